@@ -1,0 +1,172 @@
+//! Time: the [`Clock`] trait, the system's clock, a coarse one for hot paths and a manual one for tests.
+//!
+//! Every decision in docache is made on a [`Tick`], a reading of a monotonic clock; the wall clock is only
+//! reported. All arithmetic on ticks saturates.
+
+mod coarse;
+mod manual;
+mod timers;
+
+pub use coarse::CoarseClock;
+pub use manual::ManualClock;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::sync::thread;
+use timers::{TimerId, Timers};
+
+/// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
+///
+/// Ticks of different clocks must not be compared. A tick reaches 584 years; arithmetic saturates there.
+///
+/// ```
+/// use docache::Tick;
+/// use std::time::Duration;
+/// let tick = Tick::from_nanos(5);
+/// assert_eq!(tick.after(Duration::from_nanos(3)).since(tick), Duration::from_nanos(3));
+/// assert_eq!(tick.since(Tick::MAX), Duration::ZERO);
+/// assert_eq!(tick.after(Duration::MAX), Tick::MAX);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// The end of time: a deadline that never comes.
+    pub const MAX: Tick = Tick(u64::MAX);
+
+    /// The tick this many nanoseconds after the clock's origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Tick {
+        Tick(nanos)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// This tick plus `duration`, at most [`Tick::MAX`].
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Tick {
+        Tick(self.0.saturating_add(saturating_nanos(duration)))
+    }
+
+    /// The time from `earlier` to this tick, or zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Tick) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A duration in nanoseconds, at most `u64::MAX`.
+pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A source of time.
+///
+/// Implement it to drive docache by a clock of your own; the provided methods suit any clock that runs at the pace
+/// of real time. The methods must not panic and are called with no lock held.
+///
+/// ```
+/// use docache::{Clock, SystemClock, Tick};
+///
+/// /// A clock that starts at noon.
+/// #[derive(Debug)]
+/// struct Noon;
+/// impl Clock for Noon {
+///     fn now(&self) -> Tick {
+///         SystemClock.now().after(std::time::Duration::from_secs(12 * 3600))
+///     }
+/// }
+/// assert!(Noon.now() > SystemClock.now());
+/// ```
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The monotonic time: never less than what an earlier call, on any thread, is known to have returned.
+    fn now(&self) -> Tick;
+
+    /// The wall-clock time, for reports only.
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before.
+    fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
+        timers::real().arm_in(at.since(self.now()), waker)
+    }
+
+    /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says nothing about
+    /// this clock, so that the sleeper must ask for an [`alarm`](Clock::alarm).
+    fn real_time_until(&self, until: Tick) -> Option<Duration> {
+        Some(until.since(self.now()))
+    }
+}
+
+impl Clock for Arc<dyn Clock> {
+    fn now(&self) -> Tick {
+        (**self).now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        (**self).wall()
+    }
+
+    fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
+        (**self).alarm(at, waker)
+    }
+
+    fn real_time_until(&self, until: Tick) -> Option<Duration> {
+        (**self).real_time_until(until)
+    }
+}
+
+/// A wake-up that a [`Clock`] owes; dropping it takes the request back.
+#[derive(Debug)]
+#[must_use = "dropping an alarm takes it back"]
+pub struct Alarm {
+    timers: Arc<Timers>,
+    id: TimerId,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.timers.disarm(self.id);
+    }
+}
+
+/// The system's monotonic clock, exact to the nanosecond; about 20 ns a reading.
+///
+/// ```
+/// use docache::{Clock, SystemClock};
+/// assert!(SystemClock.now() <= SystemClock.now());
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+/// The origin that every real-time clock of this crate counts from.
+fn origin() -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(Instant::now)
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Tick {
+        Tick(saturating_nanos(Instant::now().saturating_duration_since(origin())))
+    }
+}
+
+/// Parks the calling thread until `until` on `clock`, or until something unparks it; may wake spuriously.
+/// `waker` unparks the calling thread.
+pub(crate) fn park_until(clock: &dyn Clock, until: Tick, waker: &Waker) {
+    match clock.real_time_until(until) {
+        Some(duration) => thread::park_timeout(duration),
+        None => {
+            let _alarm = clock.alarm(until, waker.clone());
+            thread::park();
+        }
+    }
+}

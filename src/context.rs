@@ -1,0 +1,476 @@
+//! Cancellation and deadlines, handed down from caller to callee.
+//!
+//! # State
+//! `state` goes once from `LIVE` to `CANCELLED` or `EXPIRED`. A context whose deadline has passed is done even while
+//! its state says `LIVE`: the state follows when an alarm rings, which only contexts with hooks or tasks ask for.
+//!
+//! # Invariants
+//! - ONCE: the state leaves `LIVE` under the mutex of `hooks`, by the thread that then runs every hook it finds there.
+//!   A hook added later runs on the thread that adds it.
+//! - INHERITED: a child's deadline is never later than its parent's, so the parent's deadline needs no word to it.
+//!
+//! # Orderings
+//! The state is stored with Release and loaded with Acquire: who sees a context done sees what happened before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context as TaskContext, Poll, Wake};
+use std::time::Duration;
+
+use crate::clock::{Alarm, Clock, SystemClock, Tick};
+use crate::error::{Error, ErrorKind};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::wait::{Event, Wait, WaitList, block_on};
+
+/// Not done, unless the deadline has passed.
+const LIVE: u8 = 0;
+/// Somebody called `cancel`.
+const CANCELLED: u8 = 1;
+/// The deadline has passed, and the hooks have been told.
+const EXPIRED: u8 = 2;
+
+type HookFn = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Hooks {
+    added: u64,
+    waiting: BTreeMap<u64, HookFn>,
+    alarm: Option<Alarm>,
+}
+
+struct Inner {
+    state: AtomicU8,
+    cancellable: bool,
+    deadline: Option<Tick>,
+    clock: Arc<dyn Clock>,
+    waiters: WaitList,
+    hooks: Mutex<Hooks>,
+    /// The link that a parent's cancellation comes down by; it also keeps the parent.
+    parent: Option<(Context, u64)>,
+}
+
+/// Says when to give up: a cancellation that may be called from anywhere, a deadline, or both.
+///
+/// Clones share one state, and whoever has one may cancel it: hand out a [`child`](Context::child) to those who
+/// should not end more than their own work. Cancelling a context cancels its descendants, never its ancestors.
+///
+/// Progress: [`is_done`](Context::is_done) and [`error`](Context::error) are wait-free (without a deadline, one
+/// load; with one, also a reading of the clock). Everything else takes a short lock.
+///
+/// ```
+/// use docache::Context;
+/// let ctx = Context::new();
+/// let child = ctx.child();
+/// ctx.cancel();
+/// assert!(child.is_done() && child.error().unwrap().is_cancelled());
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+impl Context {
+    fn root(clock: Arc<dyn Clock>, cancellable: bool) -> Context {
+        Context { inner: Arc::new(Inner::new(clock, cancellable, None)) }
+    }
+
+    /// A context that is never done and cannot be cancelled; its children can.
+    ///
+    /// ```
+    /// let ctx = docache::Context::background();
+    /// assert!(!ctx.cancel() && !ctx.is_done());
+    /// ```
+    #[must_use]
+    pub fn background() -> Context {
+        Context::root(Arc::new(SystemClock), false)
+    }
+
+    /// A context of its own that can be cancelled.
+    ///
+    /// ```
+    /// let ctx = docache::Context::new();
+    /// assert!(ctx.cancel() && ctx.is_done());
+    /// ```
+    #[must_use]
+    pub fn new() -> Context {
+        Context::with_clock(SystemClock)
+    }
+
+    /// Like [`new`](Context::new), with deadlines measured on `clock`.
+    ///
+    /// ```
+    /// use docache::{Context, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let ctx = Context::with_clock(clock.clone()).with_timeout(Duration::from_secs(5));
+    /// clock.advance(Duration::from_secs(5));
+    /// assert!(ctx.error().unwrap().is_timeout());
+    /// ```
+    #[must_use]
+    pub fn with_clock(clock: impl Clock) -> Context {
+        Context::root(Arc::new(clock), true)
+    }
+
+    /// A context that is done when this one is, and can be cancelled alone.
+    ///
+    /// ```
+    /// let parent = docache::Context::new();
+    /// let child = parent.child();
+    /// child.cancel();
+    /// assert!(!parent.is_done());
+    /// ```
+    #[must_use]
+    pub fn child(&self) -> Context {
+        self.descend(self.inner.deadline)
+    }
+
+    /// A child that is also done once `timeout` has passed; a timeout of zero has passed already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let ctx = docache::Context::background().with_timeout(Duration::ZERO);
+    /// assert!(ctx.error().unwrap().is_timeout());
+    /// ```
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Context {
+        self.with_deadline(self.inner.clock.now().after(timeout))
+    }
+
+    /// A child that is also done at `deadline`, a tick of this context's clock.
+    ///
+    /// ```
+    /// use docache::{Clock, Context, SystemClock, Tick};
+    /// let ctx = Context::background().with_deadline(Tick::MAX);
+    /// assert!(!ctx.is_done() && ctx.deadline() == Some(Tick::MAX));
+    /// ```
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Tick) -> Context {
+        self.descend(Some(self.inner.deadline.map_or(deadline, |own| own.min(deadline))))
+    }
+
+    fn descend(&self, deadline: Option<Tick>) -> Context {
+        let child = Arc::new_cyclic(|child: &Weak<Inner>| {
+            let child = child.clone();
+            let told = Box::new(move || {
+                if let Some(child) = child.upgrade() {
+                    child.finish(CANCELLED);
+                }
+            });
+            let mut inner = Inner::new(self.inner.clock.clone(), true, deadline);
+            match self.inner.add_hook(told) {
+                Ok(link) => inner.parent = Some((self.clone(), link)),
+                // Done already. An expired parent shows in the deadline that the child inherits.
+                Err(_) => inner.state = AtomicU8::new(self.inner.state.load(Ordering::Acquire)),
+            }
+            inner
+        });
+        let child = Context { inner: child };
+        // The parent may have finished while the child could not be upgraded yet.
+        if self.inner.state.load(Ordering::Acquire) != LIVE {
+            child.inner.finish(CANCELLED);
+        }
+        child
+    }
+
+    /// Cancels this context and its descendants, and runs their hooks on the calling thread.
+    ///
+    /// Returns whether this call did it: `false` if the context was done before, or cannot be cancelled.
+    pub fn cancel(&self) -> bool {
+        self.inner.cancellable && self.inner.finish(CANCELLED)
+    }
+
+    /// Whether the context was cancelled or its deadline has passed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.error_kind().is_some()
+    }
+
+    /// Why the context is done: an error of kind [`Cancelled`](ErrorKind::Cancelled) or
+    /// [`Timeout`](ErrorKind::Timeout); `None` while it is not.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        Some(match self.error_kind()? {
+            ErrorKind::Timeout => Error::timeout("the context's deadline has passed"),
+            kind => Error::new(kind, "the context was cancelled"),
+        })
+    }
+
+    fn error_kind(&self) -> Option<ErrorKind> {
+        match self.inner.state.load(Ordering::Acquire) {
+            CANCELLED => Some(ErrorKind::Cancelled),
+            EXPIRED => Some(ErrorKind::Timeout),
+            _ => self.inner.has_expired().then_some(ErrorKind::Timeout),
+        }
+    }
+
+    /// The deadline, on this context's clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Tick> {
+        self.inner.deadline
+    }
+
+    /// The clock that deadlines are measured on.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    /// Blocks until the context is done, but not longer than `timeout` (`None`: no limit). Whether it is done.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let ctx = docache::Context::new();
+    /// assert!(!ctx.wait(Duration::from_millis(1)));
+    /// let other = ctx.clone();
+    /// let thread = std::thread::spawn(move || other.wait(None));
+    /// ctx.cancel();
+    /// assert!(thread.join().unwrap());
+    /// ```
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> bool {
+        let limit = timeout.into().map(|timeout| self.inner.clock.now().after(timeout));
+        let deadline = earlier(limit, self.inner.deadline);
+        block_on(Cancelled::unarmed(self), &*self.inner.clock, deadline);
+        self.is_done()
+    }
+
+    /// A future that is ready once the context is done. It may be sent to another task and dropped at any time.
+    ///
+    /// ```
+    /// use std::task::{Context as Task, Poll, Waker};
+    /// let ctx = docache::Context::new();
+    /// let mut cancelled = std::pin::pin!(ctx.cancelled());
+    /// let mut task = Task::from_waker(Waker::noop());
+    /// assert_eq!(cancelled.as_mut().poll(&mut task), Poll::Pending);
+    /// ctx.cancel();
+    /// assert_eq!(cancelled.as_mut().poll(&mut task), Poll::Ready(()));
+    /// ```
+    pub fn cancelled(&self) -> Cancelled {
+        self.inner.arm();
+        Cancelled::unarmed(self)
+    }
+
+    /// Has `hook` called once the context is done: on the thread that cancels it, on a timer's thread at the deadline,
+    /// or at once on this thread if it is done already.
+    ///
+    /// A hook must be short and must not block; its panic is contained and ignored. Dropping the [`Hook`] returned
+    /// takes it back.
+    ///
+    /// ```
+    /// let ctx = docache::Context::new();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let _hook = ctx.on_cancel(move || tell.send("done").unwrap());
+    /// ctx.cancel();
+    /// assert_eq!(told.recv().unwrap(), "done");
+    /// ```
+    pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> Hook {
+        match self.inner.add_hook(Box::new(hook)) {
+            Ok(id) => {
+                self.inner.arm();
+                Hook { owner: Arc::downgrade(&self.inner), id }
+            }
+            Err(hook) => {
+                run_hook(hook);
+                Hook { owner: Weak::new(), id: 0 }
+            }
+        }
+    }
+}
+
+impl Default for Context {
+    fn default() -> Context {
+        Context::new()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("done", &self.error_kind())
+            .field("deadline", &self.inner.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The earlier of two deadlines, where `None` never comes.
+pub(crate) fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
+    a.into_iter().chain(b).min()
+}
+
+fn run_hook(hook: HookFn) {
+    let _ = catch_unwind(AssertUnwindSafe(hook));
+}
+
+impl Inner {
+    fn new(clock: Arc<dyn Clock>, cancellable: bool, deadline: Option<Tick>) -> Inner {
+        Inner {
+            state: AtomicU8::new(LIVE),
+            cancellable,
+            deadline,
+            clock,
+            waiters: WaitList::new(),
+            hooks: Mutex::default(),
+            parent: None,
+        }
+    }
+
+    fn has_expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| self.clock.now() >= deadline)
+    }
+
+    /// Leaves `LIVE` (ONCE) and tells everyone. A deadline that has passed wins over a cancellation.
+    fn finish(&self, state: u8) -> bool {
+        let state = if self.has_expired() { EXPIRED } else { state };
+        let mut hooks = self.hooks.lock();
+        if self.state.load(Ordering::Relaxed) != LIVE {
+            return false;
+        }
+        self.state.store(state, Ordering::Release);
+        let told = std::mem::take(&mut *hooks);
+        drop(hooks);
+        self.waiters.notify_all();
+        told.waiting.into_values().for_each(run_hook);
+        state == CANCELLED
+    }
+
+    /// Adds a hook, or gives it back if the context has finished or expired.
+    fn add_hook(&self, hook: HookFn) -> Result<u64, HookFn> {
+        let expired = self.has_expired();
+        let mut hooks = self.hooks.lock();
+        if expired || self.state.load(Ordering::Relaxed) != LIVE {
+            return Err(hook);
+        }
+        hooks.added += 1;
+        let id = hooks.added;
+        hooks.waiting.insert(id, hook);
+        Ok(id)
+    }
+
+    /// Takes a hook back; whether it had not been run.
+    fn remove_hook(&self, id: u64) -> bool {
+        // What the hook owns is dropped after the lock.
+        let hook = self.hooks.lock().waiting.remove(&id);
+        hook.is_some()
+    }
+
+    /// Sees to it that the deadline is acted on when it comes.
+    fn arm(self: &Arc<Inner>) {
+        let Some(deadline) = self.deadline else { return };
+        if self.state.load(Ordering::Acquire) != LIVE || self.hooks.lock().alarm.is_some() {
+            return;
+        }
+        // The clock is user code: no lock is held here. Of two alarms armed at once the later one stays.
+        let alarm = self.clock.alarm(deadline, Arc::new(Expire(Arc::downgrade(self))).into());
+        let mut hooks = self.hooks.lock();
+        let spare = match self.state.load(Ordering::Relaxed) {
+            LIVE => hooks.alarm.replace(alarm),
+            _ => Some(alarm),
+        };
+        drop(hooks);
+        drop(spare);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some((parent, link)) = self.parent.take() {
+            parent.inner.remove_hook(link);
+        }
+    }
+}
+
+/// What an alarm wakes.
+struct Expire(Weak<Inner>);
+
+impl Wake for Expire {
+    fn wake(self: Arc<Self>) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.finish(EXPIRED);
+        }
+    }
+}
+
+/// A hook that a [`Context`] will call once; dropping it takes the hook back.
+#[derive(Debug)]
+#[must_use = "dropping a hook takes it back; `detach` keeps it"]
+pub struct Hook {
+    owner: Weak<Inner>,
+    id: u64,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Hook {
+    /// Takes the hook back. `true`: it will never run. `false`: it has run or is running, perhaps on this thread.
+    ///
+    /// ```
+    /// let ctx = docache::Context::new();
+    /// assert!(ctx.on_cancel(|| unreachable!()).remove());
+    /// ctx.cancel();
+    /// ```
+    pub fn remove(self) -> bool {
+        self.take_back()
+    }
+
+    /// Leaves the hook in place for as long as the context lives.
+    pub fn detach(mut self) {
+        self.owner = Weak::new();
+    }
+
+    fn take_back(&self) -> bool {
+        self.owner.upgrade().is_some_and(|owner| owner.remove_hook(self.id))
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
+/// The future of [`Context::cancelled`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Cancelled(Wait<Done>);
+
+impl Cancelled {
+    /// For waiters that watch the deadline themselves.
+    pub(crate) fn unarmed(ctx: &Context) -> Cancelled {
+        Cancelled(Wait::new(Done(ctx.clone())))
+    }
+}
+
+impl Future for Cancelled {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        // SAFETY: the only field is pinned whenever its owner is.
+        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(cx)
+    }
+}
+
+#[derive(Debug)]
+struct Done(Context);
+
+// SAFETY: the list lies in the context that the event holds.
+unsafe impl Event for Done {
+    type Output = ();
+
+    fn list(&self) -> &WaitList {
+        &self.0.inner.waiters
+    }
+
+    fn check(&mut self) -> Option<()> {
+        self.0.is_done().then_some(())
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests;

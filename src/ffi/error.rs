@@ -1,0 +1,148 @@
+//! Family `error`: what went wrong, immutable and counted.
+
+use std::ffi::c_char;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr;
+
+use super::{DOCACHE_OK, Out, docache_status, guard, is_usable, quietly, status_of, text};
+use crate::error::Error;
+
+/// An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
+#[derive(Debug)]
+pub struct docache_error {
+    /// A handle is the address of what an [`Error`] shares; this type only names it.
+    _opaque: (),
+}
+
+/// A failure that a callback reported: its own code and message.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    code: i64,
+    message: Box<str>,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Foreign {}
+
+/// Takes the caller's share of an error.
+///
+/// # Safety
+/// HANDLE, not NULL.
+pub(super) unsafe fn take_error(error: *const docache_error) -> Error {
+    // SAFETY: every `docache_error` handed out is `Error::into_ptr`'s or `Error::as_ptr`'s.
+    unsafe { Error::from_ptr(error.cast()) }
+}
+
+/// Looks at an error without taking the share.
+///
+/// # Safety
+/// HANDLE, not NULL, for as long as the result lives.
+unsafe fn peek(error: *const docache_error) -> ManuallyDrop<Error> {
+    // SAFETY: the share is not given back.
+    ManuallyDrop::new(unsafe { take_error(error) })
+}
+
+/// Makes an error for a callback to report: any code, and a message. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_error_new(
+    code: i64,
+    message: *const c_char,
+    message_len: usize,
+    out: *mut *mut docache_error,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::handle(out, "out") }?;
+        // SAFETY: the caller's promise.
+        let message = unsafe { text(message, message_len, "message") }?;
+        let error = Error::failed(Box::new(Foreign { code, message: message.into() }));
+        out.write(error.into_ptr().cast_mut().cast());
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Takes one more share; returns its argument. NULL is fine. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_error_retain(error: *const docache_error) -> *mut docache_error {
+    if is_usable(error) {
+        // SAFETY: HANDLE.
+        let share = unsafe { peek(error) };
+        let _ = Error::into_ptr((*share).clone());
+    }
+    error.cast_mut()
+}
+
+/// Gives a share back. NULL is fine. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_error_release(error: *const docache_error) {
+    if is_usable(error) {
+        // SAFETY: HANDLE: the share given back is the caller's.
+        quietly((), || drop(unsafe { take_error(error) }));
+    }
+}
+
+/// The code that docache_error_new was given; 0 for any other error and for NULL. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_error_code(error: *const docache_error) -> i64 {
+    if !is_usable(error) {
+        return 0;
+    }
+    // SAFETY: HANDLE.
+    unsafe { peek(error) }.downcast_ref::<Foreign>().map_or(0, |foreign| foreign.code)
+}
+
+/// The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_error_status(error: *const docache_error) -> docache_status {
+    if !is_usable(error) {
+        return DOCACHE_OK;
+    }
+    // SAFETY: HANDLE.
+    let error = unsafe { peek(error) };
+    status_of(&error)
+}
+
+/// The message: UTF-8, NUL-terminated, valid while the caller has a share; NULL for NULL. Its length without the NUL is
+/// written to `out_len`, which may be NULL. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_error_message(error: *const docache_error, out_len: *mut usize) -> *const c_char {
+    let (start, len) = if is_usable(error) {
+        // SAFETY: HANDLE.
+        let error = unsafe { peek(error) };
+        let message = error.terminated();
+        // The address is of what is shared, and outlives this peek.
+        (message.as_ptr().cast(), message.len() - 1)
+    } else {
+        (ptr::null(), 0)
+    };
+    if is_usable(out_len) {
+        // SAFETY: SPAN.
+        unsafe { out_len.write(len) };
+    }
+    start
+}

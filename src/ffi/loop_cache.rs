@@ -1,0 +1,350 @@
+//! Family `loop`: its life. Reading is in `loop_reads`, waiting in `loop_waits`.
+
+use std::ffi::c_char;
+use std::time::Duration;
+
+use super::logger::docache_logger;
+use super::value::{Value, docache_value, take};
+use super::{
+    DOCACHE_MISS, DOCACHE_OK, Out, Registration, borrow, check, docache_drop_fn, docache_error, docache_status, guard,
+    is_usable, quietly, status, take_error, text, timeout,
+};
+use crate::clock::saturating_nanos;
+use crate::context::Context;
+use crate::error::{BoxError, Error, Result};
+use crate::loop_cache::{Doer, LoopCache, Schedule};
+
+/// A negative `timeout_ns`: no limit.
+pub const DOCACHE_FOREVER: i64 = -1;
+/// The interval counts from the end of the last call.
+pub const DOCACHE_FIXED_DELAY: u32 = 0;
+/// The interval counts from when the last call was due; ticks that pass during a call are skipped.
+pub const DOCACHE_FIXED_RATE: u32 = 1;
+
+/// A loop cache: calls a Doer at an interval and keeps its last results for readers.
+#[derive(Debug)]
+pub struct docache_loop(pub(super) LoopCache<Value>);
+
+/// Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
+/// as DOCACHE_DOER_FAILED, with an error in `out_error` or NULL. Both are NULL when it is called. It runs on one thread
+/// at a time. It must not throw, unwind or longjmp, and must not free its own loop's handles that others use.
+pub type docache_perform_fn = Option<
+    unsafe extern "C-unwind" fn(
+        ctx: usize,
+        out_value: *mut *mut docache_value,
+        out_error: *mut *mut docache_error,
+    ) -> docache_status,
+>;
+
+/// How a loop cache is to run. Zero the struct, set `size` and what you need.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct docache_loop_options {
+    /// sizeof(docache_loop_options), as the caller was compiled.
+    pub size: usize,
+    /// The time between calls. Required: 0 is refused.
+    pub interval_ns: u64,
+    /// How long after a start the first call comes.
+    pub first_delay_ns: u64,
+    /// Each wait is lengthened by a random time of up to this.
+    pub jitter_ns: u64,
+    /// How many results a snapshot shows at most; 0: only the latest success is kept.
+    pub capacity: usize,
+    /// The thread's name and the target of log records; "docache-loop" if `name_len` is 0.
+    pub name: *const c_char,
+    /// The length of `name`.
+    pub name_len: usize,
+    /// Who is told of failures, starts and stops; the loop takes a share of its own. NULL: nobody.
+    pub logger: *mut docache_logger,
+    /// DOCACHE_FIXED_DELAY or DOCACHE_FIXED_RATE.
+    pub schedule: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// Counters since the loop cache was made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct docache_loop_stats {
+    /// In: sizeof(docache_loop_stats), as the caller was compiled; that much is filled. Stays as it is.
+    pub size: usize,
+    /// Calls of the Doer that have ended.
+    pub calls: u64,
+    /// Those that failed or panicked.
+    pub failures: u64,
+    /// Those that panicked.
+    pub panics: u64,
+    /// Failures since the last success.
+    pub consecutive_failures: u64,
+    /// Ticks of a fixed rate that passed while the Doer was busy.
+    pub skipped_ticks: u64,
+    /// How long the last call took.
+    pub last_duration_ns: u64,
+    /// How long after it was due the last call began.
+    pub last_lateness_ns: u64,
+    /// The greatest lateness of all calls.
+    pub max_lateness_ns: u64,
+    /// 1 while the loop is running.
+    pub running: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// A Doer on the other side of the boundary.
+struct ForeignDoer {
+    perform: unsafe extern "C-unwind" fn(usize, *mut *mut docache_value, *mut *mut docache_error) -> docache_status,
+    registration: Registration,
+}
+
+impl Doer for ForeignDoer {
+    type Output = Value;
+    type Error = BoxError;
+
+    fn perform(&mut self) -> Result<Value, BoxError> {
+        let (mut value, mut error) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: CALLBACK; both places are ours and writable.
+        let status = unsafe { (self.perform)(self.registration.ctx, &raw mut value, &raw mut error) };
+        // SAFETY: HANDLE: what the callback wrote is a share that it gives away.
+        let value = unsafe { take(value) }?;
+        // SAFETY: as above.
+        let error = if is_usable(error) { Some(unsafe { take_error(error) }) } else { None };
+        match (status, value, error) {
+            (DOCACHE_OK, Some(value), _) => Ok(value),
+            (DOCACHE_OK, None, _) => Err("the Doer returned OK without a value".into()),
+            (_, _, Some(error)) => Err(error.into()),
+            (status, _, None) => {
+                Err(format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into())
+            }
+        }
+    }
+}
+
+/// Reads an options struct that may be shorter or longer than ours.
+///
+/// # Safety
+/// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at least.
+unsafe fn read_options(options: *const docache_loop_options) -> Result<docache_loop_options> {
+    /// No struct of ours will ever be larger: a larger size is garbage.
+    const LARGEST: usize = 4096;
+    const OURS: usize = size_of::<docache_loop_options>();
+    check(options, "options")?;
+    // SAFETY: SPAN.
+    let size = unsafe { options.cast::<usize>().read() };
+    let smallest = std::mem::offset_of!(docache_loop_options, first_delay_ns);
+    if !(smallest..=LARGEST).contains(&size) {
+        return Err(Error::invalid_argument("options.size", size, "give sizeof(docache_loop_options)"));
+    }
+    // SAFETY: SPAN, and `size` is the struct's own.
+    let given = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
+    if let Some(at) = given.iter().skip(OURS).position(|byte| *byte != 0) {
+        let what = format!("a value in an unknown field at offset {}", OURS + at);
+        return Err(Error::invalid_argument("options", what, "give 0 there, or use a newer library"));
+    }
+    // SAFETY: all-zero is a valid value of every field.
+    let mut ours: docache_loop_options = unsafe { std::mem::zeroed() };
+    let copied = size.min(OURS);
+    // SAFETY: both spans are at least `copied` bytes, and `ours` is not the caller's.
+    unsafe { std::ptr::copy_nonoverlapping(given.as_ptr(), (&raw mut ours).cast::<u8>(), copied) };
+    Ok(ours)
+}
+
+/// # Safety
+/// HANDLE, SPAN for what the options point to.
+unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<docache_loop> {
+    let schedule = match options.schedule {
+        DOCACHE_FIXED_DELAY => Schedule::FixedDelay,
+        DOCACHE_FIXED_RATE => Schedule::FixedRate,
+        other => return Err(Error::invalid_argument("options.schedule", other, "give DOCACHE_FIXED_DELAY or _RATE")),
+    };
+    if options.reserved != 0 {
+        return Err(Error::invalid_argument("options.reserved", options.reserved, "give 0"));
+    }
+    let mut builder = LoopCache::builder(doer)
+        .interval(Duration::from_nanos(options.interval_ns))
+        .first_delay(Duration::from_nanos(options.first_delay_ns))
+        .jitter(Duration::from_nanos(options.jitter_ns))
+        .capacity(options.capacity)
+        .schedule(schedule);
+    // SAFETY: the caller's promise.
+    let name = unsafe { text(options.name, options.name_len, "options.name") }?;
+    if !name.is_empty() {
+        builder = builder.name(name);
+    }
+    if !options.logger.is_null() {
+        // SAFETY: the caller's promise.
+        builder = builder.logger(unsafe { borrow(options.logger, "options.logger") }?.logger());
+    }
+    builder.build().map(docache_loop)
+}
+
+/// Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
+/// this function fails. \[CB\] only `drop`
+///
+/// # Safety
+/// HANDLE, SPAN, CALLBACK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_new(
+    options: *const docache_loop_options,
+    perform: docache_perform_fn,
+    ctx: usize,
+    drop: docache_drop_fn,
+    out: *mut *mut docache_loop,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    let registration = Registration { ctx, drop };
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::handle(out, "out") }?;
+        let perform = perform.ok_or_else(|| Error::invalid_argument("perform", "NULL", "give a function"))?;
+        // SAFETY: the caller's promise.
+        let options = unsafe { read_options(options) }?;
+        // SAFETY: the caller's promise.
+        let made = unsafe { build(&options, ForeignDoer { perform, registration }) }?;
+        out.write(Box::into_raw(Box::new(made)));
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Stops the loop, waits for the Doer's call under way, and frees the handle. Called from inside the Doer it does not
+/// wait; the Doer is then dropped when its call returns. Snapshots and values stay valid. NULL is fine. \[CB\] \[BLK\]
+///
+/// # Safety
+/// HANDLE; nothing else may be going on with the handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
+    if !is_usable(handle) {
+        return;
+    }
+    quietly((), || {
+        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
+        let owned = unsafe { Box::from_raw(handle) };
+        owned.0.stop();
+        drop(owned);
+    });
+}
+
+/// Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
+/// as the Doer's call ends. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_start(
+    handle: *const docache_loop,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        unsafe { borrow(handle, "handle") }?.0.start()?;
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Runs the loop on the calling thread until it is stopped; BUSY if it is running already. \[CB\] \[BLK\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_run(
+    handle: *const docache_loop,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        unsafe { borrow(handle, "handle") }?.0.run(&Context::background())?;
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Stops the loop and waits until the Doer's call under way has ended; a loop that is not running is fine. TIMEOUT: the
+/// Doer is still in its call, and the loop stops when it returns. From inside the Doer it asks and returns OK at once.
+/// \[BLK\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_stop(
+    handle: *const docache_loop,
+    timeout_ns: i64,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let cache = unsafe { borrow(handle, "handle") }?;
+        match timeout(timeout_ns) {
+            None => cache.0.stop(),
+            Some(limit) => cache.0.stop_within(limit)?,
+        }
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Whether the loop is running; false for NULL. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) -> bool {
+    // SAFETY: the caller's promise.
+    quietly(false, || unsafe { borrow(handle, "handle") }.is_ok_and(|cache| cache.0.is_running()))
+}
+
+/// Fills as much of `out` as its `size` says. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_stats(
+    handle: *const docache_loop,
+    out: *mut docache_loop_stats,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let cache = unsafe { borrow(handle, "handle") }?;
+        check(out, "out")?;
+        // SAFETY: SPAN: the first field is readable, whatever the size.
+        let size = unsafe { out.cast::<usize>().read() };
+        if size < size_of::<usize>() {
+            return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_stats)"));
+        }
+        let stats = cache.0.stats();
+        let filled = docache_loop_stats {
+            size,
+            calls: stats.calls,
+            failures: stats.failures,
+            panics: stats.panics,
+            consecutive_failures: stats.consecutive_failures,
+            skipped_ticks: stats.skipped_ticks,
+            last_duration_ns: saturating_nanos(stats.last_duration),
+            last_lateness_ns: saturating_nanos(stats.last_lateness),
+            max_lateness_ns: saturating_nanos(stats.max_lateness),
+            running: u32::from(stats.running),
+            reserved: 0,
+        };
+        let len = size.min(size_of::<docache_loop_stats>());
+        // SAFETY: SPAN: the caller's struct has `size` bytes.
+        unsafe { std::ptr::copy_nonoverlapping((&raw const filled).cast::<u8>(), out.cast::<u8>(), len) };
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// The last failure's error, also after later successes; MISS if there was none. The caller releases it. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_loop_last_error(
+    handle: *const docache_loop,
+    out: *mut *mut docache_error,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::handle(out, "out") }?;
+        // SAFETY: the caller's promise.
+        let Some(error) = unsafe { borrow(handle, "handle") }?.0.stats().last_error else { return Ok(DOCACHE_MISS) };
+        out.write(error.into_ptr().cast_mut().cast());
+        Ok(DOCACHE_OK)
+    })
+}

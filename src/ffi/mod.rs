@@ -1,0 +1,199 @@
+//! The C ABI: one file per family of `extern "C"` functions. `include/docache.h` is generated from it.
+//!
+//! # Conventions
+//! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
+//! - Inputs come first, outputs last. Every output pointer is required unless its function says otherwise. An output
+//!   handle is set to NULL first and written only on success; other outputs are written only on success.
+//! - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the caller releases, when
+//!   the status is negative, TIMEOUT, CANCELLED, CLOSED, DOER_FAILED or BUSY.
+//! - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
+//! - Option structs begin with their size; a field of zero means its default, and a part that this library does not know
+//!   must be zero.
+//! - A registration is a function, a `ctx` and a `drop`: `drop(ctx)` is called exactly once, after the last use, also
+//!   when the registration fails. A callback must return: it must not throw, unwind or longjmp.
+//! - `timeout_ns`: a negative one is no limit, 0 only looks.
+//! - A function's comment says \[NC\] if it never calls back, \[CB\] if it may call back, and \[BLK\] if it may block. To
+//!   release the last share of a value is to call its `drop`.
+//! - All functions may be called from any thread, and at once, except that nothing may be going on with a handle while
+//!   its owner frees it.
+//!
+//! # Safety
+//! What a caller of every function promises, and what each `unsafe` block here rests on:
+//! - HANDLE: a handle is NULL or came from this library and has not been freed or released.
+//! - SPAN: a pointer with a length of `n` leads to `n` readable elements (for outputs: writable).
+//! - CALLBACK: a function pointer has the type in the header and may be called from any thread with its `ctx`.
+//!
+//! NULL, misaligned pointers, sizes, enumerations and texts are checked.
+
+#![allow(non_camel_case_types, reason = "these are the names that C sees")]
+
+mod abi;
+mod error;
+mod logger;
+mod loop_cache;
+mod loop_reads;
+mod loop_waits;
+mod status;
+mod value;
+mod wait;
+
+pub use abi::*;
+pub use error::*;
+pub use logger::*;
+pub use loop_cache::*;
+pub use loop_reads::*;
+pub use loop_waits::*;
+pub use status::*;
+pub use value::*;
+pub use wait::*;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Called once with the `ctx` of a registration, after its last use.
+pub type docache_drop_fn = Option<unsafe extern "C-unwind" fn(ctx: usize)>;
+
+/// The firewall: nothing unwinds past it. Sets `out_error` to what went wrong.
+fn guard(out_error: *mut *mut docache_error, body: impl FnOnce() -> Result<docache_status>) -> docache_status {
+    let writable = is_usable(out_error);
+    if writable {
+        // SAFETY: SPAN; not NULL and aligned.
+        unsafe { out_error.write(ptr::null_mut()) };
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        let error = Error::panicked(&*payload);
+        std::mem::forget(payload);
+        Err(error)
+    });
+    outcome.unwrap_or_else(|error| {
+        let status = status_of(&error);
+        if writable {
+            // SAFETY: as above.
+            unsafe { out_error.write(error.into_ptr().cast_mut().cast()) };
+        }
+        status
+    })
+}
+
+/// The firewall for functions that report nothing: `fallback` if they panic.
+fn quietly<R>(fallback: R, body: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        std::mem::forget(payload);
+        fallback
+    })
+}
+
+fn is_usable<T>(pointer: *const T) -> bool {
+    !pointer.is_null() && pointer.is_aligned()
+}
+
+fn check<T>(pointer: *const T, name: &str) -> Result<()> {
+    if is_usable(pointer) {
+        return Ok(());
+    }
+    let what = if pointer.is_null() { "NULL" } else { "a misaligned pointer" };
+    Err(Error::invalid_argument(name, what, "give a valid pointer"))
+}
+
+/// A handle, or a struct, as a reference.
+///
+/// # Safety
+/// HANDLE, or SPAN for one element.
+unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
+    check(pointer, name)?;
+    // SAFETY: the caller's promise; not NULL and aligned.
+    Ok(unsafe { &*pointer })
+}
+
+/// The place for an output, checked and not yet touched.
+struct Out<T>(*mut T);
+
+impl<T> Out<T> {
+    /// # Safety
+    /// SPAN for one element.
+    unsafe fn required(pointer: *mut T, name: &str) -> Result<Out<T>> {
+        check(pointer, name)?;
+        Ok(Out(pointer))
+    }
+
+    /// # Safety
+    /// SPAN for one element, or NULL.
+    unsafe fn optional(pointer: *mut T, name: &str) -> Result<Option<Out<T>>> {
+        // SAFETY: the caller's promise.
+        if pointer.is_null() { Ok(None) } else { unsafe { Out::required(pointer, name) }.map(Some) }
+    }
+
+    fn write(&self, value: T) {
+        // SAFETY: SPAN, promised when this was made.
+        unsafe { self.0.write(value) }
+    }
+}
+
+impl<T> Out<*mut T> {
+    /// The place for a handle, which is NULL until the function succeeds.
+    ///
+    /// # Safety
+    /// SPAN for one element.
+    unsafe fn handle(pointer: *mut *mut T, name: &str) -> Result<Out<*mut T>> {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::required(pointer, name) }?;
+        out.write(ptr::null_mut());
+        Ok(out)
+    }
+}
+
+/// The bytes that a pointer and a length name.
+///
+/// # Safety
+/// SPAN.
+unsafe fn bytes<'a>(pointer: *const u8, len: usize, name: &str) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    check(pointer, name)?;
+    if len > isize::MAX as usize {
+        return Err(Error::invalid_argument(&format!("{name}_len"), len, "give the length of a real span"));
+    }
+    // SAFETY: SPAN; not NULL, and no longer than any object can be.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
+}
+
+/// The text that a pointer and a length name.
+///
+/// # Safety
+/// SPAN.
+unsafe fn text<'a>(pointer: *const std::ffi::c_char, len: usize, name: &str) -> Result<&'a str> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(pointer.cast(), len, name) }?;
+    std::str::from_utf8(bytes).map_err(|error| {
+        let found = format!("a text with a bad byte at {}", error.valid_up_to());
+        Error::invalid_argument(name, found, "give UTF-8")
+    })
+}
+
+fn timeout(ns: i64) -> Option<Duration> {
+    u64::try_from(ns).ok().map(Duration::from_nanos)
+}
+
+/// The `ctx` and `drop` of a registration; dropping it is the one call of `drop`.
+#[derive(Debug)]
+struct Registration {
+    ctx: usize,
+    drop: docache_drop_fn,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some(drop) = self.drop {
+            // A callback that unwinds breaks its contract; keep it from the caller all the same.
+            // SAFETY: CALLBACK; this is the one call.
+            quietly((), || unsafe { drop(self.ctx) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

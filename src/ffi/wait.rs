@@ -1,0 +1,198 @@
+//! Family `wait`: a wait that needs no thread, in the form on_ready, poll, cancel, free.
+//!
+//! # State
+//! Behind one mutex: the future (until it is ready), its result (from then on), and who is to be notified. The wait is
+//! its own Waker: woken, it polls the future again, so that it notifies only when the future is really ready.
+//!
+//! # Invariants
+//! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex, either to `Fired` by the thread that then calls it, or to
+//!   `None` by `cancel`. So after `cancel` says OK it is never called, and it is called at most once in any case.
+//! - Polling happens under the mutex. That is safe from deadlock because no wait list of this crate wakes under a lock.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+
+use super::{
+    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard, is_usable, quietly,
+};
+use crate::error::{Error, Result};
+
+/// Called once with its token when a wait is over, on whichever thread ended it. It must return, must not block, and must
+/// not free the object waited for.
+pub type docache_notify_fn = Option<unsafe extern "C-unwind" fn(token: usize)>;
+
+type Future = Pin<Box<dyn std::future::Future<Output = Result<u64>> + Send>>;
+
+enum Notify {
+    None,
+    Armed(unsafe extern "C-unwind" fn(usize), usize),
+    Fired,
+}
+
+struct State {
+    future: Option<Future>,
+    result: Option<Result<u64>>,
+    notify: Notify,
+}
+
+struct Waiting(Mutex<State>);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Polls, unless there is a result already. A future that is done is returned: it is dropped after the lock.
+    fn poll(self: &Arc<Waiting>, state: &mut State) -> Option<Future> {
+        let future = state.future.as_mut()?;
+        let waker = Waker::from(self.clone());
+        let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) else { return None };
+        state.result = Some(result);
+        state.future.take()
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Waiting>) {
+        let mut state = self.lock();
+        let done = self.poll(&mut state);
+        let notify = match state.notify {
+            Notify::Armed(notify, token) if state.result.is_some() => {
+                state.notify = Notify::Fired;
+                Some((notify, token))
+            }
+            _ => None,
+        };
+        drop(state);
+        drop(done);
+        if let Some((notify, token)) = notify {
+            // SAFETY: CALLBACK; NOTIFY-ONCE.
+            quietly((), || unsafe { notify(token) });
+        }
+    }
+}
+
+/// A wait under way. One owner; its functions may be called from any thread.
+pub struct docache_wait(Arc<Waiting>);
+
+impl std::fmt::Debug for docache_wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("docache_wait").finish_non_exhaustive()
+    }
+}
+
+/// Gives C a wait for `future`, or says what it comes to if it is ready at once.
+pub(super) fn hand_out(
+    out: Out<*mut docache_wait>,
+    future: impl std::future::Future<Output = Result<u64>> + Send + 'static,
+) -> Result<docache_status> {
+    let mut future: Future = Box::pin(future);
+    if let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
+        return result.map(|_| DOCACHE_OK);
+    }
+    let state = State { future: Some(future), result: None, notify: Notify::None };
+    out.write(Box::into_raw(Box::new(docache_wait(Arc::new(Waiting(Mutex::new(state)))))));
+    Ok(DOCACHE_PENDING)
+}
+
+/// Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then `notify` is not called.
+/// One notification at a time: a second one is refused unless the first was cancelled. \[NC\]
+///
+/// # Safety
+/// HANDLE, CALLBACK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_wait_on_ready(
+    wait: *mut docache_wait,
+    notify: docache_notify_fn,
+    token: usize,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let waiting = &unsafe { borrow(wait, "wait") }?.0;
+        let notify = notify.ok_or_else(|| Error::invalid_argument("notify", "NULL", "give a function"))?;
+        let mut state = waiting.lock();
+        if !matches!(state.notify, Notify::None) {
+            let accepted = "give one notification to a wait, or cancel the first";
+            return Err(Error::invalid_argument("notify", "a second notification", accepted));
+        }
+        let done = waiting.poll(&mut state);
+        let ready = state.result.is_some();
+        if !ready {
+            state.notify = Notify::Armed(notify, token);
+        }
+        drop(state);
+        drop(done);
+        Ok(if ready { DOCACHE_OK } else { DOCACHE_PENDING })
+    })
+}
+
+/// Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
+/// `out_version`, which may be NULL. May be called again. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_wait_poll(
+    wait: *mut docache_wait,
+    out_version: *mut u64,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::optional(out_version, "out_version") }?;
+        // SAFETY: the caller's promise.
+        let waiting = &unsafe { borrow(wait, "wait") }?.0;
+        let mut state = waiting.lock();
+        let done = waiting.poll(&mut state);
+        let result = state.result.clone();
+        drop(state);
+        drop(done);
+        let Some(version) = result.transpose()? else { return Ok(DOCACHE_PENDING) };
+        if let Some(out) = out {
+            out.write(version);
+        }
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
+/// called now. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_wait_cancel(wait: *mut docache_wait) -> docache_status {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        let mut state = unsafe { borrow(wait, "wait") }?.0.lock();
+        if matches!(state.notify, Notify::Fired) {
+            return Ok(DOCACHE_PENDING);
+        }
+        state.notify = Notify::None;
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Cancels and frees the wait. A notification that is being called at this moment goes on. NULL is fine. \[NC\]
+///
+/// # Safety
+/// HANDLE; nothing else may be going on with the handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_wait_free(wait: *mut docache_wait) {
+    if !is_usable(wait) {
+        return;
+    }
+    quietly((), || {
+        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
+        let owned = unsafe { Box::from_raw(wait) };
+        let mut state = owned.0.lock();
+        let future = state.future.take();
+        if matches!(state.notify, Notify::Armed(..)) {
+            state.notify = Notify::None;
+        }
+        drop(state);
+        drop(future);
+    });
+}

@@ -1,0 +1,186 @@
+//! One published value: a writer replaces it, readers get the newest without waiting.
+//!
+//! This is the only user of ArcSwap. Under loom, which cannot look into ArcSwap, a lock stands in for it, so that
+//! models can check the protocols built on top.
+//!
+//! # Orderings
+//! [`store`](Latest::store) releases and every way of loading acquires: who sees a value sees all that its writer
+//! did before publishing it. Loads of one thread never go back to an older value.
+//!
+//! # Progress
+//! [`load`](Latest::load) is lock-free and, while a thread holds fewer than eight guards, wait-free;
+//! [`Cached::load`] is one atomic load while the value has not changed. [`store`](Latest::store) is lock-free.
+//! The algorithm is the hybrid of hazard pointers and generation locks of the arc-swap crate.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+#[cfg(not(docache_loom))]
+mod imp {
+    use super::{Arc, Deref, Latest};
+    use arc_swap::ArcSwap;
+
+    pub(super) type Cell<T> = ArcSwap<T>;
+    pub(super) type Guard<T> = arc_swap::Guard<Arc<T>>;
+
+    pub(super) fn new<T>(value: Arc<T>) -> Cell<T> {
+        ArcSwap::new(value)
+    }
+
+    pub(super) fn load<T>(cell: &Cell<T>) -> Guard<T> {
+        cell.load()
+    }
+
+    pub(super) fn load_full<T>(cell: &Cell<T>) -> Arc<T> {
+        cell.load_full()
+    }
+
+    pub(super) fn swap<T>(cell: &Cell<T>, value: Arc<T>) -> Arc<T> {
+        cell.swap(value)
+    }
+
+    /// Leads arc_swap's cache from an owner of the cell to the cell.
+    pub(super) struct Path<H>(pub(super) H);
+
+    impl<T, H: Deref<Target = Latest<T>>> Deref for Path<H> {
+        type Target = ArcSwap<T>;
+
+        fn deref(&self) -> &ArcSwap<T> {
+            &self.0.cell
+        }
+    }
+
+    pub(super) type Cache<H, T> = arc_swap::Cache<Path<H>, Arc<T>>;
+
+    pub(super) fn cache<T, H: Deref<Target = Latest<T>>>(holder: H) -> Cache<H, T> {
+        arc_swap::Cache::new(Path(holder))
+    }
+
+    pub(super) fn cached<T, H: Deref<Target = Latest<T>>>(cache: &mut Cache<H, T>) -> &Arc<T> {
+        cache.load()
+    }
+}
+
+#[cfg(docache_loom)]
+mod imp {
+    use super::{Arc, Deref, Latest};
+    use crate::sync::Mutex;
+
+    pub(super) type Cell<T> = Mutex<Arc<T>>;
+    pub(super) type Guard<T> = Arc<T>;
+
+    pub(super) fn new<T>(value: Arc<T>) -> Cell<T> {
+        Mutex::new(value)
+    }
+
+    pub(super) fn load<T>(cell: &Cell<T>) -> Guard<T> {
+        cell.lock().clone()
+    }
+
+    pub(super) fn load_full<T>(cell: &Cell<T>) -> Arc<T> {
+        cell.lock().clone()
+    }
+
+    pub(super) fn swap<T>(cell: &Cell<T>, value: Arc<T>) -> Arc<T> {
+        std::mem::replace(&mut *cell.lock(), value)
+    }
+
+    pub(super) struct Cache<H, T> {
+        holder: H,
+        value: Arc<T>,
+    }
+
+    pub(super) fn cache<T, H: Deref<Target = Latest<T>>>(holder: H) -> Cache<H, T> {
+        let value = holder.load_full();
+        Cache { holder, value }
+    }
+
+    pub(super) fn cached<T, H: Deref<Target = Latest<T>>>(cache: &mut Cache<H, T>) -> &Arc<T> {
+        cache.value = cache.holder.load_full();
+        &cache.value
+    }
+}
+
+/// The cell of one published value.
+pub(crate) struct Latest<T> {
+    cell: imp::Cell<T>,
+}
+
+impl<T> Latest<T> {
+    pub(crate) fn new(value: T) -> Latest<T> {
+        Latest { cell: imp::new(Arc::new(value)) }
+    }
+
+    /// Borrows the newest value; costs no reference count.
+    pub(crate) fn load(&self) -> Guard<T> {
+        Guard(imp::load(&self.cell))
+    }
+
+    /// Shares the newest value.
+    pub(crate) fn load_full(&self) -> Arc<T> {
+        imp::load_full(&self.cell)
+    }
+
+    /// Publishes a value and returns the one before, so that the caller chooses where that is dropped.
+    pub(crate) fn swap(&self, value: T) -> Arc<T> {
+        imp::swap(&self.cell, Arc::new(value))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Latest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Latest").field(&*self.load()).finish()
+    }
+}
+
+/// A borrow of the value that was the newest when it was loaded.
+pub(crate) struct Guard<T>(imp::Guard<T>);
+
+impl<T> Deref for Guard<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// A thread's own copy of the newest value. `H` owns the cell.
+pub(crate) struct Cached<H, T>(imp::Cache<H, T>);
+
+impl<T, H: Deref<Target = Latest<T>>> Cached<H, T> {
+    pub(crate) fn new(holder: H) -> Cached<H, T> {
+        Cached(imp::cache(holder))
+    }
+
+    /// The newest value, kept until the next call.
+    #[inline]
+    pub(crate) fn load(&mut self) -> &Arc<T> {
+        imp::cached(&mut self.0)
+    }
+}
+
+#[cfg(all(test, docache_loom))]
+mod model;
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_of_loading_sees_the_newest() {
+        let cell = Arc::new(Latest::new(1));
+        struct Holder(Arc<Latest<i32>>);
+        impl Deref for Holder {
+            type Target = Latest<i32>;
+            fn deref(&self) -> &Latest<i32> {
+                &self.0
+            }
+        }
+        let mut cached = Cached::new(Holder(cell.clone()));
+        assert_eq!((*cell.load(), *cell.load_full(), **cached.load()), (1, 1, 1));
+        let guard = cell.load();
+        assert_eq!(*cell.swap(2), 1);
+        assert_eq!((*guard, *cell.load(), *cell.load_full(), **cached.load()), (1, 2, 2, 2));
+    }
+}

@@ -1,0 +1,49 @@
+//! Expensive work, done once and shared.
+//!
+//! Many callers often want the same thing at once: a query, a remote call, a reading. docache does it once and gives
+//! everyone the result. No request waits for a backend that somebody else is already asking, and a reader never waits
+//! for a writer.
+//!
+//! - [`LoopCache`] calls a [`Doer`] at an interval; readers get its last results at once.
+//!
+//! # Guarantees
+//!
+//! | operation | progress | sees | when user code panics | when cancelled |
+//! |---|---|---|---|---|
+//! | [`Reader::latest`], [`Reader::view`] | wait-free while nothing is published; else lock-free | the newest view published before the call, never one older than its last | – | – |
+//! | [`LoopCache::latest`] | lock-free, wait-free in the common case | the newest view published before the call | – | – |
+//! | [`LoopCache::snapshot`] | lock-free, wait-free in the common case | as `latest`; it never changes | – | – |
+//! | [`LoopCache::version`] | wait-free | a version whose view is visible | – | – |
+//! | [`LoopCache::wait_first`], [`Changed`], [`Refresh`] | blocking, or a future | what was published before the wake-up | the panic is an entry's error, and [`Refresh`] yields that entry | leaves its queue; nobody else notices |
+//! | [`LoopCache::start`], [`LoopCache::refresh`], [`LoopCache::stats`] | short lock | – | – | – |
+//! | [`LoopCache::stop`] | blocks until the Doer's call ends | all results of the run | – | [`stop_within`](LoopCache::stop_within): the request stands |
+//! | publishing a result | lock-free, O(log capacity) | – | the panic of a value's destructor is contained | – |
+//! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
+//! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
+//! | [`CoarseClock`] | wait-free while it ticks | a time at most about 1 ms old | – | – |
+//!
+//! "Lock-free" is said only of operations on whose path no lock lies; the protocols above them are model-checked with
+//! loom. The value cell is the arc-swap crate's.
+//!
+//! # Features
+//! - `capi`: the `extern "C"` functions of `include/docache.h`.
+//! - `full`: everything.
+
+mod clock;
+mod context;
+mod error;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub mod ffi;
+mod latest;
+mod log;
+mod loop_cache;
+mod sync;
+mod wait;
+
+pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
+pub use context::{Cancelled, Context, Hook};
+pub use error::{BoxError, Error, ErrorKind, Result};
+pub use log::{Level, Logger, Record};
+pub use loop_cache::{
+    Builder, Changed, Doer, Entries, Entry, LoopCache, Reader, Reading, Refresh, Schedule, Snapshot, Stats, View,
+};

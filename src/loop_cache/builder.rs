@@ -1,0 +1,160 @@
+//! The settings of a loop cache.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::runner::Work;
+use super::shared::Shared;
+use super::{Doer, LoopCache};
+use crate::clock::{Clock, SystemClock};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::log::Logger;
+
+/// When the Doer is called again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// An interval after the last call returned: a slow Doer slows the loop down.
+    #[default]
+    FixedDelay,
+    /// An interval after the last call was due. A call that is late runs at once; ticks that passed meanwhile are
+    /// skipped and counted, and the rhythm is kept.
+    FixedRate,
+}
+
+/// What `Builder` collects and a loop cache runs by.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) interval: Duration,
+    pub(super) capacity: usize,
+    pub(super) name: String,
+    pub(super) first_delay: Duration,
+    pub(super) jitter: Duration,
+    pub(super) schedule: Schedule,
+    pub(super) logger: Option<Logger>,
+    pub(super) context: Context,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Builds a [`LoopCache`].
+///
+/// ```
+/// use docache::{LoopCache, Schedule};
+/// use std::time::Duration;
+/// let cache = LoopCache::builder(|| std::fs::read_to_string("/proc/loadavg"))
+///     .interval(Duration::from_secs(1))
+///     .schedule(Schedule::FixedRate)
+///     .capacity(60)
+///     .name("load")
+///     .build()?;
+/// # Ok::<(), docache::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder<T> {
+    work: Box<dyn Work<T>>,
+    interval: Option<Duration>,
+    settings: Settings,
+}
+
+impl<T: Send + Sync + 'static> Builder<T> {
+    pub(super) fn new(doer: impl Doer<Output = T> + Send + 'static) -> Builder<T> {
+        let settings = Settings {
+            interval: Duration::MAX,
+            capacity: 0,
+            name: "docache-loop".into(),
+            first_delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            schedule: Schedule::FixedDelay,
+            logger: None,
+            context: Context::background(),
+            clock: Arc::new(SystemClock),
+        };
+        Builder { work: Box::new(super::runner::Performs(doer)), interval: None, settings }
+    }
+
+    /// The time between calls, at least 1 ns. Required.
+    pub fn interval(mut self, interval: Duration) -> Builder<T> {
+        self.interval = Some(interval);
+        self
+    }
+
+    /// How many results a snapshot shows at most. Default 0: only the latest success is kept.
+    pub fn capacity(mut self, results: usize) -> Builder<T> {
+        self.settings.capacity = results;
+        self
+    }
+
+    /// The name of the thread and the target of log records. Default `docache-loop`. Systems cut thread names
+    /// (Linux after 15 bytes).
+    pub fn name(mut self, name: impl Into<String>) -> Builder<T> {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// Who is told of failures, starts and stops. Default: nobody.
+    pub fn logger(mut self, logger: Logger) -> Builder<T> {
+        self.settings.logger = Some(logger);
+        self
+    }
+
+    /// How long after a start the first call comes. Default 0: at once.
+    pub fn first_delay(mut self, delay: Duration) -> Builder<T> {
+        self.settings.first_delay = delay;
+        self
+    }
+
+    /// Lengthens each wait by a random time of up to `most`, so that many loops do not beat as one. Default 0.
+    pub fn jitter(mut self, most: Duration) -> Builder<T> {
+        self.settings.jitter = most;
+        self
+    }
+
+    /// What the interval counts from. Default [`Schedule::FixedDelay`].
+    pub fn schedule(mut self, schedule: Schedule) -> Builder<T> {
+        self.settings.schedule = schedule;
+        self
+    }
+
+    /// The context to live in: once it is done the loop stops and cannot be started again. Default: none.
+    pub fn context(mut self, context: &Context) -> Builder<T> {
+        self.settings.context = context.clone();
+        self
+    }
+
+    /// The clock to go by. Default [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Builder<T> {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// The loop cache, not yet started.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the interval is missing or zero, or the name is empty
+    /// or contains a NUL.
+    pub fn build(mut self) -> Result<LoopCache<T>> {
+        const INTERVAL: &str = "give at least 1ns";
+        self.settings.interval = match self.interval {
+            None => return Err(Error::invalid_argument("interval", "no value", INTERVAL)),
+            Some(Duration::ZERO) => return Err(Error::invalid_argument("interval", "0ns", INTERVAL)),
+            Some(interval) => interval,
+        };
+        let name = &self.settings.name;
+        if name.is_empty() || name.contains('\0') {
+            let accepted = "give a name of at least one character and without NUL";
+            return Err(Error::invalid_argument("name", format_args!("{name:?}"), accepted));
+        }
+        Ok(LoopCache::new(Shared::new(self.settings, self.work)))
+    }
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("interval", &self.interval)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! The work of a loop cache.
+
+use crate::error::BoxError;
+
+/// Work that is done again and again. Closures that return a `Result` are Doers.
+///
+/// A Doer runs on one thread at a time and may keep state. It may panic: that is recorded as an error and the loop goes
+/// on with the same Doer, so a Doer that panics half-way must be fit to be called again. It may block for as long as it
+/// likes; readers never notice. It may call any method of its own loop cache; `stop` and `refresh().wait(…)` do not wait
+/// for the call that they are made from.
+///
+/// ```
+/// use docache::Doer;
+/// struct Counter(u64);
+/// impl Doer for Counter {
+///     type Output = u64;
+///     type Error = std::io::Error;
+///     fn perform(&mut self) -> Result<u64, std::io::Error> {
+///         self.0 += 1;
+///         Ok(self.0)
+///     }
+/// }
+/// assert_eq!(Counter(1).perform().unwrap(), 2);
+/// ```
+pub trait Doer {
+    /// What a success yields.
+    type Output;
+
+    /// What a failure yields: any error, or a `String` or `&str`.
+    type Error: Into<BoxError>;
+
+    /// Does the work once.
+    ///
+    /// # Errors
+    /// Whatever the work fails with; it is recorded as the entry's error.
+    fn perform(&mut self) -> Result<Self::Output, Self::Error>;
+}
+
+impl<F, T, E> Doer for F
+where
+    F: FnMut() -> Result<T, E>,
+    E: Into<BoxError>,
+{
+    type Output = T;
+    type Error = E;
+
+    fn perform(&mut self) -> Result<T, E> {
+        self()
+    }
+}

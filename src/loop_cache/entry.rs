@@ -1,0 +1,354 @@
+//! What a loop cache publishes: entries, and views of them.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::ring::Ring;
+use crate::clock::{Clock, Tick};
+use crate::error::Error;
+use crate::latest::Guard;
+
+/// One result of a Doer: a value or an error, and when it was made.
+///
+/// An error is of kind [`Failed`](crate::ErrorKind::Failed) if the Doer returned one, with the Doer's own error as its
+/// source, and of kind [`Panicked`](crate::ErrorKind::Panicked) if it panicked.
+///
+/// ```
+/// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
+/// #     .interval(std::time::Duration::from_secs(1)).capacity(4).build()?;
+/// cache.start()?;
+/// cache.wait_first(None)?;
+/// let snapshot = cache.snapshot();
+/// let entry = snapshot.get(0).unwrap();
+/// assert_eq!((entry.value(), entry.sequence()), (Some(&7), 1));
+/// # Ok::<(), docache::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Entry<T> {
+    pub(super) result: Result<T, Error>,
+    pub(super) timestamp: SystemTime,
+    pub(super) started: Tick,
+    pub(super) duration: Duration,
+    pub(super) sequence: u64,
+}
+
+impl<T> Entry<T> {
+    /// The value or the error.
+    pub fn result(&self) -> Result<&T, &Error> {
+        self.result.as_ref()
+    }
+
+    /// The value, if the Doer succeeded.
+    #[must_use]
+    pub fn value(&self) -> Option<&T> {
+        self.result.as_ref().ok()
+    }
+
+    /// The error, if the Doer failed or panicked.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.result.as_ref().err()
+    }
+
+    /// The wall-clock time at which the Doer's call began. For reports: wall clocks jump.
+    #[must_use]
+    pub fn timestamp(&self) -> SystemTime {
+        self.timestamp
+    }
+
+    /// The monotonic time at which the Doer's call began, on the loop cache's clock.
+    #[must_use]
+    pub fn started(&self) -> Tick {
+        self.started
+    }
+
+    /// How long the Doer took.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// The number of this result: 1 for the loop cache's first, then one more each. It is also the
+    /// [`version`](super::LoopCache::version) that published it.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How old the data can be at most at `now`: the time since the Doer's call began.
+    #[must_use]
+    pub fn age_at(&self, now: Tick) -> Duration {
+        now.since(self.started)
+    }
+}
+
+/// The state of a loop cache at one version: the results it keeps, oldest first.
+///
+/// Borrowed from a [`Reader`](super::Reader) or owned as a [`Snapshot`]; nothing in it ever changes.
+pub struct View<T> {
+    pub(super) ring: Ring<Arc<Entry<T>>>,
+    pub(super) latest: Option<Arc<Entry<T>>>,
+    pub(super) newest: Option<Arc<Entry<T>>>,
+    pub(super) version: u64,
+}
+
+impl<T> View<T> {
+    pub(super) fn empty(capacity: usize) -> View<T> {
+        View { ring: Ring::new(capacity), latest: None, newest: None, version: 0 }
+    }
+
+    /// The view that follows when `entry` arrives: O(log capacity).
+    pub(super) fn with(&self, entry: Entry<T>) -> View<T> {
+        let entry = Arc::new(entry);
+        View {
+            ring: self.ring.push(entry.clone()),
+            latest: if entry.result.is_ok() { Some(entry.clone()) } else { self.latest.clone() },
+            version: entry.sequence,
+            newest: Some(entry),
+        }
+    }
+
+    /// The version: how many results there have been; 0 before the first.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many results the view has: at most the capacity.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many results are kept at most.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// The `index`-th result, 0 being the oldest: O(log capacity).
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&Entry<T>> {
+        self.ring.get(index).map(|entry| &**entry)
+    }
+
+    /// The last success, whether or not it is among the results kept.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Entry<T>> {
+        self.latest.as_deref()
+    }
+
+    /// The last result, success or not, whether or not it is among the results kept.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Entry<T>> {
+        self.newest.as_deref()
+    }
+
+    /// The results, oldest first.
+    #[must_use]
+    pub fn iter(&self) -> Entries<'_, T> {
+        Entries { view: self, front: 0, back: self.len() }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for View<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("version", &self.version)
+            .field("latest", &self.latest)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a View<T> {
+    type Item = &'a Entry<T>;
+    type IntoIter = Entries<'a, T>;
+
+    fn into_iter(self) -> Entries<'a, T> {
+        self.iter()
+    }
+}
+
+/// The results of a [`View`], oldest first; from the back, newest first.
+#[derive(Debug)]
+pub struct Entries<'a, T> {
+    view: &'a View<T>,
+    front: usize,
+    back: usize,
+}
+
+impl<T> Clone for Entries<'_, T> {
+    fn clone(&self) -> Self {
+        Entries { ..*self }
+    }
+}
+
+impl<'a, T> Iterator for Entries<'a, T> {
+    type Item = &'a Entry<T>;
+
+    fn next(&mut self) -> Option<&'a Entry<T>> {
+        let entry = (self.front < self.back).then(|| self.view.get(self.front))?;
+        self.front += 1;
+        entry
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.back - self.front, Some(self.back - self.front))
+    }
+
+    fn nth(&mut self, n: usize) -> Option<&'a Entry<T>> {
+        self.front = self.front.saturating_add(n).min(self.back);
+        self.next()
+    }
+}
+
+impl<T> DoubleEndedIterator for Entries<'_, T> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.back = (self.front < self.back).then(|| self.back - 1)?;
+        self.view.get(self.back)
+    }
+}
+
+impl<T> ExactSizeIterator for Entries<'_, T> {}
+impl<T> FusedIterator for Entries<'_, T> {}
+
+/// An owned [`View`]: it stays as it is and keeps its results alive for as long as it exists, also when the loop cache
+/// is gone. Cloning shares it.
+///
+/// Dropping the last snapshot that has a result drops that result, on the thread that does it.
+///
+/// ```
+/// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
+/// #     .interval(std::time::Duration::from_secs(1)).capacity(4).build()?;
+/// cache.start()?;
+/// cache.wait_first(None)?;
+/// let snapshot = cache.snapshot();
+/// drop(cache);
+/// let values: Vec<_> = snapshot.iter().filter_map(|entry| entry.value()).collect();
+/// assert_eq!(values, [&7]);
+/// # Ok::<(), docache::Error>(())
+/// ```
+pub struct Snapshot<T>(pub(super) Arc<View<T>>);
+
+impl<T> Deref for Snapshot<T> {
+    type Target = View<T>;
+
+    fn deref(&self) -> &View<T> {
+        &self.0
+    }
+}
+
+impl<T> Clone for Snapshot<T> {
+    fn clone(&self) -> Snapshot<T> {
+        Snapshot(self.0.clone())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Snapshot").field(&self.0).finish()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Snapshot<T> {
+    type Item = &'a Entry<T>;
+    type IntoIter = Entries<'a, T>;
+
+    fn into_iter(self) -> Entries<'a, T> {
+        self.iter()
+    }
+}
+
+/// The last success, borrowed: what [`LoopCache::latest`](super::LoopCache::latest) gives. It derefs to the value.
+///
+/// Short-lived by intent: a thread that holds many readings at once makes further loads slower. To keep the result,
+/// take [`to_entry`](Reading::to_entry).
+///
+/// ```
+/// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
+/// #     .interval(std::time::Duration::from_secs(1)).build()?;
+/// cache.start()?;
+/// let reading = cache.wait_first(None)?;
+/// println!("{} as of {:?}, at most {:?} old", *reading, reading.timestamp(), reading.age());
+/// # assert_eq!(*reading, 7);
+/// # Ok::<(), docache::Error>(())
+/// ```
+pub struct Reading<'a, T> {
+    view: Guard<View<T>>,
+    clock: &'a dyn Clock,
+}
+
+impl<'a, T> Reading<'a, T> {
+    /// `None` if `view` has no success.
+    #[inline]
+    pub(super) fn new(view: Guard<View<T>>, clock: &'a dyn Clock) -> Option<Reading<'a, T>> {
+        view.latest.is_some().then_some(Reading { view, clock })
+    }
+
+    fn shared(&self) -> &Arc<Entry<T>> {
+        self.view.latest.as_ref().expect("a reading is made only of a view with a success")
+    }
+
+    /// The whole result.
+    #[must_use]
+    pub fn entry(&self) -> &Entry<T> {
+        self.shared()
+    }
+
+    /// The result to keep: one reference count.
+    #[must_use]
+    pub fn to_entry(&self) -> Arc<Entry<T>> {
+        self.shared().clone()
+    }
+
+    /// The wall-clock time at which the Doer's call began.
+    #[must_use]
+    pub fn timestamp(&self) -> SystemTime {
+        self.entry().timestamp
+    }
+
+    /// How long the Doer took.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.entry().duration
+    }
+
+    /// The number of the result, from 1.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.entry().sequence
+    }
+
+    /// How old the data is at most: the time since the Doer's call began. Reads the clock.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.entry().age_at(self.clock.now())
+    }
+}
+
+impl<T> Deref for Reading<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.entry().result {
+            Ok(value) => value,
+            Err(_) => unreachable!("a view's latest entry is a success"),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Reading<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reading").field(self.entry()).finish()
+    }
+}
