@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::sync::thread;
+use crate::sync::thread::Parker;
 use timers::{TimerId, Timers};
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
@@ -159,14 +159,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// Parks the calling thread until `until` on `clock`, or until something unparks it; may wake spuriously.
-/// `waker` unparks the calling thread.
-pub(crate) fn park_until(clock: &dyn Clock, until: Tick, waker: &Waker) {
+/// Parks the calling thread, whose place `parker` is, until `until` on `clock`, or until something unparks it; may wake
+/// spuriously. `waker` unparks it.
+pub(crate) fn park_until(parker: &Parker, clock: &dyn Clock, until: Tick, waker: &Waker) {
     match clock.real_time_until(until) {
-        Some(duration) => thread::park_timeout(duration),
+        Some(duration) => parker.park_timeout(duration),
         None => {
             let _alarm = clock.alarm(until, waker.clone());
-            thread::park();
+            parker.park();
         }
     }
 }

@@ -471,6 +471,3 @@ unsafe impl Event for Done {
         self.0.is_done().then_some(())
     }
 }
-
-#[cfg(all(test, not(docache_loom)))]
-mod tests;

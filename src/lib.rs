@@ -45,5 +45,6 @@ pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use log::{Level, Logger, Record};
 pub use loop_cache::{
-    Builder, Changed, Doer, Entries, Entry, LoopCache, Reader, Reading, Refresh, Schedule, Snapshot, Stats, View,
+    Builder, Changed, Doer, Entries, Entry, LoopCache, Reader, Reading, Refresh, Schedule, Snapshot, Stats,
+    View,
 };

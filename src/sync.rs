@@ -24,7 +24,32 @@ mod imp {
         }
     }
     pub(crate) mod thread {
-        pub(crate) use std::thread::{Builder, JoinHandle, Thread, ThreadId, current, park, park_timeout};
+        pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
+
+        /// The parking place of one thread: std's own, a futex where the system has one.
+        #[derive(Debug)]
+        pub(crate) struct Parker(std::thread::Thread);
+
+        impl Parker {
+            /// The calling thread's.
+            pub(crate) fn current() -> Parker {
+                Parker(current())
+            }
+
+            pub(crate) fn unpark(&self) {
+                self.0.unpark();
+            }
+
+            /// Parks the calling thread, whose place this is. May wake spuriously.
+            pub(crate) fn park(&self) {
+                std::thread::park();
+            }
+
+            /// Like `park`, for `limit` at most.
+            pub(crate) fn park_timeout(&self, limit: std::time::Duration) {
+                std::thread::park_timeout(limit);
+            }
+        }
     }
 }
 
@@ -35,11 +60,38 @@ mod imp {
         pub(crate) use loom::cell::UnsafeCell;
     }
     pub(crate) mod thread {
-        pub(crate) use loom::thread::{Builder, JoinHandle, Thread, ThreadId, current, park};
+        use super::Mutex;
+        pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current};
 
-        /// Time does not pass in a model: a timed park may end at any moment.
-        pub(crate) fn park_timeout(_: std::time::Duration) {
-            loom::thread::yield_now();
+        /// A parking place made of a lock: loom's own park forgets an unpark that meets a thread waiting for a lock.
+        #[derive(Debug)]
+        pub(crate) struct Parker {
+            token: Mutex<bool>,
+            given: loom::sync::Condvar,
+        }
+
+        impl Parker {
+            pub(crate) fn current() -> Parker {
+                Parker { token: Mutex::new(false), given: loom::sync::Condvar::new() }
+            }
+
+            pub(crate) fn unpark(&self) {
+                *self.token.lock().unwrap() = true;
+                self.given.notify_one();
+            }
+
+            pub(crate) fn park(&self) {
+                let mut token = self.token.lock().unwrap();
+                while !*token {
+                    token = self.given.wait(token).unwrap();
+                }
+                *token = false;
+            }
+
+            /// Time does not pass in a model: a timed park may end at any moment.
+            pub(crate) fn park_timeout(&self, _: std::time::Duration) {
+                loom::thread::yield_now();
+            }
         }
     }
 }

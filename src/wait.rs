@@ -39,7 +39,7 @@ use crate::clock::{Clock, Tick, park_until};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
-use crate::sync::thread;
+use crate::sync::thread::Parker;
 
 #[cfg(all(test, docache_loom))]
 mod model;
@@ -306,31 +306,27 @@ impl<E: Event> Drop for Wait<E> {
     }
 }
 
-/// Wakes a thread out of its park.
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
+impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.unpark();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.unpark();
     }
 }
 
-/// Runs `f` with a Waker that unparks the calling thread.
-fn with_thread_waker<R>(f: impl FnOnce(&Waker) -> R) -> R {
-    let make = || Waker::from(Arc::new(Unpark(thread::current())));
+/// The calling thread's parking place, made once in its life.
+fn parker() -> Arc<Parker> {
+    let make = || Arc::new(Parker::current());
     #[cfg(not(docache_loom))]
     {
-        thread_local!(static WAKER: std::cell::OnceCell<Waker> = const { std::cell::OnceCell::new() });
-        let cached = WAKER.try_with(|waker| waker.get_or_init(make).clone());
+        thread_local!(static PARKER: std::cell::OnceCell<Arc<Parker>> = const { std::cell::OnceCell::new() });
         // A thread that is ending has no thread-locals any more.
-        f(&cached.unwrap_or_else(|_| make()))
+        PARKER.try_with(|parker| parker.get_or_init(make).clone()).unwrap_or_else(|_| make())
     }
     #[cfg(docache_loom)]
-    f(&make())
+    make()
 }
 
 /// Drives `future` on the calling thread until it is ready, or until `deadline` on `clock`; then `None`.
@@ -338,19 +334,19 @@ fn with_thread_waker<R>(f: impl FnOnce(&Waker) -> R) -> R {
 /// A future that is ready at the deadline wins over it.
 pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
     let mut future = pin!(future);
-    with_thread_waker(|waker| {
-        let mut cx = TaskContext::from_waker(waker);
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return Some(output);
-            }
-            match deadline {
-                None => thread::park(),
-                Some(deadline) if clock.now() >= deadline => return None,
-                Some(deadline) => park_until(clock, deadline, waker),
-            }
+    let parker = parker();
+    let waker = Waker::from(parker.clone());
+    let mut cx = TaskContext::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
         }
-    })
+        match deadline {
+            None => parker.park(),
+            Some(deadline) if clock.now() >= deadline => return None,
+            Some(deadline) => park_until(&parker, clock, deadline, &waker),
+        }
+    }
 }
 
 #[cfg(all(test, not(docache_loom)))]

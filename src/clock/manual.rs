@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn alarms_fire_once_when_due_and_never_after_being_dropped() {
         let clock = ManualClock::new();
-        let (kept, dropped, late) = (Arc::new(Count::default()), Arc::new(Count::default()), Arc::new(Count::default()));
+        let (kept, dropped, late) =
+            (Arc::new(Count::default()), Arc::new(Count::default()), Arc::new(Count::default()));
         let alarm = clock.alarm(Tick::from_nanos(10), kept.clone().into());
         drop(clock.alarm(Tick::from_nanos(10), dropped.clone().into()));
         clock.advance(Duration::from_nanos(9));

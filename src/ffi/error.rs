@@ -130,7 +130,10 @@ pub unsafe extern "C" fn docache_error_status(error: *const docache_error) -> do
 /// # Safety
 /// HANDLE, SPAN.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_error_message(error: *const docache_error, out_len: *mut usize) -> *const c_char {
+pub unsafe extern "C" fn docache_error_message(
+    error: *const docache_error,
+    out_len: *mut usize,
+) -> *const c_char {
     let (start, len) = if is_usable(error) {
         // SAFETY: HANDLE.
         let error = unsafe { peek(error) };

@@ -3,7 +3,9 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use super::{DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly};
+use super::{
+    DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
+};
 use crate::error::{Error, Result};
 use crate::log::{Level, Logger, Record};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::logger::docache_logger;
 use super::value::{Value, docache_value, take};
 use super::{
-    DOCACHE_MISS, DOCACHE_OK, Out, Registration, borrow, check, docache_drop_fn, docache_error, docache_status, guard,
-    is_usable, quietly, status, take_error, text, timeout,
+    DOCACHE_MISS, DOCACHE_OK, Out, Registration, borrow, check, docache_drop_fn, docache_error,
+    docache_status, guard, is_usable, quietly, status, take_error, text, timeout,
 };
 use crate::clock::saturating_nanos;
 use crate::context::Context;
@@ -92,7 +92,11 @@ pub struct docache_loop_stats {
 
 /// A Doer on the other side of the boundary.
 struct ForeignDoer {
-    perform: unsafe extern "C-unwind" fn(usize, *mut *mut docache_value, *mut *mut docache_error) -> docache_status,
+    perform: unsafe extern "C-unwind" fn(
+        usize,
+        *mut *mut docache_value,
+        *mut *mut docache_error,
+    ) -> docache_status,
     registration: Registration,
 }
 
@@ -154,7 +158,13 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
     let schedule = match options.schedule {
         DOCACHE_FIXED_DELAY => Schedule::FixedDelay,
         DOCACHE_FIXED_RATE => Schedule::FixedRate,
-        other => return Err(Error::invalid_argument("options.schedule", other, "give DOCACHE_FIXED_DELAY or _RATE")),
+        other => {
+            return Err(Error::invalid_argument(
+                "options.schedule",
+                other,
+                "give DOCACHE_FIXED_DELAY or _RATE",
+            ));
+        }
     };
     if options.reserved != 0 {
         return Err(Error::invalid_argument("options.reserved", options.reserved, "give 0"));
@@ -343,7 +353,9 @@ pub unsafe extern "C" fn docache_loop_last_error(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let Some(error) = unsafe { borrow(handle, "handle") }?.0.stats().last_error else { return Ok(DOCACHE_MISS) };
+        let Some(error) = unsafe { borrow(handle, "handle") }?.0.stats().last_error else {
+            return Ok(DOCACHE_MISS);
+        };
         out.write(error.into_ptr().cast_mut().cast());
         Ok(DOCACHE_OK)
     })

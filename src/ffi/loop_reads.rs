@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use super::loop_cache::docache_loop;
 use super::value::{Value, docache_value};
 use super::{
-    DOCACHE_BUFFER_TOO_SMALL, DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, docache_error,
-    docache_status, guard, is_usable, quietly,
+    DOCACHE_BUFFER_TOO_SMALL, DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow,
+    docache_error, docache_status, guard, is_usable, quietly,
 };
 use crate::clock::{Tick, saturating_nanos};
 use crate::error::{Error, Result};

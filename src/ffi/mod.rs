@@ -57,7 +57,10 @@ use crate::error::{Error, Result};
 pub type docache_drop_fn = Option<unsafe extern "C-unwind" fn(ctx: usize)>;
 
 /// The firewall: nothing unwinds past it. Sets `out_error` to what went wrong.
-fn guard(out_error: *mut *mut docache_error, body: impl FnOnce() -> Result<docache_status>) -> docache_status {
+fn guard(
+    out_error: *mut *mut docache_error,
+    body: impl FnOnce() -> Result<docache_status>,
+) -> docache_status {
     let writable = is_usable(out_error);
     if writable {
         // SAFETY: SPAN; not NULL and aligned.
@@ -194,6 +197,3 @@ impl Drop for Registration {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

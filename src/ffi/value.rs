@@ -3,8 +3,10 @@
 use std::ptr;
 use std::sync::Arc;
 
-use super::{Out, Registration, bytes, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly};
 use super::{DOCACHE_OK, check};
+use super::{
+    Out, Registration, bytes, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
+};
 use crate::error::{Error, Result};
 
 /// An immutable blob of bytes, shared by reference counting. The count is atomic.
@@ -15,7 +17,11 @@ pub struct docache_value(Bytes);
 enum Bytes {
     Owned(Box<[u8]>),
     /// The caller's memory, which stays as it is until the registration is dropped.
-    Wrapped { data: *const u8, len: usize, _keeps: Registration },
+    Wrapped {
+        data: *const u8,
+        len: usize,
+        _keeps: Registration,
+    },
 }
 
 // SAFETY: the bytes do not change, and CALLBACK lets any thread call the registration's drop.

@@ -47,7 +47,9 @@ impl Waiting {
     fn poll(self: &Arc<Waiting>, state: &mut State) -> Option<Future> {
         let future = state.future.as_mut()?;
         let waker = Waker::from(self.clone());
-        let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) else { return None };
+        let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) else {
+            return None;
+        };
         state.result = Some(result);
         state.future.take()
     }

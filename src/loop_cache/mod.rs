@@ -217,7 +217,10 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         Reader::new(self.shared.clone())
     }
 
-    /// How many results have been published. Wait-free.
+    /// How many results have been published: one load, wait-free.
+    ///
+    /// Whoever sees a version finds that view or a newer one. The word follows the view by an instant, so a snapshot may
+    /// show a version that is one ahead of it.
     #[inline]
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -323,5 +326,3 @@ impl<T: Send + Sync + 'static> fmt::Debug for LoopCache<T> {
 
 #[cfg(all(test, docache_loom))]
 mod model;
-#[cfg(all(test, not(docache_loom)))]
-mod tests;

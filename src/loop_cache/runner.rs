@@ -55,7 +55,7 @@ fn drop_quietly<T>(value: T) {
 pub(super) fn drive<T: Send + Sync + 'static>(mut run: Run<T>) {
     run.shared.lock().runner = Some(thread::current().id());
     run.shared.log(Level::Info, format_args!("started"));
-    let mut rhythm = Rhythm::new(run.shared.now(), &run.shared.settings);
+    let mut rhythm = Rhythm::new(run.begun, &run.shared.settings);
     loop {
         let sleep = Wait::new(Calling { shared: run.shared.clone() });
         let clock = &*run.shared.settings.clock;
@@ -123,8 +123,8 @@ struct Rhythm {
 }
 
 impl Rhythm {
-    fn new(now: Tick, settings: &Settings) -> Rhythm {
-        let beat = now.after(settings.first_delay);
+    fn new(begun: Tick, settings: &Settings) -> Rhythm {
+        let beat = begun.after(settings.first_delay);
         Rhythm { due: beat, beat, random: RandomState::new(), draws: 0 }
     }
 

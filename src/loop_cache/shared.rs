@@ -12,7 +12,7 @@
 //! - VERSION: the published view is never older than the version word says. The view is stored before the word, so
 //!   who reads a word finds a view of that version or a newer one.
 //! - ORDER: a call counts as `done` only after its result was published.
-//! - OVER: once `closed` is set, or `context_done` with no run left, nothing will be published any more.
+//! - OVER: once `closed` or `context_done` is set and no run is left, nothing will be published any more.
 //!
 //! # Orderings
 //! The word is stored with Release after the view and loaded with Acquire. Every change that a waiter may wait for is
@@ -94,7 +94,9 @@ pub(super) struct Shared<T> {
 enum Begun<T: Send + Sync + 'static> {
     Run(Run<T>),
     /// A run exists; a restart was noted if it was stopping.
-    Exists { restart: bool },
+    Exists {
+        restart: bool,
+    },
 }
 
 impl<T: Send + Sync + 'static> Shared<T> {
@@ -160,12 +162,13 @@ impl<T: Send + Sync + 'static> Shared<T> {
     /// The error with which everything is over (OVER), if it is.
     pub(super) fn over(&self) -> Option<Error> {
         let control = self.lock();
-        if control.closed {
-            return Some(Error::new(ErrorKind::Closed, "the loop cache was dropped"));
-        }
-        let done = control.context_done && !control.is_running();
+        let (running, closed, done) = (control.is_running(), control.closed, control.context_done);
         drop(control);
-        if done { self.settings.context.error() } else { None }
+        match (running, closed, done) {
+            (true, ..) | (_, false, false) => None,
+            (_, true, _) => Some(Error::new(ErrorKind::Closed, "the loop cache was dropped")),
+            (_, false, true) => self.settings.context.error(),
+        }
     }
 
     /// Begins a run, unless there is one.
@@ -173,6 +176,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         if let Some(error) = self.settings.context.error() {
             return Err(error);
         }
+        // Here, and not on the runner's thread: the first delay counts from the call that starts it.
+        let begun = self.now();
         let mut control = self.lock();
         if control.closed || control.context_done {
             let error = Error::new(ErrorKind::Cancelled, "the loop cache's context is done");
@@ -187,7 +192,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         };
         control.run += 1;
         control.stopping = false;
-        Ok(Begun::Run(Run { number: control.run, work: Some(work), shared: self.clone() }))
+        Ok(Begun::Run(Run { number: control.run, begun, work: Some(work), shared: self.clone() }))
     }
 
     /// Starts a run on a thread of its own. Whether this call did it.
@@ -274,7 +279,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let thread = control.thread.take_if(|(of, _)| *of <= ended);
         drop(control);
         // A logger may call this from the last lines of that very thread.
-        if let Some((_, thread)) = thread.filter(|(_, thread)| thread.thread().id() != thread::current().id()) {
+        if let Some((_, thread)) = thread.filter(|(_, thread)| thread.thread().id() != thread::current().id())
+        {
             // It cannot have panicked: user code runs behind catch_unwind.
             let _ = thread.join();
         }
@@ -327,6 +333,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
 pub(super) struct Run<T: Send + Sync + 'static> {
     pub(super) shared: Arc<Shared<T>>,
     pub(super) number: u64,
+    pub(super) begun: Tick,
     /// `Some` until the run ends.
     pub(super) work: Option<Box<dyn Work<T>>>,
 }
@@ -366,4 +373,3 @@ impl<T> Deref for Published<T> {
         &self.0.view
     }
 }
-

@@ -133,7 +133,12 @@ unsafe impl<T: Send + Sync + 'static> Event for Requested<T> {
 }
 
 /// Blocks on `wait` with a time limit. On the runner's own thread, where waiting could never end, it only looks.
-pub(super) fn block<T, E>(shared: &Shared<T>, wait: Wait<E>, timeout: Option<Duration>, what: &str) -> Result<E::Output>
+pub(super) fn block<T, E>(
+    shared: &Shared<T>,
+    wait: Wait<E>,
+    timeout: Option<Duration>,
+    what: &str,
+) -> Result<E::Output>
 where
     T: Send + Sync + 'static,
     E: Event,
@@ -143,7 +148,10 @@ where
     let deadline = timeout.map(|timeout| shared.now().after(timeout));
     block_on(wait, &*shared.settings.clock, deadline).ok_or_else(|| {
         if own {
-            Error::new(ErrorKind::Reentrant, format!("{what} was waited for inside the Doer that it depends on"))
+            Error::new(
+                ErrorKind::Reentrant,
+                format!("{what} was waited for inside the Doer that it depends on"),
+            )
         } else {
             Error::timeout(what)
         }
@@ -233,7 +241,8 @@ waitable! {
     /// A result newer than a version: a future, or [`wait`](Changed::wait) on a thread. It yields the new version.
     ///
     /// It may be dropped at any time. It keeps nothing running: once the loop cache is dropped it yields
-    /// [`Closed`](ErrorKind::Closed), and once the loop cache's context is done, that context's error.
+    /// [`Closed`](ErrorKind::Closed), and once the loop cache's context is done, that context's error; either way only
+    /// after the Doer's last call, whose result still counts.
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
