@@ -202,6 +202,7 @@ fn a_start_while_stopping_runs_again_after_the_call() {
     entered.recv().unwrap();
     cache.stop_within(Duration::ZERO).unwrap_err();
     assert!(cache.start().unwrap());
+    assert!(cache.run(&Context::new()).unwrap_err().is_busy(), "and this does not take the start back");
     leave.send(()).unwrap();
     entered.recv().unwrap();
     assert_eq!(cache.version(), 1);

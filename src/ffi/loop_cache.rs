@@ -65,8 +65,8 @@ pub struct docache_loop_options {
 /// Counters since the loop cache was made.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct docache_loop_stats {
-    /// In: sizeof(docache_loop_stats), as the caller was compiled; that much is filled. Stays as it is.
+pub struct docache_loop_counters {
+    /// In: sizeof(docache_loop_counters), as the caller was compiled; that much is filled. Stays as it is.
     pub size: usize,
     /// Calls of the Doer that have ended.
     pub calls: u64,
@@ -306,7 +306,7 @@ pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) ->
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_stats(
     handle: *const docache_loop,
-    out: *mut docache_loop_stats,
+    out: *mut docache_loop_counters,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
     guard(out_error, || {
@@ -316,10 +316,10 @@ pub unsafe extern "C" fn docache_loop_stats(
         // SAFETY: SPAN: the first field is readable, whatever the size.
         let size = unsafe { out.cast::<usize>().read() };
         if size < size_of::<usize>() {
-            return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_stats)"));
+            return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_counters)"));
         }
         let stats = cache.0.stats();
-        let filled = docache_loop_stats {
+        let filled = docache_loop_counters {
             size,
             calls: stats.calls,
             failures: stats.failures,
@@ -332,7 +332,7 @@ pub unsafe extern "C" fn docache_loop_stats(
             running: u32::from(stats.running),
             reserved: 0,
         };
-        let len = size.min(size_of::<docache_loop_stats>());
+        let len = size.min(size_of::<docache_loop_counters>());
         // SAFETY: SPAN: the caller's struct has `size` bytes.
         unsafe { std::ptr::copy_nonoverlapping((&raw const filled).cast::<u8>(), out.cast::<u8>(), len) };
         Ok(DOCACHE_OK)

@@ -184,8 +184,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
             return Err(error);
         }
         if control.is_running() {
-            control.restart = restart && control.stopping;
-            return Ok(Begun::Exists { restart: control.restart });
+            let restart = restart && control.stopping;
+            control.restart |= restart;
+            return Ok(Begun::Exists { restart });
         }
         let Some(work) = control.work.take() else {
             unreachable!("HOME: no run exists and the loop cache is not closed");
