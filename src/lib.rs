@@ -48,3 +48,7 @@ pub use loop_cache::{
     Builder, Changed, Doer, Entries, Entry, LoopCache, Reader, Reading, Refresh, Schedule, Snapshot, Stats,
     View,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmePrograms;
