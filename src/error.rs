@@ -59,7 +59,7 @@ struct Inner {
 pub struct Error(Arc<Inner>);
 
 impl Error {
-    fn with(kind: ErrorKind, message: impl Into<String>, source: Option<BoxError>) -> Error {
+    pub(crate) fn with(kind: ErrorKind, message: impl Into<String>, source: Option<BoxError>) -> Error {
         let mut message = message.into();
         message.push('\0');
         Error(Arc::new(Inner { kind, message: message.into(), source }))
@@ -143,7 +143,7 @@ impl Error {
         self.0.kind
     }
 
-    /// The user's own error, if this one is [`ErrorKind::Failed`] and the error was an `E`.
+    /// The error that user code reported, if it was an `E`.
     ///
     /// ```
     /// use docache::LoopCache;

@@ -24,31 +24,29 @@ mod imp {
         }
     }
     pub(crate) mod thread {
-        pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
+        pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
+        use std::cell::Cell;
+        pub(crate) use std::thread::{Builder, JoinHandle};
 
-        /// The parking place of one thread: std's own, a futex where the system has one.
-        #[derive(Debug)]
-        pub(crate) struct Parker(std::thread::Thread);
+        thread_local!(static OURS: Cell<bool> = const { Cell::new(false) });
 
-        impl Parker {
-            /// The calling thread's.
-            pub(crate) fn current() -> Parker {
-                Parker(current())
-            }
+        /// Tells a thread from all others that are alive.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct Token(usize);
 
-            pub(crate) fn unpark(&self) {
-                self.0.unpark();
-            }
+        /// The calling thread's token: the address of a thread-local. (std's handle of a thread that std did not start is
+        /// never freed on the main thread, which leak checkers report.)
+        pub(crate) fn token() -> Token {
+            Token(OURS.with(|ours| std::ptr::from_ref(ours).addr()))
+        }
 
-            /// Parks the calling thread, whose place this is. May wake spuriously.
-            pub(crate) fn park(&self) {
-                std::thread::park();
-            }
+        /// Notes that the calling thread was started by this crate.
+        pub(crate) fn set_ours() {
+            OURS.set(true);
+        }
 
-            /// Like `park`, for `limit` at most.
-            pub(crate) fn park_timeout(&self, limit: std::time::Duration) {
-                std::thread::park_timeout(limit);
-            }
+        pub(crate) fn is_ours() -> bool {
+            OURS.get()
         }
     }
 }
@@ -61,29 +59,48 @@ mod imp {
     }
     pub(crate) mod thread {
         use super::Mutex;
-        pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current};
+        use loom::sync::Condvar;
+        pub(crate) use loom::thread::{Builder, JoinHandle};
+        use std::cell::Cell;
+        use std::sync::Arc;
 
-        /// A parking place made of a lock: loom's own park forgets an unpark that meets a thread waiting for a lock.
-        #[derive(Debug)]
-        pub(crate) struct Parker {
-            token: Mutex<bool>,
-            given: loom::sync::Condvar,
+        loom::thread_local!(static OURS: Cell<bool> = Cell::new(false));
+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct Token(loom::thread::ThreadId);
+
+        pub(crate) fn token() -> Token {
+            Token(loom::thread::current().id())
         }
 
+        pub(crate) fn set_ours() {
+            OURS.with(|ours| ours.set(true));
+        }
+
+        pub(crate) fn is_ours() -> bool {
+            OURS.with(Cell::get)
+        }
+
+        /// A parking place made of a lock: loom's own park forgets an unpark that meets a thread waiting for a lock.
+        pub(crate) struct Parker(Unparker);
+
+        #[derive(Clone)]
+        pub(crate) struct Unparker(Arc<(Mutex<bool>, Condvar)>);
+
         impl Parker {
-            pub(crate) fn current() -> Parker {
-                Parker { token: Mutex::new(false), given: loom::sync::Condvar::new() }
+            pub(crate) fn new() -> Parker {
+                Parker(Unparker(Arc::new((Mutex::new(false), Condvar::new()))))
             }
 
-            pub(crate) fn unpark(&self) {
-                *self.token.lock().unwrap() = true;
-                self.given.notify_one();
+            pub(crate) fn unparker(&self) -> &Unparker {
+                &self.0
             }
 
             pub(crate) fn park(&self) {
-                let mut token = self.token.lock().unwrap();
+                let (token, given) = &*self.0.0;
+                let mut token = token.lock().unwrap();
                 while !*token {
-                    token = self.given.wait(token).unwrap();
+                    token = given.wait(token).unwrap();
                 }
                 *token = false;
             }
@@ -91,6 +108,13 @@ mod imp {
             /// Time does not pass in a model: a timed park may end at any moment.
             pub(crate) fn park_timeout(&self, _: std::time::Duration) {
                 loom::thread::yield_now();
+            }
+        }
+
+        impl Unparker {
+            pub(crate) fn unpark(&self) {
+                *self.0.0.lock().unwrap() = true;
+                self.0.1.notify_one();
             }
         }
     }

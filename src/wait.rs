@@ -2,7 +2,7 @@
 //!
 //! A waiter is a future, [`Wait`]: a task polls it, a thread drives it with [`block_on`], whose Waker unparks the
 //! thread. Either way its queue node lies inside the future, in the waiter's own frame, so waiting allocates
-//! nothing (a thread's Waker is made once in the thread's life).
+//! nothing (a thread's parking place is made once in the thread's life).
 //!
 //! # State
 //! - [`WaitList`]: a doubly linked list of nodes behind a mutex, and `linked`, the number of them.
@@ -39,7 +39,7 @@ use crate::clock::{Clock, Tick, park_until};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
-use crate::sync::thread::Parker;
+use crate::sync::thread::{Parker, Unparker};
 
 #[cfg(all(test, docache_loom))]
 mod model;
@@ -306,27 +306,44 @@ impl<E: Event> Drop for Wait<E> {
     }
 }
 
-impl Wake for Parker {
+/// Where a thread parks, and the Waker that ends its park.
+struct Seat {
+    parker: Parker,
+    waker: Waker,
+}
+
+struct Unpark(Unparker);
+
+impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.unpark();
+        self.0.unpark();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.unpark();
+        self.0.unpark();
     }
 }
 
-/// The calling thread's parking place, made once in its life.
-fn parker() -> Arc<Parker> {
-    let make = || Arc::new(Parker::current());
-    #[cfg(not(docache_loom))]
-    {
-        thread_local!(static PARKER: std::cell::OnceCell<Arc<Parker>> = const { std::cell::OnceCell::new() });
-        // A thread that is ending has no thread-locals any more.
-        PARKER.try_with(|parker| parker.get_or_init(make).clone()).unwrap_or_else(|_| make())
+#[cfg(not(docache_loom))]
+thread_local!(static SEAT: std::cell::Cell<Option<Seat>> = const { std::cell::Cell::new(None) });
+
+impl Seat {
+    /// The calling thread's seat, made once in its life; a new one if that is taken, or if the thread is ending.
+    fn take() -> Seat {
+        #[cfg(not(docache_loom))]
+        if let Some(seat) = SEAT.try_with(std::cell::Cell::take).ok().flatten() {
+            return seat;
+        }
+        let parker = Parker::new();
+        let waker = Arc::new(Unpark(parker.unparker().clone())).into();
+        Seat { parker, waker }
     }
-    #[cfg(docache_loom)]
-    make()
+
+    /// Keeps the seat for the thread's next wait.
+    fn give_back(self) {
+        #[cfg(not(docache_loom))]
+        let _ = SEAT.try_with(|place| place.set(Some(self)));
+    }
 }
 
 /// Drives `future` on the calling thread until it is ready, or until `deadline` on `clock`; then `None`.
@@ -334,19 +351,20 @@ fn parker() -> Arc<Parker> {
 /// A future that is ready at the deadline wins over it.
 pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
     let mut future = pin!(future);
-    let parker = parker();
-    let waker = Waker::from(parker.clone());
-    let mut cx = TaskContext::from_waker(&waker);
-    loop {
+    let seat = Seat::take();
+    let mut cx = TaskContext::from_waker(&seat.waker);
+    let output = loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return Some(output);
+            break Some(output);
         }
         match deadline {
-            None => parker.park(),
-            Some(deadline) if clock.now() >= deadline => return None,
-            Some(deadline) => park_until(&parker, clock, deadline, &waker),
+            None => seat.parker.park(),
+            Some(deadline) if clock.now() >= deadline => break None,
+            Some(deadline) => park_until(&seat.parker, clock, deadline, &seat.waker),
         }
-    }
+    };
+    seat.give_back();
+    output
 }
 
 #[cfg(all(test, not(docache_loom)))]

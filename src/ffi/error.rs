@@ -1,11 +1,12 @@
 //! Family `error`: what went wrong, immutable and counted.
 
+use std::error::Error as _;
 use std::ffi::c_char;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-use super::{DOCACHE_OK, Out, docache_status, guard, is_usable, quietly, status_of, text};
+use super::{DOCACHE_OK, Out, bytes, docache_status, guard, is_usable, quietly, status_of};
 use crate::error::Error;
 
 /// An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
@@ -48,7 +49,7 @@ unsafe fn peek(error: *const docache_error) -> ManuallyDrop<Error> {
     ManuallyDrop::new(unsafe { take_error(error) })
 }
 
-/// Makes an error for a callback to report: any code, and a message. \[NC\]
+/// Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are replaced. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -64,8 +65,9 @@ pub unsafe extern "C" fn docache_error_new(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let message = unsafe { text(message, message_len, "message") }?;
-        let error = Error::failed(Box::new(Foreign { code, message: message.into() }));
+        let message = unsafe { bytes(message.cast(), message_len, "message") }?;
+        let message = String::from_utf8_lossy(message).into_owned().into_boxed_str();
+        let error = Error::failed(Box::new(Foreign { code, message }));
         out.write(error.into_ptr().cast_mut().cast());
         Ok(DOCACHE_OK)
     })
@@ -97,7 +99,8 @@ pub unsafe extern "C" fn docache_error_release(error: *const docache_error) {
     }
 }
 
-/// The code that docache_error_new was given; 0 for any other error and for NULL. \[NC\]
+/// The code that docache_error_new was given, also of a failure that a loop cache recorded; 0 for any other error and for
+/// NULL. \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -107,7 +110,15 @@ pub unsafe extern "C" fn docache_error_code(error: *const docache_error) -> i64 
         return 0;
     }
     // SAFETY: HANDLE.
-    unsafe { peek(error) }.downcast_ref::<Foreign>().map_or(0, |foreign| foreign.code)
+    let error = unsafe { peek(error) };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(foreign) = error.downcast_ref::<Foreign>() {
+            return foreign.code;
+        }
+        cause = error.source();
+    }
+    0
 }
 
 /// The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. \[NC\]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::logger::docache_logger;
 use super::value::{Value, docache_value, take};
 use super::{
-    DOCACHE_MISS, DOCACHE_OK, Out, Registration, borrow, check, docache_drop_fn, docache_error,
-    docache_status, guard, is_usable, quietly, status, take_error, text, timeout,
+    DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, Registration, borrow, check, docache_drop_fn,
+    docache_error, docache_status, guard, is_usable, quietly, status, take_error, text, timeout,
 };
 use crate::clock::saturating_nanos;
 use crate::context::Context;
-use crate::error::{BoxError, Error, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::loop_cache::{Doer, LoopCache, Schedule};
 
 /// A negative `timeout_ns`: no limit.
@@ -26,7 +26,7 @@ pub const DOCACHE_FIXED_RATE: u32 = 1;
 pub struct docache_loop(pub(super) LoopCache<Value>);
 
 /// Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
-/// as DOCACHE_DOER_FAILED, with an error in `out_error` or NULL. Both are NULL when it is called. It runs on one thread
+/// as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is called. It runs on one thread
 /// at a time. It must not throw, unwind or longjmp, and must not free its own loop's handles that others use.
 pub type docache_perform_fn = Option<
     unsafe extern "C-unwind" fn(
@@ -109,17 +109,21 @@ impl Doer for ForeignDoer {
         // SAFETY: CALLBACK; both places are ours and writable.
         let status = unsafe { (self.perform)(self.registration.ctx, &raw mut value, &raw mut error) };
         // SAFETY: HANDLE: what the callback wrote is a share that it gives away.
-        let value = unsafe { take(value) }?;
-        // SAFETY: as above.
         let error = if is_usable(error) { Some(unsafe { take_error(error) }) } else { None };
-        match (status, value, error) {
-            (DOCACHE_OK, Some(value), _) => Ok(value),
-            (DOCACHE_OK, None, _) => Err("the Doer returned OK without a value".into()),
-            (_, _, Some(error)) => Err(error.into()),
-            (status, _, None) => {
-                Err(format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into())
+        // SAFETY: as above.
+        let value = unsafe { take(value) }?;
+        let reported: BoxError = match (status, value, error) {
+            (DOCACHE_OK, Some(value), _) => return Ok(value),
+            (DOCACHE_OK, None, _) => "the Doer returned OK without a value".into(),
+            (_, _, Some(error)) => error.into(),
+            (_, _, None) => {
+                format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into()
             }
+        };
+        if status == DOCACHE_PANIC {
+            return Err(Error::with(ErrorKind::Panicked, reported.to_string(), Some(reported)).into());
         }
+        Err(reported)
     }
 }
 

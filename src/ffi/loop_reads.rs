@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::loop_cache::docache_loop;
+use super::status::TooSmall;
 use super::value::{Value, docache_value};
 use super::{
-    DOCACHE_BUFFER_TOO_SMALL, DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow,
-    docache_error, docache_status, guard, is_usable, quietly,
+    DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, docache_error, docache_status,
+    guard, is_usable, quietly,
 };
 use crate::clock::{Tick, saturating_nanos};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind};
 use crate::loop_cache::{Entry, Snapshot};
 
 /// One result of a Doer. The layout never changes.
@@ -74,7 +75,7 @@ fn export(entry: &Entry<Value>, now: Tick) -> docache_entry {
 }
 
 /// The last success: its value, whose share the caller releases, and in `out_entry`, which may be NULL, what is known of
-/// it. MISS before the first. Lock-free. \[NC\]
+/// it. MISS before the first. Lock-free. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -103,7 +104,7 @@ pub unsafe extern "C" fn docache_loop_latest(
 
 /// Copies the bytes of the last success into `buffer` and their number into `out_len`. MISS before the first.
 /// BUFFER_TOO_SMALL if there are more than `capacity`: then only `out_len` is written. `out_entry` may be NULL; its
-/// pointers are NULL here. Lock-free. \[NC\]
+/// pointers are NULL here. Lock-free. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -130,9 +131,7 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
         let bytes = reading.bytes();
         out_len.write(bytes.len());
         if bytes.len() > capacity {
-            let accepted = format!("the value needs {} bytes", bytes.len());
-            let error = Error::invalid_argument("capacity", capacity, &accepted);
-            return too_small(out_error, error);
+            return Err(too_small(capacity, bytes.len()));
         }
         // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer of the caller's.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
@@ -143,14 +142,10 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
     })
 }
 
-/// Reports an error under a status of its own.
 #[cold]
-fn too_small(out_error: *mut *mut docache_error, error: Error) -> Result<docache_status> {
-    if is_usable(out_error) {
-        // SAFETY: SPAN, as `guard` found.
-        unsafe { out_error.write(error.into_ptr().cast_mut().cast()) };
-    }
-    Ok(DOCACHE_BUFFER_TOO_SMALL)
+fn too_small(capacity: usize, needed: usize) -> Error {
+    let message = format!("capacity: {capacity} is not accepted; the value needs {needed} bytes");
+    Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(TooSmall)))
 }
 
 /// Takes a snapshot: O(1), sharing the results and not copying them. Lock-free. \[NC\]

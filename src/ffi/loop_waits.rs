@@ -5,7 +5,7 @@ use super::wait::{docache_wait, hand_out};
 use super::{DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout};
 
 /// Waits for the first success: OK, TIMEOUT, or CLOSED. A loop that is not running is waited for: somebody may start it.
-/// REENTRANT inside the Doer. \[BLK\]
+/// REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE.
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn docache_loop_wait_first(
 }
 
 /// Waits for a version later than `since` and writes it to `out_version`: OK, TIMEOUT, or CLOSED. REENTRANT inside the
-/// Doer. \[BLK\]
+/// Doer. \[BLK\] \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn docache_loop_changed(
 
 /// Asks for a call of the Doer that begins after this one, waits until it has ended, and writes the version of its
 /// result, or of a later one, to `out_version`: OK, whether or not the Doer succeeded; TIMEOUT; or CLOSED if the loop is
-/// not running. Requests that meet while the Doer is busy share its next call. REENTRANT inside the Doer. \[BLK\]
+/// not running. Requests that meet while the Doer is busy share its next call. REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn docache_loop_refresh(
     })
 }
 
-/// Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in `out`. \[NC\]
+/// Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in `out`. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn docache_loop_wait_first_begin(
     })
 }
 
-/// Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in `out`. \[NC\]
+/// Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in `out`. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn docache_loop_changed_begin(
 }
 
 /// Begins docache_loop_refresh: PENDING with a wait in `out`, or CLOSED. Freeing the wait does not take the request
-/// back. \[NC\]
+/// back. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn docache_loop_refresh_begin(
 }
 
 /// Asks the loop to stop: OK if it is not running, else PENDING with a wait in `out` for the end of the Doer's call.
-/// \[NC\]
+/// \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.

@@ -12,8 +12,9 @@
 //! - A registration is a function, a `ctx` and a `drop`: `drop(ctx)` is called exactly once, after the last use, also
 //!   when the registration fails. A callback must return: it must not throw, unwind or longjmp.
 //! - `timeout_ns`: a negative one is no limit, 0 only looks.
-//! - A function's comment says \[NC\] if it never calls back, \[CB\] if it may call back, and \[BLK\] if it may block. To
-//!   release the last share of a value is to call its `drop`.
+//! - A function's comment says \[NC\] if it never calls back, \[CB\] if it may call back, and \[BLK\] if it may block.
+//!   "Only `drop`": whoever gives back the last share of something calls the `drop` of its registration. That can also be
+//!   a reader that was under way while the loop moved on.
 //! - All functions may be called from any thread, and at once, except that nothing may be going on with a handle while
 //!   its owner frees it.
 //!
@@ -57,6 +58,7 @@ use crate::error::{Error, Result};
 pub type docache_drop_fn = Option<unsafe extern "C-unwind" fn(ctx: usize)>;
 
 /// The firewall: nothing unwinds past it. Sets `out_error` to what went wrong.
+#[inline]
 fn guard(
     out_error: *mut *mut docache_error,
     body: impl FnOnce() -> Result<docache_status>,
@@ -93,18 +95,23 @@ fn is_usable<T>(pointer: *const T) -> bool {
     !pointer.is_null() && pointer.is_aligned()
 }
 
+#[inline]
 fn check<T>(pointer: *const T, name: &str) -> Result<()> {
-    if is_usable(pointer) {
-        return Ok(());
-    }
-    let what = if pointer.is_null() { "NULL" } else { "a misaligned pointer" };
-    Err(Error::invalid_argument(name, what, "give a valid pointer"))
+    if is_usable(pointer) { Ok(()) } else { Err(unusable(pointer.is_null(), name)) }
+}
+
+#[cold]
+#[inline(never)]
+fn unusable(null: bool, name: &str) -> Error {
+    let what = if null { "NULL" } else { "a misaligned pointer" };
+    Error::invalid_argument(name, what, "give a valid pointer")
 }
 
 /// A handle, or a struct, as a reference.
 ///
 /// # Safety
 /// HANDLE, or SPAN for one element.
+#[inline]
 unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
     check(pointer, name)?;
     // SAFETY: the caller's promise; not NULL and aligned.
@@ -117,6 +124,7 @@ struct Out<T>(*mut T);
 impl<T> Out<T> {
     /// # Safety
     /// SPAN for one element.
+    #[inline]
     unsafe fn required(pointer: *mut T, name: &str) -> Result<Out<T>> {
         check(pointer, name)?;
         Ok(Out(pointer))
@@ -124,6 +132,7 @@ impl<T> Out<T> {
 
     /// # Safety
     /// SPAN for one element, or NULL.
+    #[inline]
     unsafe fn optional(pointer: *mut T, name: &str) -> Result<Option<Out<T>>> {
         // SAFETY: the caller's promise.
         if pointer.is_null() { Ok(None) } else { unsafe { Out::required(pointer, name) }.map(Some) }
@@ -140,6 +149,7 @@ impl<T> Out<*mut T> {
     ///
     /// # Safety
     /// SPAN for one element.
+    #[inline]
     unsafe fn handle(pointer: *mut *mut T, name: &str) -> Result<Out<*mut T>> {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::required(pointer, name) }?;

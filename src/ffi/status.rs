@@ -69,8 +69,21 @@ pub(super) fn name(status: docache_status) -> &'static CStr {
     }
 }
 
+/// Marks an error whose status is BUFFER_TOO_SMALL.
+#[derive(Debug)]
+pub(super) struct TooSmall;
+
+impl std::fmt::Display for TooSmall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the buffer is too small")
+    }
+}
+
+impl std::error::Error for TooSmall {}
+
 pub(super) fn status_of(error: &Error) -> docache_status {
     match error.kind() {
+        ErrorKind::InvalidArgument if error.downcast_ref::<TooSmall>().is_some() => DOCACHE_BUFFER_TOO_SMALL,
         ErrorKind::Timeout => DOCACHE_TIMEOUT,
         ErrorKind::Cancelled => DOCACHE_CANCELLED,
         ErrorKind::Closed => DOCACHE_CLOSED,

@@ -99,7 +99,7 @@ pub(super) fn hand_out(
 }
 
 /// Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then `notify` is not called.
-/// One notification at a time: a second one is refused unless the first was cancelled. \[NC\]
+/// One notification at a time: a second one is refused unless the first was cancelled. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, CALLBACK.
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn docache_wait_on_ready(
 }
 
 /// Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
-/// `out_version`, which may be NULL. May be called again. \[NC\]
+/// `out_version`, which may be NULL. May be called again. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn docache_wait_cancel(wait: *mut docache_wait) -> docache
     })
 }
 
-/// Cancels and frees the wait. A notification that is being called at this moment goes on. NULL is fine. \[NC\]
+/// Cancels and frees the wait. A notification that is being called at this moment goes on. NULL is fine. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle.

@@ -272,7 +272,8 @@ impl<'a, T> IntoIterator for &'a Snapshot<T> {
 /// The last success, borrowed: what [`LoopCache::latest`](super::LoopCache::latest) gives. It derefs to the value.
 ///
 /// Short-lived by intent: a thread that holds many readings at once makes further loads slower. To keep the result,
-/// take [`to_entry`](Reading::to_entry).
+/// take [`to_entry`](Reading::to_entry). If the loop moved on while a reading was held, dropping it may drop results that
+/// nobody else has.
 ///
 /// ```
 /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -292,7 +293,7 @@ impl<'a, T> Reading<'a, T> {
     /// `None` if `view` has no success.
     #[inline]
     pub(super) fn new(view: Guard<View<T>>, clock: &'a dyn Clock) -> Option<Reading<'a, T>> {
-        view.latest.is_some().then_some(Reading { view, clock })
+        if view.latest.is_some() { Some(Reading { view, clock }) } else { None }
     }
 
     fn shared(&self) -> &Arc<Entry<T>> {

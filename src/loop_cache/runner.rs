@@ -53,7 +53,7 @@ fn drop_quietly<T>(value: T) {
 
 /// Runs until somebody asks the run to end.
 pub(super) fn drive<T: Send + Sync + 'static>(mut run: Run<T>) {
-    run.shared.lock().runner = Some(thread::current().id());
+    run.shared.lock().runner = Some(thread::token());
     run.shared.log(Level::Info, format_args!("started"));
     let mut rhythm = Rhythm::new(run.begun, &run.shared.settings);
     loop {

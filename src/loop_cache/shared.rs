@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::latest::Latest;
 use crate::log::Level;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::thread::{self, JoinHandle, ThreadId};
+use crate::sync::thread::{self, JoinHandle, Token};
 use crate::sync::{Mutex, MutexGuard};
 use crate::wait::{WaitList, block_on};
 
@@ -59,7 +59,7 @@ pub(super) struct Control<T> {
     /// The loop cache was dropped.
     pub(super) closed: bool,
     /// The thread that runs, while one does.
-    pub(super) runner: Option<ThreadId>,
+    pub(super) runner: Option<Token>,
     /// The thread that was started for a run, until somebody joins it.
     pub(super) thread: Option<(u64, JoinHandle<()>)>,
     pub(super) hook: Option<Hook>,
@@ -209,7 +209,10 @@ impl<T: Send + Sync + 'static> Shared<T> {
         // If there is no thread to be had, the closure is dropped and the run ends with it.
         let thread = thread::Builder::new()
             .name(self.settings.name.clone())
-            .spawn(move || runner::drive(run))
+            .spawn(move || {
+                thread::set_ours();
+                runner::drive(run);
+            })
             .map_err(|error| Error::internal("cannot start a thread", error))?;
         let mut control = self.lock();
         // A thread that is done already, or that a later run has replaced, needs nobody to join it.
@@ -279,9 +282,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let ended = control.ended.min(number);
         let thread = control.thread.take_if(|(of, _)| *of <= ended);
         drop(control);
-        // A logger may call this from the last lines of that very thread.
-        if let Some((_, thread)) = thread.filter(|(_, thread)| thread.thread().id() != thread::current().id())
-        {
+        // A thread of ours may be the very one to join: a logger is called in its last lines. It leaves joining to others.
+        if let Some((_, thread)) = thread.filter(|_| !thread::is_ours()) {
             // It cannot have panicked: user code runs behind catch_unwind.
             let _ = thread.join();
         }
@@ -289,7 +291,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     /// Whether the calling thread is the one that runs.
     pub(super) fn is_runner(&self) -> bool {
-        self.lock().runner == Some(thread::current().id())
+        self.lock().runner == Some(thread::token())
     }
 
     /// Asks for a call that begins after this one: the number of that call and of the run that owes it.

@@ -1,0 +1,930 @@
+/* Generated from src/ffi by `cargo xtask header`; do not edit. MIT OR Apache-2.0. */
+
+/**
+ * The C ABI: one file per family of `extern "C"` functions. `include/docache.h` is generated from it.
+ *
+ * # Conventions
+ * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
+ * - Inputs come first, outputs last. Every output pointer is required unless its function says otherwise. An output
+ *   handle is set to NULL first and written only on success; other outputs are written only on success.
+ * - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the caller releases, when
+ *   the status is negative, TIMEOUT, CANCELLED, CLOSED, DOER_FAILED or BUSY.
+ * - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
+ * - Option structs begin with their size; a field of zero means its default, and a part that this library does not know
+ *   must be zero.
+ * - A registration is a function, a `ctx` and a `drop`: `drop(ctx)` is called exactly once, after the last use, also
+ *   when the registration fails. A callback must return: it must not throw, unwind or longjmp.
+ * - `timeout_ns`: a negative one is no limit, 0 only looks.
+ * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if it may block.
+ *   "Only `drop`": whoever gives back the last share of something calls the `drop` of its registration. That can also be
+ *   a reader that was under way while the loop moved on.
+ * - All functions may be called from any thread, and at once, except that nothing may be going on with a handle while
+ *   its owner frees it.
+ *
+ * # Safety
+ * What a caller of every function promises, and what each `unsafe` block here rests on:
+ * - HANDLE: a handle is NULL or came from this library and has not been freed or released.
+ * - SPAN: a pointer with a length of `n` leads to `n` readable elements (for outputs: writable).
+ * - CALLBACK: a function pointer has the type in the header and may be called from any thread with its `ctx`.
+ *
+ * NULL, misaligned pointers, sizes, enumerations and texts are checked.
+ */
+
+#ifndef DOCACHE_H
+#define DOCACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * The version of the ABI. It grows when something is added; nothing is ever changed or taken away.
+ */
+#define DOCACHE_ABI_VERSION 1
+
+/**
+ * The library's version, as the header was generated from it.
+ */
+#define DOCACHE_VERSION_MAJOR 0
+
+/**
+ * See DOCACHE_VERSION_MAJOR.
+ */
+#define DOCACHE_VERSION_MINOR 1
+
+/**
+ * See DOCACHE_VERSION_MAJOR.
+ */
+#define DOCACHE_VERSION_PATCH 0
+
+/**
+ * Something broke: a callback panicked.
+ */
+#define DOCACHE_LEVEL_ERROR 1
+
+/**
+ * Something failed and will be tried again.
+ */
+#define DOCACHE_LEVEL_WARN 2
+
+/**
+ * A change of state: started, stopped.
+ */
+#define DOCACHE_LEVEL_INFO 3
+
+/**
+ * Each success.
+ */
+#define DOCACHE_LEVEL_DEBUG 4
+
+/**
+ * Everything else.
+ */
+#define DOCACHE_LEVEL_TRACE 5
+
+/**
+ * A negative `timeout_ns`: no limit.
+ */
+#define DOCACHE_FOREVER (-1)
+
+/**
+ * The interval counts from the end of the last call.
+ */
+#define DOCACHE_FIXED_DELAY 0
+
+/**
+ * The interval counts from when the last call was due; ticks that pass during a call are skipped.
+ */
+#define DOCACHE_FIXED_RATE 1
+
+/**
+ * An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
+ */
+typedef struct docache_error docache_error;
+
+/**
+ * A logger, shared by reference counting; the count is atomic.
+ */
+typedef struct docache_logger docache_logger;
+
+/**
+ * A loop cache: calls a Doer at an interval and keeps its last results for readers.
+ */
+typedef struct docache_loop docache_loop;
+
+/**
+ * An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by reference counting;
+ * the count is atomic. It keeps its values and errors valid, also when the loop cache is gone.
+ */
+typedef struct docache_snapshot docache_snapshot;
+
+/**
+ * An immutable blob of bytes, shared by reference counting. The count is atomic.
+ */
+typedef struct docache_value docache_value;
+
+/**
+ * A wait under way. One owner; its functions may be called from any thread.
+ */
+typedef struct docache_wait docache_wait;
+
+/**
+ * What a function has to say: 0 for success, positive for other regular outcomes, negative for mistakes and defects.
+ * The list grows; numbers never change.
+ */
+typedef int32_t docache_status;
+
+/**
+ * A message. Its texts are UTF-8, not NUL-terminated, and valid only during the call.
+ */
+typedef struct docache_log_record {
+  /**
+   * The size of this struct as the library knows it.
+   */
+  size_t size;
+  /**
+   * The name of the object that speaks.
+   */
+  const char *target;
+  /**
+   * The length of `target`.
+   */
+  size_t target_len;
+  /**
+   * The text.
+   */
+  const char *message;
+  /**
+   * The length of `message`.
+   */
+  size_t message_len;
+  /**
+   * A DOCACHE_LEVEL.
+   */
+  int32_t level;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_log_record;
+
+/**
+ * Receives messages, on any thread, perhaps on several at once. It must return, and must not free the object that speaks.
+ */
+typedef void (*docache_log_fn)(uintptr_t ctx, const struct docache_log_record *record);
+
+/**
+ * Called once with the `ctx` of a registration, after its last use.
+ */
+typedef void (*docache_drop_fn)(uintptr_t ctx);
+
+/**
+ * How a loop cache is to run. Zero the struct, set `size` and what you need.
+ */
+typedef struct docache_loop_options {
+  /**
+   * sizeof(docache_loop_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The time between calls. Required: 0 is refused.
+   */
+  uint64_t interval_ns;
+  /**
+   * How long after a start the first call comes.
+   */
+  uint64_t first_delay_ns;
+  /**
+   * Each wait is lengthened by a random time of up to this.
+   */
+  uint64_t jitter_ns;
+  /**
+   * How many results a snapshot shows at most; 0: only the latest success is kept.
+   */
+  size_t capacity;
+  /**
+   * The thread's name and the target of log records; "docache-loop" if `name_len` is 0.
+   */
+  const char *name;
+  /**
+   * The length of `name`.
+   */
+  size_t name_len;
+  /**
+   * Who is told of failures, starts and stops; the loop takes a share of its own. NULL: nobody.
+   */
+  struct docache_logger *logger;
+  /**
+   * DOCACHE_FIXED_DELAY or DOCACHE_FIXED_RATE.
+   */
+  uint32_t schedule;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_loop_options;
+
+/**
+ * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
+ * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is called. It runs on one thread
+ * at a time. It must not throw, unwind or longjmp, and must not free its own loop's handles that others use.
+ */
+typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
+                                             struct docache_value **out_value,
+                                             struct docache_error **out_error);
+
+/**
+ * Counters since the loop cache was made.
+ */
+typedef struct docache_loop_counters {
+  /**
+   * In: sizeof(docache_loop_counters), as the caller was compiled; that much is filled. Stays as it is.
+   */
+  size_t size;
+  /**
+   * Calls of the Doer that have ended.
+   */
+  uint64_t calls;
+  /**
+   * Those that failed or panicked.
+   */
+  uint64_t failures;
+  /**
+   * Those that panicked.
+   */
+  uint64_t panics;
+  /**
+   * Failures since the last success.
+   */
+  uint64_t consecutive_failures;
+  /**
+   * Ticks of a fixed rate that passed while the Doer was busy.
+   */
+  uint64_t skipped_ticks;
+  /**
+   * How long the last call took.
+   */
+  uint64_t last_duration_ns;
+  /**
+   * How long after it was due the last call began.
+   */
+  uint64_t last_lateness_ns;
+  /**
+   * The greatest lateness of all calls.
+   */
+  uint64_t max_lateness_ns;
+  /**
+   * 1 while the loop is running.
+   */
+  uint32_t running;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_loop_counters;
+
+/**
+ * One result of a Doer. The layout never changes.
+ */
+typedef struct docache_entry {
+  /**
+   * 1 for the loop cache's first result, then one more each; also the version that published it.
+   */
+  uint64_t sequence;
+  /**
+   * The wall clock when the Doer's call began, in nanoseconds since the Unix epoch.
+   */
+  int64_t timestamp_ns;
+  /**
+   * How long the Doer took.
+   */
+  uint64_t duration_ns;
+  /**
+   * The monotonic time since the Doer's call began: how old the data is at most.
+   */
+  uint64_t age_ns;
+  /**
+   * The value, borrowed; NULL unless `status` is OK.
+   */
+  const struct docache_value *value;
+  /**
+   * The error, borrowed; NULL if `status` is OK.
+   */
+  const struct docache_error *error;
+  /**
+   * OK, DOER_FAILED, or PANIC.
+   */
+  docache_status status;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_entry;
+
+/**
+ * Called once with its token when a wait is over, on whichever thread ended it. It must return, must not block, and must
+ * not free the object waited for.
+ */
+typedef void (*docache_notify_fn)(uintptr_t token);
+
+/**
+ * Done.
+ */
+#define DOCACHE_OK 0
+
+/**
+ * There is nothing there.
+ */
+#define DOCACHE_MISS 1
+
+/**
+ * The caller leads and must finish.
+ */
+#define DOCACHE_LEADER 2
+
+/**
+ * Not yet.
+ */
+#define DOCACHE_PENDING 3
+
+/**
+ * The time allowed ran out; what was waited for may still happen.
+ */
+#define DOCACHE_TIMEOUT 4
+
+/**
+ * Cancelled.
+ */
+#define DOCACHE_CANCELLED 5
+
+/**
+ * Closed, stopped or not running: what was asked for will not happen.
+ */
+#define DOCACHE_CLOSED 6
+
+/**
+ * The callback reported a failure.
+ */
+#define DOCACHE_DOER_FAILED 7
+
+/**
+ * The leader went away without a result.
+ */
+#define DOCACHE_LEADER_LOST 8
+
+/**
+ * It is being done already, for somebody else.
+ */
+#define DOCACHE_BUSY 9
+
+/**
+ * An argument is not acceptable; the error names it.
+ */
+#define DOCACHE_INVALID_ARGUMENT (-1)
+
+/**
+ * Called from inside the very work whose end it would wait for.
+ */
+#define DOCACHE_REENTRANT (-2)
+
+/**
+ * Something panicked.
+ */
+#define DOCACHE_PANIC (-3)
+
+/**
+ * The caller was built for an ABI that this library does not have.
+ */
+#define DOCACHE_VERSION_MISMATCH (-4)
+
+/**
+ * The buffer is too small; the length needed was written.
+ */
+#define DOCACHE_BUFFER_TOO_SMALL (-5)
+
+/**
+ * The machine refused something that is needed, such as a thread.
+ */
+#define DOCACHE_INTERNAL (-6)
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The ABI version of the library that is loaded. [NC]
+ */
+uint32_t docache_abi_version(void);
+
+/**
+ * The version of the library that is loaded, such as "0.1.0", NUL-terminated and static. [NC]
+ */
+const char *docache_version(void);
+
+/**
+ * Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are replaced. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_error_new(int64_t code,
+                                 const char *message,
+                                 size_t message_len,
+                                 struct docache_error **out,
+                                 struct docache_error **out_error);
+
+/**
+ * Takes one more share; returns its argument. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+struct docache_error *docache_error_retain(const struct docache_error *error);
+
+/**
+ * Gives a share back. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+void docache_error_release(const struct docache_error *error);
+
+/**
+ * The code that docache_error_new was given, also of a failure that a loop cache recorded; 0 for any other error and for
+ * NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+int64_t docache_error_code(const struct docache_error *error);
+
+/**
+ * The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_error_status(const struct docache_error *error);
+
+/**
+ * The message: UTF-8, NUL-terminated, valid while the caller has a share; NULL for NULL. Its length without the NUL is
+ * written to `out_len`, which may be NULL. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+const char *docache_error_message(const struct docache_error *error,
+                                  size_t *out_len);
+
+/**
+ * Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL. `drop` may be NULL. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, CALLBACK.
+ */
+docache_status docache_logger_new(docache_log_fn log,
+                                  uintptr_t ctx,
+                                  docache_drop_fn drop,
+                                  int32_t max_level,
+                                  struct docache_logger **out,
+                                  struct docache_error **out_error);
+
+/**
+ * Takes one more share; returns its argument. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+struct docache_logger *docache_logger_retain(const struct docache_logger *logger);
+
+/**
+ * Gives a share back. NULL is fine. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE.
+ */
+void docache_logger_release(const struct docache_logger *logger);
+
+/**
+ * Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
+ * this function fails. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_loop_new(const struct docache_loop_options *options,
+                                docache_perform_fn perform,
+                                uintptr_t ctx,
+                                docache_drop_fn drop,
+                                struct docache_loop **out,
+                                struct docache_error **out_error);
+
+/**
+ * Stops the loop, waits for the Doer's call under way, and frees the handle. Called from inside the Doer it does not
+ * wait; the Doer is then dropped when its call returns. Snapshots and values stay valid. NULL is fine. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle.
+ */
+void docache_loop_free(struct docache_loop *handle);
+
+/**
+ * Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
+ * as the Doer's call ends. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_loop_start(const struct docache_loop *handle,
+                                  struct docache_error **out_error);
+
+/**
+ * Runs the loop on the calling thread until it is stopped; BUSY if it is running already. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_loop_run(const struct docache_loop *handle, struct docache_error **out_error);
+
+/**
+ * Stops the loop and waits until the Doer's call under way has ended; a loop that is not running is fine. TIMEOUT: the
+ * Doer is still in its call, and the loop stops when it returns. From inside the Doer it asks and returns OK at once.
+ * [BLK]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_loop_stop(const struct docache_loop *handle,
+                                 int64_t timeout_ns,
+                                 struct docache_error **out_error);
+
+/**
+ * Whether the loop is running; false for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+bool docache_loop_is_running(const struct docache_loop *handle);
+
+/**
+ * Fills as much of `out` as its `size` says. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_stats(const struct docache_loop *handle,
+                                  struct docache_loop_counters *out,
+                                  struct docache_error **out_error);
+
+/**
+ * The last failure's error, also after later successes; MISS if there was none. The caller releases it. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_last_error(const struct docache_loop *handle,
+                                       struct docache_error **out,
+                                       struct docache_error **out_error);
+
+/**
+ * The last success: its value, whose share the caller releases, and in `out_entry`, which may be NULL, what is known of
+ * it. MISS before the first. Lock-free. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_latest(const struct docache_loop *handle,
+                                   struct docache_value **out_value,
+                                   struct docache_entry *out_entry,
+                                   struct docache_error **out_error);
+
+/**
+ * Copies the bytes of the last success into `buffer` and their number into `out_len`. MISS before the first.
+ * BUFFER_TOO_SMALL if there are more than `capacity`: then only `out_len` is written. `out_entry` may be NULL; its
+ * pointers are NULL here. Lock-free. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_latest_copy(const struct docache_loop *handle,
+                                        uint8_t *buffer,
+                                        size_t capacity,
+                                        size_t *out_len,
+                                        struct docache_entry *out_entry,
+                                        struct docache_error **out_error);
+
+/**
+ * Takes a snapshot: O(1), sharing the results and not copying them. Lock-free. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_snapshot(const struct docache_loop *handle,
+                                     struct docache_snapshot **out,
+                                     struct docache_error **out_error);
+
+/**
+ * Takes one more share; returns its argument. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+struct docache_snapshot *docache_snapshot_retain(const struct docache_snapshot *snapshot);
+
+/**
+ * Gives a share back. With the last one, results that nobody else has are released. NULL is fine. [CB]
+ *
+ * # Safety
+ * HANDLE.
+ */
+void docache_snapshot_release(const struct docache_snapshot *snapshot);
+
+/**
+ * How many results there are; 0 for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+size_t docache_snapshot_len(const struct docache_snapshot *snapshot);
+
+/**
+ * The version that the snapshot shows; 0 for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+uint64_t docache_snapshot_version(const struct docache_snapshot *snapshot);
+
+/**
+ * Copies up to `count` entries from the `first` on, oldest first, into the array `out`, and their number into
+ * `out_count`. Their values and errors are borrowed from the snapshot; their ages count up to when it was taken. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_snapshot_read(const struct docache_snapshot *snapshot,
+                                     size_t first,
+                                     struct docache_entry *out,
+                                     size_t count,
+                                     size_t *out_count,
+                                     struct docache_error **out_error);
+
+/**
+ * How many results have been published; 0 for NULL. Wait-free. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+uint64_t docache_loop_version(const struct docache_loop *handle);
+
+/**
+ * The version word itself, so that a binding can keep its own copy of the latest value and cross the boundary only when
+ * there is a newer one. Load it atomically with acquire ordering; never write it. Valid until the loop cache is freed.
+ * NULL for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+const uint64_t *docache_loop_version_word(const struct docache_loop *handle);
+
+/**
+ * Waits for the first success: OK, TIMEOUT, or CLOSED. A loop that is not running is waited for: somebody may start it.
+ * REENTRANT inside the Doer. [BLK] [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_loop_wait_first(const struct docache_loop *handle,
+                                       int64_t timeout_ns,
+                                       struct docache_error **out_error);
+
+/**
+ * Waits for a version later than `since` and writes it to `out_version`: OK, TIMEOUT, or CLOSED. REENTRANT inside the
+ * Doer. [BLK] [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_changed(const struct docache_loop *handle,
+                                    uint64_t since,
+                                    int64_t timeout_ns,
+                                    uint64_t *out_version,
+                                    struct docache_error **out_error);
+
+/**
+ * Asks for a call of the Doer that begins after this one, waits until it has ended, and writes the version of its
+ * result, or of a later one, to `out_version`: OK, whether or not the Doer succeeded; TIMEOUT; or CLOSED if the loop is
+ * not running. Requests that meet while the Doer is busy share its next call. REENTRANT inside the Doer. [BLK] [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_refresh(const struct docache_loop *handle,
+                                    int64_t timeout_ns,
+                                    uint64_t *out_version,
+                                    struct docache_error **out_error);
+
+/**
+ * Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in `out`. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_wait_first_begin(const struct docache_loop *handle,
+                                             struct docache_wait **out,
+                                             struct docache_error **out_error);
+
+/**
+ * Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in `out`. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_changed_begin(const struct docache_loop *handle,
+                                          uint64_t since,
+                                          struct docache_wait **out,
+                                          struct docache_error **out_error);
+
+/**
+ * Begins docache_loop_refresh: PENDING with a wait in `out`, or CLOSED. Freeing the wait does not take the request
+ * back. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_refresh_begin(const struct docache_loop *handle,
+                                          struct docache_wait **out,
+                                          struct docache_error **out_error);
+
+/**
+ * Asks the loop to stop: OK if it is not running, else PENDING with a wait in `out` for the end of the Doer's call.
+ * [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_stop_begin(const struct docache_loop *handle,
+                                       struct docache_wait **out,
+                                       struct docache_error **out_error);
+
+/**
+ * The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and static. [NC]
+ */
+const char *docache_status_name(docache_status status);
+
+/**
+ * Makes a value by copying `len` bytes. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_value_new(const uint8_t *data,
+                                 size_t len,
+                                 struct docache_value **out,
+                                 struct docache_error **out_error);
+
+/**
+ * Makes a value of the caller's own memory, without copying. The memory must stay as it is until `drop(ctx)`, which is
+ * called exactly once, when nobody has the value any more or when this function fails. `drop` may be NULL. [CB]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_value_wrap(const uint8_t *data,
+                                  size_t len,
+                                  uintptr_t ctx,
+                                  docache_drop_fn drop,
+                                  struct docache_value **out,
+                                  struct docache_error **out_error);
+
+/**
+ * Takes one more share; returns its argument. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+struct docache_value *docache_value_retain(const struct docache_value *value);
+
+/**
+ * Gives a share back. NULL is fine. [CB]
+ *
+ * # Safety
+ * HANDLE.
+ */
+void docache_value_release(const struct docache_value *value);
+
+/**
+ * The bytes, valid while the caller has a share; NULL for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+const uint8_t *docache_value_data(const struct docache_value *value);
+
+/**
+ * The number of bytes; 0 for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+size_t docache_value_len(const struct docache_value *value);
+
+/**
+ * Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then `notify` is not called.
+ * One notification at a time: a second one is refused unless the first was cancelled. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, CALLBACK.
+ */
+docache_status docache_wait_on_ready(struct docache_wait *wait,
+                                     docache_notify_fn notify,
+                                     uintptr_t token,
+                                     struct docache_error **out_error);
+
+/**
+ * Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
+ * `out_version`, which may be NULL. May be called again. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_wait_poll(struct docache_wait *wait,
+                                 uint64_t *out_version,
+                                 struct docache_error **out_error);
+
+/**
+ * Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
+ * called now. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_wait_cancel(struct docache_wait *wait);
+
+/**
+ * Cancels and frees the wait. A notification that is being called at this moment goes on. NULL is fine. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle.
+ */
+void docache_wait_free(struct docache_wait *wait);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#if UINTPTR_MAX == 0xFFFFFFFFFFFFFFFF
+#ifdef __cplusplus
+#define DOCACHE_LAYOUT(figure, expected) static_assert((figure) == (expected), #figure)
+#else
+#define DOCACHE_LAYOUT(figure, expected) _Static_assert((figure) == (expected), #figure)
+#endif
+
+DOCACHE_LAYOUT(sizeof(docache_log_record), 48);
+DOCACHE_LAYOUT(offsetof(docache_log_record, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_log_record, target), 8);
+DOCACHE_LAYOUT(offsetof(docache_log_record, target_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_log_record, message), 24);
+DOCACHE_LAYOUT(offsetof(docache_log_record, message_len), 32);
+DOCACHE_LAYOUT(offsetof(docache_log_record, level), 40);
+DOCACHE_LAYOUT(offsetof(docache_log_record, reserved), 44);
+
+DOCACHE_LAYOUT(sizeof(docache_loop_options), 72);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, interval_ns), 8);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, first_delay_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, jitter_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, capacity), 32);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, name), 40);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, name_len), 48);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, logger), 56);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, schedule), 64);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, reserved), 68);
+
+DOCACHE_LAYOUT(sizeof(docache_entry), 56);
+DOCACHE_LAYOUT(offsetof(docache_entry, sequence), 0);
+DOCACHE_LAYOUT(offsetof(docache_entry, timestamp_ns), 8);
+DOCACHE_LAYOUT(offsetof(docache_entry, duration_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_entry, age_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_entry, value), 32);
+DOCACHE_LAYOUT(offsetof(docache_entry, error), 40);
+DOCACHE_LAYOUT(offsetof(docache_entry, status), 48);
+DOCACHE_LAYOUT(offsetof(docache_entry, reserved), 52);
+
+DOCACHE_LAYOUT(sizeof(docache_loop_counters), 80);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, calls), 8);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, failures), 16);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, panics), 24);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, consecutive_failures), 32);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, skipped_ticks), 40);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, last_duration_ns), 48);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, last_lateness_ns), 56);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, max_lateness_ns), 64);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, running), 72);
+DOCACHE_LAYOUT(offsetof(docache_loop_counters, reserved), 76);
+
+#undef DOCACHE_LAYOUT
+#endif
+
+#endif /* DOCACHE_H */

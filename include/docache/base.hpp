@@ -1,0 +1,293 @@
+/// The parts of docache.hpp that every family uses: error, duration, timeout, value, logger. Include docache.hpp.
+#ifndef DOCACHE_BASE_HPP
+#define DOCACHE_BASE_HPP
+
+#include "../docache.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace docache {
+
+/// What a failed call throws, and what a failed Doer leaves behind. Copying does not throw.
+class error : public std::runtime_error {
+ public:
+  /// A Doer's own failure: throw it from a Doer to record a message together with a number.
+  explicit error(const std::string& message, std::int64_t code = 0)
+      : std::runtime_error(message), status_(DOCACHE_DOER_FAILED), code_(code) {}
+
+  /// A failure with a status of docache.h.
+  error(docache_status status, const std::string& message, std::int64_t code = 0)
+      : std::runtime_error(message), status_(status), code_(code) {}
+
+  /// One of the DOCACHE_ constants, such as DOCACHE_INVALID_ARGUMENT, DOCACHE_CLOSED or DOCACHE_DOER_FAILED.
+  docache_status status() const noexcept { return status_; }
+
+  /// The number that the Doer gave, else 0.
+  std::int64_t code() const noexcept { return code_; }
+
+  /// The message; the same text as what().
+  std::string_view message() const noexcept { return what(); }
+
+ private:
+  docache_status status_;
+  std::int64_t code_;
+};
+
+/// A length of time made from any chrono duration; lengths beyond ±292 years are cut to that instead of overflowing.
+class duration {
+ public:
+  constexpr duration() noexcept = default;
+
+  template <class Rep, class Period>
+  constexpr duration(std::chrono::duration<Rep, Period> length) noexcept : ns_(saturate(length)) {}
+
+  constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
+
+ private:
+  template <class Rep, class Period>
+  static constexpr std::int64_t saturate(std::chrono::duration<Rep, Period> length) noexcept {
+    // Comparing as long double cannot overflow; the bound is a little inside int64_t's, so neither can the cast.
+    const long double ns = std::chrono::duration<long double, std::nano>(length).count();
+    if (ns != ns) return 0;
+    if (ns >= 9.22e18L) return (std::numeric_limits<std::int64_t>::max)();
+    if (ns <= -9.22e18L) return (std::numeric_limits<std::int64_t>::min)();
+    return static_cast<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(length).count());
+  }
+
+  std::int64_t ns_ = 0;
+};
+
+/// How long a call may wait: any chrono duration, or docache::forever. Zero and negative durations only look.
+class timeout {
+ public:
+  template <class Rep, class Period>
+  constexpr timeout(std::chrono::duration<Rep, Period> length) noexcept : timeout(docache::duration(length)) {}
+
+  constexpr timeout(docache::duration length) noexcept
+      : ns_(length.nanoseconds() < 0 ? 0 : length.nanoseconds()) {}
+
+  /// The timeout that never comes; docache::forever is one.
+  static constexpr timeout never() noexcept { return timeout(); }
+
+  /// As docache.h wants it: DOCACHE_FOREVER or nanoseconds ≥ 0.
+  constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
+
+ private:
+  constexpr timeout() noexcept = default;
+
+  std::int64_t ns_ = DOCACHE_FOREVER;
+};
+
+/// Wait without a limit.
+inline constexpr timeout forever = timeout::never();
+
+namespace detail {
+
+/// Receives an error from the C API and releases it.
+class error_slot {
+ public:
+  error_slot() noexcept = default;
+  error_slot(const error_slot&) = delete;
+  error_slot& operator=(const error_slot&) = delete;
+  ~error_slot() { docache_error_release(raw_); }
+
+  docache_error** out() noexcept { return &raw_; }
+  const docache_error* get() const noexcept { return raw_; }
+
+ private:
+  docache_error* raw_ = nullptr;
+};
+
+/// Copies a C error; `status` is what the call returned, used when there is no error object.
+inline docache::error to_error(docache_status status, const docache_error* raw) {
+  if (raw == nullptr) return docache::error(status, docache_status_name(status));
+  std::size_t length = 0;
+  const char* text = docache_error_message(raw, &length);
+  return docache::error(docache_error_status(raw), std::string(text, length), docache_error_code(raw));
+}
+
+/// Passes on OK and the statuses in `also`; throws for every other.
+template <class... Status>
+docache_status expect(docache_status status, const error_slot& slot, Status... also) {
+  if (status == DOCACHE_OK || ((status == also) || ...)) return status;
+  throw to_error(status, slot.get());
+}
+
+inline std::chrono::nanoseconds from_unsigned(std::uint64_t ns) noexcept {
+  constexpr auto most = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)());
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(ns < most ? ns : most));
+}
+
+template <class T>
+void drop(std::uintptr_t object) noexcept {
+  delete reinterpret_cast<T*>(object);
+}
+
+/// Hands `object` to the library: from here on the C value owns it, also when this throws.
+template <class T>
+docache_value* wrap(std::unique_ptr<T> object, const void* data, std::size_t size) {
+  error_slot slot;
+  docache_value* out = nullptr;
+  const auto context = reinterpret_cast<std::uintptr_t>(object.release());
+  expect(docache_value_wrap(static_cast<const std::uint8_t*>(data), size, context, &drop<T>, &out, slot.out()), slot);
+  return out;
+}
+
+/// Contiguous and made of bytes: string_view, string, vector<uint8_t>, span<const std::byte>, array<char, N>...
+template <class Bytes, class = void>
+struct is_bytes : std::false_type {};
+template <class Bytes>
+struct is_bytes<Bytes, std::void_t<decltype(std::data(std::declval<const Bytes&>())),
+                                   decltype(std::size(std::declval<const Bytes&>()))>> {
+  using element = std::remove_cv_t<std::remove_pointer_t<decltype(std::data(std::declval<const Bytes&>()))>>;
+  static constexpr bool value = !std::is_array_v<Bytes> && sizeof(element) == 1 && std::is_trivially_copyable_v<element>;
+};
+
+}  // namespace detail
+
+/// Immutable bytes, shared by reference count: copying a value copies a pointer. Safe to copy and read from any thread.
+/// Constructors throw docache::error or std::bad_alloc; everything else is noexcept and does not block.
+class value {
+ public:
+  /// No bytes.
+  value() noexcept = default;
+
+  /// Copies `size` bytes; `data` may be null when `size` is 0.
+  value(const void* data, std::size_t size) {
+    detail::error_slot slot;
+    detail::expect(docache_value_new(static_cast<const std::uint8_t*>(data), size, &raw_, slot.out()), slot);
+  }
+
+  /// Copies a NUL-terminated text.
+  value(const char* text) : value(std::string_view(text)) {}
+
+  /// Copies any contiguous range of bytes: string_view, span, array, an lvalue string or vector.
+  template <class Bytes, std::enable_if_t<detail::is_bytes<Bytes>::value, int> = 0>
+  value(const Bytes& bytes) : value(static_cast<const void*>(std::data(bytes)), std::size(bytes)) {}
+
+  /// Takes the text over without copying it.
+  value(std::string&& text) : raw_(adopt(std::move(text))) {}
+
+  /// Takes the bytes over without copying them.
+  value(std::vector<std::uint8_t>&& bytes) : raw_(adopt(std::move(bytes))) {}
+
+  /// Takes the bytes over without copying them.
+  value(std::vector<std::byte>&& bytes) : raw_(adopt(std::move(bytes))) {}
+
+  value(const value& other) noexcept : raw_(docache_value_retain(other.raw_)) {}
+  value(value&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  value& operator=(value other) noexcept {
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  ~value() { docache_value_release(raw_); }
+
+  const std::uint8_t* data() const noexcept { return docache_value_data(raw_); }
+  std::size_t size() const noexcept { return docache_value_len(raw_); }
+  bool empty() const noexcept { return size() == 0; }
+  const std::uint8_t* begin() const noexcept { return data(); }
+  const std::uint8_t* end() const noexcept { return data() + size(); }
+
+  /// The bytes as text, valid as long as any handle to them lives.
+  std::string_view view() const noexcept {
+    const std::size_t length = size();
+    return length == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data()), length);
+  }
+
+  /// The handle for calls of docache.h, still owned by this value; null for a default-constructed one.
+  docache_value* handle() const noexcept { return raw_; }
+
+  /// Gives the handle away; the caller releases it. This value is empty afterwards.
+  docache_value* release() noexcept { return std::exchange(raw_, nullptr); }
+
+  /// Takes over one reference to a handle from docache.h.
+  static value from_handle(docache_value* owned) noexcept {
+    value out;
+    out.raw_ = owned;
+    return out;
+  }
+
+  friend bool operator==(const value& a, const value& b) noexcept { return a.view() == b.view(); }
+  friend bool operator!=(const value& a, const value& b) noexcept { return a.view() != b.view(); }
+
+ private:
+  template <class Owner>
+  static docache_value* adopt(Owner&& bytes) {
+    auto owner = std::make_unique<std::decay_t<Owner>>(std::forward<Owner>(bytes));
+    const void* data = owner->data();
+    const std::size_t size = owner->size();
+    return detail::wrap(std::move(owner), data, size);
+  }
+
+  docache_value* raw_ = nullptr;
+};
+
+/// How grave a log record is; a logger is called for its own level and the graver ones.
+enum class level : std::int32_t {
+  error = DOCACHE_LEVEL_ERROR,
+  warn = DOCACHE_LEVEL_WARN,
+  info = DOCACHE_LEVEL_INFO,
+  debug = DOCACHE_LEVEL_DEBUG,
+  trace = DOCACHE_LEVEL_TRACE,
+};
+
+/// A hook for what happens out of sight. Shared by reference count: copying copies a pointer, and the callable is
+/// destroyed with the last copy and the last loop cache that uses it.
+class logger {
+ public:
+  /// Logs nothing.
+  logger() noexcept = default;
+
+  /// Calls `log(level, target, message)` for records up to `most_verbose`. The callable may be called from several
+  /// threads at once, the texts are valid only during the call, and what it throws is dropped.
+  /// Throws docache::error or std::bad_alloc.
+  template <class F, std::enable_if_t<std::is_invocable_v<F&, level, std::string_view, std::string_view>, int> = 0>
+  logger(level most_verbose, F log) {
+    using callable = F;
+    auto hook = std::make_unique<callable>(std::move(log));
+    const auto context = reinterpret_cast<std::uintptr_t>(hook.release());
+    detail::error_slot slot;
+    detail::expect(docache_logger_new(&call<callable>, context, &detail::drop<callable>,
+                                      static_cast<std::int32_t>(most_verbose), &raw_, slot.out()),
+                   slot);
+  }
+
+  logger(const logger& other) noexcept : raw_(docache_logger_retain(other.raw_)) {}
+  logger(logger&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  logger& operator=(logger other) noexcept {
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  ~logger() { docache_logger_release(raw_); }
+
+  /// The handle for calls of docache.h, still owned by this logger; null for one that logs nothing.
+  docache_logger* handle() const noexcept { return raw_; }
+
+ private:
+  template <class F>
+  static void call(std::uintptr_t context, const docache_log_record* record) noexcept {
+    try {
+      (*reinterpret_cast<F*>(context))(static_cast<level>(record->level),
+                                       std::string_view(record->target, record->target_len),
+                                       std::string_view(record->message, record->message_len));
+    } catch (...) {  // there is nobody to tell: the logger is who would be told
+    }
+  }
+
+  docache_logger* raw_ = nullptr;
+};
+
+}  // namespace docache
+
+#endif  // DOCACHE_BASE_HPP
