@@ -1,0 +1,3 @@
+module docache/ffi-tests
+
+go 1.24

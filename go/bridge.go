@@ -1,0 +1,177 @@
+package docache
+
+/*
+#cgo noescape docache_go_snapshot_fill
+#cgo nocallback docache_go_snapshot_fill
+#cgo nocallback docache_snapshot_version
+#cgo nocallback docache_snapshot_len
+#cgo nocallback docache_abi_version
+#cgo noescape docache_wait_poll
+#cgo noescape docache_loop_stats
+#include "bridge.h"
+#include <stdlib.h>
+*/
+import "C"
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// This file holds every call into the library, so that the rest of the package is plain Go.
+//
+// Only calls that cannot let go of a result are marked nocallback: letting go calls back to say so.
+
+// loop owns a docache_loop, which is freed once the loop is unreachable. That, and not an explicit free, is what makes
+// the version word safe to read without a lock: whoever holds the word's address also holds the loop.
+//
+// Invariant: a loop that runs is reachable from its worker (worker.running), so what is freed does not run, and the
+// free does not block.
+type loop struct {
+	c    *C.docache_loop
+	word *uint64 // in the library's memory; grows by one with each result
+}
+
+func newLoop(s *settings, p performer) (*loop, error) {
+	if v := abiVersion(); v != C.DOCACHE_ABI_VERSION {
+		return nil, &ArgumentError{"library", v, "link the one whose docache_abi_version is the header's"}
+	}
+	options := C.docache_loop_options{
+		interval_ns:    C.uint64_t(s.interval),
+		first_delay_ns: C.uint64_t(s.firstDelay),
+		jitter_ns:      C.uint64_t(s.jitter),
+		capacity:       C.size_t(s.capacity),
+		schedule:       C.DOCACHE_FIXED_DELAY,
+	}
+	options.size = C.size_t(unsafe.Sizeof(options))
+	if s.fixedRate {
+		options.schedule = C.DOCACHE_FIXED_RATE
+	}
+	if s.name != "" {
+		options.name = C.CString(s.name)
+		options.name_len = C.size_t(len(s.name))
+		defer C.free(unsafe.Pointer(options.name))
+	}
+	var c *C.docache_loop
+	var failure *C.docache_error
+	// From here on the worker's id belongs to the library, which drops it also when it refuses.
+	if status := C.docache_go_loop_new(&options, C.uintptr_t(workers.add(p)), &c, &failure); status != C.DOCACHE_OK {
+		return nil, takeError(status, failure)
+	}
+	l := &loop{c: c, word: (*uint64)(unsafe.Pointer(C.docache_loop_version_word(c)))}
+	runtime.AddCleanup(l, func(c *C.docache_loop) { C.docache_loop_free(c) }, c)
+	return l, nil
+}
+
+// version is the number of results published so far.
+func (l *loop) version() uint64 {
+	v := atomic.LoadUint64(l.word)
+	runtime.KeepAlive(l)
+	return v
+}
+
+func (l *loop) start() error {
+	defer runtime.KeepAlive(l)
+	var failure *C.docache_error
+	if status := C.docache_loop_start(l.c, &failure); status != C.DOCACHE_OK {
+		return takeError(status, failure)
+	}
+	return nil
+}
+
+// latest is the id of the last success, 0 if there was none, and a function that the caller calls after its look-up:
+// until then the result stays in the worker's table.
+func (l *loop) latest() (id uint64, release func()) {
+	defer runtime.KeepAlive(l)
+	found := C.docache_go_loop_latest(l.c)
+	return uint64(found.id), func() { C.docache_value_release(found.value) }
+}
+
+func (l *loop) stats() (Stats, error) {
+	defer runtime.KeepAlive(l)
+	var s C.docache_loop_counters
+	s.size = C.size_t(unsafe.Sizeof(s))
+	if status := C.docache_loop_stats(l.c, &s, nil); status != C.DOCACHE_OK {
+		return Stats{}, takeError(status, nil)
+	}
+	return Stats{
+		Calls:               uint64(s.calls),
+		Failures:            uint64(s.failures),
+		ConsecutiveFailures: uint64(s.consecutive_failures),
+		SkippedTicks:        uint64(s.skipped_ticks),
+		LastDuration:        time.Duration(s.last_duration_ns),
+		LastLateness:        time.Duration(s.last_lateness_ns),
+		MaxLateness:         time.Duration(s.max_lateness_ns),
+		Running:             s.running != 0,
+	}, nil
+}
+
+// snapshot is an immutable view of the history. It must be released.
+type snapshot struct{ c *C.docache_snapshot }
+
+func (l *loop) snapshot() (snapshot, error) {
+	defer runtime.KeepAlive(l)
+	var s snapshot
+	var failure *C.docache_error
+	if status := C.docache_loop_snapshot(l.c, &s.c, &failure); status != C.DOCACHE_OK {
+		return s, takeError(status, failure)
+	}
+	return s, nil
+}
+
+func (s snapshot) release()        { C.docache_snapshot_release(s.c) }
+func (s snapshot) len() int        { return int(C.docache_snapshot_len(s.c)) }
+func (s snapshot) version() uint64 { return uint64(C.docache_snapshot_version(s.c)) }
+
+// each calls visit for the entries from first on, oldest first, crossing the boundary once for many entries.
+// foreign is set, and id 0, for what the library recorded without a Go result.
+func (s snapshot) each(first, count int, visit func(id uint64, foreign *foreignEntry)) error {
+	var slots [64]C.docache_go_slot
+	for count > 0 {
+		n := min(count, len(slots))
+		if status := C.docache_go_snapshot_fill(s.c, C.size_t(first), &slots[0], C.size_t(n)); status != C.DOCACHE_OK {
+			return takeError(status, nil)
+		}
+		for i := range slots[:n] {
+			slot := &slots[i]
+			if slot.id != 0 {
+				visit(uint64(slot.id), nil)
+				continue
+			}
+			kept := C.docache_error_retain(slot.error)
+			err := takeError(C.docache_error_status(kept), kept)
+			visit(0, &foreignEntry{time.Unix(0, int64(slot.timestamp_ns)), err})
+		}
+		first += n
+		count -= n
+	}
+	return nil
+}
+
+// foreignEntry is a failure of the library itself, such as running out of memory between a Doer and its entry.
+type foreignEntry struct {
+	timestamp time.Time
+	err       error
+}
+
+// takeError turns a status and the error that came with it, if any, into a Go error, and releases the latter.
+func takeError(status C.docache_status, e *C.docache_error) error {
+	message := "no explanation given"
+	if e != nil {
+		var n C.size_t
+		text := C.docache_error_message(e, &n)
+		message = C.GoStringN(text, C.int(n))
+		C.docache_error_release(e)
+	}
+	return &LibraryError{Status: int(status), Message: message}
+}
+
+// valueNew gives the library a value that stands for a result; the worker is told when the value is gone.
+func valueNew(worker C.uintptr_t, id uint64, out **C.docache_value) C.docache_status {
+	return C.docache_go_value_new(worker, C.uint64_t(id), out)
+}
+
+// abiVersion is also the cheapest call there is into the library, which the benchmarks measure.
+func abiVersion() uint32 { return uint32(C.docache_abi_version()) }

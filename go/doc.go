@@ -1,0 +1,41 @@
+// Package docache does expensive work on a schedule and shares the last result with any number of readers.
+//
+// A [Doer] fetches or computes something. A cache calls it at once and then again and again, an interval apart, on a
+// thread of its own, and keeps what it returned. Readers get the newest result, or the last few, without ever waiting
+// for the Doer:
+//
+//	cache := docache.NewCache(ctx, time.Second, 60, nil, docache.DoerFunc[Load](readLoad))
+//	go cache.Loop()
+//	...
+//	now := cache.Latest() // no lock, no allocation, no call into the library
+//
+// [NewCache] is the short constructor. [New] returns errors instead of panicking, takes options, and its result can
+// also wait for new results, run the Doer now, and report statistics.
+//
+// # What holds
+//
+//   - Every method may be called from any goroutine at any time, also after Close.
+//   - Latest costs an atomic load and a comparison for as long as nothing new was published. The first Latest or Data
+//     after a new result asks the library once, and the answer is shared. Where the compiler sees a [*LoopCache] it
+//     inlines Latest; through the [Cache] interface a read costs a few nanoseconds more, for the indirect call and the
+//     copy of the Data.
+//   - What one goroutine reads never goes back in time.
+//   - A Doer that fails, panics or calls [runtime.Goexit] leaves an entry with an Error; the loop goes on. Its errors
+//     come back as they were, so [errors.Is] and [errors.As] work on Data.Error.
+//   - The Doer is never called twice at the same time by one cache, though successive calls may come from different
+//     goroutines.
+//   - Waiting blocks a goroutine, never a thread. Each running cache has one thread, which sleeps between calls.
+//   - The values you return are shared with every reader, not copied: do not change what a pointer, slice or map leads
+//     to once it was returned or read.
+//
+// # Lifetime
+//
+// A running cache lives until it is stopped, by Stop, Close or its context. A cache that is neither running nor
+// referenced is collected like anything else, together with what the library keeps for it. A Doer that refers to its
+// own cache keeps it from being collected; call [LoopCache.Close] on such a cache when it is no longer needed.
+//
+// # Linking
+//
+// The package links the static library that `cargo build --release --features capi` leaves in target/release. With
+// the build tag docache_shared it links the shared library of the same folder instead.
+package docache

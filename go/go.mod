@@ -1,0 +1,3 @@
+module docache
+
+go 1.24

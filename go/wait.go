@@ -1,0 +1,78 @@
+package docache
+
+import "context"
+
+// WaitFirst blocks until there is a success, and returns the latest one. If there is one already it returns at once.
+// Being stopped does not end the wait, since the cache can be started again.
+//
+// It returns the error of ctx, or of the cache's own context, if that is done first, [ErrClosed] if the cache is
+// closed first, and [ErrReentrant] from inside Do.
+func (c *LoopCache[T]) WaitFirst(ctx context.Context) (Data[T], error) {
+	for {
+		if d := c.Latest(); !d.Timestamp.IsZero() {
+			return d, nil
+		}
+		if _, err := c.await(ctx, firstSuccess, 0); err != nil {
+			return Data[T]{}, err
+		}
+	}
+}
+
+// Changed blocks until the version is greater than since, and returns the version. A loop that starts with since = 0
+// and goes on with what Changed returned sees that something is new each time, though it may miss some of many quick
+// results.
+//
+// Its errors are those of [LoopCache.WaitFirst].
+func (c *LoopCache[T]) Changed(ctx context.Context, since uint64) (uint64, error) {
+	for {
+		if v := c.Version(); v > since {
+			return v, nil
+		}
+		if _, err := c.await(ctx, anyChange, since); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Refresh runs the Doer now instead of at its next turn, and blocks until a call that began after Refresh has ended.
+// Callers that come together share one call. Whether it succeeded is for Latest or Data to tell.
+//
+// It returns [ErrNotRunning] if no loop is there to do it, or if it ends first, and otherwise the errors of
+// [LoopCache.WaitFirst].
+func (c *LoopCache[T]) Refresh(ctx context.Context) error {
+	_, err := c.await(ctx, oneRefresh, 0)
+	return err
+}
+
+// await blocks the goroutine, and no thread, until the event has happened or cannot happen any more.
+func (c *LoopCache[T]) await(ctx context.Context, what event, since uint64) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if c.worker.inside() {
+		return 0, ErrReentrant
+	}
+	c.mu.RLock()
+	l := c.loop
+	c.mu.RUnlock()
+	if l == nil {
+		return 0, ErrClosed
+	}
+	w, err := l.await(what, since)
+	if w == nil {
+		return 0, err
+	}
+	select {
+	case <-w.ready:
+		return w.finish()
+	case <-ctx.Done():
+		w.abandon()
+		return 0, ctx.Err()
+	case <-c.ctx.Done():
+		w.abandon()
+		return 0, c.ctx.Err()
+	case <-c.closed:
+		w.abandon()
+		return 0, ErrClosed
+	}
+}
