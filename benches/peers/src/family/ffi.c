@@ -1,0 +1,81 @@
+/* The way in from C, as a C program goes it: loops around single calls, so that what is timed is the call. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "docache.h"
+
+#define VALUE_LEN 64
+
+static docache_status perform(uintptr_t ctx, docache_value **out_value, docache_error **out_error) {
+  const uint8_t bytes[VALUE_LEN] = {1, 2, 3, 4};
+  (void)ctx;
+  return docache_value_new(bytes, sizeof bytes, out_value, out_error);
+}
+
+/* A loop cache of 64-byte values that holds its first one; NULL if that cannot be had within 10 s. */
+docache_loop *peers_loop_new(void) {
+  docache_loop_options options = {0};
+  docache_loop *loop = NULL;
+  options.size = sizeof options;
+  options.interval_ns = UINT64_C(3600000000000);
+  if (docache_loop_new(&options, perform, 0, NULL, &loop, NULL) != DOCACHE_OK) {
+    return NULL;
+  }
+  if (docache_loop_start(loop, NULL) != DOCACHE_OK ||
+      docache_loop_wait_first(loop, INT64_C(10000000000), NULL) != DOCACHE_OK) {
+    docache_loop_free(loop);
+    return NULL;
+  }
+  return loop;
+}
+
+void peers_loop_free(docache_loop *loop) {
+  docache_loop_free(loop);
+}
+
+/* Copies the latest value out `iterations` times; false if a call did not give all of it. */
+bool peers_loop_latest_copy(const docache_loop *loop, uint64_t iterations) {
+  uint8_t buffer[VALUE_LEN];
+  size_t len = 0;
+  bool right = true;
+  for (uint64_t i = 0; i < iterations; i++) {
+    docache_status status = docache_loop_latest_copy(loop, buffer, sizeof buffer, &len, NULL, NULL);
+    right &= status == DOCACHE_OK && len == VALUE_LEN && buffer[0] == 1;
+  }
+  return right;
+}
+
+/* The same, with the entry's time, duration and age. */
+bool peers_loop_latest_copy_entry(const docache_loop *loop, uint64_t iterations) {
+  uint8_t buffer[VALUE_LEN];
+  size_t len = 0;
+  docache_entry entry;
+  bool right = true;
+  for (uint64_t i = 0; i < iterations; i++) {
+    docache_status status = docache_loop_latest_copy(loop, buffer, sizeof buffer, &len, &entry, NULL);
+    right &= status == DOCACHE_OK && len == VALUE_LEN && entry.sequence == 1;
+  }
+  return right;
+}
+
+/* Shares the latest value `iterations` times, without copying it. */
+bool peers_loop_latest(const docache_loop *loop, uint64_t iterations) {
+  bool right = true;
+  for (uint64_t i = 0; i < iterations; i++) {
+    docache_value *value = NULL;
+    docache_status status = docache_loop_latest(loop, &value, NULL, NULL);
+    right &= status == DOCACHE_OK && docache_value_len(value) == VALUE_LEN;
+    docache_value_release(value);
+  }
+  return right;
+}
+
+/* The least a call can cost. */
+bool peers_call(uint64_t iterations) {
+  bool right = true;
+  for (uint64_t i = 0; i < iterations; i++) {
+    right &= docache_abi_version() == DOCACHE_ABI_VERSION;
+  }
+  return right;
+}

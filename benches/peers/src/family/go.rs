@@ -1,0 +1,125 @@
+//! The benchmarks of the Go module, read into the same lines.
+//!
+//! `BenchmarkLatest/docache-2` of `go test` becomes case `go-latest`, 2 threads, subject `docache`. Go's
+//! parallel benchmarks divide the wall time by the operations of all threads; multiplied by the number of
+//! threads that is the time per operation per thread, as everywhere else.
+
+use std::env;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::harness::{Bench, PROGRAM_SAMPLES, median};
+
+/// What is measured: case, threads, subject.
+type Key = (String, usize, String);
+
+/// Measures the benchmarks named `benchmarks` (a regular expression); without `go`, says so and measures none.
+pub(crate) fn measure(bench: &mut Bench, benchmarks: &str) -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let module = root.join("go");
+    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("{}: no `go` in PATH, so the Go cases are left out", bench.family());
+        return Ok(());
+    }
+    eprintln!("{}: building the Go benchmarks", bench.family());
+    let program = build(&root, &module)?;
+    let plan = bench.plan();
+    let mut measured: Vec<(Key, Vec<f64>)> = Vec::new();
+    let (sample, count) = (format!("{}ms", plan.sample.as_millis()), PROGRAM_SAMPLES.to_string());
+    for round in 1..=plan.program_rounds {
+        eprintln!("{} in Go, round {round} of {}", bench.family(), plan.program_rounds);
+        let mut go = Command::new(&program);
+        go.current_dir(&module).args(["-test.run", "^$", "-test.cpu", "1,2"]);
+        go.args(["-test.bench", benchmarks, "-test.benchtime", &sample, "-test.count", &count]);
+        for (key, value) in output(go)?.lines().filter_map(parse) {
+            match measured.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, samples)) => samples.push(value),
+                None => measured.push((key, vec![value])),
+            }
+        }
+    }
+    for ((case, threads, subject), samples) in measured {
+        if bench.wants(&case) {
+            bench.record(&case, threads, &subject, median(samples));
+        }
+    }
+    Ok(())
+}
+
+/// Compiles the library that the module links and then the module's benchmarks, next to this program.
+fn build(root: &Path, module: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).args([
+        "build",
+        "--release",
+        "--lib",
+        "--features",
+        "capi",
+        "--target-dir",
+        "target",
+    ]);
+    output(cargo)?;
+    let program = env::current_exe()?.with_file_name("peers-go.test");
+    let mut go = Command::new("go");
+    go.current_dir(module).args(["test", "-c", "-o"]).arg(&program).arg(".");
+    output(go)?;
+    Ok(program)
+}
+
+/// What a command prints, or why it failed.
+fn output(mut command: Command) -> Result<String, Box<dyn Error>> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}\n{stdout}{stderr}", output.status).into())
+}
+
+/// A line such as `BenchmarkLatest/docache-2  1000  2.1 ns/op`.
+fn parse(line: &str) -> Option<(Key, f64)> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?.strip_prefix("Benchmark")?;
+    let mut words = words.skip(1);
+    let value: f64 = words.next()?.parse().ok()?;
+    if words.next()? != "ns/op" {
+        return None;
+    }
+    let with_threads = name.rsplit_once('-').and_then(|(name, n)| Some((name, n.parse::<usize>().ok()?)));
+    let (name, threads) = with_threads.unwrap_or((name, 1));
+    let (case, subject) = name.split_once('/').unwrap_or((name, "docache"));
+    Some(((kebab(case), threads, subject.to_owned()), value * threads as f64))
+}
+
+/// `LatestString` as the case `go-latest-string`.
+fn kebab(name: &str) -> String {
+    let mut out = "go".to_owned();
+    for letter in name.chars() {
+        if letter.is_uppercase() {
+            out.push('-');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_benchmark_line_becomes_a_case() {
+        let key = |case: &str, threads, subject: &str| (case.to_owned(), threads, subject.to_owned());
+        assert_eq!(
+            parse("BenchmarkLatest/docache-2 \t 1000\t 2.5 ns/op\t 0 B/op"),
+            Some((key("go-latest", 2, "docache"), 5.0))
+        );
+        assert_eq!(parse("BenchmarkLatest/rwmutex 10 7 ns/op"), Some((key("go-latest", 1, "rwmutex"), 7.0)));
+        assert_eq!(parse("BenchmarkLatestAge 10 7 ns/op"), Some((key("go-latest-age", 1, "docache"), 7.0)));
+        for other in ["", "PASS", "goos: linux", "BenchmarkLatest/docache", "BenchmarkLatest 10 7 MB/s"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}

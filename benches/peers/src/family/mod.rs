@@ -1,0 +1,5 @@
+//! One module per family: each measures its cases and says what the contract asks of them.
+
+pub(crate) mod ffi;
+mod go;
+pub(crate) mod latest;

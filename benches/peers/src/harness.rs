@@ -1,0 +1,259 @@
+//! Timing shared by all families: calibrated samples, interleaved rounds, medians.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// How often each subject is measured; the median counts.
+    pub(crate) rounds: usize,
+    /// How long one measurement of one subject should take: less than a scheduler's slice, see [`Sample`].
+    pub(crate) sample: Duration,
+    /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a row.
+    pub(crate) program_rounds: usize,
+}
+
+impl Plan {
+    /// Enough to see the order of things.
+    pub(crate) fn quick() -> Self {
+        Plan { rounds: 15, sample: Duration::from_millis(2), program_rounds: 5 }
+    }
+
+    /// Enough to quote.
+    pub(crate) fn thorough() -> Self {
+        Plan { rounds: 101, program_rounds: 25, ..Plan::quick() }
+    }
+}
+
+/// Samples that another program takes of each benchmark per round: it cannot tell and repeat a disturbed one, so
+/// that the median needs more of them.
+pub(crate) const PROGRAM_SAMPLES: usize = 3;
+
+/// One contestant of a case.
+///
+/// The work is handed a number of iterations and does that many of its operations. It holds the loop
+/// itself, so that what is timed is the operation and not a call through a pointer for each of them; what
+/// a thread needs of its own, it makes before that loop.
+pub(crate) struct Subject<'a> {
+    name: &'static str,
+    work: Box<dyn Fn(u64) + Sync + 'a>,
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// A contestant named `name` whose `work(n)` does its operation `n` times.
+    pub(crate) fn new(name: &'static str, work: impl Fn(u64) + Sync + 'a) -> Self {
+        Subject { name, work: Box::new(work) }
+    }
+}
+
+/// One line of the output.
+#[derive(Clone, Debug)]
+struct Measured {
+    case: String,
+    threads: usize,
+    subject: String,
+    value: f64,
+}
+
+/// Measures the cases of one family, prints their lines and keeps them for the verdict.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    family: String,
+    plan: Plan,
+    only: Option<String>,
+    measured: Vec<Measured>,
+}
+
+impl Bench {
+    /// A bench for `family`; with `only`, cases of any other name are skipped.
+    pub(crate) fn new(family: String, plan: Plan, only: Option<String>) -> Self {
+        Bench { family, plan, only, measured: Vec::new() }
+    }
+
+    /// The name of the family.
+    pub(crate) fn family(&self) -> &str {
+        &self.family
+    }
+
+    /// How much is to be measured.
+    pub(crate) fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// Whether `case` is to be measured; ask before an expensive set-up.
+    pub(crate) fn wants(&self, case: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == case)
+    }
+
+    /// Measures all `subjects` on `threads` threads, in rounds in which each has its turn.
+    pub(crate) fn case(&mut self, case: &str, threads: usize, subjects: &[Subject<'_>]) {
+        if !self.wants(case) {
+            return;
+        }
+        self.progress(case, threads);
+        let iterations: Vec<u64> =
+            subjects.iter().map(|subject| calibrate(threads, subject, self.plan.sample)).collect();
+        let mut samples = vec![Vec::with_capacity(self.plan.rounds); subjects.len()];
+        for _ in 0..self.plan.rounds {
+            for (index, subject) in subjects.iter().enumerate() {
+                let time = undisturbed(threads, iterations[index], subject);
+                samples[index].push(time.as_secs_f64() * 1e9 / iterations[index] as f64);
+            }
+        }
+        for (subject, samples) in subjects.iter().zip(samples) {
+            self.record(case, threads, subject.name, median(samples));
+        }
+    }
+
+    /// Says on stderr what is being measured.
+    pub(crate) fn progress(&self, case: &str, threads: usize) {
+        eprintln!("{} {case}, {threads} thread(s), {} rounds", self.family, self.plan.rounds);
+    }
+
+    /// Prints one line, in nanoseconds per operation per thread, and keeps it.
+    pub(crate) fn record(&mut self, case: &str, threads: usize, subject: &str, value: f64) {
+        let mut stdout = std::io::stdout().lock();
+        let line = format!("{}\t{case}\t{threads}\t{subject}\t{value:.3}\tns", self.family);
+        // A reader that closed the pipe wants no more lines; the verdict on stderr is still worth the run.
+        let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        self.measured.push(Measured { case: case.to_owned(), threads, subject: subject.to_owned(), value });
+    }
+
+    /// What this run measured for a subject, if it did.
+    pub(crate) fn value(&self, case: &str, threads: usize, subject: &str) -> Option<f64> {
+        self.measured
+            .iter()
+            .find(|m| m.case == case && m.threads == threads && m.subject == subject)
+            .map(|m| m.value)
+    }
+}
+
+/// The middle of the samples; NaN if there is none.
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let middle = samples.len() / 2;
+    match samples.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => samples[middle],
+        _ => f64::midpoint(samples[middle - 1], samples[middle]),
+    }
+}
+
+/// How many iterations make one sample of about the wanted length.
+fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration) -> u64 {
+    let mut iterations = 1;
+    loop {
+        let time = undisturbed(threads, iterations, subject);
+        if time >= length / 4 {
+            let scale = length.as_secs_f64() / time.as_secs_f64();
+            return ((iterations as f64 * scale) as u64).max(1);
+        }
+        iterations *= 2;
+    }
+}
+
+/// How often a disturbed sample is taken again before it counts as it is.
+const REPEATS: usize = 8;
+
+/// The time of a sample that nothing else on the machine disturbed, if a few attempts give one.
+fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>) -> Duration {
+    let mut sample = Sample::take(threads, iterations, subject);
+    for _ in 0..REPEATS {
+        if !sample.disturbed {
+            break;
+        }
+        sample = Sample::take(threads, iterations, subject);
+    }
+    sample.time
+}
+
+/// One measurement of one subject.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// The mean of the threads' times.
+    time: Duration,
+    /// Another program took a thread's processor away, or the threads ran one after the other rather than at
+    /// the same time. Blocking, which is the subject's own doing, is no disturbance.
+    disturbed: bool,
+}
+
+/// What one thread noted of its part in a sample.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    begin: Instant,
+    end: Instant,
+    preempted: bool,
+}
+
+impl Sample {
+    /// Does `iterations` on each of `threads` threads, which begin together.
+    fn take(threads: usize, iterations: u64, subject: &Subject<'_>) -> Sample {
+        let barrier = Barrier::new(threads);
+        let parts: Vec<Part> = thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..threads).map(|_| scope.spawn(|| Part::take(&barrier, iterations, subject))).collect();
+            let join = |worker: thread::ScopedJoinHandle<'_, Part>| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            workers.into_iter().map(join).collect()
+        });
+        let time = parts.iter().map(|part| part.end - part.begin).sum::<Duration>() / threads as u32;
+        let last_begin = parts.iter().map(|part| part.begin).max();
+        let first_end = parts.iter().map(|part| part.end).min();
+        let together = last_begin.zip(first_end).map(|(begin, end)| end.saturating_duration_since(begin));
+        let apart = together.is_some_and(|together| together < time.mul_f64(0.8));
+        Sample { time, disturbed: apart || parts.iter().any(|part| part.preempted) }
+    }
+}
+
+impl Part {
+    fn take(barrier: &Barrier, iterations: u64, subject: &Subject<'_>) -> Part {
+        // What a thread pays once: its own state in allocators and libraries, and a warm cache.
+        (subject.work)(iterations / 8);
+        let before = preemptions();
+        barrier.wait();
+        let begin = Instant::now();
+        (subject.work)(iterations);
+        let end = Instant::now();
+        Part { begin, end, preempted: preemptions() != before }
+    }
+}
+
+/// How often the calling thread lost its processor without asking for it, where the system tells.
+fn preemptions() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_sample_does_its_iterations_on_each_thread() {
+        let done = std::sync::atomic::AtomicU64::new(0);
+        let subject = Subject::new("counts", |n| {
+            done.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+        });
+        Sample::take(2, 80, &subject);
+        assert_eq!(done.load(std::sync::atomic::Ordering::Relaxed), 2 * (80 + 10), "with the warm-up");
+    }
+}

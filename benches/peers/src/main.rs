@@ -1,0 +1,61 @@
+//! Side-by-side measurements of docache and its peers: same machine, same process, same run.
+//!
+//! `cargo run --release -p peers -- FAMILY [--quick] [--case NAME]` prints one line per measurement to
+//! stdout, `family<TAB>case<TAB>threads<TAB>subject<TAB>value<TAB>unit`, and then to stderr what the
+//! performance contract asks of this family next to what this run measured. Ours is the subject
+//! `docache`; a peer carries the name of its crate and, where the crate has several calls, of the call.
+
+mod family;
+mod harness;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::harness::{Bench, Plan};
+
+/// What can be measured; one module of [`family`] each.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Family {
+    /// One published value: readers, guards, snapshots, publishing.
+    Latest,
+    /// The way in from C, and from Go where `go` is installed.
+    Ffi,
+}
+
+/// Measures docache next to its peers and prints tab-separated lines.
+#[derive(Debug, Parser)]
+#[command(name = "peers", version)]
+struct Arguments {
+    /// The family to measure.
+    #[arg(value_enum)]
+    family: Family,
+    /// Fewer and shorter rounds: ends within 20 s once everything is built.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only the cases of this name.
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let plan = if arguments.quick { Plan::quick() } else { Plan::thorough() };
+    let name = arguments.family.to_possible_value().map(|value| value.get_name().to_owned());
+    let mut bench = Bench::new(name.unwrap_or_default(), plan, arguments.case);
+    let outcome = match arguments.family {
+        Family::Latest => family::latest::measure(&mut bench),
+        Family::Ffi => family::ffi::measure(&mut bench),
+    };
+    match outcome {
+        Ok(rows) => {
+            eprint!("{}", verdict::table(bench.family(), &rows));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

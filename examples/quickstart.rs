@@ -1,0 +1,234 @@
+//! This machine's own figures, taken ten times a second and read many millions of times.
+//!
+//! Asking the system for its CPU, memory and process figures takes milliseconds. Here one loop cache asks,
+//! and four threads read what it last heard as fast as they can, without ever waiting for it.
+//!
+//! ```sh
+//! cargo run --release --example quickstart
+//! ```
+
+use std::error::Error;
+use std::thread;
+use std::time::Duration;
+
+use docache::{Context, Entry, LoopCache, Schedule, Snapshot};
+use indicatif::{ProgressBar, ProgressStyle};
+use sysinfo::{ProcessesToUpdate, System};
+
+const RUN_TIME: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(100);
+const READERS: usize = 4;
+/// How many readings the cache keeps.
+const HISTORY: usize = 100;
+/// Of so many reads, one looks at the clock to see how old its data is.
+const AGE_EVERY: u64 = 1024;
+const MIB: f64 = 1_048_576.0;
+
+/// What is cached: one reading of the machine.
+struct Machine {
+    cpu_percent: f32,
+    memory_used: u64,
+    memory_total: u64,
+    processes: usize,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let session = Context::new().with_timeout(RUN_TIME);
+
+    let machine = watch_machine()?;
+    machine.start()?;
+    machine.wait_first(RUN_TIME)?;
+
+    let seen = thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| read_until(&session, &machine))).collect();
+        show_progress(&session, &machine);
+        readers.into_iter().map(|reader| reader.join().expect("a reader does not panic")).reduce(Seen::and)
+    });
+
+    machine.stop();
+    report(&seen.unwrap_or_default(), &machine);
+    Ok(())
+}
+
+/// A loop cache whose Doer asks the system; nothing runs before `start`.
+fn watch_machine() -> Result<LoopCache<Machine>, Box<dyn Error>> {
+    let mut system = System::new()?;
+    let ask = move || {
+        system.refresh_cpu_usage();
+        system.refresh_memory();
+        system.refresh_processes(ProcessesToUpdate::All, true);
+        let machine = Machine {
+            cpu_percent: system.global_cpu_usage(),
+            memory_used: system.used_memory(),
+            memory_total: system.total_memory(),
+            processes: system.processes().len(),
+        };
+        // A Doer that fails is recorded, its readers keep the last success, and the loop goes on.
+        if machine.memory_total == 0 { Err("the system tells nothing about its memory") } else { Ok(machine) }
+    };
+    let cache = LoopCache::builder(ask)
+        .name("machine")
+        .interval(INTERVAL)
+        .schedule(Schedule::FixedRate)
+        .capacity(HISTORY)
+        .build()?;
+    Ok(cache)
+}
+
+/// What readers saw: how many reads, the most processes in one of them, and how old the data was.
+#[derive(Default)]
+struct Seen {
+    reads: u64,
+    most_processes: usize,
+    ages: Ages,
+}
+
+impl Seen {
+    fn and(mut self, other: Seen) -> Seen {
+        self.reads += other.reads;
+        self.most_processes = self.most_processes.max(other.most_processes);
+        self.ages.add(&other.ages);
+        self
+    }
+}
+
+/// Reads as fast as it can until the session is done.
+fn read_until(session: &Context, machine: &LoopCache<Machine>) -> Seen {
+    let mut seen = Seen::default();
+    // Each thread has a reader of its own: while nothing new was published, a read is one atomic load.
+    let mut reader = machine.reader();
+    while !session.is_done() {
+        for _ in 0..AGE_EVERY {
+            if let Some(machine) = reader.value() {
+                seen.most_processes = seen.most_processes.max(machine.processes);
+                seen.reads += 1;
+            }
+        }
+        let now = reader.now();
+        if let Some(entry) = reader.latest() {
+            seen.ages.record(entry.age_at(now));
+        }
+    }
+    seen
+}
+
+/// How often each age was seen, in milliseconds; the last bucket also takes all that is older.
+struct Ages([u64; 1000]);
+
+impl Default for Ages {
+    fn default() -> Self {
+        Ages([0; 1000])
+    }
+}
+
+impl Ages {
+    fn record(&mut self, age: Duration) {
+        let bucket = (age.as_millis() as usize).min(self.0.len() - 1);
+        self.0[bucket] += 1;
+    }
+
+    fn add(&mut self, other: &Ages) {
+        self.0.iter_mut().zip(&other.0).for_each(|(count, more)| *count += more);
+    }
+
+    /// The age, in milliseconds, that `part` of the reads did not exceed.
+    fn percentile(&self, part: f64) -> usize {
+        let rank = (self.0.iter().sum::<u64>() as f64 * part).ceil() as u64;
+        let mut counted = 0;
+        let reached = self.0.iter().position(|count| {
+            counted += count;
+            counted >= rank
+        });
+        reached.map_or(self.0.len(), |bucket| bucket + 1)
+    }
+}
+
+/// A progress bar where there is a terminal to draw it on, a single line elsewhere.
+fn show_progress(session: &Context, machine: &LoopCache<Machine>) {
+    let bar = ProgressBar::new(RUN_TIME.as_millis() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40.cyan} {percent:>3} %  {msg}") {
+        bar.set_style(style);
+    }
+    if bar.is_hidden() {
+        eprintln!("{READERS} threads read for {} s ...", RUN_TIME.as_secs());
+    }
+    // `wait` is true once the session is done.
+    while !session.wait(INTERVAL) {
+        bar.set_position(bar.elapsed().as_millis() as u64);
+        if let Some(now) = machine.latest() {
+            bar.set_message(format!("CPU {:.0} %, {} processes", now.cpu_percent, now.processes));
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// The table at the end.
+fn report(seen: &Seen, machine: &LoopCache<Machine>) {
+    let stats = machine.stats();
+    let snapshot = machine.snapshot();
+    let due = RUN_TIME.as_millis() / INTERVAL.as_millis();
+    let cost = mean_duration(&snapshot).as_secs_f64();
+    let per_second = seen.reads as f64 / RUN_TIME.as_secs_f64();
+    let days_alone = seen.reads as f64 * cost / 86_400.0;
+
+    println!("\n{READERS} threads read, one Doer asked the system every {} ms\n", INTERVAL.as_millis());
+    row("reads served", &grouped(seen.reads), "");
+    row("reads per second", &grouped(per_second as u64), "");
+    row("Doer calls", &grouped(stats.calls), &format!("{due} were due, {} failed", stats.failures));
+    row("one Doer call", &format!("{:.1} ms", cost * 1e3), &format!("mean of the last {}", snapshot.len()));
+    row("without the cache", &format!("{} days", grouped(days_alone as u64)), "with one call for each read");
+    row("age seen, p50", &format!("≤ {} ms", seen.ages.percentile(0.50)), "");
+    row("age seen, p99", &format!("≤ {} ms", seen.ages.percentile(0.99)), "");
+    row("most processes seen", &seen.most_processes.to_string(), "");
+
+    println!("\nThe last readings:\n");
+    chart("CPU", "%", Some((0.0, 100.0)), &snapshot, |machine| f64::from(machine.cpu_percent));
+    chart("memory used", "MiB", None, &snapshot, |machine| machine.memory_used as f64 / MIB);
+    chart("processes", "", None, &snapshot, |machine| machine.processes as f64);
+}
+
+fn row(name: &str, value: &str, note: &str) {
+    println!("{}", format!("  {name:<20}{value:>16}   {note}").trim_end());
+}
+
+/// How long the Doer took, on average over the snapshot.
+fn mean_duration(snapshot: &Snapshot<Machine>) -> Duration {
+    let total: Duration = snapshot.iter().map(Entry::duration).sum();
+    total / (snapshot.len().max(1) as u32)
+}
+
+/// One figure over the last readings as a line of blocks: on the given scale, or from its lowest to its highest.
+fn chart(
+    name: &str,
+    unit: &str,
+    scale: Option<(f64, f64)>,
+    snapshot: &Snapshot<Machine>,
+    figure: impl Fn(&Machine) -> f64,
+) {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const WIDTH: usize = 50;
+    let figures: Vec<f64> = snapshot.iter().filter_map(Entry::value).map(figure).collect();
+    let last = &figures[figures.len().saturating_sub(WIDTH)..];
+    let low = last.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = last.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (bottom, top) = scale.unwrap_or((low, high));
+    let block = |&figure: &f64| {
+        let height = (figure - bottom) / (top - bottom).max(f64::MIN_POSITIVE);
+        BLOCKS[(height * 7.0).round().clamp(0.0, 7.0) as usize]
+    };
+    let line: String = last.iter().map(block).collect();
+    println!("{}", format!("  {name:<12} {line}  {low:.0} to {high:.0} {unit}").trim_end());
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
