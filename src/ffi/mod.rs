@@ -207,3 +207,15 @@ impl Drop for Registration {
         }
     }
 }
+
+/// What the header's trailer (in `cbindgen.toml`) asserts in C must hold here: neither side may move alone.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<docache_log_record>() == 48 && offset_of!(docache_log_record, level) == 40);
+    assert!(size_of::<docache_loop_options>() == 72 && offset_of!(docache_loop_options, interval_ns) == 8);
+    assert!(offset_of!(docache_loop_options, name) == 40 && offset_of!(docache_loop_options, schedule) == 64);
+    assert!(size_of::<docache_entry>() == 56 && offset_of!(docache_entry, value) == 32);
+    assert!(offset_of!(docache_entry, status) == 48 && offset_of!(docache_entry, age_ns) == 24);
+    assert!(size_of::<docache_loop_counters>() == 80 && offset_of!(docache_loop_counters, running) == 72);
+};

@@ -4,39 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::runner::Work;
+use super::LoopCache;
+use super::doer::{Doer, Performs, Work};
+use super::settings::{Schedule, Settings};
 use super::shared::Shared;
-use super::{Doer, LoopCache};
 use crate::clock::{Clock, SystemClock};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Logger;
-
-/// When the Doer is called again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Schedule {
-    /// An interval after the last call returned: a slow Doer slows the loop down.
-    #[default]
-    FixedDelay,
-    /// An interval after the last call was due. A call that is late runs at once; ticks that passed meanwhile are
-    /// skipped and counted, and the rhythm is kept.
-    FixedRate,
-}
-
-/// What `Builder` collects and a loop cache runs by.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) interval: Duration,
-    pub(super) capacity: usize,
-    pub(super) name: String,
-    pub(super) first_delay: Duration,
-    pub(super) jitter: Duration,
-    pub(super) schedule: Schedule,
-    pub(super) logger: Option<Logger>,
-    pub(super) context: Context,
-    pub(super) clock: Arc<dyn Clock>,
-}
 
 /// Builds a [`LoopCache`].
 ///
@@ -71,7 +46,7 @@ impl<T: Send + Sync + 'static> Builder<T> {
             context: Context::background(),
             clock: Arc::new(SystemClock),
         };
-        Builder { work: Box::new(super::runner::Performs(doer)), interval: None, settings }
+        Builder { work: Box::new(Performs(doer)), interval: None, settings }
     }
 
     /// The time between calls, at least 1 ns. Required.

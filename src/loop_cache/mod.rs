@@ -7,8 +7,10 @@ mod builder;
 mod doer;
 mod entry;
 mod reader;
+mod rhythm;
 mod ring;
 mod runner;
+mod settings;
 mod shared;
 mod waits;
 
@@ -16,10 +18,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use builder::{Builder, Schedule};
+pub use builder::Builder;
 pub use doer::Doer;
 pub use entry::{Entries, Entry, Reading, Snapshot, View};
 pub use reader::Reader;
+pub use settings::Schedule;
 pub use waits::{Changed, Refresh};
 
 use crate::clock::Tick;

@@ -1,53 +1,170 @@
-//! The loop itself: sleep, call the Doer, publish.
+//! A run: how it begins, what it does, and how it ends.
 
-use std::hash::{BuildHasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::{Schedule, Settings};
-use super::doer::Doer;
+use super::doer::{Work, drop_quietly};
 use super::entry::Entry;
-use super::shared::Run;
-use super::waits::{Called, Calling};
-use crate::clock::{Tick, saturating_nanos};
-use crate::error::{Error, Result};
+use super::rhythm::Rhythm;
+use super::shared::Shared;
+use super::waits::{Called, Calling, Ending};
+use crate::clock::Tick;
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
 use crate::sync::thread;
 use crate::wait::{Wait, block_on};
 
-/// A Doer whose errors and panics have become ours.
-pub(super) trait Work<T>: Send {
-    fn perform(&mut self) -> Result<T>;
+/// The right to call the Doer and to publish (ONE-RUNNER). Dropping it ends the run.
+pub(super) struct Run<T: Send + Sync + 'static> {
+    pub(super) shared: Arc<Shared<T>>,
+    pub(super) number: u64,
+    pub(super) begun: Tick,
+    /// `Some` until the run ends.
+    pub(super) work: Option<Box<dyn Work<T>>>,
 }
 
-/// Makes a Doer into work.
-pub(super) struct Performs<D>(pub(super) D);
-
-impl<D: Doer + Send> Work<D::Output> for Performs<D> {
-    fn perform(&mut self) -> Result<D::Output> {
-        // A Doer that panicked is called again: its trait's contract.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.0.perform().map_err(|error| {
-                // Inside, because this formats the user's error.
-                match error.into().downcast::<Error>() {
-                    Ok(error) => *error,
-                    Err(error) => Error::failed(error),
-                }
-            })
-        }));
-        outcome.unwrap_or_else(|payload| {
-            let error = Error::panicked(&*payload);
-            drop_quietly(payload);
-            Err(error)
-        })
+impl<T: Send + Sync + 'static> Drop for Run<T> {
+    fn drop(&mut self) {
+        let mut work = self.work.take();
+        let mut control = self.shared.lock();
+        control.ended = self.number;
+        control.runner = None;
+        control.stopping = false;
+        control.wanted = control.begun;
+        if !control.closed {
+            control.work = work.take();
+        }
+        let restart = std::mem::take(&mut control.restart);
+        drop(control);
+        // A closed loop cache's Doer.
+        drop_quietly(work);
+        self.shared.changed.notify_all();
+        self.shared.log(Level::Info, format_args!("stopped"));
+        if restart {
+            if let Err(error) = self.shared.start() {
+                self.shared.log(Level::Error, format_args!("cannot start again: {error}"));
+            }
+        }
     }
 }
 
-/// Drops what belongs to the user: its destructor may panic, and that must not end the loop.
-fn drop_quietly<T>(value: T) {
-    // A second panic, in the drop of the first one's payload, is leaked.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
+/// What [`Shared::begin`] found.
+enum Begun<T: Send + Sync + 'static> {
+    Run(Run<T>),
+    /// A run exists; a restart was noted if it was stopping.
+    Exists {
+        restart: bool,
+    },
+}
+
+impl<T: Send + Sync + 'static> Shared<T> {
+    /// Begins a run, unless there is one.
+    fn begin(self: &Arc<Shared<T>>, restart: bool) -> Result<Begun<T>> {
+        if let Some(error) = self.settings.context.error() {
+            return Err(error);
+        }
+        // Here, and not on the runner's thread: the first delay counts from the call that starts it.
+        let begun = self.now();
+        let mut control = self.lock();
+        if control.closed || control.context_done {
+            let error = Error::new(ErrorKind::Cancelled, "the loop cache's context is done");
+            return Err(error);
+        }
+        if control.is_running() {
+            let restart = restart && control.stopping;
+            control.restart |= restart;
+            return Ok(Begun::Exists { restart });
+        }
+        let Some(work) = control.work.take() else {
+            unreachable!("HOME: no run exists and the loop cache is not closed");
+        };
+        control.run += 1;
+        control.stopping = false;
+        Ok(Begun::Run(Run { number: control.run, begun, work: Some(work), shared: self.clone() }))
+    }
+
+    /// Starts a run on a thread of its own. Whether this call did it.
+    pub(super) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
+        match self.begin(true)? {
+            Begun::Exists { restart } => Ok(restart),
+            Begun::Run(run) => self.spawn(run).map(|()| true),
+        }
+    }
+
+    pub(super) fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
+        let number = run.number;
+        // If there is no thread to be had, the closure is dropped and the run ends with it.
+        let thread = thread::Builder::new()
+            .name(self.settings.name.clone())
+            .spawn(move || {
+                thread::set_ours();
+                drive(run);
+            })
+            .map_err(|error| Error::internal("cannot start a thread", error))?;
+        let mut control = self.lock();
+        // A thread that is done already, or that a later run has replaced, needs nobody to join it.
+        let spare = if control.run == number { control.thread.replace((number, thread)) } else { None };
+        drop(control);
+        drop(spare);
+        Ok(())
+    }
+
+    /// Runs on the calling thread.
+    pub(super) fn run(self: &Arc<Shared<T>>, context: &Context) -> Result<()> {
+        if let Some(error) = context.error() {
+            return Err(error);
+        }
+        let Begun::Run(run) = self.begin(false)? else {
+            return Err(Error::new(ErrorKind::Busy, "the loop cache is running already"));
+        };
+        let (number, weak) = (run.number, Arc::downgrade(self));
+        let hook = context.on_cancel(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.stop_run(number);
+            }
+        });
+        drive(run);
+        hook.remove();
+        context.error().or_else(|| self.settings.context.error()).map_or(Ok(()), Err)
+    }
+
+    /// Asks the run to end and waits until it has, unless called on its own thread.
+    pub(super) fn stop(self: &Arc<Shared<T>>, timeout: Option<Duration>) -> Result<()> {
+        let Some(ending) = self.begin_stop() else {
+            self.join(u64::MAX);
+            return Ok(());
+        };
+        if self.is_runner() {
+            return Ok(());
+        }
+        let number = ending.event().number;
+        let deadline = timeout.map(|timeout| self.now().after(timeout));
+        if block_on(ending, &*self.settings.clock, deadline).is_none() {
+            return Err(Error::timeout("the Doer is still in its call; the loop stops when it returns"));
+        }
+        self.join(number);
+        Ok(())
+    }
+
+    /// Asks the run to end; `None` if there is none.
+    pub(super) fn begin_stop(self: &Arc<Shared<T>>) -> Option<Wait<Ending<T>>> {
+        let number = self.lock().stop()?;
+        self.wake.notify_all();
+        Some(Wait::new(Ending { shared: self.clone(), number }))
+    }
+
+    /// Joins the thread of a run up to `number` that has ended, if nobody has done so.
+    fn join(&self, number: u64) {
+        let mut control = self.lock();
+        let ended = control.ended.min(number);
+        let thread = control.thread.take_if(|(of, _)| *of <= ended);
+        drop(control);
+        // A thread of ours may be the very one to join: a logger is called in its last lines. It leaves joining to others.
+        if let Some((_, thread)) = thread.filter(|_| !thread::is_ours()) {
+            // It cannot have panicked: user code runs behind catch_unwind.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -109,57 +226,5 @@ fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh
         None => shared.log(Level::Debug, format_args!("succeeded in {duration:?}")),
         Some(error) if error.is_panicked() => shared.log(Level::Error, format_args!("{error}")),
         Some(error) => shared.log(Level::Warn, format_args!("failed: {error}")),
-    }
-}
-
-/// When the next call is due.
-struct Rhythm {
-    /// With jitter.
-    due: Tick,
-    /// Without: what a fixed rate counts from.
-    beat: Tick,
-    random: RandomState,
-    draws: u64,
-}
-
-impl Rhythm {
-    fn new(begun: Tick, settings: &Settings) -> Rhythm {
-        let beat = begun.after(settings.first_delay);
-        Rhythm { due: beat, beat, random: RandomState::new(), draws: 0 }
-    }
-
-    /// Goes on after a call that ended at `ended`; how many ticks were skipped.
-    fn next(&mut self, ended: Tick, refresh: bool, settings: &Settings) -> u64 {
-        let skipped = match settings.schedule {
-            Schedule::FixedDelay => {
-                self.beat = ended.after(settings.interval);
-                0
-            }
-            // A refresh comes between two beats and leaves them alone.
-            Schedule::FixedRate if refresh => return 0,
-            Schedule::FixedRate => self.next_beat(ended, settings.interval),
-        };
-        self.due = self.beat.after(self.jitter(settings.jitter));
-        skipped
-    }
-
-    /// Moves to the last beat that has come by `ended`, or else to the next; how many lie between.
-    fn next_beat(&mut self, ended: Tick, interval: Duration) -> u64 {
-        let interval = saturating_nanos(interval);
-        let passed = saturating_nanos(ended.since(self.beat)) / interval;
-        let beats = passed.max(1);
-        self.beat = self.beat.after(Duration::from_nanos(interval.saturating_mul(beats)));
-        beats - 1
-    }
-
-    /// A random duration of up to `most`.
-    fn jitter(&mut self, most: Duration) -> Duration {
-        let most = saturating_nanos(most);
-        if most == 0 {
-            return Duration::ZERO;
-        }
-        self.draws += 1;
-        let random = self.random.hash_one(self.draws);
-        Duration::from_nanos(random % most.saturating_add(1))
     }
 }

@@ -7,7 +7,7 @@
 //! - `wake`: the runner, asleep between two calls.
 //!
 //! # Invariants
-//! - ONE-RUNNER: a run exists exactly while `ended < run`, and only its [`Run`] guard calls the Doer and publishes.
+//! - ONE-RUNNER: a run exists exactly while `ended < run`, and only its `Run` guard (see `runner`) calls the Doer and publishes.
 //! - HOME: `work` is `Some` exactly while no run exists and the loop cache is not closed.
 //! - VERSION: the published view is never older than the version word says. The view is stored before the word, so
 //!   who reads a word finds a view of that version or a newer one.
@@ -20,23 +20,22 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
 use super::Stats;
-use super::builder::Settings;
+use super::doer::{Work, drop_quietly};
 use super::entry::{Entry, View};
-use super::runner::{self, Work};
+use super::settings::Settings;
 use crate::clock::Tick;
-use crate::context::{Context, Hook};
-use crate::error::{Error, ErrorKind, Result};
+use crate::context::Hook;
+use crate::error::{Error, ErrorKind};
 use crate::latest::Latest;
 use crate::log::Level;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::thread::{self, JoinHandle, Token};
 use crate::sync::{Mutex, MutexGuard};
-use crate::wait::{WaitList, block_on};
+use crate::wait::WaitList;
 
 pub(super) struct Control<T> {
     /// The Doer, while nobody runs it (HOME).
@@ -72,7 +71,7 @@ impl<T> Control<T> {
     }
 
     /// Asks the run to end; the number of that run.
-    fn stop(&mut self) -> Option<u64> {
+    pub(super) fn stop(&mut self) -> Option<u64> {
         self.restart = false;
         self.is_running().then(|| {
             self.stopping = true;
@@ -88,15 +87,6 @@ pub(super) struct Shared<T> {
     pub(super) changed: WaitList,
     pub(super) wake: WaitList,
     pub(super) control: Mutex<Control<T>>,
-}
-
-/// What [`Shared::begin`] found.
-enum Begun<T: Send + Sync + 'static> {
-    Run(Run<T>),
-    /// A run exists; a restart was noted if it was stopping.
-    Exists {
-        restart: bool,
-    },
 }
 
 impl<T: Send + Sync + 'static> Shared<T> {
@@ -171,122 +161,14 @@ impl<T: Send + Sync + 'static> Shared<T> {
         }
     }
 
-    /// Begins a run, unless there is one.
-    fn begin(self: &Arc<Shared<T>>, restart: bool) -> Result<Begun<T>> {
-        if let Some(error) = self.settings.context.error() {
-            return Err(error);
-        }
-        // Here, and not on the runner's thread: the first delay counts from the call that starts it.
-        let begun = self.now();
-        let mut control = self.lock();
-        if control.closed || control.context_done {
-            let error = Error::new(ErrorKind::Cancelled, "the loop cache's context is done");
-            return Err(error);
-        }
-        if control.is_running() {
-            let restart = restart && control.stopping;
-            control.restart |= restart;
-            return Ok(Begun::Exists { restart });
-        }
-        let Some(work) = control.work.take() else {
-            unreachable!("HOME: no run exists and the loop cache is not closed");
-        };
-        control.run += 1;
-        control.stopping = false;
-        Ok(Begun::Run(Run { number: control.run, begun, work: Some(work), shared: self.clone() }))
-    }
-
-    /// Starts a run on a thread of its own. Whether this call did it.
-    pub(super) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
-        match self.begin(true)? {
-            Begun::Exists { restart } => Ok(restart),
-            Begun::Run(run) => self.spawn(run).map(|()| true),
-        }
-    }
-
-    pub(super) fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
-        let number = run.number;
-        // If there is no thread to be had, the closure is dropped and the run ends with it.
-        let thread = thread::Builder::new()
-            .name(self.settings.name.clone())
-            .spawn(move || {
-                thread::set_ours();
-                runner::drive(run);
-            })
-            .map_err(|error| Error::internal("cannot start a thread", error))?;
-        let mut control = self.lock();
-        // A thread that is done already, or that a later run has replaced, needs nobody to join it.
-        let spare = if control.run == number { control.thread.replace((number, thread)) } else { None };
-        drop(control);
-        drop(spare);
-        Ok(())
-    }
-
-    /// Runs on the calling thread.
-    pub(super) fn run(self: &Arc<Shared<T>>, context: &Context) -> Result<()> {
-        if let Some(error) = context.error() {
-            return Err(error);
-        }
-        let Begun::Run(run) = self.begin(false)? else {
-            return Err(Error::new(ErrorKind::Busy, "the loop cache is running already"));
-        };
-        let (number, weak) = (run.number, Arc::downgrade(self));
-        let hook = context.on_cancel(move || {
-            if let Some(shared) = weak.upgrade() {
-                shared.stop_run(number);
-            }
-        });
-        runner::drive(run);
-        hook.remove();
-        context.error().or_else(|| self.settings.context.error()).map_or(Ok(()), Err)
-    }
-
     /// Asks one particular run to end.
-    fn stop_run(&self, number: u64) {
+    pub(super) fn stop_run(&self, number: u64) {
         let mut control = self.lock();
         if control.run == number {
             control.stop();
         }
         drop(control);
         self.wake.notify_all();
-    }
-
-    /// Asks the run to end and waits until it has, unless called on its own thread.
-    pub(super) fn stop(self: &Arc<Shared<T>>, timeout: Option<Duration>) -> Result<()> {
-        let Some(ending) = self.begin_stop() else {
-            self.join(u64::MAX);
-            return Ok(());
-        };
-        if self.is_runner() {
-            return Ok(());
-        }
-        let number = ending.event().number;
-        let deadline = timeout.map(|timeout| self.now().after(timeout));
-        if block_on(ending, &*self.settings.clock, deadline).is_none() {
-            return Err(Error::timeout("the Doer is still in its call; the loop stops when it returns"));
-        }
-        self.join(number);
-        Ok(())
-    }
-
-    /// Asks the run to end; `None` if there is none.
-    pub(super) fn begin_stop(self: &Arc<Shared<T>>) -> Option<crate::wait::Wait<super::waits::Ending<T>>> {
-        let number = self.lock().stop()?;
-        self.wake.notify_all();
-        Some(crate::wait::Wait::new(super::waits::Ending { shared: self.clone(), number }))
-    }
-
-    /// Joins the thread of a run up to `number` that has ended, if nobody has done so.
-    fn join(&self, number: u64) {
-        let mut control = self.lock();
-        let ended = control.ended.min(number);
-        let thread = control.thread.take_if(|(of, _)| *of <= ended);
-        drop(control);
-        // A thread of ours may be the very one to join: a logger is called in its last lines. It leaves joining to others.
-        if let Some((_, thread)) = thread.filter(|_| !thread::is_ours()) {
-            // It cannot have panicked: user code runs behind catch_unwind.
-            let _ = thread.join();
-        }
     }
 
     /// Whether the calling thread is the one that runs.
@@ -328,41 +210,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         drop(control);
         self.wake.notify_all();
         self.changed.notify_all();
-        drop((work, hook));
-    }
-}
-
-/// The right to call the Doer and to publish (ONE-RUNNER). Dropping it ends the run.
-pub(super) struct Run<T: Send + Sync + 'static> {
-    pub(super) shared: Arc<Shared<T>>,
-    pub(super) number: u64,
-    pub(super) begun: Tick,
-    /// `Some` until the run ends.
-    pub(super) work: Option<Box<dyn Work<T>>>,
-}
-
-impl<T: Send + Sync + 'static> Drop for Run<T> {
-    fn drop(&mut self) {
-        let mut work = self.work.take();
-        let mut control = self.shared.lock();
-        control.ended = self.number;
-        control.runner = None;
-        control.stopping = false;
-        control.wanted = control.begun;
-        if !control.closed {
-            control.work = work.take();
-        }
-        let restart = std::mem::take(&mut control.restart);
-        drop(control);
-        // A closed loop cache's Doer, dropped before anyone learns that the run has ended.
-        drop(work);
-        self.shared.changed.notify_all();
-        self.shared.log(Level::Info, format_args!("stopped"));
-        if restart {
-            if let Err(error) = self.shared.start() {
-                self.shared.log(Level::Error, format_args!("cannot start again: {error}"));
-            }
-        }
+        drop_quietly((work, hook));
     }
 }
 

@@ -1,0 +1,59 @@
+//! When the next call is due.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::settings::{Schedule, Settings};
+use crate::clock::{Tick, saturating_nanos};
+
+/// The sequence of due times of one run.
+pub(super) struct Rhythm {
+    /// With jitter.
+    pub(super) due: Tick,
+    /// Without: what a fixed rate counts from.
+    beat: Tick,
+    random: RandomState,
+    draws: u64,
+}
+
+impl Rhythm {
+    pub(super) fn new(begun: Tick, settings: &Settings) -> Rhythm {
+        let beat = begun.after(settings.first_delay);
+        Rhythm { due: beat, beat, random: RandomState::new(), draws: 0 }
+    }
+
+    /// Goes on after a call that ended at `ended`; how many ticks were skipped.
+    pub(super) fn next(&mut self, ended: Tick, refresh: bool, settings: &Settings) -> u64 {
+        let skipped = match settings.schedule {
+            Schedule::FixedDelay => {
+                self.beat = ended.after(settings.interval);
+                0
+            }
+            // A refresh comes between two beats and leaves them alone.
+            Schedule::FixedRate if refresh => return 0,
+            Schedule::FixedRate => self.next_beat(ended, settings.interval),
+        };
+        self.due = self.beat.after(self.jitter(settings.jitter));
+        skipped
+    }
+
+    /// Moves to the last beat that has come by `ended`, or else to the next; how many lie between.
+    fn next_beat(&mut self, ended: Tick, interval: Duration) -> u64 {
+        let interval = saturating_nanos(interval);
+        let passed = saturating_nanos(ended.since(self.beat)) / interval;
+        let beats = passed.max(1);
+        self.beat = self.beat.after(Duration::from_nanos(interval.saturating_mul(beats)));
+        beats - 1
+    }
+
+    /// A random duration of up to `most`.
+    fn jitter(&mut self, most: Duration) -> Duration {
+        let most = saturating_nanos(most);
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        self.draws += 1;
+        let random = self.random.hash_one(self.draws);
+        Duration::from_nanos(random % most.saturating_add(1))
+    }
+}

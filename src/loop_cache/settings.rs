@@ -1,0 +1,34 @@
+//! What a loop cache runs by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::context::Context;
+use crate::log::Logger;
+
+/// When the Doer is called again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// An interval after the last call returned: a slow Doer slows the loop down.
+    #[default]
+    FixedDelay,
+    /// An interval after the last call was due. A call that is late runs at once; ticks that passed meanwhile are
+    /// skipped and counted, and the rhythm is kept.
+    FixedRate,
+}
+
+/// What a builder collects.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) interval: Duration,
+    pub(super) capacity: usize,
+    pub(super) name: String,
+    pub(super) first_delay: Duration,
+    pub(super) jitter: Duration,
+    pub(super) schedule: Schedule,
+    pub(super) logger: Option<Logger>,
+    pub(super) context: Context,
+    pub(super) clock: Arc<dyn Clock>,
+}

@@ -1,0 +1,34 @@
+//! A short run of every fuzz target.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cmd::Cmd;
+use crate::tool;
+
+const SECONDS: u64 = 30;
+/// After this long the fuzzer itself, or its build, is stuck.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+pub(super) fn smoke() -> Result<String> {
+    tool::need(&[&tool::CXX, &tool::CARGO_FUZZ])?;
+    let listing = fuzz("list").read()?;
+    let targets: Vec<_> = listing.split_whitespace().collect();
+    ensure!(!targets.is_empty(), "`cargo fuzz list` names no target");
+    fuzz("build").run()?;
+    for target in &targets {
+        let run = fuzz("run").arg(*target).arg("--").arg(format!("-max_total_time={SECONDS}")).limit(LIMIT);
+        println!("$ {run}");
+        let output = run.read_all()?;
+        let done =
+            output.lines().rfind(|line| line.starts_with("Done ")).context("the fuzzer did not finish")?;
+        println!("{target}: {done}");
+    }
+    Ok(format!("{} targets: {}", targets.len(), targets.join(", ")))
+}
+
+/// A `cargo fuzz` command that also works with a stable toolchain.
+fn fuzz(command: &str) -> Cmd {
+    Cmd::cargo("fuzz").arg(command).env("RUSTC_BOOTSTRAP", "1")
+}

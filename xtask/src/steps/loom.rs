@@ -1,0 +1,142 @@
+//! The loom models: unit tests in modules named `model`, built with `--cfg docache_loom`.
+
+use std::io::Cursor;
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use cargo_metadata::Message;
+
+use crate::cmd::Cmd;
+
+/// How long one model may take.
+const LIMIT: Duration = Duration::from_secs(60);
+const RUSTFLAGS: &str = "--cfg docache_loom";
+
+struct Outcome {
+    model: String,
+    time: Duration,
+    /// What loom tried, or why the model failed.
+    result: Result<String>,
+}
+
+/// Runs every model in a process of its own, as many at a time as there are processors.
+pub(super) fn models() -> Result<String> {
+    let executable = build()?;
+    let models = list(&executable)?;
+    ensure!(!models.is_empty(), "there is no test in a module named `model`");
+    let queue = Mutex::new(models.iter());
+    let next = || queue.lock().expect("no worker panics").next();
+    let work = || iter::from_fn(next).map(|model| run(&executable, model)).collect::<Vec<_>>();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().flat_map(|handle| handle.join().expect("no worker panics")).collect()
+    });
+    let failures: Vec<String> = outcomes.iter().filter_map(failure).collect();
+    if !failures.is_empty() {
+        bail!("{} of {} models failed\n{}", failures.len(), outcomes.len(), failures.join("\n"));
+    }
+    let slowest = outcomes.iter().max_by_key(|outcome| outcome.time).context("no model ran")?;
+    Ok(format!(
+        "{} models passed; the slowest, {}, took {:.1} s",
+        outcomes.len(),
+        slowest.model,
+        slowest.time.as_secs_f64()
+    ))
+}
+
+fn run(executable: &Path, model: &str) -> Outcome {
+    let start = Instant::now();
+    let cmd = model_command(executable).args(["--exact", model, "--nocapture"]).limit(LIMIT);
+    let result = cmd
+        .env("LOOM_LOG", "loom::model=info")
+        .env("NO_COLOR", "1")
+        .read_all()
+        .and_then(|text| executions(&text));
+    let time = start.elapsed();
+    match &result {
+        Ok(tried) => println!("{model}: {tried} in {:.2} s", time.as_secs_f64()),
+        Err(_) => println!("{model}: FAILED in {:.2} s", time.as_secs_f64()),
+    }
+    Outcome { model: model.to_owned(), time, result }
+}
+
+fn failure(outcome: &Outcome) -> Option<String> {
+    outcome.result.as_ref().err().map(|error| format!("{}: {error:#}", outcome.model))
+}
+
+/// How many executions loom says it tried: a model of threads that can interleave has more than one. It only says so
+/// in `loom::model`, not to those who use its Builder.
+fn executions(log: &str) -> Result<String> {
+    let count = log.lines().find_map(|line| line.split_once("Completed in ")?.1.split_once(" iterations"));
+    ensure!(
+        count.is_none_or(|(count, _)| count != "1"),
+        "loom tried one execution: a model must spawn threads"
+    );
+    Ok(count.map_or("passed".to_owned(), |(count, _)| format!("passed {count} executions")))
+}
+
+/// Builds the unit tests under loom and returns the path of their executable.
+///
+/// The release profile is cut back to what the models need: its settings for the shipped library make the build slow.
+fn build() -> Result<PathBuf> {
+    let build = Cmd::cargo("test -p docache --lib --release --no-run --target-dir target/loom")
+        .arg("--message-format=json-render-diagnostics")
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    println!("$ {build}");
+    let messages = build.read()?;
+    for message in Message::parse_stream(Cursor::new(messages)) {
+        if let Message::CompilerArtifact(artifact) = message?
+            && artifact.profile.test
+            && let Some(executable) = artifact.executable
+        {
+            return Ok(executable.into());
+        }
+    }
+    bail!("`{build}` built no test")
+}
+
+fn model_command(executable: &Path) -> Cmd {
+    Cmd::new(executable).env("LOOM_MAX_PREEMPTIONS", "2")
+}
+
+fn list(executable: &Path) -> Result<Vec<String>> {
+    let listing = model_command(executable).words("--list --format=terse").read()?;
+    let names = listing.lines().filter_map(|line| line.strip_suffix(": test"));
+    Ok(names.filter(|name| is_model(name)).map(str::to_owned).collect())
+}
+
+/// Whether a test lies in a module named `model`, as in `latest::model::store_against_load`.
+fn is_model(test: &str) -> bool {
+    test.rsplit("::").skip(1).any(|module| module == "model")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{executions, is_model};
+
+    #[test]
+    fn a_model_without_interleavings_is_refused() {
+        let log =
+            |count| executions(&format!(" INFO loom::model: Completed in {count} iterations\ntest x ... ok"));
+        assert_eq!(log(440).unwrap(), "passed 440 executions");
+        log(1).unwrap_err();
+        executions("test x ... ok").unwrap();
+    }
+
+    #[test]
+    fn a_model_is_a_test_in_a_module_of_that_name() {
+        assert!(is_model("latest::model::store_against_load"));
+        assert!(is_model("model::wait::notify"));
+        assert!(!is_model("latest::tests::model"));
+        assert!(!is_model("remodel::store"));
+    }
+}

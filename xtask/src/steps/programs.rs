@@ -1,0 +1,115 @@
+//! The programs that use the C ABI from C, C++ and Go.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cmd::Cmd;
+use crate::golang;
+use crate::native::{self, Flavor, Language, Program};
+use crate::tool;
+
+const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
+    --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --fair-sched=try";
+const SANITIZERS: &str =
+    "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all";
+
+pub(super) fn library() -> Result<String> {
+    native::build_library()?;
+    Ok(String::new())
+}
+
+pub(super) fn c() -> Result<String> {
+    plain(Language::C)
+}
+
+pub(super) fn cpp() -> Result<String> {
+    plain(Language::Cpp)
+}
+
+fn plain(language: Language) -> Result<String> {
+    tool::need(&[language.tool()])?;
+    native::build_library()?;
+    native::run_all(&native::programs(language)?, &Flavor::plain())
+}
+
+pub(super) fn valgrind() -> Result<String> {
+    tool::need(&[&tool::CC, &tool::CXX, &tool::VALGRIND])?;
+    native::build_library()?;
+    let flavor = Flavor { name: "valgrind", flags: "-O1 -g", runner: VALGRIND, ..Flavor::plain() };
+    native::run_all(&all_programs()?, &flavor)
+}
+
+/// Both sides are instrumented: the programs by the C compiler, the library by rustc.
+pub(super) fn sanitizers() -> Result<String> {
+    tool::need(&[&tool::CC, &tool::CXX])?;
+    let flavor = Flavor {
+        name: "sanitizers",
+        flags: SANITIZERS,
+        library: sanitized_library()?,
+        runner: "",
+        envs: &[("ASAN_OPTIONS", "detect_stack_use_after_return=1"), ("UBSAN_OPTIONS", "print_stacktrace=1")],
+    };
+    native::run_all(&all_programs()?, &flavor)
+}
+
+fn sanitized_library() -> Result<PathBuf> {
+    let host = host()?;
+    Cmd::cargo(
+        "rustc --lib --crate-type staticlib --release --features capi --target-dir target/asan --target",
+    )
+    .arg(&host)
+    .env("RUSTC_BOOTSTRAP", "1")
+    .env("RUSTFLAGS", "-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer")
+    .run()?;
+    Ok(["target/asan", &host, "release/libdocache.a"].iter().collect())
+}
+
+fn all_programs() -> Result<Vec<Program>> {
+    let programs: Result<Vec<_>> = Language::ALL.into_iter().map(native::programs).collect();
+    Ok(programs?.into_iter().flatten().collect())
+}
+
+/// The target triple of the machine that this runs on.
+fn host() -> Result<String> {
+    let version = Cmd::new("rustc").arg("-vV").read()?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
+
+pub(super) fn go() -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    native::build_library()?;
+    golang::vet()?;
+    golang::test("", &[])?;
+    Ok(String::new())
+}
+
+pub(super) fn go_examples() -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    native::build_library()?;
+    golang::examples()
+}
+
+pub(super) fn go_race() -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    native::build_library()?;
+    golang::test("-race", &[])?;
+    Ok(String::new())
+}
+
+pub(super) fn go_cgocheck() -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    native::build_library()?;
+    golang::test("", &[("GOEXPERIMENT", "cgocheck2"), ("GODEBUG", "cgocheck=1")])?;
+    Ok(String::new())
+}
+
+pub(super) fn gofmt() -> Result<String> {
+    tool::need(&[&tool::GO])?;
+    let unformatted = Cmd::new("gofmt").arg("-l").args(golang::MODULES).arg("examples").read()?;
+    if !unformatted.is_empty() {
+        bail!("run `gofmt -w` on:\n{}", unformatted.trim_end());
+    }
+    Ok(String::new())
+}

@@ -1,0 +1,47 @@
+//! What cargo does by itself: tests, style, documentation.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::cmd::Cmd;
+use crate::tool;
+
+const QUICKSTART_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) fn tests() -> Result<String> {
+    Cmd::cargo("test -p docache -p xtask --all-features --lib --bins --tests --examples").run()?;
+    Ok(String::new())
+}
+
+pub(super) fn doc_tests() -> Result<String> {
+    Cmd::cargo("test -p docache --all-features --doc").run()?;
+    Ok(String::new())
+}
+
+pub(super) fn quickstart() -> Result<String> {
+    Cmd::cargo("build --release --example quickstart --target-dir target").run()?;
+    Cmd::new("target/release/examples/quickstart").limit(QUICKSTART_LIMIT).run()?;
+    Ok(String::new())
+}
+
+pub(super) fn fmt() -> Result<String> {
+    tool::need(&[&tool::RUSTFMT])?;
+    Cmd::cargo("fmt --all --check").run()?;
+    if Path::new("fuzz/Cargo.toml").exists() {
+        Cmd::cargo("fmt --all --check --manifest-path fuzz/Cargo.toml").run()?;
+    }
+    Ok(String::new())
+}
+
+pub(super) fn clippy() -> Result<String> {
+    tool::need(&[&tool::CLIPPY])?;
+    Cmd::cargo("clippy --workspace --all-targets --all-features -- -D warnings").run()?;
+    Ok(String::new())
+}
+
+pub(super) fn doc() -> Result<String> {
+    Cmd::cargo("doc -p docache --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    Ok(String::new())
+}
