@@ -139,3 +139,24 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+/// Runs a model through every interleaving with at most three preemptions (more with `LOOM_MAX_PREEMPTIONS`), and says how
+/// many executions that took.
+#[cfg(all(test, docache_loom))]
+pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = executions.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(3);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        body();
+    });
+    let executions = executions.load(Ordering::Relaxed);
+    assert!(executions > 1, "a model must spawn threads that can interleave");
+    println!("{executions} executions");
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::model;
 use loom::thread;
 
 /// The protocol of a loop cache's VERSION invariant, bare: value first, word second.
@@ -23,7 +24,7 @@ impl Pair {
 
 #[test]
 fn store_against_load() {
-    loom::model(|| {
+    model(|| {
         let pair = Pair::new();
         let writer = {
             let pair = pair.clone();
@@ -60,7 +61,7 @@ impl Deref for Holder {
 
 #[test]
 fn store_against_a_cached_load() {
-    loom::model(|| {
+    model(|| {
         let pair = Pair::new();
         let writer = {
             let pair = pair.clone();

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::sync::model;
 use loom::thread;
 use std::sync::atomic::{AtomicUsize, Ordering as StdOrdering};
 
@@ -17,14 +18,6 @@ fn cache(calls: &Arc<AtomicUsize>) -> Arc<LoopCache<usize>> {
     };
     let builder = LoopCache::builder(doer).interval(Duration::from_secs(1)).clock(ManualClock::new());
     Arc::new(builder.build().unwrap())
-}
-
-/// `loom::model`, with fewer preemptions where a whole life is modelled.
-fn model(f: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.max_branches = 20_000;
-    builder.check(f);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::sync::atomic::AtomicBool;
+use crate::sync::model;
 use loom::thread;
 
 struct Gate {
@@ -62,7 +63,7 @@ fn poll_once(wait: Pin<&mut Wait<Opened>>, count: &Arc<Count>) -> Poll<()> {
 
 #[test]
 fn notify_against_wait() {
-    loom::model(|| {
+    model(|| {
         let gate = Gate::new();
         let waiters: Vec<_> = (0..2)
             .map(|_| {
@@ -81,7 +82,7 @@ fn notify_against_wait() {
 
 #[test]
 fn notify_against_timeout() {
-    loom::model(|| {
+    model(|| {
         let gate = Gate::new();
         let waiter = {
             let gate = gate.clone();
@@ -104,7 +105,7 @@ fn notify_against_timeout() {
 
 #[test]
 fn notify_against_cancel() {
-    loom::model(|| {
+    model(|| {
         let gate = Gate::new();
         let task = {
             let gate = gate.clone();
@@ -126,7 +127,7 @@ fn notify_against_cancel() {
 
 #[test]
 fn notify_against_a_replaced_waker() {
-    loom::model(|| {
+    model(|| {
         let gate = Gate::new();
         let task = {
             let gate = gate.clone();
@@ -150,7 +151,7 @@ fn notify_against_a_replaced_waker() {
 
 #[test]
 fn two_waiters_one_leaves() {
-    loom::model(|| {
+    model(|| {
         let gate = Gate::new();
         let count = Arc::new(Count::default());
         let mut stays = Box::pin(gate.wait());
