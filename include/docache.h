@@ -238,7 +238,7 @@ typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
  */
 typedef struct docache_loop_counters {
   /**
-   * In: sizeof(docache_loop_counters), as the caller was compiled; that much is filled. Stays as it is.
+   * In: sizeof(docache_loop_counters), as the caller was compiled. Stays as it is.
    */
   size_t size;
   /**
@@ -258,7 +258,7 @@ typedef struct docache_loop_counters {
    */
   uint64_t consecutive_failures;
   /**
-   * Ticks of a fixed rate that passed while the Doer was busy.
+   * Ticks of a fixed rate that a call's end, or its jitter, found passed already.
    */
   uint64_t skipped_ticks;
   /**
@@ -322,7 +322,8 @@ typedef struct docache_entry {
 } docache_entry;
 
 /**
- * Called once with its token when a wait is over, on whichever thread ended it. It must return, must not block, and must
+ * Called once with its token when a wait is over, on whichever thread finds it over: the one that ended it, or one that
+ * polls. It must return, must not block, and must
  * not free the object waited for.
  */
 typedef void (*docache_notify_fn)(uintptr_t token);
@@ -530,7 +531,7 @@ void docache_loop_free(struct docache_loop *handle);
 
 /**
  * Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
- * as the Doer's call ends. [NC]
+ * as the Doer's call ends. [CB] only the logger
  *
  * # Safety
  * HANDLE.
@@ -567,7 +568,7 @@ docache_status docache_loop_stop(const struct docache_loop *handle,
 bool docache_loop_is_running(const struct docache_loop *handle);
 
 /**
- * Fills as much of `out` as its `size` says. [NC]
+ * Fills `out`; a part of it that this library does not know becomes zero. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -843,7 +844,8 @@ docache_status docache_wait_on_ready(struct docache_wait *wait,
 
 /**
  * Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
- * `out_version`, which may be NULL. May be called again. [CB] only `drop`
+ * `out_version`, which may be NULL. May be called again. [CB] only `drop` and
+ * the wait's own notification
  *
  * # Safety
  * HANDLE, SPAN.

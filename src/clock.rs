@@ -106,7 +106,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-impl Clock for Arc<dyn Clock> {
+impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Tick {
         (**self).now()
     }

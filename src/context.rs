@@ -5,8 +5,10 @@
 //! its state says `LIVE`: the state follows when an alarm rings, which only contexts with hooks or tasks ask for.
 //!
 //! # Invariants
-//! - ONCE: the state leaves `LIVE` under the mutex of `hooks`, by the thread that then runs every hook it finds there.
+//! - ONCE: the state leaves `LIVE` under the mutex of `heard`, by the thread that then tells everyone it finds there.
 //!   A hook added later runs on the thread that adds it.
+//! - DOWN: a context and all its descendants are done before any hook of theirs runs, and a descendant that is told is
+//!   told its ancestor's own reason.
 //! - INHERITED: a child's deadline is never later than its parent's, so the parent's deadline needs no word to it.
 //!
 //! # Orderings
@@ -14,13 +16,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Wake};
 use std::time::Duration;
 
 use crate::clock::{Alarm, Clock, SystemClock, Tick};
+use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
@@ -35,10 +37,17 @@ const EXPIRED: u8 = 2;
 
 type HookFn = Box<dyn FnOnce() + Send>;
 
+/// Who is told when the context is done.
+enum Listener {
+    Hook(HookFn),
+    Child(Weak<Inner>),
+}
+
+/// In the order in which they were added.
 #[derive(Default)]
-struct Hooks {
+struct Heard {
     added: u64,
-    waiting: BTreeMap<u64, HookFn>,
+    listeners: BTreeMap<u64, Listener>,
     alarm: Option<Alarm>,
 }
 
@@ -48,7 +57,7 @@ struct Inner {
     deadline: Option<Tick>,
     clock: Arc<dyn Clock>,
     waiters: WaitList,
-    hooks: Mutex<Hooks>,
+    heard: Mutex<Heard>,
     /// The link that a parent's cancellation comes down by; it also keeps the parent.
     parent: Option<(Context, u64)>,
 }
@@ -154,29 +163,23 @@ impl Context {
 
     fn descend(&self, deadline: Option<Tick>) -> Context {
         let child = Arc::new_cyclic(|child: &Weak<Inner>| {
-            let child = child.clone();
-            let told = Box::new(move || {
-                if let Some(child) = child.upgrade() {
-                    child.finish(CANCELLED);
-                }
-            });
             let mut inner = Inner::new(self.inner.clock.clone(), true, deadline);
-            match self.inner.add_hook(told) {
+            match self.inner.add(Listener::Child(child.clone())) {
                 Ok(link) => inner.parent = Some((self.clone(), link)),
                 // Done already. An expired parent shows in the deadline that the child inherits.
                 Err(_) => inner.state = AtomicU8::new(self.inner.state.load(Ordering::Acquire)),
             }
             inner
         });
-        let child = Context { inner: child };
         // The parent may have finished while the child could not be upgraded yet.
-        if self.inner.state.load(Ordering::Acquire) != LIVE {
-            child.inner.finish(CANCELLED);
+        let state = self.inner.state.load(Ordering::Acquire);
+        if state != LIVE {
+            child.finish(state);
         }
-        child
+        Context { inner: child }
     }
 
-    /// Cancels this context and its descendants, and runs their hooks on the calling thread.
+    /// Cancels this context and its descendants, and then runs their hooks on the calling thread.
     ///
     /// Returns whether this call did it: `false` if the context was done before, or cannot be cancelled.
     pub fn cancel(&self) -> bool {
@@ -267,16 +270,15 @@ impl Context {
     /// assert_eq!(told.recv().unwrap(), "done");
     /// ```
     pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> Hook {
-        match self.inner.add_hook(Box::new(hook)) {
+        match self.inner.add(Listener::Hook(Box::new(hook))) {
             Ok(id) => {
                 self.inner.arm();
-                Hook { owner: Arc::downgrade(&self.inner), id }
+                return Hook { owner: Arc::downgrade(&self.inner), id };
             }
-            Err(hook) => {
-                run_hook(hook);
-                Hook { owner: Weak::new(), id: 0 }
-            }
+            Err(Listener::Hook(hook)) => run_hook(hook),
+            Err(Listener::Child(_)) => unreachable!("what was added is what comes back"),
         }
+        Hook { owner: Weak::new(), id: 0 }
     }
 }
 
@@ -301,7 +303,7 @@ pub(crate) fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
 }
 
 fn run_hook(hook: HookFn) {
-    let _ = catch_unwind(AssertUnwindSafe(hook));
+    let _ = contained(hook);
 }
 
 impl Inner {
@@ -312,7 +314,7 @@ impl Inner {
             deadline,
             clock,
             waiters: WaitList::new(),
-            hooks: Mutex::default(),
+            heard: Mutex::default(),
             parent: None,
         }
     }
@@ -321,63 +323,90 @@ impl Inner {
         self.deadline.is_some_and(|deadline| self.clock.now() >= deadline)
     }
 
-    /// Leaves `LIVE` (ONCE) and tells everyone. A deadline that has passed wins over a cancellation.
-    fn finish(&self, state: u8) -> bool {
+    /// Leaves `LIVE` (ONCE), if it is not too late; the state taken, and who is to be told. A deadline that has passed
+    /// wins over a cancellation.
+    fn leave(&self, state: u8) -> Option<(u8, Heard)> {
         let state = if self.has_expired() { EXPIRED } else { state };
-        let mut hooks = self.hooks.lock();
+        let mut heard = self.heard.lock();
         if self.state.load(Ordering::Relaxed) != LIVE {
-            return false;
+            return None;
         }
         self.state.store(state, Ordering::Release);
-        let told = std::mem::take(&mut *hooks);
-        drop(hooks);
-        self.waiters.notify_all();
-        told.waiting.into_values().for_each(run_hook);
+        Some((state, std::mem::take(&mut *heard)))
+    }
+
+    /// Finishes this context and its descendants, and then tells everyone (DOWN). Whether this was a cancellation.
+    fn finish(self: &Arc<Inner>, state: u8) -> bool {
+        let Some((state, heard)) = self.leave(state) else { return false };
+        let mut told = Vec::new();
+        let mut found = vec![(self.clone(), state, heard)];
+        // By a list and not by recursion: generations may be many.
+        while let Some((context, state, heard)) = found.pop() {
+            let mut hooks = Vec::new();
+            for listener in heard.listeners.into_values() {
+                match listener {
+                    Listener::Hook(hook) => hooks.push(hook),
+                    Listener::Child(child) => found.extend(child.upgrade().and_then(|child| {
+                        let (state, heard) = child.leave(state)?;
+                        Some((child, state, heard))
+                    })),
+                }
+            }
+            told.push((context, hooks, heard.alarm));
+        }
+        for (context, hooks, _alarm) in told {
+            context.waiters.notify_all();
+            hooks.into_iter().for_each(run_hook);
+        }
         state == CANCELLED
     }
 
-    /// Adds a hook, or gives it back if the context has finished or expired.
-    fn add_hook(&self, hook: HookFn) -> Result<u64, HookFn> {
+    /// Adds a listener, or gives it back if the context has finished or expired.
+    fn add(&self, listener: Listener) -> Result<u64, Listener> {
         let expired = self.has_expired();
-        let mut hooks = self.hooks.lock();
+        let mut heard = self.heard.lock();
         if expired || self.state.load(Ordering::Relaxed) != LIVE {
-            return Err(hook);
+            return Err(listener);
         }
-        hooks.added += 1;
-        let id = hooks.added;
-        hooks.waiting.insert(id, hook);
+        heard.added += 1;
+        let id = heard.added;
+        heard.listeners.insert(id, listener);
         Ok(id)
     }
 
-    /// Takes a hook back; whether it had not been run.
-    fn remove_hook(&self, id: u64) -> bool {
-        // What the hook owns is dropped after the lock.
-        let hook = self.hooks.lock().waiting.remove(&id);
-        hook.is_some()
+    /// Takes a listener back; whether it had not been told.
+    fn remove(&self, id: u64) -> bool {
+        // What a hook owns is dropped after the lock.
+        let listener = self.heard.lock().listeners.remove(&id);
+        listener.is_some()
     }
 
     /// Sees to it that the deadline is acted on when it comes.
     fn arm(self: &Arc<Inner>) {
-        let Some(deadline) = self.deadline else { return };
-        if self.state.load(Ordering::Acquire) != LIVE || self.hooks.lock().alarm.is_some() {
+        // The end of time does not come.
+        let Some(deadline) = self.deadline.filter(|deadline| *deadline != Tick::MAX) else { return };
+        if self.state.load(Ordering::Acquire) != LIVE || self.heard.lock().alarm.is_some() {
             return;
         }
         // The clock is user code: no lock is held here. Of two alarms armed at once the later one stays.
         let alarm = self.clock.alarm(deadline, Arc::new(Expire(Arc::downgrade(self))).into());
-        let mut hooks = self.hooks.lock();
+        let mut heard = self.heard.lock();
         let spare = match self.state.load(Ordering::Relaxed) {
-            LIVE => hooks.alarm.replace(alarm),
+            LIVE => heard.alarm.replace(alarm),
             _ => Some(alarm),
         };
-        drop(hooks);
+        drop(heard);
         drop(spare);
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some((parent, link)) = self.parent.take() {
-            parent.inner.remove_hook(link);
+        // By a loop and not by recursion: generations may be many.
+        let mut parent = self.parent.take();
+        while let Some((context, link)) = parent {
+            context.inner.remove(link);
+            parent = Arc::into_inner(context.inner).and_then(|mut inner| inner.parent.take());
         }
     }
 }
@@ -425,7 +454,7 @@ impl Hook {
     }
 
     fn take_back(&self) -> bool {
-        self.owner.upgrade().is_some_and(|owner| owner.remove_hook(self.id))
+        self.owner.upgrade().is_some_and(|owner| owner.remove(self.id))
     }
 }
 

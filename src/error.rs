@@ -21,7 +21,7 @@ pub enum ErrorKind {
     Cancelled,
     /// The object was closed, stopped or dropped, so what was asked for cannot happen any more.
     Closed,
-    /// User code (a Doer, a loader) returned an error; [`source`](StdError::source) is that error.
+    /// User code (a Doer, a loader) returned an error; [`downcast_ref`](Error::downcast_ref) gives that error.
     Failed,
     /// User code panicked; the message carries the panic's.
     Panicked,
@@ -42,9 +42,21 @@ struct Inner {
     source: Option<BoxError>,
 }
 
+/// A panic that user code contained and reports as its error, such as a C callback's.
+#[derive(Debug)]
+pub(crate) struct ReportedPanic(pub(crate) BoxError);
+
+impl fmt::Display for ReportedPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for ReportedPanic {}
+
 /// Why an operation of docache failed.
 ///
-/// Cheap to clone (one atomic increment), so that all who waited for one run share its error.
+/// An error of user code shines through: the message and the [`source`](StdError::source) are its own. Cheap to clone (one atomic increment), so that all who waited for one run share its error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -86,6 +98,14 @@ impl Error {
     /// An [`ErrorKind::Failed`] around the error of user code.
     pub(crate) fn failed(source: BoxError) -> Error {
         Error::with(ErrorKind::Failed, source.to_string(), Some(source))
+    }
+
+    /// What user code reported: a failure, or a panic that it had contained itself.
+    pub(crate) fn reported(error: BoxError) -> Error {
+        match error.downcast::<ReportedPanic>() {
+            Ok(panic) => Error::with(ErrorKind::Panicked, panic.0.to_string(), Some(panic.0)),
+            Err(error) => Error::failed(error),
+        }
     }
 
     /// An [`ErrorKind::Panicked`] that carries the message of a panic's payload.
@@ -204,6 +224,12 @@ impl Error {
         self.kind() == ErrorKind::Reentrant
     }
 
+    /// Whether the machine refused something that is needed.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.kind() == ErrorKind::Internal
+    }
+
     /// Whether an argument was refused.
     #[must_use]
     pub fn is_invalid_argument(&self) -> bool {
@@ -225,7 +251,8 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+        // The message is the source's own, so the chain goes on behind it.
+        self.0.source.as_ref()?.source()
     }
 }
 
@@ -246,6 +273,6 @@ mod tests {
         assert!(error.is_failed());
         assert!(error.downcast_ref::<std::fmt::Error>().is_some());
         assert!(error.downcast_ref::<std::io::Error>().is_none());
-        assert_eq!(error.source().unwrap().to_string(), error.to_string());
+        assert!(error.source().is_none(), "a chain does not say the same twice");
     }
 }

@@ -1,7 +1,7 @@
 //! One published value: a writer replaces it, readers get the newest without waiting.
 //!
-//! This is the only user of ArcSwap. Under loom, which cannot look into ArcSwap, a lock stands in for it, so that
-//! models can check the protocols built on top.
+//! This is the only user of ArcSwap. Under loom, which cannot look into ArcSwap, an index with the same orderings stands
+//! in for it, so that models can check the protocols built on top.
 //!
 //! # Orderings
 //! [`store`](Latest::store) releases and every way of loading acquires: who sees a value sees all that its writer
@@ -65,25 +65,37 @@ mod imp {
 #[cfg(docache_loom)]
 mod imp {
     use super::{Arc, Deref, Latest};
-    use crate::sync::Mutex;
+    use crate::sync::atomic::{AtomicUsize, Ordering};
 
-    pub(super) type Cell<T> = Mutex<Arc<T>>;
+    /// Every value ever stored, and the place of the newest. Only the place is part of the model, so a load that is not
+    /// ordered after a store may miss it, as it may with ArcSwap.
+    pub(super) struct Cell<T> {
+        newest: AtomicUsize,
+        values: std::sync::Mutex<Vec<Arc<T>>>,
+    }
+
     pub(super) type Guard<T> = Arc<T>;
 
     pub(super) fn new<T>(value: Arc<T>) -> Cell<T> {
-        Mutex::new(value)
+        Cell { newest: AtomicUsize::new(0), values: std::sync::Mutex::new(vec![value]) }
     }
 
     pub(super) fn load<T>(cell: &Cell<T>) -> Guard<T> {
-        cell.lock().clone()
+        let newest = cell.newest.load(Ordering::Acquire);
+        cell.values.lock().unwrap()[newest].clone()
     }
 
     pub(super) fn load_full<T>(cell: &Cell<T>) -> Arc<T> {
-        cell.lock().clone()
+        load(cell)
     }
 
     pub(super) fn swap<T>(cell: &Cell<T>, value: Arc<T>) -> Arc<T> {
-        std::mem::replace(&mut *cell.lock(), value)
+        let mut values = cell.values.lock().unwrap();
+        values.push(value);
+        let newest = values.len() - 1;
+        drop(values);
+        let old = cell.newest.swap(newest, Ordering::AcqRel);
+        cell.values.lock().unwrap()[old].clone()
     }
 
     pub(super) struct Cache<H, T> {

@@ -14,10 +14,10 @@
 //! | [`LoopCache::latest`] | lock-free, wait-free in the common case | the newest view published before the call | – | – |
 //! | [`LoopCache::snapshot`] | lock-free, wait-free in the common case | as `latest`; it never changes | – | – |
 //! | [`LoopCache::version`] | wait-free | a version whose view is visible | – | – |
-//! | [`LoopCache::wait_first`], [`Changed`], [`Refresh`] | blocking, or a future | what was published before the wake-up | the panic is an entry's error, and [`Refresh`] yields that entry | leaves its queue; nobody else notices |
+//! | [`Changed`], [`Refresh`]; [`LoopCache::wait_first`] | block, or are futures; `wait_first` blocks | what was published before the wake-up | the panic is an entry's error, and [`Refresh`] yields that entry | leaves its queue; nobody else notices |
 //! | [`LoopCache::start`], [`LoopCache::refresh`], [`LoopCache::stats`] | short lock | – | – | – |
 //! | [`LoopCache::stop`] | blocks until the Doer's call ends | all results of the run | – | [`stop_within`](LoopCache::stop_within): the request stands |
-//! | publishing a result | lock-free, O(log capacity) | – | the panic of a value's destructor is contained | – |
+//! | publishing a result | lock-free, O(log capacity); then a wake-up for each waiter | – | the panic of a value's destructor is contained | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time at most about 1 ms old | – | – |
@@ -30,6 +30,7 @@
 //! - `full`: everything.
 
 mod clock;
+mod contain;
 mod context;
 mod error;
 #[cfg(all(feature = "capi", not(docache_loom)))]

@@ -1,8 +1,9 @@
 //! The hook through which docache tells of what happens in the background.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+use crate::contain::contained;
 
 /// How important a [`Record`] is; `Error` is the most important and the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +67,7 @@ pub struct Logger {
 
 impl Logger {
     /// A logger that passes records of `max` and more important ones to `log`.
+    #[must_use]
     pub fn new(max: Level, log: impl Fn(&Record<'_>) + Send + Sync + 'static) -> Logger {
         Logger { max, log: Arc::new(log) }
     }
@@ -79,10 +81,10 @@ impl Logger {
     pub(crate) fn log(&self, level: Level, target: &str, message: fmt::Arguments<'_>) {
         if self.enabled(level) {
             // Formatting runs user code too: the Display of a Doer's error.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _ = contained(|| {
                 let message = message.to_string();
                 (self.log)(&Record { level, target, message: &message });
-            }));
+            });
         }
     }
 }

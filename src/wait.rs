@@ -29,13 +29,13 @@
 //! after it.
 
 use std::marker::PhantomPinned;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::ptr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use crate::clock::{Clock, Tick, park_until};
+use crate::contain::contained;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
@@ -178,7 +178,7 @@ impl WaitList {
             let taken = self.take(&mut wakers[..left.min(BATCH)]);
             for waker in wakers.into_iter().flatten() {
                 // A Waker is foreign code; its panic must not cost the others their wake-up.
-                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                let _ = contained(|| waker.wake());
             }
             left = if taken == 0 { 0 } else { left.saturating_sub(taken) };
         }
@@ -303,6 +303,12 @@ impl<E: Event> Drop for Wait<E> {
     fn drop(&mut self) {
         // SAFETY: the node is ours, and the event has but one list.
         unsafe { self.event.list().leave(&self.node) };
+        // A model is to see that nobody else is still at it (LAST).
+        #[cfg(docache_loom)]
+        // SAFETY: the node is not linked any more (BODY).
+        unsafe {
+            self.node.with_body(|body| body.waker = None)
+        };
     }
 }
 
@@ -354,12 +360,14 @@ pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option
     let seat = Seat::take();
     let mut cx = TaskContext::from_waker(&seat.waker);
     let output = loop {
+        // Before the poll: what is ready by the deadline counts.
+        let late = deadline.is_some_and(|deadline| clock.now() >= deadline);
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             break Some(output);
         }
         match deadline {
             None => seat.parker.park(),
-            Some(deadline) if clock.now() >= deadline => break None,
+            Some(_) if late => break None,
             Some(deadline) => park_until(&seat.parker, clock, deadline, &seat.waker),
         }
     };

@@ -175,3 +175,56 @@ fn a_clock_may_be_shared_as_an_object() {
     assert!(ctx.is_done());
     assert_eq!(ctx.clock().now(), manual.now());
 }
+
+#[test]
+fn descendants_are_done_before_any_hook_runs_and_know_the_reason() {
+    let clock = ManualClock::new();
+    let parent = Context::with_clock(clock.clone()).with_timeout(SECOND);
+    let seen = Arc::new(Count::default());
+    let slot: Arc<std::sync::OnceLock<Context>> = Arc::default();
+    let (look, counts) = (slot.clone(), seen.clone());
+    let _hook = parent.on_cancel(move || {
+        let leaf = look.get().unwrap();
+        if leaf.error().unwrap().is_timeout() {
+            counts.hook()();
+        }
+    });
+    slot.set(parent.child().child()).unwrap();
+    clock.advance(SECOND);
+    assert_eq!(seen.get(), 1);
+}
+
+#[test]
+fn generations_may_be_many() {
+    let root = Context::new();
+    let (mut leaf, mut line) = (root.clone(), Vec::new());
+    for _ in 0..100_000 {
+        leaf = leaf.child();
+        line.push(leaf.clone());
+    }
+    root.cancel();
+    assert!(leaf.error().unwrap().is_cancelled());
+    drop((root, line));
+    drop(leaf);
+    let mut live = Context::new();
+    for _ in 0..100_000 {
+        live = live.child();
+    }
+    drop(live);
+}
+
+#[test]
+fn a_hook_whose_panic_panics_when_dropped_costs_the_others_nothing() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a bad payload");
+        }
+    }
+    let (ctx, count) = (Context::new(), Arc::new(Count::default()));
+    let _bad = ctx.on_cancel(|| std::panic::panic_any(Bomb));
+    let _good = ctx.on_cancel(count.hook());
+    let child = ctx.child();
+    assert!(ctx.cancel() && child.is_done());
+    assert_eq!(count.get(), 1);
+}

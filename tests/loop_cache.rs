@@ -497,26 +497,6 @@ fn the_logger_hears_of_starts_failures_and_stops_and_may_break() {
 }
 
 #[test]
-fn a_value_whose_destructor_panics_does_not_end_the_loop() {
-    struct Bad;
-    impl Drop for Bad {
-        fn drop(&mut self) {
-            panic!("a bad destructor");
-        }
-    }
-    let cache = LoopCache::builder(|| Ok::<_, &str>(Bad)).interval(SECOND).capacity(1);
-    let cache = cache.clock(ManualClock::new()).build().unwrap();
-    cache.start().unwrap();
-    for call in 1..=4 {
-        assert!(cache.refresh().wait(None).unwrap().sequence() >= call);
-    }
-    cache.stop();
-    assert!(cache.stats().calls >= 4);
-    // The last ones would panic in this test's own thread.
-    std::mem::forget(cache.snapshot());
-}
-
-#[test]
 fn values_are_released_when_nobody_shows_them_any_more() {
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
@@ -544,4 +524,154 @@ fn values_are_released_when_nobody_shows_them_any_more() {
     assert_eq!(alive.load(Ordering::SeqCst), 3);
     drop(cache);
     assert_eq!(alive.load(Ordering::SeqCst), 0);
+}
+
+/// A payload, or a value, whose destructor panics.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a bad destructor");
+    }
+}
+
+#[test]
+fn panics_that_panic_when_dropped_end_neither_the_loop_nor_anybodys_wait() {
+    struct BadWaker;
+    impl std::task::Wake for BadWaker {
+        fn wake(self: Arc<Self>) {
+            std::panic::panic_any(Bomb);
+        }
+    }
+    let logger = Logger::new(Level::Trace, |_| std::panic::panic_any(Bomb));
+    let doer = || -> Result<(), &str> { std::panic::panic_any(Bomb) };
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).logger(logger).clock(ManualClock::new()).build().unwrap();
+    let waker = Arc::new(BadWaker).into();
+    let mut task = std::task::Context::from_waker(&waker);
+    let mut bad = Box::pin(cache.changed(0));
+    assert!(bad.as_mut().poll(&mut task).is_pending());
+    let waiter = std::thread::spawn({
+        let changed = cache.changed(0);
+        move || changed.wait(None)
+    });
+    cache.start().unwrap();
+    assert_eq!(waiter.join().unwrap().unwrap(), 1);
+    assert!(cache.refresh().wait(None).unwrap().error().unwrap().is_panicked());
+    cache.stop();
+    assert!(!cache.is_running());
+}
+
+#[test]
+fn destructors_that_panic_are_contained_whoever_drops_the_result() {
+    let mut calls = 0;
+    let doer = move || {
+        calls += 1;
+        if calls % 3 == 0 { Err("fails") } else { Ok(Bomb) }
+    };
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).capacity(2).clock(ManualClock::new()).build().unwrap();
+    cache.start().unwrap();
+    let (mut reader, mut snapshots) = (cache.reader(), Vec::new());
+    for _ in 0..9 {
+        cache.refresh().wait(None).unwrap();
+        snapshots.push(cache.snapshot());
+        assert!(reader.view().newest().is_some());
+    }
+    cache.stop();
+    drop((snapshots, reader, cache));
+}
+
+#[test]
+fn a_doers_destructor_that_panics_reaches_nobody() {
+    let bomb = Bomb;
+    let doer = move || {
+        let _kept = &bomb;
+        Ok::<_, &str>(())
+    };
+    let cache = LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    cache.start().unwrap();
+    let changed = cache.changed(7);
+    drop(cache);
+    assert!(changed.wait(None).unwrap_err().is_closed());
+}
+
+#[test]
+fn a_context_that_ends_a_run_leaves_the_next_start_alone() {
+    let clock = ManualClock::new();
+    let Gated { entered, leave, cache } = gated(&clock, |builder| builder);
+    let context = Context::new();
+    std::thread::scope(|scope| {
+        let runner = scope.spawn(|| cache.run(&context));
+        entered.recv().unwrap();
+        cache.stop_within(Duration::ZERO).unwrap_err();
+        assert!(cache.start().unwrap());
+        assert!(!cache.start().unwrap(), "the other start did it");
+        context.cancel();
+        leave.send(()).unwrap();
+        // It was stopped before its context was done.
+        runner.join().unwrap().unwrap();
+        entered.recv().unwrap();
+        leave.send(()).unwrap();
+        assert_eq!(cache.changed(1).wait(None).unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_stop_with_a_limit_does_not_wait_for_a_slow_logger() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let logger = Logger::new(Level::Info, move |record| {
+        if record.message() == "stopped" {
+            let _ = released.lock().unwrap().recv();
+        }
+    });
+    let clock = ManualClock::new();
+    let cache = counter(&clock).logger(logger).build().unwrap();
+    cache.start().unwrap();
+    cache.wait_first(None).unwrap();
+    assert!(cache.stop_within(Duration::ZERO).unwrap_err().is_timeout());
+    release.send(()).unwrap();
+    cache.stop();
+    assert!(!cache.is_running());
+}
+
+#[test]
+fn a_doers_own_error_stays_its_own() {
+    let upstream = LoopCache::builder(|| -> Result<(), &str> { panic!("upstream broke") });
+    let upstream = upstream.interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    upstream.start().unwrap();
+    let broken = upstream.refresh().wait(None).unwrap().error().unwrap().clone();
+    assert!(broken.is_panicked());
+    let doer = move || Err::<(), _>(broken.clone());
+    let cache = LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    cache.start().unwrap();
+    let entry = cache.refresh().wait(None).unwrap();
+    let error = entry.error().unwrap();
+    assert!(error.is_failed() && error.downcast_ref::<docache::Error>().unwrap().is_panicked());
+    assert_eq!(error.to_string(), "panicked: upstream broke");
+    cache.stop();
+    assert_eq!(cache.stats().panics, 0);
+}
+
+#[test]
+fn a_result_that_is_there_by_the_deadline_counts() {
+    /// Publishes when it is asked for the time, and then jumps past every deadline.
+    #[derive(Debug)]
+    struct Jumps(ManualClock, Arc<LoopCache<u64>>);
+    impl Clock for Jumps {
+        fn now(&self) -> docache::Tick {
+            let now = self.0.now();
+            self.1.refresh().wait(None).unwrap();
+            self.0.advance(SECOND);
+            now
+        }
+    }
+    let cache = Arc::new(counter(&ManualClock::new()).build().unwrap());
+    cache.start().unwrap();
+    cache.wait_first(None).unwrap();
+    let context = Context::with_clock(Jumps(ManualClock::new(), cache.clone()))
+        .with_deadline(docache::Tick::from_nanos(1));
+    let since = cache.version();
+    assert!(cache.changed(since).wait_in(&context).is_ok());
 }

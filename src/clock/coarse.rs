@@ -76,10 +76,11 @@ fn restart() -> Tick {
     if !ticker_exists() {
         return present;
     }
-    let word = present.as_nanos() << 1;
-    let word = SHARED.word.fetch_max(word, Ordering::Relaxed).max(word);
+    // First the ticker, then the word (AWAKE).
     *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = true;
     WOKEN.notify_one();
+    let word = present.as_nanos() << 1;
+    let word = SHARED.word.fetch_max(word, Ordering::Relaxed).max(word);
     Tick::from_nanos(word >> 1)
 }
 

@@ -1,12 +1,12 @@
 //! Wake-ups owed: the queue behind every alarm, and the thread that serves the real-time one.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use super::{Alarm, Clock, SystemClock, Tick};
+use crate::contain::contained;
 
 /// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts one thread.
 const LINGER: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Timers {
             let waker = first.remove();
             drop(queue);
             // A waker is foreign code; its panic must not cost the others their wake-up.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            let _ = contained(|| waker.wake());
         }
     }
 

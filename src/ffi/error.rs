@@ -1,6 +1,5 @@
 //! Family `error`: what went wrong, immutable and counted.
 
-use std::error::Error as _;
 use std::ffi::c_char;
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -111,14 +110,12 @@ pub unsafe extern "C" fn docache_error_code(error: *const docache_error) -> i64 
     }
     // SAFETY: HANDLE.
     let error = unsafe { peek(error) };
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(foreign) = error.downcast_ref::<Foreign>() {
-            return foreign.code;
-        }
-        cause = error.source();
+    // A failure that a loop cache recorded holds the Doer's error, which holds the callback's.
+    let mut error: &Error = &error;
+    while let Some(inner) = error.downcast_ref::<Error>() {
+        error = inner;
     }
-    0
+    error.downcast_ref::<Foreign>().map_or(0, |foreign| foreign.code)
 }
 
 /// The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. \[NC\]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::clock::saturating_nanos;
 use crate::context::Context;
-use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ReportedPanic, Result};
 use crate::loop_cache::{Doer, LoopCache, Schedule};
 
 /// A negative `timeout_ns`: no limit.
@@ -66,7 +66,7 @@ pub struct docache_loop_options {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct docache_loop_counters {
-    /// In: sizeof(docache_loop_counters), as the caller was compiled; that much is filled. Stays as it is.
+    /// In: sizeof(docache_loop_counters), as the caller was compiled. Stays as it is.
     pub size: usize,
     /// Calls of the Doer that have ended.
     pub calls: u64,
@@ -76,7 +76,7 @@ pub struct docache_loop_counters {
     pub panics: u64,
     /// Failures since the last success.
     pub consecutive_failures: u64,
-    /// Ticks of a fixed rate that passed while the Doer was busy.
+    /// Ticks of a fixed rate that a call's end, or its jitter, found passed already.
     pub skipped_ticks: u64,
     /// How long the last call took.
     pub last_duration_ns: u64,
@@ -89,6 +89,9 @@ pub struct docache_loop_counters {
     /// 0.
     pub reserved: u32,
 }
+
+/// No struct of ours will ever be larger: a larger size is garbage.
+const LARGEST: usize = 4096;
 
 /// A Doer on the other side of the boundary.
 struct ForeignDoer {
@@ -120,26 +123,20 @@ impl Doer for ForeignDoer {
                 format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into()
             }
         };
-        if status == DOCACHE_PANIC {
-            return Err(Error::with(ErrorKind::Panicked, reported.to_string(), Some(reported)).into());
-        }
-        Err(reported)
+        Err(if status == DOCACHE_PANIC { ReportedPanic(reported).into() } else { reported })
     }
 }
 
-/// Reads an options struct that may be shorter or longer than ours.
+/// Reads an options struct that may be longer than ours. (None is shorter: this is its first version.)
 ///
 /// # Safety
 /// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at least.
 unsafe fn read_options(options: *const docache_loop_options) -> Result<docache_loop_options> {
-    /// No struct of ours will ever be larger: a larger size is garbage.
-    const LARGEST: usize = 4096;
     const OURS: usize = size_of::<docache_loop_options>();
     check(options, "options")?;
     // SAFETY: SPAN.
     let size = unsafe { options.cast::<usize>().read() };
-    let smallest = std::mem::offset_of!(docache_loop_options, first_delay_ns);
-    if !(smallest..=LARGEST).contains(&size) {
+    if !(OURS..=LARGEST).contains(&size) {
         return Err(Error::invalid_argument("options.size", size, "give sizeof(docache_loop_options)"));
     }
     // SAFETY: SPAN, and `size` is the struct's own.
@@ -148,12 +145,8 @@ unsafe fn read_options(options: *const docache_loop_options) -> Result<docache_l
         let what = format!("a value in an unknown field at offset {}", OURS + at);
         return Err(Error::invalid_argument("options", what, "give 0 there, or use a newer library"));
     }
-    // SAFETY: all-zero is a valid value of every field.
-    let mut ours: docache_loop_options = unsafe { std::mem::zeroed() };
-    let copied = size.min(OURS);
-    // SAFETY: both spans are at least `copied` bytes, and `ours` is not the caller's.
-    unsafe { std::ptr::copy_nonoverlapping(given.as_ptr(), (&raw mut ours).cast::<u8>(), copied) };
-    Ok(ours)
+    // SAFETY: SPAN: the first version of the struct, which is all that `ours` is, fits; any bytes are a valid value of it.
+    Ok(unsafe { options.read() })
 }
 
 /// # Safety
@@ -173,6 +166,9 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
     if options.reserved != 0 {
         return Err(Error::invalid_argument("options.reserved", options.reserved, "give 0"));
     }
+    if options.interval_ns == 0 {
+        return Err(Error::invalid_argument("options.interval_ns", 0, "give at least 1"));
+    }
     let mut builder = LoopCache::builder(doer)
         .interval(Duration::from_nanos(options.interval_ns))
         .first_delay(Duration::from_nanos(options.first_delay_ns))
@@ -181,6 +177,13 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
         .schedule(schedule);
     // SAFETY: the caller's promise.
     let name = unsafe { text(options.name, options.name_len, "options.name") }?;
+    if name.contains('\0') {
+        return Err(Error::invalid_argument(
+            "options.name",
+            format_args!("{name:?}"),
+            "give a name without NUL",
+        ));
+    }
     if !name.is_empty() {
         builder = builder.name(name);
     }
@@ -238,7 +241,7 @@ pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
 }
 
 /// Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
-/// as the Doer's call ends. \[NC\]
+/// as the Doer's call ends. \[CB\] only the logger
 ///
 /// # Safety
 /// HANDLE.
@@ -303,7 +306,7 @@ pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) ->
     quietly(false, || unsafe { borrow(handle, "handle") }.is_ok_and(|cache| cache.0.is_running()))
 }
 
-/// Fills as much of `out` as its `size` says. \[NC\]
+/// Fills `out`; a part of it that this library does not know becomes zero. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -319,7 +322,8 @@ pub unsafe extern "C" fn docache_loop_stats(
         check(out, "out")?;
         // SAFETY: SPAN: the first field is readable, whatever the size.
         let size = unsafe { out.cast::<usize>().read() };
-        if size < size_of::<usize>() {
+        const OURS: usize = size_of::<docache_loop_counters>();
+        if !(OURS..=LARGEST).contains(&size) {
             return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_counters)"));
         }
         let stats = cache.0.stats();
@@ -336,9 +340,10 @@ pub unsafe extern "C" fn docache_loop_stats(
             running: u32::from(stats.running),
             reserved: 0,
         };
-        let len = size.min(size_of::<docache_loop_counters>());
         // SAFETY: SPAN: the caller's struct has `size` bytes.
-        unsafe { std::ptr::copy_nonoverlapping((&raw const filled).cast::<u8>(), out.cast::<u8>(), len) };
+        unsafe { out.cast::<u8>().write_bytes(0, size) };
+        // SAFETY: SPAN, and `size` is at least ours.
+        unsafe { out.write(filled) };
         Ok(DOCACHE_OK)
     })
 }

@@ -48,10 +48,10 @@ pub use status::*;
 pub use value::*;
 pub use wait::*;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::time::Duration;
 
+use crate::contain::contained;
 use crate::error::{Error, Result};
 
 /// Called once with the `ctx` of a registration, after its last use.
@@ -68,12 +68,7 @@ fn guard(
         // SAFETY: SPAN; not NULL and aligned.
         unsafe { out_error.write(ptr::null_mut()) };
     }
-    let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        let error = Error::panicked(&*payload);
-        std::mem::forget(payload);
-        Err(error)
-    });
-    outcome.unwrap_or_else(|error| {
+    contained(body).and_then(|outcome| outcome).unwrap_or_else(|error| {
         let status = status_of(&error);
         if writable {
             // SAFETY: as above.
@@ -85,10 +80,7 @@ fn guard(
 
 /// The firewall for functions that report nothing: `fallback` if they panic.
 fn quietly<R>(fallback: R, body: impl FnOnce() -> R) -> R {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        std::mem::forget(payload);
-        fallback
-    })
+    contained(body).unwrap_or(fallback)
 }
 
 fn is_usable<T>(pointer: *const T) -> bool {

@@ -29,11 +29,15 @@ unsafe impl Send for docache_value {}
 // SAFETY: as above.
 unsafe impl Sync for docache_value {}
 
+static EMPTY: [u8; 1] = [0];
+
 impl docache_value {
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.0 {
+            // Not the dangling address that an empty slice may have: some runtimes take it for a damaged pointer.
+            Bytes::Owned(bytes) if bytes.is_empty() => &EMPTY[..0],
             Bytes::Owned(bytes) => bytes,
-            Bytes::Wrapped { len: 0, .. } => &[],
+            Bytes::Wrapped { len: 0, .. } => &EMPTY[..0],
             // SAFETY: SPAN, checked when it was wrapped; the memory is kept by the registration.
             Bytes::Wrapped { data, len, .. } => unsafe { std::slice::from_raw_parts(*data, *len) },
         }

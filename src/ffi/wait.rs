@@ -1,13 +1,17 @@
 //! Family `wait`: a wait that needs no thread, in the form on_ready, poll, cancel, free.
 //!
 //! # State
-//! Behind one mutex: the future (until it is ready), its result (from then on), and who is to be notified. The wait is
-//! its own Waker: woken, it polls the future again, so that it notifies only when the future is really ready.
+//! Behind one mutex: the future (unless it is being polled or done), its result (from then on), and who is to be
+//! notified. The wait is its own Waker: woken, it polls the future again, so that it notifies only when the future is
+//! really ready.
 //!
 //! # Invariants
+//! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a mark, `woken`, and that
+//!   thread polls once more. So the future is polled, and dropped, without the mutex, by one thread at a time.
 //! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex, either to `Fired` by the thread that then calls it, or to
 //!   `None` by `cancel`. So after `cancel` says OK it is never called, and it is called at most once in any case.
-//! - Polling happens under the mutex. That is safe from deadlock because no wait list of this crate wakes under a lock.
+//! - TOLD: whoever stores the result takes an armed notification with it; arming looks for a result first. So an armed
+//!   notification is called whoever finds the future ready.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +22,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Called once with its token when a wait is over, on whichever thread ended it. It must return, must not block, and must
+/// Called once with its token when a wait is over, on whichever thread finds it over: the one that ended it, or one that
+/// polls. It must return, must not block, and must
 /// not free the object waited for.
 pub type docache_notify_fn = Option<unsafe extern "C-unwind" fn(token: usize)>;
 
@@ -34,6 +39,9 @@ struct State {
     future: Option<Future>,
     result: Option<Result<u64>>,
     notify: Notify,
+    polling: bool,
+    woken: bool,
+    freed: bool,
 }
 
 struct Waiting(Mutex<State>);
@@ -43,22 +51,44 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Polls, unless there is a result already. A future that is done is returned: it is dropped after the lock.
-    fn poll(self: &Arc<Waiting>, state: &mut State) -> Option<Future> {
-        let future = state.future.as_mut()?;
-        let waker = Waker::from(self.clone());
-        let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) else {
-            return None;
-        };
-        state.result = Some(result);
-        state.future.take()
+    /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
+    fn drive(self: &Arc<Waiting>) {
+        while let Some(future) = self.begin_poll() {
+            if !self.poll(future) {
+                return;
+            }
+        }
     }
-}
 
-impl Wake for Waiting {
-    fn wake(self: Arc<Waiting>) {
+    fn begin_poll(&self) -> Option<Future> {
         let mut state = self.lock();
-        let done = self.poll(&mut state);
+        if state.polling {
+            state.woken = true;
+            return None;
+        }
+        let future = state.future.take()?;
+        state.polling = true;
+        state.woken = false;
+        Some(future)
+    }
+
+    /// Polls once; whether a wake came meanwhile.
+    fn poll(self: &Arc<Waiting>, mut future: Future) -> bool {
+        let waker = Waker::from(self.clone());
+        let polled = future.as_mut().poll(&mut TaskContext::from_waker(&waker));
+        let (future, result) = match polled {
+            Poll::Pending => (Some(future), None),
+            Poll::Ready(result) => {
+                drop(future);
+                (None, Some(result))
+            }
+        };
+        let mut state = self.lock();
+        state.polling = false;
+        let freed = state.freed;
+        let spare = if freed { future } else { std::mem::replace(&mut state.future, future) };
+        state.result = result;
+        let again = state.woken && !freed;
         let notify = match state.notify {
             Notify::Armed(notify, token) if state.result.is_some() => {
                 state.notify = Notify::Fired;
@@ -67,11 +97,18 @@ impl Wake for Waiting {
             _ => None,
         };
         drop(state);
-        drop(done);
+        drop(spare);
         if let Some((notify, token)) = notify {
             // SAFETY: CALLBACK; NOTIFY-ONCE.
             quietly((), || unsafe { notify(token) });
         }
+        again
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Waiting>) {
+        self.drive();
     }
 }
 
@@ -93,7 +130,14 @@ pub(super) fn hand_out(
     if let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
         return result.map(|_| DOCACHE_OK);
     }
-    let state = State { future: Some(future), result: None, notify: Notify::None };
+    let state = State {
+        future: Some(future),
+        result: None,
+        notify: Notify::None,
+        polling: false,
+        woken: false,
+        freed: false,
+    };
     out.write(Box::into_raw(Box::new(docache_wait(Arc::new(Waiting(Mutex::new(state)))))));
     Ok(DOCACHE_PENDING)
 }
@@ -114,24 +158,24 @@ pub unsafe extern "C" fn docache_wait_on_ready(
         // SAFETY: the caller's promise.
         let waiting = &unsafe { borrow(wait, "wait") }?.0;
         let notify = notify.ok_or_else(|| Error::invalid_argument("notify", "NULL", "give a function"))?;
+        waiting.drive();
         let mut state = waiting.lock();
         if !matches!(state.notify, Notify::None) {
             let accepted = "give one notification to a wait, or cancel the first";
             return Err(Error::invalid_argument("notify", "a second notification", accepted));
         }
-        let done = waiting.poll(&mut state);
-        let ready = state.result.is_some();
-        if !ready {
-            state.notify = Notify::Armed(notify, token);
+        if state.result.is_some() {
+            return Ok(DOCACHE_OK);
         }
-        drop(state);
-        drop(done);
-        Ok(if ready { DOCACHE_OK } else { DOCACHE_PENDING })
+        // Armed under the lock under which the result will be stored (TOLD).
+        state.notify = Notify::Armed(notify, token);
+        Ok(DOCACHE_PENDING)
     })
 }
 
 /// Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
-/// `out_version`, which may be NULL. May be called again. \[CB\] only `drop`
+/// `out_version`, which may be NULL. May be called again. \[CB\] only `drop` and
+/// the wait's own notification
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -146,11 +190,8 @@ pub unsafe extern "C" fn docache_wait_poll(
         let out = unsafe { Out::optional(out_version, "out_version") }?;
         // SAFETY: the caller's promise.
         let waiting = &unsafe { borrow(wait, "wait") }?.0;
-        let mut state = waiting.lock();
-        let done = waiting.poll(&mut state);
-        let result = state.result.clone();
-        drop(state);
-        drop(done);
+        waiting.drive();
+        let result = waiting.lock().result.clone();
         let Some(version) = result.transpose()? else { return Ok(DOCACHE_PENDING) };
         if let Some(out) = out {
             out.write(version);
@@ -190,6 +231,7 @@ pub unsafe extern "C" fn docache_wait_free(wait: *mut docache_wait) {
         // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
         let owned = unsafe { Box::from_raw(wait) };
         let mut state = owned.0.lock();
+        state.freed = true;
         let future = state.future.take();
         if matches!(state.notify, Notify::Armed(..)) {
             state.notify = Notify::None;

@@ -1,7 +1,6 @@
 //! The work of a loop cache.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use crate::contain::contained;
 use crate::error::{BoxError, Error, Result};
 
 /// Work that is done again and again. Closures that return a `Result` are Doers.
@@ -61,28 +60,8 @@ pub(super) struct Performs<D>(pub(super) D);
 
 impl<D: Doer + Send> Work<D::Output> for Performs<D> {
     fn perform(&mut self) -> Result<D::Output> {
-        // A Doer that panicked is called again: its trait's contract.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.0.perform().map_err(|error| {
-                // Inside, because this formats the user's error.
-                match error.into().downcast::<Error>() {
-                    Ok(error) => *error,
-                    Err(error) => Error::failed(error),
-                }
-            })
-        }));
-        outcome.unwrap_or_else(|payload| {
-            let error = Error::panicked(&*payload);
-            drop_quietly(payload);
-            Err(error)
-        })
-    }
-}
-
-/// Drops what belongs to the user: its destructor may panic, and that must not end the loop.
-pub(super) fn drop_quietly<T>(value: T) {
-    // A second panic, in the drop of the first one's payload, is leaked.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
+        // A Doer that panicked is called again: its trait's contract. Inside, because this formats the user's error.
+        contained(|| self.0.perform().map_err(|error| Error::reported(error.into())))
+            .and_then(|result| result)
     }
 }

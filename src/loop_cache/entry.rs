@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ring::Ring;
 use crate::clock::{Clock, Tick};
+use crate::contain::contained;
 use crate::error::Error;
 use crate::latest::Guard;
 
 /// One result of a Doer: a value or an error, and when it was made.
 ///
-/// An error is of kind [`Failed`](crate::ErrorKind::Failed) if the Doer returned one, with the Doer's own error as its
-/// source, and of kind [`Panicked`](crate::ErrorKind::Panicked) if it panicked.
+/// An error is of kind [`Failed`](crate::ErrorKind::Failed) if the Doer returned one, which
+/// [`downcast_ref`](Error::downcast_ref) gives, and of kind [`Panicked`](crate::ErrorKind::Panicked) if it panicked. Should the value's destructor panic, that
+/// is contained, whoever drops the entry.
 ///
 /// ```
 /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -28,14 +31,31 @@ use crate::latest::Guard;
 /// ```
 #[derive(Debug)]
 pub struct Entry<T> {
-    pub(super) result: Result<T, Error>,
+    /// Dropped by [`Drop`] alone, which contains what its destructor does.
+    result: ManuallyDrop<Result<T, Error>>,
     pub(super) timestamp: SystemTime,
     pub(super) started: Tick,
     pub(super) duration: Duration,
     pub(super) sequence: u64,
 }
 
+impl<T> Drop for Entry<T> {
+    fn drop(&mut self) {
+        // SAFETY: this is the only drop, and nothing looks at the result after it.
+        let _ = contained(|| unsafe { ManuallyDrop::drop(&mut self.result) });
+    }
+}
+
 impl<T> Entry<T> {
+    pub(super) fn new(
+        result: Result<T, Error>,
+        timestamp: SystemTime,
+        started: Tick,
+        duration: Duration,
+    ) -> Entry<T> {
+        Entry { result: ManuallyDrop::new(result), timestamp, started, duration, sequence: 0 }
+    }
+
     /// The value or the error.
     pub fn result(&self) -> Result<&T, &Error> {
         self.result.as_ref()
@@ -101,7 +121,8 @@ impl<T> View<T> {
     }
 
     /// The view that follows when `entry` arrives: O(log capacity).
-    pub(super) fn with(&self, entry: Entry<T>) -> View<T> {
+    pub(super) fn with(&self, mut entry: Entry<T>) -> View<T> {
+        entry.sequence = self.version + 1;
         let entry = Arc::new(entry);
         View {
             ring: self.ring.push(entry.clone()),
@@ -341,7 +362,7 @@ impl<T> Deref for Reading<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        match &self.entry().result {
+        match self.entry().result() {
             Ok(value) => value,
             Err(_) => unreachable!("a view's latest entry is a success"),
         }

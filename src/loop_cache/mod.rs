@@ -46,7 +46,8 @@ use waits::{First, Newer, Requested};
 /// published before a reader's call began, in the sense of happens-before, is seen by it.
 ///
 /// # Panics
-/// A Doer's panic is recorded as an entry's error. No method panics.
+/// A Doer's panic is recorded as an entry's error; a panic of a value's or the Doer's destructor, or of a logger, is
+/// contained. No method panics.
 ///
 /// ```
 /// use docache::LoopCache;
@@ -79,7 +80,7 @@ pub struct Stats {
     pub consecutive_failures: u64,
     /// The last failure's error, also after later successes.
     pub last_error: Option<Error>,
-    /// Ticks of a fixed rate that passed while the Doer was busy.
+    /// Ticks of a fixed rate that a call's end, or its jitter, found passed already.
     pub skipped_ticks: u64,
     /// How long the last call took.
     pub last_duration: Duration,
@@ -108,8 +109,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
 
     /// Starts the loop on a thread of its own; the first call of the Doer comes at once (or after the first delay).
     ///
-    /// Returns whether this call did it: `false` if the loop was running. If it is about to stop, a new run follows
-    /// as soon as the Doer's call ends.
+    /// Returns whether this call did it: `false` if the loop was running, or another start was first. If it is about to
+    /// stop, a new run follows as soon as the Doer's call ends.
     ///
     /// # Errors
     /// The context's error if the loop cache's context is done; [`Internal`](crate::ErrorKind::Internal) if the system
@@ -164,7 +165,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         let _ = self.shared.stop(None);
     }
 
-    /// Like [`stop`](LoopCache::stop), but waits no longer than `timeout`.
+    /// Like [`stop`](LoopCache::stop), but waits no longer than `timeout`, on the loop cache's clock.
     ///
     /// # Errors
     /// [`Timeout`](crate::ErrorKind::Timeout) if the Doer is still in its call. The request stands: the loop stops when
@@ -250,7 +251,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         self.shared.begin_stop()
     }
 
-    /// Waits for the first success, but not longer than `timeout` (`None`: no limit; zero: only look). Blocks.
+    /// Waits for the first success, but not longer than `timeout` on the loop cache's clock (`None`: no limit; zero: only
+    /// look). Blocks.
     ///
     /// # Errors
     /// [`Timeout`](crate::ErrorKind::Timeout), which names the last failure if there was one;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::doer::{Work, drop_quietly};
+use super::doer::Work;
 use super::entry::Entry;
 use super::rhythm::Rhythm;
 use super::shared::Shared;
 use super::waits::{Called, Calling, Ending};
 use crate::clock::Tick;
+use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
@@ -27,8 +28,11 @@ pub(super) struct Run<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Drop for Run<T> {
     fn drop(&mut self) {
         let mut work = self.work.take();
+        // Before anybody who waits for the end goes on: a logger may be slow.
+        self.shared.log(Level::Info, format_args!("stopped"));
         let mut control = self.shared.lock();
         control.ended = self.number;
+        control.done = control.begun;
         control.runner = None;
         control.stopping = false;
         control.wanted = control.begun;
@@ -38,9 +42,8 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         let restart = std::mem::take(&mut control.restart);
         drop(control);
         // A closed loop cache's Doer.
-        drop_quietly(work);
+        drop_contained(work);
         self.shared.changed.notify_all();
-        self.shared.log(Level::Info, format_args!("stopped"));
         if restart {
             if let Err(error) = self.shared.start() {
                 self.shared.log(Level::Error, format_args!("cannot start again: {error}"));
@@ -52,7 +55,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
 /// What [`Shared::begin`] found.
 enum Begun<T: Send + Sync + 'static> {
     Run(Run<T>),
-    /// A run exists; a restart was noted if it was stopping.
+    /// A run exists; whether another one was asked for now, because it is stopping.
     Exists {
         restart: bool,
     },
@@ -68,11 +71,12 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let begun = self.now();
         let mut control = self.lock();
         if control.closed || control.context_done {
-            let error = Error::new(ErrorKind::Cancelled, "the loop cache's context is done");
-            return Err(error);
+            drop(control);
+            let gone = || Error::new(ErrorKind::Closed, "the loop cache was dropped");
+            return Err(self.settings.context.error().unwrap_or_else(gone));
         }
         if control.is_running() {
-            let restart = restart && control.stopping;
+            let restart = restart && control.stopping && !control.restart;
             control.restart |= restart;
             return Ok(Begun::Exists { restart });
         }
@@ -81,6 +85,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         };
         control.run += 1;
         control.stopping = false;
+        control.by_context = false;
         Ok(Begun::Run(Run { number: control.run, begun, work: Some(work), shared: self.clone() }))
     }
 
@@ -99,7 +104,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
             .name(self.settings.name.clone())
             .spawn(move || {
                 thread::set_ours();
-                drive(run);
+                let mut run = run;
+                drive(&mut run);
             })
             .map_err(|error| Error::internal("cannot start a thread", error))?;
         let mut control = self.lock();
@@ -115,7 +121,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         if let Some(error) = context.error() {
             return Err(error);
         }
-        let Begun::Run(run) = self.begin(false)? else {
+        let Begun::Run(mut run) = self.begin(false)? else {
             return Err(Error::new(ErrorKind::Busy, "the loop cache is running already"));
         };
         let (number, weak) = (run.number, Arc::downgrade(self));
@@ -124,15 +130,20 @@ impl<T: Send + Sync + 'static> Shared<T> {
                 shared.stop_run(number);
             }
         });
-        drive(run);
+        drive(&mut run);
+        let by_context = self.lock().by_context;
+        drop(run);
         hook.remove();
-        context.error().or_else(|| self.settings.context.error()).map_or(Ok(()), Err)
+        let cause = if by_context { context.error().or_else(|| self.settings.context.error()) } else { None };
+        cause.map_or(Ok(()), Err)
     }
 
     /// Asks the run to end and waits until it has, unless called on its own thread.
     pub(super) fn stop(self: &Arc<Shared<T>>, timeout: Option<Duration>) -> Result<()> {
         let Some(ending) = self.begin_stop() else {
-            self.join(u64::MAX);
+            if timeout.is_none() {
+                self.join(u64::MAX);
+            }
             return Ok(());
         };
         if self.is_runner() {
@@ -143,7 +154,10 @@ impl<T: Send + Sync + 'static> Shared<T> {
         if block_on(ending, &*self.settings.clock, deadline).is_none() {
             return Err(Error::timeout("the Doer is still in its call; the loop stops when it returns"));
         }
-        self.join(number);
+        // A time limit does not cover the thread's last lines.
+        if timeout.is_none() {
+            self.join(number);
+        }
         Ok(())
     }
 
@@ -156,12 +170,15 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     /// Joins the thread of a run up to `number` that has ended, if nobody has done so.
     fn join(&self, number: u64) {
+        // A thread of ours may be the very one to join: its logger is called from its last lines.
+        if thread::is_ours() {
+            return;
+        }
         let mut control = self.lock();
         let ended = control.ended.min(number);
         let thread = control.thread.take_if(|(of, _)| *of <= ended);
         drop(control);
-        // A thread of ours may be the very one to join: a logger is called in its last lines. It leaves joining to others.
-        if let Some((_, thread)) = thread.filter(|_| !thread::is_ours()) {
+        if let Some((_, thread)) = thread {
             // It cannot have panicked: user code runs behind catch_unwind.
             let _ = thread.join();
         }
@@ -169,7 +186,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
 }
 
 /// Runs until somebody asks the run to end.
-pub(super) fn drive<T: Send + Sync + 'static>(mut run: Run<T>) {
+pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
     run.shared.lock().runner = Some(thread::token());
     run.shared.log(Level::Info, format_args!("started"));
     let mut rhythm = Rhythm::new(run.begun, &run.shared.settings);
@@ -179,8 +196,8 @@ pub(super) fn drive<T: Send + Sync + 'static>(mut run: Run<T>) {
         let deadline = (rhythm.due != Tick::MAX).then_some(rhythm.due);
         match block_on(sleep, clock, deadline) {
             Some(Called::Stop) => return,
-            Some(Called::Refresh) => call(&mut run, &mut rhythm, true),
-            None => call(&mut run, &mut rhythm, false),
+            Some(Called::Refresh) => call(run, &mut rhythm, true),
+            None => call(run, &mut rhythm, false),
         }
     }
 }
@@ -196,7 +213,7 @@ fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh
     let ended = shared.now();
     let duration = ended.since(started);
     let error = result.as_ref().err().cloned();
-    let old = shared.publish(|sequence| Entry { result, timestamp, started, duration, sequence });
+    let old = shared.publish(Entry::new(result, timestamp, started, duration));
     let skipped = rhythm.next(ended, refresh, &shared.settings);
 
     let mut control = shared.lock();
@@ -221,7 +238,8 @@ fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh
     };
     drop(control);
     shared.changed.notify_all();
-    drop_quietly((old, before));
+    drop(old);
+    drop_contained(before);
     match error {
         None => shared.log(Level::Debug, format_args!("succeeded in {duration:?}")),
         Some(error) if error.is_panicked() => shared.log(Level::Error, format_args!("{error}")),

@@ -24,10 +24,11 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use super::Stats;
-use super::doer::{Work, drop_quietly};
+use super::doer::Work;
 use super::entry::{Entry, View};
 use super::settings::Settings;
 use crate::clock::Tick;
+use crate::contain::drop_contained;
 use crate::context::Hook;
 use crate::error::{Error, ErrorKind};
 use crate::latest::Latest;
@@ -46,6 +47,8 @@ pub(super) struct Control<T> {
     pub(super) ended: u64,
     /// The run has been asked to end.
     pub(super) stopping: bool,
+    /// A context asked it, and nobody before.
+    pub(super) by_context: bool,
     /// Another run has been asked for, to begin when the one that is stopping has ended.
     pub(super) restart: bool,
     /// Calls of the Doer begun, and ended, over all runs.
@@ -70,7 +73,15 @@ impl<T> Control<T> {
         self.ended < self.run
     }
 
-    /// Asks the run to end; the number of that run.
+    /// Asks the run to end, and leaves alone what was asked for after it.
+    fn stop_by_context(&mut self) {
+        if self.is_running() && !self.stopping {
+            self.stopping = true;
+            self.by_context = true;
+        }
+    }
+
+    /// Asks the run to end and takes back a start after it; the number of that run.
     pub(super) fn stop(&mut self) -> Option<u64> {
         self.restart = false;
         self.is_running().then(|| {
@@ -96,6 +107,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             run: 0,
             ended: 0,
             stopping: false,
+            by_context: false,
             restart: false,
             begun: 0,
             done: 0,
@@ -143,7 +155,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
     fn context_done(&self) {
         let mut control = self.lock();
         control.context_done = true;
-        control.stop();
+        control.restart = false;
+        control.stop_by_context();
         drop(control);
         self.wake.notify_all();
         self.changed.notify_all();
@@ -165,7 +178,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     pub(super) fn stop_run(&self, number: u64) {
         let mut control = self.lock();
         if control.run == number {
-            control.stop();
+            control.stop_by_context();
         }
         drop(control);
         self.wake.notify_all();
@@ -189,11 +202,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Some(owed)
     }
 
-    /// Publishes a result; returns its view's version.
-    pub(super) fn publish(&self, entry: impl FnOnce(u64) -> Entry<T>) -> Arc<View<T>> {
-        let old = self.view.load();
-        let new = old.with(entry(old.version + 1));
-        drop(old);
+    /// Publishes a result and returns the view before.
+    pub(super) fn publish(&self, entry: Entry<T>) -> Arc<View<T>> {
+        let new = self.view.load().with(entry);
         let version = new.version;
         let old = self.view.swap(new);
         // Release: VERSION.
@@ -210,7 +221,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         drop(control);
         self.wake.notify_all();
         self.changed.notify_all();
-        drop_quietly((work, hook));
+        drop(hook);
+        drop_contained(work);
     }
 }
 

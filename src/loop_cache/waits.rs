@@ -185,11 +185,19 @@ impl<E: Event> Future for Either<E> {
         // SAFETY: both fields are pinned whenever their owner is, and neither is moved out.
         let Either { wait, cancelled } = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
-        if let Poll::Ready(output) = unsafe { Pin::new_unchecked(wait) }.poll(cx) {
+        let mut wait = unsafe { Pin::new_unchecked(wait) };
+        if let Poll::Ready(output) = wait.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
         }
         // SAFETY: as above.
-        unsafe { Pin::new_unchecked(cancelled) }.poll(cx).map(|()| None)
+        if unsafe { Pin::new_unchecked(cancelled) }.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        // What is ready by the time that the context is done counts.
+        Poll::Ready(match wait.poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
     }
 }
 
@@ -200,7 +208,8 @@ macro_rules! waitable {
         pub struct $name<T: Send + Sync + 'static>(pub(super) Wait<$event<T>>);
 
         impl<T: Send + Sync + 'static> $name<T> {
-            /// Blocks the thread until it is there, but not longer than `timeout` (`None`: no limit; zero: only look).
+            /// Blocks the thread until it is there, but not longer than `timeout` on the loop cache's clock (`None`: no
+            /// limit; zero: only look).
             ///
             /// # Errors
             /// Those of the future, and: [`Timeout`](ErrorKind::Timeout);
