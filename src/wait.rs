@@ -41,6 +41,8 @@ use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::thread::{Parker, Unparker};
 
+#[cfg(test)]
+mod gate;
 #[cfg(all(test, docache_loom))]
 mod model;
 

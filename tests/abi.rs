@@ -73,13 +73,11 @@ fn a_promised_notification_comes_whoever_finds_the_wait_over() {
     for wait in &WAITS {
         let mut out = null_mut();
         // SAFETY: all pointers are valid.
-        assert_eq!(
-            unsafe { docache_loop_changed_begin(handle, 0, &raw mut out, null_mut()) },
-            DOCACHE_PENDING
-        );
+        let begun = unsafe { docache_loop_changed_begin(handle, 0, &raw mut out, null_mut()) };
         wait.store(out, Ordering::SeqCst);
         // SAFETY: as above.
-        assert_eq!(unsafe { docache_wait_on_ready(out, Some(polls_all), 0, null_mut()) }, DOCACHE_PENDING);
+        let armed = unsafe { docache_wait_on_ready(out, Some(polls_all), 0, null_mut()) };
+        assert_eq!((begun, armed), (DOCACHE_PENDING, DOCACHE_PENDING));
     }
     // SAFETY: the handle is valid; freeing it waits for the call and its notifications.
     unsafe { docache_loop_start(handle, null_mut()) };

@@ -1,65 +1,10 @@
 //! Models of the wait list. Each spawns; loom runs every interleaving.
 
+use super::gate::{Count, Gate, poll};
 use super::*;
 use crate::clock::ManualClock;
-use crate::sync::atomic::AtomicBool;
 use crate::sync::model;
 use loom::thread;
-
-struct Gate {
-    open: AtomicBool,
-    list: WaitList,
-}
-
-impl Gate {
-    fn new() -> Arc<Gate> {
-        Arc::new(Gate { open: AtomicBool::new(false), list: WaitList::new() })
-    }
-
-    fn open(&self) {
-        self.open.store(true, Ordering::Relaxed);
-        self.list.notify_all();
-    }
-
-    fn wait(self: &Arc<Gate>) -> Wait<Opened> {
-        Wait::new(Opened(self.clone()))
-    }
-}
-
-struct Opened(Arc<Gate>);
-
-// SAFETY: the list lies in the gate that the event holds.
-unsafe impl Event for Opened {
-    type Output = ();
-
-    fn list(&self) -> &WaitList {
-        &self.0.list
-    }
-
-    fn check(&mut self) -> Option<()> {
-        self.0.open.load(Ordering::Relaxed).then_some(())
-    }
-}
-
-/// Counts wake-ups with std's atomics, which are not part of the model.
-#[derive(Default)]
-struct Count(std::sync::atomic::AtomicUsize);
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn poll_once(wait: Pin<&mut Wait<Opened>>, count: &Arc<Count>) -> Poll<()> {
-    wait.poll(&mut TaskContext::from_waker(&count.clone().into()))
-}
 
 #[test]
 fn notify_against_wait() {
@@ -76,7 +21,7 @@ fn notify_against_wait() {
             // A lost wake-up would show as a deadlock.
             assert_eq!(waiter.join().unwrap(), Some(()));
         }
-        assert_eq!(gate.list.linked.load(Ordering::Relaxed), 0);
+        assert_eq!(gate.linked(), 0);
     });
 }
 
@@ -99,7 +44,7 @@ fn notify_against_timeout() {
         gate.open();
         waiter.join().unwrap();
         assert_eq!(other.join().unwrap(), Some(()), "one that leaves takes nobody's wake-up along");
-        assert_eq!(gate.list.linked.load(Ordering::Relaxed), 0);
+        assert_eq!(gate.linked(), 0);
     });
 }
 
@@ -113,7 +58,7 @@ fn notify_against_cancel() {
                 let count = Arc::new(Count::default());
                 {
                     let mut wait = pin!(gate.wait());
-                    let _ = poll_once(wait.as_mut(), &count);
+                    let _ = poll(wait.as_mut(), &count);
                     // Dropped here: linked, notified, or being notified.
                 }
                 assert!(count.get() <= 1);
@@ -121,7 +66,7 @@ fn notify_against_cancel() {
         };
         gate.open();
         task.join().unwrap();
-        assert_eq!(gate.list.linked.load(Ordering::Relaxed), 0);
+        assert_eq!(gate.linked(), 0);
     });
 }
 
@@ -134,13 +79,13 @@ fn notify_against_a_replaced_waker() {
             thread::spawn(move || {
                 let (old, new) = (Arc::new(Count::default()), Arc::new(Count::default()));
                 let mut wait = pin!(gate.wait());
-                let _ = poll_once(wait.as_mut(), &old);
-                if poll_once(wait.as_mut(), &new).is_pending() {
+                let _ = poll(wait.as_mut(), &old);
+                if poll(wait.as_mut(), &new).is_pending() {
                     // The newest Waker is the one that will be woken: wait for it.
                     while new.get() == 0 {
                         thread::yield_now();
                     }
-                    assert!(poll_once(wait.as_mut(), &new).is_ready());
+                    assert!(poll(wait.as_mut(), &new).is_ready());
                 }
             })
         };
@@ -156,8 +101,8 @@ fn two_waiters_one_leaves() {
         let count = Arc::new(Count::default());
         let mut stays = Box::pin(gate.wait());
         let mut leaves = Box::pin(gate.wait());
-        assert!(poll_once(leaves.as_mut(), &Arc::default()).is_pending());
-        assert!(poll_once(stays.as_mut(), &count).is_pending());
+        assert!(poll(leaves.as_mut(), &Arc::default()).is_pending());
+        assert!(poll(stays.as_mut(), &count).is_pending());
         let leaver = thread::spawn(move || drop(leaves));
         let opener = {
             let gate = gate.clone();
@@ -166,6 +111,6 @@ fn two_waiters_one_leaves() {
         leaver.join().unwrap();
         opener.join().unwrap();
         assert_eq!(count.get(), 1, "the one that stays is woken, whatever the other does");
-        assert!(poll_once(stays.as_mut(), &count).is_ready());
+        assert!(poll(stays.as_mut(), &count).is_ready());
     });
 }

@@ -1,60 +1,8 @@
+use super::gate::{Count, Gate, Opened, poll};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
 use std::sync::Barrier;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-struct Gate {
-    open: AtomicBool,
-    list: WaitList,
-}
-
-impl Gate {
-    fn new() -> Arc<Gate> {
-        Arc::new(Gate { open: AtomicBool::new(false), list: WaitList::new() })
-    }
-
-    fn open(&self) {
-        self.open.store(true, Ordering::Relaxed);
-        self.list.notify_all();
-    }
-
-    fn wait(self: &Arc<Gate>) -> Wait<Opened> {
-        Wait::new(Opened(self.clone()))
-    }
-
-    fn linked(&self) -> usize {
-        self.list.linked.load(Ordering::Relaxed)
-    }
-}
-
-struct Opened(Arc<Gate>);
-
-// SAFETY: the list lies in the gate that the event holds.
-unsafe impl Event for Opened {
-    type Output = ();
-
-    fn list(&self) -> &WaitList {
-        &self.0.list
-    }
-
-    fn check(&mut self) -> Option<()> {
-        self.0.open.load(Ordering::Relaxed).then_some(())
-    }
-}
-
-#[derive(Default)]
-struct Count(std::sync::atomic::AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn poll(wait: Pin<&mut Wait<Opened>>, count: &Arc<Count>) -> Poll<()> {
-    wait.poll(&mut TaskContext::from_waker(&count.clone().into()))
-}
 
 #[test]
 fn waiters_may_leave_from_anywhere_in_the_queue() {
@@ -68,7 +16,7 @@ fn waiters_may_leave_from_anywhere_in_the_queue() {
         assert_eq!(gate.linked(), left, "the middle, the head, the tail");
     }
     gate.open();
-    assert_eq!((count.0.load(Ordering::Relaxed), gate.linked()), (2, 0));
+    assert_eq!((count.get(), gate.linked()), (2, 0));
     assert!(waits.iter_mut().all(|wait| poll(wait.as_mut(), &count).is_ready()));
 }
 
@@ -85,7 +33,7 @@ fn a_wakers_panic_costs_nobody_the_wake_up() {
     assert!(bad.as_mut().poll(&mut TaskContext::from_waker(&Arc::new(Bad).into())).is_pending());
     assert!(poll(good.as_mut(), &count).is_pending());
     gate.open();
-    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(count.get(), 1);
 }
 
 #[test]
@@ -96,7 +44,7 @@ fn ten_thousand_waiters_are_all_woken() {
         assert!(poll(wait.as_mut(), &count).is_pending());
     }
     gate.open();
-    assert_eq!((count.0.load(Ordering::Relaxed), gate.linked()), (10_000, 0));
+    assert_eq!((count.get(), gate.linked()), (10_000, 0));
 }
 
 #[test]
@@ -105,7 +53,7 @@ fn one_who_queues_again_when_woken_does_not_keep_the_notifier() {
     struct Again(crate::sync::Mutex<Option<Pin<Box<Wait<Opened>>>>>, Count);
     impl Wake for Again {
         fn wake(self: Arc<Self>) {
-            self.1.0.fetch_add(1, Ordering::Relaxed);
+            self.1.add();
             let mut wait = self.0.lock().take().unwrap();
             let _ = wait.as_mut().poll(&mut TaskContext::from_waker(&self.clone().into()));
             *self.0.lock() = Some(wait);
@@ -117,7 +65,7 @@ fn one_who_queues_again_when_woken_does_not_keep_the_notifier() {
     assert!(wait.as_mut().poll(&mut TaskContext::from_waker(&again.clone().into())).is_pending());
     *again.0.lock() = Some(wait);
     gate.list.notify_all();
-    assert_eq!((again.1.0.load(Ordering::Relaxed), gate.linked()), (1, 1));
+    assert_eq!((again.1.get(), gate.linked()), (1, 1));
     drop(again.0.lock().take());
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Flavor {
     /// Names its directory below `target/native`.
     pub(crate) name: &'static str,
     pub(crate) flags: &'static str,
-    pub(crate) library: PathBuf,
+    pub(crate) archive: PathBuf,
     /// Words before the program: the tool that runs it.
     pub(crate) runner: &'static str,
     pub(crate) envs: &'static [(&'static str, &'static str)],
@@ -65,7 +65,7 @@ pub(crate) struct Flavor {
 
 impl Flavor {
     pub(crate) fn plain() -> Self {
-        Self { name: "plain", flags: "-O2 -g", library: LIBRARY.into(), runner: "", envs: &[] }
+        Self { name: "plain", flags: "-O2 -g", archive: LIBRARY.into(), runner: "", envs: &[] }
     }
 }
 
@@ -145,7 +145,7 @@ fn compile(program: &Program, flavor: &Flavor) -> Result<PathBuf> {
         .compiler()
         .words(flavor.flags)
         .args(&program.sources)
-        .arg(&flavor.library)
+        .arg(&flavor.archive)
         .words(SYSTEM_LIBRARIES)
         .arg("-o")
         .arg(&executable)

@@ -46,7 +46,7 @@ pub(super) fn sanitizers() -> Result<String> {
     let flavor = Flavor {
         name: "sanitizers",
         flags: SANITIZERS,
-        library: sanitized_library()?,
+        archive: sanitized_library()?,
         runner: "",
         envs: &[("ASAN_OPTIONS", "detect_stack_use_after_return=1"), ("UBSAN_OPTIONS", "print_stacktrace=1")],
     };

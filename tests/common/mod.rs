@@ -1,0 +1,40 @@
+//! Loop caches to test with, on a clock that stands still between the steps.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use docache::{Builder, LoopCache, ManualClock};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Counts 1, 2, 3 … at one second.
+pub(crate) fn counter(clock: &ManualClock) -> Builder<u64> {
+    let mut calls = 0;
+    let doer = move || {
+        calls += 1;
+        Ok::<_, std::io::Error>(calls)
+    };
+    LoopCache::builder(doer).interval(SECOND).clock(clock.clone())
+}
+
+/// A Doer that says when it is in its call and stays there until it is let go.
+pub(crate) struct Gated {
+    pub(crate) entered: Receiver<()>,
+    pub(crate) leave: Sender<()>,
+    pub(crate) cache: LoopCache<u64>,
+}
+
+pub(crate) fn gated(clock: &ManualClock, set: impl FnOnce(Builder<u64>) -> Builder<u64>) -> Gated {
+    let (enter, entered) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let mut calls = 0;
+    let doer = move || {
+        enter.send(()).map_err(|_| "nobody is there")?;
+        left.recv().map_err(|_| "nobody is there")?;
+        calls += 1;
+        Ok::<_, &str>(calls)
+    };
+    let cache = set(LoopCache::builder(doer).interval(SECOND).clock(clock.clone())).build().unwrap();
+    Gated { entered, leave, cache }
+}
