@@ -1,0 +1,8 @@
+//! C ABI calls of the families version, status, value, error, logger, loop and wait, with hostile arguments.
+
+#![no_main]
+
+use docache_fuzz::abi::{self, Case};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|case: Case| abi::run(case));

@@ -1,0 +1,349 @@
+//! Family `loop`: life. What a loop may be doing is known exactly where the conventions fix it, and else within bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arbitrary::Arbitrary;
+use docache::ffi::*;
+
+use super::World;
+use super::args::{Pick, Timeout};
+use super::inside::Inside;
+use super::options::{Effect, Options};
+use super::outcome::{Outcome, call};
+use super::place::{Given, Place};
+use super::reads;
+use super::registry::{Drops, ctx};
+use super::script::{Plan, Script, drop_plan, perform};
+use crate::input::Rare;
+use crate::patience::soon;
+
+/// A call of the family.
+#[derive(Arbitrary, Clone, Debug)]
+pub(super) enum LoopOp {
+    New {
+        options: Options,
+        no_options: Rare,
+        no_perform: Rare,
+        script: Script,
+        drops: Drops,
+        out: Given,
+        error: Given,
+    },
+    Start {
+        pick: Pick,
+        wait: bool,
+        error: Given,
+    },
+    Run {
+        pick: Pick,
+        error: Given,
+    },
+    Stop {
+        pick: Pick,
+        timeout: Timeout,
+        error: Given,
+    },
+    Settle(Pick),
+    Free(Pick),
+    FreeInside(Pick),
+}
+
+/// A loop as everybody makes it.
+#[derive(Arbitrary, Clone, Debug)]
+pub(super) struct Plain {
+    capacity: u8,
+    script: Script,
+}
+
+impl Plain {
+    pub(super) fn make(self, world: &mut World) {
+        let options = Options::plain(usize::from(self.capacity % 16));
+        let plan = Plan::new(self.script, Drops::Counted, world.registry.clone());
+        new(world, plan, &options, (false, false), (Given::Valid, Given::Valid));
+    }
+}
+
+/// Whether a loop is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Running {
+    No,
+    Yes,
+    /// It has been asked to stop.
+    Stopping,
+    Maybe,
+}
+
+/// A loop.
+pub(super) struct Held {
+    pub(super) handle: *mut docache_loop,
+    pub(super) plan: Arc<Plan>,
+    pub(super) effect: Effect,
+    base: Running,
+    /// The version when the loop was last known to be at rest.
+    settled: u64,
+    /// The greatest version seen.
+    pub(super) seen: u64,
+}
+
+impl Held {
+    /// How many results there can be by now.
+    pub(super) fn allowed(&self) -> u64 {
+        self.plan.allowed.load(Ordering::SeqCst)
+    }
+
+    /// Whether a call that may have begun since the loop was at rest does such a thing.
+    fn may_do(&self, test: impl Fn(Inside) -> bool) -> bool {
+        (self.settled + 1..=self.allowed()).any(|sequence| test(self.plan.script.inside(sequence)))
+    }
+
+    pub(super) fn running(&self) -> Running {
+        match self.base {
+            Running::No => Running::No,
+            Running::Yes if !self.may_do(Inside::stops) => Running::Yes,
+            Running::Stopping if !self.may_do(Inside::starts) => Running::Stopping,
+            Running::Yes | Running::Stopping | Running::Maybe => Running::Maybe,
+        }
+    }
+
+    /// Notes a version that the library told.
+    pub(super) fn saw(&mut self, version: u64) {
+        assert!(version >= self.seen, "version {version} after {}", self.seen);
+        assert!(version <= self.allowed(), "version {version}, but only {} calls", self.allowed());
+        self.seen = version;
+    }
+
+    /// A success that is there for sure.
+    pub(super) fn has_success(&self) -> bool {
+        self.success_in(1, self.seen)
+    }
+
+    pub(super) fn success_in(&self, first: u64, last: u64) -> bool {
+        (first..=last).any(|sequence| self.plan.script.shown(sequence).is_value())
+    }
+
+    /// Asks the loop to start. The status is checked by the caller.
+    fn start(&mut self, error: Given) -> Outcome {
+        let before = self.running();
+        if self.effect.at_once && before != Running::Yes {
+            self.plan.allow(1);
+        }
+        // SAFETY: HANDLE.
+        let started = call("loop_start", error, |error| unsafe { docache_loop_start(self.handle, error) });
+        self.base = if matches!(before, Running::No | Running::Yes) { Running::Yes } else { Running::Maybe };
+        started
+    }
+
+    /// Stops the loop and, unless the Doer starts it again, brings it to rest; whether it is at rest.
+    pub(super) fn settle(&mut self) -> bool {
+        // SAFETY: HANDLE.
+        call("loop_stop", Given::Valid, |error| unsafe {
+            docache_loop_stop(self.handle, DOCACHE_FOREVER, error)
+        })
+        .is(DOCACHE_OK);
+        self.rest()
+    }
+
+    /// A stop has succeeded.
+    fn rest(&mut self) -> bool {
+        if self.running() == Running::No {
+            return true;
+        }
+        if self.may_do(Inside::starts) {
+            self.base = Running::Maybe;
+            return false;
+        }
+        let calls = self.plan.calls.load(Ordering::SeqCst);
+        // SAFETY: HANDLE.
+        let version = unsafe { docache_loop_version(self.handle) };
+        assert_eq!(version, calls, "every call is published before the loop has stopped");
+        self.saw(version);
+        self.base = Running::No;
+        self.settled = version;
+        self.plan.allowed.store(version, Ordering::SeqCst);
+        reads::check_at_rest(self);
+        true
+    }
+
+    /// Frees the loop; nothing uses the handle any more.
+    fn free(self) -> Arc<Plan> {
+        self.plan.mute();
+        // SAFETY: HANDLE: the table's, which it leaves.
+        unsafe { docache_loop_free(self.handle) };
+        self.plan
+    }
+
+    /// Frees the loop at the end of a case; the plan is to be awaited.
+    pub(super) fn finish(mut self) -> Arc<Plan> {
+        if self.settle() {
+            reads::check_at_rest(&self);
+        }
+        self.free()
+    }
+}
+
+/// Waits until a freed loop has dropped its Doer.
+pub(super) fn await_drop(plan: &Plan) {
+    let registration = &plan.registration;
+    soon("the drop of a Doer", || registration.is_dropped() == registration.is_counted());
+}
+
+impl LoopOp {
+    pub(super) fn apply(self, world: &mut World) {
+        match self {
+            LoopOp::New { options, no_options, no_perform, script, drops, out, error } => {
+                let plan = Plan::new(script, drops, world.registry.clone());
+                new(world, plan, &options, (no_options.0, no_perform.0), (out, error));
+            }
+            LoopOp::Start { pick, wait, error } => start(world, pick, wait, error),
+            LoopOp::Run { pick, error } => run(world, pick, error),
+            LoopOp::Stop { pick, timeout, error } => stop(world, pick, timeout, error),
+            LoopOp::Settle(pick) => {
+                if let Some(index) = pick.index(world.loops.len()) {
+                    world.loops[index].settle();
+                }
+            }
+            LoopOp::Free(pick) => free(world, pick),
+            LoopOp::FreeInside(pick) => free_inside(world, pick),
+        }
+    }
+}
+
+fn new(
+    world: &mut World,
+    plan: Arc<Plan>,
+    options: &Options,
+    (no_options, no_perform): (bool, bool),
+    (out, error): (Given, Given),
+) {
+    world.plans.push(plan.clone());
+    let given = options.give(world);
+    let pointer = if no_options { std::ptr::null() } else { given.pointer() };
+    let function: docache_perform_fn = if no_perform { None } else { Some(perform) };
+    let drop = plan.registration.callback(drop_plan);
+    let mut out = Place::one(out);
+    // SAFETY: SPAN; CALLBACK: the world keeps `plan`.
+    let made = call("loop_new", error, |error| unsafe {
+        docache_loop_new(pointer, function, ctx(&plan), drop, out.pointer(), error)
+    });
+    let acceptable = given.effect.is_some() && !no_options && !no_perform && out.is_valid();
+    made.is_ok_if(acceptable);
+    let dropped = plan.registration.is_dropped();
+    assert_eq!(dropped, !made.is_ok() && plan.registration.is_counted(), "dropped at once when refused");
+    if let (Some(handle), Some(effect)) = (out.handle(made.is_ok(), "loop_new"), given.effect) {
+        plan.handle.store(handle, Ordering::SeqCst);
+        world.loops.push(Held { handle, plan, effect, base: Running::No, settled: 0, seen: 0 });
+    }
+    world.keep(made);
+}
+
+fn start(world: &mut World, pick: Pick, wait: bool, error: Given) {
+    let Some(index) = pick.index(world.loops.len()) else {
+        let nothing = pick.handle(&world.loops, |held| held.handle);
+        // SAFETY: HANDLE: counts as NULL.
+        let started = call("loop_start", error, |error| unsafe { docache_loop_start(nothing, error) });
+        started.is(DOCACHE_INVALID_ARGUMENT);
+        return world.keep(started);
+    };
+    let held = &mut world.loops[index];
+    let first_comes = held.running() == Running::No && held.effect.at_once;
+    held.start(error).is(DOCACHE_OK);
+    if wait && first_comes {
+        let since = held.settled;
+        let mut version = Place::one(Given::Valid);
+        // SAFETY: HANDLE, SPAN.
+        let changed = call("loop_changed", error, |error| unsafe {
+            docache_loop_changed(held.handle, since, Timeout::Generous.ns(true), version.pointer(), error)
+        });
+        changed.is(DOCACHE_OK);
+        if let Some(version) = version.take(true, "loop_changed") {
+            assert!(version > since);
+            held.saw(version);
+        }
+    }
+}
+
+/// Runs a loop at rest on this thread until its first call stops it; one that is running refuses.
+fn run(world: &mut World, pick: Pick, error: Given) {
+    let handle = pick.handle(&world.loops, |held| held.handle);
+    let Some(index) = pick.index(world.loops.len()) else {
+        // SAFETY: HANDLE: counts as NULL.
+        let ran = call("loop_run", error, |error| unsafe { docache_loop_run(handle, error) });
+        ran.is(DOCACHE_INVALID_ARGUMENT);
+        return world.keep(ran);
+    };
+    let held = &mut world.loops[index];
+    let runs = held.running() != Running::Yes;
+    if runs {
+        if !held.effect.at_once || !held.settle() {
+            return;
+        }
+        held.plan.allow(1);
+        held.plan.stop_next.store(true, Ordering::SeqCst);
+    }
+    // SAFETY: HANDLE.
+    let ran = call("loop_run", error, |error| unsafe { docache_loop_run(handle, error) });
+    ran.is(if runs { DOCACHE_OK } else { DOCACHE_BUSY });
+    if runs {
+        let before = held.settled;
+        held.base = Running::Stopping;
+        // The stop is the last thing that the call does, so nothing starts the loop again.
+        held.settled = held.allowed();
+        assert!(held.rest(), "nothing can have started the loop");
+        assert_eq!(held.seen, before + 1, "one call, and then the loop stopped");
+    }
+    world.keep(ran);
+}
+
+fn stop(world: &mut World, pick: Pick, timeout: Timeout, error: Given) {
+    let handle = pick.handle(&world.loops, |held| held.handle);
+    let ns = timeout.ns(true);
+    // SAFETY: HANDLE: the table's, or counts as NULL.
+    let stopped = call("loop_stop", error, |error| unsafe { docache_loop_stop(handle, ns, error) });
+    match pick.index(world.loops.len()).map(|index| &mut world.loops[index]) {
+        None => stopped.is(DOCACHE_INVALID_ARGUMENT),
+        Some(held) if held.running() == Running::No => stopped.is(DOCACHE_OK),
+        Some(held) if stopped.status == DOCACHE_TIMEOUT => {
+            assert!(timeout.is_short(), "a stop that never ends");
+            held.base = if held.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
+        }
+        Some(held) => {
+            stopped.is(DOCACHE_OK);
+            held.rest();
+        }
+    }
+    world.keep(stopped);
+}
+
+/// Notes that somebody has asked the loop to stop, without waiting.
+pub(super) fn asked_to_stop(held: &mut Held) {
+    if held.running() != Running::No {
+        held.base = if held.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
+    }
+}
+
+fn free(world: &mut World, pick: Pick) {
+    let Some(index) = pick.index(world.loops.len()) else {
+        let nothing = pick.handle(&world.loops, |held| held.handle);
+        // SAFETY: HANDLE: NULL, or what counts as NULL.
+        return unsafe { docache_loop_free(nothing) };
+    };
+    let plan = world.loops.swap_remove(index).free();
+    world.freed.push(plan);
+}
+
+/// Lets the Doer free its loop from inside its call.
+fn free_inside(world: &mut World, pick: Pick) {
+    let Some(index) = pick.index(world.loops.len()) else { return };
+    let held = &mut world.loops[index];
+    if !held.effect.at_once || !held.plan.registration.is_counted() || !held.settle() {
+        return;
+    }
+    let mut held = world.loops.swap_remove(index);
+    held.plan.free_next.store(true, Ordering::SeqCst);
+    held.start(Given::Valid).is(DOCACHE_OK);
+    held.plan.released.store(true, Ordering::SeqCst);
+    await_drop(&held.plan);
+    assert_eq!(held.plan.calls.load(Ordering::SeqCst), held.settled + 1, "no call after the loop was freed");
+    world.freed.push(held.plan);
+}

@@ -1,0 +1,121 @@
+//! What a call comes to: its status, and the error that the conventions ask for.
+
+use std::ffi::CStr;
+
+use docache::ffi::*;
+
+use super::place::{Given, Place};
+
+/// Whether a status comes with an error.
+fn reports(status: docache_status) -> bool {
+    const REPORTED: [docache_status; 5] =
+        [DOCACHE_TIMEOUT, DOCACHE_CANCELLED, DOCACHE_CLOSED, DOCACHE_DOER_FAILED, DOCACHE_BUSY];
+    status < 0 || REPORTED.contains(&status)
+}
+
+/// One share of an error.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) *mut docache_error);
+
+impl Failure {
+    pub(super) fn status(&self) -> docache_status {
+        // SAFETY: HANDLE: this share.
+        unsafe { docache_error_status(self.0) }
+    }
+
+    pub(super) fn code(&self) -> i64 {
+        // SAFETY: HANDLE: this share.
+        unsafe { docache_error_code(self.0) }
+    }
+
+    pub(super) fn message(&self) -> String {
+        // SAFETY: HANDLE: this share.
+        unsafe { message_of(self.0) }
+    }
+}
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        // SAFETY: HANDLE: this share.
+        unsafe { docache_error_release(self.0) };
+    }
+}
+
+/// The message of an error that is not NULL, which is UTF-8 and ends with a NUL.
+///
+/// # Safety
+/// HANDLE.
+pub(super) unsafe fn message_of(error: *const docache_error) -> String {
+    let mut len = 0_usize;
+    // SAFETY: HANDLE, and the place is ours.
+    let message = unsafe { docache_error_message(error, &raw mut len) };
+    assert!(!message.is_null(), "an error has a message");
+    // SAFETY: SPAN: the NUL stands after `len` bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(message.cast::<u8>(), len + 1) };
+    assert_eq!(bytes[len], 0, "a message ends with a NUL");
+    std::str::from_utf8(&bytes[..len]).expect("a message is UTF-8").to_owned()
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) what: &'static str,
+    pub(super) status: docache_status,
+    pub(super) error: Option<Failure>,
+}
+
+/// Makes a call and checks what the conventions say of any call.
+pub(super) fn call(
+    what: &'static str,
+    given: Given,
+    f: impl FnOnce(*mut *mut docache_error) -> docache_status,
+) -> Outcome {
+    let mut place = Place::one(given);
+    let status = f(place.pointer());
+    assert_ne!(name(status), "UNKNOWN", "{what}: status {status}");
+    assert_ne!(status, DOCACHE_PANIC, "{what}: the library panicked");
+    if !place.is_valid() {
+        assert!(place.untouched_from(0), "{what}: wrote to a place it cannot use");
+        return Outcome { what, status, error: None };
+    }
+    let error = place.handle(reports(status), what).map(Failure);
+    if let Some(error) = &error {
+        assert!(!error.message().is_empty(), "{what}: an error without a message");
+        assert_eq!(error.status(), status, "{what}: the error's own status");
+        assert_eq!(error.code(), 0, "{what}: only a callback's error has a code");
+    }
+    Outcome { what, status, error }
+}
+
+impl Outcome {
+    pub(super) fn is_ok(&self) -> bool {
+        self.status == DOCACHE_OK
+    }
+
+    pub(super) fn is(&self, expected: docache_status) {
+        self.is_one_of(&[expected]);
+    }
+
+    pub(super) fn is_one_of(&self, expected: &[docache_status]) {
+        let names: Vec<_> = expected.iter().map(|status| name(*status)).collect();
+        let message = self.error.as_ref().map(Failure::message);
+        assert!(
+            expected.contains(&self.status),
+            "{}: {} ({message:?}), not {names:?}",
+            self.what,
+            name(self.status)
+        );
+    }
+
+    /// OK if `acceptable`, else INVALID_ARGUMENT.
+    pub(super) fn is_ok_if(&self, acceptable: bool) {
+        self.is(if acceptable { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT });
+    }
+}
+
+/// A status's name.
+pub(super) fn name(status: docache_status) -> &'static str {
+    let name = docache_status_name(status);
+    // SAFETY: SPAN: NUL-terminated and static.
+    unsafe { CStr::from_ptr(name) }.to_str().expect("a name is ASCII")
+}

@@ -1,0 +1,155 @@
+//! Registrations and what becomes of them: each drop callback is counted, and what it must not outlive goes with it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use docache::ffi::{docache_drop_fn, docache_log_record};
+
+use crate::patience::soon;
+
+/// What stands in for the drop callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drops {
+    Counted,
+    /// Counted, and then it breaks its contract.
+    Unwinds,
+    Null,
+}
+
+impl<'a> Arbitrary<'a> for Drops {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Drops> {
+        Ok(match u8::arbitrary(u)? {
+            0..=223 => Drops::Counted,
+            224..=247 => Drops::Null,
+            248..=255 => Drops::Unwinds,
+        })
+    }
+}
+
+/// Counts the calls of one drop callback.
+#[derive(Debug)]
+pub(super) struct Registration {
+    drops: Drops,
+    count: AtomicU32,
+}
+
+impl Registration {
+    pub(super) fn new(drops: Drops) -> Registration {
+        Registration { drops, count: AtomicU32::new(0) }
+    }
+
+    /// `function`, unless the callback is to be NULL.
+    pub(super) fn callback(&self, function: unsafe extern "C-unwind" fn(usize)) -> docache_drop_fn {
+        (self.drops != Drops::Null).then_some(function)
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.drops != Drops::Null
+    }
+
+    /// Nothing of the registration may be used any more.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+
+    /// The one call of the callback.
+    pub(super) fn drop_now(&self) {
+        let before = self.count.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(before, 0, "a drop callback was called twice");
+        if self.drops == Drops::Unwinds {
+            std::panic::resume_unwind(Box::new("a drop callback that unwinds"));
+        }
+    }
+
+    fn settle(&self, what: &str) {
+        soon(what, || self.is_dropped() == self.is_counted());
+    }
+}
+
+/// Memory of the caller's that a value wraps, until its drop.
+pub(super) struct Wrapped {
+    pub(super) registration: Registration,
+    pub(super) data: Mutex<Option<Box<[u8]>>>,
+}
+
+/// The drop callback of a [`Wrapped`].
+pub(super) unsafe extern "C-unwind" fn drop_wrapped(ctx: usize) {
+    // SAFETY: CALLBACK: `ctx` is the address of a `Wrapped`, which lives as long as its registry.
+    let wrapped = unsafe { &*std::ptr::with_exposed_provenance::<Wrapped>(ctx) };
+    drop(wrapped.data.lock().expect("not poisoned").take());
+    wrapped.registration.drop_now();
+}
+
+/// Where a logger's records go.
+pub(super) struct Sink {
+    pub(super) registration: Registration,
+    pub(super) max_level: i32,
+    pub(super) unwinds: bool,
+    pub(super) records: AtomicU64,
+}
+
+/// The drop callback of a [`Sink`].
+pub(super) unsafe extern "C-unwind" fn drop_sink(ctx: usize) {
+    // SAFETY: CALLBACK: `ctx` is the address of a `Sink`, which lives as long as its registry.
+    unsafe { &*std::ptr::with_exposed_provenance::<Sink>(ctx) }.registration.drop_now();
+}
+
+/// The log callback of a [`Sink`].
+pub(super) unsafe extern "C-unwind" fn log(ctx: usize, record: *const docache_log_record) {
+    // SAFETY: CALLBACK: `ctx` is the address of a `Sink`, which lives as long as its registry.
+    let sink = unsafe { &*std::ptr::with_exposed_provenance::<Sink>(ctx) };
+    assert!(!sink.registration.is_dropped(), "a record after the logger's drop");
+    // SAFETY: SPAN: the record is valid during the call.
+    let record = unsafe { &*record };
+    assert_eq!((record.size, record.reserved), (size_of::<docache_log_record>(), 0));
+    assert!((1..=sink.max_level).contains(&record.level), "a record of level {}", record.level);
+    for (text, len) in [(record.target, record.target_len), (record.message, record.message_len)] {
+        // SAFETY: SPAN: as above.
+        let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) };
+        assert!(std::str::from_utf8(text).is_ok_and(|text| !text.is_empty()), "a record without words");
+    }
+    sink.records.fetch_add(1, Ordering::Relaxed);
+    if sink.unwinds {
+        std::panic::resume_unwind(Box::new("a logger that unwinds"));
+    }
+}
+
+/// Keeps what callbacks point to until the end of a case.
+#[derive(Default)]
+pub(super) struct Registry {
+    wrapped: Mutex<Vec<Arc<Wrapped>>>,
+    sinks: Mutex<Vec<Arc<Sink>>>,
+}
+
+impl Registry {
+    /// The caller's memory for a value; its address is the `ctx`.
+    pub(super) fn wrap(&self, data: Box<[u8]>, drops: Drops) -> Arc<Wrapped> {
+        let wrapped = Wrapped { registration: Registration::new(drops), data: Mutex::new(Some(data)) };
+        let wrapped = Arc::new(wrapped);
+        self.wrapped.lock().expect("not poisoned").push(wrapped.clone());
+        wrapped
+    }
+
+    pub(super) fn sink(&self, max_level: i32, drops: Drops, unwinds: bool) -> Arc<Sink> {
+        let records = AtomicU64::new(0);
+        let sink = Arc::new(Sink { registration: Registration::new(drops), max_level, unwinds, records });
+        self.sinks.lock().expect("not poisoned").push(sink.clone());
+        sink
+    }
+
+    /// Every handle is gone: each drop callback has been called once, or is about to be.
+    pub(super) fn finish(&self) {
+        for wrapped in self.wrapped.lock().expect("not poisoned").iter() {
+            wrapped.registration.settle("the drop of a wrapped value");
+        }
+        for sink in self.sinks.lock().expect("not poisoned").iter() {
+            sink.registration.settle("the drop of a logger");
+        }
+    }
+}
+
+/// The `ctx` that stands for `target`.
+pub(super) fn ctx<T>(target: &Arc<T>) -> usize {
+    Arc::as_ptr(target).expose_provenance()
+}

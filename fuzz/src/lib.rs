@@ -1,0 +1,12 @@
+//! What the fuzz targets are made of. A target in `fuzz_targets/` turns its input into a case and runs it:
+//!
+//! - [`abi`]: sequences of C ABI calls with hostile arguments, each checked against the ABI's conventions and against a
+//!   model of the objects behind the handles.
+//! - [`timeline`]: the loop cache under a manual clock, against a sequential model that predicts every call of the Doer.
+//!
+//! [`input`] has the pieces that inputs are made of, [`patience`] waits for other threads.
+
+pub mod abi;
+pub mod input;
+pub mod patience;
+pub mod timeline;
