@@ -4,6 +4,8 @@
 //!   model of the objects behind the handles.
 //! - [`timeline`]: the loop cache under a manual clock, against a sequential model that predicts every call of the Doer.
 //!
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=30 -timeout=30` runs one on a stable toolchain.
+//!
 //! [`input`] has the pieces that inputs are made of, [`patience`] waits for other threads.
 
 pub mod abi;

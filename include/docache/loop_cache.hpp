@@ -4,7 +4,6 @@
 
 #include "base.hpp"
 
-#include <algorithm>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -295,15 +294,8 @@ struct doer {
   }
 
   static docache_status fail(std::string_view message, std::int64_t code, docache_error** out_error) noexcept {
-    if (docache_error_new(code, message.data(), message.size(), out_error, nullptr) != DOCACHE_OK) {
-      // Not UTF-8, such as a message in the locale's Latin-1. Short of memory, the status alone tells.
-      try {
-        std::string ascii(message);
-        std::replace_if(ascii.begin(), ascii.end(), [](char c) { return static_cast<unsigned char>(c) > 127; }, '?');
-        docache_error_new(code, ascii.data(), ascii.size(), out_error, nullptr);
-      } catch (...) {
-      }
-    }
+    // Short of memory, the status alone tells.
+    docache_error_new(code, message.data(), message.size(), out_error, nullptr);
     return DOCACHE_DOER_FAILED;
   }
 };
