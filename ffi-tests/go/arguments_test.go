@@ -104,7 +104,6 @@ func TestNowhereToPutTheResult(t *testing.T) {
 		"value_new":          func(e **Error) Status { return valueNew([]byte("x"), nil, e) },
 		"value from NULL":    func(e **Error) Status { var v *Value; return valueNewFromNothing(1, &v, e) },
 		"error_new":          func(e **Error) Status { return errorNew(1, "x", nil, e) },
-		"error text":         func(e **Error) Status { var out *Error; return errorNew(1, "\xff", &out, e) },
 		"latest":             func(e **Error) Status { return loopLatest(l, nil, nil, e) },
 		"snapshot":           func(e **Error) Status { return loopSnapshot(l, nil, e) },
 		"stats":              func(e **Error) Status { return loopStats(l, nil, e) },

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -320,17 +321,22 @@ func TestRunOnTheCallersThread(t *testing.T) {
 	}
 }
 
-func TestStatsOfAnySize(t *testing.T) {
+func TestStatsOfOtherSizes(t *testing.T) {
 	l := loop(t, options(1), number(1))
 	start(t, l, 1)
 	var stats Stats
-	statsSize(&stats, 16) // only size and calls
-	if loopStats(l, &stats, nil) != ok || stats.calls != 1 || stats.running != 0 {
-		t.Errorf("%+v", stats)
+	statsSize(&stats, 16)
+	if status := loopStats(l, &stats, nil); status != invalidArgument || stats.calls != 0 {
+		t.Errorf("a struct cut short: %s, %+v", statusName(status), stats)
 	}
-	statsSize(&stats, 96)
-	if loopStats(l, &stats, nil) != ok || stats.calls != 1 || stats.running != 1 || stats.size != 96 {
-		t.Errorf("%+v", stats)
+	longer := struct {
+		known Stats
+		tail  [16]byte
+	}{tail: [16]byte{3: 1}}
+	statsSize(&longer.known, int(unsafe.Sizeof(longer)))
+	status := loopStats(l, &longer.known, nil)
+	if status != ok || longer.known.calls != 1 || longer.known.running != 1 || longer.tail != [16]byte{} {
+		t.Errorf("a newer, longer struct: %s, %+v", statusName(status), longer)
 	}
 }
 
