@@ -522,7 +522,8 @@ docache_status docache_loop_new(const struct docache_loop_options *options,
 
 /**
  * Stops the loop, waits for the Doer's call under way, and frees the handle. Called from inside the Doer it does not
- * wait; the Doer is then dropped when its call returns. Snapshots and values stay valid. NULL is fine. [CB] [BLK]
+ * wait; the Doer is then dropped when its call returns, and must not use the handle any more. Called from elsewhere, it is
+ * the caller's part that the Doer no longer uses the handle either. Snapshots and values stay valid. NULL is fine. [CB] [BLK]
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle.

@@ -10,6 +10,7 @@ use crate::error::Error;
 
 /// An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
 #[derive(Debug)]
+#[repr(align(8))]
 pub struct docache_error {
     /// A handle is the address of what an [`Error`] shares; this type only names it.
     _opaque: (),

@@ -51,6 +51,21 @@ fn start_against_start() {
 }
 
 #[test]
+fn stop_against_a_restart() {
+    model(|| {
+        let calls = Arc::default();
+        let cache = cache(&calls);
+        cache.start().unwrap();
+        // The run may be in its call, between its end and the next one, or gone.
+        let _ = cache.stop_within(Duration::ZERO);
+        cache.start().unwrap();
+        cache.stop();
+        assert!(!cache.is_running(), "nothing begins after a stop");
+        assert_eq!(cache.version(), calls.load(StdOrdering::SeqCst) as u64);
+    });
+}
+
+#[test]
 fn run_against_stop() {
     model(|| {
         let calls = Arc::default();

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::doer::Work;
 use super::entry::Entry;
 use super::rhythm::Rhythm;
-use super::shared::Shared;
+use super::shared::{Control, Shared};
 use super::waits::{Called, Calling, Ending};
 use crate::clock::Tick;
-use crate::contain::drop_contained;
+use crate::contain::{contained, drop_contained};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
@@ -30,22 +30,30 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         let mut work = self.work.take();
         // Before anybody who waits for the end goes on: a logger may be slow.
         self.shared.log(Level::Info, format_args!("stopped"));
+        // A clock that panicked may be why we are here, and must not do so twice.
+        let begun = contained(|| self.shared.now()).unwrap_or_default();
         let mut control = self.shared.lock();
         control.ended = self.number;
         control.done = control.begun;
         control.runner = None;
-        control.stopping = false;
         control.wanted = control.begun;
-        if !control.closed {
-            control.work = work.take();
-        }
-        let restart = std::mem::take(&mut control.restart);
+        let restart = std::mem::take(&mut control.restart) && !control.closed && !control.context_done;
+        let next = if restart {
+            // Under the same lock: to everyone else there is no moment without a run, in which a stop would find none.
+            Some(self.shared.next_run(&mut control, begun, work.take()))
+        } else {
+            control.stopping = false;
+            if !control.closed {
+                control.work = work.take();
+            }
+            None
+        };
         drop(control);
         // A closed loop cache's Doer.
         drop_contained(work);
         self.shared.changed.notify_all();
-        if restart {
-            if let Err(error) = self.shared.start() {
+        if let Some(next) = next {
+            if let Err(error) = self.shared.spawn(next) {
                 self.shared.log(Level::Error, format_args!("cannot start again: {error}"));
             }
         }
@@ -80,13 +88,23 @@ impl<T: Send + Sync + 'static> Shared<T> {
             control.restart |= restart;
             return Ok(Begun::Exists { restart });
         }
-        let Some(work) = control.work.take() else {
-            unreachable!("HOME: no run exists and the loop cache is not closed");
-        };
+        let work = control.work.take();
+        Ok(Begun::Run(self.next_run(&mut control, begun, work)))
+    }
+
+    /// The next run. The caller holds the lock, under which there was none or the last one has just ended (ONE-RUNNER),
+    /// and gives it the Doer.
+    fn next_run(
+        self: &Arc<Shared<T>>,
+        control: &mut Control<T>,
+        begun: Tick,
+        work: Option<Box<dyn Work<T>>>,
+    ) -> Run<T> {
+        debug_assert!(work.is_some() && !control.is_running(), "HOME");
         control.run += 1;
         control.stopping = false;
         control.by_context = false;
-        Ok(Begun::Run(Run { number: control.run, begun, work: Some(work), shared: self.clone() }))
+        Run { number: control.run, begun, work, shared: self.clone() }
     }
 
     /// Starts a run on a thread of its own. Whether this call did it.
