@@ -3,22 +3,34 @@
 //! This is the only user of ArcSwap. Under loom, which cannot look into ArcSwap, an index with the same orderings stands
 //! in for it, so that models can check the protocols built on top.
 //!
+//! # State
+//! `cell` holds the newest value. `announced` is that value's version, written before the value is.
+//!
+//! # Invariants
+//! - ANNOUNCED: whoever has seen a value, in whatever way, also sees its version announced. So a copy whose version is
+//!   the announced one is the newest value that its thread can know of.
+//! - One writer at a time, with growing versions.
+//!
 //! # Orderings
-//! [`store`](Latest::store) releases and every way of loading acquires: who sees a value sees all that its writer
-//! did before publishing it. Loads of one thread never go back to an older value.
+//! [`swap`](Latest::swap) releases and every way of loading acquires: who sees a value sees all that its writer did
+//! before publishing it, the announcement among it. The announcement itself publishes nothing, so it may be `Relaxed`.
+//! Loads of one thread never go back to an older value.
 //!
 //! # Progress
 //! [`load`](Latest::load) is lock-free and, while a thread holds fewer than eight guards, wait-free;
-//! [`Cached::load`] is one atomic load while the value has not changed. [`store`](Latest::store) is lock-free.
-//! The algorithm is the hybrid of hazard pointers and generation locks of the arc-swap crate.
+//! [`Cached::load`] is one atomic load unless there is a newer value, or one is just being stored.
+//! [`swap`](Latest::swap) is lock-free. The algorithm is the hybrid of hazard pointers and generation locks of the
+//! arc-swap crate.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::sync::atomic::{AtomicU64, Ordering};
+
 #[cfg(not(docache_loom))]
 mod imp {
-    use super::{Arc, Deref, Latest};
+    use super::Arc;
     use arc_swap::ArcSwap;
 
     pub(super) type Cell<T> = ArcSwap<T>;
@@ -39,32 +51,11 @@ mod imp {
     pub(super) fn swap<T>(cell: &Cell<T>, value: Arc<T>) -> Arc<T> {
         cell.swap(value)
     }
-
-    /// Leads arc_swap's cache from an owner of the cell to the cell.
-    pub(super) struct Path<H>(pub(super) H);
-
-    impl<T, H: Deref<Target = Latest<T>>> Deref for Path<H> {
-        type Target = ArcSwap<T>;
-
-        fn deref(&self) -> &ArcSwap<T> {
-            &self.0.cell
-        }
-    }
-
-    pub(super) type Cache<H, T> = arc_swap::Cache<Path<H>, Arc<T>>;
-
-    pub(super) fn cache<T, H: Deref<Target = Latest<T>>>(holder: H) -> Cache<H, T> {
-        arc_swap::Cache::new(Path(holder))
-    }
-
-    pub(super) fn cached<T, H: Deref<Target = Latest<T>>>(cache: &mut Cache<H, T>) -> &Arc<T> {
-        cache.load()
-    }
 }
 
 #[cfg(docache_loom)]
 mod imp {
-    use super::{Arc, Deref, Latest};
+    use super::Arc;
     use crate::sync::atomic::{AtomicUsize, Ordering};
 
     /// Every value ever stored, and the place of the newest. Only the place is part of the model, so a load that is not
@@ -97,31 +88,22 @@ mod imp {
         let old = cell.newest.swap(newest, Ordering::AcqRel);
         cell.values.lock().unwrap()[old].clone()
     }
-
-    pub(super) struct Cache<H, T> {
-        holder: H,
-        value: Arc<T>,
-    }
-
-    pub(super) fn cache<T, H: Deref<Target = Latest<T>>>(holder: H) -> Cache<H, T> {
-        let value = holder.load_full();
-        Cache { holder, value }
-    }
-
-    pub(super) fn cached<T, H: Deref<Target = Latest<T>>>(cache: &mut Cache<H, T>) -> &Arc<T> {
-        cache.value = cache.holder.load_full();
-        &cache.value
-    }
 }
 
 /// The cell of one published value.
 pub(crate) struct Latest<T> {
+    announced: AtomicU64,
     cell: imp::Cell<T>,
 }
 
-impl<T> Latest<T> {
+/// A value that knows its place in the sequence of values published.
+pub(crate) trait Versioned {
+    fn version(&self) -> u64;
+}
+
+impl<T: Versioned> Latest<T> {
     pub(crate) fn new(value: T) -> Latest<T> {
-        Latest { cell: imp::new(Arc::new(value)) }
+        Latest { announced: AtomicU64::new(value.version()), cell: imp::new(Arc::new(value)) }
     }
 
     /// Borrows the newest value; costs no reference count.
@@ -136,11 +118,13 @@ impl<T> Latest<T> {
 
     /// Publishes a value and returns the one before, so that the caller chooses where that is dropped.
     pub(crate) fn swap(&self, value: T) -> Arc<T> {
+        // First the announcement, then the value (ANNOUNCED).
+        self.announced.store(value.version(), Ordering::Relaxed);
         imp::swap(&self.cell, Arc::new(value))
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Latest<T> {
+impl<T: Versioned + fmt::Debug> fmt::Debug for Latest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Latest").field(&*self.load()).finish()
     }
@@ -158,17 +142,38 @@ impl<T> Deref for Guard<T> {
 }
 
 /// A thread's own copy of the newest value. `H` owns the cell.
-pub(crate) struct Cached<H, T>(imp::Cache<H, T>);
+pub(crate) struct Cached<H, T> {
+    holder: H,
+    value: Arc<T>,
+    version: u64,
+}
 
-impl<T, H: Deref<Target = Latest<T>>> Cached<H, T> {
+impl<T: Versioned, H: Deref<Target = Latest<T>>> Cached<H, T> {
     pub(crate) fn new(holder: H) -> Cached<H, T> {
-        Cached(imp::cache(holder))
+        let value = holder.load_full();
+        Cached { version: value.version(), value, holder }
+    }
+
+    pub(crate) fn holder(&self) -> &H {
+        &self.holder
     }
 
     /// The newest value, kept until the next call.
     #[inline]
     pub(crate) fn load(&mut self) -> &Arc<T> {
-        imp::cached(&mut self.0)
+        // Relaxed: ANNOUNCED. The copy itself was acquired when it was made.
+        if self.holder.announced.load(Ordering::Relaxed) != self.version {
+            self.renew();
+        }
+        &self.value
+    }
+
+    /// What is announced may not be there yet; then the copy stays behind, and the next load asks again.
+    #[cold]
+    #[inline(never)]
+    fn renew(&mut self) {
+        self.value = self.holder.load_full();
+        self.version = self.value.version();
     }
 }
 
@@ -178,6 +183,12 @@ mod model;
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
     use super::*;
+
+    impl Versioned for i32 {
+        fn version(&self) -> u64 {
+            self.unsigned_abs().into()
+        }
+    }
 
     #[test]
     fn every_way_of_loading_sees_the_newest() {

@@ -11,7 +11,7 @@ use super::ring::Ring;
 use crate::clock::{Clock, Tick};
 use crate::contain::contained;
 use crate::error::Error;
-use crate::latest::Guard;
+use crate::latest::{Guard, Versioned};
 
 /// One result of a Doer: a value or an error, and when it was made.
 ///
@@ -178,6 +178,12 @@ impl<T> View<T> {
     #[must_use]
     pub fn iter(&self) -> Entries<'_, T> {
         Entries { view: self, front: 0, back: self.len() }
+    }
+}
+
+impl<T> Versioned for View<T> {
+    fn version(&self) -> u64 {
+        self.version
     }
 }
 

@@ -13,8 +13,8 @@ use crate::wait::Wait;
 /// A handle with its own copy of the newest view, for reading often.
 ///
 /// While nothing new was published a read is one atomic load, wait-free and without any write to shared memory, so any
-/// number of readers on any number of threads run at full speed. The first read after a publication also takes one
-/// reference count. One thread uses a reader at a time; clone it for others. A reader keeps the view that it last read,
+/// number of readers on any number of threads run at full speed. A read during a publication, and the first one after it,
+/// also takes one reference count. One thread uses a reader at a time; clone it for others. A reader keeps the view that it last read,
 /// and keeps working, without news, after the loop cache is dropped.
 ///
 /// ```
@@ -29,12 +29,15 @@ use crate::wait::Wait;
 /// ```
 pub struct Reader<T> {
     cached: Cached<Published<T>, View<T>>,
-    shared: Arc<Shared<T>>,
 }
 
 impl<T: Send + Sync + 'static> Reader<T> {
     pub(super) fn new(shared: Arc<Shared<T>>) -> Reader<T> {
-        Reader { cached: Cached::new(Published(shared.clone())), shared }
+        Reader { cached: Cached::new(Published(shared)) }
+    }
+
+    fn shared(&self) -> &Arc<Shared<T>> {
+        &self.cached.holder().0
     }
 
     /// The newest view.
@@ -62,24 +65,24 @@ impl<T: Send + Sync + 'static> Reader<T> {
 
     /// A result newer than version `since`, to wait for. The version seen last is `reader.view().version()`.
     pub fn changed(&self, since: u64) -> Changed<T> {
-        Changed(Wait::new(Newer { shared: self.shared.clone(), since }))
+        Changed(Wait::new(Newer { shared: self.shared().clone(), since }))
     }
 
     /// The time on the loop cache's clock, for [`Entry::age_at`].
     #[must_use]
     pub fn now(&self) -> Tick {
-        self.shared.now()
+        self.shared().now()
     }
 }
 
 impl<T: Send + Sync + 'static> Clone for Reader<T> {
     fn clone(&self) -> Reader<T> {
-        Reader::new(self.shared.clone())
+        Reader::new(self.shared().clone())
     }
 }
 
-impl<T> fmt::Debug for Reader<T> {
+impl<T: Send + Sync + 'static> fmt::Debug for Reader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("of", &self.shared.settings.name).finish_non_exhaustive()
+        f.debug_struct("Reader").field("of", &self.shared().settings.name).finish_non_exhaustive()
     }
 }
