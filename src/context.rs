@@ -500,3 +500,42 @@ unsafe impl Event for Done {
         self.0.is_done().then_some(())
     }
 }
+
+/// What `future` yields, or `None` once `context` is done and it is not ready even then. Its caller watches the deadline.
+pub(crate) fn until<F: Future>(future: F, context: &Context) -> Until<F> {
+    Until { future, done: Cancelled::unarmed(context) }
+}
+
+/// The same for tasks, which cannot watch a deadline.
+pub(crate) fn until_armed<F: Future>(future: F, context: &Context) -> Until<F> {
+    Until { future, done: context.cancelled() }
+}
+
+/// A future, or the end of a context.
+pub(crate) struct Until<F> {
+    future: F,
+    done: Cancelled,
+}
+
+impl<F: Future> Future for Until<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<F::Output>> {
+        // SAFETY: both fields are pinned whenever their owner is, and neither is moved out.
+        let Until { future, done } = unsafe { self.get_unchecked_mut() };
+        // SAFETY: as above.
+        let mut future = unsafe { Pin::new_unchecked(future) };
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        // SAFETY: as above.
+        if unsafe { Pin::new_unchecked(done) }.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        // What is ready by the time that the context is done counts.
+        Poll::Ready(match future.poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    }
+}

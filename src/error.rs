@@ -35,6 +35,15 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// The text that a panic's payload carries.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(a payload that is not a string)")
+}
+
 struct Inner {
     kind: ErrorKind,
     /// Ends with a NUL that is not part of it, so that C can read it where it lies.
@@ -110,12 +119,7 @@ impl Error {
 
     /// An [`ErrorKind::Panicked`] that carries the message of a panic's payload.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
-        let message = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("(a payload that is not a string)");
-        Error::new(ErrorKind::Panicked, format!("panicked: {message}"))
+        Error::new(ErrorKind::Panicked, format!("panicked: {}", panic_message(payload)))
     }
 
     /// The message, followed by a NUL.

@@ -35,7 +35,9 @@ mod context;
 mod error;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub mod ffi;
+mod flight;
 mod latest;
+mod lock;
 mod log;
 mod loop_cache;
 mod sync;
@@ -44,6 +46,7 @@ mod wait;
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use flight::{FlightError, Group, GroupBuilder, KeyedGroup, Shared};
 pub use log::{Level, Logger, Record};
 pub use loop_cache::{
     Builder, Changed, Doer, Entries, Entry, LoopCache, Reader, Reading, Refresh, Schedule, Snapshot, Stats,

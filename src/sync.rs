@@ -14,10 +14,12 @@ mod imp {
         pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
         impl<T> UnsafeCell<T> {
+            #[inline(always)]
             pub(crate) const fn new(value: T) -> UnsafeCell<T> {
                 UnsafeCell(std::cell::UnsafeCell::new(value))
             }
 
+            #[inline(always)]
             pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
                 f(self.0.get())
             }
@@ -34,8 +36,17 @@ mod imp {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct Token(usize);
 
+        impl Token {
+            /// The token as a number other than 0.
+            #[inline]
+            pub(crate) fn id(self) -> usize {
+                self.0
+            }
+        }
+
         /// The calling thread's token: the address of a thread-local. (std's handle of a thread that std did not start is
         /// never freed on the main thread, which leak checkers report.)
+        #[inline]
         pub(crate) fn token() -> Token {
             Token(OURS.with(|ours| std::ptr::from_ref(ours).addr()))
         }
@@ -68,6 +79,15 @@ mod imp {
 
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct Token(loom::thread::ThreadId);
+
+        impl Token {
+            pub(crate) fn id(self) -> usize {
+                use std::hash::{DefaultHasher, Hash, Hasher};
+                let mut hasher = DefaultHasher::new();
+                self.0.hash(&mut hasher);
+                hasher.finish() as usize | 1
+            }
+        }
 
         pub(crate) fn token() -> Token {
             Token(loom::thread::current().id())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::entry::Entry;
 use super::shared::Shared;
-use crate::context::{Cancelled, Context};
+use crate::context::{Context, until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::Ordering;
 use crate::wait::{Event, Wait, WaitList, block_on};
@@ -167,38 +167,8 @@ where
     if shared.is_runner() {
         return block(shared, wait, None, what);
     }
-    let both = Either { wait, cancelled: Cancelled::unarmed(context) };
-    let outcome = block_on(both, context.clock(), context.deadline()).flatten();
+    let outcome = block_on(until(wait, context), context.clock(), context.deadline()).flatten();
     outcome.ok_or_else(|| context.error().unwrap_or_else(|| Error::timeout(what)))
-}
-
-/// A wait, or the end of a context.
-struct Either<E: Event> {
-    wait: Wait<E>,
-    cancelled: Cancelled,
-}
-
-impl<E: Event> Future for Either<E> {
-    type Output = Option<E::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<E::Output>> {
-        // SAFETY: both fields are pinned whenever their owner is, and neither is moved out.
-        let Either { wait, cancelled } = unsafe { self.get_unchecked_mut() };
-        // SAFETY: as above.
-        let mut wait = unsafe { Pin::new_unchecked(wait) };
-        if let Poll::Ready(output) = wait.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        // SAFETY: as above.
-        if unsafe { Pin::new_unchecked(cancelled) }.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        // What is ready by the time that the context is done counts.
-        Poll::Ready(match wait.poll(cx) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
-    }
 }
 
 macro_rules! waitable {

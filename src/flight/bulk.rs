@@ -1,0 +1,234 @@
+//! Many keys at once.
+//!
+//! A bulk call first enters the flights of all its keys, which never blocks; then it runs the work for those that it
+//! leads and completes them; only then does it wait. So nobody waits while others wait for its leads, and bulk calls
+//! that overlap in any way end. A lead that is handed to it while it waits it serves at once, whatever else it still
+//! waits for: it looks at all of its calls each time that it is woken.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use super::call::Kind;
+use super::fly::Place;
+use super::group::value;
+use super::keyed::KeyedGroup;
+use super::outcome::{Failure, FlightError, Outcome, Shared};
+use super::seat::{Flown, Landed, Seat};
+use super::shard::Entered;
+use crate::clock::SystemClock;
+use crate::context::{Context, until};
+use crate::error::panic_message;
+use crate::wait::block_on;
+
+/// One key of a bulk call.
+struct Part<'g, 'k, K: ?Sized, T: Clone, E> {
+    seat: Seat<'g, K, T, E>,
+    place: Place<'g, K, T, E>,
+    key: &'k K,
+    flown: Option<Flown<T, E>>,
+}
+
+impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
+    /// Gets the outcomes of many keys, in their order: runs `work` once for all keys that nobody runs, and shares the
+    /// runs of the others. Keys may be repeated.
+    ///
+    /// `work` gets the keys that this call leads and returns their values in the same order. It is called on this thread,
+    /// before anything is waited for; again, with a few keys, if somebody whose run was joined gave it up; and not at
+    /// all if there is nothing to lead. An error counts for all keys of that call of `work`. Bulk calls that overlap do
+    /// not wait for one another in a circle.
+    ///
+    /// Allocates once for the keys and once for the results.
+    ///
+    /// # Errors
+    /// For each key those of [`try_run`](KeyedGroup::try_run).
+    ///
+    /// # Panics
+    /// If `work` panics, or returns another number of values than it got keys. Those that joined get
+    /// [`Panicked`](FlightError::Panicked).
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<str, usize, std::io::Error>::new();
+    /// let lengths = group.try_run_many(&["one", "three"], |keys| Ok(keys.iter().map(|key| key.len()).collect()));
+    /// assert_eq!(*lengths[1].as_ref().unwrap().clone(), 5);
+    /// ```
+    pub fn try_run_many(
+        &self,
+        keys: &[&K],
+        work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+    ) -> Vec<Flown<T, E>> {
+        self.bulk(None, keys, work)
+    }
+
+    /// Like [`try_run_many`](KeyedGroup::try_run_many), but waits no longer than `context` allows; one that is done
+    /// already runs nothing.
+    ///
+    /// # Errors
+    /// For each key those of [`try_run_in`](KeyedGroup::try_run_in).
+    ///
+    /// # Panics
+    /// As [`try_run_many`](KeyedGroup::try_run_many).
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<str, usize, std::io::Error>::new();
+    /// let ctx = docache::Context::new();
+    /// ctx.cancel();
+    /// let lengths = group.try_run_many_in(&ctx, &["one", "three"], |_| unreachable!());
+    /// assert!(lengths.iter().all(|length| length.as_ref().unwrap_err().is_cancelled()));
+    /// ```
+    pub fn try_run_many_in(
+        &self,
+        context: &Context,
+        keys: &[&K],
+        work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+    ) -> Vec<Flown<T, E>> {
+        self.bulk(Some(context), keys, work)
+    }
+
+    fn bulk(
+        &self,
+        context: Option<&Context>,
+        keys: &[&K],
+        mut work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+    ) -> Vec<Flown<T, E>> {
+        if let Some(error) = context.and_then(Context::error) {
+            return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
+        }
+        let mut parts: Box<[Part<'_, '_, K, T, E>]> = keys.iter().map(|key| self.part(key)).collect();
+        let led = enter_all(&mut parts);
+        if !led.is_empty() {
+            run_for(&mut parts, &led, &mut work);
+        }
+        let landing = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
+        match context {
+            None => {
+                block_on(landing, &SystemClock, None);
+            }
+            Some(context) => {
+                block_on(until(landing, context), context.clock(), context.deadline());
+            }
+        }
+        parts.iter_mut().for_each(|part| part.finish(context));
+        parts.into_iter().filter_map(|part| part.flown).collect()
+    }
+
+    fn part<'g, 'k>(&'g self, key: &'k K) -> Part<'g, 'k, K, T, E> {
+        let place = self.place(key);
+        // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in the frame of `bulk`,
+        // which the key outlives.
+        let seat = unsafe { Seat::new(place.shard, place.hash, key, Kind::Free) };
+        Part { seat, place, key, flown: None }
+    }
+}
+
+impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
+    /// Gets the values of many keys, in their order, as [`try_run_many`](KeyedGroup::try_run_many) does.
+    ///
+    /// # Panics
+    /// If `work` panics or returns another number of values than it got keys, if a run that was joined panicked, or if
+    /// the call comes from inside the run of one of the keys. All keys that this call leads are completed before.
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<str, usize>::new();
+    /// let lengths = group.run_many(&["one", "three"], |keys| keys.iter().map(|key| key.len()).collect());
+    /// assert_eq!(lengths.iter().map(|length| **length).collect::<Vec<_>>(), [3, 5]);
+    /// ```
+    pub fn run_many(&self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<T>) -> Vec<Shared<T>> {
+        let flown: Vec<Flown<T, Infallible>> = self.bulk(None, keys, |keys| Ok(work(keys)));
+        flown.into_iter().map(value).collect()
+    }
+}
+
+/// Enters the flights of all keys, and says which of them this call leads.
+fn enter_all<K: ?Sized + Eq, T: Clone, E>(parts: &mut [Part<'_, '_, K, T, E>]) -> Vec<usize> {
+    let mut led = Vec::new();
+    for (index, part) in parts.iter_mut().enumerate() {
+        match part.seat.enter() {
+            Entered::Leads => led.push(index),
+            // Perhaps a flight of this very call, which is completed before anything is waited for.
+            Entered::Joined => {}
+            Entered::Reentrant => part.flown = Some(Err(part.place.reentrant(part.key))),
+        }
+    }
+    led
+}
+
+/// Runs the work for the parts at `led`, which lead, and completes them all.
+fn run_for<K: ?Sized + Eq, T: Clone, E>(
+    parts: &mut [Part<'_, '_, K, T, E>],
+    led: &[usize],
+    work: &mut impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+) {
+    let keys: Vec<&K> = led.iter().map(|index| parts[*index].key).collect();
+    for index in led {
+        parts[*index].seat.call().enter_work();
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let values = work(&keys)?;
+        let (given, asked) = (values.len(), keys.len());
+        assert!(
+            given == asked,
+            "work: {given} values are not accepted; return one for each of the {asked} keys"
+        );
+        Ok(values)
+    }));
+    for index in led {
+        parts[*index].seat.call().leave_work();
+    }
+    let mut complete = |index: &usize, outcome: Outcome<T, E>| {
+        let part = &mut parts[*index];
+        part.flown = Some(part.seat.complete(outcome));
+    };
+    let (failure, payload) = match result {
+        Ok(Ok(values)) => {
+            led.iter().zip(values).for_each(|(index, value)| complete(index, Ok(value)));
+            return;
+        }
+        Ok(Err(error)) => (Failure::Failed(Arc::new(error)), None),
+        Err(payload) => (Failure::Panicked(panic_message(&*payload).into()), Some(payload)),
+    };
+    led.iter().for_each(|index| complete(index, Err(failure.clone())));
+    if let Some(payload) = payload {
+        resume_unwind(payload);
+    }
+}
+
+/// Looks at all parts that have not landed; serves the leads that were handed over.
+fn poll_all<K: ?Sized + Eq, T: Clone, E>(
+    parts: &mut [Part<'_, '_, K, T, E>],
+    cx: &TaskContext<'_>,
+    work: &mut impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+) -> Poll<()> {
+    loop {
+        let (mut led, mut waits) = (Vec::new(), false);
+        for (index, part) in parts.iter_mut().enumerate() {
+            if part.flown.is_some() {
+                continue;
+            }
+            match part.seat.poll(cx) {
+                Poll::Pending => waits = true,
+                Poll::Ready(Landed::Leads) => led.push(index),
+                Poll::Ready(landed) => part.flown = Some(part.place.joined(landed, None)),
+            }
+        }
+        if !led.is_empty() {
+            run_for(parts, &led, work);
+        } else if waits {
+            return Poll::Pending;
+        } else {
+            return Poll::Ready(());
+        }
+    }
+}
+
+impl<K: ?Sized + Eq, T: Clone, E> Part<'_, '_, K, T, E> {
+    /// Stops waiting, if it still does: the context is done.
+    fn finish(&mut self, context: Option<&Context>) {
+        if self.flown.is_none() {
+            self.flown = Some(self.place.joined(self.seat.leave(), context));
+        }
+    }
+}

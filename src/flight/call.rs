@@ -1,0 +1,275 @@
+//! A call: one caller's part in a flight, and the rings that calls form.
+
+use std::fmt;
+use std::marker::PhantomPinned;
+use std::ptr::{self, NonNull};
+use std::task::Waker;
+
+use super::Outcome;
+use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::cell::UnsafeCell;
+use crate::sync::thread;
+
+/// Whether a caller can be trusted to go on as soon as it is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A thread that does nothing but wait: the system runs it, so it may be given duties.
+    Parked,
+    /// A task, a thread with other work, or code behind the C ABI: nobody knows when it looks.
+    Free,
+}
+
+/// Where a call stands: the state word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// In no flight. Nobody but its owner knows the call.
+    Out = 0,
+    /// Its owner runs the work, or is to run it; the calls that wait for it form a ring with it.
+    Leads = 1,
+    /// In the ring of the call that leads.
+    Waits = 2,
+    /// It has its outcome and nobody else touches it any more.
+    Told = 3,
+    /// It has its outcome, and still is in the ring of those that are to be told: its owner tells them.
+    Tells = 4,
+}
+
+#[derive(Debug)]
+struct StageWord(AtomicU8);
+
+impl StageWord {
+    #[inline]
+    fn get(&self) -> Stage {
+        match self.0.load(Ordering::Acquire) {
+            0 => Stage::Out,
+            1 => Stage::Leads,
+            2 => Stage::Waits,
+            3 => Stage::Told,
+            _ => Stage::Tells,
+        }
+    }
+
+    #[inline]
+    fn set(&self, stage: Stage) {
+        self.0.store(stage as u8, Ordering::Release);
+    }
+}
+
+/// The thread that is inside the work of a call, or none.
+///
+/// It is compared with the reader's own thread only, and a thread sees its own stores, so all orderings are `Relaxed`.
+#[derive(Debug)]
+struct Runner(AtomicUsize);
+
+/// What belongs to the lock of the flight's shard.
+#[derive(Debug)]
+pub(super) struct Links<K: ?Sized, T, E> {
+    /// The neighbours in the ring of a flight; both `None` while the call is alone.
+    prev: Option<Ref<K, T, E>>,
+    next: Option<Ref<K, T, E>>,
+    /// The neighbours in the registry's list.
+    pub(super) before: Option<Ref<K, T, E>>,
+    pub(super) after: Option<Ref<K, T, E>>,
+    /// Whether the call stands in the registry: it leads and was not forgotten.
+    pub(super) registered: bool,
+    /// What wakes the owner.
+    pub(super) waker: Option<Waker>,
+}
+
+/// One caller's part in a flight. It lies in the caller's own frame.
+pub(crate) struct Call<K: ?Sized, T, E> {
+    stage: StageWord,
+    runner: Runner,
+    pub(super) kind: Kind,
+    pub(super) hash: u64,
+    key: *const K,
+    links: UnsafeCell<Links<K, T, E>>,
+    outcome: UnsafeCell<Option<Outcome<T, E>>>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: LINKS and OUTCOME let one thread at a time at the cells; keys are only compared, by any thread; outcomes
+// travel between threads.
+unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Call<K, T, E> {}
+// SAFETY: as above.
+unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
+
+impl<K: ?Sized, T, E> Call<K, T, E> {
+    /// A call that is in no flight. Its owner keeps `key` for as long as the call is in one (KEY).
+    #[inline]
+    pub(crate) fn new(hash: u64, key: *const K, kind: Kind) -> Call<K, T, E> {
+        Call {
+            stage: StageWord(AtomicU8::new(Stage::Out as u8)),
+            runner: Runner(AtomicUsize::new(0)),
+            kind,
+            hash,
+            key,
+            links: UnsafeCell::new(Links {
+                prev: None,
+                next: None,
+                before: None,
+                after: None,
+                registered: false,
+                waker: None,
+            }),
+            outcome: UnsafeCell::new(None),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    #[inline]
+    pub(super) fn set_stage(&self, stage: Stage) {
+        self.stage.set(stage);
+    }
+
+    /// The key.
+    ///
+    /// # Safety
+    /// The call is in a flight and stays there while the result is used, or the caller is its owner (KEY).
+    #[inline]
+    pub(super) unsafe fn key(&self) -> &K {
+        // SAFETY: the caller's promise.
+        unsafe { &*self.key }
+    }
+
+    /// Says that the calling thread is inside this call's work.
+    #[inline]
+    pub(super) fn enter_work(&self) {
+        self.runner.0.store(thread::token().id(), Ordering::Relaxed);
+    }
+
+    /// Says that it is not any more.
+    #[inline]
+    pub(super) fn leave_work(&self) {
+        self.runner.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the calling thread is inside this call's work.
+    #[inline]
+    pub(super) fn runs_here(&self) -> bool {
+        self.runner.0.load(Ordering::Relaxed) == thread::token().id()
+    }
+
+    /// # Safety
+    /// Under OUTCOME it is the caller's turn.
+    pub(super) unsafe fn put_outcome(&self, outcome: Outcome<T, E>) {
+        self.outcome.with_mut(|place| {
+            // SAFETY: the caller's promise makes this the only access.
+            unsafe { *place = Some(outcome) };
+        });
+    }
+
+    /// # Safety
+    /// Under OUTCOME it is the caller's turn.
+    pub(super) unsafe fn take_outcome(&self) -> Option<Outcome<T, E>> {
+        // SAFETY: the caller's promise makes this the only access.
+        self.outcome.with_mut(|place| unsafe { (*place).take() })
+    }
+}
+
+impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("stage", &self.stage())
+            .field("kind", &self.kind)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call that is in a flight, as the registry and the rings know it.
+///
+/// PINNED makes it valid for as long as it stands in a list, and LINKS makes who holds the shard's lock the only one to
+/// touch what lists consist of.
+pub(super) struct Ref<K: ?Sized, T, E>(NonNull<Call<K, T, E>>);
+
+impl<K: ?Sized, T, E> Clone for Ref<K, T, E> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: ?Sized, T, E> Copy for Ref<K, T, E> {}
+
+impl<K: ?Sized, T, E> PartialEq for Ref<K, T, E> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.0.as_ptr(), other.0.as_ptr())
+    }
+}
+
+impl<K: ?Sized, T, E> fmt::Debug for Ref<K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Pointer::fmt(&self.0, f)
+    }
+}
+
+impl<K: ?Sized, T, E> Ref<K, T, E> {
+    /// # Safety
+    /// The call is pinned and is taken out of every list before it goes (PINNED). The result, and what it is copied to,
+    /// is used under the lock of the one shard that the call knows (LINKS).
+    #[inline]
+    pub(super) unsafe fn new(call: &Call<K, T, E>) -> Self {
+        Ref(NonNull::from(call))
+    }
+
+    #[inline]
+    pub(super) fn call<'a>(self) -> &'a Call<K, T, E> {
+        // SAFETY: PINNED, promised when this was made.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    pub(super) fn links<R>(self, f: impl FnOnce(&mut Links<K, T, E>) -> R) -> R {
+        // SAFETY: LINKS, promised when this was made; `f` touches the links of no other call.
+        self.call().links.with_mut(|links| f(unsafe { &mut *links }))
+    }
+
+    /// The call behind this one in its ring; `None` if it is alone.
+    #[inline]
+    pub(super) fn next(self) -> Option<Self> {
+        self.links(|links| links.next)
+    }
+
+    /// The call before this one in its ring; `None` if it is alone.
+    pub(super) fn prev(self) -> Option<Self> {
+        self.links(|links| links.prev)
+    }
+
+    /// Puts `call`, which is alone, right behind this one.
+    pub(super) fn insert_after(self, call: Self) {
+        let next = self.next().unwrap_or(self);
+        self.bind(call);
+        call.bind(next);
+    }
+
+    /// Puts `call`, which is alone, right before this one.
+    pub(super) fn insert_before(self, call: Self) {
+        self.prev().unwrap_or(self).insert_after(call);
+    }
+
+    /// Takes this call out of its ring.
+    pub(super) fn unlink(self) {
+        let (Some(prev), Some(next)) = self.links(|links| (links.prev.take(), links.next.take())) else {
+            return;
+        };
+        if prev == next {
+            prev.links(|links| (links.prev, links.next) = (None, None));
+        } else {
+            prev.bind(next);
+        }
+    }
+
+    /// Makes `next` the one behind this call.
+    fn bind(self, next: Self) {
+        self.links(|links| links.next = Some(next));
+        next.links(|links| links.prev = Some(self));
+    }
+}

@@ -1,0 +1,303 @@
+//! One piece of work for each key.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::fmt::{self, Debug};
+use std::hash::{BuildHasher, Hash};
+
+use crossbeam_utils::CachePadded;
+use foldhash::fast::RandomState;
+
+use super::builder::{GroupBuilder, default_shards};
+use super::fly::Place;
+use super::group::{infallible, value};
+use super::outcome::Shared;
+use super::seat::Flown;
+use super::shard::Shard;
+use crate::context::Context;
+
+/// Callers who want the same thing for the same key share one run; those of different keys do not meet.
+///
+/// Everything that [`Group`](super::Group) says holds here for each key by itself.
+///
+/// `K` is what keys are borrowed as: `KeyedGroup<str, T>` takes any `&str`, `KeyedGroup<u64, T>` a `&u64`. Calls on a
+/// thread only borrow their key; the futures keep theirs and take anything of a `'static` type that borrows as a `K`, such
+/// as a `String`, an `Arc<str>` or a `&'static str`.
+///
+/// # Cost and progress
+/// As a [`Group`](super::Group)'s, plus a hash of the key. Each shard has a lock of its own, so that keys of different
+/// shards do not meet; `K`'s `Eq` runs under that lock, and must not use the group. A call of a key is O(1) in the number
+/// of flights. What the group allocates, it allocates when it is built and when a shard has more flights at once than
+/// ever before.
+///
+/// A run that waits for a run of another key, which waits for the first, is a deadlock that is not found out.
+///
+/// ```
+/// use docache::KeyedGroup;
+/// use std::sync::Arc;
+/// let users = KeyedGroup::<str, Arc<String>>::new();
+/// let ada = users.run("ada", || Arc::new("Ada Lovelace".to_owned()));
+/// assert_eq!(ada.as_str(), "Ada Lovelace");
+/// ```
+pub struct KeyedGroup<K: ?Sized, T, E = Infallible> {
+    shards: Box<[CachePadded<Shard<K, T, E>>]>,
+    hasher: RandomState,
+    repanic: bool,
+}
+
+impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
+    /// A group with no run under way.
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<u64, String>::new();
+    /// assert_eq!(group.in_flight(), 0);
+    /// ```
+    #[must_use]
+    pub fn new() -> KeyedGroup<K, T, E> {
+        KeyedGroup::with(default_shards(), false)
+    }
+
+    /// `shards` is a power of two.
+    pub(super) fn with(shards: usize, repanic: bool) -> KeyedGroup<K, T, E> {
+        let shards = (0..shards).map(|_| CachePadded::new(Shard::new())).collect();
+        KeyedGroup { shards, hasher: RandomState::default(), repanic }
+    }
+
+    /// A builder, for a group with other settings than [`new`](KeyedGroup::new)'s.
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<u64, String>::builder().shards(256).build()?;
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn builder() -> GroupBuilder<KeyedGroup<K, T, E>> {
+        GroupBuilder::new()
+    }
+
+    /// How many runs are under way that a call could join: those that were not forgotten. O(shards); takes each shard's
+    /// lock in turn.
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<str, _>::new();
+    /// assert_eq!(*group.run("a", || *group.run("b", || group.in_flight())), 2);
+    /// ```
+    pub fn in_flight(&self) -> usize {
+        self.shards.iter().map(|shard| shard.flights()).sum()
+    }
+}
+
+impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
+    #[inline]
+    pub(super) fn place(&self, key: &K) -> Place<'_, K, T, E> {
+        let hash = self.hasher.hash_one(key);
+        // The registry goes by the lower bits.
+        let index = (hash >> 48) as usize & (self.shards.len() - 1);
+        Place {
+            shard: &self.shards[index],
+            hash,
+            repanic: self.repanic,
+            name: |key| format!("{key:?}").into(),
+        }
+    }
+
+    /// Lets later calls of `key` begin a new run, even while one is under way; those that joined it still get its
+    /// outcome. Whether there was one. Takes a short lock.
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<str, _>::new();
+    /// let outer = group.run("key", || { group.forget("key"); *group.run("key", || 1) + 1 });
+    /// assert_eq!(*outer, 2);
+    /// ```
+    pub fn forget(&self, key: &K) -> bool {
+        let place = self.place(key);
+        place.shard.forget(place.hash, key)
+    }
+}
+
+impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
+    /// Runs `work`, or waits for the run of `key` under way and shares its value.
+    ///
+    /// # Panics
+    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside the run of `key`.
+    ///
+    /// ```
+    /// let group = docache::KeyedGroup::<u64, _>::new();
+    /// assert_eq!(group.run(&7, || 7 * 7).into_inner(), 49);
+    /// ```
+    #[inline]
+    pub fn run(&self, key: &K, work: impl FnOnce() -> T) -> Shared<T> {
+        value(self.place(key).fly(key, None, || Ok(work())))
+    }
+
+    /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows; one that is done already runs nothing.
+    ///
+    /// # Errors
+    /// All but [`FlightError::Failed`](super::FlightError::Failed).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let group = docache::KeyedGroup::<u64, _>::new();
+    /// let ctx = docache::Context::new().with_timeout(Duration::from_secs(5));
+    /// assert_eq!(*group.run_in(&ctx, &7, || 7 * 7)?, 49);
+    /// # Ok::<(), docache::FlightError>(())
+    /// ```
+    #[inline]
+    pub fn run_in(&self, context: &Context, key: &K, work: impl FnOnce() -> T) -> Flown<T, Infallible> {
+        self.place(key).fly(key, Some(context), || Ok(work()))
+    }
+
+    /// Like [`run`](KeyedGroup::run), for a task: the future of `work` runs inside this one, and waiting does not block.
+    ///
+    /// It does nothing until it is polled. See [`Group`](super::Group) for what dropping it does.
+    ///
+    /// # Panics
+    /// As [`run`](KeyedGroup::run).
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Waker};
+    /// let group = docache::KeyedGroup::<str, _>::new();
+    /// let answer = std::pin::pin!(group.run_async("key".to_owned(), || async { 4 }));
+    /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(value) if *value == 4));
+    /// ```
+    pub async fn run_async<Q, F, Fut>(&self, key: Q, work: F) -> Shared<T>
+    where
+        Q: Borrow<K> + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = T>,
+    {
+        let key: &K = key.borrow();
+        value(self.place(key).fly_async(key, None, || infallible(work())).await)
+    }
+
+    /// [`run_async`](KeyedGroup::run_async) with the caller's context.
+    ///
+    /// # Errors
+    /// As [`run_in`](KeyedGroup::run_in).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Waker};
+    /// let (group, ctx) = (docache::KeyedGroup::<u64, _>::new(), docache::Context::new());
+    /// ctx.cancel();
+    /// let answer = std::pin::pin!(group.run_async_in(&ctx, 7_u64, || async { 4 }));
+    /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))));
+    /// ```
+    pub async fn run_async_in<Q, F, Fut>(&self, context: &Context, key: Q, work: F) -> Flown<T, Infallible>
+    where
+        Q: Borrow<K> + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = T>,
+    {
+        let key: &K = key.borrow();
+        self.place(key).fly_async(key, Some(context), || infallible(work())).await
+    }
+}
+
+impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
+    /// Runs `work`, or waits for the run of `key` under way and shares its outcome.
+    ///
+    /// # Errors
+    /// [`Failed`](super::FlightError::Failed), [`Panicked`](super::FlightError::Panicked) or
+    /// [`Reentrant`](super::FlightError::Reentrant).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    /// let group = docache::KeyedGroup::<str, u16, ParseIntError>::new();
+    /// assert_eq!(*group.try_run("80", || "80".parse())?, 80);
+    /// # Ok::<(), docache::FlightError<ParseIntError>>(())
+    /// ```
+    #[inline]
+    pub fn try_run(&self, key: &K, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
+        self.place(key).fly(key, None, work)
+    }
+
+    /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows; one that is done already runs
+    /// nothing.
+    ///
+    /// # Errors
+    /// Those of [`try_run`](KeyedGroup::try_run), and [`Left`](super::FlightError::Left).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    /// let (group, ctx) = (docache::KeyedGroup::<str, u16, ParseIntError>::new(), docache::Context::new());
+    /// assert!(group.try_run_in(&ctx, "many", || "many".parse()).unwrap_err().is_failed());
+    /// ```
+    #[inline]
+    pub fn try_run_in(&self, context: &Context, key: &K, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
+        self.place(key).fly(key, Some(context), work)
+    }
+
+    /// [`try_run`](KeyedGroup::try_run) for a task.
+    ///
+    /// # Errors
+    /// As [`try_run`](KeyedGroup::try_run).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Waker};
+    /// let group = docache::KeyedGroup::<str, u16, std::num::ParseIntError>::new();
+    /// let port = std::pin::pin!(group.try_run_async("80", || async { "80".parse() }));
+    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
+    /// ```
+    pub async fn try_run_async<Q, F, Fut>(&self, key: Q, work: F) -> Flown<T, E>
+    where
+        Q: Borrow<K> + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let key: &K = key.borrow();
+        self.place(key).fly_async(key, None, work).await
+    }
+
+    /// [`try_run_in`](KeyedGroup::try_run_in) for a task.
+    ///
+    /// # Errors
+    /// As [`try_run_in`](KeyedGroup::try_run_in).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Waker};
+    /// let group = docache::KeyedGroup::<str, u16, std::num::ParseIntError>::new();
+    /// let ctx = docache::Context::new();
+    /// let port = std::pin::pin!(group.try_run_async_in(&ctx, "80", || async { "80".parse() }));
+    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
+    /// ```
+    pub async fn try_run_async_in<Q, F, Fut>(&self, context: &Context, key: Q, work: F) -> Flown<T, E>
+    where
+        Q: Borrow<K> + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let key: &K = key.borrow();
+        self.place(key).fly_async(key, Some(context), work).await
+    }
+}
+
+impl<K: ?Sized, T, E> Default for KeyedGroup<K, T, E> {
+    fn default() -> KeyedGroup<K, T, E> {
+        KeyedGroup::new()
+    }
+}
+
+impl<K: ?Sized, T, E> fmt::Debug for KeyedGroup<K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedGroup")
+            .field("in_flight", &self.in_flight())
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! A seat: a call together with the shard that it may be in a flight of, and what its owner can do with it.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use super::call::{Call, Kind, Stage};
+use super::outcome::{Failure, FlightError, Outcome, Shared};
+use super::shard::{Entered, Shard, spin};
+use crate::clock::SystemClock;
+use crate::context::{Context, until, until_armed};
+use crate::error::panic_message;
+use crate::wait::block_on;
+
+/// What a call of a group comes to.
+pub(crate) type Flown<T, E> = Result<Shared<T>, FlightError<E>>;
+
+/// A call, the shard that it may be in a flight of, and the promise to take it out again.
+///
+/// Users keep it pinned: on a stack, in a pinned future or in a box. Its key is borrowed for `'k` if it lies on the
+/// stack, where it cannot be forgotten; where it can, the key lies in the same pinned memory.
+pub(crate) struct Seat<'a, K: ?Sized, T: Clone, E> {
+    shard: &'a Shard<K, T, E>,
+    call: Call<K, T, E>,
+}
+
+/// How waiting ended.
+#[derive(Debug)]
+pub(crate) enum Landed<T, E> {
+    /// The run's outcome.
+    Outcome(Outcome<T, E>),
+    /// The lead was handed to this call.
+    Leads,
+    /// The caller's context was done; the call is in no flight any more.
+    Left,
+}
+
+impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
+    /// # Safety
+    /// From the first [`enter`](Self::enter) on the seat is pinned until it is dropped, and `key` lives as long as the
+    /// memory that the seat lies in, even if the seat is forgotten (KEY).
+    #[inline]
+    pub(crate) unsafe fn new(shard: &'a Shard<K, T, E>, hash: u64, key: *const K, kind: Kind) -> Self {
+        Seat { shard, call: Call::new(hash, key, kind) }
+    }
+
+    pub(crate) fn call(&self) -> &Call<K, T, E> {
+        &self.call
+    }
+
+    /// Joins a flight or begins one.
+    #[inline]
+    pub(crate) fn enter(&self) -> Entered
+    where
+        K: Eq,
+    {
+        debug_assert_eq!(self.call.stage(), Stage::Out);
+        // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
+        unsafe { self.shard.enter(&self.call) }
+    }
+
+    /// Ends the flight that this call leads.
+    #[inline]
+    pub(crate) fn complete(&self, outcome: Outcome<T, E>) -> Flown<T, E> {
+        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        // SAFETY: it is ours, and leads.
+        let shared = unsafe { self.shard.complete(&self.call, &outcome) };
+        match outcome {
+            Ok(value) => Ok(Shared::led_by_caller(value, shared)),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Ends the flight that this call leads with a panic.
+    #[cold]
+    pub(super) fn panicked(&self, payload: &(dyn std::any::Any + Send)) {
+        let _ = self.complete(Err(Failure::Panicked(panic_message(payload).into())));
+    }
+
+    /// Runs the work on this thread.
+    #[inline]
+    pub(crate) fn lead(&self, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
+        match self.inside(work) {
+            Ok(result) => self.complete(result.map_err(|error| Failure::Failed(Arc::new(error)))),
+            Err(payload) => {
+                self.panicked(&*payload);
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// Calls user code as part of this call's work.
+    #[inline]
+    pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> std::thread::Result<R> {
+        self.call.enter_work();
+        // What the work leaves half-done is the user's own.
+        let result = catch_unwind(AssertUnwindSafe(work));
+        self.call.leave_work();
+        result
+    }
+
+    /// How the wait of a call that joined has ended, if it has.
+    fn landed(&self, stage: Stage) -> Option<Landed<T, E>> {
+        match stage {
+            Stage::Waits | Stage::Out => None,
+            Stage::Leads => Some(Landed::Leads),
+            // SAFETY: it is ours and joined.
+            Stage::Told | Stage::Tells => unsafe { self.shard.take(&self.call) }.map(Landed::Outcome),
+        }
+    }
+
+    /// One look at a call that joined; its Waker will be woken when there is something to see.
+    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed<T, E>> {
+        // SAFETY: it is ours and joined.
+        let stage = unsafe { self.shard.poll(&self.call, cx.waker()) };
+        stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Stops waiting.
+    pub(super) fn leave(&self) -> Landed<T, E> {
+        // SAFETY: it is ours and joined.
+        unsafe { self.shard.leave(&self.call) }.map_or(Landed::Left, Landed::Outcome)
+    }
+
+    /// Blocks the thread until the flight has landed or the context is done.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wait(&self, context: Option<&Context>) -> Landed<T, E> {
+        spin(&self.call);
+        let landing = std::future::poll_fn(|cx| self.poll(cx));
+        let landed = match context {
+            None => block_on(landing, &SystemClock, None),
+            Some(context) => block_on(until(landing, context), context.clock(), context.deadline()).flatten(),
+        };
+        landed.unwrap_or_else(|| self.leave())
+    }
+
+    /// The same for a task.
+    pub(super) async fn wait_async(&self, context: Option<&Context>) -> Landed<T, E> {
+        let landing = std::future::poll_fn(|cx| self.poll(cx));
+        let landed = match context {
+            None => Some(landing.await),
+            Some(context) => until_armed(landing, context).await,
+        };
+        landed.unwrap_or_else(|| self.leave())
+    }
+}
+
+impl<K: ?Sized, T: Clone, E> Drop for Seat<'_, K, T, E> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.call.stage() {
+            Stage::Out => {}
+            Stage::Leads => {
+                // SAFETY: it is ours and leads.
+                unsafe { self.shard.abandon(&self.call) };
+            }
+            Stage::Waits | Stage::Told | Stage::Tells => drop(self.leave()),
+        }
+    }
+}
+
+impl<K: ?Sized, T: Clone, E> fmt::Debug for Seat<'_, K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("call", &self.call).finish_non_exhaustive()
+    }
+}
