@@ -8,7 +8,7 @@ use std::task::Waker;
 use super::call::{Call, Kind, Ref, Stage};
 use super::outcome::{Failure, Outcome};
 use super::registry::Registry;
-use crate::contain::contained;
+use crate::contain::{contained, drop_contained};
 use crate::lock::Lock;
 
 /// How many waiters are told of an outcome in one stay under the lock.
@@ -241,6 +241,8 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
             let done = me.next().is_none();
             drop(registry);
             wakers.into_iter().for_each(wake);
+            // Those that were not used: somebody left meanwhile.
+            copies.into_iter().for_each(drop_contained);
             if done {
                 return;
             }
