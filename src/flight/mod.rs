@@ -37,7 +37,7 @@
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its owner before its memory is
-//!    used for anything else. A future that is forgotten keeps its memory for ever, which is fine.
+//!   used for anything else. A future that is forgotten keeps its memory for ever, which is fine.
 //! - KEY: while a call is in a flight its key is there: borrowed by a stack frame, which cannot be forgotten, or in the same
 //!   pinned memory as the call. A borrow in a future would not do: a forgotten future outlives what it borrows.
 //! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.

@@ -1,11 +1,4 @@
-//! This machine's own figures, taken ten times a second and read many millions of times.
-//!
-//! Asking the system for its CPU, memory and process figures takes milliseconds. Here one loop cache asks,
-//! and four threads read what it last heard as fast as they can, without ever waiting for it.
-//!
-//! ```sh
-//! cargo run --release --example quickstart
-//! ```
+//! The loop cache: one Doer asks the system, four threads read what it last heard as fast as they can.
 
 use std::error::Error;
 use std::thread;
@@ -15,7 +8,8 @@ use docache::{Context, Entry, LoopCache, Schedule, Snapshot};
 use indicatif::{ProgressBar, ProgressStyle};
 use sysinfo::{ProcessesToUpdate, System};
 
-const RUN_TIME: Duration = Duration::from_secs(10);
+use crate::table::{grouped, row};
+
 const INTERVAL: Duration = Duration::from_millis(100);
 const READERS: usize = 4;
 /// How many readings the cache keeps.
@@ -32,21 +26,22 @@ struct Machine {
     processes: usize,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let session = Context::new().with_timeout(RUN_TIME);
+/// Reads for `time` and prints what was served and what was asked.
+pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
+    let session = Context::new().with_timeout(time);
 
     let machine = watch_machine()?;
     machine.start()?;
-    machine.wait_first(RUN_TIME)?;
+    machine.wait_first(time)?;
 
     let seen = thread::scope(|scope| {
         let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| read_until(&session, &machine))).collect();
-        show_progress(&session, &machine);
+        show_progress(&session, time, &machine);
         readers.into_iter().map(|reader| reader.join().expect("a reader does not panic")).reduce(Seen::and)
     });
 
     machine.stop();
-    report(&seen.unwrap_or_default(), &machine);
+    report(&seen.unwrap_or_default(), time, &machine);
     Ok(())
 }
 
@@ -144,13 +139,13 @@ impl Ages {
 }
 
 /// A progress bar where there is a terminal to draw it on, a single line elsewhere.
-fn show_progress(session: &Context, machine: &LoopCache<Machine>) {
-    let bar = ProgressBar::new(RUN_TIME.as_millis() as u64);
+fn show_progress(session: &Context, time: Duration, machine: &LoopCache<Machine>) {
+    let bar = ProgressBar::new(time.as_millis() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:40.cyan} {percent:>3} %  {msg}") {
         bar.set_style(style);
     }
     if bar.is_hidden() {
-        eprintln!("{READERS} threads read for {} s ...", RUN_TIME.as_secs());
+        eprintln!("{READERS} threads read for {} s ...", time.as_secs());
     }
     // `wait` is true once the session is done.
     while !session.wait(INTERVAL) {
@@ -163,12 +158,12 @@ fn show_progress(session: &Context, machine: &LoopCache<Machine>) {
 }
 
 /// The table at the end.
-fn report(seen: &Seen, machine: &LoopCache<Machine>) {
+fn report(seen: &Seen, time: Duration, machine: &LoopCache<Machine>) {
     let stats = machine.stats();
     let snapshot = machine.snapshot();
-    let due = RUN_TIME.as_millis() / INTERVAL.as_millis();
+    let due = time.as_millis() / INTERVAL.as_millis();
     let cost = mean_duration(&snapshot).as_secs_f64();
-    let per_second = seen.reads as f64 / RUN_TIME.as_secs_f64();
+    let per_second = seen.reads as f64 / time.as_secs_f64();
     let days_alone = seen.reads as f64 * cost / 86_400.0;
 
     println!("\n{READERS} threads read, one Doer asked the system every {} ms\n", INTERVAL.as_millis());
@@ -185,10 +180,6 @@ fn report(seen: &Seen, machine: &LoopCache<Machine>) {
     chart("CPU", "%", Some((0.0, 100.0)), &snapshot, |machine| f64::from(machine.cpu_percent));
     chart("memory used", "MiB", None, &snapshot, |machine| machine.memory_used as f64 / MIB);
     chart("processes", "", None, &snapshot, |machine| machine.processes as f64);
-}
-
-fn row(name: &str, value: &str, note: &str) {
-    println!("{}", format!("  {name:<20}{value:>16}   {note}").trim_end());
 }
 
 /// How long the Doer took, on average over the snapshot.
@@ -218,17 +209,4 @@ fn chart(
     };
     let line: String = last.iter().map(block).collect();
     println!("{}", format!("  {name:<12} {line}  {low:.0} to {high:.0} {unit}").trim_end());
-}
-
-/// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

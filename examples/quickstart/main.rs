@@ -1,0 +1,21 @@
+//! This machine's own figures, asked for once and read many millions of times.
+//!
+//! Asking the system for its CPU, memory and process figures takes milliseconds. First one loop cache asks ten times a
+//! second, and four threads read what it last heard as fast as they can, without ever waiting for it. Then 64 threads want
+//! the same fresh list of processes at the same moment, again and again, and share one run of it each time.
+//!
+//! ```sh
+//! cargo run --release --example quickstart
+//! ```
+
+mod machine;
+mod stampede;
+mod table;
+
+use std::error::Error;
+use std::time::Duration;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    machine::show(Duration::from_secs(6))?;
+    stampede::show(Duration::from_secs(4))
+}

@@ -1,0 +1,19 @@
+//! How figures are shown.
+
+/// One line of a table.
+pub(crate) fn row(name: &str, value: &str, note: &str) {
+    println!("{}", format!("  {name:<20}{value:>16}   {note}").trim_end());
+}
+
+/// A number with its thousands set apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
