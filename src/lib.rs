@@ -5,6 +5,7 @@
 //! for a writer.
 //!
 //! - [`LoopCache`] calls a [`Doer`] at an interval; readers get its last results at once.
+//! - [`Group`] and [`KeyedGroup`] run work on demand, once for all, threads and tasks, who want it at the same time.
 //!
 //! # Guarantees
 //!
@@ -18,6 +19,11 @@
 //! | [`LoopCache::start`], [`LoopCache::refresh`], [`LoopCache::stats`] | short lock | – | – | – |
 //! | [`LoopCache::stop`] | blocks until the Doer's call ends | all results of the run | – | [`stop_within`](LoopCache::stop_within): the request stands |
 //! | publishing a result | lock-free, O(log capacity); then a wake-up for each waiter | – | the panic of a value's destructor is contained | – |
+//! | [`Group::run`], [`KeyedGroup::run`], `try_run`: the call that leads | a short lock before and after the work, then one wake-up however many threads wait (one for each task where no thread waits) | – | goes on in this call; those that joined get [`Panicked`](FlightError::Panicked), or panic if they cannot fail | the run goes on |
+//! | the same: a call that joins | a short lock, then blocks | the outcome of the run that it joined, and all that this run did | – | [`run_in`](KeyedGroup::run_in): leaves; nobody else notices |
+//! | [`run_async`](KeyedGroup::run_async), [`try_run_async`](KeyedGroup::try_run_async) | the same, as futures; no runtime is needed | the same | the same | dropping the future that leads hands the lead to a call that waits; dropping another leaves |
+//! | [`KeyedGroup::run_many`], [`try_run_many`](KeyedGroup::try_run_many) | the same; never waits while it leads | the same, for each key | all keys of that call of the work fail | [`try_run_many_in`](KeyedGroup::try_run_many_in): leaves |
+//! | [`KeyedGroup::forget`]; [`in_flight`](KeyedGroup::in_flight) | short lock; one of each shard | – | – | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time at most about 1 ms old | – | – |
