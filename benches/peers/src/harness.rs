@@ -6,6 +6,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::allocations;
+
 /// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -15,17 +17,19 @@ pub(crate) struct Plan {
     pub(crate) sample: Duration,
     /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a row.
     pub(crate) program_rounds: usize,
+    /// How often each subject wakes a crowd of threads; one time is one measurement.
+    pub(crate) crowd_rounds: usize,
 }
 
 impl Plan {
     /// Enough to see the order of things.
     pub(crate) fn quick() -> Self {
-        Plan { rounds: 15, sample: Duration::from_millis(2), program_rounds: 5 }
+        Plan { rounds: 15, sample: Duration::from_millis(2), program_rounds: 5, crowd_rounds: 5 }
     }
 
     /// Enough to quote.
     pub(crate) fn thorough() -> Self {
-        Plan { rounds: 101, program_rounds: 25, ..Plan::quick() }
+        Plan { rounds: 101, program_rounds: 25, crowd_rounds: 25, ..Plan::quick() }
     }
 }
 
@@ -115,6 +119,20 @@ impl Bench {
         }
     }
 
+    /// Counts the allocations of all `subjects` on this thread, per operation, once each has warmed up; `kind` is made
+    /// part of their names.
+    pub(crate) fn allocations(&mut self, case: &str, kind: &str, subjects: &[Subject<'_>]) {
+        const OPERATIONS: u64 = 1 << 16;
+        for subject in subjects {
+            (subject.work)(OPERATIONS);
+            let before = allocations::on_this_thread();
+            (subject.work)(OPERATIONS);
+            let count = allocations::on_this_thread() - before;
+            let name = format!("{}_{kind}", subject.name);
+            self.record_in(case, 1, &name, count as f64 / OPERATIONS as f64, "allocs");
+        }
+    }
+
     /// Says on stderr what is being measured.
     pub(crate) fn progress(&self, case: &str, threads: usize) {
         eprintln!("{} {case}, {threads} thread(s), {} rounds", self.family, self.plan.rounds);
@@ -122,8 +140,13 @@ impl Bench {
 
     /// Prints one line, in nanoseconds per operation per thread, and keeps it.
     pub(crate) fn record(&mut self, case: &str, threads: usize, subject: &str, value: f64) {
+        self.record_in(case, threads, subject, value, "ns");
+    }
+
+    /// Prints one line, in `unit` per operation, and keeps it.
+    pub(crate) fn record_in(&mut self, case: &str, threads: usize, subject: &str, value: f64, unit: &str) {
         let mut stdout = std::io::stdout().lock();
-        let line = format!("{}\t{case}\t{threads}\t{subject}\t{value:.3}\tns", self.family);
+        let line = format!("{}\t{case}\t{threads}\t{subject}\t{value:.3}\t{unit}", self.family);
         // A reader that closed the pipe wants no more lines; the verdict on stderr is still worth the run.
         let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
         self.measured.push(Measured { case: case.to_owned(), threads, subject: subject.to_owned(), value });
