@@ -1,6 +1,7 @@
 //! Who takes part: ours and the peers behind one trait, for each type of key.
 //!
-//! Peers that only know futures are driven without a runtime. Where a crate may keep either borrowed or owned keys it
+//! Peers that only know futures are driven without a runtime: a thread that has to wait for another is parked, which is
+//! dear beside a task's wait when threads meet often. Where a crate may keep either borrowed or owned keys it
 //! keeps borrowed ones, which is the cheaper way.
 
 use std::fmt;
