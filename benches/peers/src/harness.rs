@@ -6,6 +6,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::allocations;
+
 /// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -15,17 +17,19 @@ pub(crate) struct Plan {
     pub(crate) sample: Duration,
     /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a row.
     pub(crate) program_rounds: usize,
+    /// How often each subject wakes a crowd of threads; one time is one measurement.
+    pub(crate) crowd_rounds: usize,
 }
 
 impl Plan {
     /// Enough to see the order of things.
     pub(crate) fn quick() -> Self {
-        Plan { rounds: 15, sample: Duration::from_millis(2), program_rounds: 5 }
+        Plan { rounds: 15, sample: Duration::from_millis(2), program_rounds: 5, crowd_rounds: 5 }
     }
 
     /// Enough to quote.
     pub(crate) fn thorough() -> Self {
-        Plan { rounds: 101, program_rounds: 25, ..Plan::quick() }
+        Plan { rounds: 101, program_rounds: 25, crowd_rounds: 25, ..Plan::quick() }
     }
 }
 
@@ -106,12 +110,27 @@ impl Bench {
         let mut samples = vec![Vec::with_capacity(self.plan.rounds); subjects.len()];
         for _ in 0..self.plan.rounds {
             for (index, subject) in subjects.iter().enumerate() {
-                let time = undisturbed(threads, iterations[index], subject);
-                samples[index].push(time.as_secs_f64() * 1e9 / iterations[index] as f64);
+                samples[index].push(undisturbed(threads, iterations[index], subject));
             }
         }
-        for (subject, samples) in subjects.iter().zip(samples) {
-            self.record(case, threads, subject.name, median(samples));
+        for ((subject, samples), iterations) in subjects.iter().zip(samples).zip(iterations) {
+            let times = countable(subject.name, &samples);
+            let of_one = |time: Duration| time.as_secs_f64() * 1e9 / iterations as f64;
+            self.record(case, threads, subject.name, median(times.map(of_one).collect()));
+        }
+    }
+
+    /// Counts the allocations of all `subjects` on this thread, per operation, once each has warmed up; `kind` is made
+    /// part of their names.
+    pub(crate) fn allocations(&mut self, case: &str, kind: &str, subjects: &[Subject<'_>]) {
+        const OPERATIONS: u64 = 1 << 16;
+        for subject in subjects {
+            (subject.work)(OPERATIONS);
+            let before = allocations::on_this_thread();
+            (subject.work)(OPERATIONS);
+            let count = allocations::on_this_thread() - before;
+            let name = format!("{}_{kind}", subject.name);
+            self.record_in(case, 1, &name, count as f64 / OPERATIONS as f64, "allocs");
         }
     }
 
@@ -122,8 +141,13 @@ impl Bench {
 
     /// Prints one line, in nanoseconds per operation per thread, and keeps it.
     pub(crate) fn record(&mut self, case: &str, threads: usize, subject: &str, value: f64) {
+        self.record_in(case, threads, subject, value, "ns");
+    }
+
+    /// Prints one line, in `unit` per operation, and keeps it.
+    pub(crate) fn record_in(&mut self, case: &str, threads: usize, subject: &str, value: f64, unit: &str) {
         let mut stdout = std::io::stdout().lock();
-        let line = format!("{}\t{case}\t{threads}\t{subject}\t{value:.3}\tns", self.family);
+        let line = format!("{}\t{case}\t{threads}\t{subject}\t{value:.3}\t{unit}", self.family);
         // A reader that closed the pipe wants no more lines; the verdict on stderr is still worth the run.
         let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
         self.measured.push(Measured { case: case.to_owned(), threads, subject: subject.to_owned(), value });
@@ -153,7 +177,7 @@ pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
 fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration) -> u64 {
     let mut iterations = 1;
     loop {
-        let time = undisturbed(threads, iterations, subject);
+        let time = undisturbed(threads, iterations, subject).time;
         if time >= length / 4 {
             let scale = length.as_secs_f64() / time.as_secs_f64();
             return ((iterations as f64 * scale) as u64).max(1);
@@ -165,8 +189,8 @@ fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration) -> u64 {
 /// How often a disturbed sample is taken again before it counts as it is.
 const REPEATS: usize = 8;
 
-/// The time of a sample that nothing else on the machine disturbed, if a few attempts give one.
-fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>) -> Duration {
+/// A sample that nothing else on the machine disturbed, if a few attempts give one.
+fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>) -> Sample {
     let mut sample = Sample::take(threads, iterations, subject);
     for _ in 0..REPEATS {
         if !sample.disturbed {
@@ -174,7 +198,21 @@ fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>) -> Durati
         }
         sample = Sample::take(threads, iterations, subject);
     }
-    sample.time
+    sample
+}
+
+/// How many undisturbed samples make the others needless.
+const ENOUGH: usize = 5;
+
+/// The times that count: those of undisturbed samples, if there are enough. Else it says so and all count; such a figure
+/// may be too high, and on several threads too low, since threads that run one after the other do not meet.
+fn countable<'s>(subject: &str, samples: &'s [Sample]) -> impl Iterator<Item = Duration> + use<'s> {
+    let undisturbed = samples.iter().filter(|sample| !sample.disturbed).count();
+    let all = undisturbed < ENOUGH.min(samples.len());
+    if all {
+        eprintln!("{subject}: only {undisturbed} of {} samples were undisturbed", samples.len());
+    }
+    samples.iter().filter(move |sample| all || !sample.disturbed).map(|sample| sample.time)
 }
 
 /// One measurement of one subject.
@@ -245,6 +283,19 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn disturbed_samples_count_only_if_there_are_too_few_others() {
+        let sample = |millis, disturbed| Sample { time: Duration::from_millis(millis), disturbed };
+        let millis = |samples: &[Sample]| -> Vec<_> {
+            countable("subject", samples).map(|time| time.as_millis()).collect()
+        };
+        let mut samples: Vec<_> = (1..=4).map(|millis| sample(millis, false)).collect();
+        samples.push(sample(9, true));
+        assert_eq!(millis(&samples), [1, 2, 3, 4, 9]);
+        samples.push(sample(5, false));
+        assert_eq!(millis(&samples), [1, 2, 3, 4, 5]);
     }
 
     #[test]

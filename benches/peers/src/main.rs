@@ -5,6 +5,7 @@
 //! performance contract asks of this family next to what this run measured. Ours is the subject
 //! `docache`; a peer carries the name of its crate and, where the crate has several calls, of the call.
 
+mod allocations;
 mod family;
 mod harness;
 mod verdict;
@@ -15,11 +16,16 @@ use clap::{Parser, ValueEnum};
 
 use crate::harness::{Bench, Plan};
 
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
 /// What can be measured; one module of [`family`] each.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Family {
     /// One published value: readers, guards, snapshots, publishing.
     Latest,
+    /// One run for all who ask at once: alone, beside others, before a crowd of threads.
+    Flight,
     /// The way in from C, and from Go where `go` is installed.
     Ffi,
 }
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
     let mut bench = Bench::new(name.unwrap_or_default(), plan, arguments.case);
     let outcome = match arguments.family {
         Family::Latest => family::latest::measure(&mut bench),
+        Family::Flight => family::flight::measure(&mut bench),
         Family::Ffi => family::ffi::measure(&mut bench),
     };
     match outcome {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// One demand of the contract. All figures are nanoseconds per operation per thread, or plain ratios.
+/// One demand of the contract. Figures are nanoseconds per operation per thread, ratios, or numbers of something.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// The case, and what of it is looked at.
@@ -24,13 +24,13 @@ pub(crate) fn table(family: &str, rows: &[Row]) -> String {
     let _ = writeln!(out, "\ncontract: {family}");
     let _ = writeln!(
         out,
-        "{:<18}{:>8}{:>12}{:>12}  {:<22}limit is",
+        "{:<24}{:>8}{:>12}{:>12}  {:<22}limit is",
         "case", "threads", "ours", "limit", "verdict"
     );
     for row in rows {
         let _ = writeln!(
             out,
-            "{:<18}{:>8}{:>12}{:>12}  {:<22}{}",
+            "{:<24}{:>8}{:>12}{:>12}  {:<22}{}",
             row.case,
             row.threads,
             figure(row.ours),
@@ -48,6 +48,8 @@ fn figure(value: Option<f64>) -> String {
 
 fn verdict(row: &Row) -> String {
     match (row.ours, row.limit) {
+        (Some(0.0), Some(0.0)) => "met".to_owned(),
+        (Some(_), Some(0.0)) => "MISSED".to_owned(),
         (Some(ours), Some(limit)) if ours <= limit => {
             format!("met, {:.0} % of limit", 100.0 * ours / limit)
         }

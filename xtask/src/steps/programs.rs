@@ -107,7 +107,8 @@ pub(super) fn go_cgocheck() -> Result<String> {
 
 pub(super) fn gofmt() -> Result<String> {
     tool::need(&[&tool::GO])?;
-    let unformatted = Cmd::new("gofmt").arg("-l").args(golang::MODULES).arg("examples").read()?;
+    let unformatted =
+        Cmd::new("gofmt").arg("-l").args(golang::MODULES).args(["benches/peers/go", "examples"]).read()?;
     if !unformatted.is_empty() {
         bail!("run `gofmt -w` on:\n{}", unformatted.trim_end());
     }

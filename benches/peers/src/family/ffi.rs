@@ -104,7 +104,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
             })],
         );
     }
-    go::measure(bench, "^Benchmark(Latest|LatestWhileChanging|Data)$")?;
+    go::measure(bench, "go", "^Benchmark(Latest|LatestWhileChanging|Data)$")?;
     Ok(contract(bench))
 }
 

@@ -1,4 +1,4 @@
-//! The benchmarks of the Go module, read into the same lines.
+//! The benchmarks of a Go module, read into the same lines.
 //!
 //! `BenchmarkLatest/docache-2` of `go test` becomes case `go-latest`, 2 threads, subject `docache`. Go's
 //! parallel benchmarks divide the wall time by the operations of all threads; multiplied by the number of
@@ -14,16 +14,16 @@ use crate::harness::{Bench, PROGRAM_SAMPLES, median};
 /// What is measured: case, threads, subject.
 type Key = (String, usize, String);
 
-/// Measures the benchmarks named `benchmarks` (a regular expression); without `go`, says so and measures none.
-pub(crate) fn measure(bench: &mut Bench, benchmarks: &str) -> Result<(), Box<dyn Error>> {
+/// Measures the benchmarks named `benchmarks` (a regular expression) of the module in the folder `module` of this
+/// repository; without `go`, says so and measures none.
+pub(crate) fn measure(bench: &mut Bench, module: &str, benchmarks: &str) -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let module = root.join("go");
     if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
         eprintln!("{}: no `go` in PATH, so the Go cases are left out", bench.family());
         return Ok(());
     }
     eprintln!("{}: building the Go benchmarks", bench.family());
-    let program = build(&root, &module)?;
+    let (program, module) = (build(&root, module)?, root.join(module));
     let plan = bench.plan();
     let mut measured: Vec<(Key, Vec<f64>)> = Vec::new();
     let (sample, count) = (format!("{}ms", plan.sample.as_millis()), PROGRAM_SAMPLES.to_string());
@@ -47,8 +47,8 @@ pub(crate) fn measure(bench: &mut Bench, benchmarks: &str) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Compiles the library that the module links and then the module's benchmarks, next to this program.
-fn build(root: &Path, module: &Path) -> Result<PathBuf, Box<dyn Error>> {
+/// Compiles the library that the modules link and then the benchmarks of `module`, next to this program.
+fn build(root: &Path, module: &str) -> Result<PathBuf, Box<dyn Error>> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args([
         "build",
@@ -60,9 +60,9 @@ fn build(root: &Path, module: &Path) -> Result<PathBuf, Box<dyn Error>> {
         "target",
     ]);
     output(cargo)?;
-    let program = env::current_exe()?.with_file_name("peers-go.test");
+    let program = env::current_exe()?.with_file_name(format!("peers-{}.test", module.replace('/', "-")));
     let mut go = Command::new("go");
-    go.current_dir(module).args(["test", "-c", "-o"]).arg(&program).arg(".");
+    go.current_dir(root.join(module)).args(["test", "-c", "-o"]).arg(&program).arg(".");
     output(go)?;
     Ok(program)
 }
