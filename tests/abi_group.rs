@@ -219,31 +219,36 @@ unsafe extern "C-unwind" fn linger(counter: usize) {
 }
 
 #[test]
-fn a_notification_of_an_earlier_use_is_not_one_of_the_next() {
-    let (group, first, second) = (Group::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+fn a_wake_of_an_earlier_use_is_no_notification_of_the_next() {
+    let group = Group::new();
+    let (first, lingering, second) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let shared = value(b"");
-    let (leader, waiter) = (group.lead(b"key"), group.join(b"key"));
-    let token = &raw const first as usize;
+    let (leader, waiter, lingerer) = (group.lead(b"key"), group.join(b"key"), group.join(b"key"));
+    assert_eq!(waiter.on_ready(&first), DOCACHE_PENDING);
+    let token = &raw const lingering as usize;
     // SAFETY: all pointers are valid.
-    let armed = unsafe { docache_call_on_ready(waiter.0, Some(linger), token, null_mut()) };
+    let armed = unsafe { docache_call_on_ready(lingerer.0, Some(linger), token, null_mut()) };
     assert_eq!(armed, DOCACHE_PENDING);
     let (next_leader, again) = thread::scope(|scope| {
         scope.spawn(|| leader.finish(&shared));
         INSIDE.wait();
-        // Its notification is being called, and its bell is still shared.
-        assert_eq!((waiter.poll(), waiter.cancel()), (DOCACHE_OK, DOCACHE_PENDING));
-        let other = group.lead(b"key");
+        // Both have their outcome, and the first's wake is still to come.
+        assert_eq!((waiter.poll(), lingerer.cancel()), (DOCACHE_OK, DOCACHE_PENDING));
+        let next_leader = group.lead(b"key");
         assert_eq!(waiter.free(), DOCACHE_OK);
         let again = group.join(b"key");
         assert_eq!(again.0, waiter.0, "the call is used again");
-        assert_eq!((again.cancel(), again.on_ready(&second)), (DOCACHE_OK, DOCACHE_PENDING));
+        assert_eq!(again.on_ready(&second), DOCACHE_PENDING);
         LEAVE.wait();
-        (other, again)
+        (next_leader, again)
     });
     assert_eq!((again.poll(), second.load(Ordering::SeqCst)), (DOCACHE_PENDING, 0));
     assert!(next_leader.finish(&shared));
-    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (1, 1));
-    assert_eq!((again.free(), next_leader.free(), leader.free()), (DOCACHE_OK, DOCACHE_OK, DOCACHE_OK));
+    let told = [&first, &lingering, &second].map(|told| told.load(Ordering::SeqCst));
+    assert_eq!(told, [0, 1, 1], "the first was freed before it was called");
+    for call in [leader, lingerer, next_leader, again] {
+        assert_eq!(call.free(), DOCACHE_OK);
+    }
 }
 
 #[test]
