@@ -174,7 +174,7 @@ static void cancelled(void) {
   arm(silent, &told);
   arm(again, &told);
   arm(gone, &told);
-  REFUSED(docache_call_on_ready(again, count_up, (uintptr_t)&told, &error), "notify", "second");
+  REFUSED(docache_call_on_ready(again, count_up, (uintptr_t)&told, &error), "notify", "second", "call");
   CHECK_OK(docache_call_cancel(silent));
   CHECK_OK(docache_call_cancel(silent));
   CHECK_OK(docache_call_cancel(again));
