@@ -71,6 +71,8 @@ mod outcome;
 mod registry;
 mod seat;
 mod shard;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+mod ticket;
 
 #[cfg(all(test, docache_loom))]
 mod model;
@@ -78,5 +80,11 @@ mod model;
 pub use builder::GroupBuilder;
 pub use group::Group;
 pub use keyed::KeyedGroup;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use outcome::Failure;
 pub(crate) use outcome::Outcome;
 pub use outcome::{FlightError, Shared};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use seat::Landed;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use ticket::{Entry, Gone, Ticket};
