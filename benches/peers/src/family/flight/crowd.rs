@@ -18,7 +18,7 @@ use crate::harness::median;
 /// How long a crowd may take to fall asleep before the next look.
 const SETTLE: Duration = Duration::from_millis(5);
 /// How many looks are given to other programs to come to rest: what they run counts as the subject's time.
-const PATIENCE: usize = 40;
+const PATIENCE: usize = 10;
 /// A member's frames are small.
 const STACK: usize = 128 * 1024;
 
