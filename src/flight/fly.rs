@@ -33,7 +33,7 @@ impl<K: ?Sized, T, E> Clone for Place<'_, K, T, E> {
 
 impl<K: ?Sized, T, E> Copy for Place<'_, K, T, E> {}
 
-impl<K: ?Sized + Eq, T: Clone, E> Place<'_, K, T, E> {
+impl<'a, K: ?Sized + Eq, T: Clone, E> Place<'a, K, T, E> {
     /// Runs the work on this thread, or blocks until the run that is under way has landed.
     #[inline]
     pub(super) fn fly(
@@ -81,26 +81,37 @@ impl<K: ?Sized + Eq, T: Clone, E> Place<'_, K, T, E> {
     }
 
     /// The same for a task. `key` lies in the future's own memory.
-    pub(super) async fn fly_async<F, Fut>(self, key: &K, context: Option<&Context>, work: F) -> Flown<T, E>
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn moves its arguments, the work too, once more on the way in"
+    )]
+    pub(super) fn fly_async<'k, F, Fut>(
+        self,
+        key: &'k K,
+        context: Option<&'k Context>,
+        work: F,
+    ) -> impl Future<Output = Flown<T, E>> + use<'a, 'k, K, T, E, F, Fut>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        if let Some(error) = refused(context) {
-            return Err(error);
+        async move {
+            if let Some(error) = refused(context) {
+                return Err(error);
+            }
+            // SAFETY: it is pinned in the next line; the key lies in the same memory.
+            let seat = pin!(unsafe { Seat::new(self.shard, self.hash, key, Kind::Free) });
+            let seat = seat.into_ref().get_ref();
+            match seat.enter() {
+                Entered::Leads => {}
+                Entered::Reentrant => return Err(self.reentrant(key)),
+                Entered::Joined => match seat.wait_async(context).await {
+                    Landed::Leads => {}
+                    landed => return self.joined(landed, context),
+                },
+            }
+            lead_async(seat, work).await
         }
-        // SAFETY: it is pinned in the next line; the key lies in the same memory.
-        let seat = pin!(unsafe { Seat::new(self.shard, self.hash, key, Kind::Free) });
-        let seat = seat.into_ref().get_ref();
-        match seat.enter() {
-            Entered::Leads => {}
-            Entered::Reentrant => return Err(self.reentrant(key)),
-            Entered::Joined => match seat.wait_async(context).await {
-                Landed::Leads => {}
-                landed => return self.joined(landed, context),
-            },
-        }
-        lead_async(seat, work).await
     }
 
     #[cold]
@@ -139,8 +150,11 @@ async fn lead_async<K: ?Sized, T: Clone, E, Fut>(
 where
     Fut: Future<Output = Result<T, E>>,
 {
-    let result = match seat.inside(work) {
-        Ok(future) => Inside { seat, future: Some(future) }.await,
+    let mut inside = pin!(Inside { seat, future: None });
+    // SAFETY: the place is filled where it is pinned.
+    let place = unsafe { &mut inside.as_mut().get_unchecked_mut().future };
+    let result = match seat.inside(|| *place = Some(work())) {
+        Ok(()) => inside.await,
         Err(payload) => Err(payload),
     };
     match result {

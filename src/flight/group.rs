@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
 use super::builder::GroupBuilder;
 use super::fly::Place;
@@ -294,8 +296,19 @@ fn no_value(error: &FlightError) -> ! {
 }
 
 /// A future that cannot fail as one that could.
-pub(super) async fn infallible<T>(future: impl Future<Output = T>) -> Result<T, Infallible> {
-    Ok(future.await)
+pub(super) fn infallible<F: Future>(future: F) -> Infallibly<F> {
+    Infallibly(future)
+}
+
+pub(super) struct Infallibly<F>(F);
+
+impl<F: Future> Future for Infallibly<F> {
+    type Output = Result<F::Output, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        // SAFETY: the only field is pinned whenever its owner is.
+        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(cx).map(Ok)
+    }
 }
 
 #[cfg(not(docache_loom))]
