@@ -128,8 +128,8 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
         let registered = call.links(|links| links.registered);
         registry.remove(call);
         // Parked threads stand right behind the leader, so they come first; and the heir stays where it is in the ring,
-        // which is where a leader has to stand.
-        let heir = call.next();
+        // which is where a leader has to stand: one that is not a parked thread only follows where there is none.
+        let heir = call.heir();
         call.unlink();
         let waker = heir.and_then(|heir| {
             if registered {

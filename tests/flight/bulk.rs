@@ -267,3 +267,45 @@ fn bulk_calls_that_overlap_in_any_order_end() {
         assert_eq!(group.in_flight(), 0);
     }
 }
+
+#[test]
+fn a_lead_that_is_handed_to_a_call_in_its_work_cannot_be_waited_for_from_there() {
+    // The call waits for "b", and inherits it while its own work runs, which only then asks for "b".
+    let group = Words::new();
+    let mut first = Some(Task::begun(group.try_run_async("b", std::future::pending)));
+    let asked = RefCell::new(Vec::new());
+    let ends = group.try_run_many(&["a", "b"], |keys| {
+        asked.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
+        if first.take().is_some() {
+            assert_eq!(group.in_flight(), 2);
+            assert!(group.try_run("b", || unreachable!()).unwrap_err().is_reentrant());
+            assert!(group.try_run_many(&["b"], |_| unreachable!())[0].as_ref().unwrap_err().is_reentrant());
+        }
+        lengths(keys)
+    });
+    assert_eq!((values(ends), asked.into_inner()), (vec![1, 1], vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(group.in_flight(), 0);
+}
+
+#[test]
+fn a_lead_goes_past_a_call_in_its_work_to_one_that_can_serve_it() {
+    // The call waits for "b" and its work asks for "b" as well; then the run of "b" is given up.
+    let (group, joins) = (KeyedGroup::<Key, u32>::new(), Joins::default());
+    let [a, b] = ["a", "b"].map(|name| joins.key(name));
+    let first = Task::begun(group.run_async(b.clone(), std::future::pending));
+    std::thread::scope(|scope| {
+        let bulk = scope.spawn(|| {
+            group.run_many(&[&b, &a], |keys| {
+                assert_eq!(keys[0].name, "a");
+                let inner = group.run_many(&[&b], |_| vec![7]);
+                assert!(inner[0].led());
+                vec![1]
+            })
+        });
+        joins.reach(2, &group);
+        drop(first);
+        let ends = bulk.join().unwrap();
+        assert_eq!((*ends[0], *ends[1]), (7, 1));
+    });
+    assert_eq!(group.in_flight(), 0);
+}
