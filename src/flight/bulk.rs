@@ -163,9 +163,9 @@ fn run_for<K: ?Sized + Eq, T: Clone, E>(
     work: &mut impl FnMut(&[&K]) -> Result<Vec<T>, E>,
 ) {
     let keys: Vec<&K> = led.iter().map(|index| parts[*index].key).collect();
-    for index in led {
-        parts[*index].seat.call().enter_work();
-    }
+    // Those that wait are busy as well: nobody may wait from within the work for a lead that is handed to them meanwhile.
+    let busy = |part: &&Part<'_, '_, K, T, E>| part.flown.is_none();
+    parts.iter().filter(busy).for_each(|part| part.seat.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys)?;
         let (given, asked) = (values.len(), keys.len());
@@ -175,9 +175,7 @@ fn run_for<K: ?Sized + Eq, T: Clone, E>(
         );
         Ok(values)
     }));
-    for index in led {
-        parts[*index].seat.call().leave_work();
-    }
+    parts.iter().filter(busy).for_each(|part| part.seat.call().leave_work());
     let mut complete = |index: &usize, outcome: Outcome<T, E>| {
         let part = &mut parts[*index];
         part.flown = Some(part.seat.complete(outcome));

@@ -58,7 +58,8 @@ impl StageWord {
 
 /// The thread that is inside the work of a call, or none.
 ///
-/// It is compared with the reader's own thread only, and a thread sees its own stores, so all orderings are `Relaxed`.
+/// It decides only by comparison with the reader's own thread, and a thread sees its own stores, so all orderings are
+/// `Relaxed`.
 #[derive(Debug)]
 struct Runner(AtomicUsize);
 
@@ -148,6 +149,13 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     #[inline]
     pub(super) fn leave_work(&self) {
         self.runner.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether some thread is inside this call's work, or work that its owner does for other calls.
+    ///
+    /// Under the lock, those are known whose owner has taken the lock since.
+    pub(super) fn is_in_work(&self) -> bool {
+        self.runner.0.load(Ordering::Relaxed) != 0
     }
 
     /// Whether the calling thread is inside this call's work.
@@ -241,6 +249,20 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
     /// The call before this one in its ring; `None` if it is alone.
     pub(super) fn prev(self) -> Option<Self> {
         self.links(|links| links.prev)
+    }
+
+    /// The next call in the ring, but not one whose owner is in the midst of work if there is another: it may never come to
+    /// look, if that work waits for one of the others. (Parked threads are in none.)
+    pub(super) fn heir(self) -> Option<Self> {
+        let first = self.next()?;
+        let mut heir = first;
+        while heir.call().is_in_work() {
+            match heir.next() {
+                Some(next) if next != self => heir = next,
+                _ => return Some(first),
+            }
+        }
+        Some(heir)
     }
 
     /// Puts `call`, which is alone, right behind this one.

@@ -193,7 +193,13 @@ impl<K: ?Sized, T: Clone, E, Fut: Future> Future for Inside<'_, '_, K, T, E, Fut
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(payload) => Poll::Ready(Err(payload)),
+            Err(payload) => {
+                // What is left of the work goes now, while the call leads: of two panics the first is the run's.
+                if let Err(second) = seat.inside(|| future.set(None)) {
+                    drop_contained(second);
+                }
+                Poll::Ready(Err(payload))
+            }
         }
     }
 }

@@ -31,9 +31,10 @@
 //!    however many wait. The teller, once awake, hands on that duty in the same way, and tells a batch of others besides.
 //!    Only parked threads get the duty: the system runs them for certain, while a task that was woken may not be polled
 //!    for a long time, and what it waits for may be what others would do once they are told. Where no thread waits the
-//!    leader tells all tasks itself.
+//!    leader tells all tasks itself, and where a clone panicked whoever made it goes on: that outcome is not handed on.
 //! 5. A leader that goes without an outcome (a future that is dropped) hands its place in the ring and in the registry to
-//!    the call behind it, in one critical section; with none there it only unregisters.
+//!    the call behind it, in one critical section; with none there it only unregisters. A bulk call that is in its work
+//!    is passed over where others wait: that work may wait for one of them.
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its owner before its memory is
@@ -42,7 +43,7 @@
 //!   pinned memory as the call. A borrow in a future would not do: a forgotten future outlives what it borrows.
 //! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.
 //! - RING: behind the leader, or the teller, come parked threads and then the others. So the call behind tells whether
-//!   there is any thread, and an heir stands where a leader has to.
+//!   there is any thread, and an heir stands where a leader has to: only where there is no thread is one passed over.
 //! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it `Told` or `Tells`;
 //!   from then on it is the owner's.
 //! - LAST: making a call `Told`, under the lock, is the last access that anybody but the owner makes to it. (The lock itself
@@ -55,7 +56,9 @@
 //! - The lock acquires and releases; all lists are ordered by it.
 //! - `Stage` is stored with Release and loaded with Acquire: who sees `Told` or `Tells` without the lock sees the outcome,
 //!   and the teller done with the call (LAST). An heir that sees `Leads` sees all that its predecessor did.
-//! - The word that tells which thread is inside a leader's work is compared with the reader's own thread only: `Relaxed`.
+//! - The word that tells which thread is inside a call's work is compared with the reader's own thread: `Relaxed`. Whether
+//!   there is any is only asked under the lock, for calls that wait, and matters only if a call from inside that work has
+//!   taken the lock before.
 //!
 //! # Progress
 //! A call nobody joins is two critical sections of a few instructions; see [`lock`](crate::lock). No user code but `K`'s

@@ -3,16 +3,22 @@
 use std::array;
 use std::fmt;
 use std::hint;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use super::call::{Call, Kind, Ref, Stage};
 use super::outcome::{Failure, Outcome};
 use super::registry::Registry;
 use crate::contain::{contained, drop_contained};
+use crate::error::panic_message;
 use crate::lock::Lock;
 
 /// How many waiters are told of an outcome in one stay under the lock.
 const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
+
+/// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the thread that tells.
+const LARGE: usize = 256;
 
 /// What a call that wants to join finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +128,8 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
         let registered = call.links(|links| links.registered);
         registry.remove(call);
         // Parked threads stand right behind the leader, so they come first; and the heir stays where it is in the ring,
-        // which is where a leader has to stand.
-        let heir = call.next();
+        // which is where a leader has to stand: one that is not a parked thread only follows where there is none.
+        let heir = call.heir();
         call.unlink();
         let waker = heir.and_then(|heir| {
             if registered {
@@ -197,7 +203,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
             let registry = self.registry.lock();
             let waits = me.stage() == Stage::Waits;
             if waits {
-                spare = call.links(|links| std::mem::replace(&mut links.waker, spare));
+                spare = call.links(|links| mem::replace(&mut links.waker, spare));
             }
             drop(registry);
             drop(spare);
@@ -223,38 +229,52 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
 
     /// Tells those in the ring of `me`, which nobody can join any more, or finds a parked thread that does; either way
     /// `me` is alone afterwards.
-    #[cold]
-    #[inline(never)]
     fn tell(&self, me: Ref<K, T, E>, outcome: &Outcome<T, E>)
     where
         T: Clone,
     {
+        if mem::size_of::<Outcome<T, E>>() <= LARGE {
+            self.tell_by::<BATCH>(me, outcome);
+        } else {
+            self.tell_by::<1>(me, outcome);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_by<const MOST: usize>(&self, me: Ref<K, T, E>, outcome: &Outcome<T, E>)
+    where
+        T: Clone,
+    {
         loop {
-            let count = self.count_told(me);
+            let count = self.count_told(me, MOST);
             if count == 0 {
                 return;
             }
-            let mut copies: [_; BATCH] = array::from_fn(|at| (at < count).then(|| copy(outcome)));
-            let mut wakers: [Option<Waker>; BATCH] = [const { None }; BATCH];
+            let mut copies: [_; MOST] = array::from_fn(|at| (at < count).then(|| copy(outcome)));
+            let mut wakers: [Option<Waker>; MOST] = [const { None }; MOST];
+            // Who tells the others has to have it whole.
+            let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
             let registry = self.registry.lock();
-            tell_batch(me, &mut copies[..count], &mut wakers);
+            let teller = parked_next(me).filter(|_| whole);
+            tell_batch(me, teller, &mut copies[..count], &mut wakers);
             let done = me.next().is_none();
             drop(registry);
             wakers.into_iter().for_each(wake);
-            // Those that were not used: somebody left meanwhile.
-            copies.into_iter().for_each(drop_contained);
+            // Of those who left meanwhile.
+            copies.into_iter().flatten().for_each(drop_contained);
             if done {
                 return;
             }
         }
     }
 
-    /// How many copies of the outcome the next batch can use.
-    fn count_told(&self, me: Ref<K, T, E>) -> usize {
+    /// How many copies of the outcome the next batch can use, up to `most`.
+    fn count_told(&self, me: Ref<K, T, E>, most: usize) -> usize {
         let _registry = self.registry.lock();
         // A leader has better things to do: one parked thread that tells the rest is enough.
         let leads = me.call().stage() == Stage::Leads;
-        let most = if leads && parked_next(me).is_some() { 1 } else { BATCH };
+        let most = if leads && parked_next(me).is_some() { 1 } else { most };
         let mut count = 0;
         let mut next = me.next();
         while let Some(call) = next.filter(|call| *call != me && count < most) {
@@ -283,18 +303,19 @@ fn parked_next<K: ?Sized, T, E>(me: Ref<K, T, E>) -> Option<Ref<K, T, E>> {
     me.next().filter(|next| *next != me && next.call().kind == Kind::Parked)
 }
 
-/// Hands out the copies. If there is a parked thread it gets the first one and is to tell those who are left, and `me`
-/// is alone.
+/// Hands out the copies. If there is a `teller`, the parked thread right behind `me`, it gets the first one and is to tell
+/// those who are left, and `me` is alone.
 fn tell_batch<K: ?Sized, T, E>(
     me: Ref<K, T, E>,
+    teller: Option<Ref<K, T, E>>,
     copies: &mut [Option<Outcome<T, E>>],
-    wakers: &mut [Option<Waker>; BATCH],
+    wakers: &mut [Option<Waker>],
 ) {
     let (first, rest) = match copies.split_first_mut() {
         Some((first, rest)) => (first, rest),
         None => return,
     };
-    let Some(teller) = parked_next(me) else {
+    let Some(teller) = teller else {
         for (copy, waker) in std::iter::once(first).chain(rest).zip(wakers) {
             let Some(call) = me.prev() else { return };
             call.unlink();
@@ -330,7 +351,11 @@ fn put<K: ?Sized, T, E>(call: Ref<K, T, E>, copy: &mut Option<Outcome<T, E>>, st
 
 /// A copy for one who waits. The clone of a value is user code; if it panics, that is what the waiter gets.
 fn copy<T: Clone, E>(outcome: &Outcome<T, E>) -> Outcome<T, E> {
-    contained(|| outcome.clone()).unwrap_or_else(|panic| Err(Failure::Panicked(panic.to_string().into())))
+    catch_unwind(AssertUnwindSafe(|| outcome.clone())).unwrap_or_else(|payload| {
+        let message = panic_message(&*payload).into();
+        drop_contained(payload);
+        Err(Failure::Panicked(message))
+    })
 }
 
 fn wake(waker: Option<Waker>) {

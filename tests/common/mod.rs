@@ -6,6 +6,8 @@ use docache::{Builder, LoopCache, ManualClock};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
+pub(crate) mod flight;
+
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Counts 1, 2, 3 … at one second.

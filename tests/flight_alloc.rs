@@ -1,0 +1,145 @@
+//! Calls that allocate nothing: a million that lead, and a million that lead or wait.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::flight::{Joins, Key, until};
+use docache::{Context, Group, KeyedGroup};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Counts what the threads allocate that asked for it.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local!(static COUNTED: Cell<bool> = const { Cell::new(false) });
+
+fn note() {
+    if COUNTED.get() {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(place, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static GLOBAL: Counting = Counting;
+
+/// Counts the allocations of this thread in `f`.
+fn counted(f: impl FnOnce()) {
+    COUNTED.set(true);
+    f();
+    COUNTED.set(false);
+}
+
+/// Says how many allocations there were since it was last asked.
+fn allocations() -> usize {
+    ALLOCATIONS.swap(0, Ordering::SeqCst)
+}
+
+const CALLS: usize = 1_000_000;
+
+/// A million calls, after one to warm up.
+fn lead(mut call: impl FnMut(usize)) {
+    call(0);
+    counted(|| (0..CALLS).for_each(&mut call));
+    assert_eq!(allocations(), 0);
+}
+
+fn leaders_allocate_nothing() {
+    let group = Group::new();
+    lead(|call| assert_eq!(*group.run(|| call), call));
+    let group = Group::<usize, String>::new();
+    lead(|call| assert_eq!(*group.try_run(|| Ok(call)).unwrap(), call));
+    let group = KeyedGroup::<u64, usize>::new();
+    lead(|call| assert_eq!(*group.run(&(call as u64), || call), call));
+    let group = KeyedGroup::<str, usize>::new();
+    let keys = ["a", "key", "a longer key, of the length of a path or a query"];
+    lead(|call| assert_eq!(*group.run(keys[call % 3], || call), call));
+    let group = KeyedGroup::<str, usize, String>::new();
+    lead(|call| assert_eq!(*group.try_run(keys[call % 3], || Ok(call)).unwrap(), call));
+}
+
+const THREADS: usize = 4;
+
+/// Has `THREADS` threads make `calls` calls in all after some to warm up, and says how many of them waited. `call` says
+/// whether it led.
+fn crowd(calls: usize, call: impl Fn() -> bool + Sync) -> usize {
+    let each = calls / THREADS;
+    let (barrier, waited) = (Barrier::new(THREADS), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                // A thread's parking place is made once in its life.
+                Context::new().with_timeout(Duration::ZERO).wait(None);
+                (0..each / 100).for_each(|_| {
+                    call();
+                });
+                barrier.wait();
+                counted(|| {
+                    let led = (0..each).filter(|_| call()).count();
+                    waited.fetch_add(each - led, Ordering::SeqCst);
+                });
+            });
+        }
+    });
+    assert_eq!(allocations(), 0);
+    waited.into_inner()
+}
+
+fn waiters_allocate_nothing() {
+    // The leader of each run stays in it until all the other threads have joined.
+    let (group, joins, led) = (KeyedGroup::<Key, usize>::new(), Joins::default(), AtomicUsize::new(0));
+    let key = joins.key("key");
+    let all_join = || {
+        let run = led.fetch_add(1, Ordering::SeqCst) + 1;
+        until(|| joins.count() >= run * (THREADS - 1));
+        run
+    };
+    let waited = crowd(CALLS, || group.run(&key, all_join).led());
+    assert_eq!(waited, CALLS / THREADS * (THREADS - 1));
+
+    // No other kind of key says when somebody joins, but most will, given some time.
+    let some_join = || {
+        (0..20).for_each(|_| std::thread::yield_now());
+        1
+    };
+    let some = CALLS / 20;
+    let group = Group::new();
+    assert!(crowd(some, || group.run(some_join).led()) > some / 100);
+    let group = KeyedGroup::<str, usize>::new();
+    assert!(crowd(some, || group.run("key", some_join).led()) > some / 100);
+    let group = KeyedGroup::<u64, usize, String>::new();
+    assert!(crowd(some, || group.try_run(&7, || Ok(some_join())).unwrap().led()) > some / 100);
+}
+
+/// One test, so that nothing else runs in the process.
+#[test]
+fn neither_leaders_nor_waiters_allocate() {
+    leaders_allocate_nothing();
+    waiters_allocate_nothing();
+    counted(|| drop(std::hint::black_box(Box::new(1))));
+    assert_eq!(allocations(), 1, "the counter counts");
+}
