@@ -98,9 +98,22 @@
 #define DOCACHE_FIXED_RATE 1
 
 /**
+ * One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
+ * docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
+ * the call while it is finished or freed.
+ */
+typedef struct docache_call docache_call;
+
+/**
  * An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
  */
 typedef struct docache_error docache_error;
+
+/**
+ * A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
+ * run's end begins a new run.
+ */
+typedef struct docache_group docache_group;
 
 /**
  * A logger, shared by reference counting; the count is atomic.
@@ -133,6 +146,44 @@ typedef struct docache_wait docache_wait;
  * The list grows; numbers never change.
  */
 typedef int32_t docache_status;
+
+/**
+ * Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
+ * or one that polls. It must return, must not block, and must not free the object that it was given to.
+ */
+typedef void (*docache_notify_fn)(uintptr_t token);
+
+/**
+ * How a group is to be. Zero the struct, set `size` and what you need.
+ */
+typedef struct docache_group_options {
+  /**
+   * sizeof(docache_group_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * Over how many locks the runs are spread, up to 65,536; 0: sixteen for each processor.
+   */
+  size_t shards;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * 0.
+   */
+  uint32_t reserved2;
+} docache_group_options;
+
+/**
+ * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
+ * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
+ * called. A loop runs it on one thread at a time, a group on the thread of the call that leads. It must not throw, unwind
+ * or longjmp, and must not free its own loop's or group's handles that others use.
+ */
+typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
+                                             struct docache_value **out_value,
+                                             struct docache_error **out_error);
 
 /**
  * A message. Its texts are UTF-8, not NUL-terminated, and valid only during the call.
@@ -225,15 +276,6 @@ typedef struct docache_loop_options {
 } docache_loop_options;
 
 /**
- * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
- * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is called. It runs on one thread
- * at a time. It must not throw, unwind or longjmp, and must not free its own loop's handles that others use.
- */
-typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
-                                             struct docache_value **out_value,
-                                             struct docache_error **out_error);
-
-/**
  * Counters since the loop cache was made.
  */
 typedef struct docache_loop_counters {
@@ -320,13 +362,6 @@ typedef struct docache_entry {
    */
   uint32_t reserved;
 } docache_entry;
-
-/**
- * Called once with its token when a wait is over, on whichever thread finds it over: the one that ended it, or one that
- * polls. It must return, must not block, and must
- * not free the object waited for.
- */
-typedef void (*docache_notify_fn)(uintptr_t token);
 
 /**
  * Done.
@@ -423,6 +458,82 @@ uint32_t docache_abi_version(void);
 const char *docache_version(void);
 
 /**
+ * Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
+ * see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
+ * inside `perform` of the same key. The caller frees the call. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_group_begin(struct docache_group *group,
+                                   const uint8_t *key,
+                                   size_t key_len,
+                                   struct docache_call **out,
+                                   struct docache_error **out_error);
+
+/**
+ * Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
+ * `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
+ * is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
+ * outcome, else 0. INVALID_ARGUMENT, also if the call does not lead: nothing has happened. [CB] others' `notify`
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the call.
+ */
+docache_status docache_call_finish(struct docache_call *call,
+                                   docache_status status,
+                                   struct docache_value *value,
+                                   struct docache_error *error,
+                                   uint32_t *out_shared,
+                                   struct docache_error **out_error);
+
+/**
+ * Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the lead: PENDING. OK if it
+ * has already: then `notify` is not called. One notification at a time: a second one is refused unless the first was
+ * cancelled. A call that was LEADER from the beginning is refused. [NC]
+ *
+ * # Safety
+ * HANDLE, CALLBACK.
+ */
+docache_status docache_call_on_ready(struct docache_call *call,
+                                     docache_notify_fn notify,
+                                     uintptr_t token,
+                                     struct docache_error **out_error);
+
+/**
+ * Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to it; or what came of the
+ * run. OK: a share of the value, which the caller releases, and in `out_shared`, which may be NULL, 1 if others got it
+ * too, else 0. DOER_FAILED or PANIC with the error that the leader reported. May be called again and says the same, with
+ * one more share each time. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_call_poll(struct docache_call *call,
+                                 struct docache_value **out_value,
+                                 uint32_t *out_shared,
+                                 struct docache_error **out_error);
+
+/**
+ * Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
+ * called now. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_call_cancel(struct docache_call *call);
+
+/**
+ * Frees the call. One that waits leaves its run, and its notification is cancelled; one that is being called at this
+ * moment goes on. One that leads and was not finished hands its lead on, or, if nobody waits, the run is over:
+ * LEADER_LOST. Else, and for NULL, OK. [CB] others' `notify`, and `drop`
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the call.
+ */
+docache_status docache_call_free(struct docache_call *call);
+
+/**
  * Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are replaced. [NC]
  *
  * # Safety
@@ -451,7 +562,8 @@ struct docache_error *docache_error_retain(const struct docache_error *error);
 void docache_error_release(const struct docache_error *error);
 
 /**
- * The code that docache_error_new was given, also of a failure that a loop cache recorded; 0 for any other error and for
+ * The code that docache_error_new was given, also of a failure that a loop cache recorded or that a
+ * run shared; 0 for any other error and for
  * NULL. [NC]
  *
  * # Safety
@@ -476,6 +588,64 @@ docache_status docache_error_status(const struct docache_error *error);
  */
 const char *docache_error_message(const struct docache_error *error,
                                   size_t *out_len);
+
+/**
+ * Makes a group. `options` may be NULL: all defaults. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_group_new(const struct docache_group_options *options,
+                                 struct docache_group **out,
+                                 struct docache_error **out_error);
+
+/**
+ * Frees the handle. Calls of docache_group_begin that are out stay valid, and go on among themselves. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle.
+ */
+void docache_group_free(struct docache_group *group);
+
+/**
+ * Runs `perform(ctx, ...)` on this thread, or waits for the run of the key that is under way and shares its outcome. OK:
+ * the value, whose share the caller releases, and in `out_shared`, which may be NULL, 1 if others got it too, else 0.
+ * DOER_FAILED or PANIC with the error that the run reported, which all of its callers share. TIMEOUT: the run is not over
+ * after `timeout_ns`, and goes on; the time limits only waiting, so with 0 the call leads or returns at once. REENTRANT
+ * inside `perform` of the same key. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_group_run(struct docache_group *group,
+                                 const uint8_t *key,
+                                 size_t key_len,
+                                 int64_t timeout_ns,
+                                 docache_perform_fn perform,
+                                 uintptr_t ctx,
+                                 struct docache_value **out_value,
+                                 uint32_t *out_shared,
+                                 struct docache_error **out_error);
+
+/**
+ * Lets later calls of the key begin a new run; those in the one under way still get its outcome. OK, or MISS if there is
+ * no run that a call could join. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_group_forget(struct docache_group *group,
+                                    const uint8_t *key,
+                                    size_t key_len,
+                                    struct docache_error **out_error);
+
+/**
+ * How many runs are under way that a call could join; 0 for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+size_t docache_group_in_flight(const struct docache_group *group);
 
 /**
  * Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL. `drop` may be NULL. [CB] only `drop`
@@ -926,6 +1096,12 @@ DOCACHE_LAYOUT(offsetof(docache_loop_counters, last_lateness_ns), 56);
 DOCACHE_LAYOUT(offsetof(docache_loop_counters, max_lateness_ns), 64);
 DOCACHE_LAYOUT(offsetof(docache_loop_counters, running), 72);
 DOCACHE_LAYOUT(offsetof(docache_loop_counters, reserved), 76);
+
+DOCACHE_LAYOUT(sizeof(docache_group_options), 24);
+DOCACHE_LAYOUT(offsetof(docache_group_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_group_options, shards), 8);
+DOCACHE_LAYOUT(offsetof(docache_group_options, reserved), 16);
+DOCACHE_LAYOUT(offsetof(docache_group_options, reserved2), 20);
 
 #undef DOCACHE_LAYOUT
 #endif

@@ -49,6 +49,16 @@ unsafe fn peek(error: *const docache_error) -> ManuallyDrop<Error> {
     ManuallyDrop::new(unsafe { take_error(error) })
 }
 
+/// A share of our own of an error that is the caller's.
+///
+/// # Safety
+/// HANDLE, not NULL.
+pub(super) unsafe fn share_error(error: *const docache_error) -> Error {
+    // SAFETY: the caller's promise.
+    let error = unsafe { peek(error) };
+    (*error).clone()
+}
+
 /// Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are replaced. \[NC\]
 ///
 /// # Safety
@@ -99,7 +109,8 @@ pub unsafe extern "C" fn docache_error_release(error: *const docache_error) {
     }
 }
 
-/// The code that docache_error_new was given, also of a failure that a loop cache recorded; 0 for any other error and for
+/// The code that docache_error_new was given, also of a failure that a loop cache recorded or that a
+/// run shared; 0 for any other error and for
 /// NULL. \[NC\]
 ///
 /// # Safety

@@ -4,14 +4,16 @@ use std::ffi::c_char;
 use std::time::Duration;
 
 use super::logger::docache_logger;
-use super::value::{Value, docache_value, take};
+use super::options::{self, Options};
+use super::perform::{self, Perform, docache_perform_fn};
+use super::value::Value;
 use super::{
-    DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, Registration, borrow, check, docache_drop_fn,
-    docache_error, docache_status, guard, is_usable, quietly, status, take_error, text, timeout,
+    DOCACHE_MISS, DOCACHE_OK, Out, Registration, borrow, check, docache_drop_fn, docache_error,
+    docache_status, guard, is_usable, quietly, text, timeout,
 };
 use crate::clock::saturating_nanos;
 use crate::context::Context;
-use crate::error::{BoxError, Error, ReportedPanic, Result};
+use crate::error::{BoxError, Error, Result};
 use crate::loop_cache::{Doer, LoopCache, Schedule};
 
 /// A negative `timeout_ns`: no limit.
@@ -24,17 +26,6 @@ pub const DOCACHE_FIXED_RATE: u32 = 1;
 /// A loop cache: calls a Doer at an interval and keeps its last results for readers.
 #[derive(Debug)]
 pub struct docache_loop(pub(super) LoopCache<Value>);
-
-/// Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
-/// as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is called. It runs on one thread
-/// at a time. It must not throw, unwind or longjmp, and must not free its own loop's handles that others use.
-pub type docache_perform_fn = Option<
-    unsafe extern "C-unwind" fn(
-        ctx: usize,
-        out_value: *mut *mut docache_value,
-        out_error: *mut *mut docache_error,
-    ) -> docache_status,
->;
 
 /// How a loop cache is to run. Zero the struct, set `size` and what you need.
 #[repr(C)]
@@ -90,16 +81,14 @@ pub struct docache_loop_counters {
     pub reserved: u32,
 }
 
-/// No struct of ours will ever be larger: a larger size is garbage.
-const LARGEST: usize = 4096;
+// SAFETY: it is, it is, and all of its fields are numbers and pointers.
+unsafe impl Options for docache_loop_options {
+    const NAME: &'static str = "docache_loop_options";
+}
 
 /// A Doer on the other side of the boundary.
 struct ForeignDoer {
-    perform: unsafe extern "C-unwind" fn(
-        usize,
-        *mut *mut docache_value,
-        *mut *mut docache_error,
-    ) -> docache_status,
+    perform: Perform,
     registration: Registration,
 }
 
@@ -108,45 +97,9 @@ impl Doer for ForeignDoer {
     type Error = BoxError;
 
     fn perform(&mut self) -> Result<Value, BoxError> {
-        let (mut value, mut error) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: CALLBACK; both places are ours and writable.
-        let status = unsafe { (self.perform)(self.registration.ctx, &raw mut value, &raw mut error) };
-        // SAFETY: HANDLE: what the callback wrote is a share that it gives away.
-        let error = if is_usable(error) { Some(unsafe { take_error(error) }) } else { None };
-        // SAFETY: as above.
-        let value = unsafe { take(value) }?;
-        let reported: BoxError = match (status, value, error) {
-            (DOCACHE_OK, Some(value), _) => return Ok(value),
-            (DOCACHE_OK, None, _) => "the Doer returned OK without a value".into(),
-            (_, _, Some(error)) => error.into(),
-            (_, _, None) => {
-                format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into()
-            }
-        };
-        Err(if status == DOCACHE_PANIC { ReportedPanic(reported).into() } else { reported })
+        // SAFETY: CALLBACK.
+        unsafe { perform::call(self.perform, self.registration.ctx) }
     }
-}
-
-/// Reads an options struct that may be longer than ours. (None is shorter: this is its first version.)
-///
-/// # Safety
-/// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at least.
-unsafe fn read_options(options: *const docache_loop_options) -> Result<docache_loop_options> {
-    const OURS: usize = size_of::<docache_loop_options>();
-    check(options, "options")?;
-    // SAFETY: SPAN.
-    let size = unsafe { options.cast::<usize>().read() };
-    if !(OURS..=LARGEST).contains(&size) {
-        return Err(Error::invalid_argument("options.size", size, "give sizeof(docache_loop_options)"));
-    }
-    // SAFETY: SPAN, and `size` is the struct's own.
-    let given = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
-    if let Some(at) = given.iter().skip(OURS).position(|byte| *byte != 0) {
-        let what = format!("a value in an unknown field at offset {}", OURS + at);
-        return Err(Error::invalid_argument("options", what, "give 0 there, or use a newer library"));
-    }
-    // SAFETY: SPAN: the first version of the struct, which is all that `ours` is, fits; any bytes are a valid value of it.
-    Ok(unsafe { options.read() })
 }
 
 /// # Safety
@@ -163,9 +116,7 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
             ));
         }
     };
-    if options.reserved != 0 {
-        return Err(Error::invalid_argument("options.reserved", options.reserved, "give 0"));
-    }
+    options::reserved("options.reserved", options.reserved)?;
     if options.interval_ns == 0 {
         return Err(Error::invalid_argument("options.interval_ns", 0, "give at least 1"));
     }
@@ -212,9 +163,9 @@ pub unsafe extern "C" fn docache_loop_new(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
-        let perform = perform.ok_or_else(|| Error::invalid_argument("perform", "NULL", "give a function"))?;
+        let perform = perform::required(perform)?;
         // SAFETY: the caller's promise.
-        let options = unsafe { read_options(options) }?;
+        let options = unsafe { options::read(options) }?;
         // SAFETY: the caller's promise.
         let made = unsafe { build(&options, ForeignDoer { perform, registration }) }?;
         out.write(Box::into_raw(Box::new(made)));
@@ -324,7 +275,7 @@ pub unsafe extern "C" fn docache_loop_stats(
         // SAFETY: SPAN: the first field is readable, whatever the size.
         let size = unsafe { out.cast::<usize>().read() };
         const OURS: usize = size_of::<docache_loop_counters>();
-        if !(OURS..=LARGEST).contains(&size) {
+        if !(OURS..=options::LARGEST).contains(&size) {
             return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_counters)"));
         }
         let stats = cache.0.stats();

@@ -29,21 +29,31 @@
 #![allow(non_camel_case_types, reason = "these are the names that C sees")]
 
 mod abi;
+mod bell;
+mod call;
 mod error;
+mod group;
 mod logger;
 mod loop_cache;
 mod loop_reads;
 mod loop_waits;
+mod notify;
+mod options;
+mod perform;
 mod status;
 mod value;
 mod wait;
 
 pub use abi::*;
+pub use call::*;
 pub use error::*;
+pub use group::*;
 pub use logger::*;
 pub use loop_cache::*;
 pub use loop_reads::*;
 pub use loop_waits::*;
+pub use notify::docache_notify_fn;
+pub use perform::docache_perform_fn;
 pub use status::*;
 pub use value::*;
 pub use wait::*;
@@ -210,4 +220,9 @@ const _: () = {
     assert!(size_of::<docache_entry>() == 56 && offset_of!(docache_entry, value) == 32);
     assert!(offset_of!(docache_entry, status) == 48 && offset_of!(docache_entry, age_ns) == 24);
     assert!(size_of::<docache_loop_counters>() == 80 && offset_of!(docache_loop_counters, running) == 72);
+    assert!(size_of::<docache_group_options>() == 24 && offset_of!(docache_group_options, shards) == 8);
+    assert!(
+        offset_of!(docache_group_options, reserved) == 16
+            && offset_of!(docache_group_options, reserved2) == 20
+    );
 };

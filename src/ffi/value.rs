@@ -170,6 +170,17 @@ pub unsafe extern "C" fn docache_value_len(value: *const docache_value) -> usize
     unsafe { &*value }.bytes().len()
 }
 
+/// A share of our own of a value that is the caller's.
+///
+/// # Safety
+/// HANDLE, not NULL.
+pub(super) unsafe fn share_value(value: *const docache_value) -> Value {
+    // SAFETY: HANDLE: the caller has a share, so the count is not zero.
+    unsafe { Arc::increment_strong_count(value) };
+    // SAFETY: the share just taken.
+    unsafe { Value::from_ptr(value) }
+}
+
 /// Takes a share that a callback may have handed over.
 ///
 /// # Safety

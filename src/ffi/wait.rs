@@ -8,8 +8,8 @@
 //! # Invariants
 //! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a mark, `woken`, and that
 //!   thread polls once more. So the future is polled, and dropped, without the mutex, by one thread at a time.
-//! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex, either to `Fired` by the thread that then calls it, or to
-//!   `None` by `cancel`. So after `cancel` says OK it is never called, and it is called at most once in any case.
+//! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex (see [`Notify`]). So after `cancel` says OK it is never called,
+//!   and it is called at most once in any case.
 //! - TOLD: whoever stores the result takes an armed notification with it; arming looks for a result first. So an armed
 //!   notification is called whoever finds the future ready.
 
@@ -17,23 +17,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
+use super::notify::{self, Notify, docache_notify_fn};
 use super::{
     DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard, is_usable, quietly,
 };
-use crate::error::{Error, Result};
-
-/// Called once with its token when a wait is over, on whichever thread finds it over: the one that ended it, or one that
-/// polls. It must return, must not block, and must
-/// not free the object waited for.
-pub type docache_notify_fn = Option<unsafe extern "C-unwind" fn(token: usize)>;
+use crate::error::Result;
 
 type Future = Pin<Box<dyn std::future::Future<Output = Result<u64>> + Send>>;
-
-enum Notify {
-    None,
-    Armed(unsafe extern "C-unwind" fn(usize), usize),
-    Fired,
-}
 
 struct State {
     future: Option<Future>,
@@ -89,18 +79,11 @@ impl Waiting {
         let spare = if freed { future } else { std::mem::replace(&mut state.future, future) };
         state.result = result;
         let again = state.woken && !freed;
-        let notify = match state.notify {
-            Notify::Armed(notify, token) if state.result.is_some() => {
-                state.notify = Notify::Fired;
-                Some((notify, token))
-            }
-            _ => None,
-        };
+        let due = if state.result.is_some() { state.notify.fire() } else { None };
         drop(state);
         drop(spare);
-        if let Some((notify, token)) = notify {
-            // SAFETY: CALLBACK; NOTIFY-ONCE.
-            quietly((), || unsafe { notify(token) });
+        if let Some(due) = due {
+            due.call();
         }
         again
     }
@@ -157,13 +140,10 @@ pub unsafe extern "C" fn docache_wait_on_ready(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let waiting = &unsafe { borrow(wait, "wait") }?.0;
-        let notify = notify.ok_or_else(|| Error::invalid_argument("notify", "NULL", "give a function"))?;
+        let notify = notify::required(notify)?;
         waiting.drive();
         let mut state = waiting.lock();
-        if !matches!(state.notify, Notify::None) {
-            let accepted = "give one notification to a wait, or cancel the first";
-            return Err(Error::invalid_argument("notify", "a second notification", accepted));
-        }
+        state.notify.check_unused()?;
         if state.result.is_some() {
             return Ok(DOCACHE_OK);
         }
@@ -210,11 +190,7 @@ pub unsafe extern "C" fn docache_wait_cancel(wait: *mut docache_wait) -> docache
     guard(std::ptr::null_mut(), || {
         // SAFETY: the caller's promise.
         let mut state = unsafe { borrow(wait, "wait") }?.0.lock();
-        if matches!(state.notify, Notify::Fired) {
-            return Ok(DOCACHE_PENDING);
-        }
-        state.notify = Notify::None;
-        Ok(DOCACHE_OK)
+        Ok(if state.notify.cancel() { DOCACHE_OK } else { DOCACHE_PENDING })
     })
 }
 
@@ -233,9 +209,7 @@ pub unsafe extern "C" fn docache_wait_free(wait: *mut docache_wait) {
         let mut state = owned.0.lock();
         state.freed = true;
         let future = state.future.take();
-        if matches!(state.notify, Notify::Armed(..)) {
-            state.notify = Notify::None;
-        }
+        state.notify.cancel();
         drop(state);
         drop(future);
     });

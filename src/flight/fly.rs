@@ -4,6 +4,8 @@ use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::time::Duration;
 
 use super::call::Kind;
 use super::outcome::{Failure, FlightError, Shared};
@@ -43,12 +45,35 @@ impl<K: ?Sized + Eq, T: Clone, E> Place<'_, K, T, E> {
         if let Some(error) = refused(context) {
             return Err(error);
         }
+        self.fly_and(key, context, |seat| seat.wait(context), work)
+    }
+
+    /// The same with a limit instead of a context. The limit is one of waiting: a call that leads runs the work, however
+    /// short the limit is.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
+    pub(super) fn fly_within(
+        self,
+        key: &K,
+        limit: Option<Duration>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Flown<T, E> {
+        self.fly_and(key, None, |seat| seat.wait_for(limit), work)
+    }
+
+    #[inline]
+    fn fly_and(
+        self,
+        key: &K,
+        context: Option<&Context>,
+        wait: impl FnOnce(&Seat<'_, K, T, E>) -> Landed<T, E>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Flown<T, E> {
         // SAFETY: the seat stays where it is until the end of this function, and a stack frame cannot be forgotten.
         let seat = unsafe { Seat::new(self.shard, self.hash, key, Kind::Parked) };
         match seat.enter() {
             Entered::Leads => seat.lead(work),
             Entered::Reentrant => Err(self.reentrant(key)),
-            Entered::Joined => match seat.wait(context) {
+            Entered::Joined => match wait(&seat) {
                 Landed::Leads => seat.lead(work),
                 landed => self.joined(landed, context),
             },

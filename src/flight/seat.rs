@@ -4,10 +4,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::time::Duration;
 
 use super::call::{Call, Kind, Stage};
 use super::outcome::{Failure, FlightError, Outcome, Shared};
 use super::shard::{Entered, Shard, spin};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use crate::clock::Clock;
 use crate::clock::SystemClock;
 use crate::context::{Context, until, until_armed};
 use crate::error::panic_message;
@@ -63,13 +67,26 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
     /// Ends the flight that this call leads.
     #[inline]
     pub(crate) fn complete(&self, outcome: Outcome<T, E>) -> Flown<T, E> {
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
-        // SAFETY: it is ours, and leads.
-        let shared = unsafe { self.shard.complete(&self.call, &outcome) };
+        let shared = self.publish(&outcome);
         match outcome {
             Ok(value) => Ok(Shared::led_by_caller(value, shared)),
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// The same, for an owner that keeps the outcome: whether others got it too.
+    #[inline]
+    pub(super) fn publish(&self, outcome: &Outcome<T, E>) -> bool {
+        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        // SAFETY: it is ours, and leads.
+        unsafe { self.shard.complete(&self.call, outcome) }
+    }
+
+    /// Gives up the lead of this call: whether somebody took it.
+    pub(super) fn abandon(&self) -> bool {
+        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        // SAFETY: it is ours, and leads.
+        unsafe { self.shard.abandon(&self.call) }
     }
 
     /// Ends the flight that this call leads with a panic.
@@ -136,6 +153,17 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
         landed.unwrap_or_else(|| self.leave())
     }
 
+    /// The same with a limit; 0 only looks.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wait_for(&self, limit: Option<Duration>) -> Landed<T, E> {
+        let deadline = limit.map(|limit| SystemClock.now().after(limit));
+        spin(&self.call);
+        let landing = std::future::poll_fn(|cx| self.poll(cx));
+        block_on(landing, &SystemClock, deadline).unwrap_or_else(|| self.leave())
+    }
+
     /// The same for a task.
     pub(super) async fn wait_async(&self, context: Option<&Context>) -> Landed<T, E> {
         let landing = std::future::poll_fn(|cx| self.poll(cx));
@@ -153,8 +181,7 @@ impl<K: ?Sized, T: Clone, E> Drop for Seat<'_, K, T, E> {
         match self.call.stage() {
             Stage::Out => {}
             Stage::Leads => {
-                // SAFETY: it is ours and leads.
-                unsafe { self.shard.abandon(&self.call) };
+                self.abandon();
             }
             Stage::Waits | Stage::Told | Stage::Tells => drop(self.leave()),
         }

@@ -1,0 +1,397 @@
+//! Family `group`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free.
+//!
+//! # State
+//! A call lies on the heap and does not move: its [`Ticket`], and behind a mutex what came of it and its [`Bell`]. Freed
+//! calls are kept by the group for the next ones, with the memory of their keys and their bells.
+//!
+//! # Invariants
+//! - OWNER (the ticket's): its functions are called under the mutex; or by the thread that set `finishing`, which the
+//!   others respect; or where nobody else may be at the call: before it is handed out, and in `free`.
+//! - NOTIFY-ONCE: see [`Notify`].
+//! - TOLD: a notification is armed first, and then the bell is given to the shard, which looks for the outcome or the lead
+//!   under its lock. Whoever brings one about later finds the bell; if it is there already, the notification is taken back.
+//!
+//! # Locks
+//! The call's mutex is taken before the bell's and before the shard's; the two never meet. None is held while a
+//! notification is called or a value is dropped.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use super::bell::Bell;
+use super::error::share_error;
+use super::group::{Flights, docache_group, panicked, pool_of, reentrant};
+use super::notify::{self, Notify, docache_notify_fn};
+use super::value::{Value, docache_value, share_value};
+use super::{
+    DOCACHE_DOER_FAILED, DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_PENDING,
+    Out, borrow, bytes, check, docache_error, docache_status, guard, perform,
+};
+use crate::error::{Error, Result};
+use crate::flight::{Entry, Failure, Gone, Landed, Outcome, Ticket};
+use crate::sync::{Mutex, MutexGuard};
+
+/// One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
+/// docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
+/// the call while it is finished or freed.
+pub struct docache_call {
+    ticket: Ticket<Flights, Value, Error>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether it began as one that waits.
+    joined: bool,
+    /// Whether a thread is inside docache_call_finish.
+    finishing: bool,
+    /// What came of it, and whether others got that too.
+    result: Option<Result<(Value, bool)>>,
+    bell: Option<Arc<Bell>>,
+}
+
+const _: () = {
+    const fn any_thread<T: Send + Sync>() {}
+    any_thread::<docache_call>();
+    any_thread::<Flights>();
+};
+
+impl std::fmt::Debug for docache_call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("docache_call").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+impl Default for docache_call {
+    fn default() -> docache_call {
+        docache_call { ticket: Ticket::new(), state: Mutex::default() }
+    }
+}
+
+/// The outcome of a run as C gets it.
+fn convert(outcome: Outcome<Value, Error>, shared: bool) -> Result<(Value, bool)> {
+    match outcome {
+        Ok(value) => Ok((value, shared)),
+        Err(Failure::Failed(error)) => Err((*error).clone()),
+        Err(Failure::Panicked(message)) => Err(panicked(&message)),
+    }
+}
+
+impl docache_call {
+    /// The state of a call that was not freed.
+    fn open(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        if self.ticket.is_prepared() {
+            return Ok(state);
+        }
+        Err(Error::invalid_argument("call", "one that was freed", "give a call of docache_group_begin"))
+    }
+
+    /// Looks for an outcome, and has the Waker woken if there is neither that nor the lead. Whether there is.
+    fn look(&self, state: &mut State, waker: &Waker) -> bool {
+        if state.result.is_some() || state.finishing || self.ticket.leads() {
+            return true;
+        }
+        // SAFETY: OWNER: the caller has the state, and nobody is finishing.
+        match unsafe { self.ticket.poll(&TaskContext::from_waker(waker)) } {
+            Poll::Pending => return false,
+            Poll::Ready(Landed::Outcome(outcome)) => state.result = Some(convert(outcome, true)),
+            Poll::Ready(Landed::Leads | Landed::Left) => {}
+        }
+        true
+    }
+
+    fn on_ready(&self, call: unsafe extern "C-unwind" fn(usize), token: usize) -> Result<docache_status> {
+        let mut state = self.open()?;
+        if !state.joined {
+            return Err(Error::invalid_argument("call", "one that leads", "give one that is PENDING"));
+        }
+        let bell = state.bell.get_or_insert_default().clone();
+        bell.with(|notify| {
+            notify.check_unused()?;
+            *notify = Notify::Armed(call, token);
+            Ok::<_, Error>(())
+        })?;
+        // TOLD. It may have been told, and the bell rung, since an earlier notification was cancelled.
+        let ready = self.look(&mut state, &Waker::from(bell.clone()));
+        Ok(if ready && bell.with(Notify::cancel) { DOCACHE_OK } else { DOCACHE_PENDING })
+    }
+
+    /// Begins to finish: from here on the ticket is the caller's.
+    fn begin_finish(&self) -> Result<()> {
+        let mut state = self.open()?;
+        if state.finishing || state.result.is_some() || !self.ticket.leads() {
+            return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
+        }
+        state.finishing = true;
+        Ok(())
+    }
+
+    /// Ends the run: whether others got the outcome too.
+    fn finish(&self, outcome: Outcome<Value, Error>) -> Result<bool> {
+        self.begin_finish()?;
+        // SAFETY: OWNER: `finishing` is ours, and it leads.
+        let shared = unsafe { self.ticket.publish(&outcome) };
+        let mut state = self.state.lock();
+        state.result = Some(convert(outcome, shared));
+        state.finishing = false;
+        Ok(shared)
+    }
+
+    /// Takes the call out of its run. Others' notifications are called here, and values may be dropped.
+    ///
+    /// # Safety
+    /// The call is being freed.
+    unsafe fn leave(&self) -> Result<docache_status> {
+        let mut state = self.open()?;
+        if state.finishing {
+            return Err(Error::invalid_argument("call", "one that is being finished", "free it afterwards"));
+        }
+        if let Some(bell) = &state.bell {
+            bell.with(Notify::cancel);
+        }
+        let result = state.result.take();
+        drop(state);
+        // SAFETY: OWNER: nobody else may be at a call that is being freed.
+        let gone = unsafe { self.ticket.go() };
+        let status = if matches!(gone, Gone::Lost) { DOCACHE_LEADER_LOST } else { DOCACHE_OK };
+        drop((result, gone));
+        Ok(status)
+    }
+}
+
+/// Gets a call ready for `key` and lets it enter.
+///
+/// # Safety
+/// The call is pinned, and nobody else knows it.
+unsafe fn enter(call: *mut docache_call, flights: &Arc<Flights>, key: &[u8]) -> Entry {
+    // SAFETY: the caller's promise.
+    let ticket = unsafe { &mut (*call).ticket };
+    // SAFETY: it is pinned.
+    let ticket = unsafe { Pin::new_unchecked(ticket) };
+    ticket.prepare(flights.clone(), key);
+    // SAFETY: the caller's promise. From here on there are only shared references to the call.
+    let call = unsafe { &*call };
+    // SAFETY: it is pinned.
+    let ticket = unsafe { Pin::new_unchecked(&call.ticket) };
+    // SAFETY: OWNER: nobody else knows it; it was just prepared.
+    let entry = unsafe { ticket.enter() };
+    call.state.lock().joined = entry == Entry::Joined;
+    entry
+}
+
+/// Keeps a call that is in no run for the next one.
+///
+/// # Safety
+/// It came from `Box::into_raw`, is in no run, and nobody else knows it any more.
+unsafe fn put_away(call: *mut docache_call) {
+    // SAFETY: the caller's promise. A call in no run need not be pinned.
+    let mut call = unsafe { Box::from_raw(call) };
+    let pool = pool_of(call.ticket.key());
+    // SAFETY: it lies in a box, and `recall` does not move it.
+    let ticket = unsafe { Pin::new_unchecked(&mut call.ticket) };
+    let flights = ticket.recall();
+    let bell = Bell::renew(call.state.lock().bell.take());
+    *call.state.lock() = State { bell, ..State::default() };
+    if let Some(flights) = flights {
+        flights.keep_call(pool, call);
+    }
+}
+
+/// Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
+/// see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
+/// inside `perform` of the same key. The caller frees the call. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_group_begin(
+    group: *mut docache_group,
+    key: *const u8,
+    key_len: usize,
+    out: *mut *mut docache_call,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::handle(out, "out") }?;
+        // SAFETY: the caller's promise.
+        let flights = &unsafe { borrow(group, "group") }?.0;
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key, key_len, "key") }?;
+        let call = Box::into_raw(flights.take_call(pool_of(key)));
+        // SAFETY: it is ours, and stays where it is until `put_away`.
+        let status = match unsafe { enter(call, flights, key) } {
+            Entry::Leads => DOCACHE_LEADER,
+            Entry::Joined => DOCACHE_PENDING,
+            Entry::Reentrant => {
+                // SAFETY: it is in no run, and ours.
+                unsafe { put_away(call) };
+                return Err(reentrant(key));
+            }
+        };
+        out.write(call);
+        Ok(status)
+    })
+}
+
+/// What a leader reports. It takes shares of its own.
+///
+/// # Safety
+/// HANDLE.
+unsafe fn outcome(
+    status: docache_status,
+    value: *const docache_value,
+    error: *const docache_error,
+) -> Result<Outcome<Value, Error>> {
+    match status {
+        DOCACHE_OK if error.is_null() => {
+            check(value, "value")?;
+            // SAFETY: HANDLE, not NULL.
+            Ok(Ok(unsafe { share_value(value) }))
+        }
+        DOCACHE_OK => Err(Error::invalid_argument("error", "an error with DOCACHE_OK", "give NULL")),
+        DOCACHE_DOER_FAILED | DOCACHE_PANIC if value.is_null() => {
+            let error = if error.is_null() {
+                None
+            } else {
+                check(error, "error")?;
+                // SAFETY: HANDLE, not NULL.
+                Some(unsafe { share_error(error) })
+            };
+            let error = perform::into_error(perform::reported(status, error));
+            Ok(Err(Failure::Failed(Arc::new(error))))
+        }
+        DOCACHE_DOER_FAILED | DOCACHE_PANIC => {
+            Err(Error::invalid_argument("value", "a value with a failure", "give NULL"))
+        }
+        other => {
+            let accepted = "give DOCACHE_OK, DOCACHE_DOER_FAILED or DOCACHE_PANIC";
+            Err(Error::invalid_argument("status", other, accepted))
+        }
+    }
+}
+
+/// Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
+/// `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
+/// is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
+/// outcome, else 0. INVALID_ARGUMENT, also if the call does not lead: nothing has happened. \[CB\] others' `notify`
+///
+/// # Safety
+/// HANDLE; nothing else may be going on with the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_call_finish(
+    call: *mut docache_call,
+    status: docache_status,
+    value: *mut docache_value,
+    error: *mut docache_error,
+    out_shared: *mut u32,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::optional(out_shared, "out_shared") }?;
+        // SAFETY: the caller's promise.
+        let call = unsafe { borrow(call, "call") }?;
+        // SAFETY: the caller's promise.
+        let shared = call.finish(unsafe { outcome(status, value, error) }?)?;
+        if let Some(out) = out {
+            out.write(u32::from(shared));
+        }
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the lead: PENDING. OK if it
+/// has already: then `notify` is not called. One notification at a time: a second one is refused unless the first was
+/// cancelled. A call that was LEADER from the beginning is refused. \[NC\]
+///
+/// # Safety
+/// HANDLE, CALLBACK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_call_on_ready(
+    call: *mut docache_call,
+    notify: docache_notify_fn,
+    token: usize,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        unsafe { borrow(call, "call") }?.on_ready(notify::required(notify)?, token)
+    })
+}
+
+/// Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to it; or what came of the
+/// run. OK: a share of the value, which the caller releases, and in `out_shared`, which may be NULL, 1 if others got it
+/// too, else 0. DOER_FAILED or PANIC with the error that the leader reported. May be called again and says the same, with
+/// one more share each time. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_call_poll(
+    call: *mut docache_call,
+    out_value: *mut *mut docache_value,
+    out_shared: *mut u32,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out_value = unsafe { Out::handle(out_value, "out_value") }?;
+        // SAFETY: the caller's promise.
+        let out_shared = unsafe { Out::optional(out_shared, "out_shared") }?;
+        // SAFETY: the caller's promise.
+        let call = unsafe { borrow(call, "call") }?;
+        let mut state = call.open()?;
+        // A call that waits keeps the bell that it has.
+        if call.ticket.waits() || !call.look(&mut state, Waker::noop()) {
+            return Ok(DOCACHE_PENDING);
+        }
+        let result = state.result.clone();
+        drop(state);
+        let Some((value, shared)) = result.transpose()? else { return Ok(DOCACHE_LEADER) };
+        if let Some(out) = out_shared {
+            out.write(u32::from(shared));
+        }
+        out_value.write(value.into_ptr());
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
+/// called now. \[NC\]
+///
+/// # Safety
+/// HANDLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_call_cancel(call: *mut docache_call) -> docache_status {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        let state = unsafe { borrow(call, "call") }?.open()?;
+        let never = state.bell.as_ref().is_none_or(|bell| bell.with(Notify::cancel));
+        Ok(if never { DOCACHE_OK } else { DOCACHE_PENDING })
+    })
+}
+
+/// Frees the call. One that waits leaves its run, and its notification is cancelled; one that is being called at this
+/// moment goes on. One that leads and was not finished hands its lead on, or, if nobody waits, the run is over:
+/// LEADER_LOST. Else, and for NULL, OK. \[CB\] others' `notify`, and `drop`
+///
+/// # Safety
+/// HANDLE; nothing else may be going on with the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_call_free(call: *mut docache_call) -> docache_status {
+    guard(std::ptr::null_mut(), || {
+        if call.is_null() {
+            return Ok(DOCACHE_OK);
+        }
+        // SAFETY: the caller's promise.
+        let leaver = unsafe { borrow(call, "call") }?;
+        // SAFETY: it is being freed.
+        let status = unsafe { leaver.leave() }?;
+        // SAFETY: HANDLE: it came from `docache_group_begin`, and has left its run.
+        unsafe { put_away(call) };
+        Ok(status)
+    })
+}

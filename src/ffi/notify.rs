@@ -1,0 +1,59 @@
+//! Who is to be told, once, that there is something to see.
+
+use super::quietly;
+use crate::error::{Error, Result};
+
+/// Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
+/// or one that polls. It must return, must not block, and must not free the object that it was given to.
+pub type docache_notify_fn = Option<unsafe extern "C-unwind" fn(token: usize)>;
+
+/// A notification that is due. It is called with no lock held.
+pub(super) struct Due(unsafe extern "C-unwind" fn(usize), usize);
+
+impl Due {
+    pub(super) fn call(self) {
+        // SAFETY: CALLBACK; `Notify` gives it out once (NOTIFY-ONCE).
+        quietly((), || unsafe { (self.0)(self.1) });
+    }
+}
+
+/// The state of a notification.
+///
+/// NOTIFY-ONCE: under the lock that it lies behind it leaves `Armed`, either to `Fired` by the thread that then calls it,
+/// or to `None` by a cancellation.
+pub(super) enum Notify {
+    None,
+    Armed(unsafe extern "C-unwind" fn(usize), usize),
+    Fired,
+}
+
+pub(super) fn required(notify: docache_notify_fn) -> Result<unsafe extern "C-unwind" fn(usize)> {
+    notify.ok_or_else(|| Error::invalid_argument("notify", "NULL", "give a function"))
+}
+
+impl Notify {
+    /// There can be one.
+    pub(super) fn check_unused(&self) -> Result<()> {
+        if matches!(self, Notify::None) {
+            return Ok(());
+        }
+        let accepted = "give one notification, or cancel the first";
+        Err(Error::invalid_argument("notify", "a second notification", accepted))
+    }
+
+    /// What is to be called now that there is something to see.
+    pub(super) fn fire(&mut self) -> Option<Due> {
+        let Notify::Armed(notify, token) = *self else { return None };
+        *self = Notify::Fired;
+        Some(Due(notify, token))
+    }
+
+    /// Takes it back: whether it will never be called.
+    pub(super) fn cancel(&mut self) -> bool {
+        if matches!(self, Notify::Fired) {
+            return false;
+        }
+        *self = Notify::None;
+        true
+    }
+}

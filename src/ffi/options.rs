@@ -1,0 +1,44 @@
+//! Option structs: how one is read that may be newer than this library.
+
+use super::check;
+use crate::error::{Error, Result};
+
+/// No struct of ours will ever be larger: a larger size is garbage.
+pub(super) const LARGEST: usize = 4096;
+
+/// A struct of options.
+///
+/// # Safety
+/// It is `repr(C)`, its first field is its `usize` size, and any bytes are a valid value of it.
+pub(super) unsafe trait Options: Copy {
+    /// As C calls it.
+    const NAME: &'static str;
+}
+
+/// Reads an options struct that may be longer than ours. (None is shorter: this is its first version.)
+///
+/// # Safety
+/// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at least.
+pub(super) unsafe fn read<O: Options>(options: *const O) -> Result<O> {
+    let ours = size_of::<O>();
+    check(options, "options")?;
+    // SAFETY: SPAN.
+    let size = unsafe { options.cast::<usize>().read() };
+    if !(ours..=LARGEST).contains(&size) {
+        let accepted = format!("give sizeof({})", O::NAME);
+        return Err(Error::invalid_argument("options.size", size, &accepted));
+    }
+    // SAFETY: SPAN, and `size` is the struct's own.
+    let given = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
+    if let Some(at) = given.iter().skip(ours).position(|byte| *byte != 0) {
+        let what = format!("a value in an unknown field at offset {}", ours + at);
+        return Err(Error::invalid_argument("options", what, "give 0 there, or use a newer library"));
+    }
+    // SAFETY: SPAN: the first version of the struct, which is all that `O` is, fits; any bytes are a valid value of it.
+    Ok(unsafe { options.read() })
+}
+
+/// Refuses a value in a field that has no meaning yet.
+pub(super) fn reserved(name: &str, value: u32) -> Result<()> {
+    if value == 0 { Ok(()) } else { Err(Error::invalid_argument(name, value, "give 0")) }
+}

@@ -1,0 +1,62 @@
+//! Work on the other side of the boundary: how it is called, and how what it did is read.
+
+use super::value::{Value, docache_value, take};
+use super::{DOCACHE_OK, DOCACHE_PANIC, docache_error, docache_status, is_usable, status, take_error};
+use crate::error::{BoxError, Error, ReportedPanic, Result};
+
+/// Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
+/// as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
+/// called. A loop runs it on one thread at a time, a group on the thread of the call that leads. It must not throw, unwind
+/// or longjmp, and must not free its own loop's or group's handles that others use.
+pub type docache_perform_fn = Option<
+    unsafe extern "C-unwind" fn(
+        ctx: usize,
+        out_value: *mut *mut docache_value,
+        out_error: *mut *mut docache_error,
+    ) -> docache_status,
+>;
+
+/// A [`docache_perform_fn`] that is not NULL.
+pub(super) type Perform =
+    unsafe extern "C-unwind" fn(usize, *mut *mut docache_value, *mut *mut docache_error) -> docache_status;
+
+pub(super) fn required(perform: docache_perform_fn) -> Result<Perform> {
+    perform.ok_or_else(|| Error::invalid_argument("perform", "NULL", "give a function"))
+}
+
+/// Calls it and takes what it hands over.
+///
+/// # Safety
+/// CALLBACK.
+pub(super) unsafe fn call(perform: Perform, ctx: usize) -> Result<Value, BoxError> {
+    let (mut value, mut error) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: CALLBACK; both places are ours and writable.
+    let status = unsafe { perform(ctx, &raw mut value, &raw mut error) };
+    // SAFETY: HANDLE: what the callback wrote is a share that it gives away.
+    let error = if is_usable(error) { Some(unsafe { take_error(error) }) } else { None };
+    // SAFETY: as above.
+    let value = unsafe { take(value) }?;
+    match (status, value) {
+        (DOCACHE_OK, Some(value)) => Ok(value),
+        (DOCACHE_OK, None) => Err("the Doer returned OK without a value".into()),
+        (status, _) => Err(reported(status, error)),
+    }
+}
+
+/// It as this crate's error, which all who share the run get.
+pub(super) fn into_error(reported: BoxError) -> Error {
+    match reported.downcast::<Error>() {
+        Ok(error) if error.is_failed() => *error,
+        Ok(error) => Error::failed(error),
+        Err(reported) => Error::reported(reported),
+    }
+}
+
+/// What a callback reported that has no value.
+pub(super) fn reported(status: docache_status, error: Option<Error>) -> BoxError {
+    let reported: BoxError = match error {
+        Some(error) => error.into(),
+        None => format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into(),
+    };
+    if status == DOCACHE_PANIC { ReportedPanic(reported).into() } else { reported }
+}

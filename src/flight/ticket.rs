@@ -1,0 +1,211 @@
+//! A ticket: a call that lies on the heap and keeps what it needs, for callers that have no frame of ours, such as those
+//! behind the C ABI.
+//!
+//! # Invariants
+//! - KEPT: while a ticket's seat may be in a flight the ticket has a share of the group, and the key's bytes are its
+//!   own. Both are let go only after the seat (`recall` checks it; the order of the fields sees to it on drop).
+//! - OWNER: but for [`stage`](Ticket::stage), one function of a ticket is called at a time. Its `unsafe` functions ask
+//!   that of the caller.
+
+use std::fmt;
+use std::marker::PhantomPinned;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use super::call::{Kind, Stage};
+use super::keyed::KeyedGroup;
+use super::outcome::Outcome;
+use super::seat::{Flown, Landed, Seat};
+use super::shard::Entered;
+
+/// Keys up to this length lie in the ticket itself.
+const INLINE: usize = 40;
+/// Longer ones in memory that is kept for the next key, up to this much of it.
+const MOST_KEPT: usize = 4096;
+
+/// The bytes of a key.
+struct Key {
+    len: usize,
+    inline: [u8; INLINE],
+    long: Vec<u8>,
+}
+
+impl Key {
+    fn set(&mut self, key: &[u8]) {
+        self.len = key.len();
+        match self.inline.get_mut(..key.len()) {
+            Some(place) => place.copy_from_slice(key),
+            None => {
+                self.long.clear();
+                self.long.extend_from_slice(key);
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.inline.get(..self.len).unwrap_or(&self.long)
+    }
+
+    fn forget(&mut self) {
+        self.len = 0;
+        if self.long.capacity() > MOST_KEPT {
+            self.long = Vec::new();
+        }
+    }
+}
+
+/// How a call began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It leads.
+    Leads,
+    /// It waits for the call that leads.
+    Joined,
+    /// The calling thread is inside the work that it would wait for; it is in no flight.
+    Reentrant,
+}
+
+/// How a call went.
+#[derive(Debug)]
+pub(crate) enum Gone<T, E> {
+    /// It was in no flight any more.
+    Out,
+    /// It waited; it may have had an outcome that nobody looked at.
+    Waited(Option<Outcome<T, E>>),
+    /// It led, and somebody who waited leads now.
+    HandedOn,
+    /// It led, nobody waited, and the flight is over.
+    Lost,
+}
+
+/// A call of a group that `G` has, reusable.
+pub(crate) struct Ticket<G, T: Clone + 'static, E: 'static> {
+    /// Refers to the two fields below, and so goes before them (KEPT).
+    seat: Option<Seat<'static, [u8], T, E>>,
+    key: Key,
+    group: Option<Arc<G>>,
+    _pinned: PhantomPinned,
+}
+
+impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G, T, E> {
+    pub(crate) fn new() -> Self {
+        let key = Key { len: 0, inline: [0; INLINE], long: Vec::new() };
+        Ticket { seat: None, key, group: None, _pinned: PhantomPinned }
+    }
+
+    /// Gets ready for [`enter`](Self::enter).
+    ///
+    /// # Panics
+    /// If it was not [recalled](Self::recall) since the last time.
+    pub(crate) fn prepare(self: Pin<&mut Self>, group: Arc<G>, key: &[u8]) {
+        // SAFETY: nothing is moved; the seat is in no flight, and only a seat cares where it lies.
+        let this = unsafe { self.get_unchecked_mut() };
+        assert!(this.seat.is_none(), "a ticket is in use");
+        this.key.set(key);
+        let key: *const [u8] = this.key.bytes();
+        let group = this.group.insert(group);
+        let place = (**group).as_ref().place(this.key.bytes());
+        let shard = std::ptr::from_ref(place.shard);
+        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared references only.
+        let shard = unsafe { &*shard };
+        // SAFETY: `enter` asks for a pinned ticket, and the key lies in the ticket or in memory that the ticket owns, which
+        // stay as they are until the seat has left (KEPT).
+        this.seat = Some(unsafe { Seat::new(shard, place.hash, key, Kind::Free) });
+    }
+
+    /// Joins the flight of the key, or begins one.
+    ///
+    /// # Safety
+    /// OWNER; called once after [`prepare`](Self::prepare).
+    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entry {
+        match self.get_ref().seat.as_ref().map(Seat::enter) {
+            Some(Entered::Leads) => Entry::Leads,
+            Some(Entered::Joined) => Entry::Joined,
+            Some(Entered::Reentrant) | None => Entry::Reentrant,
+        }
+    }
+
+    /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
+    fn stage(&self) -> Stage {
+        self.seat.as_ref().map_or(Stage::Out, |seat| seat.call().stage())
+    }
+
+    /// Whether the call is in use: prepared and not recalled.
+    pub(crate) fn is_prepared(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.stage() == Stage::Leads
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        self.stage() == Stage::Waits
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        self.key.bytes()
+    }
+
+    /// One look at a call that joined and has not landed; its Waker will be woken when there is something to see.
+    ///
+    /// # Safety
+    /// OWNER.
+    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed<T, E>> {
+        self.seat.as_ref().map_or(Poll::Pending, |seat| seat.poll(cx))
+    }
+
+    /// Ends the flight that the call leads: whether others got the outcome too.
+    ///
+    /// # Safety
+    /// OWNER; the call leads.
+    pub(crate) unsafe fn publish(&self, outcome: &Outcome<T, E>) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.publish(outcome))
+    }
+
+    /// Takes the call out of its flight.
+    ///
+    /// # Safety
+    /// OWNER.
+    pub(crate) unsafe fn go(&self) -> Gone<T, E> {
+        let Some(seat) = &self.seat else { return Gone::Out };
+        match self.stage() {
+            Stage::Out => Gone::Out,
+            Stage::Leads if seat.abandon() => Gone::HandedOn,
+            Stage::Leads => Gone::Lost,
+            Stage::Waits | Stage::Told | Stage::Tells => match seat.leave() {
+                Landed::Outcome(outcome) => Gone::Waited(Some(outcome)),
+                Landed::Leads | Landed::Left => Gone::Waited(None),
+            },
+        }
+    }
+
+    /// Gives the share of the group back, after [`go`](Self::go).
+    pub(crate) fn recall(self: Pin<&mut Self>) -> Option<Arc<G>> {
+        // SAFETY: the seat is dropped where it is, and nothing is moved but what need not be pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.seat = None;
+        this.key.forget();
+        this.group.take()
+    }
+}
+
+impl<G, T: Clone, E> fmt::Debug for Ticket<G, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("seat", &self.seat).finish_non_exhaustive()
+    }
+}
+
+impl<T: Clone, E> KeyedGroup<[u8], T, E> {
+    /// [`try_run`](KeyedGroup::try_run) with a limit to waiting; 0 does not wait.
+    pub(crate) fn try_run_within(
+        &self,
+        limit: Option<Duration>,
+        key: &[u8],
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Flown<T, E> {
+        self.place(key).fly_within(key, limit, work)
+    }
+}
