@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <memory>
@@ -232,6 +234,58 @@ class value {
 
   docache_value* raw_ = nullptr;
 };
+
+namespace detail {
+
+/// The T inside a C value that make_value made.
+template <class T>
+const T& object_in(const docache_value* raw) noexcept {
+  return *static_cast<const T*>(static_cast<const void*>(docache_value_data(raw)));
+}
+
+/// Calls a user's work and makes a C value of the T that it returns.
+template <class T, class F>
+docache_value* make_value(F& call) {
+  if constexpr (std::is_same_v<T, value>) {
+    value made(std::invoke(call));
+    return made.handle() != nullptr ? made.release() : value(nullptr, 0).release();
+  } else {
+    std::unique_ptr<T> made(new T(std::invoke(call)));
+    const void* data = made.get();
+    return wrap(std::move(made), data, sizeof(T));
+  }
+}
+
+inline docache_status fail(std::string_view message, std::int64_t code, docache_error** out_error) noexcept {
+  // Short of memory, the status alone tells.
+  docache_error_new(code, message.data(), message.size(), out_error, nullptr);
+  return DOCACHE_DOER_FAILED;
+}
+
+/// Tells the library what was thrown. Called from a catch clause.
+inline docache_status report(docache_error** out_error) noexcept {
+  try {
+    throw;
+  } catch (const docache::error& failure) {
+    return fail(failure.message(), failure.code(), out_error);
+  } catch (const std::exception& failure) {
+    return fail(failure.what(), 0, out_error);
+  } catch (const std::string& failure) {
+    return fail(failure, 0, out_error);
+  } catch (const char* failure) {
+    return fail(failure, 0, out_error);
+  } catch (...) {
+    return fail("the Doer threw something that is not a std::exception", 0, out_error);
+  }
+}
+
+inline void check_version() {
+  if (docache_abi_version() == DOCACHE_ABI_VERSION) return;
+  throw docache::error(DOCACHE_VERSION_MISMATCH, "docache.hpp is for ABI " + std::to_string(DOCACHE_ABI_VERSION) +
+                                                     ", the library has " + std::to_string(docache_abi_version()));
+}
+
+}  // namespace detail
 
 /// How grave a log record is; a logger is called for its own level and the graver ones.
 enum class level : std::int32_t {

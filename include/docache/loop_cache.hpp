@@ -4,8 +4,6 @@
 
 #include "base.hpp"
 
-#include <exception>
-#include <functional>
 #include <optional>
 
 namespace docache {
@@ -78,16 +76,6 @@ template <class T>
 class snapshot;
 template <class T>
 class loop_cache;
-
-namespace detail {
-
-/// The T inside a C value that make_value made.
-template <class T>
-const T& object_in(const docache_value* raw) noexcept {
-  return *static_cast<const T*>(static_cast<const void*>(docache_value_data(raw)));
-}
-
-}  // namespace detail
 
 /// One successful result, owned like a shared_ptr<const T>: copies share the object, which lives as long as any of
 /// them, whatever becomes of the loop cache. Nothing here throws or blocks.
@@ -266,37 +254,11 @@ struct doer {
 
   static docache_status perform(std::uintptr_t context, docache_value** out, docache_error** out_error) noexcept {
     try {
-      *out = make_value(reinterpret_cast<doer*>(context)->call);
+      *out = make_value<T>(reinterpret_cast<doer*>(context)->call);
       return DOCACHE_OK;
-    } catch (const docache::error& failure) {
-      return fail(failure.message(), failure.code(), out_error);
-    } catch (const std::exception& failure) {
-      return fail(failure.what(), 0, out_error);
-    } catch (const std::string& failure) {
-      return fail(failure, 0, out_error);
-    } catch (const char* failure) {
-      return fail(failure, 0, out_error);
     } catch (...) {
-      return fail("the Doer threw something that is not a std::exception", 0, out_error);
+      return report(out_error);
     }
-  }
-
- private:
-  static docache_value* make_value(F& call) {
-    if constexpr (std::is_same_v<T, value>) {
-      value made(std::invoke(call));
-      return made.handle() != nullptr ? made.release() : value(nullptr, 0).release();
-    } else {
-      std::unique_ptr<T> made(new T(std::invoke(call)));
-      const void* data = made.get();
-      return wrap(std::move(made), data, sizeof(T));
-    }
-  }
-
-  static docache_status fail(std::string_view message, std::int64_t code, docache_error** out_error) noexcept {
-    // Short of memory, the status alone tells.
-    docache_error_new(code, message.data(), message.size(), out_error, nullptr);
-    return DOCACHE_DOER_FAILED;
   }
 };
 
@@ -441,10 +403,7 @@ class loop_cache {
   static docache_loop* make(const loop_options& options, F&& callable) {
     using doer = detail::doer<T, std::decay_t<F>>;
     static_assert(std::is_invocable_v<std::decay_t<F>&>, "loop_cache: the Doer is called without arguments");
-    if (docache_abi_version() != DOCACHE_ABI_VERSION) {
-      throw docache::error(DOCACHE_VERSION_MISMATCH, "docache.hpp is for ABI " + std::to_string(DOCACHE_ABI_VERSION) +
-                                                         ", the library has " + std::to_string(docache_abi_version()));
-    }
+    detail::check_version();
     docache_loop_options raw{};
     raw.size = sizeof raw;
     raw.interval_ns = detail::to_unsigned("interval", options.interval);

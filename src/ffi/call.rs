@@ -109,7 +109,7 @@ impl docache_call {
         }
         let bell = state.bell.get_or_insert_default().clone();
         bell.with(|notify| {
-            notify.check_unused()?;
+            notify.check_unused("call")?;
             *notify = Notify::Armed(call, token);
             Ok::<_, Error>(())
         })?;

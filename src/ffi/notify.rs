@@ -32,13 +32,13 @@ pub(super) fn required(notify: docache_notify_fn) -> Result<unsafe extern "C-unw
 }
 
 impl Notify {
-    /// There can be one.
-    pub(super) fn check_unused(&self) -> Result<()> {
+    /// There can be one, for an `object` such as a wait.
+    pub(super) fn check_unused(&self, object: &str) -> Result<()> {
         if matches!(self, Notify::None) {
             return Ok(());
         }
-        let accepted = "give one notification, or cancel the first";
-        Err(Error::invalid_argument("notify", "a second notification", accepted))
+        let accepted = format!("give one notification to a {object}, or cancel the first");
+        Err(Error::invalid_argument("notify", "a second notification", &accepted))
     }
 
     /// What is to be called now that there is something to see.

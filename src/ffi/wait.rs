@@ -143,7 +143,7 @@ pub unsafe extern "C" fn docache_wait_on_ready(
         let notify = notify::required(notify)?;
         waiting.drive();
         let mut state = waiting.lock();
-        state.notify.check_unused()?;
+        state.notify.check_unused("wait")?;
         if state.result.is_some() {
             return Ok(DOCACHE_OK);
         }
