@@ -50,6 +50,12 @@ mod imp {
             Guard(self)
         }
 
+        /// The data, which nobody else can be at.
+        #[cfg(feature = "capi")]
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.data.get_mut()
+        }
+
         #[inline]
         fn take(&self) -> bool {
             self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()

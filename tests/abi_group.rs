@@ -312,3 +312,132 @@ fn arming_and_an_outcome_that_race_lose_no_notification() {
         assert_eq!((waiter.poll(), waiter.free(), leader.free()), (DOCACHE_OK, DOCACHE_OK, DOCACHE_OK));
     }
 }
+
+/// Gives up its lead in one of three cases, else finishes: whether it finished.
+fn finish_or_give_up(call: Call, value: &Value, turn: usize) -> bool {
+    if turn % 3 != 0 {
+        call.finish(value);
+        assert_eq!(call.poll(), DOCACHE_OK);
+    }
+    let freed = call.free();
+    assert!(freed == DOCACHE_OK || (turn % 3 == 0 && freed == DOCACHE_LEADER_LOST));
+    turn % 3 != 0
+}
+
+#[test]
+fn no_lead_and_no_notification_is_lost_in_a_crowd() {
+    const TURNS: usize = 3_000;
+    let (group, shared, finished) = (Group::new(), value(b""), AtomicUsize::new(0));
+    let member = |seed: usize| {
+        for turn in seed..seed + TURNS {
+            let (status, call) = group.begin(b"key");
+            let told = AtomicUsize::new(0);
+            let led = match status {
+                DOCACHE_LEADER => true,
+                DOCACHE_PENDING if turn % 5 == 0 => false,
+                DOCACHE_PENDING => {
+                    if call.on_ready(&told) == DOCACHE_PENDING {
+                        while told.load(Ordering::SeqCst) == 0 {
+                            thread::yield_now();
+                        }
+                    }
+                    let seen = call.poll();
+                    assert!(seen == DOCACHE_LEADER || seen == DOCACHE_OK, "told of {seen}");
+                    seen == DOCACHE_LEADER
+                }
+                other => panic!("begin said {other}"),
+            };
+            if led {
+                finished.fetch_add(usize::from(finish_or_give_up(call, &shared, turn)), Ordering::SeqCst);
+            } else {
+                let freed = call.free();
+                assert!(freed == DOCACHE_OK || (turn % 5 == 0 && freed == DOCACHE_LEADER_LOST));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for seed in 0..4 {
+            scope.spawn(move || member(seed * 7));
+        }
+    });
+    assert_eq!(group.in_flight(), 0);
+    assert!(finished.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_call_may_be_looked_at_by_many_while_it_is_told() {
+    let (group, shared) = (Group::new(), value(b""));
+    for _ in 0..500 {
+        let (leader, waiter, told) = (group.lead(b"key"), group.join(b"key"), AtomicUsize::new(0));
+        assert_eq!(waiter.on_ready(&told), DOCACHE_PENDING);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while waiter.poll() != DOCACHE_OK {
+                        thread::yield_now();
+                    }
+                });
+            }
+            leader.finish(&shared);
+        });
+        assert_eq!((told.load(Ordering::SeqCst), waiter.cancel()), (1, DOCACHE_PENDING));
+        assert_eq!((waiter.free(), leader.free()), (DOCACHE_OK, DOCACHE_OK));
+    }
+}
+
+/// What a run's caller and the call that waits for it come to.
+struct Joining<'a> {
+    group: &'a Group,
+    waiter: Cell<Call>,
+}
+
+unsafe extern "C-unwind" fn joins_and_panics(
+    joining: usize,
+    _: *mut *mut docache_value,
+    _: *mut *mut docache_error,
+) -> docache_status {
+    // SAFETY: the test below gives its own, and waits.
+    let joining = unsafe { &*(joining as *const Joining<'_>) };
+    let group = joining.group;
+    let waiter = thread::scope(|scope| scope.spawn(|| group.join(b"key")).join().unwrap());
+    joining.waiter.set(waiter);
+    panic!("a callback broke its contract");
+}
+
+#[test]
+fn a_panic_that_unwinds_out_of_a_callback_is_every_callers_status() {
+    let group = Group::new();
+    let joining = Joining { group: &group, waiter: Cell::new(Call(null_mut())) };
+    let (mut out, mut error) = (null_mut(), null_mut());
+    let ctx = &raw const joining as usize;
+    // SAFETY: all pointers are valid.
+    let status = unsafe {
+        docache_group_run(
+            group.0,
+            b"key".as_ptr(),
+            3,
+            DOCACHE_FOREVER,
+            Some(joins_and_panics),
+            ctx,
+            &raw mut out,
+            null_mut(),
+            &raw mut error,
+        )
+    };
+    assert_eq!((status, out), (DOCACHE_PANIC, null_mut()));
+    let mut joined = null_mut();
+    // SAFETY: all pointers are valid.
+    let polled =
+        unsafe { docache_call_poll(joining.waiter.get().0, &raw mut out, null_mut(), &raw mut joined) };
+    assert_eq!((polled, out), (DOCACHE_PANIC, null_mut()));
+    for error in [error, joined] {
+        // SAFETY: the share is ours.
+        let message = unsafe { docache_error_message(error, null_mut()) };
+        // SAFETY: the library's text, which ends with a NUL and lives as long as the share.
+        let message = unsafe { std::ffi::CStr::from_ptr(message) };
+        assert!(message.to_str().unwrap().ends_with("panicked: a callback broke its contract"));
+        // SAFETY: the share is ours.
+        unsafe { docache_error_release(error) };
+    }
+    assert_eq!((joining.waiter.get().free(), group.in_flight()), (DOCACHE_OK, 0));
+}

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::task::Wake;
 
 use super::notify::Notify;
-use crate::sync::Mutex;
+use crate::lock::Lock;
 
-pub(super) struct Bell(Mutex<Notify>);
+pub(super) struct Bell(Lock<Notify>);
 
 impl Bell {
     /// A bell that nobody else knows, made from the one of an earlier use if that can be (USE).
     pub(super) fn renew(old: Option<Arc<Bell>>) -> Option<Arc<Bell>> {
         let mut bell = old?;
-        *Arc::get_mut(&mut bell)? = Bell(Mutex::new(Notify::None));
+        *Arc::get_mut(&mut bell)?.0.get_mut() = Notify::None;
         Some(bell)
     }
 
@@ -29,7 +29,7 @@ impl Bell {
 
 impl Default for Bell {
     fn default() -> Bell {
-        Bell(Mutex::new(Notify::None))
+        Bell(Lock::new(Notify::None))
     }
 }
 

@@ -1,20 +1,21 @@
 //! Family `group`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free.
 //!
 //! # State
-//! A call lies on the heap and does not move: its [`Ticket`], and behind a mutex what came of it and its [`Bell`]. Freed
+//! A call lies on the heap and does not move: its [`Ticket`], and behind a lock what came of it and its [`Bell`]. Freed
 //! calls are kept by the group for the next ones, with the memory of their keys and their bells.
 //!
 //! # Invariants
-//! - OWNER (the ticket's): its functions are called under the mutex; or by the thread that set `finishing`, which the
+//! - OWNER (the ticket's): its functions are called under the lock; or by the thread that set `finishing`, which the
 //!   others respect; or where nobody else may be at the call: before it is handed out, and in `free`.
 //! - NOTIFY-ONCE: see [`Notify`].
 //! - TOLD: a notification is armed first, and then the bell is given to the shard, which looks for the outcome or the lead
 //!   under its lock. Whoever brings one about later finds the bell; if it is there already, the notification is taken back.
 //!
 //! # Locks
-//! The call's mutex is taken before the bell's and before the shard's; the two never meet. None is held while a
+//! The call's lock is taken before the bell's and before the shard's; the two never meet. None is held while a
 //! notification is called or a value is dropped.
 
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -30,14 +31,14 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::flight::{Entry, Failure, Gone, Landed, Outcome, Ticket};
-use crate::sync::{Mutex, MutexGuard};
+use crate::lock::Lock;
 
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
 /// docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
 /// the call while it is finished or freed.
 pub struct docache_call {
     ticket: Ticket<Flights, Value, Error>,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Default)]
@@ -65,7 +66,7 @@ impl std::fmt::Debug for docache_call {
 
 impl Default for docache_call {
     fn default() -> docache_call {
-        docache_call { ticket: Ticket::new(), state: Mutex::default() }
+        docache_call { ticket: Ticket::new(), state: Lock::new(State::default()) }
     }
 }
 
@@ -80,7 +81,7 @@ fn convert(outcome: Outcome<Value, Error>, shared: bool) -> Result<(Value, bool)
 
 impl docache_call {
     /// The state of a call that was not freed.
-    fn open(&self) -> Result<MutexGuard<'_, State>> {
+    fn open(&self) -> Result<impl DerefMut<Target = State>> {
         let state = self.state.lock();
         if self.ticket.is_prepared() {
             return Ok(state);
@@ -148,7 +149,7 @@ impl docache_call {
         if state.finishing {
             return Err(Error::invalid_argument("call", "one that is being finished", "free it afterwards"));
         }
-        if let Some(bell) = &state.bell {
+        if let Some(bell) = state.bell.as_ref().filter(|_| state.joined) {
             bell.with(Notify::cancel);
         }
         let result = state.result.take();
@@ -171,13 +172,15 @@ unsafe fn enter(call: *mut docache_call, flights: &Arc<Flights>, key: &[u8], own
     // SAFETY: it is pinned.
     let ticket = unsafe { Pin::new_unchecked(ticket) };
     ticket.prepare(flights.clone(), key, owner);
-    // SAFETY: the caller's promise. From here on there are only shared references to the call.
-    let call = unsafe { &*call };
+    // SAFETY: the caller's promise. From here on there are only shared references to the ticket.
+    let ticket = unsafe { &(*call).ticket };
     // SAFETY: it is pinned.
-    let ticket = unsafe { Pin::new_unchecked(&call.ticket) };
+    let ticket = unsafe { Pin::new_unchecked(ticket) };
     // SAFETY: OWNER: nobody else knows it; it was just prepared.
     let entry = unsafe { ticket.enter() };
-    call.state.lock().joined = entry == Entry::Joined;
+    // SAFETY: the flight knows the ticket; the state is nobody else's yet.
+    let state = unsafe { &mut (*call).state };
+    state.get_mut().joined = entry == Entry::Joined;
     entry
 }
 
@@ -192,8 +195,12 @@ unsafe fn put_away(call: *mut docache_call) {
     // SAFETY: it lies in a box, and `recall` does not move it.
     let ticket = unsafe { Pin::new_unchecked(&mut call.ticket) };
     let flights = ticket.recall();
-    let bell = Bell::renew(call.state.lock().bell.take());
-    *call.state.lock() = State { bell, ..State::default() };
+    let state = call.state.get_mut();
+    if state.joined {
+        // It may have been armed.
+        state.bell = Bell::renew(state.bell.take());
+        state.joined = false;
+    }
     if let Some(flights) = flights {
         flights.keep_call(pool, call);
     }

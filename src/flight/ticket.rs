@@ -48,6 +48,7 @@ impl Key {
         self.inline.get(..self.len).unwrap_or(&self.long)
     }
 
+    /// Keeps memory for the next key, unless there is too much of it.
     fn forget(&mut self) {
         self.len = 0;
         if self.long.capacity() > MOST_KEPT {
@@ -208,5 +209,51 @@ impl<T: Clone, E> KeyedGroup<[u8], T, E> {
         work: impl FnOnce() -> Result<T, E>,
     ) -> Flown<T, E> {
         self.place(key).fly_within(key, limit, work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Owner(KeyedGroup<[u8], u8, ()>);
+
+    impl AsRef<KeyedGroup<[u8], u8, ()>> for Owner {
+        fn as_ref(&self) -> &KeyedGroup<[u8], u8, ()> {
+            &self.0
+        }
+    }
+
+    fn entered(owner: &Arc<Owner>, key: &[u8], expected: Entry) -> Pin<Box<Ticket<Owner, u8, ()>>> {
+        let mut ticket = Box::pin(Ticket::new());
+        ticket.as_mut().prepare(owner.clone(), key);
+        // SAFETY: nobody else has it, and it was just prepared.
+        assert_eq!(unsafe { ticket.as_ref().enter() }, expected);
+        ticket
+    }
+
+    #[test]
+    fn a_ticket_that_is_dropped_in_its_flight_leaves_it() {
+        let owner = Arc::new(Owner(KeyedGroup::new()));
+        let key = [7; 100];
+        let (leader, waiter) = (entered(&owner, &key, Entry::Leads), entered(&owner, &key, Entry::Joined));
+        drop(leader);
+        assert!(waiter.leads(), "the lead was handed on");
+        drop(waiter);
+        assert_eq!((owner.0.in_flight(), Arc::strong_count(&owner)), (0, 1));
+    }
+
+    #[test]
+    fn only_a_reasonable_amount_of_memory_is_kept_for_keys() {
+        let owner = Arc::new(Owner(KeyedGroup::new()));
+        for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
+        {
+            let mut ticket = entered(&owner, &vec![1; len], Entry::Leads);
+            assert_eq!(ticket.key().len(), len);
+            // SAFETY: nobody else has it.
+            assert!(matches!(unsafe { ticket.go() }, Gone::Lost));
+            assert!(ticket.as_mut().recall().is_some() && !ticket.is_prepared());
+            assert_eq!((ticket.key.len, ticket.key.long.capacity()), (0, kept));
+        }
     }
 }
