@@ -40,18 +40,6 @@ func (r *Registry[V]) Take(id uintptr) (V, bool) {
 	return v, ok
 }
 
-// Any tells whether the condition holds for some value. The condition must not use the registry.
-func (r *Registry[V]) Any(holds func(V) bool) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, v := range r.byID {
-		if holds(v) {
-			return true
-		}
-	}
-	return false
-}
-
 // Len is the number of ids in use.
 func (r *Registry[V]) Len() int {
 	r.mu.RLock()
