@@ -226,7 +226,7 @@ mod tests {
 
     fn entered(owner: &Arc<Owner>, key: &[u8], expected: Entry) -> Pin<Box<Ticket<Owner, u8, ()>>> {
         let mut ticket = Box::pin(Ticket::new());
-        ticket.as_mut().prepare(owner.clone(), key);
+        ticket.as_mut().prepare(owner.clone(), key, 0);
         // SAFETY: nobody else has it, and it was just prepared.
         assert_eq!(unsafe { ticket.as_ref().enter() }, expected);
         ticket
