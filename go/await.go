@@ -47,10 +47,10 @@ func (l *loop) await(what event, since uint64) (w *wait, err error) {
 		return nil, asError(status, failure)
 	}
 	w = &wait{c: c, ready: make(chan struct{}), loop: l}
-	w.token = waiters.add(w.ready)
+	w.token = waiters.Add(w.ready)
 	if status := C.docache_go_wait_on_ready(c, C.uintptr_t(w.token)); status != C.DOCACHE_PENDING {
 		// Ready already, so the token will never come back.
-		waiters.take(w.token)
+		waiters.Take(w.token)
 		close(w.ready)
 	}
 	return w, nil
@@ -69,7 +69,7 @@ func (w *wait) finish() (version uint64, err error) {
 // abandon stops waiting. If the notification is already on its way, it is received first, so that no token is lost.
 func (w *wait) abandon() {
 	if C.docache_wait_cancel(w.c) == C.DOCACHE_OK {
-		waiters.take(w.token)
+		waiters.Take(w.token)
 	} else {
 		<-w.ready
 	}

@@ -57,7 +57,7 @@ func newLoop(s *settings, p performer) (*loop, error) {
 	var c *C.docache_loop
 	var failure *C.docache_error
 	// From here on the worker's id belongs to the library, which drops it also when it refuses.
-	if status := C.docache_go_loop_new(&options, C.uintptr_t(workers.add(p)), &c, &failure); status != C.DOCACHE_OK {
+	if status := C.docache_go_loop_new(&options, C.uintptr_t(workers.Add(p)), &c, &failure); status != C.DOCACHE_OK {
 		return nil, takeError(status, failure)
 	}
 	l := &loop{c: c, word: (*uint64)(unsafe.Pointer(C.docache_loop_version_word(c)))}

@@ -164,15 +164,3 @@ func TestADoerCannotWaitForItself(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-
-func TestGoroutineNumbers(t *testing.T) {
-	mine := goid()
-	if mine == 0 || goid() != mine {
-		t.Fatalf("%d, then %d", mine, goid())
-	}
-	var other uint64
-	<-async(func() { other = goid() })
-	if other == 0 || other == mine {
-		t.Errorf("two goroutines: %d and %d", mine, other)
-	}
-}

@@ -8,6 +8,8 @@ import "C"
 import (
 	"strings"
 	"unsafe"
+
+	"docache/internal/registry"
 )
 
 // The functions that the library calls, by way of bridge.c. They hold no lock of this package while user code runs,
@@ -30,13 +32,13 @@ type outcome struct {
 }
 
 var (
-	workers registry[performer]
-	waiters registry[chan struct{}]
+	workers registry.Registry[performer]
+	waiters registry.Registry[chan struct{}]
 )
 
 //export docacheGoPerform
 func docacheGoPerform(id C.uintptr_t, outValue **C.docache_value, outError **C.docache_error) C.docache_status {
-	w, ok := workers.get(uintptr(id))
+	w, ok := workers.Get(uintptr(id))
 	if !ok {
 		return C.DOCACHE_INTERNAL
 	}
@@ -58,19 +60,19 @@ func docacheGoPerform(id C.uintptr_t, outValue **C.docache_value, outError **C.d
 
 //export docacheGoDropResult
 func docacheGoDropResult(worker C.uintptr_t, id C.uint64_t) {
-	if w, ok := workers.get(uintptr(worker)); ok {
+	if w, ok := workers.Get(uintptr(worker)); ok {
 		w.drop(uint64(id))
 	}
 }
 
 //export docacheGoDropWorker
 func docacheGoDropWorker(id C.uintptr_t) {
-	workers.take(uintptr(id))
+	workers.Take(uintptr(id))
 }
 
 //export docacheGoNotify
 func docacheGoNotify(token C.uintptr_t) {
-	if ready, ok := waiters.take(uintptr(token)); ok {
+	if ready, ok := waiters.Take(uintptr(token)); ok {
 		close(ready)
 	}
 }

@@ -9,11 +9,11 @@ import (
 func TestWaitsEndWithTheirContext(t *testing.T) {
 	c := must[int](t)(counting())
 	ctx, cancel := context.WithCancel(context.Background())
-	base := waiters.len()
+	base := waiters.Len()
 	errs := make(chan error, 2)
 	go func() { _, err := c.WaitFirst(ctx); errs <- err }()
 	go func() { _, err := c.Changed(ctx, 0); errs <- err }()
-	eventually(t, "two tokens", func() bool { return waiters.len() == base+2 })
+	eventually(t, "two tokens", func() bool { return waiters.Len() == base+2 })
 	cancel()
 	for range 2 {
 		if err := <-errs; err != context.Canceled {
@@ -23,17 +23,17 @@ func TestWaitsEndWithTheirContext(t *testing.T) {
 	if _, err := c.WaitFirst(ctx); err != context.Canceled {
 		t.Error(err)
 	}
-	if waiters.len() != base {
-		t.Errorf("%d tokens left", waiters.len()-base)
+	if waiters.Len() != base {
+		t.Errorf("%d tokens left", waiters.Len()-base)
 	}
 }
 
 func TestWaitsEndWithClose(t *testing.T) {
 	c := must[int](t)(counting())
-	base := waiters.len()
+	base := waiters.Len()
 	errs := make(chan error, 1)
 	go func() { _, err := c.WaitFirst(soon(t)); errs <- err }()
-	eventually(t, "a token", func() bool { return waiters.len() > base })
+	eventually(t, "a token", func() bool { return waiters.Len() > base })
 	c.Close()
 	if err := <-errs; err != ErrClosed {
 		t.Error(err)
@@ -44,12 +44,12 @@ func TestWaitsOutliveAStop(t *testing.T) {
 	g := newGated()
 	c := must[int](t)(g.Do)
 	firsts := make(chan Data[int], 1)
-	base := waiters.len()
+	base := waiters.Len()
 	go func() {
 		d, _ := c.Changed(soon(t), 1)
 		firsts <- Data[int]{Value: int(d)}
 	}()
-	eventually(t, "a token", func() bool { return waiters.len() > base })
+	eventually(t, "a token", func() bool { return waiters.Len() > base })
 	for range 2 {
 		go c.Loop()
 		within(t, g.entered, "the call")
@@ -91,7 +91,7 @@ func TestRefreshesThatComeTogetherShareACall(t *testing.T) {
 	c := must[int](t)(g.Do)
 	looped := async(c.Loop)
 	within(t, g.entered, "the first call")
-	base := waiters.len()
+	base := waiters.Len()
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Add(1)
@@ -102,7 +102,7 @@ func TestRefreshesThatComeTogetherShareACall(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "tokens", func() bool { return waiters.len() >= base+50 })
+	eventually(t, "tokens", func() bool { return waiters.Len() >= base+50 })
 	g.leave <- struct{}{}
 	within(t, g.entered, "the shared call")
 	g.leave <- struct{}{}
@@ -119,12 +119,12 @@ func TestRefreshEndsWithStop(t *testing.T) {
 	c := must[int](t)(g.Do)
 	go c.Loop()
 	within(t, g.entered, "the first call")
-	base := waiters.len()
+	base := waiters.Len()
 	errs := make(chan error, 1)
 	go func() { errs <- c.Refresh(soon(t)) }()
-	eventually(t, "a token", func() bool { return waiters.len() > base })
+	eventually(t, "a token", func() bool { return waiters.Len() > base })
 	stopped := async(c.Stop)
-	eventually(t, "the token of the stop", func() bool { return waiters.len() == base+2 })
+	eventually(t, "the token of the stop", func() bool { return waiters.Len() == base+2 })
 	g.leave <- struct{}{}
 	within(t, stopped, "Stop")
 	if err := <-errs; err != ErrNotRunning {
@@ -136,7 +136,7 @@ func TestRefreshEndsWithStop(t *testing.T) {
 func TestManyWaitersFewThreads(t *testing.T) {
 	c := must[int](t)(counting())
 	const many = 2000
-	before, base := threads(), waiters.len()
+	before, base := threads(), waiters.Len()
 	var wg sync.WaitGroup
 	for range many {
 		wg.Add(1)
@@ -147,7 +147,7 @@ func TestManyWaitersFewThreads(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "tokens", func() bool { return waiters.len() >= base+many })
+	eventually(t, "tokens", func() bool { return waiters.Len() >= base+many })
 	if grown := threads() - before; grown > 50 {
 		t.Errorf("%d threads more for %d waiters", grown, many)
 	}

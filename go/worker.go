@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"docache/internal/goroutine"
 )
 
 // worker is the half of a cache that the library knows: it runs the Doer and keeps the results, to which the library
@@ -25,7 +27,7 @@ type worker[T any] struct {
 	returned time.Time
 
 	// doing is the goroutine inside Do, 0 if there is none.
-	doing atomic.Uint64
+	doing atomic.Uintptr
 
 	// running is the loop while it runs, which keeps it from being freed; see loop.
 	running atomic.Pointer[loop]
@@ -83,7 +85,7 @@ func (w *worker[T]) call(doer Doer[T]) (d Data[T], message string) {
 	go func() {
 		defer close(done)
 		defer w.doing.Store(0)
-		w.doing.Store(goid())
+		w.doing.Store(goroutine.ID())
 		// Deferred, because Goexit runs nothing else.
 		defer func() { message = w.report(&d) }()
 		do(doer, &d)
@@ -131,7 +133,7 @@ func (w *worker[T]) report(d *Data[T]) (message string) {
 // inside tells whether the caller is the Doer, during a call.
 func (w *worker[T]) inside() bool {
 	doing := w.doing.Load()
-	return doing != 0 && doing == goid()
+	return doing != 0 && doing == goroutine.ID()
 }
 
 // result finds what the library refers to.

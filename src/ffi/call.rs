@@ -166,12 +166,12 @@ impl docache_call {
 ///
 /// # Safety
 /// The call is pinned, and nobody else knows it.
-unsafe fn enter(call: *mut docache_call, flights: &Arc<Flights>, key: &[u8]) -> Entry {
+unsafe fn enter(call: *mut docache_call, flights: &Arc<Flights>, key: &[u8], owner: u64) -> Entry {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &mut (*call).ticket };
     // SAFETY: it is pinned.
     let ticket = unsafe { Pin::new_unchecked(ticket) };
-    ticket.prepare(flights.clone(), key);
+    ticket.prepare(flights.clone(), key, owner);
     // SAFETY: the caller's promise. From here on there are only shared references to the ticket.
     let ticket = unsafe { &(*call).ticket };
     // SAFETY: it is pinned.
@@ -220,6 +220,25 @@ pub unsafe extern "C" fn docache_group_begin(
     out: *mut *mut docache_call,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
+    // SAFETY: the caller's promise.
+    unsafe { docache_group_begin_as(group, key, key_len, 0, out, out_error) }
+}
+
+/// docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
+/// caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
+/// leads the run that this one would wait for, on whatever thread. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_group_begin_as(
+    group: *mut docache_group,
+    key: *const u8,
+    key_len: usize,
+    owner: u64,
+    out: *mut *mut docache_call,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
@@ -229,7 +248,7 @@ pub unsafe extern "C" fn docache_group_begin(
         let key = unsafe { bytes(key, key_len, "key") }?;
         let call = Box::into_raw(flights.take_call(pool_of(key)));
         // SAFETY: it is ours, and stays where it is until `put_away`.
-        let status = match unsafe { enter(call, flights, key) } {
+        let status = match unsafe { enter(call, flights, key, owner) } {
             Entry::Leads => DOCACHE_LEADER,
             Entry::Joined => DOCACHE_PENDING,
             Entry::Reentrant => {

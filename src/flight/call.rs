@@ -82,6 +82,7 @@ pub(super) struct Links<K: ?Sized, T, E> {
 pub(crate) struct Call<K: ?Sized, T, E> {
     stage: StageWord,
     runner: Runner,
+    owner: u64,
     pub(super) kind: Kind,
     pub(super) hash: u64,
     key: *const K,
@@ -103,6 +104,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         Call {
             stage: StageWord(AtomicU8::new(Stage::Out as u8)),
             runner: Runner(AtomicUsize::new(0)),
+            owner: 0,
             kind,
             hash,
             key,
@@ -117,6 +119,13 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
             outcome: UnsafeCell::new(None),
             _pinned: PhantomPinned,
         }
+    }
+
+    /// Names who makes the call, where that is no thread: a call that would wait for one of the same owner is reentrant.
+    /// 0 is nobody.
+    #[inline]
+    pub(crate) fn set_owner(&mut self, owner: u64) {
+        self.owner = owner;
     }
 
     #[inline]
@@ -162,6 +171,12 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     #[inline]
     pub(super) fn runs_here(&self) -> bool {
         self.runner.0.load(Ordering::Relaxed) == thread::token().id()
+    }
+
+    /// Whether both calls were made by the same owner.
+    #[inline]
+    pub(super) fn has_owner_of(&self, other: &Self) -> bool {
+        self.owner != 0 && self.owner == other.owner
     }
 
     /// # Safety

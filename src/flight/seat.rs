@@ -49,6 +49,12 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
         Seat { shard, call: Call::new(hash, key, kind) }
     }
 
+    /// The same with an [owner](Call::set_owner).
+    pub(super) fn owned_by(mut self, owner: u64) -> Self {
+        self.call.set_owner(owner);
+        self
+    }
+
     pub(crate) fn call(&self) -> &Call<K, T, E> {
         &self.call
     }

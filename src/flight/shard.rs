@@ -27,7 +27,8 @@ pub(crate) enum Entered {
     Leads,
     /// A flight: the call waits.
     Joined,
-    /// A flight whose work the calling thread is inside of; the call is in no flight.
+    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads; the call is in no
+    /// flight.
     Reentrant,
 }
 
@@ -286,7 +287,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
 }
 
 fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered {
-    if leader.call().runs_here() {
+    if leader.call().runs_here() || leader.call().has_owner_of(me.call()) {
         return Entered::Reentrant;
     }
     // RING: the leader, then parked threads, then the others.

@@ -64,7 +64,7 @@ pub(crate) enum Entry {
     Leads,
     /// It waits for the call that leads.
     Joined,
-    /// The calling thread is inside the work that it would wait for; it is in no flight.
+    /// The calling thread is inside the work that it would wait for, or its owner leads that; it is in no flight.
     Reentrant,
 }
 
@@ -96,11 +96,11 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
         Ticket { seat: None, key, group: None, _pinned: PhantomPinned }
     }
 
-    /// Gets ready for [`enter`](Self::enter).
+    /// Gets ready for [`enter`](Self::enter). `owner` is who calls, or 0.
     ///
     /// # Panics
     /// If it was not [recalled](Self::recall) since the last time.
-    pub(crate) fn prepare(self: Pin<&mut Self>, group: Arc<G>, key: &[u8]) {
+    pub(crate) fn prepare(self: Pin<&mut Self>, group: Arc<G>, key: &[u8], owner: u64) {
         // SAFETY: nothing is moved; the seat is in no flight, and only a seat cares where it lies.
         let this = unsafe { self.get_unchecked_mut() };
         assert!(this.seat.is_none(), "a ticket is in use");
@@ -113,7 +113,8 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
         let shard = unsafe { &*shard };
         // SAFETY: `enter` asks for a pinned ticket, and the key lies in the ticket or in memory that the ticket owns, which
         // stay as they are until the seat has left (KEPT).
-        this.seat = Some(unsafe { Seat::new(shard, place.hash, key, Kind::Free) });
+        let seat = unsafe { Seat::new(shard, place.hash, key, Kind::Free) };
+        this.seat = Some(seat.owned_by(owner));
     }
 
     /// Joins the flight of the key, or begins one.
@@ -225,7 +226,7 @@ mod tests {
 
     fn entered(owner: &Arc<Owner>, key: &[u8], expected: Entry) -> Pin<Box<Ticket<Owner, u8, ()>>> {
         let mut ticket = Box::pin(Ticket::new());
-        ticket.as_mut().prepare(owner.clone(), key);
+        ticket.as_mut().prepare(owner.clone(), key, 0);
         // SAFETY: nobody else has it, and it was just prepared.
         assert_eq!(unsafe { ticket.as_ref().enter() }, expected);
         ticket

@@ -1,0 +1,94 @@
+package singleflight
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+)
+
+func TestACallerLeavesWithItsContext(t *testing.T) {
+	var group Group[int]
+	g := newGate()
+	stays := make(chan int, 2)
+	call := func() {
+		v, _ := group.Do(func() (int, error) {
+			g.pass()
+			return 3, nil
+		})
+		stays <- v
+	}
+	go call()
+	within(t, g.entered, "the run")
+	go call()
+	tired := errors.New("tired")
+	plain, cancel := context.WithCancel(context.Background())
+	caused, cancelCause := context.WithCancelCause(context.Background())
+	leaves := func(ctx context.Context, want error) <-chan struct{} {
+		return async(func() {
+			if v, err := group.DoCtx(ctx, func() (int, error) { return 9, nil }); v != 0 || err != want {
+				t.Error(v, err)
+			}
+		})
+	}
+	a, b := leaves(plain, context.Canceled), leaves(caused, tired)
+	eventually(t, "waiters", func() bool { return waiting(t) == 3 })
+	cancel()
+	cancelCause(tired)
+	within(t, a, "the first that leaves")
+	within(t, b, "the second that leaves")
+	if !group.InFlight() {
+		t.Error("the run did not go on")
+	}
+	close(g.leave)
+	if v, w := <-stays, <-stays; v != 3 || w != 3 {
+		t.Error(v, w)
+	}
+}
+
+func TestAContextThatIsDoneRunsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var groups KeyedGroups[string, int]
+	_, err := groups.DoCtx(ctx, "key", func() (int, error) { t.Error("ran"); return 0, nil })
+	if err != context.Canceled {
+		t.Error(err)
+	}
+}
+
+func TestTheLeadersContextDoesNotStopTheRun(t *testing.T) {
+	var group Group[int]
+	ctx, cancel := context.WithCancel(context.Background())
+	v, err := group.DoCtx(ctx, func() (int, error) {
+		cancel()
+		return 4, nil
+	})
+	if v != 4 || err != nil {
+		t.Error(v, err)
+	}
+}
+
+// Contexts end while runs land. Everybody gets an outcome or its own context's error, and no notification is lost or
+// reaches a later call.
+func TestLeavingRacesWithLanding(t *testing.T) {
+	var groups KeyedGroups[string, int]
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 2000 {
+				ctx, cancel := context.WithCancel(context.Background())
+				go cancel()
+				v, err := groups.DoCtx(ctx, "key", func() (int, error) { return 1, nil })
+				if v != 1 && (v != 0 || err != context.Canceled) {
+					t.Error(v, err)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if n := groups.InFlight(); n != 0 {
+		t.Errorf("%d in flight", n)
+	}
+}

@@ -1,0 +1,158 @@
+package singleflight
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	"docache/internal/goroutine"
+)
+
+// core is what a KeyedGroups points to.
+type core[Key comparable, Res any] struct {
+	group *group
+	form  form
+	seats sync.Pool // of *seat[Key, Res]
+}
+
+// place is where a goroutine sits during a call: the half of a seat that the library knows, by its id.
+//
+// Invariant: res and err are written by the goroutine in the seat only, before its call lands; from then on those that
+// got a share of the ticket read them, and the seat is not used again unless nobody did.
+type place[Key comparable, Res any] struct {
+	id    uintptr
+	ready chan struct{} // notify sends, once for each call that waits
+	key   Key           // during a call; also keeps what it points to where it is
+	bytes []byte        // the key, for forms that are written out
+	res   Res
+	err   error
+}
+
+func (p *place[Key, Res]) notify() { p.ready <- struct{}{} }
+
+// seat is the half that the goroutine knows. The place stands in the registry until the ticket's last share is released:
+// by the last of those that shared an outcome, or, for a seat that was pooled, by the collector.
+type seat[Key comparable, Res any] struct {
+	*place[Key, Res]
+	ticket  ticket
+	cleanup runtime.Cleanup
+}
+
+func newCore[Key comparable, Res any]() *core[Key, Res] {
+	return &core[Key, Res]{group: newGroup(), form: formOf[Key]()}
+}
+
+func (c *core[Key, Res]) take(key Key) *seat[Key, Res] {
+	s, ok := c.seats.Get().(*seat[Key, Res])
+	if !ok {
+		s = &seat[Key, Res]{place: &place[Key, Res]{ready: make(chan struct{}, 1)}}
+		s.id = parties.Add(s.place)
+		s.ticket = newTicket(s.id)
+		s.cleanup = runtime.AddCleanup(s, ticket.release, s.ticket)
+	}
+	s.key = key
+	return s
+}
+
+func (c *core[Key, Res]) put(s *seat[Key, Res]) {
+	var key Key
+	var res Res
+	s.key, s.res, s.err = key, res, nil
+	if cap(s.bytes) > 1<<12 {
+		s.bytes = nil
+	}
+	c.seats.Put(s)
+}
+
+func (c *core[Key, Res]) do(ctx context.Context, key Key, fn Func[Res]) (res Res, err error, shared bool) {
+	if ctx.Err() != nil {
+		return res, context.Cause(ctx), false
+	}
+	s := c.take(key)
+	bytes, n := s.keyBytes(c.form)
+	k, standing := c.group.begin(bytes, n, goroutine.ID(), s.id)
+	switch {
+	case standing == leads:
+		return c.lead(s, k, fn)
+	case standing == reentrant:
+		c.put(s)
+		return res, ErrReentrant, false
+	case standing == waits && !s.wait(ctx, k):
+		k.leave(ticket{})
+		c.put(s)
+		return res, context.Cause(ctx), false
+	default:
+		return c.join(s, k, fn)
+	}
+}
+
+// lead runs the work. However that ends, the call lands.
+func (c *core[Key, Res]) lead(s *seat[Key, Res], k call, fn Func[Res]) (res Res, err error, shared bool) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// A panic, or Goexit, which nothing recovers. The frames that panicked are still on the stack here, so a
+		// panic that goes on from here is printed with them.
+		p := recover()
+		s.err = ErrGoexit
+		if p != nil {
+			s.err = &PanicError{Value: p, Panic: p, Stack: debug.Stack()}
+		}
+		res, err, shared = c.land(s, k)
+		if p != nil {
+			panic(p)
+		}
+	}()
+	s.res, s.err = fn()
+	returned = true
+	return c.land(s, k)
+}
+
+func (c *core[Key, Res]) land(s *seat[Key, Res], k call) (res Res, err error, shared bool) {
+	res, err = s.res, s.err
+	if shared = k.land(s.ticket); !shared {
+		c.put(s)
+		return res, err, false
+	}
+	// The others read the place. It leaves the registry with the last of them.
+	s.cleanup.Stop()
+	s.ticket.release()
+	return res, err, true
+}
+
+// join takes what came of a call that waited, which may be the lead.
+func (c *core[Key, Res]) join(s *seat[Key, Res], k call, fn Func[Res]) (res Res, err error, shared bool) {
+	standing, id, share := k.poll()
+	if standing == leads {
+		return c.lead(s, k, fn)
+	}
+	p, _ := parties.Get(id)
+	leader := p.(*place[Key, Res]) // there, because of our share
+	res, err = leader.res, leader.err
+	k.leave(share)
+	c.put(s)
+	return res, err, true
+}
+
+// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is done first. Either
+// way nobody sends to s.ready any more.
+func (s *seat[Key, Res]) wait(ctx context.Context, k call) bool {
+	select {
+	case <-s.ready:
+		return true
+	case <-ctx.Done():
+		if !k.cancel() {
+			<-s.ready
+		}
+		return false
+	}
+}
+
+func (c *core[Key, Res]) forget(key Key) bool {
+	s := c.take(key)
+	defer c.put(s)
+	return c.group.forget(s.keyBytes(c.form))
+}

@@ -1,0 +1,100 @@
+package singleflight
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Func is the work that callers share.
+type Func[Res any] = func() (Res, error)
+
+// Group is one piece of work: those that call while a run is under way wait for it and share its outcome. The zero Group
+// is ready for use. A Group must not be copied after its first use.
+//
+// A panic of the run goes on in the call that led; those that waited get a [*PanicError]. If the run ends its goroutine
+// with [runtime.Goexit] they get [ErrGoexit].
+type Group[Res any] struct {
+	keyed KeyedGroups[struct{}, Res]
+}
+
+// Do runs fn, or waits for the run under way and returns its result; then fn is not called.
+//
+// It returns [ErrReentrant] from inside the run that it would wait for, if on the same goroutine. A run that waits for
+// another goroutine which calls Do cannot be found out, and waits for ever.
+func (g *Group[Res]) Do(fn Func[Res]) (Res, error) {
+	return g.keyed.Do(struct{}{}, fn)
+}
+
+// DoCtx is Do for a caller that waits no longer than ctx allows: it returns the cause of ctx (see [context.Cause]) once
+// that is done, and nobody else notices. If it was done before, nothing runs. A caller that leads is inside fn, which
+// ctx does not stop unless fn looks at it.
+func (g *Group[Res]) DoCtx(ctx context.Context, fn Func[Res]) (Res, error) {
+	return g.keyed.DoCtx(ctx, struct{}{}, fn)
+}
+
+// DoShared is Do that also tells whether others got the same result, in the order of golang.org/x/sync/singleflight.
+func (g *Group[Res]) DoShared(fn Func[Res]) (res Res, err error, shared bool) {
+	return g.keyed.DoShared(struct{}{}, fn)
+}
+
+// Forget lets the next call begin a new run even while one is under way, whose outcome those that wait for it still get.
+// It tells whether there was one.
+func (g *Group[Res]) Forget() bool { return g.keyed.Forget(struct{}{}) }
+
+// InFlight tells whether a run is under way that a call would wait for.
+func (g *Group[Res]) InFlight() bool { return g.keyed.InFlight() > 0 }
+
+// KeyedGroups is a [Group] for each key: all that is said there holds for each key by itself. The zero KeyedGroups is
+// ready for use. A KeyedGroups must not be copied after its first use.
+//
+// Two keys are one if == says so. A key that does not equal itself, such as a NaN, is never shared; a key that cannot be
+// compared, such as a slice in an interface, panics as in a map. What a call costs depends on the type of the keys, see
+// the package's documentation.
+//
+// Runs of different keys that wait for each other in a circle are a deadlock that is not found out.
+type KeyedGroups[Key comparable, Res any] struct {
+	core atomic.Pointer[core[Key, Res]] // nil before the first call
+}
+
+// Do runs fn, or waits for the run of the key that is under way and returns its result; then fn is not called. See
+// [Group.Do].
+func (g *KeyedGroups[Key, Res]) Do(key Key, fn Func[Res]) (Res, error) {
+	res, err, _ := g.ready().do(context.Background(), key, fn)
+	return res, err
+}
+
+// DoCtx is Do for a caller that waits no longer than ctx allows. See [Group.DoCtx].
+func (g *KeyedGroups[Key, Res]) DoCtx(ctx context.Context, key Key, fn Func[Res]) (Res, error) {
+	res, err, _ := g.ready().do(ctx, key, fn)
+	return res, err
+}
+
+// DoShared is Do that also tells whether others got the same result: always for a call that waited, and for the one that
+// led if anybody waited when the run ended. The order is that of golang.org/x/sync/singleflight.
+func (g *KeyedGroups[Key, Res]) DoShared(key Key, fn Func[Res]) (res Res, err error, shared bool) {
+	return g.ready().do(context.Background(), key, fn)
+}
+
+// Forget lets the next call of the key begin a new run. See [Group.Forget].
+func (g *KeyedGroups[Key, Res]) Forget(key Key) bool {
+	c := g.core.Load()
+	return c != nil && c.forget(key)
+}
+
+// InFlight is the number of runs under way that a call could wait for.
+func (g *KeyedGroups[Key, Res]) InFlight() int {
+	c := g.core.Load()
+	if c == nil {
+		return 0
+	}
+	return c.group.inFlight()
+}
+
+func (g *KeyedGroups[Key, Res]) ready() *core[Key, Res] {
+	if c := g.core.Load(); c != nil {
+		return c
+	}
+	// If another goroutine is faster, the group made here is collected.
+	g.core.CompareAndSwap(nil, newCore[Key, Res]())
+	return g.core.Load()
+}
