@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	docache "docache/singleflight"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -20,6 +21,14 @@ var flights = []struct {
 	name string
 	make func() func(key string) int
 }{
+	{"docache", func() func(key string) int {
+		group := new(docache.KeyedGroups[string, int])
+		work := func() (int, error) { return 1, nil }
+		return func(key string) int {
+			value, _ := group.Do(key, work)
+			return value
+		}
+	}},
 	{"x_sync_singleflight", func() func(key string) int {
 		var group singleflight.Group
 		work := func() (any, error) { return 1, nil }
