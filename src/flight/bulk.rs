@@ -14,7 +14,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::call::Kind;
 use super::fly::Place;
-use super::group::value;
+use super::infallible::value;
 use super::keyed::KeyedGroup;
 use super::outcome::{Failure, FlightError, Outcome, Shared};
 use super::seat::{Flown, Landed, Seat};

@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
 use super::builder::GroupBuilder;
 use super::fly::Place;
-use super::outcome::{FlightError, Shared};
+use super::infallible::{infallible, value};
+#[cfg(doc)]
+use super::outcome::FlightError;
+use super::outcome::Shared;
 use super::seat::Flown;
 use super::shard::Shard;
 use crate::context::Context;
@@ -283,31 +284,10 @@ impl<T: Clone, E> Group<T, E> {
     }
 }
 
-/// The value of a call that cannot fail, but by a panic.
-#[inline]
-pub(super) fn value<T>(flown: Flown<T, Infallible>) -> Shared<T> {
-    flown.unwrap_or_else(|error| no_value(&error))
-}
-
-#[cold]
-#[inline(never)]
-fn no_value(error: &FlightError) -> ! {
-    panic!("{error}")
-}
-
-/// A future that cannot fail as one that could.
-pub(super) fn infallible<F: Future>(future: F) -> Infallibly<F> {
-    Infallibly(future)
-}
-
-pub(super) struct Infallibly<F>(F);
-
-impl<F: Future> Future for Infallibly<F> {
-    type Output = Result<F::Output, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        // SAFETY: the only field is pinned whenever its owner is.
-        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(cx).map(Ok)
+impl<T, E> GroupBuilder<Group<T, E>> {
+    /// The group.
+    pub fn build(self) -> Group<T, E> {
+        Group::with(self.repanic)
     }
 }
 

@@ -4,17 +4,22 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroUsize;
 
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
-use super::builder::{GroupBuilder, default_shards};
+use super::builder::GroupBuilder;
 use super::fly::Place;
-use super::group::{infallible, value};
+use super::infallible::{infallible, value};
 use super::outcome::Shared;
 use super::seat::Flown;
 use super::shard::Shard;
 use crate::context::Context;
+use crate::error::{Error, Result};
+
+/// The most shards that a group can have.
+const MOST_SHARDS: usize = 1 << 16;
 
 /// Callers who want the same thing for the same key share one run; those of different keys do not meet.
 ///
@@ -285,6 +290,42 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         let key: &K = key.borrow();
         self.place(key).fly_async(key, Some(context), work).await
     }
+}
+
+impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
+    /// Over how many locks the flights are spread: 1 to 65,536, rounded up to a power of two. Default: sixteen for
+    /// each processor. Each takes 128 bytes, and some more once it has had more than two flights at once.
+    ///
+    /// ```
+    /// use docache::KeyedGroup;
+    /// let error = KeyedGroup::<str, u8>::builder().shards(0).build().unwrap_err();
+    /// assert_eq!(error.to_string(), "shards: 0 is not accepted; give 1 to 65536");
+    /// ```
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// The group.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the number of shards is not accepted.
+    pub fn build(self) -> Result<KeyedGroup<K, T, E>> {
+        let shards = match self.shards {
+            None => default_shards(),
+            Some(shards @ 1..=MOST_SHARDS) => shards.next_power_of_two(),
+            Some(shards) => {
+                let accepted = format!("give 1 to {MOST_SHARDS}");
+                return Err(Error::invalid_argument("shards", shards, &accepted));
+            }
+        };
+        Ok(KeyedGroup::with(shards, self.repanic))
+    }
+}
+
+fn default_shards() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (16 * processors).next_power_of_two().min(MOST_SHARDS)
 }
 
 impl<K: ?Sized, T, E> Default for KeyedGroup<K, T, E> {

@@ -69,6 +69,7 @@ mod bulk;
 mod call;
 mod fly;
 mod group;
+mod infallible;
 mod keyed;
 mod outcome;
 mod registry;
