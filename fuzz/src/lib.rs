@@ -1,7 +1,7 @@
 //! What the fuzz targets are made of. A target in `fuzz_targets/` turns its input into a case and runs it:
 //!
 //! - [`abi`]: sequences of C ABI calls with hostile arguments, each checked against the ABI's conventions and against a
-//!   model of the objects behind the handles.
+//!   model of the objects behind the handles; [`abi::group`] has those of the family `group`, whose model is exact.
 //! - [`timeline`]: the loop cache under a manual clock, against a sequential model that predicts every call of the Doer.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=30 -timeout=30` runs one on a stable toolchain.
