@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use docache::ffi::*;
 
-use super::model::{Armed, Came, Held, Stage, settle};
+use super::model::{Armed, Came, Held, Stage};
 use super::notes::{Note, notify};
 use super::runs::elsewhere;
 use super::{Inside, Key, Report, World};
@@ -81,7 +81,7 @@ pub(super) fn finish(world: &World, pick: Pick, report: Report, (shared, error):
     let (Some((held, came)), Some(told)) = (led, told) else { return };
     let awaited = !told.is_empty();
     assert!(others.is_none_or(|others| others == u32::from(awaited)), "shared: {others:?}");
-    settle(&told);
+    held.flight.settle(&told);
     assert_eq!(held.stage.replace(Stage::Told), Stage::Finishing);
     held.came.replace(Some((came, awaited)));
 }

@@ -124,7 +124,8 @@ impl Group {
 
     pub(super) fn fly(&self, key: usize, by_run: bool) -> Rc<Flight> {
         assert!(self.find(key).is_none());
-        let flight = Rc::new(Flight { key, by_run, open: Cell::new(true), waiters: RefCell::default() });
+        let (open, telling, waiters) = (Cell::new(true), Cell::new(false), RefCell::default());
+        let flight = Rc::new(Flight { key, by_run, open, telling, waiters });
         let mut flights = self.flights.borrow_mut();
         flights.retain(|flight| flight.open.get());
         flights.push(flight.clone());
@@ -139,6 +140,8 @@ pub(super) struct Flight {
     pub(super) by_run: bool,
     /// Whether calls can join it.
     pub(super) open: Cell<bool>,
+    /// Whether those who waited are being told of its end.
+    pub(super) telling: Cell<bool>,
     /// The oldest first.
     waiters: RefCell<Vec<Rc<Held>>>,
 }
@@ -147,6 +150,7 @@ impl Flight {
     /// Ends with an outcome: those who are being told.
     pub(super) fn publish(&self, came: &Came) -> Vec<Rc<Held>> {
         self.open.set(false);
+        self.telling.set(true);
         let told = self.waiters.take();
         for held in &told {
             held.stage.set(Stage::Telling);
@@ -154,13 +158,14 @@ impl Flight {
         }
         told
     }
-}
 
-/// All who waited have been told, and notified if they asked for it.
-pub(super) fn settle(told: &[Rc<Held>]) {
-    for held in told.iter().filter(|held| held.stage.get() == Stage::Telling) {
-        held.stage.set(Stage::Told);
-        assert!(!held.is_armed(), "a flight is over, and a notification was not called");
+    /// All who waited have been told, and notified if they asked for it.
+    pub(super) fn settle(&self, told: &[Rc<Held>]) {
+        self.telling.set(false);
+        for held in told.iter().filter(|held| held.stage.get() != Stage::Freed) {
+            held.stage.set(Stage::Told);
+            assert!(!held.is_armed(), "a flight is over, and a notification was not called");
+        }
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) unsafe extern "C-unwind" fn notify(token: usize) {
     held.armed.replace(Armed::Fired);
     match held.stage.get() {
         Stage::Leads => {}
-        Stage::Telling => held.stage.set(Stage::Told),
+        // Told and polled, perhaps, inside the notification of another one.
+        Stage::Telling | Stage::Told if held.flight.telling.get() => held.stage.set(Stage::Told),
         stage => panic!("a notification at {stage:?}, which is no news"),
     }
     if note.inside.looks {

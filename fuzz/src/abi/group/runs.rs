@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use docache::ffi::*;
 
-use super::model::{Came, Flight, Held, settle};
+use super::model::{Came, Flight, Held};
 use super::{Answer, Key, Op, World, stock};
 use crate::abi::args::{Pick, Timeout};
 use crate::abi::outcome::relay;
@@ -45,7 +45,7 @@ struct Frame<'a> {
     inside: &'a [Op],
     answer: &'a Answer,
     calls: Cell<u32>,
-    /// What the call itself must come to, whether others got that too, and those others.
+    /// What the call itself must come to, and who is told of the run's end.
     end: RefCell<Option<(Came, Vec<Rc<Held>>)>>,
 }
 
@@ -101,7 +101,7 @@ pub(super) fn run(world: &World, run: &Run) {
             let blob = came.check(&flown, found);
             let awaited = u32::from(!told.is_empty());
             assert!(others.is_none_or(|others| others == awaited), "shared: {others:?}");
-            settle(&told);
+            frame.flight.iter().for_each(|flight| flight.settle(&told));
             blob.into_iter().for_each(|blob| world.take_share(blob));
         }
         None if waits => flown.is(DOCACHE_TIMEOUT),
