@@ -71,12 +71,19 @@ fn inside(u: &mut Unstructured<'_>, which: u8) -> Result<Vec<Op>> {
 }
 
 /// What the work returns.
-#[derive(Arbitrary, Clone, Debug)]
+#[derive(Clone, Debug)]
 struct Answer {
     status: Returned,
     value: stock::GivenValue,
     error: stock::GivenError,
-    unwinds: Rare,
+    unwinds: bool,
+}
+
+impl<'a> Arbitrary<'a> for Answer {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Answer> {
+        let (status, value, error) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+        Ok(Answer { status, value, error, unwinds: u8::arbitrary(u)? % 16 == 15 })
+    }
 }
 
 /// What a leader reports.
@@ -203,8 +210,10 @@ fn a_begin(u: &mut Unstructured<'_>) -> Result<Op> {
 fn a_run(u: &mut Unstructured<'_>) -> Result<runs::Run> {
     let (group, key, timeout) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
     let (away, no_perform, which) = (u8::arbitrary(u)? % 8 == 7, Rare::arbitrary(u)?.0, u.arbitrary()?);
-    let (answer, places) = (u.arbitrary()?, u.arbitrary()?);
-    Ok(runs::Run { group, key, timeout, away, no_perform, answer, places, inside: inside(u, which)? })
+    let (joiners, answer, places) =
+        (u8::arbitrary(u)?.saturating_sub(220) / 8, u.arbitrary()?, u.arbitrary()?);
+    let inside = inside(u, which)?;
+    Ok(runs::Run { group, key, timeout, away, no_perform, joiners, inside, answer, places })
 }
 
 /// A sequence of calls, and the order in which what is left is freed.

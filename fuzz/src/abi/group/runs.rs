@@ -7,7 +7,7 @@ use std::rc::Rc;
 use docache::ffi::*;
 
 use super::model::{Came, Flight, Held};
-use super::{Answer, Key, Op, World, stock};
+use super::{Answer, Key, Op, World, calls, stock};
 use crate::abi::args::{Pick, Timeout};
 use crate::abi::outcome::relay;
 use crate::abi::place::{Given, Place};
@@ -42,8 +42,7 @@ pub(super) fn elsewhere<T>(
 struct Frame<'a> {
     world: &'a World,
     flight: Option<Rc<Flight>>,
-    inside: &'a [Op],
-    answer: &'a Answer,
+    run: &'a Run,
     calls: Cell<u32>,
     /// What the call itself must come to, and who is told of the run's end.
     end: RefCell<Option<(Came, Vec<Rc<Held>>)>>,
@@ -57,6 +56,8 @@ pub(super) struct Run {
     pub(super) timeout: Timeout,
     pub(super) away: bool,
     pub(super) no_perform: bool,
+    /// How many join it, on another thread, before anything else happens inside.
+    pub(super) joiners: u8,
     pub(super) inside: Vec<Op>,
     pub(super) answer: Answer,
     pub(super) places: (Given, Given, Given),
@@ -72,9 +73,8 @@ pub(super) fn run(world: &World, run: &Run) {
     let away = run.away && joins.as_ref().is_some_and(|flight| flight.by_run);
     let waits = joins.as_ref().is_some_and(|flight| away || !flight.by_run);
     let flight = group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true));
-    let (inside, answer) = (&run.inside[..], &run.answer);
     let leads = flight.is_some();
-    let frame = Frame { world, flight, inside, answer, calls: Cell::new(0), end: RefCell::new(None) };
+    let frame = Frame { world, flight, run, calls: Cell::new(0), end: RefCell::new(None) };
     let ctx = ptr::from_ref(&frame).expose_provenance();
     let function: docache_perform_fn = if run.no_perform { None } else { Some(perform) };
     let ns = run.timeout.ns(!waits);
@@ -125,9 +125,12 @@ unsafe extern "C-unwind" fn perform(
     assert!(unsafe { *out_error }.is_null());
     frame.calls.set(frame.calls.get() + 1);
     let flight = frame.flight.as_ref().expect("the work was called for a call that does not lead");
-    frame.world.act(frame.inside);
-    let answer = frame.answer;
-    if answer.unwinds.0 {
+    let Run { group, key, inside, answer, .. } = frame.run;
+    for _ in 0..frame.run.joiners {
+        calls::begin(frame.world, *group, *key, true, (Given::Valid, Given::Valid));
+    }
+    frame.world.act(inside);
+    if answer.unwinds {
         const MESSAGE: &str = "work that unwinds";
         let told = flight.publish(&Came::panicked(0, format!("the run panicked: {MESSAGE}")));
         frame.end.replace(Some((Came::panicked(0, format!("panicked: {MESSAGE}")), told)));
