@@ -222,14 +222,18 @@ pub struct Case {
     groups_first: bool,
     values_first: bool,
     newest_first: bool,
+    /// All calls are polled before they are freed.
+    looks_last: bool,
     ops: Vec<Op>,
 }
 
 impl<'a> Arbitrary<'a> for Case {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
         let flags = u8::arbitrary(u)?;
-        let (groups_first, values_first, newest_first) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
-        Ok(Case { groups_first, values_first, newest_first, ops: list(u, 64)? })
+        let is_set = |bit: u8| (flags >> bit) & 1 == 1;
+        let (groups_first, values_first) = (is_set(0), is_set(1));
+        let (newest_first, looks_last) = (is_set(2), is_set(3));
+        Ok(Case { groups_first, values_first, newest_first, looks_last, ops: list(u, 64)? })
     }
 }
 
@@ -328,6 +332,10 @@ impl World {
         }
         if case.values_first {
             release();
+        }
+        if case.looks_last {
+            let calls = self.calls.borrow().clone();
+            calls.iter().for_each(|held| calls::look(self, held));
         }
         self.check();
         // Notifications may begin more calls, but not without end.
