@@ -1,7 +1,8 @@
 //! What the fuzz targets are made of. A target in `fuzz_targets/` turns its input into a case and runs it:
 //!
 //! - [`abi`]: sequences of C ABI calls with hostile arguments, each checked against the ABI's conventions and against a
-//!   model of the objects behind the handles.
+//!   model of the objects behind the handles; [`abi::group`] has those of the family `group`, whose model is exact.
+//! - [`flight`]: schedules of calls of a keyed group, with work inside work, against a sequential model.
 //! - [`timeline`]: the loop cache under a manual clock, against a sequential model that predicts every call of the Doer.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=30 -timeout=30` runs one on a stable toolchain.
@@ -9,6 +10,7 @@
 //! [`input`] has the pieces that inputs are made of, [`patience`] waits for other threads.
 
 pub mod abi;
+pub mod flight;
 pub mod input;
 pub mod patience;
 pub mod timeline;

@@ -4,6 +4,7 @@
 mod args;
 mod blocking;
 mod errors;
+pub mod group;
 mod inside;
 mod loggers;
 mod loops;

@@ -1,4 +1,4 @@
-//! The options of a loop, as a caller of any age or honesty may give them.
+//! The options of a loop, and the memory of any options, as a caller of any age or honesty may give them.
 
 use std::ptr;
 
@@ -9,17 +9,70 @@ use super::World;
 use super::args::{Pick, Span};
 use crate::input::{Bytes, Rare};
 
-const OURS: usize = size_of::<docache_loop_options>();
 /// The library refuses a struct that claims to be larger than this, as it does one that is smaller than its own.
 pub(super) const LARGEST: usize = 4096;
 const HOUR: u64 = 3_600_000_000_000;
 
 /// What the `size` field says.
 #[derive(Clone, Copy, Debug)]
-enum Size {
+pub(super) enum Size {
     Exact,
     Claim(u16),
     Impossible(u8),
+}
+
+impl Size {
+    /// The field, where ours is `ours`.
+    pub(super) fn of(self, ours: usize) -> usize {
+        match self {
+            Size::Exact => ours,
+            // Mostly about as large as ours.
+            Size::Claim(claim) if claim % 8 > 0 => usize::from(claim / 8) % (2 * ours),
+            Size::Claim(claim) => usize::from(claim / 8),
+            Size::Impossible(less) => usize::MAX - usize::from(less),
+        }
+    }
+}
+
+/// A byte in the part that the library does not know, mostly 0, and where.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tail(u8, u16);
+
+impl<'a> Arbitrary<'a> for Tail {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Tail> {
+        Ok(Tail(if Rare::arbitrary(u)?.0 { u.arbitrary()? } else { 0 }, u.arbitrary()?))
+    }
+}
+
+/// Options in memory: exactly as much of it as is promised to be readable.
+pub(super) struct Memory {
+    words: Vec<u64>,
+    /// Whether the size and the unknown part are acceptable.
+    pub(super) fits: bool,
+}
+
+impl Memory {
+    /// `whole`, whose size field says `size`.
+    pub(super) fn new<T>(whole: &T, size: usize, Tail(byte, at): Tail) -> Memory {
+        let ours = size_of::<T>();
+        // What the caller has: a size at least, and no more than anyone would claim.
+        let readable = if size > LARGEST { size_of::<usize>() } else { size.max(size_of::<usize>()) };
+        let mut words = vec![0_u64; readable.div_ceil(8)];
+        let (from, to) = (ptr::from_ref(whole).cast::<u8>(), words.as_mut_ptr().cast::<u8>());
+        // SAFETY: both are at least that long, and the vector is not the struct.
+        unsafe { ptr::copy_nonoverlapping(from, to, readable.min(ours)) };
+        let mut unknown = false;
+        if (ours + 1..=LARGEST).contains(&size) && byte != 0 {
+            let at = ours + usize::from(at) % (size - ours);
+            words[at / 8] |= u64::from(byte) << (8 * (at % 8));
+            unknown = true;
+        }
+        Memory { words, fits: (ours..=LARGEST).contains(&size) && !unknown }
+    }
+
+    pub(super) fn pointer<T>(&self) -> *const T {
+        self.words.as_ptr().cast()
+    }
 }
 
 /// Options.
@@ -35,8 +88,7 @@ pub(super) struct Options {
     logger: Pick,
     schedule: u32,
     reserved: u32,
-    /// A byte in the part that the library does not know, and where.
-    tail: (u8, u16),
+    tail: Tail,
 }
 
 fn capacity(u: &mut Unstructured<'_>) -> Result<usize> {
@@ -71,7 +123,7 @@ impl<'a> Arbitrary<'a> for Options {
             logger: u.arbitrary()?,
             schedule: if rare(u)? { u.arbitrary()? } else { u32::from(u8::arbitrary(u)? % 2) },
             reserved: if rare(u)? { u.arbitrary()? } else { 0 },
-            tail: (if rare(u)? { u.arbitrary()? } else { 0 }, u.arbitrary()?),
+            tail: u.arbitrary()?,
         })
     }
 }
@@ -84,16 +136,16 @@ pub(super) struct Effect {
     pub(super) at_once: bool,
 }
 
-/// Options in memory: exactly as much of it as is promised to be readable.
+/// Options in memory.
 pub(super) struct Given {
-    words: Vec<u64>,
+    memory: Memory,
     /// What must come of it, unless it is to be refused.
     pub(super) effect: Option<Effect>,
 }
 
 impl Given {
     pub(super) fn pointer(&self) -> *const docache_loop_options {
-        self.words.as_ptr().cast()
+        self.memory.pointer()
     }
 }
 
@@ -110,17 +162,7 @@ impl Options {
             logger: Pick::NOTHING,
             schedule: DOCACHE_FIXED_DELAY,
             reserved: 0,
-            tail: (0, 0),
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self.size {
-            Size::Exact => OURS,
-            // Mostly about as large as ours.
-            Size::Claim(claim) if claim % 8 > 0 => usize::from(claim / 8) % (2 * OURS),
-            Size::Claim(claim) => usize::from(claim / 8),
-            Size::Impossible(less) => usize::MAX - usize::from(less),
+            tail: Tail::default(),
         }
     }
 
@@ -143,23 +185,10 @@ impl Options {
     }
 
     pub(super) fn give(&self, world: &World) -> Given {
-        let size = self.size();
-        let whole = self.whole(world, size);
-        // What the caller has: a size at least, and no more than anyone would claim.
-        let readable = if size > LARGEST { size_of::<usize>() } else { size.max(size_of::<usize>()) };
-        let mut words = vec![0_u64; readable.div_ceil(8)];
-        let (from, to) = ((&raw const whole).cast::<u8>(), words.as_mut_ptr().cast::<u8>());
-        // SAFETY: both are at least that long, and the vector is not the struct.
-        unsafe { ptr::copy_nonoverlapping(from, to, readable.min(OURS)) };
-        let (byte, at) = self.tail;
-        let mut unknown = false;
-        if (OURS + 1..=LARGEST).contains(&size) && byte != 0 {
-            let at = OURS + usize::from(at) % (size - OURS);
-            words[at / 8] |= u64::from(byte) << (8 * (at % 8));
-            unknown = true;
-        }
-        let fits = (OURS..=LARGEST).contains(&size) && !unknown;
-        Given { words, effect: if fits { self.effect() } else { None } }
+        let size = self.size.of(size_of::<docache_loop_options>());
+        let memory = Memory::new(&self.whole(world, size), size, self.tail);
+        let effect = if memory.fits { self.effect() } else { None };
+        Given { memory, effect }
     }
 
     /// What the library must make of the fields, if it accepts them.

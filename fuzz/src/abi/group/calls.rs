@@ -1,0 +1,224 @@
+//! Calls that do not block: begin, finish, on_ready, poll, cancel, free.
+
+use std::ptr;
+use std::rc::Rc;
+
+use docache::ffi::*;
+
+use super::model::{Armed, Came, Held, Stage};
+use super::notes::{Note, notify};
+use super::runs::elsewhere;
+use super::{Inside, Key, Report, World};
+use crate::abi::args::Pick;
+use crate::abi::outcome::{call, relay};
+use crate::abi::place::{Given, Place};
+
+/// A call as an argument, and the one that it is, if it is one.
+fn target(world: &World, pick: Pick) -> (*mut docache_call, Option<Rc<Held>>) {
+    let calls = world.calls.borrow();
+    let held = pick.index(calls.len()).map(|index| calls[index].clone());
+    (pick.handle(&calls, |held| held.handle), held)
+}
+
+/// Begins a call, `away` on another thread if that makes a difference: the call if it came to be.
+pub(super) fn begin(
+    world: &World,
+    pick: Pick,
+    key: Key,
+    away: bool,
+    (out, error): (Given, Given),
+) -> Option<Rc<Held>> {
+    let (handle, group) = world.group(pick);
+    let (start, len, key) = key.arguments();
+    let mut out = Place::one(out);
+    let group = group.filter(|_| out.is_valid()).zip(key);
+    let flight = group.as_ref().and_then(|(group, key)| group.find(*key));
+    let away = away && flight.as_ref().is_some_and(|flight| flight.by_run);
+    let place = out.pointer();
+    let begun = world.quietly(|| {
+        call("group_begin", error, |error| {
+            elsewhere(away, (handle, start, place, error), |(handle, start, place, error)| {
+                // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or a length that is refused.
+                unsafe { docache_group_begin(handle, start, len, place, error) }
+            })
+        })
+    });
+    let expected = match (&group, &flight) {
+        (None, _) => DOCACHE_INVALID_ARGUMENT,
+        (Some(_), None) => DOCACHE_LEADER,
+        (Some(_), Some(flight)) if flight.by_run && !away => DOCACHE_REENTRANT,
+        (Some(_), Some(_)) => DOCACHE_PENDING,
+    };
+    begun.is(expected);
+    let made = out.handle(matches!(expected, DOCACHE_LEADER | DOCACHE_PENDING), "group_begin");
+    world.keep(begun);
+    let ((group, key), made) = group.zip(made)?;
+    let joined = flight.is_some();
+    let held = Held::new(made, flight.unwrap_or_else(|| group.fly(key, false)), joined);
+    world.calls.borrow_mut().push(held.clone());
+    Some(held)
+}
+
+/// Ends a flight, or tries to.
+pub(super) fn finish(world: &World, pick: Pick, report: Report, (shared, error): (Given, Given)) {
+    let (handle, held) = target(world, pick);
+    let (status, value, failure, came) = report.arguments(world);
+    let mut shared = Place::<u32>::one(shared);
+    let leads = |held: &Rc<Held>| held.stage.get() == Stage::Leads && shared.is_valid_option();
+    let led = held.filter(leads).zip(came);
+    let told = led.as_ref().map(|(held, came)| {
+        held.stage.set(Stage::Finishing);
+        held.flight.publish(came)
+    });
+    let place = shared.pointer();
+    // SAFETY: HANDLE: the tables', or NULL, or misaligned, which is refused; SPAN.
+    let finished = call("call_finish", error, |error| unsafe {
+        docache_call_finish(handle, status, value, failure, place, error)
+    });
+    finished.is_ok_if(told.is_some());
+    let others = shared.take(finished.is_ok() && shared.is_valid(), "call_finish");
+    world.keep(finished);
+    let (Some((held, came)), Some(told)) = (led, told) else { return };
+    let awaited = !told.is_empty();
+    assert!(others.is_none_or(|others| others == u32::from(awaited)), "shared: {others:?}");
+    held.flight.settle(&told);
+    assert_eq!(held.stage.replace(Stage::Told), Stage::Finishing);
+    held.came.replace(Some((came, awaited)));
+}
+
+pub(super) fn on_ready(world: &World, pick: Pick, no_notify: bool, inside: Inside, error: Given) {
+    let (handle, held) = target(world, pick);
+    let function: docache_notify_fn = if no_notify { None } else { Some(notify) };
+    let note = Note::new(world, held.as_ref(), inside);
+    let told = world.quietly(|| {
+        // SAFETY: HANDLE: the table's, or counts as NULL; CALLBACK: the world keeps the note.
+        call("call_on_ready", error, |error| unsafe {
+            docache_call_on_ready(handle, function, note.token(), error)
+        })
+    });
+    let usable = |held: &Rc<Held>| !no_notify && held.joined && matches!(*held.armed.borrow(), Armed::No);
+    match held.as_ref().filter(|held| usable(held)) {
+        None => told.is(DOCACHE_INVALID_ARGUMENT),
+        Some(held) => match held.stage.get() {
+            Stage::Waits => told.is(DOCACHE_PENDING),
+            Stage::Telling if told.status == DOCACHE_PENDING => {}
+            Stage::Telling => {
+                told.is(DOCACHE_OK);
+                held.stage.set(Stage::Told);
+            }
+            Stage::Leads | Stage::Finishing | Stage::Told | Stage::Freed => told.is(DOCACHE_OK),
+        },
+    }
+    match held.filter(|_| told.status == DOCACHE_PENDING) {
+        Some(held) => drop(held.armed.replace(Armed::Yes(note))),
+        None => note.forbid(),
+    }
+    world.keep(told);
+}
+
+pub(super) fn poll(world: &World, pick: Pick, (value, shared, error): (Given, Given, Given)) {
+    let (handle, held) = target(world, pick);
+    poll_at(world, handle, held.as_ref(), (value, shared, error));
+}
+
+/// Polls a call that is there.
+pub(super) fn look(world: &World, held: &Rc<Held>) {
+    poll_at(world, held.handle, Some(held), (Given::Valid, Given::Valid, Given::Valid));
+}
+
+fn poll_at(
+    world: &World,
+    handle: *mut docache_call,
+    held: Option<&Rc<Held>>,
+    (value, shared, error): (Given, Given, Given),
+) {
+    let (mut value, mut shared) = (Place::one(value), Place::<u32>::one(shared));
+    let (value_place, shared_place) = (value.pointer(), shared.pointer());
+    let polled = world.quietly(|| {
+        // SAFETY: HANDLE: the table's, or counts as NULL; SPAN.
+        relay("call_poll", error, |error| unsafe {
+            docache_call_poll(handle, value_place, shared_place, error)
+        })
+    });
+    let found = value.handle(polled.is_ok(), "call_poll");
+    let others = shared.take(polled.is_ok() && shared.is_valid(), "call_poll");
+    match held.filter(|_| value.is_valid() && shared.is_valid_option()) {
+        None => polled.is(DOCACHE_INVALID_ARGUMENT),
+        Some(held) => {
+            if let Some(blob) = held.check(&polled, found, others) {
+                world.take_share(blob);
+            }
+        }
+    }
+    world.keep(polled);
+}
+
+pub(super) fn cancel(world: &World, pick: Pick) {
+    let (handle, held) = target(world, pick);
+    // SAFETY: HANDLE: the table's, or counts as NULL.
+    let status = world.quietly(|| unsafe { docache_call_cancel(handle) });
+    let Some(held) = held else { return assert_eq!(status, DOCACHE_INVALID_ARGUMENT) };
+    let armed = held.armed.take();
+    match armed {
+        Armed::Fired => {
+            assert_eq!(status, DOCACHE_PENDING, "a notification that was called cannot be taken back");
+            held.armed.replace(Armed::Fired);
+        }
+        Armed::Yes(note) => {
+            assert_eq!(status, DOCACHE_OK);
+            note.forbid();
+        }
+        Armed::No => assert_eq!(status, DOCACHE_OK, "there was nothing to take back"),
+    }
+}
+
+pub(super) fn free(world: &World, pick: Pick) {
+    match target(world, pick) {
+        (_, Some(held)) => free_held(world, &held),
+        (handle, None) => {
+            // SAFETY: HANDLE: NULL, or misaligned, which is refused.
+            let status = unsafe { docache_call_free(handle) };
+            let expected = if handle.is_null() { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT };
+            assert_eq!(status, expected);
+        }
+    }
+}
+
+/// Frees a call that is there.
+pub(super) fn free_held(world: &World, held: &Rc<Held>) {
+    let finishing = held.stage.get() == Stage::Finishing;
+    let (expected, heir) = if finishing { (DOCACHE_INVALID_ARGUMENT, None) } else { held.leave() };
+    if !finishing {
+        world.calls.borrow_mut().retain(|other| !Rc::ptr_eq(other, held));
+    }
+    // SAFETY: HANDLE: the table's, which it has left, unless it is to be refused.
+    let status = unsafe { docache_call_free(held.handle) };
+    assert_eq!(status, expected, "the status of a call that is freed");
+    if let Some(heir) = heir {
+        assert!(!heir.is_armed(), "the lead was handed on, and the notification was not called");
+    }
+}
+
+impl Report {
+    /// What docache_call_finish is given, and what callers get if that is acceptable.
+    fn arguments(
+        self,
+        world: &World,
+    ) -> (docache_status, *mut docache_value, *mut docache_error, Option<Came>) {
+        let (shares, faults) = (world.shares.borrow(), world.faults.borrow());
+        let blob = self.value.and_then(|pick| pick.index(shares.len())).map(|index| shares[index].clone());
+        let value = self.value.map_or(ptr::null_mut(), |pick| pick.handle(&shares, |blob| blob.handle));
+        let fault = self.error.and_then(|pick| pick.index(faults.len())).map(|index| &faults[index]);
+        let error = self.error.map_or(ptr::null_mut(), |pick| pick.handle(&faults, |held| held.failure.0));
+        let came = match (self.status.0, blob) {
+            (DOCACHE_OK, Some(blob)) if error.is_null() => Some(Came::Value(blob)),
+            (status @ (DOCACHE_DOER_FAILED | DOCACHE_PANIC), _)
+                if value.is_null() && (error.is_null() || fault.is_some()) =>
+            {
+                Some(Came::reported(status, fault.map(|fault| (fault.code, fault.message.clone()))))
+            }
+            _ => None,
+        };
+        (self.status.0, value, error, came)
+    }
+}

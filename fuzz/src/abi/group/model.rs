@@ -1,0 +1,269 @@
+//! What a group must do, one step after the other: who leads, who waits, who is the heir, and what each call comes to.
+//!
+//! Each `Rc` of a [`Blob`] but the world's own stands for a share that the caller or the library holds, so a value must be
+//! dropped exactly when only the world's is left.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use docache::ffi::*;
+
+use super::notes::Note;
+use crate::abi::outcome::{Failure, Outcome, name};
+use crate::abi::registry::Wrapped;
+use crate::abi::values::bytes_of;
+
+/// A value.
+pub(super) struct Blob {
+    pub(super) handle: *mut docache_value,
+    pub(super) bytes: Vec<u8>,
+    /// If it was not copied.
+    pub(super) wrapped: Option<Arc<Wrapped>>,
+}
+
+impl Blob {
+    pub(super) fn check(&self) {
+        // SAFETY: HANDLE: a share is held.
+        assert_eq!(unsafe { bytes_of(self.handle) }, self.bytes, "a value's bytes");
+    }
+
+    /// Nobody but the world knows it any more, or somebody does: the drop callback must have been called, or not.
+    pub(super) fn check_shares(self: &Rc<Blob>) {
+        let Some(wrapped) = self.wrapped.as_ref().filter(|wrapped| wrapped.registration.is_counted()) else {
+            return;
+        };
+        let shares = Rc::strong_count(self) - 1;
+        assert_eq!(wrapped.registration.is_dropped(), shares == 0, "a value with {shares} shares");
+    }
+}
+
+/// What a run left.
+#[derive(Clone)]
+pub(super) enum Came {
+    Value(Rc<Blob>),
+    Error { status: docache_status, code: i64, message: String },
+}
+
+impl Came {
+    pub(super) fn failed(code: i64, message: String) -> Came {
+        Came::Error { status: DOCACHE_DOER_FAILED, code, message }
+    }
+
+    pub(super) fn panicked(code: i64, message: String) -> Came {
+        Came::Error { status: DOCACHE_PANIC, code, message }
+    }
+
+    /// What becomes of a callback's or a caller's `status` that comes without a value.
+    pub(super) fn reported(status: docache_status, error: Option<(i64, String)>) -> Came {
+        let (code, message) =
+            error.unwrap_or_else(|| (0, format!("the Doer returned {} ({status})", name(status))));
+        if status == DOCACHE_PANIC { Came::panicked(code, message) } else { Came::failed(code, message) }
+    }
+
+    /// Checks what a call says, and the value it hands out, if it does.
+    pub(super) fn check(&self, said: &Outcome, value: Option<*mut docache_value>) -> Option<Rc<Blob>> {
+        match self {
+            Came::Value(blob) => {
+                said.is(DOCACHE_OK);
+                assert_eq!(value, Some(blob.handle), "the leader's value, and no copy of it");
+                blob.check();
+                Some(blob.clone())
+            }
+            Came::Error { status, code, message } => {
+                said.is(*status);
+                assert!(value.is_none());
+                let found = said.error.as_ref().map(|error| (error.code(), error.message()));
+                assert!(found.is_none_or(|found| found == (*code, message.clone())), "the leader's error");
+                None
+            }
+        }
+    }
+}
+
+/// An error that the caller holds.
+pub(super) struct Fault {
+    pub(super) failure: Failure,
+    pub(super) code: i64,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(failure: Failure) -> Fault {
+        let (code, message) = (failure.code(), failure.message());
+        Fault { failure, code, message }
+    }
+
+    pub(super) fn check(&self) {
+        let found = (self.failure.code(), self.failure.message());
+        assert_eq!(found, (self.code, self.message.clone()), "an error never changes");
+    }
+}
+
+/// A group.
+pub(super) struct Group {
+    pub(super) handle: *mut docache_group,
+    /// Those that a call could join.
+    flights: RefCell<Vec<Rc<Flight>>>,
+    /// How many docache_group_run are under way.
+    pub(super) running: Cell<u32>,
+}
+
+impl Group {
+    pub(super) fn new(handle: *mut docache_group) -> Group {
+        Group { handle, flights: RefCell::default(), running: Cell::new(0) }
+    }
+
+    pub(super) fn find(&self, key: usize) -> Option<Rc<Flight>> {
+        self.flights.borrow().iter().find(|flight| flight.open.get() && flight.key == key).cloned()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.borrow().iter().filter(|flight| flight.open.get()).count()
+    }
+
+    pub(super) fn fly(&self, key: usize, by_run: bool) -> Rc<Flight> {
+        assert!(self.find(key).is_none());
+        let (open, telling, waiters) = (Cell::new(true), Cell::new(false), RefCell::default());
+        let flight = Rc::new(Flight { key, by_run, open, telling, waiters });
+        let mut flights = self.flights.borrow_mut();
+        flights.retain(|flight| flight.open.get());
+        flights.push(flight.clone());
+        flight
+    }
+}
+
+/// A flight.
+pub(super) struct Flight {
+    key: usize,
+    /// Whether docache_group_run leads it, on this thread; else a call does.
+    pub(super) by_run: bool,
+    /// Whether calls can join it.
+    pub(super) open: Cell<bool>,
+    /// Whether those who waited are being told of its end.
+    pub(super) telling: Cell<bool>,
+    /// The oldest first.
+    waiters: RefCell<Vec<Rc<Held>>>,
+}
+
+impl Flight {
+    /// Ends with an outcome: those who are being told.
+    pub(super) fn publish(&self, came: &Came) -> Vec<Rc<Held>> {
+        self.open.set(false);
+        self.telling.set(true);
+        let told = self.waiters.take();
+        for held in &told {
+            held.stage.set(Stage::Telling);
+            held.came.replace(Some((came.clone(), true)));
+        }
+        told
+    }
+
+    /// All who waited have been told, and notified if they asked for it.
+    pub(super) fn settle(&self, told: &[Rc<Held>]) {
+        self.telling.set(false);
+        for held in told.iter().filter(|held| held.stage.get() != Stage::Freed) {
+            held.stage.set(Stage::Told);
+            assert!(!held.is_armed(), "a flight is over, and a notification was not called");
+        }
+    }
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Leads,
+    /// Inside docache_call_finish.
+    Finishing,
+    Waits,
+    /// It has its outcome, or gets it before the leader's function returns.
+    Telling,
+    Told,
+    Freed,
+}
+
+/// The notification of a call.
+#[derive(Default)]
+pub(super) enum Armed {
+    #[default]
+    No,
+    Yes(Rc<Note>),
+    Fired,
+}
+
+/// A call of docache_group_begin.
+pub(super) struct Held {
+    pub(super) handle: *mut docache_call,
+    pub(super) flight: Rc<Flight>,
+    /// Whether it began as PENDING.
+    pub(super) joined: bool,
+    pub(super) stage: Cell<Stage>,
+    pub(super) armed: RefCell<Armed>,
+    /// What came of it, and whether others got that too.
+    pub(super) came: RefCell<Option<(Came, bool)>>,
+}
+
+impl Held {
+    pub(super) fn new(handle: *mut docache_call, flight: Rc<Flight>, joined: bool) -> Rc<Held> {
+        let stage = Cell::new(if joined { Stage::Waits } else { Stage::Leads });
+        let (armed, came) = (RefCell::default(), RefCell::new(None));
+        let held = Rc::new(Held { handle, flight, joined, stage, armed, came });
+        if joined {
+            held.flight.waiters.borrow_mut().push(held.clone());
+        }
+        held
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        matches!(*self.armed.borrow(), Armed::Yes(_))
+    }
+
+    /// Leaves: what docache_call_free must say, and who leads now.
+    pub(super) fn leave(&self) -> (docache_status, Option<Rc<Held>>) {
+        let stage = self.stage.replace(Stage::Freed);
+        if let Armed::Yes(note) = self.armed.take() {
+            note.forbid();
+        }
+        self.came.take();
+        let mut waiters = self.flight.waiters.borrow_mut();
+        match stage {
+            Stage::Leads if waiters.is_empty() => {
+                self.flight.open.set(false);
+                (DOCACHE_LEADER_LOST, None)
+            }
+            Stage::Leads => {
+                let heir = waiters.remove(0);
+                heir.stage.set(Stage::Leads);
+                (DOCACHE_OK, Some(heir))
+            }
+            _ => {
+                waiters.retain(|held| !std::ptr::eq(&**held, self));
+                (DOCACHE_OK, None)
+            }
+        }
+    }
+
+    /// Checks what docache_call_poll says: a share of a value is the caller's.
+    pub(super) fn check(
+        &self,
+        said: &Outcome,
+        value: Option<*mut docache_value>,
+        shared: Option<u32>,
+    ) -> Option<Rc<Blob>> {
+        match self.stage.get() {
+            Stage::Waits => said.is(DOCACHE_PENDING),
+            Stage::Leads | Stage::Finishing => said.is(DOCACHE_LEADER),
+            Stage::Telling if said.status == DOCACHE_PENDING => {}
+            Stage::Telling | Stage::Told => {
+                self.stage.set(Stage::Told);
+                let came = self.came.borrow();
+                let (came, others) = came.as_ref().expect("it was told");
+                let value = came.check(said, value);
+                assert!(shared.is_none_or(|shared| shared == u32::from(*others)), "shared: {shared:?}");
+                return value;
+            }
+            Stage::Freed => unreachable!("only calls that are there are polled"),
+        }
+        None
+    }
+}

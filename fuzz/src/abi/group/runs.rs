@@ -1,0 +1,157 @@
+//! Calls that block, and what happens inside the work that they run.
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::rc::Rc;
+
+use docache::ffi::*;
+
+use super::model::{Came, Flight, Held};
+use super::{Answer, Key, Op, World, calls, stock};
+use crate::abi::args::{Pick, Timeout};
+use crate::abi::outcome::relay;
+use crate::abi::place::{Given, Place};
+
+/// What travels to another thread that this one waits for.
+struct Sent<T>(T);
+
+// SAFETY: this thread does nothing until the other is done, and HANDLE lets any thread use a handle.
+unsafe impl<T> Send for Sent<T> {}
+
+impl<T> Sent<T> {
+    fn open(self) -> T {
+        self.0
+    }
+}
+
+/// Calls `f` here, or `away`, on another thread while this one waits.
+pub(super) fn elsewhere<T>(
+    away: bool,
+    arguments: T,
+    f: impl FnOnce(T) -> docache_status + Send,
+) -> docache_status {
+    if !away {
+        return f(arguments);
+    }
+    let sent = Sent(arguments);
+    let status = std::thread::scope(|scope| scope.spawn(move || f(sent.open())).join());
+    status.expect("a call does not panic")
+}
+
+/// A docache_group_run: its address is the `ctx`.
+struct Frame<'a> {
+    world: &'a World,
+    flight: Option<Rc<Flight>>,
+    run: &'a Run,
+    calls: Cell<u32>,
+    /// What the call itself must come to, and who is told of the run's end.
+    end: RefCell<Option<(Came, Vec<Rc<Held>>)>>,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) group: Pick,
+    pub(super) key: Key,
+    pub(super) timeout: Timeout,
+    pub(super) away: bool,
+    pub(super) no_perform: bool,
+    /// How many join it, on another thread, before anything else happens inside.
+    pub(super) joiners: u8,
+    pub(super) inside: Vec<Op>,
+    pub(super) answer: Answer,
+    pub(super) places: (Given, Given, Given),
+}
+
+pub(super) fn run(world: &World, run: &Run) {
+    let (handle, group) = world.group(run.group);
+    let (start, len, key) = run.key.arguments();
+    let (mut value, mut shared) = (Place::one(run.places.0), Place::<u32>::one(run.places.1));
+    let acceptable = value.is_valid() && shared.is_valid_option() && !run.no_perform;
+    let group = group.filter(|_| acceptable).zip(key);
+    let joins = group.as_ref().and_then(|(group, key)| group.find(*key));
+    let away = run.away && joins.as_ref().is_some_and(|flight| flight.by_run);
+    let waits = joins.as_ref().is_some_and(|flight| away || !flight.by_run);
+    let flight = group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true));
+    let leads = flight.is_some();
+    let frame = Frame { world, flight, run, calls: Cell::new(0), end: RefCell::new(None) };
+    let ctx = ptr::from_ref(&frame).expose_provenance();
+    let function: docache_perform_fn = if run.no_perform { None } else { Some(perform) };
+    let ns = run.timeout.ns(!waits);
+    if let Some((group, _)) = &group {
+        group.running.set(group.running.get() + 1);
+    }
+    let places = (handle, start, value.pointer(), shared.pointer());
+    let flown = world.quietly_unless(leads, || {
+        relay("group_run", run.places.2, |error| {
+            elsewhere(away, (places, error), |((handle, start, value, shared), error)| {
+                // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or refused; CALLBACK: the frame is ours.
+                unsafe { docache_group_run(handle, start, len, ns, function, ctx, value, shared, error) }
+            })
+        })
+    });
+    if let Some((group, _)) = &group {
+        group.running.set(group.running.get() - 1);
+    }
+    assert_eq!(frame.calls.get(), u32::from(leads), "how often the work was called");
+    let found = value.handle(flown.is_ok(), "group_run");
+    let others = shared.take(flown.is_ok() && shared.is_valid(), "group_run");
+    match frame.end.take() {
+        Some((came, told)) => {
+            let blob = came.check(&flown, found);
+            let awaited = u32::from(!told.is_empty());
+            assert!(others.is_none_or(|others| others == awaited), "shared: {others:?}");
+            frame.flight.iter().for_each(|flight| flight.settle(&told));
+            blob.into_iter().for_each(|blob| world.take_share(blob));
+        }
+        None if waits => flown.is(DOCACHE_TIMEOUT),
+        None if group.is_some() => flown.is(DOCACHE_REENTRANT),
+        None => flown.is(DOCACHE_INVALID_ARGUMENT),
+    }
+    world.keep(flown);
+}
+
+/// The work.
+unsafe extern "C-unwind" fn perform(
+    ctx: usize,
+    out_value: *mut *mut docache_value,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    // SAFETY: CALLBACK: `ctx` is the address of a `Frame` that the calling function of ours has.
+    let frame = unsafe { &*ptr::with_exposed_provenance::<Frame<'_>>(ctx) };
+    // SAFETY: SPAN.
+    assert!(unsafe { *out_value }.is_null());
+    // SAFETY: SPAN.
+    assert!(unsafe { *out_error }.is_null());
+    frame.calls.set(frame.calls.get() + 1);
+    let flight = frame.flight.as_ref().expect("the work was called for a call that does not lead");
+    let Run { group, key, inside, answer, .. } = frame.run;
+    for _ in 0..frame.run.joiners {
+        calls::begin(frame.world, *group, *key, true, (Given::Valid, Given::Valid));
+    }
+    frame.world.act(inside);
+    if answer.unwinds {
+        const MESSAGE: &str = "work that unwinds";
+        let told = flight.publish(&Came::panicked(0, format!("the run panicked: {MESSAGE}")));
+        frame.end.replace(Some((Came::panicked(0, format!("panicked: {MESSAGE}")), told)));
+        std::panic::resume_unwind(Box::new(MESSAGE));
+    }
+    let value = stock::give_value(frame.world, &answer.value);
+    let error = stock::give_error(frame.world, &answer.error);
+    if let Some(value) = &value {
+        // SAFETY: SPAN.
+        unsafe { *out_value = value.handle };
+    }
+    if let Some((error, ..)) = &error {
+        // SAFETY: SPAN.
+        unsafe { *out_error = *error };
+    }
+    let came = match (answer.status.0, value) {
+        (DOCACHE_OK, Some(value)) => Came::Value(value),
+        (DOCACHE_OK, None) => Came::failed(0, "the Doer returned OK without a value".into()),
+        (status, _) => Came::reported(status, error.map(|(_, code, message)| (code, message))),
+    };
+    let told = flight.publish(&came);
+    frame.end.replace(Some((came, told)));
+    answer.status.0
+}

@@ -1,0 +1,133 @@
+//! Values and errors: what leaders report and the work returns.
+
+use std::ptr;
+use std::rc::Rc;
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use docache::ffi::*;
+
+use super::World;
+use super::model::{Blob, Fault};
+use crate::abi::args::Pick;
+use crate::abi::outcome::Failure;
+use crate::abi::registry::{Drops, ctx, drop_wrapped};
+use crate::input::{Bytes, Text};
+
+/// A value that the caller gives away.
+#[derive(Clone, Debug)]
+pub(super) enum GivenValue {
+    Nothing,
+    New(Bytes, Option<Drops>),
+    /// One more share of one that it has.
+    Share(Pick),
+}
+
+impl<'a> Arbitrary<'a> for GivenValue {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<GivenValue> {
+        Ok(match u8::arbitrary(u)? {
+            0..=127 => GivenValue::New(u.arbitrary()?, u.arbitrary()?),
+            128..=239 => GivenValue::Share(u.arbitrary()?),
+            240..=255 => GivenValue::Nothing,
+        })
+    }
+}
+
+/// An error that the caller gives away.
+#[derive(Arbitrary, Clone, Debug)]
+pub(super) enum GivenError {
+    Nothing,
+    New(i64, Text),
+    Share(Pick),
+}
+
+pub(super) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> Rc<Blob> {
+    let (mut out, no_error) = (ptr::null_mut(), ptr::null_mut());
+    let Some(drops) = wrapped else {
+        // SAFETY: SPAN.
+        let made = unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, no_error) };
+        assert_eq!(made, DOCACHE_OK);
+        return Rc::new(Blob { handle: out, bytes: bytes.to_vec(), wrapped: None });
+    };
+    let memory: Box<[u8]> = bytes.into();
+    let (data, len) = (memory.as_ptr(), memory.len());
+    let wrapped = world.registry.wrap(memory, drops);
+    let drop = wrapped.registration.callback(drop_wrapped);
+    // SAFETY: SPAN, CALLBACK: the memory and the registration live until the drop.
+    let made = unsafe { docache_value_wrap(data, len, ctx(&wrapped), drop, &raw mut out, no_error) };
+    assert_eq!(made, DOCACHE_OK);
+    let blob = Rc::new(Blob { handle: out, bytes: bytes.to_vec(), wrapped: Some(wrapped) });
+    world.blobs.borrow_mut().push(blob.clone());
+    blob
+}
+
+pub(super) fn new_error(code: i64, message: &str) -> Failure {
+    let mut out = ptr::null_mut();
+    // SAFETY: SPAN.
+    let made = unsafe {
+        docache_error_new(code, message.as_ptr().cast(), message.len(), &raw mut out, ptr::null_mut())
+    };
+    assert_eq!(made, DOCACHE_OK);
+    Failure(out)
+}
+
+/// A share of a value that is not the world's any more.
+pub(super) fn give_value(world: &World, given: &GivenValue) -> Option<Rc<Blob>> {
+    match given {
+        GivenValue::Nothing => None,
+        GivenValue::New(bytes, wrapped) => Some(new_value(world, &bytes.0, *wrapped)),
+        GivenValue::Share(pick) => {
+            let shares = world.shares.borrow();
+            let blob = &shares[pick.index(shares.len())?];
+            // SAFETY: HANDLE: a share is held.
+            assert_eq!(unsafe { docache_value_retain(blob.handle) }, blob.handle);
+            Some(blob.clone())
+        }
+    }
+}
+
+/// A share of an error that is not the world's any more, with its code and message.
+pub(super) fn give_error(world: &World, given: &GivenError) -> Option<(*mut docache_error, i64, String)> {
+    match given {
+        GivenError::Nothing => None,
+        GivenError::New(code, message) => {
+            let failure = std::mem::ManuallyDrop::new(new_error(*code, &message.0));
+            Some((failure.0, *code, message.0.clone()))
+        }
+        GivenError::Share(pick) => {
+            let faults = world.faults.borrow();
+            let fault = &faults[pick.index(faults.len())?];
+            // SAFETY: HANDLE: a share is held.
+            let handle = unsafe { docache_error_retain(fault.failure.0) };
+            Some((handle, fault.code, fault.message.clone()))
+        }
+    }
+}
+
+/// Gives a share of a value back.
+pub(super) fn release(world: &World, pick: Pick) {
+    let mut shares = world.shares.borrow_mut();
+    let Some(index) = pick.index(shares.len()) else { return };
+    let blob = shares.swap_remove(index);
+    drop(shares);
+    release_share(&blob);
+}
+
+pub(super) fn release_share(blob: &Blob) {
+    blob.check();
+    // SAFETY: HANDLE: the share was the caller's.
+    unsafe { docache_value_release(blob.handle) };
+}
+
+pub(super) fn release_error(world: &World, pick: Pick) {
+    let mut faults = world.faults.borrow_mut();
+    if let Some(index) = pick.index(faults.len()) {
+        faults.swap_remove(index).check();
+    }
+}
+
+/// Keeps an error that the caller made.
+pub(super) fn keep_error(world: &World, code: i64, message: &str) {
+    let fault = Fault::new(new_error(code, message));
+    assert_eq!((fault.code, &*fault.message), (code, message));
+    world.faults.borrow_mut().push(fault);
+}
