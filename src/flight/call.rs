@@ -123,6 +123,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// Names who makes the call, where that is no thread: a call that would wait for one of the same owner is reentrant.
     /// 0 is nobody.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
     #[inline]
     pub(crate) fn set_owner(&mut self, owner: u64) {
         self.owner = owner;
