@@ -41,7 +41,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// all if there is nothing to lead. An error counts for all keys of that call of `work`. Bulk calls that overlap do
     /// not wait for one another in a circle.
     ///
-    /// Allocates once for the keys and once for the results.
+    /// Allocates at most four times, however many keys there are, unless it takes leads over.
     ///
     /// # Errors
     /// For each key those of [`try_run`](KeyedGroup::try_run).
@@ -112,7 +112,10 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
             }
         }
         parts.iter_mut().for_each(|part| part.finish(context));
-        parts.into_iter().filter_map(|part| part.flown).collect()
+        // Not collected from `into_iter`, which would keep all of the parts' memory.
+        let mut ends = Vec::with_capacity(parts.len());
+        ends.extend(parts.iter_mut().filter_map(|part| part.flown.take()));
+        ends
     }
 
     fn part<'g, 'k>(&'g self, key: &'k K) -> Part<'g, 'k, K, T, E> {
@@ -144,7 +147,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
 
 /// Enters the flights of all keys, and says which of them this call leads.
 fn enter_all<K: ?Sized + Eq, T: Clone, E>(parts: &mut [Part<'_, '_, K, T, E>]) -> Vec<usize> {
-    let mut led = Vec::new();
+    let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
         match part.seat.enter() {
             Entered::Leads => led.push(index),
