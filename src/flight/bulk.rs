@@ -3,16 +3,17 @@
 //! A bulk call first enters the flights of all its keys, which never blocks; then it runs the work for those that it
 //! leads and completes them; only then does it wait. So nobody waits while others wait for its leads, and bulk calls
 //! that overlap in any way end. A lead that is handed to it while it waits it serves at once, whatever else it still
-//! waits for: it looks at all of its calls each time that it is woken.
+//! waits for: it looks at all of its calls each time that it is woken, which for those that still wait is one load.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use super::call::Kind;
+use super::call::{Kind, Stage};
 use super::fly::Place;
 use super::group::value;
 use super::keyed::KeyedGroup;
@@ -29,6 +30,8 @@ struct Part<'g, 'k, K: ?Sized, T: Clone, E> {
     seat: Seat<'g, K, T, E>,
     place: Place<'g, K, T, E>,
     key: &'k K,
+    /// Whether the flight was given the Waker of this thread, which is the same at every look.
+    armed: bool,
     flown: Option<Flown<T, E>>,
 }
 
@@ -123,7 +126,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in the frame of `bulk`,
         // which the key outlives.
         let seat = unsafe { Seat::new(place.shard, place.hash, key, Kind::Free) };
-        Part { seat, place, key, flown: None }
+        Part { seat, place, key, armed: false, flown: None }
     }
 }
 
@@ -205,8 +208,9 @@ fn poll_all<K: ?Sized + Eq, T: Clone, E>(
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
-        for (index, part) in parts.iter_mut().enumerate() {
-            if part.flown.is_some() {
+        for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.flown.is_none()) {
+            if mem::replace(&mut part.armed, true) && part.seat.call().stage() == Stage::Waits {
+                waits = true;
                 continue;
             }
             match part.seat.poll(cx) {
