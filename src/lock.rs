@@ -18,6 +18,7 @@
 mod imp {
     use std::cell::UnsafeCell;
     use std::fmt;
+    use std::marker::PhantomData;
     use std::ops::{Deref, DerefMut};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
@@ -47,7 +48,7 @@ mod imp {
             if !self.take() {
                 self.take_contended();
             }
-            Guard(self)
+            Guard(self, PhantomData)
         }
 
         /// The data, which nobody else can be at.
@@ -86,8 +87,8 @@ mod imp {
         }
     }
 
-    /// The right to the data.
-    pub(crate) struct Guard<'a, T>(&'a Lock<T>);
+    /// The right to the data: as good as a `&mut T`, so that threads which share it share no data that cannot be.
+    pub(crate) struct Guard<'a, T>(&'a Lock<T>, PhantomData<&'a mut T>);
 
     impl<T> Deref for Guard<'_, T> {
         type Target = T;
@@ -140,6 +141,8 @@ pub(crate) use imp::Lock;
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
     use super::Lock;
+    use super::imp::Guard;
+    use std::cell::Cell;
 
     #[test]
     fn one_at_a_time_also_when_there_are_more_threads_than_cores() {
@@ -156,6 +159,22 @@ mod tests {
             }
         });
         assert_eq!(*lock.lock(), THREADS * TURNS);
+    }
+
+    /// Its method can only be named, without a hint, for what is not `Sync`.
+    trait Unshared<Hint> {
+        fn is_unshared() {}
+    }
+
+    impl<T> Unshared<()> for T {}
+    impl<T: Sync> Unshared<bool> for T {}
+
+    #[test]
+    fn a_guard_is_shared_only_if_the_data_can_be() {
+        fn shared<T: Sync>() {}
+        shared::<Lock<Cell<u8>>>();
+        shared::<Guard<'_, u8>>();
+        <Guard<'_, Cell<u8>>>::is_unshared();
     }
 
     #[test]

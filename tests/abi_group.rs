@@ -283,7 +283,6 @@ fn calls_go_on_without_their_group() {
 fn a_cancelled_notification_and_an_outcome_that_race_agree() {
     const ROUNDS: usize = 2_000;
     let (group, shared) = (Group::new(), value(b""));
-    let mut both = [0; 2];
     for _ in 0..ROUNDS {
         let (leader, waiter, told) = (group.lead(b"key"), group.join(b"key"), AtomicUsize::new(0));
         assert_eq!(waiter.on_ready(&told), DOCACHE_PENDING);
@@ -291,9 +290,7 @@ fn a_cancelled_notification_and_an_outcome_that_race_agree() {
         assert_eq!(told.load(Ordering::SeqCst), usize::from(!taken_back));
         assert_eq!(waiter.poll(), DOCACHE_OK);
         assert_eq!((waiter.free(), leader.free()), (DOCACHE_OK, DOCACHE_OK));
-        both[usize::from(taken_back)] += 1;
     }
-    assert_eq!(both[0] + both[1], ROUNDS);
 }
 
 #[test]

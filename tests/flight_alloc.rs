@@ -1,4 +1,4 @@
-//! Calls that allocate nothing: a million that lead, and a million that lead or wait.
+//! Calls that allocate nothing: a million that lead, and a million that lead or wait. And bulk calls, which do.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -135,11 +135,27 @@ fn waiters_allocate_nothing() {
     assert!(crowd(some, || group.try_run(&7, || Ok(some_join())).unwrap().led()) > some / 100);
 }
 
+fn bulk_calls_allocate_as_often_for_many_keys_as_for_few() {
+    let group = KeyedGroup::<u64, u64, String>::builder().shards(1).build().unwrap();
+    let keys: Vec<u64> = (0..1_000).collect();
+    for len in [1_000, 1, 10, 100, 1_000] {
+        let keys: Vec<&u64> = keys[..len].iter().collect();
+        let mut values = keys.iter().map(|key| **key).collect();
+        let call = |values: &mut Vec<u64>| group.try_run_many(&keys, |_| Ok(std::mem::take(values)));
+        // The shard makes room for as many flights as there are.
+        drop(call(&mut keys.iter().map(|key| **key).collect()));
+        let mut ends = Vec::new();
+        counted(|| ends = call(&mut values));
+        assert_eq!((allocations(), ends.len(), ends.capacity()), (4, len, len));
+    }
+}
+
 /// One test, so that nothing else runs in the process.
 #[test]
 fn neither_leaders_nor_waiters_allocate() {
     leaders_allocate_nothing();
     waiters_allocate_nothing();
+    bulk_calls_allocate_as_often_for_many_keys_as_for_few();
     counted(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(allocations(), 1, "the counter counts");
 }

@@ -3,16 +3,17 @@
 //! A bulk call first enters the flights of all its keys, which never blocks; then it runs the work for those that it
 //! leads and completes them; only then does it wait. So nobody waits while others wait for its leads, and bulk calls
 //! that overlap in any way end. A lead that is handed to it while it waits it serves at once, whatever else it still
-//! waits for: it looks at all of its calls each time that it is woken.
+//! waits for: it looks at all of its calls each time that it is woken, which for those that still wait is one load.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use super::call::Kind;
+use super::call::{Kind, Stage};
 use super::fly::Place;
 use super::infallible::value;
 use super::keyed::KeyedGroup;
@@ -29,6 +30,8 @@ struct Part<'g, 'k, K: ?Sized, T: Clone, E> {
     seat: Seat<'g, K, T, E>,
     place: Place<'g, K, T, E>,
     key: &'k K,
+    /// Whether the flight was given the Waker of this thread, which is the same at every look.
+    armed: bool,
     flown: Option<Flown<T, E>>,
 }
 
@@ -41,7 +44,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// all if there is nothing to lead. An error counts for all keys of that call of `work`. Bulk calls that overlap do
     /// not wait for one another in a circle.
     ///
-    /// Allocates once for the keys and once for the results.
+    /// Allocates at most four times, however many keys there are, unless it takes leads over.
     ///
     /// # Errors
     /// For each key those of [`try_run`](KeyedGroup::try_run).
@@ -112,7 +115,10 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
             }
         }
         parts.iter_mut().for_each(|part| part.finish(context));
-        parts.into_iter().filter_map(|part| part.flown).collect()
+        // Not collected from `into_iter`, which would keep all of the parts' memory.
+        let mut ends = Vec::with_capacity(parts.len());
+        ends.extend(parts.iter_mut().filter_map(|part| part.flown.take()));
+        ends
     }
 
     fn part<'g, 'k>(&'g self, key: &'k K) -> Part<'g, 'k, K, T, E> {
@@ -120,7 +126,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in the frame of `bulk`,
         // which the key outlives.
         let seat = unsafe { Seat::new(place.shard, place.hash, key, Kind::Free) };
-        Part { seat, place, key, flown: None }
+        Part { seat, place, key, armed: false, flown: None }
     }
 }
 
@@ -144,7 +150,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
 
 /// Enters the flights of all keys, and says which of them this call leads.
 fn enter_all<K: ?Sized + Eq, T: Clone, E>(parts: &mut [Part<'_, '_, K, T, E>]) -> Vec<usize> {
-    let mut led = Vec::new();
+    let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
         match part.seat.enter() {
             Entered::Leads => led.push(index),
@@ -202,8 +208,9 @@ fn poll_all<K: ?Sized + Eq, T: Clone, E>(
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
-        for (index, part) in parts.iter_mut().enumerate() {
-            if part.flown.is_some() {
+        for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.flown.is_none()) {
+            if mem::replace(&mut part.armed, true) && part.seat.call().stage() == Stage::Waits {
+                waits = true;
                 continue;
             }
             match part.seat.poll(cx) {

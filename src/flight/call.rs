@@ -123,6 +123,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// Names who makes the call, where that is no thread: a call that would wait for one of the same owner is reentrant.
     /// 0 is nobody.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
     #[inline]
     pub(crate) fn set_owner(&mut self, owner: u64) {
         self.owner = owner;
@@ -266,18 +267,26 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
         self.links(|links| links.prev)
     }
 
-    /// The next call in the ring, but not one whose owner is in the midst of work if there is another: it may never come to
-    /// look, if that work waits for one of the others. (Parked threads are in none.)
+    /// Who takes the lead over: the first behind this call whose owner is not in the midst of work, since that work may
+    /// wait for one of the others (parked threads are in none). If all are, the last to come: of calls that lie within
+    /// one another on a thread that is the innermost, which the others wait for.
     pub(super) fn heir(self) -> Option<Self> {
-        let first = self.next()?;
-        let mut heir = first;
+        let mut heir = self.next()?;
         while heir.call().is_in_work() {
             match heir.next() {
                 Some(next) if next != self => heir = next,
-                _ => return Some(first),
+                _ => break,
             }
         }
         Some(heir)
+    }
+
+    /// Puts `heir`, from somewhere in this call's ring, into this call's place; this one is alone afterwards. The others
+    /// stay in their order.
+    pub(super) fn replace_by(self, heir: Self) {
+        heir.unlink();
+        self.insert_after(heir);
+        self.unlink();
     }
 
     /// Puts `call`, which is alone, right behind this one.

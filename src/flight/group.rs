@@ -44,9 +44,10 @@ use crate::context::Context;
 /// that waits for another thread or task which joins the same run cannot be found out, and waits for ever.
 ///
 /// # Cost and progress
-/// A call that nobody joins takes a short lock twice: two atomic read-modify-writes, no allocation. Waiting allocates
-/// nothing either (but once in the life of a thread that waits). The caller that led wakes one thread, and the woken wake
-/// the rest; only when no thread waits does it wake the tasks itself, since a task that was woken need not be polled.
+/// A call that nobody joins takes a short lock twice: two atomic read-modify-writes, no allocation (but for the `Arc` of
+/// an error). Waiting allocates nothing either, but once in the life of a thread that waits, and once in that of a
+/// [`Context`] with a deadline that a task waits with. The caller that led wakes one thread, and the woken wake the rest;
+/// only when no thread waits does it wake the tasks itself, since a task that was woken need not be polled.
 ///
 /// ```
 /// use docache::Group;

@@ -294,7 +294,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
 
 impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
     /// Over how many locks the flights are spread: 1 to 65,536, rounded up to a power of two. Default: sixteen for
-    /// each processor. Each takes 128 bytes, and some more once it has had more than two flights at once.
+    /// each processor, rounded up likewise. Each takes 128 bytes, and some more once it has had more than two flights
+    /// at once.
     ///
     /// ```
     /// use docache::KeyedGroup;

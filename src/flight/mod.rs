@@ -34,7 +34,8 @@
 //!    leader tells all tasks itself, and where a clone panicked whoever made it goes on: that outcome is not handed on.
 //! 5. A leader that goes without an outcome (a future that is dropped) hands its place in the ring and in the registry to
 //!    the call behind it, in one critical section; with none there it only unregisters. A bulk call that is in its work
-//!    is passed over where others wait: that work may wait for one of them.
+//!    is passed over where others wait: that work may wait for one of them. Where all are in their work the last to come
+//!    gets the lead: one that was made from inside the work of another came later, and is what that work waits for.
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its owner before its memory is
@@ -42,8 +43,8 @@
 //! - KEY: while a call is in a flight its key is there: borrowed by a stack frame, which cannot be forgotten, or in the same
 //!   pinned memory as the call. A borrow in a future would not do: a forgotten future outlives what it borrows.
 //! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.
-//! - RING: behind the leader, or the teller, come parked threads and then the others. So the call behind tells whether
-//!   there is any thread, and an heir stands where a leader has to: only where there is no thread is one passed over.
+//! - RING: behind the leader, or the teller, come parked threads, and then the others in the order in which they came. So
+//!   the call behind tells whether there is any thread, and the last of the others is the last to come.
 //! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it `Told` or `Tells`;
 //!   from then on it is the owner's.
 //! - LAST: making a call `Told`, under the lock, is the last access that anybody but the owner makes to it. (The lock itself

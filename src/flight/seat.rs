@@ -50,6 +50,7 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
     }
 
     /// The same with an [owner](Call::set_owner).
+    #[cfg(all(feature = "capi", not(docache_loom)))]
     pub(super) fn owned_by(mut self, owner: u64) -> Self {
         self.call.set_owner(owner);
         self

@@ -128,11 +128,9 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
         let mut registry = self.registry.lock();
         let registered = call.links(|links| links.registered);
         registry.remove(call);
-        // Parked threads stand right behind the leader, so they come first; and the heir stays where it is in the ring,
-        // which is where a leader has to stand: one that is not a parked thread only follows where there is none.
         let heir = call.heir();
-        call.unlink();
         let waker = heir.and_then(|heir| {
+            call.replace_by(heir);
             if registered {
                 registry.insert(heir);
             }

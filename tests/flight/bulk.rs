@@ -309,3 +309,31 @@ fn a_lead_goes_past_a_call_in_its_work_to_one_that_can_serve_it() {
     });
     assert_eq!(group.in_flight(), 0);
 }
+
+#[test]
+fn of_nested_calls_in_their_work_the_innermost_inherits() {
+    // Both wait for "b", and the outer one cannot serve it before the inner one has ended. An async caller that leads in
+    // between must not change who is the inner one.
+    let group = Words::new();
+    for leads_between in [false, true] {
+        let mut first = Some(Task::begun(group.try_run_async("b", std::future::pending)));
+        let asked = RefCell::new(Vec::new());
+        let ask = |keys: &[&str]| asked.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
+        let ends = group.try_run_many(&["a", "b"], |keys| {
+            ask(keys);
+            let mut between =
+                leads_between.then(|| Task::begun(group.try_run_async("b", std::future::pending)));
+            let inner = group.try_run_many(&["c", "b"], |keys| {
+                ask(keys);
+                drop(first.take());
+                drop(between.take());
+                lengths(keys)
+            });
+            assert_eq!(inner.iter().map(|end| end.as_ref().unwrap().led()).collect::<Vec<_>>(), [true, true]);
+            lengths(keys)
+        });
+        assert_eq!(ends.iter().map(|end| end.as_ref().unwrap().led()).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(*asked.borrow(), ["a", "c", "b"]);
+        assert_eq!(group.in_flight(), 0);
+    }
+}
