@@ -12,6 +12,7 @@
 #include <iterator>
 #include <limits>
 #include <memory>
+#include <ratio>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -64,6 +65,9 @@ class duration {
     if (ns != ns) return 0;
     if (ns >= 9.22e18L) return (std::numeric_limits<std::int64_t>::max)();
     if (ns <= -9.22e18L) return (std::numeric_limits<std::int64_t>::min)();
+    // A cast that has to multiply and divide, as from thirds of a second, may overflow in between.
+    using factor = std::ratio_divide<Period, std::nano>;
+    if constexpr (factor::num != 1 && factor::den != 1) return static_cast<std::int64_t>(ns);
     return static_cast<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(length).count());
   }
 
