@@ -132,6 +132,14 @@ void exceptions() {
   const auto [mine, as_mine] = fail_together<custom>(numbers, [&]() -> int { throw custom{payload}; });
   CHECK(mine.payload == payload);
   CHECK(as_mine.message().find("not a std::exception") != std::string_view::npos);
+
+  struct wordless : std::exception {
+    const char* what() const noexcept override { return nullptr; }
+  };
+  const auto [none, as_none] = fail_together<std::nullptr_t>(numbers, []() -> int { throw nullptr; });
+  CHECK(none == nullptr && as_none.message().find("null pointer") != std::string_view::npos);
+  const auto [no_words, as_no_words] = fail_together<wordless>(numbers, []() -> int { throw wordless(); });
+  CHECK(no_words.what() == nullptr && as_no_words.message().find("without a text") != std::string_view::npos);
   CHECK_EQUAL(numbers.in_flight(), 0u);
   CHECK_EQUAL(*numbers.run("key", [] { return 3; }), 3);
   check::passed("an exception reaches who led as it was thrown, and who joined as an error with its text and code");

@@ -273,11 +273,12 @@ inline docache_status report(docache_error** out_error) noexcept {
   } catch (const docache::error& failure) {
     return fail(failure.message(), failure.code(), out_error);
   } catch (const std::exception& failure) {
-    return fail(failure.what(), 0, out_error);
+    const char* text = failure.what();
+    return fail(text != nullptr ? text : "an exception without a text", 0, out_error);
   } catch (const std::string& failure) {
     return fail(failure, 0, out_error);
   } catch (const char* failure) {
-    return fail(failure, 0, out_error);
+    return fail(failure != nullptr ? failure : "the Doer threw a null pointer", 0, out_error);
   } catch (...) {
     return fail("the Doer threw something that is not a std::exception", 0, out_error);
   }
