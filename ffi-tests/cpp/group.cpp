@@ -60,6 +60,30 @@ void bytes_and_wide_types() {
   check::passed("bytes, over-aligned objects and objects that convert");
 }
 
+/// A program whose own functions have the names of the library's, and would take anything.
+namespace greedy {
+struct row {
+  int number;
+};
+struct work {
+  row operator()() const { return {6}; }
+};
+template <class... Anything>
+[[maybe_unused]] void wrap(Anything&&...);
+template <class T, class F>
+[[maybe_unused]] T make_value(F&);
+}  // namespace greedy
+
+void names_of_others() {
+  const group<greedy::row> rows;
+  CHECK_EQUAL(rows.run("key", greedy::work())->number, 6);
+  docache::loop_cache<greedy::row> loop(1h, greedy::work());
+  loop.start();
+  CHECK(loop.wait_first(patience));
+  CHECK_EQUAL((*loop.latest())->number, 6);
+  check::passed("functions of the program that have our names are not called");
+}
+
 void joined() {
   {
     const group<counted> numbers;
@@ -234,6 +258,7 @@ void moved_handles() {
 int main() {
   alone();
   bytes_and_wide_types();
+  names_of_others();
   joined();
   exceptions();
   failures_of_others();

@@ -115,7 +115,9 @@ func (c *core[Key, Res]) land(s *seat[Key, Res], k call) (res Res, err error, sh
 		c.put(s)
 		return res, err, false
 	}
-	// The others read the place. It leaves the registry with the last of them.
+	// The others read the place, but for the key. It leaves the registry with the last of them.
+	var key Key
+	s.key, s.bytes = key, nil
 	s.cleanup.Stop()
 	s.ticket.release()
 	return res, err, true

@@ -256,7 +256,7 @@ docache_value* make_value(F& call) {
   } else {
     std::unique_ptr<T> made(new T(std::invoke(call)));
     const void* data = made.get();
-    return wrap(std::move(made), data, sizeof(T));
+    return detail::wrap(std::move(made), data, sizeof(T));
   }
 }
 
