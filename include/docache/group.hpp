@@ -155,16 +155,9 @@ class group {
   }
 
   template <class F>
-  static constexpr bool returns_a_t() noexcept {
-    using result = std::remove_cv_t<std::invoke_result_t<F&>>;
-    return std::is_same_v<result, T> || std::is_convertible_v<result, T>;
-  }
-
-  template <class F>
   std::optional<shared<T>> fly(timeout limit, std::string_view key, F& work) const {
     using job = detail::job<T, F>;
     static_assert(std::is_invocable_v<F&>, "group: the work is called without arguments");
-    static_assert(returns_a_t<F>(), "group<T>: the work returns a T, or what is converted to T without being asked to");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;
