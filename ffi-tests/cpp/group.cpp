@@ -45,6 +45,13 @@ void alone() {
   check::passed("a call that nobody joins runs its own work; results outlive the group, none is left");
 }
 
+// Work that returns something else is refused, also where a T could be made of it: a vector of five, or an owner.
+using docache::detail::returns_a;
+static_assert(returns_a<counted, counted (*)()>() && returns_a<int, const int& (*)()>());
+static_assert(returns_a<std::string, const char* (*)()>() && returns_a<docache::value, std::string (*)()>());
+static_assert(!returns_a<int, void (*)()>() && !returns_a<docache::value, void (*)()>());
+static_assert(!returns_a<std::vector<int>, int (*)()>() && !returns_a<std::unique_ptr<int>, int* (*)()>());
+
 void bytes_and_wide_types() {
   const group<> bytes;
   CHECK_EQUAL(bytes.run("text", [] { return std::string("some text"); })->view(), "some text");
