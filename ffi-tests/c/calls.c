@@ -278,6 +278,81 @@ static void with_threads_that_block(void) {
 /* A crowd of calls that waits for one, on as many threads. */
 enum { CROWD = 64 };
 
+typedef struct teller {
+  docache_call *call;
+  docache_status heard;
+} teller;
+
+static void ask_teller(uintptr_t token) {
+  teller *t = (teller *)token;
+  docache_value *value = NULL;
+  t->heard = docache_call_poll(t->call, &value, NULL, NULL);
+}
+
+static void ended(void) {
+  atomic_uint drops = 0, told = 0;
+  docache_group *group = new_group();
+  docache_value *value = counted(&drops), *out = NULL;
+  docache_error *reported = NULL, *error = NULL;
+  CHECK_OK(docache_error_new(5, "no such user", 12, &reported, NULL));
+  uint32_t shared = 77;
+  CHECK_OK(docache_call_end(begin(group, DOCACHE_LEADER), DOCACHE_OK, value, NULL, &shared, NULL));
+  CHECK_INT(shared, ==, 0);
+  CHECK_INT(docache_group_in_flight(group), ==, 0);
+
+  teller asked = {begin(group, DOCACHE_LEADER), DOCACHE_OK};
+  docache_call *waiter = begin(group, DOCACHE_PENDING);
+  CHECK_STATUS(docache_call_on_ready(waiter, ask_teller, (uintptr_t)&asked, NULL), DOCACHE_PENDING);
+  CHECK_OK(docache_call_end(asked.call, DOCACHE_OK, value, NULL, &shared, NULL));
+  CHECK_INT(shared, ==, 1);
+  CHECK_STATUS(asked.heard, DOCACHE_LEADER);
+  docache_value_release(value);
+  CHECK_INT(atomic_load(&drops), ==, 0);
+  check_value(waiter, value, 1);
+  CHECK_OK(docache_call_free(waiter));
+  CHECK_INT(atomic_load(&drops), ==, 1);
+
+  docache_call *leader = begin(group, DOCACHE_LEADER);
+  waiter = begin(group, DOCACHE_PENDING);
+  arm(waiter, &told);
+  CHECK_OK(docache_call_end(leader, DOCACHE_DOER_FAILED, NULL, reported, NULL, NULL));
+  CHECK_STATUS(docache_call_poll(waiter, &out, NULL, &error), DOCACHE_DOER_FAILED);
+  CHECK_INT(docache_error_code(error), ==, 5);
+  docache_error_release(error);
+  CHECK_OK(docache_call_free(waiter));
+
+  /* With a lead that was handed on, nobody having looked. */
+  leader = begin(group, DOCACHE_LEADER);
+  waiter = begin(group, DOCACHE_PENDING);
+  arm(waiter, &told);
+  CHECK_OK(docache_call_free(leader));
+  CHECK_INT(atomic_load(&told), ==, 2);
+  value = counted(&drops);
+  CHECK_OK(docache_call_end(waiter, DOCACHE_OK, value, NULL, NULL, NULL));
+
+  /* Refused: nothing has happened. */
+  leader = begin(group, DOCACHE_LEADER);
+  waiter = begin(group, DOCACHE_PENDING);
+  REFUSED(docache_call_end(NULL, DOCACHE_OK, value, NULL, NULL, &error), "call", "NULL");
+  REFUSED(docache_call_end((docache_call *)((char *)leader + 1), DOCACHE_OK, value, NULL, NULL, &error), "misaligned");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, NULL, NULL, NULL, &error), "value", "NULL");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, reported, NULL, &error), "error", "DOCACHE_OK");
+  REFUSED(docache_call_end(leader, DOCACHE_MISS, NULL, NULL, NULL, &error), "status");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, (uint32_t *)((char *)&shared + 1), &error), "out_shared");
+  REFUSED(docache_call_end(waiter, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
+  CHECK_INT(finish(leader, value), ==, 1);
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
+  check_value(leader, value, 1);
+  check_value(waiter, value, 1);
+  CHECK_OK(docache_call_free(leader));
+  CHECK_OK(docache_call_free(waiter));
+  docache_value_release(value);
+  CHECK_INT(atomic_load(&drops), ==, 2);
+  docache_error_release(reported);
+  docache_group_free(group);
+  checked("finishing and freeing in one: the same outcome for those that wait, and the call is gone");
+}
+
 typedef struct owned {
   docache_group *group;
   uint64_t owner;
@@ -461,6 +536,7 @@ int main(void) {
   from_inside_a_notification();
   with_threads_that_block();
   named_callers();
+  ended();
   crowd();
   refused_calls();
   return all_checked("calls");
