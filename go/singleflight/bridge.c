@@ -85,8 +85,7 @@ docache_flight_landed docache_flight_land(docache_call *call, docache_flight_tic
   docache_flight_landed landed = {{NULL, NULL}, DOCACHE_INTERNAL, 0};
   log l;
   begin_log(&l);
-  landed.status = docache_call_finish(call, DOCACHE_OK, ticket->value, NULL, &landed.shared, NULL);
-  docache_call_free(call);
+  landed.status = docache_call_end(call, DOCACHE_OK, ticket->value, NULL, &landed.shared, NULL);
   landed.report = end_log(&l);
   return landed;
 }
