@@ -503,6 +503,21 @@ docache_status docache_call_finish(struct docache_call *call,
                                    struct docache_error **out_error);
 
 /**
+ * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. When it
+ * returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
+ * still to be freed. [CB] others' `notify`
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the call.
+ */
+docache_status docache_call_end(struct docache_call *call,
+                                docache_status status,
+                                struct docache_value *value,
+                                struct docache_error *error,
+                                uint32_t *out_shared,
+                                struct docache_error **out_error);
+
+/**
  * Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the lead: PENDING. OK if it
  * has already: then `notify` is not called. One notification at a time: a second one is refused unless the first was
  * cancelled. A call that was LEADER from the beginning is refused. [NC]

@@ -278,6 +278,159 @@ static void with_threads_that_block(void) {
 /* A crowd of calls that waits for one, on as many threads. */
 enum { CROWD = 64 };
 
+typedef struct teller {
+  docache_call *call;
+  docache_status heard;
+} teller;
+
+static void ask_teller(uintptr_t token) {
+  teller *t = (teller *)token;
+  docache_value *value = NULL;
+  t->heard = docache_call_poll(t->call, &value, NULL, NULL);
+}
+
+static void ended(void) {
+  atomic_uint drops = 0, told = 0;
+  docache_group *group = new_group();
+  docache_value *value = counted(&drops), *out = NULL;
+  docache_error *reported = NULL, *error = NULL;
+  CHECK_OK(docache_error_new(5, "no such user", 12, &reported, NULL));
+  uint32_t shared = 77;
+  CHECK_OK(docache_call_end(begin(group, DOCACHE_LEADER), DOCACHE_OK, value, NULL, &shared, NULL));
+  CHECK_INT(shared, ==, 0);
+  CHECK_INT(docache_group_in_flight(group), ==, 0);
+
+  teller asked = {begin(group, DOCACHE_LEADER), DOCACHE_OK};
+  docache_call *waiter = begin(group, DOCACHE_PENDING);
+  CHECK_STATUS(docache_call_on_ready(waiter, ask_teller, (uintptr_t)&asked, NULL), DOCACHE_PENDING);
+  CHECK_OK(docache_call_end(asked.call, DOCACHE_OK, value, NULL, &shared, NULL));
+  CHECK_INT(shared, ==, 1);
+  CHECK_STATUS(asked.heard, DOCACHE_LEADER);
+  docache_value_release(value);
+  CHECK_INT(atomic_load(&drops), ==, 0);
+  check_value(waiter, value, 1);
+  CHECK_OK(docache_call_free(waiter));
+  CHECK_INT(atomic_load(&drops), ==, 1);
+
+  docache_call *leader = begin(group, DOCACHE_LEADER);
+  waiter = begin(group, DOCACHE_PENDING);
+  arm(waiter, &told);
+  CHECK_OK(docache_call_end(leader, DOCACHE_DOER_FAILED, NULL, reported, NULL, NULL));
+  CHECK_STATUS(docache_call_poll(waiter, &out, NULL, &error), DOCACHE_DOER_FAILED);
+  CHECK_INT(docache_error_code(error), ==, 5);
+  docache_error_release(error);
+  CHECK_OK(docache_call_free(waiter));
+
+  /* With a lead that was handed on, nobody having looked. */
+  leader = begin(group, DOCACHE_LEADER);
+  waiter = begin(group, DOCACHE_PENDING);
+  arm(waiter, &told);
+  CHECK_OK(docache_call_free(leader));
+  CHECK_INT(atomic_load(&told), ==, 2);
+  value = counted(&drops);
+  CHECK_OK(docache_call_end(waiter, DOCACHE_OK, value, NULL, NULL, NULL));
+
+  /* Refused: nothing has happened. */
+  leader = begin(group, DOCACHE_LEADER);
+  waiter = begin(group, DOCACHE_PENDING);
+  REFUSED(docache_call_end(NULL, DOCACHE_OK, value, NULL, NULL, &error), "call", "NULL");
+  REFUSED(docache_call_end((docache_call *)((char *)leader + 1), DOCACHE_OK, value, NULL, NULL, &error), "misaligned");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, NULL, NULL, NULL, &error), "value", "NULL");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, reported, NULL, &error), "error", "DOCACHE_OK");
+  REFUSED(docache_call_end(leader, DOCACHE_MISS, NULL, NULL, NULL, &error), "status");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, (uint32_t *)((char *)&shared + 1), &error), "out_shared");
+  REFUSED(docache_call_end(waiter, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
+  CHECK_INT(finish(leader, value), ==, 1);
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
+  check_value(leader, value, 1);
+  check_value(waiter, value, 1);
+  CHECK_OK(docache_call_free(leader));
+  CHECK_OK(docache_call_free(waiter));
+  docache_value_release(value);
+  CHECK_INT(atomic_load(&drops), ==, 2);
+  docache_error_release(reported);
+  docache_group_free(group);
+  checked("finishing and freeing in one: the same outcome for those that wait, and the call is gone");
+}
+
+typedef struct owned {
+  docache_group *group;
+  uint64_t owner;
+  docache_status expected;
+} owned;
+
+static docache_call *begin_as(docache_group *group, uint64_t owner, docache_status expected) {
+  docache_call *call = (docache_call *)group;
+  docache_error *error = NULL;
+  CHECK_STATUS(docache_group_begin_as(group, KEY, 3, owner, &call, &error), expected);
+  CHECK((call != NULL) == (expected != DOCACHE_REENTRANT));
+  if (expected == DOCACHE_REENTRANT) CHECK_ERROR(error, DOCACHE_REENTRANT, "\"key\"");
+  return call;
+}
+
+static void *begins_as(void *argument) {
+  const owned *o = argument;
+  docache_call *call = begin_as(o->group, o->owner, o->expected);
+  if (call != NULL) CHECK_OK(docache_call_free(call));
+  return NULL;
+}
+
+static void elsewhere(docache_group *group, uint64_t owner, docache_status expected) {
+  owned o = {group, owner, expected};
+  join(spawn(begins_as, &o));
+}
+
+static void named_callers(void) {
+  atomic_uint drops = 0, told = 0;
+  docache_group *group = new_group();
+  docache_value *value = counted(&drops), *out = NULL;
+  docache_call *leader = begin_as(group, 7, DOCACHE_LEADER);
+  CHECK(begin_as(group, 7, DOCACHE_REENTRANT) == NULL);
+  elsewhere(group, 7, DOCACHE_REENTRANT);
+  elsewhere(group, 8, DOCACHE_PENDING);
+  elsewhere(group, 0, DOCACHE_PENDING);
+  docache_call *other = begin_as(group, UINT64_MAX, DOCACHE_PENDING), *nobody = begin(group, DOCACHE_PENDING);
+  /* Only who leads counts: an owner may wait more than once. */
+  docache_call *again = begin_as(group, UINT64_MAX, DOCACHE_PENDING);
+  arm(other, &told);
+  CHECK_INT(docache_group_in_flight(group), ==, 1);
+  /* What was forgotten can be led anew by its owner. */
+  CHECK_OK(docache_group_forget(group, KEY, 3, NULL));
+  docache_call *second = begin_as(group, 7, DOCACHE_LEADER);
+  CHECK_STATUS(docache_call_free(second), DOCACHE_LEADER_LOST);
+  /* The lead takes the name of who gets it. */
+  CHECK_OK(docache_call_free(leader));
+  CHECK_INT(atomic_load(&told), ==, 1);
+  check_poll(other, DOCACHE_LEADER);
+  CHECK_INT(finish(other, value), ==, 1);
+  check_value(nobody, value, 1);
+  CHECK_OK(docache_call_poll(again, &out, NULL, NULL));
+  docache_value_release(out);
+  CHECK_OK(docache_call_free(other));
+  CHECK_OK(docache_call_free(again));
+  CHECK_OK(docache_call_free(nobody));
+
+  leader = begin_as(group, 9, DOCACHE_LEADER);
+  other = begin_as(group, 10, DOCACHE_PENDING);
+  CHECK_OK(docache_call_free(leader));
+  elsewhere(group, 10, DOCACHE_REENTRANT);
+  elsewhere(group, 9, DOCACHE_PENDING);
+  CHECK_STATUS(docache_call_free(other), DOCACHE_LEADER_LOST);
+
+  /* Nobody is not reentrant, and a name does not stick to a call that is used again. */
+  leader = begin_as(group, 0, DOCACHE_LEADER);
+  other = begin_as(group, 0, DOCACHE_PENDING);
+  nobody = begin_as(group, 7, DOCACHE_PENDING);
+  CHECK_OK(docache_call_free(nobody));
+  CHECK_OK(docache_call_free(other));
+  CHECK_STATUS(docache_call_free(leader), DOCACHE_LEADER_LOST);
+  CHECK_INT(docache_group_in_flight(group), ==, 0);
+  docache_value_release(value);
+  CHECK_INT(atomic_load(&drops), ==, 1);
+  docache_group_free(group);
+  checked("a caller with a name is reentrant on every thread, and one without is not");
+}
+
 typedef struct member {
   docache_group *group;
   docache_value *expected;
@@ -382,6 +535,8 @@ int main(void) {
   cancelled();
   from_inside_a_notification();
   with_threads_that_block();
+  named_callers();
+  ended();
   crowd();
   refused_calls();
   return all_checked("calls");

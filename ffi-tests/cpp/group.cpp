@@ -45,6 +45,13 @@ void alone() {
   check::passed("a call that nobody joins runs its own work; results outlive the group, none is left");
 }
 
+// Work that returns something else is refused, also where a T could be made of it: a vector of five, or an owner.
+using docache::detail::returns_a;
+static_assert(returns_a<counted, counted (*)()>() && returns_a<int, const int& (*)()>());
+static_assert(returns_a<std::string, const char* (*)()>() && returns_a<docache::value, std::string (*)()>());
+static_assert(!returns_a<int, void (*)()>() && !returns_a<docache::value, void (*)()>());
+static_assert(!returns_a<std::vector<int>, int (*)()>() && !returns_a<std::unique_ptr<int>, int* (*)()>());
+
 void bytes_and_wide_types() {
   const group<> bytes;
   CHECK_EQUAL(bytes.run("text", [] { return std::string("some text"); })->view(), "some text");
@@ -58,6 +65,30 @@ void bytes_and_wide_types() {
   const group<std::function<int()>> functions;
   CHECK_EQUAL((*functions.run([] { return [] { return 5; }; }))(), 5);
   check::passed("bytes, over-aligned objects and objects that convert");
+}
+
+/// A program whose own functions have the names of the library's, and would take anything.
+namespace greedy {
+struct row {
+  int number;
+};
+struct work {
+  row operator()() const { return {6}; }
+};
+template <class... Anything>
+[[maybe_unused]] void wrap(Anything&&...);
+template <class T, class F>
+[[maybe_unused]] T make_value(F&);
+}  // namespace greedy
+
+void names_of_others() {
+  const group<greedy::row> rows;
+  CHECK_EQUAL(rows.run("key", greedy::work())->number, 6);
+  docache::loop_cache<greedy::row> loop(1h, greedy::work());
+  loop.start();
+  CHECK(loop.wait_first(patience));
+  CHECK_EQUAL((*loop.latest())->number, 6);
+  check::passed("functions of the program that have our names are not called");
 }
 
 void joined() {
@@ -132,6 +163,14 @@ void exceptions() {
   const auto [mine, as_mine] = fail_together<custom>(numbers, [&]() -> int { throw custom{payload}; });
   CHECK(mine.payload == payload);
   CHECK(as_mine.message().find("not a std::exception") != std::string_view::npos);
+
+  struct wordless : std::exception {
+    const char* what() const noexcept override { return nullptr; }
+  };
+  const auto [none, as_none] = fail_together<std::nullptr_t>(numbers, []() -> int { throw nullptr; });
+  CHECK(none == nullptr && as_none.message().find("null pointer") != std::string_view::npos);
+  const auto [no_words, as_no_words] = fail_together<wordless>(numbers, []() -> int { throw wordless(); });
+  CHECK(no_words.what() == nullptr && as_no_words.message().find("without a text") != std::string_view::npos);
   CHECK_EQUAL(numbers.in_flight(), 0u);
   CHECK_EQUAL(*numbers.run("key", [] { return 3; }), 3);
   check::passed("an exception reaches who led as it was thrown, and who joined as an error with its text and code");
@@ -226,6 +265,7 @@ void moved_handles() {
 int main() {
   alone();
   bytes_and_wide_types();
+  names_of_others();
   joined();
   exceptions();
   failures_of_others();

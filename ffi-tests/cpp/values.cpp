@@ -97,6 +97,12 @@ void durations() {
   CHECK_EQUAL(duration(std::chrono::hours::max()).nanoseconds(), most);
   CHECK_EQUAL(duration(std::chrono::hours::min()).nanoseconds(), least);
   CHECK_EQUAL(duration(std::chrono::nanoseconds::max()).nanoseconds(), most);
+  // The product alone, 2e19, would be too much.
+  using thirds = std::chrono::duration<std::int64_t, std::ratio<1, 3>>;
+  const std::int64_t long_ago = duration(thirds(-20'000'000'000)).nanoseconds();
+  CHECK(long_ago > -6'666'666'667'000'000'000 && long_ago < -6'666'666'666'000'000'000);
+  CHECK_EQUAL(duration(thirds(3)).nanoseconds(), 1'000'000'000);
+  CHECK_EQUAL(duration(thirds::max()).nanoseconds(), most);
   CHECK_EQUAL(duration(std::chrono::duration<double>(std::nan(""))).nanoseconds(), 0);
   CHECK_EQUAL(duration(std::chrono::duration<double>(HUGE_VAL)).nanoseconds(), most);
   static_assert(timeout(1ms).nanoseconds() == 1000000);

@@ -7,6 +7,12 @@ package singleflight
 #cgo nocallback docache_group_forget
 #cgo nocallback docache_group_in_flight
 #cgo nocallback docache_call_cancel
+#cgo nocallback docache_flight_ticket_new
+#cgo nocallback docache_flight_release
+#cgo nocallback docache_flight_free
+#cgo nocallback docache_flight_poll
+#cgo nocallback docache_flight_land
+#cgo nocallback docache_flight_leave
 #include "bridge.h"
 */
 import "C"
@@ -16,11 +22,41 @@ import (
 	"unsafe"
 
 	"docache"
+	"docache/internal/registry"
 )
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
 //
-// Only calls that can neither notify nor let go of an outcome are marked nocallback: both call back.
+// The library never calls into Go: bridge.c puts down what it calls back for, and a call returns that as a report. A
+// goroutine that waits inside a callback would keep its thread, so with callbacks a crowd at the lock of the parties, or at
+// the processors, would cost a thread for each of them.
+
+// party is what the reports know of a seat.
+type party interface {
+	// notify tells the goroutine in the seat to look at its call. It never blocks.
+	notify()
+}
+
+// parties holds the seats, in use or pooled, by the id in their tickets.
+var parties registry.Registry[party]
+
+// deliver tells those whom a report names.
+func deliver(r C.docache_flight_report) {
+	for t := r.told; t != nil; {
+		id, next := t.id, t.next // once told, a seat may put its ticket into another report
+		if p, ok := parties.Get(uintptr(id)); ok {
+			p.notify()
+		}
+		t = next
+	}
+	if r.dropped == nil {
+		return
+	}
+	for t := r.dropped; t != nil; t = t.next {
+		parties.Take(uintptr(t.id))
+	}
+	C.docache_flight_free(r.dropped)
+}
 
 // group owns a docache_group, which is freed once the group is unreachable. The calls that are out then stay valid.
 type group struct{ c *C.docache_group }
@@ -53,9 +89,9 @@ const (
 // call is one caller's part in a flight. It must be ended, with land if it leads, with leave otherwise.
 type call struct{ c *C.docache_call }
 
-// begin leads, or joins for the party of that id. key leads to n bytes, which the library copies.
-func (g *group) begin(key unsafe.Pointer, n int, owner, id uintptr) (call, standing) {
-	begun := C.docache_flight_begin(g.c, (*C.uint8_t)(key), C.size_t(n), C.uint64_t(owner), C.uintptr_t(id))
+// begin leads, or joins for the party of that ticket. key leads to n bytes, which the library copies.
+func (g *group) begin(key unsafe.Pointer, n int, owner uintptr, t ticket) (call, standing) {
+	begun := C.docache_flight_begin(g.c, (*C.uint8_t)(key), C.size_t(n), C.uint64_t(owner), t.c)
 	runtime.KeepAlive(g)
 	switch begun.status {
 	case C.DOCACHE_LEADER:
@@ -82,18 +118,18 @@ func (g *group) inFlight() int {
 	return int(C.docache_group_in_flight(g.c))
 }
 
-// cancel takes back what a call that waits asked for. If it returns false, notify has been called or is being called.
+// cancel takes back what a call that waits asked for. If it returns false, notify has been called or is about to be.
 func (k call) cancel() bool { return C.docache_call_cancel(k.c) == C.DOCACHE_OK }
 
 // poll tells where a call that joined stands, once it is ready: the lead was handed to it, or it was told. The outcome is
-// then in the seat of that id, and stays there until the share is given to leave.
-func (k call) poll() (s standing, id uintptr, share ticket) {
+// then in the ticket's seat, and stays there until the share is given to leave.
+func (k call) poll() (s standing, share ticket) {
 	polled := C.docache_flight_poll(k.c)
 	switch polled.status {
 	case C.DOCACHE_OK:
-		return told, uintptr(polled.id), ticket{polled.value}
+		return told, ticket{polled.ticket}
 	case C.DOCACHE_LEADER:
-		return leads, 0, ticket{}
+		return leads, ticket{}
 	}
 	panic(unexpected("an outcome", polled.status))
 }
@@ -105,25 +141,30 @@ func (k call) land(t ticket) (shared bool) {
 	if landed.status != C.DOCACHE_OK {
 		panic(unexpected("a landing", landed.status))
 	}
+	deliver(landed.report)
 	return landed.shared != 0
 }
 
 // leave ends the call; if it waits, or was to lead, nobody notices but the one that leads next.
-func (k call) leave(share ticket) { C.docache_flight_leave(k.c, share.c) }
+func (k call) leave(share ticket) { deliver(C.docache_flight_leave(k.c, share.c)) }
 
-// ticket is a share of the value that stands for the outcome in a seat.
-type ticket struct{ c *C.docache_value }
+// ticket is a share of what stands for a seat in the library.
+type ticket struct{ c *C.docache_flight_ticket }
 
 // newTicket is for the party of that id, which leaves the registry when nobody has a share any more.
 func newTicket(id uintptr) ticket {
-	t := ticket{C.docache_flight_value(C.uintptr_t(id))}
+	t := ticket{C.docache_flight_ticket_new(C.uintptr_t(id))}
 	if t.c == nil {
-		panic(unexpected("a value", C.DOCACHE_INTERNAL))
+		parties.Take(id)
+		panic(unexpected("a ticket", C.DOCACHE_INTERNAL))
 	}
 	return t
 }
 
-func (t ticket) release() { C.docache_value_release(t.c) }
+// id names the party whose ticket it is.
+func (t ticket) id() uintptr { return uintptr(t.c.id) }
+
+func (t ticket) release() { deliver(C.docache_flight_release(t.c)) }
 
 // unexpected is what the library says if it is out of memory, or was used as this package never does.
 func unexpected(what string, status C.docache_status) error {

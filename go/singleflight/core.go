@@ -16,12 +16,11 @@ type core[Key comparable, Res any] struct {
 	seats sync.Pool // of *seat[Key, Res]
 }
 
-// place is where a goroutine sits during a call: the half of a seat that the library knows, by its id.
+// place is where a goroutine sits during a call: the half of a seat that the registry knows, by an id.
 //
 // Invariant: res and err are written by the goroutine in the seat only, before its call lands; from then on those that
 // got a share of the ticket read them, and the seat is not used again unless nobody did.
 type place[Key comparable, Res any] struct {
-	id    uintptr
 	ready chan struct{} // notify sends, once for each call that waits
 	key   Key           // during a call; also keeps what it points to where it is
 	bytes []byte        // the key, for forms that are written out
@@ -47,8 +46,7 @@ func (c *core[Key, Res]) take(key Key) *seat[Key, Res] {
 	s, ok := c.seats.Get().(*seat[Key, Res])
 	if !ok {
 		s = &seat[Key, Res]{place: &place[Key, Res]{ready: make(chan struct{}, 1)}}
-		s.id = parties.Add(s.place)
-		s.ticket = newTicket(s.id)
+		s.ticket = newTicket(parties.Add(s.place))
 		s.cleanup = runtime.AddCleanup(s, ticket.release, s.ticket)
 	}
 	s.key = key
@@ -71,7 +69,7 @@ func (c *core[Key, Res]) do(ctx context.Context, key Key, fn Func[Res]) (res Res
 	}
 	s := c.take(key)
 	bytes, n := s.keyBytes(c.form)
-	k, standing := c.group.begin(bytes, n, goroutine.ID(), s.id)
+	k, standing := c.group.begin(bytes, n, goroutine.ID(), s.ticket)
 	switch {
 	case standing == leads:
 		return c.lead(s, k, fn)
@@ -117,7 +115,9 @@ func (c *core[Key, Res]) land(s *seat[Key, Res], k call) (res Res, err error, sh
 		c.put(s)
 		return res, err, false
 	}
-	// The others read the place. It leaves the registry with the last of them.
+	// The others read the place, but for the key. It leaves the registry with the last of them.
+	var key Key
+	s.key, s.bytes = key, nil
 	s.cleanup.Stop()
 	s.ticket.release()
 	return res, err, true
@@ -125,11 +125,11 @@ func (c *core[Key, Res]) land(s *seat[Key, Res], k call) (res Res, err error, sh
 
 // join takes what came of a call that waited, which may be the lead.
 func (c *core[Key, Res]) join(s *seat[Key, Res], k call, fn Func[Res]) (res Res, err error, shared bool) {
-	standing, id, share := k.poll()
+	standing, share := k.poll()
 	if standing == leads {
 		return c.lead(s, k, fn)
 	}
-	p, _ := parties.Get(id)
+	p, _ := parties.Get(share.id())
 	leader := p.(*place[Key, Res]) // there, because of our share
 	res, err = leader.res, leader.err
 	k.leave(share)

@@ -163,7 +163,7 @@ func TestTheLeadCanBeHandedOn(t *testing.T) {
 	c := groups.ready()
 	s := c.take("key")
 	bytes, n := s.keyBytes(c.form)
-	k, standing := c.group.begin(bytes, n, 0, s.id)
+	k, standing := c.group.begin(bytes, n, 0, s.ticket)
 	if standing != leads {
 		t.Fatal(standing)
 	}

@@ -70,6 +70,33 @@ func TestKeysAreNotKept(t *testing.T) {
 	runtime.KeepAlive(&groups)
 }
 
+// One who waited may take its time to look; meanwhile it keeps the result of the run, not its key.
+func TestKeysOfSharedRunsAreNotKept(t *testing.T) {
+	var groups KeyedGroups[*big, int]
+	key := new(big)
+	left := weak.Make(key)
+	c := groups.ready()
+	slow := c.take(key)
+	bytes, n := slow.keyBytes(c.form)
+	var k call
+	v, err, shared := groups.DoShared(key, func() (int, error) {
+		var standing standing
+		if k, standing = c.group.begin(bytes, n, 0, slow.ticket); standing != waits {
+			t.Error(standing)
+		}
+		return 1, nil
+	})
+	if v != 1 || err != nil || !shared {
+		t.Fatal(v, err, shared)
+	}
+	slow.key, key = nil, nil
+	collect(t, "the key", func() bool { return left.Value() == nil })
+	within(t, slow.ready, "the notification")
+	if v, err, _ := c.join(slow, k, nil); v != 1 || err != nil {
+		t.Error(v, err)
+	}
+}
+
 func TestForgottenGroupsAreFreed(t *testing.T) {
 	func() {
 		for range 20 {

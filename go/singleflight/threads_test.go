@@ -1,14 +1,24 @@
 package singleflight
 
 import (
+	"runtime"
 	"runtime/pprof"
 	"sync"
 	"testing"
 )
 
+// fewThreads fails if there are more threads than a program needs whose goroutines wait, or if there ever were.
+func fewThreads(t *testing.T, when string) {
+	t.Helper()
+	const limit = 100
+	if now, ever := threads(), pprof.Lookup("threadcreate").Count(); now >= limit || ever >= limit {
+		t.Errorf("%s: %d threads, %d since the start", when, now, ever)
+	}
+}
+
 // Waiting must not cost a thread per goroutine.
 func TestManyWaitersFewThreads(t *testing.T) {
-	const many, limit = 20_000, 100
+	const many = 20_000
 	var groups KeyedGroups[string, int]
 	g := newGate()
 	var wg sync.WaitGroup
@@ -30,13 +40,32 @@ func TestManyWaitersFewThreads(t *testing.T) {
 		go call()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == many })
-	few := func(when string) {
-		if now, ever := threads(), pprof.Lookup("threadcreate").Count(); now >= limit || ever >= limit {
-			t.Errorf("%s: %d threads, %d since the start", when, now, ever)
-		}
-	}
-	few("waiting")
+	fewThreads(t, "waiting")
 	close(g.leave)
 	wg.Wait()
-	few("told")
+	fewThreads(t, "told")
+}
+
+// Many runs that end at once, each with some who wait, crowd at the locks that they have in common.
+func TestACrowdOfRunsFewThreads(t *testing.T) {
+	const many, rounds = 20_000, 10
+	var groups KeyedGroups[int, int]
+	var wg sync.WaitGroup
+	for i := range many {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for round := range rounds {
+				v, err := groups.Do(i/8*7+round, func() (int, error) {
+					runtime.Gosched()
+					return 1, nil
+				})
+				if v != 1 || err != nil {
+					t.Error(v, err)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	fewThreads(t, "afterwards")
 }

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <limits>
 #include <memory>
+#include <ratio>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -64,6 +65,9 @@ class duration {
     if (ns != ns) return 0;
     if (ns >= 9.22e18L) return (std::numeric_limits<std::int64_t>::max)();
     if (ns <= -9.22e18L) return (std::numeric_limits<std::int64_t>::min)();
+    // A cast that has to multiply and divide, as from thirds of a second, may overflow in between.
+    using factor = std::ratio_divide<Period, std::nano>;
+    if constexpr (factor::num != 1 && factor::den != 1) return static_cast<std::int64_t>(ns);
     return static_cast<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(length).count());
   }
 
@@ -252,7 +256,7 @@ docache_value* make_value(F& call) {
   } else {
     std::unique_ptr<T> made(new T(std::invoke(call)));
     const void* data = made.get();
-    return wrap(std::move(made), data, sizeof(T));
+    return detail::wrap(std::move(made), data, sizeof(T));
   }
 }
 
@@ -269,11 +273,12 @@ inline docache_status report(docache_error** out_error) noexcept {
   } catch (const docache::error& failure) {
     return fail(failure.message(), failure.code(), out_error);
   } catch (const std::exception& failure) {
-    return fail(failure.what(), 0, out_error);
+    const char* text = failure.what();
+    return fail(text != nullptr ? text : "an exception without a text", 0, out_error);
   } catch (const std::string& failure) {
     return fail(failure, 0, out_error);
   } catch (const char* failure) {
-    return fail(failure, 0, out_error);
+    return fail(failure != nullptr ? failure : "the Doer threw a null pointer", 0, out_error);
   } catch (...) {
     return fail("the Doer threw something that is not a std::exception", 0, out_error);
   }

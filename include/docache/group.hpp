@@ -46,6 +46,13 @@ class shared {
 
 namespace detail {
 
+/// Whether what F returns is a T, or is converted to one without being asked to.
+template <class T, class F>
+constexpr bool returns_a() noexcept {
+  using result = std::remove_cv_t<std::invoke_result_t<F&>>;
+  return std::is_same_v<result, T> || std::is_convertible_v<result, T>;
+}
+
 /// Work on the stack of the caller that perhaps leads, and the function through which the library calls it.
 template <class T, class F>
 struct job {
@@ -57,7 +64,7 @@ struct job {
     job& self = *reinterpret_cast<job*>(context);
     self.ran = true;
     try {
-      *out = make_value<T>(self.call);
+      *out = detail::make_value<T>(self.call);
       return DOCACHE_OK;
     } catch (...) {
       self.thrown = std::current_exception();
@@ -158,6 +165,7 @@ class group {
   std::optional<shared<T>> fly(timeout limit, std::string_view key, F& work) const {
     using job = detail::job<T, F>;
     static_assert(std::is_invocable_v<F&>, "group: the work is called without arguments");
+    static_assert(detail::returns_a<T, F>(), "group<T>: the work returns a T, or what is converted to one");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;

@@ -254,7 +254,7 @@ struct doer {
 
   static docache_status perform(std::uintptr_t context, docache_value** out, docache_error** out_error) noexcept {
     try {
-      *out = make_value<T>(reinterpret_cast<doer*>(context)->call);
+      *out = detail::make_value<T>(reinterpret_cast<doer*>(context)->call);
       return DOCACHE_OK;
     } catch (...) {
       return report(out_error);

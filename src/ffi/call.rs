@@ -1,4 +1,5 @@
-//! Family `group`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free.
+//! Family `group`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free, and end, which is
+//! finish and free.
 //!
 //! # State
 //! A call lies on the heap and does not move: its [`Ticket`], and behind a lock what came of it and its [`Bell`]. Freed
@@ -6,7 +7,7 @@
 //!
 //! # Invariants
 //! - OWNER (the ticket's): its functions are called under the lock; or by the thread that set `finishing`, which the
-//!   others respect; or where nobody else may be at the call: before it is handed out, and in `free`.
+//!   others respect; or where nobody else may be at the call: before it is handed out, in `free`, and in `end`.
 //! - NOTIFY-ONCE: see [`Notify`].
 //! - TOLD: a notification is armed first, and then the bell is given to the shard, which looks for the outcome or the lead
 //!   under its lock. Whoever brings one about later finds the bell; if it is there already, the notification is taken back.
@@ -15,6 +16,7 @@
 //! The call's lock is taken before the bell's and before the shard's; the two never meet. None is held while a
 //! notification is called or a value is dropped.
 
+use std::mem::ManuallyDrop;
 use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,6 +52,16 @@ struct State {
     /// What came of it, and whether others got that too.
     result: Option<Result<(Value, bool)>>,
     bell: Option<Arc<Bell>>,
+}
+
+impl State {
+    /// Its call can be finished.
+    fn check_leads(&self, ticket: &Ticket<Flights, Value, Error>) -> Result<()> {
+        if self.finishing || self.result.is_some() || !ticket.leads() {
+            return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
+        }
+        Ok(())
+    }
 }
 
 const _: () = {
@@ -122,9 +134,7 @@ impl docache_call {
     /// Begins to finish: from here on the ticket is the caller's.
     fn begin_finish(&self) -> Result<()> {
         let mut state = self.open()?;
-        if state.finishing || state.result.is_some() || !self.ticket.leads() {
-            return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
-        }
+        state.check_leads(&self.ticket)?;
         state.finishing = true;
         Ok(())
     }
@@ -325,6 +335,71 @@ pub unsafe extern "C" fn docache_call_finish(
         if let Some(out) = out {
             out.write(u32::from(shared));
         }
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Ends the run of a call that nobody else may be at, and leaves the call as one to put away: whether others got the
+/// outcome too.
+///
+/// # Safety
+/// HANDLE, not NULL; nothing else is going on with the call.
+unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Result<bool> {
+    // SAFETY: the caller's promise.
+    let ticket = unsafe { &(*call).ticket };
+    {
+        // SAFETY: the caller's promise. Others may know the ticket, but not the state.
+        let state = unsafe { &mut (*call).state }.get_mut();
+        // A notification that asks how its teller stands hears that it leads.
+        state.check_leads(ticket)?;
+        state.finishing = true;
+        if let Some(bell) = state.bell.as_ref().filter(|_| state.joined) {
+            bell.with(Notify::cancel);
+        }
+    }
+    // SAFETY: OWNER: nobody else may be at it, and it leads.
+    let shared = unsafe { ticket.publish(outcome) };
+    // SAFETY: as above.
+    unsafe { &mut (*call).state }.get_mut().finishing = false;
+    Ok(shared)
+}
+
+/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. When it
+/// returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
+/// still to be freed. \[CB\] others' `notify`
+///
+/// # Safety
+/// HANDLE; nothing else may be going on with the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_call_end(
+    call: *mut docache_call,
+    status: docache_status,
+    value: *mut docache_value,
+    error: *mut docache_error,
+    out_shared: *mut u32,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::optional(out_shared, "out_shared") }?;
+        check(call, "call")?;
+        let shared = if status == DOCACHE_OK && error.is_null() {
+            check(value, "value")?;
+            // SAFETY: HANDLE, not NULL. It stays the caller's share: those that wait are given clones of it.
+            let borrowed = ManuallyDrop::new(Ok(unsafe { Value::from_ptr(value) }));
+            // SAFETY: the caller's promise.
+            unsafe { end(call, &borrowed) }?
+        } else {
+            // SAFETY: the caller's promise.
+            let outcome = unsafe { outcome(status, value, error) }?;
+            // SAFETY: the caller's promise.
+            unsafe { end(call, &outcome) }?
+        };
+        if let Some(out) = out {
+            out.write(u32::from(shared));
+        }
+        // SAFETY: HANDLE: it came from `docache_group_begin`, and its run is over.
+        unsafe { put_away(call) };
         Ok(DOCACHE_OK)
     })
 }
