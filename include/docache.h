@@ -458,35 +458,6 @@ uint32_t docache_abi_version(void);
 const char *docache_version(void);
 
 /**
- * Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
- * see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
- * inside `perform` of the same key. The caller frees the call. [NC]
- *
- * # Safety
- * HANDLE, SPAN.
- */
-docache_status docache_group_begin(struct docache_group *group,
-                                   const uint8_t *key,
-                                   size_t key_len,
-                                   struct docache_call **out,
-                                   struct docache_error **out_error);
-
-/**
- * docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
- * caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
- * leads the run that this one would wait for, on whatever thread. [NC]
- *
- * # Safety
- * HANDLE, SPAN.
- */
-docache_status docache_group_begin_as(struct docache_group *group,
-                                      const uint8_t *key,
-                                      size_t key_len,
-                                      uint64_t owner,
-                                      struct docache_call **out,
-                                      struct docache_error **out_error);
-
-/**
  * Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
  * `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
  * is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
@@ -676,6 +647,35 @@ docache_status docache_group_forget(struct docache_group *group,
  * HANDLE.
  */
 size_t docache_group_in_flight(const struct docache_group *group);
+
+/**
+ * Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
+ * see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
+ * inside `perform` of the same key. The caller frees the call. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_group_begin(struct docache_group *group,
+                                   const uint8_t *key,
+                                   size_t key_len,
+                                   struct docache_call **out,
+                                   struct docache_error **out_error);
+
+/**
+ * docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
+ * caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
+ * leads the run that this one would wait for, on whatever thread. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_group_begin_as(struct docache_group *group,
+                                      const uint8_t *key,
+                                      size_t key_len,
+                                      uint64_t owner,
+                                      struct docache_call **out,
+                                      struct docache_error **out_error);
 
 /**
  * Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL. `drop` may be NULL. [CB] only `drop`

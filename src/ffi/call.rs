@@ -24,12 +24,12 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use super::bell::Bell;
 use super::error::share_error;
-use super::group::{Flights, docache_group, panicked, pool_of, reentrant};
+use super::flights::{Flights, panicked, pool_of, reentrant};
 use super::notify::{self, Notify, docache_notify_fn};
 use super::value::{Value, docache_value, share_value};
 use super::{
     DOCACHE_DOER_FAILED, DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_PENDING,
-    Out, borrow, bytes, check, docache_error, docache_status, guard, perform,
+    Out, borrow, check, docache_error, docache_status, guard, perform,
 };
 use crate::error::{Error, Result};
 use crate::flight::{Entry, Failure, Gone, Landed, Outcome, Ticket};
@@ -39,7 +39,7 @@ use crate::lock::Lock;
 /// docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
 /// the call while it is finished or freed.
 pub struct docache_call {
-    ticket: Ticket<Flights, Value, Error>,
+    ticket: Ticket<Flights<docache_call>, Value, Error>,
     state: Lock<State>,
 }
 
@@ -56,7 +56,7 @@ struct State {
 
 impl State {
     /// Its call can be finished.
-    fn check_leads(&self, ticket: &Ticket<Flights, Value, Error>) -> Result<()> {
+    fn check_leads(&self, ticket: &Ticket<Flights<docache_call>, Value, Error>) -> Result<()> {
         if self.finishing || self.result.is_some() || !ticket.leads() {
             return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
         }
@@ -67,7 +67,7 @@ impl State {
 const _: () = {
     const fn any_thread<T: Send + Sync>() {}
     any_thread::<docache_call>();
-    any_thread::<Flights>();
+    any_thread::<Flights<docache_call>>();
 };
 
 impl std::fmt::Debug for docache_call {
@@ -176,7 +176,12 @@ impl docache_call {
 ///
 /// # Safety
 /// The call is pinned, and nobody else knows it.
-unsafe fn enter(call: *mut docache_call, flights: &Arc<Flights>, key: &[u8], owner: u64) -> Entry {
+unsafe fn enter(
+    call: *mut docache_call,
+    flights: &Arc<Flights<docache_call>>,
+    key: &[u8],
+    owner: u64,
+) -> Entry {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &mut (*call).ticket };
     // SAFETY: it is pinned.
@@ -216,60 +221,23 @@ unsafe fn put_away(call: *mut docache_call) {
     }
 }
 
-/// Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
-/// see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
-/// inside `perform` of the same key. The caller frees the call. \[NC\]
-///
-/// # Safety
-/// HANDLE, SPAN.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_group_begin(
-    group: *mut docache_group,
-    key: *const u8,
-    key_len: usize,
-    out: *mut *mut docache_call,
-    out_error: *mut *mut docache_error,
-) -> docache_status {
-    // SAFETY: the caller's promise.
-    unsafe { docache_group_begin_as(group, key, key_len, 0, out, out_error) }
-}
-
-/// docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
-/// caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
-/// leads the run that this one would wait for, on whatever thread. \[NC\]
-///
-/// # Safety
-/// HANDLE, SPAN.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_group_begin_as(
-    group: *mut docache_group,
-    key: *const u8,
-    key_len: usize,
+/// A call of `key`, and whether it is LEADER or PENDING.
+pub(super) fn begin(
+    flights: &Arc<Flights<docache_call>>,
+    key: &[u8],
     owner: u64,
-    out: *mut *mut docache_call,
-    out_error: *mut *mut docache_error,
-) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle(out, "out") }?;
-        // SAFETY: the caller's promise.
-        let flights = &unsafe { borrow(group, "group") }?.0;
-        // SAFETY: the caller's promise.
-        let key = unsafe { bytes(key, key_len, "key") }?;
-        let call = Box::into_raw(flights.take_call(pool_of(key)));
-        // SAFETY: it is ours, and stays where it is until `put_away`.
-        let status = match unsafe { enter(call, flights, key, owner) } {
-            Entry::Leads => DOCACHE_LEADER,
-            Entry::Joined => DOCACHE_PENDING,
-            Entry::Reentrant => {
-                // SAFETY: it is in no run, and ours.
-                unsafe { put_away(call) };
-                return Err(reentrant(key));
-            }
-        };
-        out.write(call);
-        Ok(status)
-    })
+) -> Result<(*mut docache_call, docache_status)> {
+    let call = Box::into_raw(flights.take_call(pool_of(key)));
+    // SAFETY: it is ours, and stays where it is until `put_away`.
+    match unsafe { enter(call, flights, key, owner) } {
+        Entry::Leads => Ok((call, DOCACHE_LEADER)),
+        Entry::Joined => Ok((call, DOCACHE_PENDING)),
+        Entry::Reentrant => {
+            // SAFETY: it is in no run, and ours.
+            unsafe { put_away(call) };
+            Err(reentrant(key))
+        }
+    }
 }
 
 /// What a leader reports. It takes shares of its own.

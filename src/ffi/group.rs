@@ -1,27 +1,22 @@
-//! Family `group`: its life, and calls that block. Calls that do not are in `call`.
+//! Family `group`: its life, calls that block, and the beginning of those that do not; they go on in `call`.
 
 use std::sync::Arc;
 
-use super::call::docache_call;
+use super::call::{begin, docache_call};
+use super::flights::{Flights, panicked, reentrant};
 use super::options::{self, Options};
 use super::perform::{self, docache_perform_fn};
-use super::value::{Value, docache_value};
+use super::value::docache_value;
 use super::{
     DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, is_usable, quietly,
     timeout,
 };
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::flight::{FlightError, KeyedGroup};
-use crate::lock::Lock;
-
-/// How many calls that were freed each of the `POOLS` keeps for the next ones.
-const KEPT_CALLS: usize = 32;
-/// Calls are kept apart by key, so that those of different keys seldom meet.
-const POOLS: usize = 8;
 
 /// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
 /// run's end begins a new run.
-pub struct docache_group(pub(super) Arc<Flights>);
+pub struct docache_group(Arc<Flights<docache_call>>);
 
 impl std::fmt::Debug for docache_group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,62 +41,6 @@ pub struct docache_group_options {
 // SAFETY: it is, it is, and all of its fields are numbers.
 unsafe impl Options for docache_group_options {
     const NAME: &'static str = "docache_group_options";
-}
-
-/// What a group's handle and its calls share.
-pub(super) struct Flights {
-    group: KeyedGroup<[u8], Value, Error>,
-    /// Calls that were freed, by a few bits of their keys.
-    #[expect(clippy::vec_box, reason = "a call is handed out where it lies")]
-    pools: [Lock<Vec<Box<docache_call>>>; POOLS],
-}
-
-impl AsRef<KeyedGroup<[u8], Value, Error>> for Flights {
-    fn as_ref(&self) -> &KeyedGroup<[u8], Value, Error> {
-        &self.group
-    }
-}
-
-impl Flights {
-    fn new(group: KeyedGroup<[u8], Value, Error>) -> Flights {
-        let pools = std::array::from_fn(|_| Lock::new(Vec::with_capacity(KEPT_CALLS)));
-        Flights { group, pools }
-    }
-
-    /// A call, used before or new, for a key whose pool is `pool`.
-    pub(super) fn take_call(&self, pool: usize) -> Box<docache_call> {
-        let kept = self.pools[pool % POOLS].lock().pop();
-        kept.unwrap_or_default()
-    }
-
-    /// Keeps a call for the next one of the pool, unless there are enough.
-    pub(super) fn keep_call(&self, pool: usize, call: Box<docache_call>) {
-        let mut kept = self.pools[pool % POOLS].lock();
-        if kept.len() < KEPT_CALLS {
-            kept.push(call);
-        } else {
-            drop(kept);
-            drop(call);
-        }
-    }
-}
-
-/// The pool of a key's calls.
-pub(super) fn pool_of(key: &[u8]) -> usize {
-    let (first, last) = (key.first().copied(), key.last().copied());
-    key.len() ^ usize::from(first.unwrap_or(0)) ^ usize::from(last.unwrap_or(0)).rotate_left(1)
-}
-
-/// Why a call comes to nothing that came from inside the work of its own key.
-pub(super) fn reentrant(key: &[u8]) -> Error {
-    let key = key.escape_ascii();
-    let message = format!("key \"{key}\": the call came from inside the run that it would have waited for");
-    Error::new(ErrorKind::Reentrant, message)
-}
-
-/// Why a run panicked, for those who joined it.
-pub(super) fn panicked(message: &str) -> Error {
-    Error::new(ErrorKind::Panicked, format!("the run panicked: {message}"))
 }
 
 /// Makes a group. `options` may be NULL: all defaults. \[NC\]
@@ -226,4 +165,50 @@ pub unsafe extern "C" fn docache_group_forget(
 pub unsafe extern "C" fn docache_group_in_flight(group: *const docache_group) -> usize {
     // SAFETY: the caller's promise.
     quietly(0, || unsafe { borrow(group, "group") }.map_or(0, |group| group.0.group.in_flight()))
+}
+
+/// Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
+/// see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
+/// inside `perform` of the same key. The caller frees the call. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_group_begin(
+    group: *mut docache_group,
+    key: *const u8,
+    key_len: usize,
+    out: *mut *mut docache_call,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    // SAFETY: the caller's promise.
+    unsafe { docache_group_begin_as(group, key, key_len, 0, out, out_error) }
+}
+
+/// docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
+/// caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
+/// leads the run that this one would wait for, on whatever thread. \[NC\]
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_group_begin_as(
+    group: *mut docache_group,
+    key: *const u8,
+    key_len: usize,
+    owner: u64,
+    out: *mut *mut docache_call,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::handle(out, "out") }?;
+        // SAFETY: the caller's promise.
+        let flights = &unsafe { borrow(group, "group") }?.0;
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key, key_len, "key") }?;
+        let (call, status) = begin(flights, key, owner)?;
+        out.write(call);
+        Ok(status)
+    })
 }

@@ -32,6 +32,7 @@ mod abi;
 mod bell;
 mod call;
 mod error;
+mod flights;
 mod group;
 mod logger;
 mod loop_cache;
