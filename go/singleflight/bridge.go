@@ -61,14 +61,17 @@ func deliver(r C.docache_flight_report) {
 // group owns a docache_group, which is freed once the group is unreachable. The calls that are out then stay valid.
 type group struct{ c *C.docache_group }
 
-func newGroup() *group {
+// newGroup makes a group whose flights are spread over that many locks; 0 is as many as suit many keys.
+func newGroup(shards int) *group {
 	if v := uint32(C.docache_abi_version()); v != C.DOCACHE_ABI_VERSION {
 		panic(&docache.ArgumentError{
 			Name: "library", Value: v, Accepted: "link the one whose docache_abi_version is the header's",
 		})
 	}
 	g := new(group)
-	if status := C.docache_group_new(nil, &g.c, nil); status != C.DOCACHE_OK {
+	options := C.docache_group_options{shards: C.size_t(shards)}
+	options.size = C.size_t(unsafe.Sizeof(options))
+	if status := C.docache_group_new(&options, &g.c, nil); status != C.DOCACHE_OK {
 		panic(unexpected("a group", status))
 	}
 	runtime.AddCleanup(g, func(c *C.docache_group) { C.docache_group_free(c) }, g.c)

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"unsafe"
 
 	"docache/internal/goroutine"
 )
@@ -39,7 +40,11 @@ type seat[Key comparable, Res any] struct {
 }
 
 func newCore[Key comparable, Res any]() *core[Key, Res] {
-	return &core[Key, Res]{group: newGroup(), form: formOf[Key]()}
+	shards := 0
+	if unsafe.Sizeof(*new(Key)) == 0 {
+		shards = 1 // there is but one key
+	}
+	return &core[Key, Res]{group: newGroup(shards), form: formOf[Key]()}
 }
 
 func (c *core[Key, Res]) take(key Key) *seat[Key, Res] {
@@ -120,6 +125,7 @@ func (c *core[Key, Res]) land(s *seat[Key, Res], k call) (res Res, err error, sh
 	s.key, s.bytes = key, nil
 	s.cleanup.Stop()
 	s.ticket.release()
+	runtime.KeepAlive(s) // or it could be cleaned up before it is stopped
 	return res, err, true
 }
 

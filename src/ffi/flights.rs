@@ -1,5 +1,7 @@
 //! What a group's handle and its calls share: the flights, and the calls that were freed. `C` is what calls are.
 
+use crossbeam_utils::CachePadded;
+
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
 use crate::flight::KeyedGroup;
@@ -14,7 +16,7 @@ const POOLS: usize = 8;
 pub(super) struct Flights<C> {
     pub(super) group: KeyedGroup<[u8], Value, Error>,
     /// Calls that were freed, by a few bits of their keys.
-    pools: [Lock<Vec<Box<C>>>; POOLS],
+    pools: [CachePadded<Lock<Vec<Box<C>>>>; POOLS],
 }
 
 impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Flights<C> {
@@ -25,7 +27,7 @@ impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Flights<C> {
 
 impl<C> Flights<C> {
     pub(super) fn new(group: KeyedGroup<[u8], Value, Error>) -> Self {
-        let pools = std::array::from_fn(|_| Lock::new(Vec::with_capacity(KEPT_CALLS)));
+        let pools = std::array::from_fn(|_| CachePadded::new(Lock::new(Vec::with_capacity(KEPT_CALLS))));
         Flights { group, pools }
     }
 

@@ -50,8 +50,9 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// For each key those of [`try_run`](KeyedGroup::try_run).
     ///
     /// # Panics
-    /// If `work` panics, or returns another number of values than it got keys. Those that joined get
-    /// [`Panicked`](FlightError::Panicked).
+    /// If `work` panics, or returns another number of values than it got keys; those that joined get
+    /// [`Panicked`](FlightError::Panicked). If a run that was joined panicked and the group was
+    /// [built](super::GroupBuilder::repanic) so; all keys that this call leads are completed before.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<str, usize, std::io::Error>::new();
@@ -95,6 +96,24 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         &self,
         context: Option<&Context>,
         keys: &[&K],
+        work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+    ) -> Vec<Flown<T, E>> {
+        let ends = self.land_all(context, keys, work);
+        // Only now that nobody depends on this call any more.
+        if self.repanics() {
+            for end in &ends {
+                if let Err(FlightError::Panicked(message)) = end {
+                    panic!("the run panicked: {message}");
+                }
+            }
+        }
+        ends
+    }
+
+    fn land_all(
+        &self,
+        context: Option<&Context>,
+        keys: &[&K],
         mut work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
     ) -> Vec<Flown<T, E>> {
         if let Some(error) = context.and_then(Context::error) {
@@ -122,7 +141,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     }
 
     fn part<'g, 'k>(&'g self, key: &'k K) -> Part<'g, 'k, K, T, E> {
-        let place = self.place(key);
+        let place = Place { repanic: false, ..self.place(key) };
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in the frame of `bulk`,
         // which the key outlives.
         let seat = unsafe { Seat::new(place.shard, place.hash, key, Kind::Free) };

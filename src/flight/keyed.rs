@@ -68,6 +68,10 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
         KeyedGroup { shards, hasher: RandomState::default(), repanic }
     }
 
+    pub(super) fn repanics(&self) -> bool {
+        self.repanic
+    }
+
     /// A builder, for a group with other settings than [`new`](KeyedGroup::new)'s.
     ///
     /// ```

@@ -35,7 +35,8 @@
 //! 5. A leader that goes without an outcome (a future that is dropped) hands its place in the ring and in the registry to
 //!    the call behind it, in one critical section; with none there it only unregisters. A bulk call that is in its work
 //!    is passed over where others wait: that work may wait for one of them. Where all are in their work the last to come
-//!    gets the lead: one that was made from inside the work of another came later, and is what that work waits for.
+//!    gets the lead: one that was made from inside the work of another came later, and is what that work waits for. (A
+//!    lead that comes just before the work begins is not passed on: then only calls from the same thread are found out.)
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its owner before its memory is
@@ -63,7 +64,9 @@
 //!
 //! # Progress
 //! A call nobody joins is two critical sections of a few instructions; see [`lock`](crate::lock). No user code but `K`'s
-//! `Eq` runs in one: outcomes are cloned, dropped and woken for outside. Waiting is a park or a pending future.
+//! `Eq` runs in one: outcomes are cloned, dropped and woken for outside. Waiting is a park or a pending future. Two sections
+//! are longer: a shard that has more flights than ever before links them all anew, and a lead that is given up passes by
+//! the bulk calls that are in their work.
 
 mod builder;
 mod bulk;

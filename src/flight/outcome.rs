@@ -40,7 +40,7 @@ impl<E> Clone for Failure<E> {
 /// assert!(answer.led() && !answer.is_shared(), "nobody else asked meanwhile");
 /// assert_eq!(answer.into_inner(), 42);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct Shared<T> {
     value: T,
     led: bool,

@@ -6,6 +6,7 @@ use docache::{Context, FlightError, KeyedGroup, ManualClock};
 use std::cell::RefCell;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 type Words = KeyedGroup<str, u32, &'static str>;
 
@@ -336,4 +337,31 @@ fn of_nested_calls_in_their_work_the_innermost_inherits() {
         assert_eq!(*asked.borrow(), ["a", "c", "b"]);
         assert_eq!(group.in_flight(), 0);
     }
+}
+
+#[test]
+fn a_panic_that_is_shared_comes_after_all_leads_are_served() {
+    let group: Words = KeyedGroup::builder().repanic(true).build().unwrap();
+    let mut panics =
+        Task::begun(group.try_run_async("a", || {
+            let mut begun = false;
+            std::future::poll_fn(move |_| {
+                if std::mem::replace(&mut begun, true) { hush("boom") } else { Poll::Pending }
+            })
+        }));
+    let mut leaves = Some(Task::begun(group.try_run_async("b", std::future::pending)));
+    let asked = RefCell::new(Vec::new());
+    let message = message_of(|| {
+        group.try_run_many(&["a", "b", "c"], |keys| {
+            asked.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
+            if leaves.is_some() {
+                assert_eq!(message_of(|| panics.poll()), "boom");
+                drop(leaves.take());
+            }
+            lengths(keys)
+        })
+    });
+    assert_eq!(message, "the run panicked: boom");
+    assert_eq!(*asked.borrow(), ["c", "b"], "the lead that was handed over was served");
+    assert_eq!(group.in_flight(), 0);
 }
