@@ -101,6 +101,8 @@
  * One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
  * docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
  * the call while it is finished or freed.
+ *
+ * (Aligned, so that calls of different callers share no cache line.)
  */
 typedef struct docache_call docache_call;
 
@@ -474,8 +476,8 @@ docache_status docache_call_finish(struct docache_call *call,
                                    struct docache_error **out_error);
 
 /**
- * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. When it
- * returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
+ * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
+ * keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
  * still to be freed. [CB] others' `notify`
  *
  * # Safety

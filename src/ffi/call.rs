@@ -3,7 +3,7 @@
 //!
 //! # State
 //! A call lies on the heap and does not move: its [`Ticket`], and behind a lock what came of it and its [`Bell`]. Freed
-//! calls are kept by the group for the next ones, with the memory of their keys and their bells.
+//! calls are kept by their lane for the next ones, with the memory of their keys and their bells.
 //!
 //! # Invariants
 //! - OWNER (the ticket's): its functions are called under the lock; or by the thread that set `finishing`, which the
@@ -24,7 +24,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use super::bell::Bell;
 use super::error::share_error;
-use super::flights::{Flights, panicked, pool_of, reentrant};
+use super::flights::{Lane, panicked, reentrant};
 use super::notify::{self, Notify, docache_notify_fn};
 use super::value::{Value, docache_value, share_value};
 use super::{
@@ -38,8 +38,11 @@ use crate::lock::Lock;
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
 /// docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
 /// the call while it is finished or freed.
+///
+/// (Aligned, so that calls of different callers share no cache line.)
+#[repr(align(128))]
 pub struct docache_call {
-    ticket: Ticket<Flights<docache_call>, Value, Error>,
+    ticket: Ticket<Lane<docache_call>, Value, Error>,
     state: Lock<State>,
 }
 
@@ -56,7 +59,7 @@ struct State {
 
 impl State {
     /// Its call can be finished.
-    fn check_leads(&self, ticket: &Ticket<Flights<docache_call>, Value, Error>) -> Result<()> {
+    fn check_leads(&self, ticket: &Ticket<Lane<docache_call>, Value, Error>) -> Result<()> {
         if self.finishing || self.result.is_some() || !ticket.leads() {
             return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
         }
@@ -67,7 +70,7 @@ impl State {
 const _: () = {
     const fn any_thread<T: Send + Sync>() {}
     any_thread::<docache_call>();
-    any_thread::<Flights<docache_call>>();
+    any_thread::<Lane<docache_call>>();
 };
 
 impl std::fmt::Debug for docache_call {
@@ -176,17 +179,12 @@ impl docache_call {
 ///
 /// # Safety
 /// The call is pinned, and nobody else knows it.
-unsafe fn enter(
-    call: *mut docache_call,
-    flights: &Arc<Flights<docache_call>>,
-    key: &[u8],
-    owner: u64,
-) -> Entry {
+unsafe fn enter(call: *mut docache_call, lane: &Arc<Lane<docache_call>>, key: &[u8], owner: u64) -> Entry {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &mut (*call).ticket };
     // SAFETY: it is pinned.
     let ticket = unsafe { Pin::new_unchecked(ticket) };
-    ticket.prepare(flights.clone(), key, owner);
+    ticket.prepare(lane.clone(), key, owner);
     // SAFETY: the caller's promise. From here on there are only shared references to the ticket.
     let ticket = unsafe { &(*call).ticket };
     // SAFETY: it is pinned.
@@ -206,30 +204,29 @@ unsafe fn enter(
 unsafe fn put_away(call: *mut docache_call) {
     // SAFETY: the caller's promise. A call in no run need not be pinned.
     let mut call = unsafe { Box::from_raw(call) };
-    let pool = pool_of(call.ticket.key());
     // SAFETY: it lies in a box, and `recall` does not move it.
     let ticket = unsafe { Pin::new_unchecked(&mut call.ticket) };
-    let flights = ticket.recall();
+    let lane = ticket.recall();
     let state = call.state.get_mut();
     if state.joined {
         // It may have been armed.
         state.bell = Bell::renew(state.bell.take());
         state.joined = false;
     }
-    if let Some(flights) = flights {
-        flights.keep_call(pool, call);
+    if let Some(lane) = lane {
+        lane.keep_call(call);
     }
 }
 
 /// A call of `key`, and whether it is LEADER or PENDING.
 pub(super) fn begin(
-    flights: &Arc<Flights<docache_call>>,
+    lane: &Arc<Lane<docache_call>>,
     key: &[u8],
     owner: u64,
 ) -> Result<(*mut docache_call, docache_status)> {
-    let call = Box::into_raw(flights.take_call(pool_of(key)));
+    let call = Box::into_raw(lane.take_call());
     // SAFETY: it is ours, and stays where it is until `put_away`.
-    match unsafe { enter(call, flights, key, owner) } {
+    match unsafe { enter(call, lane, key, owner) } {
         Entry::Leads => Ok((call, DOCACHE_LEADER)),
         Entry::Joined => Ok((call, DOCACHE_PENDING)),
         Entry::Reentrant => {
@@ -332,8 +329,8 @@ unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Resul
     Ok(shared)
 }
 
-/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. When it
-/// returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
+/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
+/// keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
 /// still to be freed. \[CB\] others' `notify`
 ///
 /// # Safety

@@ -1,25 +1,31 @@
 //! What a group's handle and its calls share: the flights, and the calls that were freed. `C` is what calls are.
 
-use crossbeam_utils::CachePadded;
+use std::sync::Arc;
 
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
 use crate::flight::KeyedGroup;
 use crate::lock::Lock;
 
-/// How many calls that were freed each of the `POOLS` keeps for the next ones.
+/// How many calls that were freed each lane keeps for the next ones.
 const KEPT_CALLS: usize = 32;
-/// Calls are kept apart by key, so that those of different keys seldom meet.
-const POOLS: usize = 8;
+const LANES: usize = 8;
 
-/// What a group's handle and its calls share.
+/// What a group's handle has.
 pub(super) struct Flights<C> {
-    pub(super) group: KeyedGroup<[u8], Value, Error>,
-    /// Calls that were freed, by a few bits of their keys.
-    pools: [CachePadded<Lock<Vec<Box<C>>>>; POOLS],
+    pub(super) group: Arc<KeyedGroup<[u8], Value, Error>>,
+    lanes: [Arc<Lane<C>>; LANES],
 }
 
-impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Flights<C> {
+/// What the calls of some keys have a share of. The lanes are apart, counts and all, so that calls of different keys
+/// seldom meet.
+#[repr(align(128))]
+pub(super) struct Lane<C> {
+    group: Arc<KeyedGroup<[u8], Value, Error>>,
+    kept: Lock<Vec<Box<C>>>,
+}
+
+impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Lane<C> {
     fn as_ref(&self) -> &KeyedGroup<[u8], Value, Error> {
         &self.group
     }
@@ -27,22 +33,35 @@ impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Flights<C> {
 
 impl<C> Flights<C> {
     pub(super) fn new(group: KeyedGroup<[u8], Value, Error>) -> Self {
-        let pools = std::array::from_fn(|_| CachePadded::new(Lock::new(Vec::with_capacity(KEPT_CALLS))));
-        Flights { group, pools }
+        let group = Arc::new(group);
+        let lane = || Lane { group: group.clone(), kept: Lock::new(Vec::with_capacity(KEPT_CALLS)) };
+        let lanes = std::array::from_fn(|_| Arc::new(lane()));
+        Flights { group, lanes }
     }
 
-    /// A call, used before or new, for a key whose pool is `pool`.
-    pub(super) fn take_call(&self, pool: usize) -> Box<C>
-    where
-        C: Default,
-    {
-        let kept = self.pools[pool % POOLS].lock().pop();
+    /// The lane of a key's calls.
+    pub(super) fn lane(&self, key: &[u8]) -> &Arc<Lane<C>> {
+        // The end of a key tells more than its beginning.
+        let end = match key.last_chunk() {
+            Some(end) => u64::from_ne_bytes(*end),
+            None => key.iter().fold(0, |end, byte| end << 8 | u64::from(*byte)),
+        };
+        // Fibonacci hashing: the uppermost bits depend on all.
+        let mix = end.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
+        &self.lanes[mix as usize % LANES]
+    }
+}
+
+impl<C: Default> Lane<C> {
+    /// A call, used before or new.
+    pub(super) fn take_call(&self) -> Box<C> {
+        let kept = self.kept.lock().pop();
         kept.unwrap_or_default()
     }
 
-    /// Keeps a call for the next one of the pool, unless there are enough.
-    pub(super) fn keep_call(&self, pool: usize, call: Box<C>) {
-        let mut kept = self.pools[pool % POOLS].lock();
+    /// Keeps a call for the next one, unless there are enough.
+    pub(super) fn keep_call(&self, call: Box<C>) {
+        let mut kept = self.kept.lock();
         if kept.len() < KEPT_CALLS {
             kept.push(call);
         } else {
@@ -50,12 +69,6 @@ impl<C> Flights<C> {
             drop(call);
         }
     }
-}
-
-/// The pool of a key's calls.
-pub(super) fn pool_of(key: &[u8]) -> usize {
-    let (first, last) = (key.first().copied(), key.last().copied());
-    key.len() ^ usize::from(first.unwrap_or(0)) ^ usize::from(last.unwrap_or(0)).rotate_left(1)
 }
 
 /// Why a call comes to nothing that came from inside the work of its own key.

@@ -1,7 +1,5 @@
 //! Family `group`: its life, calls that block, and the beginning of those that do not; they go on in `call`.
 
-use std::sync::Arc;
-
 use super::call::{begin, docache_call};
 use super::flights::{Flights, panicked, reentrant};
 use super::options::{self, Options};
@@ -16,7 +14,7 @@ use crate::flight::{FlightError, KeyedGroup};
 
 /// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
 /// run's end begins a new run.
-pub struct docache_group(Arc<Flights<docache_call>>);
+pub struct docache_group(Flights<docache_call>);
 
 impl std::fmt::Debug for docache_group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -66,7 +64,7 @@ pub unsafe extern "C" fn docache_group_new(
                 builder = builder.shards(options.shards);
             }
         }
-        let flights = Arc::new(Flights::new(builder.build()?));
+        let flights = Flights::new(builder.build()?);
         out.write(Box::into_raw(Box::new(docache_group(flights))));
         Ok(DOCACHE_OK)
     })
@@ -207,7 +205,7 @@ pub unsafe extern "C" fn docache_group_begin_as(
         let flights = &unsafe { borrow(group, "group") }?.0;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let (call, status) = begin(flights, key, owner)?;
+        let (call, status) = begin(flights.lane(key), key, owner)?;
         out.write(call);
         Ok(status)
     })

@@ -147,10 +147,6 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
         self.stage() == Stage::Waits
     }
 
-    pub(crate) fn key(&self) -> &[u8] {
-        self.key.bytes()
-    }
-
     /// One look at a call that joined and has not landed; its Waker will be woken when there is something to see.
     ///
     /// # Safety
@@ -249,7 +245,7 @@ mod tests {
         for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
         {
             let mut ticket = entered(&owner, &vec![1; len], Entry::Leads);
-            assert_eq!(ticket.key().len(), len);
+            assert_eq!(ticket.key.bytes().len(), len);
             // SAFETY: nobody else has it.
             assert!(matches!(unsafe { ticket.go() }, Gone::Lost));
             assert!(ticket.as_mut().recall().is_some() && !ticket.is_prepared());
