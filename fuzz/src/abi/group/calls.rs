@@ -1,4 +1,4 @@
-//! Calls that do not block: begin, finish, on_ready, poll, cancel, free.
+//! Calls that do not block: begin, begin_as, finish, end, on_ready, poll, cancel, free.
 
 use std::ptr;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use docache::ffi::*;
 use super::model::{Armed, Came, Held, Stage};
 use super::notes::{Note, notify};
 use super::runs::elsewhere;
-use super::{Inside, Key, Report, World};
+use super::{Inside, Key, Owner, Report, World};
 use crate::abi::args::Pick;
 use crate::abi::outcome::{call, relay};
 use crate::abi::place::{Given, Place};
@@ -25,28 +25,34 @@ pub(super) fn begin(
     world: &World,
     pick: Pick,
     key: Key,
+    owner: Owner,
     away: bool,
     (out, error): (Given, Given),
 ) -> Option<Rc<Held>> {
     let (handle, group) = world.group(pick);
     let (start, len, key) = key.arguments();
+    let name = owner.0.unwrap_or(0);
     let mut out = Place::one(out);
     let group = group.filter(|_| out.is_valid()).zip(key);
     let flight = group.as_ref().and_then(|(group, key)| group.find(*key));
-    let away = away && flight.as_ref().is_some_and(|flight| flight.by_run);
+    let away = away && flight.as_ref().is_some_and(|flight| flight.by_run || flight.is_led_by(name));
     let place = out.pointer();
     let begun = world.quietly(|| {
         call("group_begin", error, |error| {
             elsewhere(away, (handle, start, place, error), |(handle, start, place, error)| {
-                // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or a length that is refused.
-                unsafe { docache_group_begin(handle, start, len, place, error) }
+                match owner.0 {
+                    // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or a length that is refused.
+                    None => unsafe { docache_group_begin(handle, start, len, place, error) },
+                    // SAFETY: as above.
+                    Some(owner) => unsafe { docache_group_begin_as(handle, start, len, owner, place, error) },
+                }
             })
         })
     });
     let expected = match (&group, &flight) {
         (None, _) => DOCACHE_INVALID_ARGUMENT,
         (Some(_), None) => DOCACHE_LEADER,
-        (Some(_), Some(flight)) if flight.by_run && !away => DOCACHE_REENTRANT,
+        (Some(_), Some(flight)) if flight.by_run && !away || flight.is_led_by(name) => DOCACHE_REENTRANT,
         (Some(_), Some(_)) => DOCACHE_PENDING,
     };
     begun.is(expected);
@@ -54,13 +60,21 @@ pub(super) fn begin(
     world.keep(begun);
     let ((group, key), made) = group.zip(made)?;
     let joined = flight.is_some();
-    let held = Held::new(made, flight.unwrap_or_else(|| group.fly(key, false)), joined);
+    let held = Held::new(made, flight.unwrap_or_else(|| group.fly(key, false, name)), joined, name);
     world.calls.borrow_mut().push(held.clone());
     Some(held)
 }
 
-/// Ends a flight, or tries to.
-pub(super) fn finish(world: &World, pick: Pick, report: Report, (shared, error): (Given, Given)) {
+/// Ends a flight, or tries to; if it `frees`, the call goes with it.
+pub(super) fn finish(
+    world: &World,
+    pick: Pick,
+    report: Report,
+    frees: bool,
+    (shared, error): (Given, Given),
+) {
+    let function = if frees { docache_call_end } else { docache_call_finish };
+    let what = if frees { "call_end" } else { "call_finish" };
     let (handle, held) = target(world, pick);
     let (status, value, failure, came) = report.arguments(world);
     let mut shared = Place::<u32>::one(shared);
@@ -70,13 +84,15 @@ pub(super) fn finish(world: &World, pick: Pick, report: Report, (shared, error):
         held.stage.set(Stage::Finishing);
         held.flight.publish(came)
     });
+    // An end takes no share of its own, so the caller's stays until it returns.
+    let lent = report.value.filter(|_| frees).and_then(|pick| world.lend_share(pick));
     let place = shared.pointer();
-    // SAFETY: HANDLE: the tables', or NULL, or misaligned, which is refused; SPAN.
-    let finished = call("call_finish", error, |error| unsafe {
-        docache_call_finish(handle, status, value, failure, place, error)
-    });
+    // SAFETY: HANDLE: the tables', or lent, or NULL, or misaligned, which is refused; SPAN.
+    let finished =
+        call(what, error, |error| unsafe { function(handle, status, value, failure, place, error) });
+    world.shares.borrow_mut().extend(lent);
     finished.is_ok_if(told.is_some());
-    let others = shared.take(finished.is_ok() && shared.is_valid(), "call_finish");
+    let others = shared.take(finished.is_ok() && shared.is_valid(), what);
     world.keep(finished);
     let (Some((held, came)), Some(told)) = (led, told) else { return };
     let awaited = !told.is_empty();
@@ -84,6 +100,9 @@ pub(super) fn finish(world: &World, pick: Pick, report: Report, (shared, error):
     held.flight.settle(&told);
     assert_eq!(held.stage.replace(Stage::Told), Stage::Finishing);
     held.came.replace(Some((came, awaited)));
+    if frees {
+        assert_eq!(world.drop_call(&held).0, DOCACHE_OK);
+    }
 }
 
 pub(super) fn on_ready(world: &World, pick: Pick, no_notify: bool, inside: Inside, error: Given) {
@@ -187,10 +206,7 @@ pub(super) fn free(world: &World, pick: Pick) {
 /// Frees a call that is there.
 pub(super) fn free_held(world: &World, held: &Rc<Held>) {
     let finishing = held.stage.get() == Stage::Finishing;
-    let (expected, heir) = if finishing { (DOCACHE_INVALID_ARGUMENT, None) } else { held.leave() };
-    if !finishing {
-        world.calls.borrow_mut().retain(|other| !Rc::ptr_eq(other, held));
-    }
+    let (expected, heir) = if finishing { (DOCACHE_INVALID_ARGUMENT, None) } else { world.drop_call(held) };
     // SAFETY: HANDLE: the table's, which it has left, unless it is to be refused.
     let status = unsafe { docache_call_free(held.handle) };
     assert_eq!(status, expected, "the status of a call that is freed");
@@ -200,7 +216,7 @@ pub(super) fn free_held(world: &World, held: &Rc<Held>) {
 }
 
 impl Report {
-    /// What docache_call_finish is given, and what callers get if that is acceptable.
+    /// What docache_call_finish or docache_call_end is given, and what callers get if that is acceptable.
     fn arguments(
         self,
         world: &World,

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use docache::ffi::docache_group;
+use docache::ffi::{docache_group, docache_status};
 
 use super::args::{Pick, Returned, Span};
 use super::outcome::Outcome;
@@ -48,6 +48,22 @@ impl Key {
     fn arguments(self) -> (*const u8, usize, Option<usize>) {
         let (start, len, seen) = self.1.of(KEYS[self.0]);
         (start, len, seen.map(|seen| if seen.is_empty() { 0 } else { self.0 }))
+    }
+}
+
+/// Who begins a call: what docache_group_begin_as is given, 0 being nobody; without, it is docache_group_begin.
+#[derive(Clone, Copy, Debug)]
+struct Owner(Option<u64>);
+
+impl<'a> Arbitrary<'a> for Owner {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Owner> {
+        Ok(Owner(match u8::arbitrary(u)? {
+            0..=127 => None,
+            // Few names, so that they meet.
+            which @ 128..=247 => Some(u64::from(which % 4)),
+            248..=251 => Some(u64::MAX),
+            252..=255 => Some(1 << 32 | 1),
+        }))
     }
 }
 
@@ -129,6 +145,7 @@ enum Op {
     Begin {
         group: Pick,
         key: Key,
+        owner: Owner,
         away: bool,
         out: Given,
         error: Given,
@@ -137,12 +154,14 @@ enum Op {
     Crowd {
         group: Pick,
         key: Key,
+        named: bool,
         count: u8,
         inside: Inside,
     },
     Finish {
         call: Pick,
         report: Report,
+        frees: bool,
         shared: Given,
         error: Given,
     },
@@ -169,33 +188,33 @@ enum Op {
 
 impl<'a> Arbitrary<'a> for Op {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Op> {
-        Ok(match u8::arbitrary(u)? % 32 {
+        Ok(match u8::arbitrary(u)? % 35 {
             0..=6 => a_begin(u)?,
             7..=8 => {
-                let (group, key, count) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
-                Op::Crowd { group, key, count, inside: u.arbitrary()? }
+                let (group, key, named) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+                Op::Crowd { group, key, named, count: u.arbitrary()?, inside: u.arbitrary()? }
             }
-            9..=12 => {
-                let (call, report) = (u.arbitrary()?, u.arbitrary()?);
-                Op::Finish { call, report, shared: u.arbitrary()?, error: u.arbitrary()? }
+            9..=15 => {
+                let (call, report, frees) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+                Op::Finish { call, report, frees, shared: u.arbitrary()?, error: u.arbitrary()? }
             }
-            13..=15 => {
+            16..=18 => {
                 let (call, no_notify) = (u.arbitrary()?, u.arbitrary()?);
                 Op::OnReady { call, no_notify, inside: u.arbitrary()?, error: u.arbitrary()? }
             }
-            16..=17 => {
+            19..=20 => {
                 let (call, value) = (u.arbitrary()?, u.arbitrary()?);
                 Op::Poll { call, value, shared: u.arbitrary()?, error: u.arbitrary()? }
             }
-            18 => Op::Cancel(u.arbitrary()?),
-            19..=21 => Op::Free(u.arbitrary()?),
-            22..=24 => Op::Run(Box::new(a_run(u)?)),
-            25 => Op::Forget { group: u.arbitrary()?, key: u.arbitrary()?, error: u.arbitrary()? },
-            26 => Op::New { options: u.arbitrary()?, out: u.arbitrary()?, error: u.arbitrary()? },
-            27 => Op::FreeGroup(u.arbitrary()?),
-            28 => Op::InFlight(u.arbitrary()?),
-            29 => Op::NewValue(u.arbitrary()?, u.arbitrary()?),
-            30 => Op::Release(u.arbitrary()?),
+            21 => Op::Cancel(u.arbitrary()?),
+            22..=24 => Op::Free(u.arbitrary()?),
+            25..=27 => Op::Run(Box::new(a_run(u)?)),
+            28 => Op::Forget { group: u.arbitrary()?, key: u.arbitrary()?, error: u.arbitrary()? },
+            29 => Op::New { options: u.arbitrary()?, out: u.arbitrary()?, error: u.arbitrary()? },
+            30 => Op::FreeGroup(u.arbitrary()?),
+            31 => Op::InFlight(u.arbitrary()?),
+            32 => Op::NewValue(u.arbitrary()?, u.arbitrary()?),
+            33 => Op::Release(u.arbitrary()?),
             _ if bool::arbitrary(u)? => Op::NewError(u.arbitrary()?, u.arbitrary()?),
             _ => Op::ReleaseError(u.arbitrary()?),
         })
@@ -203,8 +222,9 @@ impl<'a> Arbitrary<'a> for Op {
 }
 
 fn a_begin(u: &mut Unstructured<'_>) -> Result<Op> {
-    let (group, key, away) = (u.arbitrary()?, u.arbitrary()?, u8::arbitrary(u)? % 4 == 3);
-    Ok(Op::Begin { group, key, away, out: u.arbitrary()?, error: u.arbitrary()? })
+    let (group, key, owner) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+    let away = u8::arbitrary(u)? % 4 == 3;
+    Ok(Op::Begin { group, key, owner, away, out: u.arbitrary()?, error: u.arbitrary()? })
 }
 
 fn a_run(u: &mut Unstructured<'_>) -> Result<runs::Run> {
@@ -277,6 +297,18 @@ impl World {
         } else {
             stock::release_share(&blob);
         }
+    }
+
+    /// Takes a share away from what may be released, until it is put back.
+    fn lend_share(&self, pick: Pick) -> Option<Rc<Blob>> {
+        let mut shares = self.shares.borrow_mut();
+        pick.index(shares.len()).map(|index| shares.swap_remove(index))
+    }
+
+    /// Drops a call that is freed: what docache_call_free must say, and who leads now.
+    fn drop_call(&self, held: &Rc<Held>) -> (docache_status, Option<Rc<Held>>) {
+        self.calls.borrow_mut().retain(|other| !Rc::ptr_eq(other, held));
+        held.leave()
     }
 
     /// Calls a function that never calls back.
@@ -367,12 +399,14 @@ impl Op {
             Op::InFlight(pick) => life::in_flight(world, pick),
             Op::Forget { group, key, error } => life::forget(world, group, key, error),
             Op::Begin { .. } | Op::Crowd { .. } if full => {}
-            Op::Begin { group, key, away, out, error } => {
-                calls::begin(world, group, key, away, (out, error));
+            Op::Begin { group, key, owner, away, out, error } => {
+                calls::begin(world, group, key, owner, away, (out, error));
             }
-            Op::Crowd { group, key, count, inside } => crowd(world, (group, key), count, &inside),
-            Op::Finish { call, report, shared, error } => {
-                calls::finish(world, call, report, (shared, error));
+            Op::Crowd { group, key, named, count, inside } => {
+                crowd(world, (group, key, named), count, &inside);
+            }
+            Op::Finish { call, report, frees, shared, error } => {
+                calls::finish(world, call, report, frees, (shared, error));
             }
             Op::OnReady { call, no_notify, inside, error } => {
                 calls::on_ready(world, call, no_notify.0, inside, error);
@@ -392,10 +426,11 @@ impl Op {
     }
 }
 
-/// Begins up to forty calls; all that wait and are of odd number ask to be notified.
-fn crowd(world: &World, (group, key): (Pick, Key), count: u8, inside: &Inside) {
+/// Begins up to forty calls, of four owners if they are `named`; all that wait and are of odd number ask to be notified.
+fn crowd(world: &World, (group, key, named): (Pick, Key, bool), count: u8, inside: &Inside) {
     for at in 0..count % 40 {
-        let begun = calls::begin(world, group, key, false, (Given::Valid, Given::Valid));
+        let owner = Owner(named.then_some(u64::from(at % 4)));
+        let begun = calls::begin(world, group, key, owner, false, (Given::Valid, Given::Valid));
         let call = Pick::at(world.calls.borrow().len().wrapping_sub(1));
         if begun.is_some() && at % 2 == 1 {
             // One of them does more than be told.

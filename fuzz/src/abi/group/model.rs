@@ -122,10 +122,11 @@ impl Group {
         self.flights.borrow().iter().filter(|flight| flight.open.get()).count()
     }
 
-    pub(super) fn fly(&self, key: usize, by_run: bool) -> Rc<Flight> {
+    /// A new one, led by a call of `owner`, which is 0 for docache_group_run.
+    pub(super) fn fly(&self, key: usize, by_run: bool, owner: u64) -> Rc<Flight> {
         assert!(self.find(key).is_none());
-        let (open, telling, waiters) = (Cell::new(true), Cell::new(false), RefCell::default());
-        let flight = Rc::new(Flight { key, by_run, open, telling, waiters });
+        let (owner, open, telling) = (Cell::new(owner), Cell::new(true), Cell::new(false));
+        let flight = Rc::new(Flight { key, by_run, owner, open, telling, waiters: RefCell::default() });
         let mut flights = self.flights.borrow_mut();
         flights.retain(|flight| flight.open.get());
         flights.push(flight.clone());
@@ -138,6 +139,8 @@ pub(super) struct Flight {
     key: usize,
     /// Whether docache_group_run leads it, on this thread; else a call does.
     pub(super) by_run: bool,
+    /// Of the call that leads; 0 is nobody.
+    owner: Cell<u64>,
     /// Whether calls can join it.
     pub(super) open: Cell<bool>,
     /// Whether those who waited are being told of its end.
@@ -147,6 +150,11 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// Whether a call of `owner` would wait for one of its own.
+    pub(super) fn is_led_by(&self, owner: u64) -> bool {
+        owner != 0 && self.owner.get() == owner
+    }
+
     /// Ends with an outcome: those who are being told.
     pub(super) fn publish(&self, came: &Came) -> Vec<Rc<Held>> {
         self.open.set(false);
@@ -173,7 +181,7 @@ impl Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Leads,
-    /// Inside docache_call_finish.
+    /// Inside docache_call_finish or docache_call_end.
     Finishing,
     Waits,
     /// It has its outcome, or gets it before the leader's function returns.
@@ -191,12 +199,13 @@ pub(super) enum Armed {
     Fired,
 }
 
-/// A call of docache_group_begin.
+/// A call of docache_group_begin or docache_group_begin_as.
 pub(super) struct Held {
     pub(super) handle: *mut docache_call,
     pub(super) flight: Rc<Flight>,
     /// Whether it began as PENDING.
     pub(super) joined: bool,
+    owner: u64,
     pub(super) stage: Cell<Stage>,
     pub(super) armed: RefCell<Armed>,
     /// What came of it, and whether others got that too.
@@ -204,10 +213,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(handle: *mut docache_call, flight: Rc<Flight>, joined: bool) -> Rc<Held> {
+    pub(super) fn new(handle: *mut docache_call, flight: Rc<Flight>, joined: bool, owner: u64) -> Rc<Held> {
         let stage = Cell::new(if joined { Stage::Waits } else { Stage::Leads });
         let (armed, came) = (RefCell::default(), RefCell::new(None));
-        let held = Rc::new(Held { handle, flight, joined, stage, armed, came });
+        let held = Rc::new(Held { handle, flight, joined, owner, stage, armed, came });
         if joined {
             held.flight.waiters.borrow_mut().push(held.clone());
         }
@@ -234,6 +243,7 @@ impl Held {
             Stage::Leads => {
                 let heir = waiters.remove(0);
                 heir.stage.set(Stage::Leads);
+                self.flight.owner.set(heir.owner);
                 (DOCACHE_OK, Some(heir))
             }
             _ => {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use docache::ffi::*;
 
 use super::model::{Came, Flight, Held};
-use super::{Answer, Key, Op, World, calls, stock};
+use super::{Answer, Key, Op, Owner, World, calls, stock};
 use crate::abi::args::{Pick, Timeout};
 use crate::abi::outcome::relay;
 use crate::abi::place::{Given, Place};
@@ -72,7 +72,7 @@ pub(super) fn run(world: &World, run: &Run) {
     let joins = group.as_ref().and_then(|(group, key)| group.find(*key));
     let away = run.away && joins.as_ref().is_some_and(|flight| flight.by_run);
     let waits = joins.as_ref().is_some_and(|flight| away || !flight.by_run);
-    let flight = group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true));
+    let flight = group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true, 0));
     let leads = flight.is_some();
     let frame = Frame { world, flight, run, calls: Cell::new(0), end: RefCell::new(None) };
     let ctx = ptr::from_ref(&frame).expose_provenance();
@@ -126,8 +126,9 @@ unsafe extern "C-unwind" fn perform(
     frame.calls.set(frame.calls.get() + 1);
     let flight = frame.flight.as_ref().expect("the work was called for a call that does not lead");
     let Run { group, key, inside, answer, .. } = frame.run;
-    for _ in 0..frame.run.joiners {
-        calls::begin(frame.world, *group, *key, true, (Given::Valid, Given::Valid));
+    for name in 0..frame.run.joiners {
+        let owner = Owner(Some(name.into()));
+        calls::begin(frame.world, *group, *key, owner, true, (Given::Valid, Given::Valid));
     }
     frame.world.act(inside);
     if answer.unwinds {
