@@ -6,6 +6,8 @@
 
 use std::env;
 use std::error::Error;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -61,6 +63,11 @@ fn build(root: &Path, module: &str) -> Result<PathBuf, Box<dyn Error>> {
     ]);
     output(cargo)?;
     let program = env::current_exe()?.with_file_name(format!("peers-{}.test", module.replace('/', "-")));
+    // `go` does not look at the library, so it would take a program that is there for up to date.
+    match fs::remove_file(&program) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     let mut go = Command::new("go");
     go.current_dir(root.join(module)).args(["test", "-c", "-o"]).arg(&program).arg(".");
     output(go)?;
