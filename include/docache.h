@@ -477,8 +477,8 @@ docache_status docache_call_finish(struct docache_call *call,
 
 /**
  * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
- * keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
- * still to be freed. [CB] others' `notify`
+ * keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call
+ * does not lead: nothing has happened, and the call is still to be freed. [CB] others' `notify`
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.

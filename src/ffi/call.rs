@@ -32,7 +32,7 @@ use super::{
     Out, borrow, check, docache_error, docache_status, guard, perform,
 };
 use crate::error::{Error, Result};
-use crate::flight::{Entry, Failure, Gone, Landed, Outcome, Ticket};
+use crate::flight::{Entered, Failure, Gone, Landed, Outcome, Ticket};
 use crate::lock::Lock;
 
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
@@ -179,7 +179,7 @@ impl docache_call {
 ///
 /// # Safety
 /// The call is pinned, and nobody else knows it.
-unsafe fn enter(call: *mut docache_call, lane: &Arc<Lane<docache_call>>, key: &[u8], owner: u64) -> Entry {
+unsafe fn enter(call: *mut docache_call, lane: &Arc<Lane<docache_call>>, key: &[u8], owner: u64) -> Entered {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &mut (*call).ticket };
     // SAFETY: it is pinned.
@@ -193,7 +193,7 @@ unsafe fn enter(call: *mut docache_call, lane: &Arc<Lane<docache_call>>, key: &[
     let entry = unsafe { ticket.enter() };
     // SAFETY: the flight knows the ticket; the state is nobody else's yet.
     let state = unsafe { &mut (*call).state };
-    state.get_mut().joined = entry == Entry::Joined;
+    state.get_mut().joined = entry == Entered::Joined;
     entry
 }
 
@@ -227,9 +227,9 @@ pub(super) fn begin(
     let call = Box::into_raw(lane.take_call());
     // SAFETY: it is ours, and stays where it is until `put_away`.
     match unsafe { enter(call, lane, key, owner) } {
-        Entry::Leads => Ok((call, DOCACHE_LEADER)),
-        Entry::Joined => Ok((call, DOCACHE_PENDING)),
-        Entry::Reentrant => {
+        Entered::Leads => Ok((call, DOCACHE_LEADER)),
+        Entered::Joined => Ok((call, DOCACHE_PENDING)),
+        Entered::Reentrant => {
             // SAFETY: it is in no run, and ours.
             unsafe { put_away(call) };
             Err(reentrant(key))
@@ -330,8 +330,8 @@ unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Resul
 }
 
 /// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
-/// keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is
-/// still to be freed. \[CB\] others' `notify`
+/// keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call
+/// does not lead: nothing has happened, and the call is still to be freed. \[CB\] others' `notify`
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.

@@ -95,4 +95,6 @@ pub use outcome::{FlightError, Shared};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use seat::Landed;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use ticket::{Entry, Gone, Ticket};
+pub(crate) use shard::Entered;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use ticket::{Gone, Ticket};

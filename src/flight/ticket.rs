@@ -57,17 +57,6 @@ impl Key {
     }
 }
 
-/// How a call began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// It leads.
-    Leads,
-    /// It waits for the call that leads.
-    Joined,
-    /// The calling thread is inside the work that it would wait for, or its owner leads that; it is in no flight.
-    Reentrant,
-}
-
 /// How a call went.
 #[derive(Debug)]
 pub(crate) enum Gone<T, E> {
@@ -121,12 +110,8 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
     ///
     /// # Safety
     /// OWNER; called once after [`prepare`](Self::prepare).
-    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entry {
-        match self.get_ref().seat.as_ref().map(Seat::enter) {
-            Some(Entered::Leads) => Entry::Leads,
-            Some(Entered::Joined) => Entry::Joined,
-            Some(Entered::Reentrant) | None => Entry::Reentrant,
-        }
+    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered {
+        self.get_ref().seat.as_ref().map_or(Entered::Reentrant, Seat::enter)
     }
 
     /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
@@ -220,7 +205,7 @@ mod tests {
         }
     }
 
-    fn entered(owner: &Arc<Owner>, key: &[u8], expected: Entry) -> Pin<Box<Ticket<Owner, u8, ()>>> {
+    fn entered(owner: &Arc<Owner>, key: &[u8], expected: Entered) -> Pin<Box<Ticket<Owner, u8, ()>>> {
         let mut ticket = Box::pin(Ticket::new());
         ticket.as_mut().prepare(owner.clone(), key, 0);
         // SAFETY: nobody else has it, and it was just prepared.
@@ -232,7 +217,8 @@ mod tests {
     fn a_ticket_that_is_dropped_in_its_flight_leaves_it() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         let key = [7; 100];
-        let (leader, waiter) = (entered(&owner, &key, Entry::Leads), entered(&owner, &key, Entry::Joined));
+        let (leader, waiter) =
+            (entered(&owner, &key, Entered::Leads), entered(&owner, &key, Entered::Joined));
         drop(leader);
         assert!(waiter.leads(), "the lead was handed on");
         drop(waiter);
@@ -244,7 +230,7 @@ mod tests {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
         {
-            let mut ticket = entered(&owner, &vec![1; len], Entry::Leads);
+            let mut ticket = entered(&owner, &vec![1; len], Entered::Leads);
             assert_eq!(ticket.key.bytes().len(), len);
             // SAFETY: nobody else has it.
             assert!(matches!(unsafe { ticket.go() }, Gone::Lost));
