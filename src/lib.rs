@@ -35,6 +35,7 @@
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.
 //! - `full`: everything.
 
+mod cache;
 mod clock;
 mod contain;
 mod context;
