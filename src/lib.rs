@@ -35,6 +35,7 @@
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.
 //! - `full`: everything.
 
+mod cache;
 mod clock;
 mod contain;
 mod context;
@@ -49,6 +50,7 @@ mod loop_cache;
 mod sync;
 mod wait;
 
+pub use cache::{Cache, CacheBuilder, CacheStats, Cause, EvictionPolicy, Iter, Pinned};
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};

@@ -136,12 +136,12 @@ mod imp {
     }
 }
 
-pub(crate) use imp::Lock;
+pub(crate) use imp::{Guard, Lock};
 
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
     use super::Lock;
-    use super::imp::Guard;
+    use super::Guard;
     use std::cell::Cell;
 
     #[test]

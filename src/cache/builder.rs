@@ -1,0 +1,365 @@
+//! The settings of caches.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Weak};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::core::{Core, Listener, Settings, Time, Weigher};
+use super::handle::{Cache, Inner};
+use super::policy::Kind;
+use super::stats::Cause;
+use super::sweep::{self, Registered};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::flight::KeyedGroup;
+
+const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(20 * 60);
+/// The most shards that a cache can have.
+const MOST_SHARDS: usize = 1 << 16;
+/// How many it has without being told.
+const SHARDS: usize = 64;
+/// A shard of fewer entries decides badly which to evict.
+const LEAST_SHARE: usize = 32;
+/// How many shards a cache has without being told whose entries have weights: a heavy one should fit into a share.
+const WEIGHTED_SHARDS: usize = 8;
+/// How many errors are cached at most.
+const FAILURES: usize = 4096;
+
+/// Which entries a full cache evicts.
+///
+/// ```
+/// use docache::{Cache, EvictionPolicy};
+/// let cache: Cache<u64, u64> =
+///     Cache::builder().capacity(2).shards(1).policy(EvictionPolicy::Lru).build()?;
+/// cache.insert_many([(1, 1), (2, 2)]);
+/// cache.get(&1);
+/// cache.insert(3, 3);
+/// assert_eq!((cache.get(&1), cache.get(&2)), (Some(1), None));
+/// # Ok::<(), docache::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EvictionPolicy {
+    /// Queues whose sizes follow what comes back, and a memory of what was used; it resists scans and loops. Its hit ratios
+    /// on public traces are above those of LRU, S3-FIFO and W-TinyLFU.
+    #[default]
+    Adaptive,
+    /// Strictly the one that was not used for the longest time, of those in the same shard. A hit takes the shard's lock.
+    Lru,
+}
+
+/// Builds a [`Cache`].
+///
+/// ```
+/// use docache::Cache;
+/// use std::time::Duration;
+/// let cache: Cache<String, Vec<u8>> = Cache::builder()
+///     .weigher(|key: &String, value: &Vec<u8>| (key.len() + value.len()) as u32)
+///     .max_weight(64 << 20)
+///     .time_to_live(Duration::from_secs(60))
+///     .ttl_jitter(0.1)
+///     .build()?;
+/// # Ok::<(), docache::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
+    ttl: Option<Duration>,
+    sweep: Option<Duration>,
+    capacity: Option<usize>,
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
+    policy: EvictionPolicy,
+    jitter: f64,
+    negative_ttl: Option<Duration>,
+    listener: Option<Listener<K, V>>,
+    shards: Option<usize>,
+    hasher: S,
+    clock: Option<Arc<dyn Clock>>,
+    expire_on_sweep_only: bool,
+    record_stats: bool,
+    _error: std::marker::PhantomData<fn() -> E>,
+}
+
+impl<K, V, E> CacheBuilder<K, V, E> {
+    pub(super) fn new() -> CacheBuilder<K, V, E> {
+        CacheBuilder {
+            ttl: Some(TIME_TO_LIVE),
+            sweep: Some(SWEEP_INTERVAL),
+            capacity: None,
+            max_weight: None,
+            weigher: None,
+            policy: EvictionPolicy::Adaptive,
+            jitter: 0.0,
+            negative_ttl: None,
+            listener: None,
+            shards: None,
+            hasher: RandomState::default(),
+            clock: None,
+            expire_on_sweep_only: false,
+            record_stats: false,
+            _error: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<K, V, E, S> CacheBuilder<K, V, E, S> {
+    /// How long values live that say nothing else. Default 15 minutes; [`Duration::MAX`] is for ever.
+    pub fn time_to_live(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Values that say nothing else live for ever.
+    pub fn never_expire(mut self) -> Self {
+        self.ttl = None;
+        self
+    }
+
+    /// How often expired entries are taken out, beside those that new ones replace. Default 20 minutes; at least 1 ms. All
+    /// caches share one thread for it, `docache-sweep`, which sleeps in between.
+    pub fn sweep_interval(mut self, interval: Duration) -> Self {
+        self.sweep = Some(interval);
+        self
+    }
+
+    /// Expired entries stay until they are replaced, evicted or [purged](Cache::purge_expired).
+    pub fn no_sweep(mut self) -> Self {
+        self.sweep = None;
+        self
+    }
+
+    /// The most entries, at least 1. Default: no limit. Not together with [`max_weight`](CacheBuilder::max_weight).
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = Some(entries);
+        self
+    }
+
+    /// The greatest weight of all entries together, at least 1. Needs a [`weigher`](CacheBuilder::weigher).
+    pub fn max_weight(mut self, weight: u64) -> Self {
+        self.max_weight = Some(weight);
+        self
+    }
+
+    /// What an entry weighs; called once for each, with no lock held. One that weighs nothing is never evicted for its size.
+    /// Needs [`max_weight`](CacheBuilder::max_weight).
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// Which entries a full cache evicts. Default [`EvictionPolicy::Adaptive`].
+    pub fn policy(mut self, policy: EvictionPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// By which part of it a time to live may be shortened, at random, so that what was loaded together does not expire
+    /// together: 0 to 1. Default 0.
+    pub fn ttl_jitter(mut self, part: f64) -> Self {
+        self.jitter = part;
+        self
+    }
+
+    /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without running their work; at
+    /// most 4,096 errors at a time. Default: not at all.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// Who is told of each entry that leaves, and why. Called with no lock held, on the thread of the call that took the
+    /// entry out; what the call does is visible by then. A panic is contained and
+    /// [counted](crate::CacheStats::listener_panics).
+    pub fn on_evict(mut self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Into how many parts the cache is split, each with a lock and a policy of its own: 1 to 65,536, rounded up to a power of
+    /// two, and at most as many as the capacity. Default 64, or as many as leave 32 entries for each; 8 where entries have
+    /// weights.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// How keys are hashed. Default: foldhash, seeded at random. It should spread well over all 64 bits.
+    pub fn hasher<T>(self, hasher: T) -> CacheBuilder<K, V, E, T> {
+        CacheBuilder {
+            ttl: self.ttl,
+            sweep: self.sweep,
+            capacity: self.capacity,
+            max_weight: self.max_weight,
+            weigher: self.weigher,
+            policy: self.policy,
+            jitter: self.jitter,
+            negative_ttl: self.negative_ttl,
+            listener: self.listener,
+            shards: self.shards,
+            hasher,
+            clock: self.clock,
+            expire_on_sweep_only: self.expire_on_sweep_only,
+            record_stats: self.record_stats,
+            _error: std::marker::PhantomData,
+        }
+    }
+
+    /// The clock to go by. Default [`CoarseClock`](crate::CoarseClock), which is about a millisecond behind and costs the
+    /// reads almost nothing.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Whether reads give expired values until they are swept or purged. Default: never.
+    pub fn expire_on_sweep_only(mut self, only: bool) -> Self {
+        self.expire_on_sweep_only = only;
+        self
+    }
+
+    /// Whether [hits](crate::CacheStats::hits) and [misses](crate::CacheStats::misses) are counted, which costs each read an
+    /// atomic addition to a line that few threads share. Default: no.
+    pub fn record_stats(mut self, record: bool) -> Self {
+        self.record_stats = record;
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        const ACCEPTED: &str = "give at least 1";
+        let refuse = |name, value: &dyn fmt::Display, accepted: &str| {
+            Err(Error::invalid_argument(name, value, accepted))
+        };
+        if self.capacity == Some(0) {
+            return refuse("capacity", &0, ACCEPTED);
+        }
+        if self.max_weight == Some(0) {
+            return refuse("max_weight", &0, ACCEPTED);
+        }
+        if self.capacity.is_some() && self.max_weight.is_some() {
+            return refuse("capacity", &"together with max_weight", "give one of them");
+        }
+        if self.max_weight.is_some() != self.weigher.is_some() {
+            let missing = if self.weigher.is_none() { "weigher" } else { "max_weight" };
+            return refuse(missing, &"no value", "give weigher and max_weight, or neither");
+        }
+        if self.policy == EvictionPolicy::Lru && self.capacity.is_none() && self.max_weight.is_none() {
+            return refuse("policy", &"Lru without a limit", "give a capacity or a max_weight with it");
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return refuse("ttl_jitter", &self.jitter, "give 0 to 1");
+        }
+        if self.sweep.is_some_and(|interval| interval < Duration::from_millis(1)) {
+            return refuse("sweep_interval", &format_args!("{:?}", self.sweep.unwrap_or_default()), "give at least 1ms");
+        }
+        match self.shards {
+            Some(0) => refuse("shards", &0, &format!("give 1 to {MOST_SHARDS}")),
+            Some(shards) if shards > MOST_SHARDS => refuse("shards", &shards, &format!("give 1 to {MOST_SHARDS}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of shards: a power of two, such that each gets something.
+    fn shard_count(&self) -> usize {
+        let most = self.capacity.map(|entries| entries as u64).or(self.max_weight).unwrap_or(u64::MAX);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(MOST_SHARDS);
+        let most = 1 << most.ilog2();
+        let wanted = match (self.shards, self.capacity, self.max_weight) {
+            (Some(shards), _, _) => shards.next_power_of_two(),
+            (None, Some(entries), _) => 1 << (entries / LEAST_SHARE).max(1).min(SHARDS).ilog2(),
+            (None, None, Some(_)) => WEIGHTED_SHARDS,
+            (None, None, None) => SHARDS,
+        };
+        wanted.min(most)
+    }
+}
+
+impl<K, V, E, S> CacheBuilder<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// The cache.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if a setting is not accepted, and
+    /// [`Internal`](crate::ErrorKind::Internal) if the system gives no thread for the sweep.
+    ///
+    /// ```
+    /// let error = docache::Cache::<u64, u64>::builder().capacity(0).build().unwrap_err();
+    /// assert_eq!(error.to_string(), "capacity: 0 is not accepted; give at least 1");
+    /// ```
+    pub fn build(self) -> Result<Cache<K, V, E, S>> {
+        self.check()?;
+        let shards = self.shard_count();
+        let time = self.clock.clone().map_or(Time::Coarse, Time::Other);
+        let read_time = if self.expire_on_sweep_only { Time::Frozen } else { time.clone() };
+        let failures = self.negative_ttl.map(|ttl| {
+            Core::new(Settings {
+                hasher: self.hasher.clone(),
+                shards: shards.min(SHARDS),
+                kind: Kind::Adaptive,
+                limit: Some(FAILURES as u64),
+                weigher: None,
+                listener: None,
+                time: time.clone(),
+                read_time: time.clone(),
+                ttl,
+                jitter: 0.0,
+                record_stats: false,
+            })
+        });
+        let core = Core::new(Settings {
+            hasher: self.hasher,
+            shards,
+            kind: match self.policy {
+                EvictionPolicy::Adaptive => Kind::Adaptive,
+                EvictionPolicy::Lru => Kind::Lru,
+            },
+            limit: self.capacity.map(|entries| entries as u64).or(self.max_weight),
+            weigher: self.weigher,
+            listener: self.listener,
+            time: time.clone(),
+            read_time,
+            ttl: self.ttl.unwrap_or(Duration::MAX),
+            jitter: self.jitter,
+            record_stats: self.record_stats,
+        });
+        let inner = |sweep| Inner {
+            core,
+            flights: KeyedGroup::new(),
+            failures,
+            coalesced: AtomicU64::new(0),
+            sweep,
+        };
+        let Some(interval) = self.sweep else { return Ok(Cache { inner: Arc::new(inner(None)) }) };
+        sweep::start()?;
+        let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| inner(Some(Registered::new(weak.clone(), time, interval))));
+        inner.sweep.iter().for_each(Registered::arm);
+        Ok(Cache { inner })
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for CacheBuilder<K, V, E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("ttl", &self.ttl)
+            .field("sweep", &self.sweep)
+            .field("capacity", &self.capacity)
+            .field("max_weight", &self.max_weight)
+            .field("policy", &self.policy)
+            .field("jitter", &self.jitter)
+            .field("negative_ttl", &self.negative_ttl)
+            .field("shards", &self.shards)
+            .field("expire_on_sweep_only", &self.expire_on_sweep_only)
+            .field("record_stats", &self.record_stats)
+            .finish_non_exhaustive()
+    }
+}

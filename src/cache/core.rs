@@ -1,0 +1,457 @@
+//! The cache without its loads: shards, time, and the order in which the lock, the listener and destructors come.
+//!
+//! Writers look like this: weigh, without a lock; lock the shard; move a few pairs out of limbo; write; unlock; tell the
+//! listener of what left; drop the pairs. So user code other than `Hash` and `Eq` never runs under the lock, and no
+//! reader ever runs a destructor.
+
+use std::borrow::Borrow;
+use std::fmt::{self, Debug};
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::after::After;
+use super::entry::{Entry, Moment};
+use super::loads::LoadId;
+use super::policy::Kind;
+use super::reclaim::{Guard, advance, pin};
+use super::shard::{Locked, Shard};
+use super::stats::{CacheStats, Cause, Reads};
+use crate::clock::{Clock, CoarseClock, Tick};
+use crate::contain::{contained, drop_contained};
+
+/// Buckets that the sweep goes through without giving the lock back.
+const SWEEP_STEP: usize = 64;
+/// How often `flush` tries to end the periods that readers may be holding up.
+const FLUSH_TRIES: usize = 256;
+
+pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
+pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
+
+/// Where the time comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Time {
+    Coarse,
+    Other(Arc<dyn Clock>),
+    /// Time stands still: nothing expires.
+    Frozen,
+}
+
+impl Time {
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        match self {
+            Time::Coarse => CoarseClock.now(),
+            Time::Other(clock) => clock.now(),
+            Time::Frozen => Tick::default(),
+        }
+    }
+}
+
+/// What a cache is built from.
+pub(crate) struct Settings<K, V, S> {
+    pub(crate) hasher: S,
+    /// A power of two.
+    pub(crate) shards: usize,
+    pub(crate) kind: Kind,
+    /// In entries, or in weight if there is a weigher.
+    pub(crate) limit: Option<u64>,
+    pub(crate) weigher: Option<Weigher<K, V>>,
+    pub(crate) listener: Option<Listener<K, V>>,
+    /// The clock of writers.
+    pub(crate) time: Time,
+    /// The clock that readers see expiry by.
+    pub(crate) read_time: Time,
+    pub(crate) ttl: Duration,
+    /// By which part of it a TTL may be shortened.
+    pub(crate) jitter: f64,
+    pub(crate) record_stats: bool,
+}
+
+pub(crate) struct Core<K, V, S> {
+    shards: Box<[Shard<K, V>]>,
+    /// How far a hash is shifted to get a shard's number.
+    shift: u32,
+    read_time: Time,
+    lru: bool,
+    reads: Option<Reads>,
+    hasher: S,
+    pub(super) settings: Writing<K, V>,
+}
+
+/// What only writers need.
+pub(crate) struct Writing<K, V> {
+    pub(super) time: Time,
+    pub(super) ttl: Duration,
+    pub(super) limit: Option<u64>,
+    /// The least that a shard holds.
+    share: u64,
+    jitter: f64,
+    pub(super) weigher: Option<Weigher<K, V>>,
+    listener: Option<Listener<K, V>>,
+}
+
+/// A value was too heavy.
+#[derive(Debug)]
+pub(crate) struct TooHeavy {
+    pub(super) weight: u32,
+    pub(super) share: u64,
+}
+
+impl<K, V, S> Core<K, V, S> {
+    pub(crate) fn new(settings: Settings<K, V, S>) -> Core<K, V, S> {
+        let shards = settings.shards as u64;
+        let weighted = settings.weigher.is_some();
+        let share = |number| settings.limit.map(|limit| limit / shards + u64::from(number < limit % shards));
+        Core {
+            shards: (0..shards).map(|number| Shard::new(settings.kind, share(number), weighted)).collect(),
+            shift: 64 - settings.shards.trailing_zeros(),
+            read_time: settings.read_time,
+            lru: settings.kind == Kind::Lru,
+            reads: settings.record_stats.then(Reads::new),
+            hasher: settings.hasher,
+            settings: Writing {
+                time: settings.time,
+                ttl: settings.ttl,
+                limit: settings.limit,
+                share: share(shards).unwrap_or(u64::MAX),
+                jitter: settings.jitter,
+                weigher: settings.weigher,
+                listener: settings.listener,
+            },
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn shard(&self, hash: u64) -> &Shard<K, V> {
+        let number = hash.checked_shr(self.shift).unwrap_or(0) as usize;
+        // SAFETY: there are as many shards as `64 - shift` bits can count.
+        unsafe { self.shards.get_unchecked(number) }
+    }
+
+    pub(super) fn shards(&self) -> &[Shard<K, V>] {
+        &self.shards
+    }
+
+    #[inline(always)]
+    pub(super) fn is_live(&self, entry: &Entry<K, V>) -> bool {
+        let until = entry.until();
+        until == Moment::NEVER || Moment::of(self.read_time.now()) < until
+    }
+
+    /// Ends a load that has failed. Whether nobody has beaten it.
+    pub(super) fn give_up(&self, hash: u64, load: LoadId) -> bool {
+        let now = self.settings.time.now();
+        self.shard(hash).lock(&self.hasher).inner.end_load(load, now, false)
+    }
+
+    /// The deadline of what is written now, and now.
+    fn until(&self, hash: u64, ttl: Option<Duration>) -> (Moment, Moment) {
+        let now = self.settings.time.now();
+        let mut ttl = ttl.unwrap_or(self.settings.ttl);
+        if self.settings.jitter > 0.0 && ttl != Duration::MAX {
+            // Any number will do that differs between keys and between times.
+            let mixed = (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
+            let random = mixed as f64 / (1_u64 << 53) as f64;
+            ttl = ttl.mul_f64(1.0 - self.settings.jitter * random);
+        }
+        (Moment::after(now, ttl), Moment::of(now))
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
+    #[inline(always)]
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    #[inline]
+    pub(super) fn lock<'a>(&'a self, shard: &'a Shard<K, V>) -> Locked<'a, K, V, S> {
+        shard.lock(&self.hasher)
+    }
+
+    /// The live entry of a key. Counts the read, unless `silent`.
+    #[inline(always)]
+    pub(crate) fn read<'g, Q>(&'g self, guard: &'g Guard, key: &Q, silent: bool) -> Option<&'g Entry<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        let found = shard.find(guard, hash, key).filter(|entry| self.is_live(entry));
+        if !silent {
+            if let Some(entry) = found {
+                entry.hit();
+                if self.lru {
+                    self.touch(shard, hash, key);
+                }
+            }
+            if let Some(reads) = &self.reads {
+                reads.count(found.is_some());
+            }
+        }
+        found
+    }
+
+    #[cold]
+    fn touch<Q>(&self, shard: &Shard<K, V>, hash: u64, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut locked = self.lock(shard);
+        if let Some((index, _)) = locked.find(hash, key) {
+            locked.touch(index);
+        }
+    }
+
+    /// Takes a value in. With `load` it does so only if that load was not beaten, and ends it in any case.
+    pub(crate) fn put(
+        &self,
+        key: K,
+        value: V,
+        ttl: Option<Duration>,
+        load: Option<LoadId>,
+    ) -> Result<(), TooHeavy> {
+        let weight = self.settings.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
+        let hash = self.hash(&key);
+        let shard = self.shard(hash);
+        let (until, now) = self.until(hash, ttl);
+        let mut after = After::new(self.settings.listener.is_some());
+        let mut locked = self.lock(shard);
+        locked.reclaim(&mut after);
+        if !locked.has_place() {
+            drop(locked);
+            self.finish(shard, &mut after);
+            self.make_place(shard);
+            locked = self.lock(shard);
+        }
+        let kept = match load {
+            Some(load) => locked.inner.end_load(load, self.settings.time.now(), true),
+            None => {
+                locked.inner.loads.beat(hash);
+                true
+            }
+        };
+        let old = if kept { locked.find(hash, &key) } else { None };
+        let old = old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
+        let fits = u64::from(weight) <= self.settings.share;
+        if kept && fits && locked.has_place() {
+            locked.put(hash, (key, value), until, weight, old, now, &mut after);
+            drop(locked);
+            self.finish(shard, &mut after);
+            return Ok(());
+        }
+        if let Some((index, cause)) = old {
+            locked.unlink(index, cause, &mut after);
+        }
+        if kept {
+            locked.inner.counts.count(Cause::Refused);
+        }
+        drop(locked);
+        self.finish(shard, &mut after);
+        if kept {
+            self.refuse(shard, key, value);
+        }
+        if fits { Ok(()) } else { Err(TooHeavy { weight, share: self.settings.share }) }
+    }
+
+    #[cold]
+    fn refuse(&self, shard: &Shard<K, V>, key: K, value: V) {
+        if let Some(listener) = &self.settings.listener
+            && contained(|| listener(&key, &value, Cause::Refused)).is_err()
+        {
+            self.lock(shard).inner.counts.listener_panics += 1;
+        }
+        drop_contained((key, value));
+    }
+
+    /// Tries to get places back that retired entries hold.
+    #[cold]
+    fn make_place(&self, shard: &Shard<K, V>) {
+        for _ in 0..8 {
+            let mut after = After::new(false);
+            let mut locked = self.lock(shard);
+            locked.inner.limbo.close();
+            locked.reclaim(&mut after);
+            let has_place = locked.has_place();
+            drop(locked);
+            after.drop_dead();
+            if has_place {
+                return;
+            }
+            advance();
+        }
+    }
+
+    /// Takes a key out; whether it was there, alive. `found` gets the entry, which a guard of its keeps.
+    pub(crate) fn remove<Q, R>(&self, key: &Q, found: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        let mut after = After::new(self.settings.listener.is_some());
+        let guard = pin();
+        let mut locked = self.lock(shard);
+        locked.reclaim(&mut after);
+        locked.inner.loads.beat(hash);
+        let mut removed = None;
+        if let Some((index, _)) = locked.find(hash, key) {
+            let entry = locked.entry(index);
+            let live = self.is_live(entry);
+            locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, &mut after);
+            locked.shrink();
+            removed = live.then_some(entry);
+        }
+        drop(locked);
+        // SAFETY: the guard has been there since before the entry was retired.
+        let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
+        drop(guard);
+        self.finish(shard, &mut after);
+        removed
+    }
+
+    /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then. How many there were.
+    fn sift(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
+        let mut count = 0;
+        for shard in &self.shards {
+            let mut at = 0;
+            loop {
+                let mut after = After::new(self.settings.listener.is_some());
+                let mut locked = self.lock(shard);
+                let before = locked.inner.live();
+                let more = locked.sift(at, SWEEP_STEP, &mut wanted, &mut after);
+                count += before - locked.inner.live();
+                locked.reclaim(&mut after);
+                if !more {
+                    locked.shrink();
+                }
+                drop(locked);
+                self.finish(shard, &mut after);
+                if !more {
+                    break;
+                }
+                at += SWEEP_STEP;
+            }
+        }
+        count
+    }
+
+    pub(crate) fn purge_expired(&self) -> usize {
+        let now = Moment::of(self.settings.time.now());
+        self.sift(|entry| (entry.until() <= now).then_some(Cause::Expired))
+    }
+
+    pub(crate) fn clear(&self) {
+        let now = Moment::of(self.settings.time.now());
+        for shard in &self.shards {
+            let mut after = After::new(self.settings.listener.is_some());
+            let mut locked = self.lock(shard);
+            locked.inner.loads.beat_all();
+            let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
+            locked.sift(0, usize::MAX, |entry| Some(cause(entry)), &mut after);
+            locked.shrink();
+            drop(locked);
+            self.finish(shard, &mut after);
+        }
+        self.flush();
+    }
+
+    /// Drops what was retired, as far as no reader holds it; whether nothing is left.
+    pub(crate) fn flush(&self) -> bool {
+        self.shards.iter().fold(true, |all, shard| self.flush_shard(shard) && all)
+    }
+
+    fn flush_shard(&self, shard: &Shard<K, V>) -> bool {
+        let mut tries = 0;
+        loop {
+            let mut after = After::new(false);
+            let mut locked = self.lock(shard);
+            locked.inner.limbo.close();
+            locked.inner.limbo.free_tables();
+            locked.reclaim(&mut after);
+            let done = locked.inner.limbo.is_empty();
+            drop(locked);
+            let some = after.buried() > 0;
+            after.drop_dead();
+            if done {
+                return true;
+            }
+            if !some {
+                tries += 1;
+                if tries == FLUSH_TRIES {
+                    return false;
+                }
+                advance();
+                if tries > 8 {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
+    /// What comes after the lock.
+    #[inline]
+    pub(super) fn finish(&self, shard: &Shard<K, V>, after: &mut After<K, V>) {
+        if !after.claimed.is_empty() {
+            self.tell(shard, after);
+        }
+        if after.advance {
+            advance();
+            after.advance = false;
+        }
+        after.drop_dead();
+    }
+
+    /// Tells the listener of the entries that the call has claimed, and sends them to limbo.
+    #[cold]
+    fn tell(&self, shard: &Shard<K, V>, after: &mut After<K, V>) {
+        let Some(listener) = &self.settings.listener else { return };
+        let entries: Vec<_> = {
+            let locked = self.lock(shard);
+            after.claimed.iter().map(|&(index, cause)| (locked.entry(index), cause)).collect()
+        };
+        let mut panics = 0;
+        for (entry, cause) in entries {
+            // SAFETY: unlinked by this call and not yet in limbo, so nobody empties its place.
+            let (key, value) = unsafe { entry.pair() };
+            panics += u64::from(contained(|| listener(key, value, cause)).is_err());
+        }
+        let mut locked = self.lock(shard);
+        locked.inner.counts.listener_panics += panics;
+        for (index, _) in after.claimed.drain(..) {
+            after.advance |= locked.inner.limbo.retire(index);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| self.lock(shard).inner.live()).sum()
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.shards.iter().map(|shard| self.lock(shard).inner.weight()).sum()
+    }
+
+    pub(crate) fn add_to(&self, stats: &mut CacheStats) {
+        for shard in &self.shards {
+            let locked = self.lock(shard);
+            locked.inner.counts.add_to(stats);
+            stats.len += locked.inner.live();
+            stats.weight += locked.inner.weight();
+            stats.retired += locked.inner.retired();
+            stats.memory += locked.memory();
+        }
+        if let Some(reads) = &self.reads {
+            reads.add_to(stats);
+        }
+    }
+}
+
+impl<K, V, S> Debug for Core<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}

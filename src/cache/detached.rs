@@ -1,0 +1,128 @@
+//! Loads that outlive those who asked for them.
+
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use super::handle::Cache;
+use crate::context::{Context, until_armed};
+use crate::error::Error;
+use crate::flight::FlightError;
+use crate::sync::Mutex;
+
+/// What a spawned load hands to the one who asked.
+struct Handoff<T> {
+    state: Mutex<(Option<T>, Option<Waker>)>,
+}
+
+impl<T> Handoff<T> {
+    fn give(&self, outcome: T) {
+        let mut state = self.state.lock();
+        state.0 = Some(outcome);
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The side of the load: if the spawner drops the load, it says so.
+struct Giver<V, E>(Option<Arc<Handoff<Result<V, FlightError<E>>>>>);
+
+impl<V, E> Giver<V, E> {
+    fn give(mut self, outcome: Result<V, FlightError<E>>) {
+        if let Some(handoff) = self.0.take() {
+            handoff.give(outcome);
+        }
+    }
+}
+
+impl<V, E> Drop for Giver<V, E> {
+    fn drop(&mut self) {
+        if let Some(handoff) = self.0.take() {
+            let message = if std::thread::panicking() { "the load panicked" } else { "the load was dropped by its spawner" };
+            handoff.give(Err(FlightError::Panicked(message.into())));
+        }
+    }
+}
+
+/// The side of the caller.
+struct Taker<V, E>(Arc<Handoff<Result<V, FlightError<E>>>>);
+
+impl<V, E> Future for Taker<V, E> {
+    type Output = Result<V, FlightError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.state.lock();
+        match state.0.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                state.1 = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Debug + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// [`try_fetch_async_in`](Cache::try_fetch_async_in), but on a miss the load is given to `spawn`, and so goes on when
+    /// the caller leaves: its value will be in the cache for the next one.
+    ///
+    /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one.
+    ///
+    /// # Errors
+    /// As [`try_fetch_in`](Cache::try_fetch_in); [`Panicked`](FlightError::Panicked) also if `work` panics, which happens on
+    /// the executor, or if the executor drops the load.
+    ///
+    /// ```
+    /// use docache::{Cache, Context, FlightError};
+    /// use std::task::{Poll, Waker};
+    /// let cache = Cache::<u64, u32>::new(100);
+    /// let context = Context::new();
+    /// let mut spawned = None;
+    /// let mut task = std::task::Context::from_waker(Waker::noop());
+    /// {
+    ///     let spawn = |load| spawned = Some(load);
+    ///     let fetched = std::pin::pin!(cache.try_fetch_detached(&context, 1, || async { Ok(10) }, spawn));
+    ///     context.cancel();
+    ///     assert!(matches!(fetched.poll(&mut task), Poll::Ready(Err(FlightError::Left(_)))));
+    /// }
+    /// assert!(spawned.unwrap().as_mut().poll(&mut task).is_ready());
+    /// assert_eq!(cache.get(&1), Some(10));
+    /// ```
+    pub async fn try_fetch_detached<F, Fut>(
+        &self,
+        context: &Context,
+        key: K,
+        work: F,
+        spawn: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
+    ) -> Result<V, FlightError<E>>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        if let Some(value) = self.get(&key) {
+            return Ok(value);
+        }
+        let handoff = Arc::new(Handoff { state: Mutex::new((None, None)) });
+        let giver = Giver(Some(handoff.clone()));
+        let cache = self.clone();
+        spawn(Box::pin(async move {
+            let fetched = cache.inner.load_async(None, &key, None, work).await;
+            giver.give(fetched);
+        }));
+        match until_armed(Taker(handoff), context).await {
+            Some(outcome) => outcome,
+            None => Err(FlightError::Left(context.error().unwrap_or_else(|| Error::timeout("the load")))),
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! The cache itself.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::builder::CacheBuilder;
+use super::core::Core;
+use super::pinned::Pinned;
+use super::reclaim::pin;
+use super::stats::CacheStats;
+use super::sweep::Registered;
+use crate::error::{Error, Result};
+use crate::flight::KeyedGroup;
+
+/// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the work once however many
+/// ask.
+///
+/// A `Cache` is a handle: its clones are the same cache. `V` is cloned for each read, so a large value is best an
+/// [`Arc`]; [`pin`](Cache::pin) lends values without cloning. `E` is the error of the work that
+/// [`try_fetch`](Cache::try_fetch) runs.
+///
+/// # Reads
+/// A read is lock-free: it pins an epoch, looks at one bucket and one entry, and never waits for a writer or for another
+/// reader. (With [`EvictionPolicy::Lru`](crate::EvictionPolicy::Lru) a hit takes its shard's lock besides.) It sees
+/// everything that was written before it began, and never a value that is expired, replaced or removed by then.
+///
+/// # Writes
+/// A write takes the lock of one of the shards for some ten to hundred nanoseconds; K's `Hash` and `Eq` run under it,
+/// and must not use the cache. A shard that grows copies its table under that lock, which takes time in proportion to its
+/// entries, and which readers do not notice.
+///
+/// # Capacity
+/// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly over the shards, each of
+/// which evicts when its own part is full; since hashes do not spread quite evenly the first evictions come a little
+/// before the whole is full (at about 97 % with 64 shards of 1,000).
+///
+/// # When values are dropped
+/// A value that was removed, replaced or evicted may still be looked at. It is dropped when no reader can see it any more, by
+/// a later write to its shard, by the sweep or by [`flush`](Cache::flush): never by a reader, and never while a lock is
+/// held. While nobody reads, at most some fifty entries of a shard wait for that. With a guard held for
+/// long ([`pin`](Cache::pin)), as many may wait as the shard can hold (or has held, if it is unbounded; and 64, or 1,024
+/// if unbounded, in any case); after that new values are refused, and those that would replace others only remove them.
+///
+/// ```
+/// use docache::Cache;
+/// let cache = Cache::<String, usize>::new(1_000);
+/// assert_eq!(cache.fetch("docache", || "docache".len()), 7);
+/// assert_eq!(cache.get("docache"), Some(7));
+/// ```
+pub struct Cache<K, V, E = Infallible, S = RandomState> {
+    pub(super) inner: Arc<Inner<K, V, E, S>>,
+}
+
+pub(super) struct Inner<K, V, E, S> {
+    pub(super) core: Core<K, V, S>,
+    pub(super) flights: KeyedGroup<K, V, Arc<E>>,
+    /// Errors that are cached, if any are.
+    pub(super) failures: Option<Core<K, Arc<E>, S>>,
+    pub(super) coalesced: AtomicU64,
+    /// Its place in the sweep, which it leaves when it is dropped.
+    pub(super) sweep: Option<Registered>,
+}
+
+impl<K, V, E, S> Clone for Cache<K, V, E, S> {
+    fn clone(&self) -> Self {
+        Cache { inner: self.inner.clone() }
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// A cache for at most `capacity` entries, with the [builder](CacheBuilder)'s defaults.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, &str>::new(100);
+    /// assert!(cache.is_empty());
+    /// ```
+    #[must_use]
+    pub fn new(capacity: usize) -> Cache<K, V> {
+        match CacheBuilder::new().capacity(capacity).build() {
+            Ok(cache) => cache,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<K, V, E> Cache<K, V, E> {
+    /// A builder, for a cache with other settings than [`new`](Cache::new)'s.
+    ///
+    /// ```
+    /// use docache::Cache;
+    /// use std::time::Duration;
+    /// let cache: Cache<u64, String> = Cache::builder().time_to_live(Duration::from_secs(60)).build()?;
+    /// assert_eq!(cache.capacity(), None);
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn builder() -> CacheBuilder<K, V, E> {
+        CacheBuilder::new()
+    }
+}
+
+impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
+    /// A clone of the key's value, if it is there and has not expired. Lock-free.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<String, u32>::new(100);
+    /// assert_eq!(cache.get("key"), None);
+    /// cache.insert("key".to_owned(), 1);
+    /// assert_eq!(cache.get("key"), Some(1));
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let guard = pin();
+        let entry = self.inner.core.read(&guard, key, false)?;
+        // SAFETY: found in the table under this guard.
+        Some(unsafe { &entry.pair().1 }.clone())
+    }
+
+    /// [`get`](Cache::get) for each of the keys, in their order. Lock-free.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert(2, 20);
+    /// assert_eq!(cache.get_many(&[&1, &2]), [None, Some(20)]);
+    /// ```
+    pub fn get_many<Q>(&self, keys: &[&Q]) -> Vec<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        keys.iter().map(|key| self.get(*key)).collect()
+    }
+
+    /// Takes the key out. A clone of its value, if it was there and had not expired.
+    ///
+    /// Beats loads of the key that are under way: their callers get what they load, the cache does not keep it. O(1), under
+    /// a short lock.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert(1, 10);
+    /// assert_eq!(cache.remove(&1), Some(10));
+    /// assert_eq!(cache.remove(&1), None);
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.forget_failure(key);
+        self.inner.core.remove(key, V::clone)
+    }
+
+    /// Clones of all that is in the cache and has not expired, as it stands when the iterator gets there. It holds no lock;
+    /// what is written meanwhile it may see or not.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert_many([(1, 10), (2, 20)]);
+    /// assert_eq!(cache.iter().map(|(key, value)| key + u64::from(value)).sum::<u64>(), 33);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (K, V)>
+    where
+        K: Clone,
+    {
+        let clone = |(key, value): (&K, &V)| (key.clone(), value.clone());
+        self.pin().iter().map(clone).collect::<Vec<_>>().into_iter()
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
+    /// A guard under which values can be read without being cloned, and reads cost less: the epoch is pinned once for all of
+    /// them.
+    ///
+    /// While there is a guard, values that are replaced or removed are kept; see [above](Cache#when-values-are-dropped).
+    /// So let it go, or [`repin`](Pinned::repin) it, from time to time.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, String>::new(100);
+    /// cache.insert(1, "one".to_owned());
+    /// let pinned = cache.pin();
+    /// let one: Option<&String> = pinned.get(&1);
+    /// assert_eq!(one.unwrap(), "one");
+    /// ```
+    #[inline]
+    pub fn pin(&self) -> Pinned<'_, K, V, E, S> {
+        Pinned::new(self, pin())
+    }
+
+    /// Whether the key is there and has not expired. Does not count as a use. Lock-free.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// assert!(!cache.contains_key(&1));
+    /// ```
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.inner.core.read(&pin(), key, true).is_some()
+    }
+
+    /// Puts a value in, for the cache's time to live. An earlier value of the key is replaced, and loads of the key that are
+    /// under way are [beaten](Cache::remove).
+    ///
+    /// O(1), amortized, under a short lock. A value that is heavier than a shard's share of
+    /// [`max_weight`](CacheBuilder::max_weight) is refused and dropped, the earlier one of its key with it;
+    /// [`try_insert`](Cache::try_insert) says so.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert(1, 10);
+    /// cache.insert(1, 11);
+    /// assert_eq!(cache.get(&1), Some(11));
+    /// ```
+    #[inline]
+    pub fn insert(&self, key: K, value: V) {
+        self.forget_failure(&key);
+        let _ = self.inner.core.put(key, value, None, None);
+    }
+
+    /// [`insert`](Cache::insert) with a time to live of its own; [`Duration::MAX`] is for ever.
+    ///
+    /// Deadlines are kept in units of 4,096 ns, rounded down.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert_with_ttl(1, 10, Duration::from_secs(3600));
+    /// cache.insert_with_ttl(2, 20, Duration::ZERO);
+    /// assert_eq!((cache.get(&1), cache.get(&2)), (Some(10), None));
+    /// ```
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) {
+        self.forget_failure(&key);
+        let _ = self.inner.core.put(key, value, Some(ttl), None);
+    }
+
+    /// [`insert`](Cache::insert), but says when a value was refused.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the value is heavier than a shard's share of the greatest
+    /// weight.
+    ///
+    /// ```
+    /// use docache::Cache;
+    /// let cache: Cache<u64, String> =
+    ///     Cache::builder().weigher(|_, value: &String| value.len() as u32).max_weight(10).shards(1).build()?;
+    /// let error = cache.try_insert(1, "more than ten bytes".to_owned()).unwrap_err();
+    /// assert_eq!(error.to_string(), "weight: 19 is not accepted; give at most 10, a shard's share");
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn try_insert(&self, key: K, value: V) -> Result<()> {
+        self.forget_failure(&key);
+        self.inner.core.put(key, value, None, None).map_err(|heavy| {
+            let accepted = format!("give at most {}, a shard's share", heavy.share);
+            Error::invalid_argument("weight", heavy.weight, &accepted)
+        })
+    }
+
+    /// [`insert`](Cache::insert) for each of the pairs.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert_many((1..=3).map(|key| (key, 0)));
+    /// assert_eq!(cache.len(), 3);
+    /// ```
+    pub fn insert_many(&self, pairs: impl IntoIterator<Item = (K, V)>) {
+        pairs.into_iter().for_each(|(key, value)| self.insert(key, value));
+    }
+
+    /// Takes the keys out, and says how many of them were there and had not expired. Beats their loads, as
+    /// [`remove`](Cache::remove).
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert(1, 10);
+    /// assert_eq!(cache.remove_many(&[&1, &2]), 1);
+    /// ```
+    pub fn remove_many<Q>(&self, keys: &[&Q]) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let remove = |key: &&&Q| {
+            self.forget_failure(**key);
+            self.inner.core.remove(**key, |_| ()).is_some()
+        };
+        keys.iter().filter(remove).count()
+    }
+
+    /// Takes everything out, shard by shard, and beats all loads that are under way. O(entries).
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert(1, 10);
+    /// cache.clear();
+    /// assert!(cache.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        if let Some(failures) = &self.inner.failures {
+            failures.clear();
+        }
+        self.inner.core.clear();
+    }
+
+    /// Takes out what has expired, as the sweep does from time to time, and says how much that was. O(entries); gives each
+    /// shard's lock back now and then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert_with_ttl(1, 10, Duration::ZERO);
+    /// assert_eq!((cache.len(), cache.purge_expired(), cache.len()), (1, 1, 0));
+    /// ```
+    pub fn purge_expired(&self) -> usize {
+        if let Some(failures) = &self.inner.failures {
+            failures.purge_expired();
+        }
+        self.inner.core.purge_expired()
+    }
+
+    /// Drops all values that were taken out and that no reader can see any more. False if readers still hold some.
+    ///
+    /// Blocks for short locks, and gives readers that are just about to end a moment to do so.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// let cache = docache::Cache::<u64, Arc<str>>::new(100);
+    /// let value: Arc<str> = "value".into();
+    /// cache.insert(1, value.clone());
+    /// cache.remove(&1);
+    /// while !cache.flush() {}
+    /// assert_eq!(Arc::strong_count(&value), 1);
+    /// ```
+    pub fn flush(&self) -> bool {
+        let failures = self.inner.failures.as_ref().is_none_or(Core::flush);
+        self.inner.core.flush() && failures
+    }
+
+    /// How many entries there are, those included that have expired and were not yet swept. O(shards), under a short lock
+    /// each.
+    ///
+    /// ```
+    /// assert_eq!(docache::Cache::<u64, u32>::new(100).len(), 0);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.inner.core.len()
+    }
+
+    /// Whether there is no entry; as [`len`](Cache::len).
+    ///
+    /// ```
+    /// assert!(docache::Cache::<u64, u32>::new(100).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The weight of all entries; without a weigher, their number. As [`len`](Cache::len).
+    ///
+    /// ```
+    /// assert_eq!(docache::Cache::<u64, u32>::new(100).weight(), 0);
+    /// ```
+    pub fn weight(&self) -> u64 {
+        self.inner.core.weight()
+    }
+
+    /// The most that it holds, in entries, or in weight if there is a weigher; `None` if there is no limit.
+    ///
+    /// ```
+    /// assert_eq!(docache::Cache::<u64, u32>::new(100).capacity(), Some(100));
+    /// ```
+    pub fn capacity(&self) -> Option<u64> {
+        self.inner.core.settings.limit
+    }
+
+    /// The counters. O(shards), under a short lock each.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.fetch(&1, || 10);
+    /// assert_eq!(cache.stats().loads, 1);
+    /// ```
+    pub fn stats(&self) -> CacheStats {
+        let mut stats = CacheStats::default();
+        self.inner.core.add_to(&mut stats);
+        stats.coalesced = self.inner.coalesced.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// A write to a key ends what is remembered of its failure.
+    #[inline]
+    fn forget_failure<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if let Some(failures) = &self.inner.failures {
+            failures.remove(key, |_| ());
+        }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Cache<K, V, E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("core", &self.inner.core).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! One load: from the moment its caller leads to the moment its value is in the cache.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::handle::Inner;
+use super::loads::LoadId;
+use crate::flight::{FlightError, Shared};
+
+/// What a caller finds that has just won the lead.
+pub(super) enum Begun<'c, K, V, E, S> {
+    /// The value came in between.
+    Found(V),
+    /// An error that is cached.
+    Failed(Arc<E>),
+    /// The load is this caller's.
+    Load(Loading<'c, K, V, E, S>),
+}
+
+/// A load under way. Dropping it gives it up: it has failed then.
+pub(super) struct Loading<'c, K, V, E, S> {
+    cache: &'c Inner<K, V, E, S>,
+    hash: u64,
+    load: LoadId,
+    over: bool,
+}
+
+impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
+    /// A clone of the key's value.
+    #[inline]
+    pub(super) fn get<Q>(&self, key: &Q, silent: bool) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let guard = super::reclaim::pin();
+        let entry = self.core.read(&guard, key, silent)?;
+        // SAFETY: found in the table under this guard.
+        Some(unsafe { &entry.pair().1 }.clone())
+    }
+
+    /// The error that is cached for the key.
+    pub(super) fn failure<Q>(&self, key: &Q) -> Option<Arc<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let failures = self.failures.as_ref()?;
+        let guard = super::reclaim::pin();
+        let entry = failures.read(&guard, key, true)?;
+        // SAFETY: found in the table under this guard.
+        Some(unsafe { &entry.pair().1 }.clone())
+    }
+
+    /// Begins the load of a key whose flight the caller leads, unless the value has come in since the caller looked.
+    pub(super) fn begin<Q>(&self, key: &Q) -> Begun<'_, K, V, E, S>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if let Some(error) = self.failure(key) {
+            return Begun::Failed(error);
+        }
+        let hash = self.core.hash(key);
+        let began = self.core.settings.time.now();
+        loop {
+            let mut locked = self.core.lock(self.core.shard(hash));
+            let found = locked.find(hash, key);
+            if !found.is_some_and(|(index, _)| self.core.is_live(locked.entry(index))) {
+                let load = LoadId { id: locked.inner.loads.begin(hash), began };
+                return Begun::Load(Loading { cache: self, hash, load, over: false });
+            }
+            drop(locked);
+            // It may be gone again.
+            if let Some(value) = self.get(key, true) {
+                return Begun::Found(value);
+            }
+        }
+    }
+
+    /// What a call returns, from what its flight brought.
+    #[inline]
+    pub(super) fn landed(
+        &self,
+        flown: Result<Shared<V>, FlightError<Arc<E>>>,
+    ) -> Result<V, FlightError<E>> {
+        match flown {
+            Ok(shared) => {
+                if !shared.led() {
+                    self.coalesced.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(shared.into_inner())
+            }
+            Err(error) => Err(error.flatten()),
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
+    /// Keeps the value, unless somebody wrote to the key meanwhile. The load is over then, and the flight may end.
+    #[inline]
+    pub(super) fn succeed(mut self, key: K, value: V, ttl: Option<Duration>) {
+        // A load whose value is too heavy is refused, and counted as that.
+        let _ = self.cache.core.put(key, value, ttl, Some(self.load));
+        self.over = true;
+    }
+
+    /// Ends the load, and keeps the error if errors are cached and nobody wrote to the key meanwhile.
+    pub(super) fn fail(mut self, key: K, error: &Arc<E>) {
+        self.over = true;
+        let kept = self.cache.core.give_up(self.hash, self.load);
+        if let Some(failures) = self.cache.failures.as_ref().filter(|_| kept) {
+            let _ = failures.put(key, error.clone(), None, None);
+        }
+    }
+}
+
+impl<K, V, E, S> Drop for Loading<'_, K, V, E, S> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.cache.core.give_up(self.hash, self.load);
+        }
+    }
+}
+

@@ -1,0 +1,57 @@
+//! The loads that are under way in a shard, and which of them a later write has beaten.
+
+use crate::clock::Tick;
+
+/// What names a load to its shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadId {
+    pub(super) id: u32,
+    pub(super) began: Tick,
+}
+
+/// One load.
+#[derive(Debug)]
+struct Load {
+    id: u32,
+    hash: u64,
+    /// Something was written, removed or cleared since, so that the result is out of date.
+    beaten: bool,
+}
+
+/// Few at a time, and usually none: a list will do.
+#[derive(Debug, Default)]
+pub(crate) struct Loads {
+    loads: Vec<Load>,
+    next: u32,
+}
+
+impl Loads {
+    /// Notes that a load has begun; the result names it.
+    pub(crate) fn begin(&mut self, hash: u64) -> u32 {
+        self.next = self.next.wrapping_add(1);
+        self.loads.push(Load { id: self.next, hash, beaten: false });
+        self.next
+    }
+
+    /// Notes that a load is over. Whether its result may be kept.
+    pub(crate) fn end(&mut self, id: u32) -> bool {
+        let at = self.loads.iter().position(|load| load.id == id);
+        at.is_some_and(|at| !self.loads.swap_remove(at).beaten)
+    }
+
+    /// A key of this hash was written: its loads have lost. (So have those of other keys of the same hash, which costs them
+    /// another load.)
+    #[inline]
+    pub(crate) fn beat(&mut self, hash: u64) {
+        for load in &mut self.loads {
+            load.beaten |= load.hash == hash;
+        }
+    }
+
+    /// All keys were.
+    pub(crate) fn beat_all(&mut self) {
+        for load in &mut self.loads {
+            load.beaten = true;
+        }
+    }
+}

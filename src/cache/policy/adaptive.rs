@@ -1,0 +1,289 @@
+//! The adaptive policy: probation, proof and memory. The module's head tells what it does and why.
+
+use super::balance::Balance;
+use super::ghosts::{From, Ghosts, TURN, Turns};
+use super::queue::Queues;
+use super::{Arena, MAX_HITS};
+
+/// The young part of those on probation: hits in it do not count, for they follow the insertion too closely to tell
+/// anything.
+const WINDOW: usize = 0;
+/// The others on probation.
+const SMALL: usize = 1;
+/// Those that proved themselves, or came while there was room.
+const MAIN: usize = 2;
+
+/// How many entries may be sent back to the end of the main queue before one goes in spite of its hits.
+const ROUNDS: usize = 16;
+const MAX_HISTORY: u8 = 15;
+
+/// An entry's use in the past: `h:4 | epoch:4`. `h` grows by its hits and was true in the epoch beside it; with each
+/// epoch that has passed since it halves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct History(u8);
+
+impl History {
+    #[inline]
+    fn new(h: u8, epoch: u8) -> History {
+        History(h.min(MAX_HISTORY) << 4 | epoch)
+    }
+
+    /// `h` at `epoch`.
+    #[inline]
+    fn at(self, epoch: u8) -> u8 {
+        let passed = epoch.wrapping_sub(self.0) & 15;
+        (self.0 >> 4) >> passed.min(7)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Adaptive {
+    queues: Queues<3>,
+    limit: u64,
+    balance: Balance,
+    turns: Turns,
+    ghosts: Ghosts,
+}
+
+impl Adaptive {
+    pub(super) fn new(queues: Queues<3>, limit: u64) -> Adaptive {
+        Adaptive {
+            queues,
+            limit,
+            balance: Balance::new(limit),
+            turns: Turns::new(1),
+            ghosts: Ghosts::default(),
+        }
+    }
+
+    pub(super) fn queues(&self) -> &Queues<3> {
+        &self.queues
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    #[cfg(all(test, not(docache_loom)))]
+    pub(super) fn balance(&self) -> &Balance {
+        &self.balance
+    }
+
+    #[inline]
+    pub(super) fn admit(
+        &mut self,
+        arena: &impl Arena,
+        i: u32,
+        hash: u64,
+        weight: u32,
+        evict: impl FnMut(u32),
+    ) {
+        let ghost = self.ghosts.take(hash, self.turns.tick());
+        let h = ghost.map_or(0, |ghost| ghost.history) + 1;
+        arena.set_hits(i, 0);
+        arena.set_hist(i, History::new(h, self.turns.epoch()).0);
+        let mut proven = self.main_has_room(weight);
+        if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
+            self.balance.steer(from, self.average_weight());
+            proven = self.main_has_room(weight)
+                || self
+                    .main_victim(arena)
+                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.history(arena, victim));
+        }
+        self.make_room(arena, weight, evict);
+        if proven {
+            self.queues.push(MAIN, i, weight);
+        } else {
+            self.queues.push(WINDOW, i, weight);
+            self.end_youth(arena);
+        }
+    }
+
+    pub(super) fn replace(
+        &mut self,
+        arena: &impl Arena,
+        old: u32,
+        new: u32,
+        weight: u32,
+        evict: impl FnMut(u32),
+    ) {
+        arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
+        arena.set_hist(new, arena.hist(old));
+        let others = self.queues.weight() - u64::from(self.queues.entry_weight(old));
+        if others + u64::from(weight) <= self.limit {
+            self.queues.substitute(old, new, weight);
+        } else {
+            let queue = self.queues.queue_of(old);
+            self.queues.unlink(old);
+            self.make_room(arena, weight, evict);
+            self.queues.push(queue, new, weight);
+        }
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, i: u32) {
+        self.queues.unlink(i);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.queues.clear();
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.queues.memory() + self.ghosts.memory()
+    }
+
+    /// Whether one more entry of this weight fits into what those on probation leave to the others.
+    #[inline]
+    fn main_has_room(&self, weight: u32) -> bool {
+        self.queues.weight_of(MAIN) + self.balance.small() + u64::from(weight) <= self.limit
+    }
+
+    fn average_weight(&self) -> u64 {
+        if self.queues.weighted() { self.queues.weight() / (self.queues.len() as u64).max(1) } else { 1 }
+    }
+
+    /// Throws entries out until one of this weight fits in.
+    #[inline]
+    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32)) {
+        while self.queues.weight() + u64::from(weight) > self.limit {
+            let Some(victim) = self.evict(arena) else { break };
+            evict(victim);
+        }
+    }
+
+    /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
+    fn evict(&mut self, arena: &impl Arena) -> Option<u32> {
+        loop {
+            let Some(candidate) = self.candidate() else {
+                let victim = self.main_victim(arena)?;
+                return Some(self.throw_out(arena, victim, From::Main));
+            };
+            if arena.hits(candidate) > 0 {
+                self.promote(arena, candidate);
+                continue;
+            }
+            if !self.main_has_room(self.queues.entry_weight(candidate)) {
+                // A contest: who was used more in the past stays.
+                if let Some(victim) = self.main_victim(arena) {
+                    if self.history(arena, candidate) > self.history(arena, victim) {
+                        self.promote(arena, candidate);
+                        return Some(self.throw_out(arena, victim, From::Main));
+                    }
+                }
+            }
+            return Some(self.throw_out(arena, candidate, From::Small));
+        }
+    }
+
+    /// The next entry that must prove itself or go, if those on probation fill their room.
+    #[inline]
+    fn candidate(&self) -> Option<u32> {
+        let filled = self.queues.weight_of(WINDOW) + self.queues.weight_of(SMALL);
+        if filled < self.balance.small() && self.queues.len_of(MAIN) > 0 {
+            return None;
+        }
+        self.queues.first(SMALL).or_else(|| self.queues.first(WINDOW))
+    }
+
+    /// The next entry to go from the main queue, which it still leads. Those before it that were hit go round once
+    /// more and are one hit poorer.
+    #[inline]
+    fn main_victim(&mut self, arena: &impl Arena) -> Option<u32> {
+        for _ in 0..ROUNDS {
+            let first = self.queues.first(MAIN)?;
+            let hits = arena.hits(first);
+            if hits == 0 {
+                return Some(first);
+            }
+            self.remember(arena, first, 1);
+            arena.set_hits(first, hits - 1);
+            self.queues.move_to(MAIN, first);
+        }
+        self.queues.first(MAIN)
+    }
+
+    fn promote(&mut self, arena: &impl Arena, i: u32) {
+        self.fold(arena, i);
+        self.queues.move_to(MAIN, i);
+    }
+
+    /// Leaves a ghost of an entry and unlinks it. The hash comes first: a hasher is a user's and may panic.
+    #[inline]
+    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> u32 {
+        let hash = arena.hash(i);
+        if self.turns_are_unknown() {
+            self.measure_turns();
+        }
+        let h = self.fold(arena, i);
+        self.ghosts.put(hash, from, h, self.turns.tick());
+        self.queues.unlink(i);
+        self.balance.count(from, self.turns.span());
+        if self.turns.advance() && self.queues.weighted() {
+            self.correct_turns();
+        }
+        i
+    }
+
+    /// Lets the eldest of the window grow up while there are too many; the youngest stays.
+    #[inline]
+    fn end_youth(&mut self, arena: &impl Arena) {
+        while self.queues.weight_of(WINDOW) > self.balance.window() && self.queues.len_of(WINDOW) > 1 {
+            let Some(eldest) = self.queues.first(WINDOW) else { return };
+            self.fold(arena, eldest);
+            self.queues.move_to(SMALL, eldest);
+        }
+    }
+
+    #[inline]
+    fn history(&self, arena: &impl Arena, i: u32) -> u8 {
+        self.remember(arena, i, 0)
+    }
+
+    /// Adds hits to an entry's history, which it returns. What has not changed is not written: readers share the line.
+    #[inline]
+    fn remember(&self, arena: &impl Arena, i: u32, hits: u8) -> u8 {
+        let (was, epoch) = (History(arena.hist(i)), self.turns.epoch());
+        let h = (was.at(epoch) + hits).min(MAX_HISTORY);
+        let now = History::new(h, epoch);
+        if now != was {
+            arena.set_hist(i, now.0);
+        }
+        h
+    }
+
+    /// Turns an entry's hits into history.
+    #[inline]
+    fn fold(&self, arena: &impl Arena, i: u32) -> u8 {
+        let hits = arena.hits(i).min(MAX_HITS);
+        if hits > 0 {
+            arena.set_hits(i, 0);
+        }
+        self.remember(arena, i, hits)
+    }
+
+    #[inline]
+    fn turns_are_unknown(&self) -> bool {
+        self.ghosts.is_empty()
+    }
+
+    /// The first entry is to be thrown out: now it is known how many fit in.
+    #[cold]
+    #[inline(never)]
+    fn measure_turns(&mut self) {
+        let entries = self.queues.len();
+        self.turns.set_span(entries);
+        self.ghosts.grow(entries);
+    }
+
+    /// After a turn: entries may have become heavier or lighter on average.
+    #[cold]
+    #[inline(never)]
+    fn correct_turns(&mut self) {
+        let (entries, span) = (self.queues.len(), self.turns.span() as usize);
+        if entries / 2 > span || entries < span / 2 {
+            self.turns.set_span(entries);
+            self.ghosts.grow(entries);
+        }
+    }
+}

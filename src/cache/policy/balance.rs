@@ -1,0 +1,81 @@
+//! How a shard's room is shared between entries on probation and proven ones.
+//!
+//! `p`, the room for those on probation, moves as in ARC (Megiddo & Modha, FAST 2003): an entry that comes back soon
+//! after it was thrown out of one part says that this part is too small. A step is the larger, the rarer such entries
+//! are among those that were thrown out lately.
+
+use super::ghosts::From;
+
+/// Fractional bits of `p`.
+const FRACTION: u32 = 16;
+
+/// In weight units; the limit is at least 1, and at most 2^47 here: no shard has more.
+#[derive(Debug)]
+pub(super) struct Balance {
+    limit: u64,
+    /// In 1 / 2^[`FRACTION`].
+    p: u64,
+    /// Entries thrown out of either part lately.
+    small_out: u32,
+    main_out: u32,
+}
+
+impl Balance {
+    pub(super) fn new(limit: u64) -> Balance {
+        let mut balance = Balance { limit: limit.clamp(1, 1 << 47), p: 0, small_out: 0, main_out: 0 };
+        balance.p = balance.part(10);
+        balance
+    }
+
+    /// A percentage of the limit, but one unit at least.
+    fn part(&self, percent: u64) -> u64 {
+        let whole = u128::from(self.limit) << FRACTION;
+        (whole * u128::from(percent) / 100).max(1 << FRACTION) as u64
+    }
+
+    /// The room for entries on probation.
+    #[inline]
+    pub(super) fn small(&self) -> u64 {
+        self.p >> FRACTION
+    }
+
+    /// The young part of it.
+    #[inline]
+    pub(super) fn window(&self) -> u64 {
+        self.p >> (FRACTION + 2)
+    }
+
+    /// An entry was thrown out of `from`, of a shard that holds about `entries`.
+    #[inline]
+    pub(super) fn count(&mut self, from: From, entries: u32) {
+        if u64::from(self.small_out) + u64::from(self.main_out) >= 2 * u64::from(entries) {
+            self.small_out /= 2;
+            self.main_out /= 2;
+        }
+        match from {
+            From::Small => self.small_out += 1,
+            From::Main => self.main_out += 1,
+        }
+    }
+
+    /// An entry that was thrown out of `from` came back; `weight` is that of an average entry.
+    #[inline(never)]
+    pub(super) fn steer(&mut self, from: From, weight: u64) {
+        let (lost, others) = match from {
+            From::Small => (self.small_out, self.main_out),
+            From::Main => (self.main_out, self.small_out),
+        };
+        let ratio = (u64::from(others) << FRACTION) / u64::from(lost.max(1));
+        let step = ratio.clamp(1 << FRACTION, 16 << FRACTION) * weight;
+        let p = match from {
+            From::Small => self.p.saturating_add(step),
+            From::Main => self.p.saturating_sub(step),
+        };
+        self.p = p.clamp(self.part(3), self.part(90));
+    }
+
+    #[cfg(all(test, not(docache_loom)))]
+    pub(super) fn p(&self) -> u64 {
+        self.p
+    }
+}

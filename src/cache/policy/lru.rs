@@ -1,0 +1,57 @@
+//! Strict LRU: one queue in the order of last use; the first is the one to go.
+//!
+//! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth keeping, so it is for
+//! those who need its order, not for those who want hits.
+
+use super::queue::Queues;
+
+const QUEUE: usize = 0;
+
+#[derive(Debug)]
+pub(super) struct Lru {
+    queues: Queues<1>,
+    limit: u64,
+}
+
+impl Lru {
+    pub(super) fn new(queues: Queues<1>, limit: u64) -> Lru {
+        Lru { queues, limit }
+    }
+
+    pub(super) fn queues(&self) -> &Queues<1> {
+        &self.queues
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    #[inline]
+    pub(super) fn admit(&mut self, i: u32, weight: u32, mut evict: impl FnMut(u32)) {
+        while self.queues.weight() + u64::from(weight) > self.limit {
+            let Some(oldest) = self.queues.first(QUEUE) else { break };
+            self.queues.unlink(oldest);
+            evict(oldest);
+        }
+        self.queues.push(QUEUE, i, weight);
+    }
+
+    pub(super) fn replace(&mut self, old: u32, new: u32, weight: u32, evict: impl FnMut(u32)) {
+        self.queues.unlink(old);
+        self.admit(new, weight, evict);
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, i: u32) {
+        self.queues.unlink(i);
+    }
+
+    #[inline]
+    pub(super) fn touch(&mut self, i: u32) {
+        self.queues.move_to(QUEUE, i);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.queues.clear();
+    }
+}

@@ -1,0 +1,465 @@
+//! The policies at work in a cache that is nothing but a map.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::prelude::*;
+
+use super::*;
+use naive::Naive;
+
+mod naive;
+
+/// The entries: the key, hits and history of each index.
+#[derive(Debug, Default)]
+struct Cells(Vec<(u64, Cell<u8>, Cell<u8>)>);
+
+impl Arena for Cells {
+    fn hits(&self, i: u32) -> u8 {
+        self.0[i as usize].1.get()
+    }
+
+    fn set_hits(&self, i: u32, hits: u8) {
+        self.0[i as usize].1.set(hits);
+    }
+
+    fn hist(&self, i: u32) -> u8 {
+        self.0[i as usize].2.get()
+    }
+
+    fn set_hist(&self, i: u32, hist: u8) {
+        self.0[i as usize].2.set(hist);
+    }
+
+    fn hash(&self, i: u32) -> u64 {
+        hash(self.0[i as usize].0)
+    }
+}
+
+/// A key whose hash panics.
+const BAD: u64 = u64::MAX;
+
+fn hash(key: u64) -> u64 {
+    assert_ne!(key, BAD, "a bad hasher");
+    let mixed = (key ^ key >> 29).wrapping_add(1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ mixed >> 32).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+/// A shard as the policy sees it.
+struct Shard {
+    policy: Policy,
+    cells: Cells,
+    map: HashMap<u64, (u32, u32)>,
+    free: Vec<u32>,
+}
+
+impl Shard {
+    fn new(kind: Kind, limit: Option<u64>, weighted: bool) -> Shard {
+        let policy = Policy::new(kind, limit, weighted);
+        Shard { policy, cells: Cells::default(), map: HashMap::new(), free: Vec::new() }
+    }
+
+    fn index(&mut self, key: u64) -> u32 {
+        let i = self.free.pop().unwrap_or_else(|| {
+            self.cells.0.push(Default::default());
+            self.cells.0.len() as u32 - 1
+        });
+        self.cells.0[i as usize] = (key, Cell::new(77), Cell::new(77));
+        i
+    }
+
+    fn get(&mut self, key: u64) -> bool {
+        let Some(&(i, _)) = self.map.get(&key) else { return false };
+        self.cells.set_hits(i, (self.cells.hits(i) + 1).min(MAX_HITS));
+        self.policy.touch(i);
+        true
+    }
+
+    /// The keys that were evicted for it.
+    fn insert(&mut self, key: u64, weight: u32) -> Vec<u64> {
+        let (i, mut evicted) = (self.index(key), Vec::new());
+        match self.map.get(&key).copied() {
+            None => self.policy.admit(&self.cells, i, hash(key), weight, |j| evicted.push(j)),
+            Some((old, _)) => {
+                self.policy.replace(&self.cells, old, i, weight, |j| evicted.push(j));
+                self.free.push(old);
+            }
+        }
+        self.map.insert(key, (i, weight));
+        self.free.extend(&evicted);
+        let keys: Vec<_> = evicted.into_iter().map(|j| self.cells.0[j as usize].0).collect();
+        for evicted in &keys {
+            assert!(*evicted != key && self.map.remove(evicted).is_some(), "{evicted} was evicted twice");
+        }
+        keys
+    }
+
+    fn remove(&mut self, key: u64) {
+        if let Some((i, _)) = self.map.remove(&key) {
+            self.policy.remove(i);
+            self.free.push(i);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.policy.clear();
+        self.free.extend(self.map.drain().map(|(_, (i, _))| i));
+    }
+
+    /// A hit, or a miss and its insertion.
+    fn access(&mut self, key: u64) -> bool {
+        let hit = self.get(key);
+        if !hit {
+            self.insert(key, 1);
+        }
+        hit
+    }
+
+    fn hits(&mut self, keys: impl IntoIterator<Item = u64>) -> usize {
+        keys.into_iter().filter(|&key| self.access(key)).count()
+    }
+
+    /// The queues, by keys.
+    fn order(&self) -> Vec<Vec<u64>> {
+        let queues = match &self.policy.0 {
+            Inner::Unbounded(_) => Vec::new(),
+            Inner::Adaptive(adaptive) => adaptive.queues().check().to_vec(),
+            Inner::Lru(lru) => lru.queues().check().to_vec(),
+        };
+        queues.iter().map(|queue| queue.iter().map(|&i| self.cells.0[i as usize].0).collect()).collect()
+    }
+
+    /// That the policy knows exactly the entries that are there, each once, and never too many.
+    fn check(&self) {
+        let weight: u64 = self.map.values().map(|&(_, weight)| u64::from(weight)).sum();
+        assert_eq!((self.policy.len(), self.policy.weight()), (self.map.len(), weight));
+        let Some(limit) = self.policy.limit() else { return };
+        assert!(weight <= limit, "{weight} > {limit}");
+        let mut queued: Vec<_> = self.order().concat();
+        let mut there: Vec<_> = self.map.keys().copied().collect();
+        queued.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(queued, there);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Get(u64),
+    Insert(u64, u32),
+    Remove(u64),
+    Clear,
+}
+
+/// Some of `keys` keys, small ones more often.
+fn steps(keys: u64, length: usize) -> impl Strategy<Value = Vec<Step>> {
+    let key = (0..keys, 0..keys).prop_map(|(a, b)| a.min(b));
+    let step = (0_u32..100, key, any::<u32>()).prop_map(|(what, key, weight)| match what {
+        0..45 => Step::Get(key),
+        45..92 => Step::Insert(key, weight),
+        92..99 => Step::Remove(key),
+        _ => Step::Clear,
+    });
+    proptest::collection::vec(step, 1..length)
+}
+
+/// A weight for a limit, often a large one; 1 if entries have none.
+fn weight_for(limit: u64, weighted: bool, random: u32) -> u32 {
+    let most = if random % 16 == 0 { limit } else { limit.div_ceil(6) };
+    if weighted { (u64::from(random / 16) % (most + 1)) as u32 } else { 1 }
+}
+
+proptest! {
+    #[test]
+    fn the_queues_hold_the_entries_and_never_too_many(
+        lru in any::<bool>(),
+        limit in prop_oneof![1 => Just(None), 9 => (1_u64..40).prop_map(Some)],
+        weighted in any::<bool>(),
+        steps in steps(80, 400),
+    ) {
+        let mut shard = Shard::new(if lru { Kind::Lru } else { Kind::Adaptive }, limit, weighted);
+        for step in steps {
+            match step {
+                Step::Get(key) => drop(shard.get(key)),
+                Step::Insert(key, random) => {
+                    let weight = weight_for(limit.unwrap_or(1_000), weighted, random);
+                    let (before, old) = (shard.policy.weight(), shard.map.get(&key).map_or(0, |entry| entry.1));
+                    let evicted = shard.insert(key, weight);
+                    let needless = before - u64::from(old) + u64::from(weight) <= limit.unwrap_or(u64::MAX);
+                    prop_assert!(evicted.is_empty() || !needless, "{evicted:?} need not have gone");
+                }
+                Step::Remove(key) => shard.remove(key),
+                Step::Clear => shard.clear(),
+            }
+            shard.check();
+        }
+    }
+
+    #[test]
+    fn the_adaptive_policy_decides_as_it_was_written_down(
+        limit in prop_oneof![1_u64..8, 8_u64..64],
+        weighted in any::<bool>(),
+        steps in steps(150, 3_000),
+    ) {
+        let mut shard = Shard::new(Kind::Adaptive, Some(limit), weighted);
+        let mut naive = Naive::new(limit, weighted, 200);
+        for step in steps {
+            follow(&mut shard, &mut naive, step, limit, weighted);
+        }
+    }
+
+    #[test]
+    fn lru_evicts_whoever_was_not_used_for_longest(capacity in 1_usize..20, steps in steps(40, 400)) {
+        let mut shard = Shard::new(Kind::Lru, Some(capacity as u64), false);
+        let mut model = VecDeque::new();
+        for step in steps {
+            match step {
+                Step::Get(key) => {
+                    let there = model.contains(&key);
+                    prop_assert_eq!(shard.get(key), there);
+                    if there {
+                        model.retain(|&other| other != key);
+                        model.push_back(key);
+                    }
+                }
+                Step::Insert(key, _) => {
+                    model.retain(|&other| other != key);
+                    let evicted: Vec<_> = (model.len() == capacity).then(|| model.pop_front().unwrap()).into_iter().collect();
+                    model.push_back(key);
+                    prop_assert_eq!(shard.insert(key, 1), evicted);
+                }
+                Step::Remove(key) => {
+                    shard.remove(key);
+                    model.retain(|&other| other != key);
+                }
+                Step::Clear => {
+                    shard.clear();
+                    model.clear();
+                }
+            }
+            prop_assert_eq!(VecDeque::from(shard.order().remove(0)), model.clone());
+        }
+    }
+}
+
+/// Takes a step with both, and compares all they know.
+fn follow(shard: &mut Shard, naive: &mut Naive, step: Step, limit: u64, weighted: bool) {
+    match step {
+        Step::Get(key) => {
+            if let Some(&(i, _)) = shard.map.get(&key) {
+                naive.entries[i as usize].f = (naive.entries[i as usize].f + 1).min(3);
+            }
+            shard.get(key);
+        }
+        Step::Insert(key, random) => {
+            let weight = weight_for(limit, weighted, random);
+            let old = shard.map.get(&key).map(|entry| entry.0);
+            let evicted = shard.insert(key, weight);
+            let i = shard.map[&key].0;
+            let expected = match old {
+                None => naive.admit(&shard.cells, i, hash(key), weight),
+                Some(old) => naive.replace(&shard.cells, old, i, weight),
+            };
+            let expected: Vec<_> = expected.iter().map(|&i| shard.cells.0[i as usize].0).collect();
+            assert_eq!(evicted, expected);
+        }
+        Step::Remove(key) => {
+            if let Some(&(i, _)) = shard.map.get(&key) {
+                naive.remove(i);
+            }
+            shard.remove(key);
+        }
+        Step::Clear => {
+            shard.clear();
+            naive.clear();
+        }
+    }
+    let Inner::Adaptive(adaptive) = &shard.policy.0 else { unreachable!() };
+    assert_eq!(adaptive.balance().p(), naive.p);
+    assert_eq!(
+        adaptive.queues().check().map(VecDeque::from),
+        [&naive.window, &naive.small, &naive.main].map(VecDeque::clone)
+    );
+    for &(i, _) in shard.map.values() {
+        let entry = naive.entries[i as usize];
+        assert_eq!((shard.cells.hits(i), shard.cells.hist(i)), (entry.f, entry.h << 4 | entry.ep));
+    }
+}
+
+/// Numbers below `range`, small ones more often; always the same.
+fn skewed(range: u64, count: usize) -> impl Iterator<Item = u64> {
+    (0..count as u64).map(move |n| {
+        let (a, b) = (hash(2 * n) >> 33, hash(2 * n + 1) >> 33);
+        (a % range).min(b % range).min((a ^ b) % range)
+    })
+}
+
+#[test]
+fn the_adaptive_policy_decides_as_it_was_written_down_for_many_epochs() {
+    for (limit, weighted) in [(1, false), (7, false), (30, false), (30, true)] {
+        let mut shard = Shard::new(Kind::Adaptive, Some(limit), weighted);
+        let mut naive = Naive::new(limit, weighted, 200);
+        for (n, key) in skewed(120, 20_000).enumerate() {
+            let step = match shard.map.contains_key(&key) && n % 8 != 0 {
+                true => Step::Get(key),
+                false => Step::Insert(key, hash(n as u64) as u32),
+            };
+            follow(&mut shard, &mut naive, step, limit, weighted);
+        }
+        assert!(!weighted || naive.weight() > 0);
+    }
+}
+
+#[test]
+fn the_smallest_shards_work() {
+    for kind in [Kind::Adaptive, Kind::Lru] {
+        for capacity in 1..=3 {
+            let mut shard = Shard::new(kind, Some(capacity), false);
+            for key in 0..100 {
+                assert!(!shard.access(key) && shard.get(key));
+                assert_eq!(shard.policy.len() as u64, capacity.min(key + 1));
+                shard.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn one_heavy_entry_may_evict_all_others() {
+    for kind in [Kind::Adaptive, Kind::Lru] {
+        let mut shard = Shard::new(kind, Some(100), true);
+        for key in 0..200 {
+            shard.insert(key, 1);
+            shard.get(key);
+        }
+        let mut evicted = shard.insert(1_000, 100);
+        evicted.sort_unstable();
+        evicted.dedup();
+        assert_eq!((evicted.len(), shard.map.len(), shard.policy.weight()), (100, 1, 100));
+        shard.check();
+        assert_eq!(shard.insert(1_001, 1), [1_000]);
+        assert_eq!(shard.insert(1_002, 0), [0_u64; 0]);
+        shard.check();
+    }
+}
+
+#[test]
+fn a_value_that_grows_evicts_others_but_never_itself() {
+    for kind in [Kind::Adaptive, Kind::Lru] {
+        let mut shard = Shard::new(kind, Some(10), true);
+        for key in 0..10 {
+            shard.insert(key, 1);
+        }
+        for weight in 1..=10 {
+            shard.insert(0, weight);
+            assert!(shard.map.contains_key(&0) && shard.map.len() == 11 - weight as usize);
+            shard.check();
+        }
+        assert!(shard.insert(0, 1).is_empty());
+        assert_eq!(shard.policy.weight(), 1);
+    }
+}
+
+#[test]
+fn a_write_counts_as_a_use() {
+    let mut shard = Shard::new(Kind::Lru, Some(2), false);
+    shard.insert(1, 1);
+    shard.insert(2, 1);
+    shard.insert(1, 1);
+    assert_eq!(shard.insert(3, 1), [2]);
+
+    let mut shard = Shard::new(Kind::Adaptive, Some(10), false);
+    (0..10).for_each(|key| drop(shard.insert(key, 1)));
+    let order = shard.order();
+    for _ in 0..5 {
+        shard.insert(4, 1);
+    }
+    assert_eq!(shard.order(), order, "it keeps its place");
+    assert_eq!(shard.cells.hits(shard.map[&4].0), MAX_HITS);
+}
+
+#[test]
+fn a_scan_does_not_wash_out_what_is_used() {
+    let survivors = |kind| {
+        let mut shard = Shard::new(kind, Some(100), false);
+        for _ in 0..10 {
+            shard.hits(0..50);
+        }
+        shard.hits(1_000..3_000);
+        (0..50).filter(|&key| shard.get(key)).count()
+    };
+    assert_eq!((survivors(Kind::Adaptive), survivors(Kind::Lru)), (50, 0));
+}
+
+#[test]
+fn a_loop_that_does_not_fit_keeps_a_part() {
+    let hits = |kind| Shard::new(kind, Some(100), false).hits((0..300).cycle().take(30_000));
+    assert_eq!(hits(Kind::Lru), 0);
+    // The best that can be: a third of them.
+    assert!(hits(Kind::Adaptive) > 5_000, "{}", hits(Kind::Adaptive));
+}
+
+#[test]
+fn the_room_for_newcomers_follows_the_traffic() {
+    let mut shard = Shard::new(Kind::Adaptive, Some(100), false);
+    let p = |shard: &Shard| match &shard.policy.0 {
+        Inner::Adaptive(adaptive) => adaptive.balance().small(),
+        _ => unreachable!(),
+    };
+    assert_eq!(p(&shard), 10);
+    // Each key twice, the second time a little later, and then never again: only the newest matter.
+    shard.hits((0..20_000_u64).flat_map(|n| [n, n.saturating_sub(60)]));
+    assert!(p(&shard) >= 60, "{}", p(&shard));
+    // A few keys, and a flood of others that are used once: only the old ones matter.
+    shard.hits((0..20_000_u64).flat_map(|n| [n % 120, 100_000 + n]));
+    assert!(p(&shard) < 20, "{}", p(&shard));
+}
+
+#[test]
+fn a_cache_of_weights_learns_as_one_of_entries_does() {
+    let mut counted = Shard::new(Kind::Adaptive, Some(100), false);
+    let mut weighed = Shard::new(Kind::Adaptive, Some(100_000), true);
+    let (mut counted_hits, mut weighed_hits) = (0, 0);
+    for key in skewed(1_000, 50_000) {
+        counted_hits += usize::from(counted.access(key));
+        let hit = weighed.get(key);
+        weighed_hits += usize::from(hit);
+        if !hit {
+            weighed.insert(key, 1_000);
+        }
+    }
+    assert!(counted_hits.abs_diff(weighed_hits) < counted_hits / 50, "{counted_hits}, {weighed_hits}");
+}
+
+#[test]
+fn a_hasher_that_panics_leaves_the_queues_whole() {
+    let mut shard = Shard::new(Kind::Adaptive, Some(10), false);
+    shard.hits(0..10);
+    for cell in &mut shard.cells.0 {
+        cell.0 = BAD;
+    }
+    let i = shard.index(99);
+    let admitted = catch_unwind(AssertUnwindSafe(|| {
+        shard.policy.admit(&shard.cells, i, hash(99), 1, |_| panic!("nobody was evicted"));
+    }));
+    assert!(admitted.is_err());
+    assert_eq!((shard.policy.len(), shard.order().concat().len()), (10, 10));
+}
+
+#[test]
+fn entries_cost_eight_bytes_and_ghosts_twelve() {
+    let mut shard = Shard::new(Kind::Adaptive, Some(10_000), false);
+    shard.hits(0..10_000);
+    assert_eq!(shard.policy.memory(), 10_000 * 8);
+    shard.hits(10_000..30_000);
+    // The one index more is that of the newcomer while its victim is still there.
+    assert!(
+        (200_000..=200_000 + 8 * (10_000 / 16 + 4)).contains(&shard.policy.memory()),
+        "{}",
+        shard.policy.memory()
+    );
+    let mut unbounded = Shard::new(Kind::Adaptive, None, false);
+    unbounded.hits(0..10_000);
+    assert_eq!((unbounded.policy.memory(), unbounded.policy.len()), (0, 10_000));
+}

@@ -1,0 +1,276 @@
+//! The adaptive policy as it was written down when it was chosen: with deques, divisions and sums, nothing kept that
+//! can be counted anew. The real one must take each of its decisions.
+
+use std::collections::VecDeque;
+
+use super::Cells;
+use crate::cache::policy::Arena;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry {
+    pub(super) f: u8,
+    pub(super) h: u8,
+    pub(super) ep: u8,
+    weight: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    fp: u64,
+    main: bool,
+    h: u8,
+    tick: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Naive {
+    cap: u64,
+    weighted: bool,
+    /// 16.16.
+    pub(super) p: u64,
+    pub(super) window: VecDeque<u32>,
+    pub(super) small: VecDeque<u32>,
+    pub(super) main: VecDeque<u32>,
+    pub(super) entries: Vec<Entry>,
+    memory: Vec<[Option<Slot>; 8]>,
+    /// Small, main.
+    out: [u64; 2],
+    evicted: u64,
+    span: u64,
+    /// The ticks, and the evictions, before `span` was what it is.
+    before: (u64, u64),
+}
+
+impl Naive {
+    pub(super) fn new(cap: u64, weighted: bool, indices: usize) -> Naive {
+        Naive {
+            cap,
+            weighted,
+            p: ((cap << 16) / 10).max(1 << 16),
+            window: VecDeque::new(),
+            small: VecDeque::new(),
+            main: VecDeque::new(),
+            entries: vec![Entry::default(); indices],
+            memory: Vec::new(),
+            out: [0, 0],
+            evicted: 0,
+            span: 1,
+            before: (0, 0),
+        }
+    }
+
+    fn sum(&self, queue: &VecDeque<u32>) -> u64 {
+        queue.iter().map(|&i| u64::from(self.entries[i as usize].weight)).sum()
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.sum(&self.window) + self.sum(&self.small) + self.sum(&self.main)
+    }
+
+    fn len(&self) -> usize {
+        self.window.len() + self.small.len() + self.main.len()
+    }
+
+    fn tick(&self) -> u64 {
+        self.before.0 + (self.evicted - self.before.1) * 128 / self.span
+    }
+
+    fn epoch(&self) -> u8 {
+        (self.tick() / (12 * 128) % 16) as u8
+    }
+
+    fn hist(&mut self, i: u32) -> u8 {
+        let epoch = self.epoch();
+        let e = &mut self.entries[i as usize];
+        e.h >>= (epoch.wrapping_sub(e.ep) & 15).min(7);
+        e.ep = epoch;
+        e.h
+    }
+
+    fn fold(&mut self, i: u32) {
+        self.hist(i);
+        let e = &mut self.entries[i as usize];
+        e.h = (e.h + e.f).min(15);
+        e.f = 0;
+    }
+
+    fn victim(&mut self) -> u32 {
+        for _ in 0..16 {
+            let x = self.main[0];
+            if self.entries[x as usize].f == 0 {
+                return x;
+            }
+            self.hist(x);
+            let e = &mut self.entries[x as usize];
+            e.h = (e.h + 1).min(15);
+            e.f -= 1;
+            self.main.rotate_left(1);
+        }
+        self.main[0]
+    }
+
+    fn set(&self, hash: u64) -> usize {
+        (((hash >> 15 & 0xffff_ffff) * self.memory.len() as u64) >> 32) as usize
+    }
+
+    fn fp(hash: u64) -> u64 {
+        (hash & 0x7fff).max(1)
+    }
+
+    /// How long ago it was, as twelve bits tell it.
+    fn age(&self, tick: u64) -> u64 {
+        (self.tick() - tick) % 4096
+    }
+
+    fn put(&mut self, hash: u64, main: bool, h: u8) {
+        let set = self.set(hash);
+        let place = (0..8).max_by_key(|&way| self.memory[set][way].map_or(4096, |slot| self.age(slot.tick)));
+        self.memory[set][place.unwrap()] = Some(Slot { fp: Self::fp(hash), main, h, tick: self.tick() });
+    }
+
+    fn take(&mut self, hash: u64) -> Option<Slot> {
+        let set = self.set(hash);
+        self.memory.get_mut(set)?.iter_mut().find(|s| s.is_some_and(|s| s.fp == Self::fp(hash)))?.take()
+    }
+
+    fn begin(&mut self, entries: u64) {
+        self.before = (self.tick(), self.evicted);
+        self.span = entries.max(1);
+        let sets = (3 * entries as usize).div_ceil(8);
+        if sets > self.memory.len() {
+            self.memory = vec![[None; 8]; sets];
+        }
+    }
+
+    /// `x` goes; it is in its queue still.
+    fn throw_out(&mut self, x: u32, main: bool, hash: u64) -> u32 {
+        if self.memory.is_empty() {
+            self.begin(self.len() as u64);
+        }
+        self.fold(x);
+        self.put(hash, main, self.entries[x as usize].h);
+        self.remove(x);
+        if self.out[0] + self.out[1] >= 2 * self.span {
+            self.out = [self.out[0] / 2, self.out[1] / 2];
+        }
+        self.out[usize::from(main)] += 1;
+        let turn = self.tick() / 128;
+        self.evicted += 1;
+        let (len, span) = (self.len() as u64, self.span);
+        if self.weighted && self.tick() / 128 != turn && (len / 2 > span || len < span / 2) {
+            self.begin(len);
+        }
+        x
+    }
+
+    fn promote(&mut self, x: u32) {
+        self.fold(x);
+        self.remove(x);
+        self.main.push_back(x);
+    }
+
+    fn fits_main(&self, weight: u32) -> bool {
+        self.sum(&self.main) + (self.p >> 16) + u64::from(weight) <= self.cap
+    }
+
+    fn evict(&mut self, arena: &Cells) -> u32 {
+        loop {
+            let filled = self.sum(&self.window) + self.sum(&self.small);
+            let x = self.small.front().or(self.window.front()).copied();
+            let x = x.filter(|_| filled >= self.p >> 16 || self.main.is_empty());
+            let Some(x) = x else {
+                let v = self.victim();
+                return self.throw_out(v, true, arena.hash(v));
+            };
+            let e = self.entries[x as usize];
+            if e.f > 0 {
+                self.promote(x);
+                continue;
+            }
+            if !self.fits_main(e.weight) && !self.main.is_empty() {
+                let v = self.victim();
+                if self.hist(x) > self.hist(v) {
+                    self.promote(x);
+                    return self.throw_out(v, true, arena.hash(v));
+                }
+            }
+            return self.throw_out(x, false, arena.hash(x));
+        }
+    }
+
+    fn steer(&mut self, main: bool) {
+        let mean = if self.weighted { self.weight() / (self.len() as u64).max(1) } else { 1 };
+        let [small_out, main_out] = self.out;
+        let ratio = |others: u64, lost: u64| ((others << 16) / lost.max(1)).clamp(1 << 16, 16 << 16) * mean;
+        let p = if main {
+            self.p.saturating_sub(ratio(small_out, main_out))
+        } else {
+            self.p + ratio(main_out, small_out)
+        };
+        let part = |percent: u64| ((self.cap << 16) * percent / 100).max(1 << 16);
+        self.p = p.clamp(part(3), part(90));
+    }
+
+    pub(super) fn admit(&mut self, arena: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
+        let ghost = self.take(hash);
+        let h = (ghost.map_or(0, |ghost| ghost.h) + 1).min(15);
+        self.entries[i as usize] = Entry { f: 0, h, ep: self.epoch(), weight };
+        let mut to_main = self.fits_main(weight);
+        if let Some(ghost) = ghost.filter(|ghost| self.age(ghost.tick) <= 128) {
+            self.steer(ghost.main);
+            to_main = self.fits_main(weight) || self.main.is_empty() || {
+                let v = self.victim();
+                h > self.hist(v)
+            };
+        }
+        let evicted = self.make_room(arena, weight);
+        if to_main {
+            self.main.push_back(i);
+        } else {
+            self.window.push_back(i);
+            while self.window.len() > 1 && self.sum(&self.window) > self.p >> 18 {
+                let x = self.window.pop_front().unwrap();
+                self.fold(x);
+                self.small.push_back(x);
+            }
+        }
+        evicted
+    }
+
+    fn make_room(&mut self, arena: &Cells, weight: u32) -> Vec<u32> {
+        let mut evicted = Vec::new();
+        while self.weight() + u64::from(weight) > self.cap {
+            evicted.push(self.evict(arena));
+        }
+        evicted
+    }
+
+    pub(super) fn replace(&mut self, arena: &Cells, old: u32, new: u32, weight: u32) -> Vec<u32> {
+        let was = self.entries[old as usize];
+        self.entries[new as usize] = Entry { f: (was.f + 1).min(3), weight, ..was };
+        let fits = self.weight() - u64::from(was.weight) + u64::from(weight) <= self.cap;
+        let queues = [&mut self.window, &mut self.small, &mut self.main];
+        let places = queues.iter().map(|queue| queue.iter().position(|&x| x == old));
+        let (queue, place) = places.enumerate().find_map(|(queue, place)| Some((queue, place?))).unwrap();
+        if fits {
+            queues[queue][place] = new;
+            return Vec::new();
+        }
+        queues[queue].remove(place);
+        let evicted = self.make_room(arena, weight);
+        [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);
+        evicted
+    }
+
+    pub(super) fn remove(&mut self, i: u32) {
+        for queue in [&mut self.window, &mut self.small, &mut self.main] {
+            queue.retain(|&x| x != i);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.window.clear();
+        self.small.clear();
+        self.main.clear();
+    }
+}

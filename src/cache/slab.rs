@@ -1,0 +1,233 @@
+//! Where a shard's entries lie: in chunks that do not move, so that readers may keep addresses, and that are used again
+//! and again, so that a cache that churns allocates nothing.
+//!
+//! # State
+//! Entry `i` is number `i % CHUNK` of chunk `i / CHUNK`. The addresses of the chunks stand in the *directory*, an array that
+//! readers find through the shard's head. One that has become too small is kept, for those who still read it.
+//!
+//! # Invariants
+//! - WRITER: places are given out and taken back under the shard's lock.
+//! - THERE: the directory that is published reaches as far as any index that is in a table, and has the address of its
+//!   chunk. Both are stored before the index is published (Release), and read after it (Acquire).
+//! - EMPTY: a chunk is freed only when all its places are free; no reader can see any of them then.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::{NonNull, null_mut};
+
+use super::entry::Entry;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+
+/// The places of a chunk.
+pub(crate) const CHUNK: usize = if cfg!(docache_loom) { 2 } else { 128 };
+/// The most places of a slab: what fits into an index of the policy.
+const MOST: usize = 1 << 30;
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// The addresses of a slab's chunks.
+pub(crate) type Directory<K, V> = AtomicPtr<Entry<K, V>>;
+
+/// The entry of an index.
+///
+/// # Safety
+/// The index was found in a table of this shard, or the caller has it from the slab, and its place is not given back
+/// meanwhile.
+#[inline(always)]
+pub(crate) unsafe fn entry<'a, K, V>(directory: *const Directory<K, V>, index: u32) -> &'a Entry<K, V> {
+    // SAFETY: the directory reaches that far (THERE).
+    let chunk = unsafe { &*directory.add(index as usize / CHUNK) }.load(Ordering::Relaxed);
+    // SAFETY: the chunk is there (THERE, EMPTY), and the place in it has been given out, so it holds an `Entry`.
+    unsafe { &*chunk.add(index as usize % CHUNK) }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    /// How many places it has.
+    places: u32,
+    /// How many of them were ever given out: those behind are not even made into entries yet.
+    fresh: u32,
+    /// How many are given out.
+    used: u32,
+    /// The first of those that were given back, by index; linked through themselves.
+    free: u32,
+    /// Whether it stands in `open`.
+    open: bool,
+}
+
+/// The places of a shard.
+#[derive(Debug)]
+pub(crate) struct Slab<K, V> {
+    chunks: Vec<Chunk>,
+    /// Chunks with free places; others may be among them.
+    open: Vec<u32>,
+    /// All directories there have been; the last is the one that is published.
+    directories: Vec<Box<[Directory<K, V>]>>,
+    /// How many places there may be.
+    most: usize,
+    used: usize,
+}
+
+impl<K, V> Slab<K, V> {
+    /// An empty slab that may grow to `most` places.
+    pub(crate) fn new(most: Option<usize>) -> Slab<K, V> {
+        let most = most.unwrap_or(MOST).min(MOST);
+        Slab { chunks: Vec::new(), open: Vec::new(), directories: Vec::new(), most, used: 0 }
+    }
+
+    /// How many places are given out.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn directory(&self) -> *const Directory<K, V> {
+        self.directories.last().map_or(std::ptr::null(), |directory| directory.as_ptr())
+    }
+
+    /// Bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let entries: usize = self.chunks.iter().map(|chunk| chunk.places as usize * size_of::<Entry<K, V>>()).sum();
+        let directories: usize = self.directories.iter().map(|directory| size_of_val(&**directory)).sum();
+        entries + directories + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// A free place, or `None` if there are no more. The directory may have moved.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        let number = self.with_room()?;
+        let chunk = &mut self.chunks[number];
+        let first = (number * CHUNK) as u32;
+        let index = if chunk.free == NONE {
+            chunk.fresh += 1;
+            first + chunk.fresh - 1
+        } else {
+            chunk.free
+        };
+        if chunk.free == NONE {
+            let base = self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
+            // SAFETY: the place lies in the chunk, and has not been used.
+            unsafe { base.add((index - first) as usize).write(Entry::vacant()) };
+        } else {
+            let directory = self.directory();
+            // SAFETY: the place has been given out before.
+            self.chunks[number].free = unsafe { entry(directory, index) }.next_free();
+        }
+        self.chunks[number].used += 1;
+        self.used += 1;
+        Some(index)
+    }
+
+    /// Takes a place back.
+    ///
+    /// # Safety
+    /// It was given out, it is empty, and nobody can see it any more.
+    pub(crate) unsafe fn give_back(&mut self, index: u32) {
+        let number = index as usize / CHUNK;
+        // SAFETY: the place was given out.
+        let place = unsafe { entry(self.directory(), index) };
+        let chunk = &mut self.chunks[number];
+        place.set_next_free(chunk.free);
+        chunk.free = index;
+        chunk.used -= 1;
+        self.used -= 1;
+        let empty = chunk.used == 0;
+        if !chunk.open {
+            chunk.open = true;
+            self.open.push(number as u32);
+        }
+        // One empty chunk is kept, so that a shard at the edge of one does not allocate over and over.
+        if empty && self.places() - self.used > 2 * CHUNK {
+            self.free_chunk(number);
+        }
+    }
+
+    fn places(&self) -> usize {
+        self.open.iter().map(|&number| self.chunks[number as usize].places as usize).sum::<usize>() + self.used
+    }
+
+    /// A chunk with a free place.
+    fn with_room(&mut self) -> Option<usize> {
+        while let Some(&number) = self.open.last() {
+            let chunk = &mut self.chunks[number as usize];
+            if chunk.used < chunk.places {
+                return Some(number as usize);
+            }
+            chunk.open = false;
+            self.open.pop();
+        }
+        self.grow()
+    }
+
+    /// Adds a chunk.
+    #[cold]
+    fn grow(&mut self) -> Option<usize> {
+        let number = self.chunks.iter().position(|chunk| chunk.places == 0).unwrap_or(self.chunks.len());
+        let places = self.most.saturating_sub(number * CHUNK).min(CHUNK);
+        if places == 0 {
+            return None;
+        }
+        let layout = layout::<K, V>(places);
+        // SAFETY: an entry is not zero-sized.
+        let base = unsafe { alloc(layout) }.cast::<Entry<K, V>>();
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        let chunk = Chunk { places: places as u32, fresh: 0, used: 0, free: NONE, open: true };
+        if number == self.chunks.len() {
+            self.chunks.push(chunk);
+        } else {
+            self.chunks[number] = chunk;
+        }
+        self.reach(number);
+        self.directories.last().expect("just reached")[number].store(base.as_ptr(), Ordering::Release);
+        self.open.push(number as u32);
+        Some(number)
+    }
+
+    /// Makes the directory reach as far as this chunk.
+    fn reach(&mut self, number: usize) {
+        let length = self.directories.last().map_or(0, |directory| directory.len());
+        if number < length {
+            return;
+        }
+        let most = self.most.div_ceil(CHUNK);
+        let longer = (2 * length).max(number + 1).max(4).min(most);
+        let old = self.directories.last();
+        let chunk = |at| old.and_then(|old| old.get(at)).map_or(null_mut(), |chunk| chunk.load(Ordering::Relaxed));
+        let directory = (0..longer).map(|at| AtomicPtr::new(chunk(at))).collect();
+        self.directories.push(directory);
+    }
+
+    #[cold]
+    fn free_chunk(&mut self, number: usize) {
+        self.open.retain(|&open| open as usize != number);
+        self.release(number);
+    }
+
+    /// Gives a chunk's memory back. The chunk must be empty (EMPTY).
+    fn release(&mut self, number: usize) {
+        let chunk = std::mem::replace(
+            &mut self.chunks[number],
+            Chunk { places: 0, fresh: 0, used: 0, free: NONE, open: false },
+        );
+        if chunk.places == 0 {
+            return;
+        }
+        let base = self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
+        // SAFETY: allocated with this layout; none of its places is given out, and a free one needs no destructor.
+        unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };
+    }
+}
+
+impl<K, V> Drop for Slab<K, V> {
+    fn drop(&mut self) {
+        for number in 0..self.chunks.len() {
+            self.release(number);
+        }
+    }
+}
+
+/// Entries do not straddle more cache lines than they must.
+fn layout<K, V>(places: usize) -> Layout {
+    let layout = Layout::array::<Entry<K, V>>(places).expect("a chunk of entries fits into memory");
+    layout.align_to(64).expect("cache lines are small")
+}
+
+// SAFETY: it owns its entries; who reads them besides is bound by the same bounds as the shard.
+unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}

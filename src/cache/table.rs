@@ -1,0 +1,332 @@
+//! A shard's table: which entries there are, by hash.
+//!
+//! # State
+//! A power of two of [`Bucket`]s. Each has six slots for the slab indices of entries, and one word, [`Ctrl`], with a tag of
+//! seven bits of the hash for each slot in use and the number of entries that passed by: those whose home it is, or whose
+//! way from home led over it, and that found it full and went on to the next. A search goes from home to the next bucket
+//! as long as anything passed by. So an erasure leaves no mark behind, and the table of a cache that churns never has
+//! to be cleaned. (The shape is that of F14, Bronson and Shi 2019; the tags are compared as in its relatives, by the bits of
+//! a word.)
+//!
+//! # Invariants
+//! - WRITER: everything is written under the shard's lock.
+//! - STAY: an entry never moves within a table. So a search that finds nothing has at each bucket seen either no such
+//!   entry, or its slot after it was erased: there was a moment during the search at which the key was not there.
+//! - TAGGED: a slot whose tag is set holds the index of an entry that is filled. It stays filled for as long as a guard
+//!   lives that was there when the tag was set.
+//!
+//! # Orderings
+//! An index is stored with Release after its entry was filled, and the tag with Release after the index. Readers load both
+//! with Acquire: who sees the tag sees the index, or a later one, and the entry behind it.
+
+use std::ptr::NonNull;
+
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The slots of a bucket.
+const SLOTS: usize = 6;
+/// A byte for each slot.
+const ONES: u64 = 0x0101_0101_0101;
+const TOPS: u64 = ONES << 7;
+const TAGS: u64 = (1 << 48) - 1;
+/// One entry that passed by.
+const PASSED: u64 = 1 << 48;
+/// Of how many passing entries a bucket loses count; it is then passed for ever.
+const UNCOUNTED: u64 = 0xffff;
+/// The alignment of a bucket, which leaves this many low bits of its address for the size of the table.
+const ALIGN: usize = 32;
+
+/// The word of a bucket: six tags (0: the slot is free), then the count of those that passed.
+#[derive(Clone, Copy)]
+struct Ctrl(u64);
+
+impl Ctrl {
+    /// The slots that may hold an entry of this tag: a bit at the top of the byte of each. None that is free is among them;
+    /// one with another tag may be.
+    #[inline(always)]
+    fn candidates(self, tag: u64) -> u64 {
+        let different = (self.0 & TAGS) ^ (tag * ONES);
+        different.wrapping_sub(ONES) & !different & TOPS
+    }
+
+    fn used(self) -> u64 {
+        self.0 & TOPS
+    }
+
+    fn vacant(self) -> Option<usize> {
+        let vacant = !self.0 & TOPS;
+        (vacant != 0).then(|| slot(vacant))
+    }
+
+    #[inline(always)]
+    fn passed(self) -> u64 {
+        self.0 >> 48
+    }
+
+    fn with(self, slot: usize, tag: u64) -> Ctrl {
+        Ctrl(self.0 | tag << (8 * slot))
+    }
+
+    fn without(self, slot: usize) -> Ctrl {
+        Ctrl(self.0 & !(0xff << (8 * slot)))
+    }
+
+    fn one_more(self) -> Ctrl {
+        if self.passed() == UNCOUNTED { self } else { Ctrl(self.0 + PASSED) }
+    }
+
+    fn one_less(self) -> Ctrl {
+        if self.passed() == UNCOUNTED || self.passed() == 0 { self } else { Ctrl(self.0 - PASSED) }
+    }
+}
+
+/// The first slot of a set.
+#[inline(always)]
+fn slot(set: u64) -> usize {
+    (set.trailing_zeros() / 8) as usize
+}
+
+#[inline(always)]
+fn tag(hash: u64) -> u64 {
+    hash >> 40 & 0x7f | 0x80
+}
+
+/// What a bucket is made of; half a cache line.
+#[derive(Debug, Default)]
+#[repr(C, align(32))]
+pub(crate) struct Bucket {
+    ctrl: AtomicU64,
+    index: [AtomicU32; SLOTS],
+}
+
+impl Bucket {
+    #[inline(always)]
+    fn ctrl(&self) -> Ctrl {
+        Ctrl(self.ctrl.load(Ordering::Acquire))
+    }
+
+    fn set_ctrl(&self, ctrl: Ctrl) {
+        self.ctrl.store(ctrl.0, Ordering::Release);
+    }
+}
+
+/// A table: the address of its first bucket, with the binary logarithm of their number in the low bits.
+///
+/// It is a plain word, so that it can be published as one; whoever publishes it owns it and says when it is freed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table(NonNull<Bucket>);
+
+// SAFETY: it is an address of atomics; whether they are still there is for the user to know.
+unsafe impl Send for Table {}
+
+impl Table {
+    /// An empty table for this many entries.
+    pub(crate) fn for_entries(entries: usize) -> Table {
+        let buckets = entries.div_ceil(Table::load(1)).next_power_of_two();
+        let bits = buckets.trailing_zeros();
+        assert!((bits as usize) < ALIGN, "a table of {entries} entries");
+        let all: Box<[Bucket]> = (0..buckets).map(|_| Bucket::default()).collect();
+        let first = NonNull::from(Box::leak(all)).cast::<Bucket>();
+        // SAFETY: the low bits of an aligned address are free.
+        Table(unsafe { first.byte_add(bits as usize) })
+    }
+
+    /// The table that was published as `word`.
+    ///
+    /// # Safety
+    /// The word came from [`as_ptr`](Table::as_ptr).
+    #[inline(always)]
+    pub(crate) unsafe fn from_ptr(word: *mut Bucket) -> Table {
+        // SAFETY: it came from a table.
+        Table(unsafe { NonNull::new_unchecked(word) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_ptr(self) -> *mut Bucket {
+        self.0.as_ptr()
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// Nobody uses the table any more, and it was not freed before.
+    pub(crate) unsafe fn free(self) {
+        let all = NonNull::slice_from_raw_parts(self.first(), self.mask() + 1);
+        // SAFETY: this is the slice that was leaked.
+        drop(unsafe { Box::from_raw(all.as_ptr()) });
+    }
+
+    /// For how many entries so many buckets are: four fifths of their slots, rounded up.
+    fn load(buckets: usize) -> usize {
+        (buckets * SLOTS * 4).div_ceil(5)
+    }
+
+    /// How many entries it is made for.
+    pub(crate) fn capacity(self) -> usize {
+        Table::load(self.mask() + 1)
+    }
+
+    /// Bytes.
+    pub(crate) fn memory(self) -> usize {
+        (self.mask() + 1) * size_of::<Bucket>()
+    }
+
+    #[inline(always)]
+    fn bits(self) -> usize {
+        self.0.as_ptr().addr() & (ALIGN - 1)
+    }
+
+    #[inline(always)]
+    fn mask(self) -> usize {
+        (1 << self.bits()) - 1
+    }
+
+    #[inline(always)]
+    fn first(self) -> NonNull<Bucket> {
+        // SAFETY: the address of the first bucket with its low bits cleared again.
+        unsafe { self.0.byte_sub(self.bits()) }
+    }
+
+    #[inline(always)]
+    fn bucket<'a>(self, at: usize) -> &'a Bucket {
+        // SAFETY: `at` is within the mask; the table lives while it is used, as the safety of the methods demands.
+        unsafe { self.first().add(at).as_ref() }
+    }
+
+    /// The result of the first `Some` among what `test` says to the entries that may have this hash.
+    ///
+    /// # Safety
+    /// The table is not freed meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn find<R>(self, hash: u64, mut test: impl FnMut(u32) -> Option<R>) -> Option<R> {
+        let mask = self.mask();
+        let mut at = hash as usize & mask;
+        for _ in 0..=mask {
+            let bucket = self.bucket(at);
+            let ctrl = bucket.ctrl();
+            let mut candidates = ctrl.candidates(tag(hash));
+            while candidates != 0 {
+                let index = bucket.index[slot(candidates)].load(Ordering::Acquire);
+                if let Some(found) = test(index) {
+                    return Some(found);
+                }
+                candidates &= candidates - 1;
+            }
+            if ctrl.passed() == 0 {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries.
+    ///
+    /// # Safety
+    /// The entry is filled, and the caller holds the shard's lock or has the table for itself.
+    pub(crate) unsafe fn insert(self, hash: u64, index: u32) {
+        let mask = self.mask();
+        let mut at = hash as usize & mask;
+        loop {
+            let bucket = self.bucket(at);
+            let ctrl = bucket.ctrl();
+            if let Some(slot) = ctrl.vacant() {
+                bucket.index[slot].store(index, Ordering::Release);
+                bucket.set_ctrl(ctrl.with(slot, tag(hash)));
+                return;
+            }
+            bucket.set_ctrl(ctrl.one_more());
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Puts one entry in the place of another of the same key; false if that is not there.
+    ///
+    /// # Safety
+    /// As [`insert`](Table::insert)'s.
+    pub(crate) unsafe fn replace(self, hash: u64, old: u32, new: u32) -> bool {
+        match self.locate(hash, old) {
+            Some((at, slot)) => {
+                self.bucket(at).index[slot].store(new, Ordering::Release);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes an entry out; false if it is not there. (That only happens if its key's hash is not always the same.)
+    ///
+    /// # Safety
+    /// As [`insert`](Table::insert)'s.
+    pub(crate) unsafe fn erase(self, hash: u64, index: u32) -> bool {
+        let Some((end, slot)) = self.locate(hash, index) else { return false };
+        let bucket = self.bucket(end);
+        bucket.set_ctrl(bucket.ctrl().without(slot));
+        let mut at = hash as usize & self.mask();
+        while at != end {
+            let bucket = self.bucket(at);
+            bucket.set_ctrl(bucket.ctrl().one_less());
+            at = (at + 1) & self.mask();
+        }
+        true
+    }
+
+    /// Where on its way an entry is.
+    fn locate(self, hash: u64, index: u32) -> Option<(usize, usize)> {
+        let mask = self.mask();
+        let mut at = hash as usize & mask;
+        for _ in 0..=mask {
+            let bucket = self.bucket(at);
+            let ctrl = bucket.ctrl();
+            let mut candidates = ctrl.candidates(tag(hash));
+            while candidates != 0 {
+                let slot = slot(candidates);
+                if bucket.index[slot].load(Ordering::Relaxed) == index {
+                    return Some((at, slot));
+                }
+                candidates &= candidates - 1;
+            }
+            if ctrl.passed() == 0 {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// Takes an entry out whose hash is not to be relied on. O(capacity).
+    ///
+    /// # Safety
+    /// As [`insert`](Table::insert)'s.
+    pub(crate) unsafe fn erase_anywhere(self, index: u32) {
+        for at in 0..self.buckets() {
+            let bucket = self.bucket(at);
+            let mut used = bucket.ctrl().used();
+            while used != 0 {
+                let slot = slot(used);
+                if bucket.index[slot].load(Ordering::Relaxed) == index {
+                    bucket.set_ctrl(bucket.ctrl().without(slot));
+                }
+                used &= used - 1;
+            }
+        }
+    }
+
+    /// The number of buckets.
+    pub(crate) fn buckets(self) -> usize {
+        self.mask() + 1
+    }
+
+    /// Calls `f` for each entry that is in this bucket.
+    ///
+    /// # Safety
+    /// `at` is less than [`buckets`](Table::buckets), and the table is not freed meanwhile.
+    pub(crate) unsafe fn each_in(self, at: usize, mut f: impl FnMut(u32)) {
+        let bucket = self.bucket(at);
+        let mut used = bucket.ctrl().used();
+        while used != 0 {
+            f(bucket.index[slot(used)].load(Ordering::Acquire));
+            used &= used - 1;
+        }
+    }
+}
