@@ -1,7 +1,7 @@
 //! Loaders that fail or panic, and calls from inside them.
 
 use crate::common::SECOND;
-use crate::common::flight::{Gate, Task, hush, message_of, panic_of};
+use crate::common::flight::{Gate, Task, hush, message_of, panic_of, until};
 use docache::{Cache, FlightError, ManualClock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -160,7 +160,7 @@ fn a_call_from_inside_of_its_own_load_is_answered() {
         Ok(10)
     });
     assert_eq!((value.unwrap(), cache.get(&1), cache.get(&3)), (10, Some(10), Some(1)));
-    let infallible = Cache::<&str, u32>::new(10);
+    let infallible = Cache::<String, u32>::new(10);
     let message = message_of(|| infallible.fetch("key", || infallible.fetch("key", || 1)));
     assert!(message.contains("\"key\""), "{message}");
     assert_eq!(infallible.fetch("key", || 2), 2);
@@ -172,20 +172,20 @@ fn a_thread_that_fails_a_hundred_times_beside_others_runs_each_load_once() {
     const ROUNDS: usize = 100;
     let cache: Failing = Cache::builder().build().unwrap();
     let (barrier, loads, begun) = (Barrier::new(THREADS), AtomicUsize::new(0), AtomicUsize::new(0));
+    let call = |round: usize| -> usize {
+        barrier.wait();
+        begun.fetch_add(1, Ordering::SeqCst);
+        let failed = cache.try_fetch(&1, || {
+            until(|| begun.load(Ordering::SeqCst) == round * THREADS);
+            Err(loads.fetch_add(1, Ordering::SeqCst).to_string())
+        });
+        let load = failed.unwrap_err().failure().unwrap().parse().unwrap();
+        barrier.wait();
+        load
+    };
     let outcomes: Vec<Vec<usize>> = std::thread::scope(|scope| {
-        let call = |round: usize| {
-            barrier.wait();
-            begun.fetch_add(1, Ordering::SeqCst);
-            let failed = cache.try_fetch(&1, || {
-                crate::common::flight::until(|| begun.load(Ordering::SeqCst) == round * THREADS);
-                Err(loads.fetch_add(1, Ordering::SeqCst).to_string())
-            });
-            let load = failed.unwrap_err().failure().unwrap().parse().unwrap();
-            barrier.wait();
-            load
-        };
-        let threads: Vec<_> =
-            (0..THREADS).map(|_| scope.spawn(|| (1..=ROUNDS).map(call).collect())).collect();
+        let start = |_| scope.spawn(|| (1..=ROUNDS).map(call).collect());
+        let threads: Vec<_> = (0..THREADS).map(start).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     // A call that came when the load was over has run its own.

@@ -86,11 +86,11 @@ fn cache_without(cache: &Loading) -> Loading {
 fn only_the_load_that_was_overtaken_loses() {
     let cache = built(&ManualClock::new());
     let gates = [Gate::default(), Gate::default()];
-    let begin = |key: u64| {
-        let gate = gates[key as usize].clone();
-        Task::begun(cache.try_fetch_async(&key, move || gate.then(Ok(key as u32 + 10))))
+    let begin = |key: &'static u64| {
+        let gate = gates[*key as usize].clone();
+        Task::begun(cache.try_fetch_async(key, move || gate.then(Ok(*key as u32 + 10))))
     };
-    let tasks = [begin(0), begin(1)];
+    let tasks = [begin(&0), begin(&1)];
     cache.remove(&1);
     gates.iter().for_each(Gate::open);
     assert_eq!(tasks.map(|task| task.ends().unwrap()), [10, 11]);

@@ -5,6 +5,7 @@ use crate::common::flight::{Gate, Task, until};
 use docache::{Cache, ManualClock};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 const CROWD: usize = 1_000;
 const ROUNDS: usize = 100;
@@ -100,17 +101,19 @@ fn threads_and_tasks_whichever_leads() {
         }
         for round in 1..=ROUNDS {
             barrier.wait();
-            let poll = |mut task: Task<'_, usize>| match task.poll() {
-                std::task::Poll::Ready(value) => {
+            let mut tasks: Vec<_> =
+                (0..TASKS).map(|_| Task::new(cache.fetch_async("key", || async { load(round) }))).collect();
+            // Those that are not ready wait for a thread.
+            tasks.retain_mut(|task| match task.poll() {
+                Poll::Ready(value) => {
                     assert_eq!(value, round);
-                    None
+                    false
                 }
-                std::task::Poll::Pending => Some(task),
-            };
-            let begin = |_| poll(Task::new(cache.fetch_async("key", || async { load(round) })));
-            for task in (0..TASKS).filter_map(begin).collect::<Vec<_>>() {
+                Poll::Pending => true,
+            });
+            for task in tasks {
                 until(|| task.wakes() > 0);
-                assert!(poll(task).is_none(), "it was woken for nothing");
+                assert_eq!(task.ends(), round);
             }
             barrier.wait();
             clock.advance(SECOND);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 /// Names a value: values are numbered as they are made, and each is put into a cache once.
-pub type Value = u32;
+pub(crate) type Value = u32;
 
 /// Why a value is not in the cache any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     Replaced,
     Removed,
     Cleared,
@@ -22,10 +22,10 @@ pub enum Fate {
 
 /// What became of a value that was put into the cache.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
-    pub key: u16,
-    pub deadline: Option<u64>,
-    pub fate: Option<Fate>,
+pub(crate) struct Life {
+    pub(crate) key: u16,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) fate: Option<Fate>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ struct Load {
 
 /// How much a cache holds, and what one knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub(crate) enum Bound {
     /// Everything: each answer is known.
     None,
     /// This many, of which the least recently used go first: each answer is known.
@@ -59,20 +59,20 @@ pub enum Bound {
 
 /// The state of a cache that one thread uses.
 #[derive(Debug)]
-pub struct Model {
-    pub now: u64,
-    pub bound: Bound,
+pub(crate) struct Model {
+    pub(crate) now: u64,
+    pub(crate) bound: Bound,
     /// How long a failure is remembered.
-    pub negative: Option<u64>,
+    pub(crate) negative: Option<u64>,
     slots: BTreeMap<u16, Slot>,
     failures: BTreeMap<u16, (Value, u64)>,
     loads: Vec<Load>,
     uses: u64,
-    pub lives: BTreeMap<Value, Life>,
+    pub(crate) lives: BTreeMap<Value, Life>,
 }
 
 impl Model {
-    pub fn new(bound: Bound, negative: Option<u64>) -> Model {
+    pub(crate) fn new(bound: Bound, negative: Option<u64>) -> Model {
         Model {
             now: 0,
             bound,
@@ -95,27 +95,27 @@ impl Model {
     }
 
     /// Whether each answer is known.
-    pub fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         matches!(self.bound, Bound::None | Bound::Lru(_))
     }
 
     /// The value that is there, if nothing was evicted that the model does not know of.
-    pub fn find(&self, key: u16) -> Option<Value> {
+    pub(crate) fn find(&self, key: u16) -> Option<Value> {
         self.slots.get(&key).filter(|slot| !self.is_over(slot.deadline)).map(|slot| slot.value)
     }
 
     /// Everything that is there.
-    pub fn all(&self) -> BTreeMap<u16, Value> {
+    pub(crate) fn all(&self) -> BTreeMap<u16, Value> {
         self.slots.keys().filter_map(|key| Some((*key, self.find(*key)?))).collect()
     }
 
     /// How many there are, those included whose time is over and which nobody swept.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
     /// The failure that is remembered for a key.
-    pub fn failure(&self, key: u16) -> Option<Value> {
+    pub(crate) fn failure(&self, key: u16) -> Option<Value> {
         self.failures.get(&key).filter(|(_, deadline)| self.now < *deadline).map(|(error, _)| *error)
     }
 
@@ -129,7 +129,7 @@ impl Model {
     }
 
     /// A lookup found `got`, and `uses` it if it is there.
-    pub fn read(&mut self, key: u16, got: Option<Value>, uses: bool) {
+    pub(crate) fn read(&mut self, key: u16, got: Option<Value>, uses: bool) {
         let there = self.find(key);
         if self.is_exact() || got.is_some() {
             assert_eq!(got, there, "key {key} at {} ms", self.now);
@@ -162,13 +162,13 @@ impl Model {
         }
     }
 
-    pub fn insert(&mut self, key: u16, value: Value, ttl: Option<u64>) {
+    pub(crate) fn insert(&mut self, key: u16, value: Value, ttl: Option<u64>) {
         self.beat(Some(key));
         self.put(key, value, ttl);
     }
 
     /// A value that does not fit.
-    pub fn refuse(&mut self, key: u16, value: Value) {
+    pub(crate) fn refuse(&mut self, key: u16, value: Value) {
         self.beat(Some(key));
         self.end(key, Fate::Replaced);
         self.failures.remove(&key);
@@ -176,19 +176,19 @@ impl Model {
     }
 
     /// `got` was removed.
-    pub fn remove(&mut self, key: u16, got: Option<Value>) {
+    pub(crate) fn remove(&mut self, key: u16, got: Option<Value>) {
         self.read(key, got, false);
         self.drop_key(key);
     }
 
     /// A key was removed by a call that does not say whether it was there.
-    pub fn drop_key(&mut self, key: u16) {
+    pub(crate) fn drop_key(&mut self, key: u16) {
         self.beat(Some(key));
         self.failures.remove(&key);
         self.end(key, Fate::Removed);
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.beat(None);
         self.failures.clear();
         let keys: Vec<u16> = self.slots.keys().copied().collect();
@@ -196,18 +196,18 @@ impl Model {
     }
 
     /// How many were swept.
-    pub fn purge(&mut self) -> usize {
+    pub(crate) fn purge(&mut self) -> usize {
         let over: Vec<u16> = self.slots.keys().copied().filter(|key| self.find(*key).is_none()).collect();
         over.iter().for_each(|key| drop(self.end(*key, Fate::Expired)));
         over.len()
     }
 
-    pub fn is_loading(&self, key: u16) -> bool {
+    pub(crate) fn is_loading(&self, key: u16) -> bool {
         self.loads.iter().any(|load| load.key == key)
     }
 
     /// A load begins, for nothing was there.
-    pub fn begin_load(&mut self, key: u16) {
+    pub(crate) fn begin_load(&mut self, key: u16) {
         if self.find(key).is_some() {
             assert!(!self.is_exact(), "key {key} is there, and was loaded at {} ms", self.now);
             self.end(key, Fate::Evicted);
@@ -217,7 +217,7 @@ impl Model {
     }
 
     /// The load of a key ends, with a value, a failure, or neither.
-    pub fn end_load(&mut self, key: u16, result: Option<Result<Value, Value>>, ttl: Option<u64>) {
+    pub(crate) fn end_load(&mut self, key: u16, result: Option<Result<Value, Value>>, ttl: Option<u64>) {
         let at = self.loads.iter().rposition(|load| load.key == key).expect("a load under way");
         let beaten = self.loads.remove(at).beaten;
         match result {

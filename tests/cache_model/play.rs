@@ -12,7 +12,7 @@ use super::model::{Bound, Fate, Life, Model, Value};
 
 /// How a load ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     Value,
     Error,
     Panic,
@@ -20,14 +20,14 @@ pub enum Ending {
 
 /// What a loader does.
 #[derive(Clone, Debug)]
-pub struct Load {
+pub(crate) struct Load {
     /// Something else that it does with the cache.
-    pub inside: Option<Box<Op>>,
-    pub ending: Ending,
+    pub(crate) inside: Option<Box<Op>>,
+    pub(crate) ending: Ending,
 }
 
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Get(u16),
     Contains(u16),
     GetPinned(u16),
@@ -51,21 +51,21 @@ pub enum Op {
 
 /// What kind of cache is played with.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    pub bound: Bound,
-    pub shards: usize,
-    pub adaptive: bool,
+pub(crate) struct Settings {
+    pub(crate) bound: Bound,
+    pub(crate) shards: usize,
+    pub(crate) adaptive: bool,
     /// In milliseconds.
-    pub ttl: Option<u8>,
-    pub negative: Option<u8>,
+    pub(crate) ttl: Option<u8>,
+    pub(crate) negative: Option<u8>,
     /// Keys are below this.
-    pub keys: u16,
+    pub(crate) keys: u16,
 }
 
 type Events = Arc<Mutex<Vec<(u16, Value, Cause)>>>;
 
 /// The cache and its model. Loaders come back to it, so nothing is borrowed while the cache is called.
-pub struct World {
+pub(crate) struct World {
     cache: Cache<u16, Value, Value>,
     clock: ManualClock,
     model: RefCell<Model>,
@@ -85,7 +85,7 @@ fn milliseconds(count: impl Into<u64>) -> Duration {
 }
 
 impl World {
-    pub fn new(settings: Settings) -> World {
+    pub(crate) fn new(settings: Settings) -> World {
         let (clock, events) = (ManualClock::new(), Events::default());
         let mut builder = Cache::builder().clock(clock.clone()).no_sweep().shards(settings.shards);
         builder = match settings.bound {
@@ -134,7 +134,7 @@ impl World {
         if self.is_too_heavy(value) { model.refuse(key, value) } else { model.insert(key, value, ttl) }
     }
 
-    pub fn apply(&self, op: &Op) {
+    pub(crate) fn apply(&self, op: &Op) {
         match op {
             Op::Get(key) | Op::Contains(key) | Op::GetPinned(key) => self.look(op, self.key(*key)),
             Op::Insert(key) | Op::InsertFor(key, _) | Op::TryInsert(key) => self.insert(op, self.key(*key)),
@@ -377,7 +377,7 @@ impl World {
     }
 
     /// What is left is as it should be, and each value that was put in came to one end, or is there.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.apply(&Op::Purge);
         self.apply(&Op::Iterate);
         self.flush();
