@@ -140,8 +140,8 @@ pub(crate) use imp::{Guard, Lock};
 
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
-    use super::Lock;
     use super::Guard;
+    use super::Lock;
     use std::cell::Cell;
 
     #[test]

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -255,11 +255,17 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             return refuse("ttl_jitter", &self.jitter, "give 0 to 1");
         }
         if self.sweep.is_some_and(|interval| interval < Duration::from_millis(1)) {
-            return refuse("sweep_interval", &format_args!("{:?}", self.sweep.unwrap_or_default()), "give at least 1ms");
+            return refuse(
+                "sweep_interval",
+                &format_args!("{:?}", self.sweep.unwrap_or_default()),
+                "give at least 1ms",
+            );
         }
         match self.shards {
             Some(0) => refuse("shards", &0, &format!("give 1 to {MOST_SHARDS}")),
-            Some(shards) if shards > MOST_SHARDS => refuse("shards", &shards, &format!("give 1 to {MOST_SHARDS}")),
+            Some(shards) if shards > MOST_SHARDS => {
+                refuse("shards", &shards, &format!("give 1 to {MOST_SHARDS}"))
+            }
             _ => Ok(()),
         }
     }
@@ -332,16 +338,13 @@ where
             jitter: self.jitter,
             record_stats: self.record_stats,
         });
-        let inner = |sweep| Inner {
-            core,
-            flights: KeyedGroup::new(),
-            failures,
-            coalesced: AtomicU64::new(0),
-            sweep,
-        };
+        let inner =
+            |sweep| Inner { core, flights: KeyedGroup::new(), failures, coalesced: AtomicU64::new(0), sweep };
         let Some(interval) = self.sweep else { return Ok(Cache { inner: Arc::new(inner(None)) }) };
         sweep::start()?;
-        let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| inner(Some(Registered::new(weak.clone(), time, interval))));
+        let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
+            inner(Some(Registered::new(weak.clone(), time, interval)))
+        });
         inner.sweep.iter().for_each(Registered::arm);
         Ok(Cache { inner })
     }

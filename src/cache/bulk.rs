@@ -37,7 +37,10 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
                 Ok(loaded) => loaded,
                 Err(error) => {
                     let error = Arc::new(error);
-                    loadings.into_iter().zip(missing).for_each(|(loading, key)| loading.fail(key.clone(), &error));
+                    loadings
+                        .into_iter()
+                        .zip(missing)
+                        .for_each(|(loading, key)| loading.fail(key.clone(), &error));
                     return Err(error);
                 }
             };

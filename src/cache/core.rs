@@ -235,7 +235,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             }
         };
         let old = if kept { locked.find(hash, &key) } else { None };
-        let old = old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
+        let old =
+            old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
         let fits = u64::from(weight) <= self.settings.share;
         if kept && fits && locked.has_place() {
             locked.put(hash, (key, value), until, weight, old, now, &mut after);
@@ -351,7 +352,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             let mut after = After::new(self.settings.listener.is_some());
             let mut locked = self.lock(shard);
             locked.inner.loads.beat_all();
-            let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
+            let cause =
+                |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
             locked.sift(0, usize::MAX, |entry| Some(cause(entry)), &mut after);
             locked.shrink();
             drop(locked);

@@ -43,7 +43,11 @@ impl<V, E> Giver<V, E> {
 impl<V, E> Drop for Giver<V, E> {
     fn drop(&mut self) {
         if let Some(handoff) = self.0.take() {
-            let message = if std::thread::panicking() { "the load panicked" } else { "the load was dropped by its spawner" };
+            let message = if std::thread::panicking() {
+                "the load panicked"
+            } else {
+                "the load was dropped by its spawner"
+            };
             handoff.give(Err(FlightError::Panicked(message.into())));
         }
     }
@@ -56,11 +60,15 @@ impl<V, E> Future for Taker<V, E> {
     type Output = Result<V, FlightError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        // Cloned, and the one before dropped, without the lock.
+        let waker = cx.waker().clone();
         let mut state = self.0.state.lock();
         match state.0.take() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                state.1 = Some(cx.waker().clone());
+                let before = state.1.replace(waker);
+                drop(state);
+                drop(before);
                 Poll::Pending
             }
         }

@@ -26,7 +26,11 @@ impl Moment {
 
     /// The deadline of what is to live from `now` for `ttl`; [`Duration::MAX`] is for ever.
     pub(crate) fn after(now: Tick, ttl: Duration) -> Moment {
-        if ttl == Duration::MAX { Moment::NEVER } else { Moment::of(Tick::from_nanos(now.as_nanos().saturating_add(saturating_nanos(ttl)))) }
+        if ttl == Duration::MAX {
+            Moment::NEVER
+        } else {
+            Moment::of(Tick::from_nanos(now.as_nanos().saturating_add(saturating_nanos(ttl))))
+        }
     }
 }
 

@@ -113,7 +113,9 @@ impl<K: Hash + Eq + Debug + 'static, V: Clone, S: BuildHasher> Cache<K, V, Infal
     {
         match self.get(key) {
             Some(value) => value,
-            None => infallible(self.inner.load_async(None, key, Some(ttl), || async { Ok(work().await) }).await),
+            None => {
+                infallible(self.inner.load_async(None, key, Some(ttl), || async { Ok(work().await) }).await)
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::pinned::Pinned;
 use super::reclaim::pin;
 use super::stats::CacheStats;
-use super::sweep::Registered;
+use super::sweep::{Registered, Swept};
 use crate::error::{Error, Result};
 use crate::flight::KeyedGroup;
 
@@ -66,6 +66,33 @@ pub(super) struct Inner<K, V, E, S> {
     pub(super) coalesced: AtomicU64,
     /// Its place in the sweep, which it leaves when it is dropped.
     pub(super) sweep: Option<Registered>,
+}
+
+impl<K, V, E, S> Swept for Inner<K, V, E, S>
+where
+    K: Hash + Eq + Send + Sync,
+    V: Send + Sync,
+    E: Send + Sync,
+    S: BuildHasher + Send + Sync,
+{
+    fn sweep(&self) {
+        self.purge_expired();
+        self.flush();
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Inner<K, V, E, S> {
+    fn purge_expired(&self) -> usize {
+        if let Some(failures) = &self.failures {
+            failures.purge_expired();
+        }
+        self.core.purge_expired()
+    }
+
+    fn flush(&self) -> bool {
+        let failures = self.failures.as_ref().is_none_or(Core::flush);
+        self.core.flush() && failures
+    }
 }
 
 impl<K, V, E, S> Clone for Cache<K, V, E, S> {
@@ -127,10 +154,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let guard = pin();
-        let entry = self.inner.core.read(&guard, key, false)?;
-        // SAFETY: found in the table under this guard.
-        Some(unsafe { &entry.pair().1 }.clone())
+        self.inner.get(key, false)
     }
 
     /// [`get`](Cache::get) for each of the keys, in their order. Lock-free.
@@ -331,10 +355,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!((cache.len(), cache.purge_expired(), cache.len()), (1, 1, 0));
     /// ```
     pub fn purge_expired(&self) -> usize {
-        if let Some(failures) = &self.inner.failures {
-            failures.purge_expired();
-        }
-        self.inner.core.purge_expired()
+        self.inner.purge_expired()
     }
 
     /// Drops all values that were taken out and that no reader can see any more. False if readers still hold some.
@@ -351,8 +372,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!(Arc::strong_count(&value), 1);
     /// ```
     pub fn flush(&self) -> bool {
-        let failures = self.inner.failures.as_ref().is_none_or(Core::flush);
-        self.inner.core.flush() && failures
+        self.inner.flush()
     }
 
     /// How many entries there are, those included that have expired and were not yet swept. O(shards), under a short lock

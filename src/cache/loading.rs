@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::handle::Inner;
 use super::loads::LoadId;
+use super::reclaim::pin;
 use crate::flight::{FlightError, Shared};
 
 /// What a caller finds that has just won the lead.
@@ -36,7 +37,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let guard = super::reclaim::pin();
+        let guard = pin();
         let entry = self.core.read(&guard, key, silent)?;
         // SAFETY: found in the table under this guard.
         Some(unsafe { &entry.pair().1 }.clone())
@@ -49,7 +50,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         Q: Hash + Eq + ?Sized,
     {
         let failures = self.failures.as_ref()?;
-        let guard = super::reclaim::pin();
+        let guard = pin();
         let entry = failures.read(&guard, key, true)?;
         // SAFETY: found in the table under this guard.
         Some(unsafe { &entry.pair().1 }.clone())
@@ -83,10 +84,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 
     /// What a call returns, from what its flight brought.
     #[inline]
-    pub(super) fn landed(
-        &self,
-        flown: Result<Shared<V>, FlightError<Arc<E>>>,
-    ) -> Result<V, FlightError<E>> {
+    pub(super) fn landed(&self, flown: Result<Shared<V>, FlightError<Arc<E>>>) -> Result<V, FlightError<E>> {
         match flown {
             Ok(shared) => {
                 if !shared.led() {
@@ -125,4 +123,3 @@ impl<K, V, E, S> Drop for Loading<'_, K, V, E, S> {
         }
     }
 }
-

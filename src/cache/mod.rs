@@ -26,8 +26,8 @@
 //! keys (`get_many`, `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
 
 mod after;
-mod bulk;
 mod builder;
+mod bulk;
 mod core;
 mod detached;
 mod entry;

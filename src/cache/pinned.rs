@@ -76,7 +76,14 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
     /// assert_eq!(cache.pin().iter().map(|(key, _)| key).sum::<u64>(), 3);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V, S> {
-        Iter { core: &self.cache.inner.core, guard: &self.guard, shard: 0, table: None, bucket: 0, found: Vec::new() }
+        Iter {
+            core: &self.cache.inner.core,
+            guard: &self.guard,
+            shard: 0,
+            table: None,
+            bucket: 0,
+            found: Vec::new(),
+        }
     }
 
     /// Lets go of what was read so far, so that it can be dropped, and begins anew. Costs less than another guard.
@@ -154,6 +161,9 @@ impl<'p, K, V, S> Iterator for Iter<'p, K, V, S> {
 
 impl<K, V, S> fmt::Debug for Iter<'_, K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("shard", &self.shard).field("bucket", &self.bucket).finish_non_exhaustive()
+        f.debug_struct("Iter")
+            .field("shard", &self.shard)
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
     }
 }

@@ -85,7 +85,8 @@ impl<K, V> Slab<K, V> {
 
     /// Bytes.
     pub(crate) fn memory(&self) -> usize {
-        let entries: usize = self.chunks.iter().map(|chunk| chunk.places as usize * size_of::<Entry<K, V>>()).sum();
+        let entries: usize =
+            self.chunks.iter().map(|chunk| chunk.places as usize * size_of::<Entry<K, V>>()).sum();
         let directories: usize = self.directories.iter().map(|directory| size_of_val(&**directory)).sum();
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
@@ -102,7 +103,8 @@ impl<K, V> Slab<K, V> {
             chunk.free
         };
         if chunk.free == NONE {
-            let base = self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
+            let base =
+                self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
             // SAFETY: the place lies in the chunk, and has not been used.
             unsafe { base.add((index - first) as usize).write(Entry::vacant()) };
         } else {
@@ -140,7 +142,8 @@ impl<K, V> Slab<K, V> {
     }
 
     fn places(&self) -> usize {
-        self.open.iter().map(|&number| self.chunks[number as usize].places as usize).sum::<usize>() + self.used
+        self.open.iter().map(|&number| self.chunks[number as usize].places as usize).sum::<usize>()
+            + self.used
     }
 
     /// A chunk with a free place.
@@ -188,8 +191,9 @@ impl<K, V> Slab<K, V> {
         }
         let most = self.most.div_ceil(CHUNK);
         let longer = (2 * length).max(number + 1).max(4).min(most);
-        let old = self.directories.last();
-        let chunk = |at| old.and_then(|old| old.get(at)).map_or(null_mut(), |chunk| chunk.load(Ordering::Relaxed));
+        let old: &[Directory<K, V>] = self.directories.last().map_or(&[], |directory| directory);
+        let chunk =
+            |at| old.get(at).map_or(null_mut(), |chunk: &Directory<K, V>| chunk.load(Ordering::Relaxed));
         let directory = (0..longer).map(|at| AtomicPtr::new(chunk(at))).collect();
         self.directories.push(directory);
     }
