@@ -364,7 +364,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
 
     /// Drops what was retired, as far as no reader holds it; whether nothing is left.
     pub(crate) fn flush(&self) -> bool {
-        self.shards.iter().fold(true, |all, shard| self.flush_shard(shard) && all)
+        let left = self.shards.iter().filter(|shard| !self.flush_shard(shard)).count();
+        left == 0
     }
 
     fn flush_shard(&self, shard: &Shard<K, V>) -> bool {

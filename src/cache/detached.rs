@@ -12,13 +12,15 @@ use crate::error::Error;
 use crate::flight::FlightError;
 use crate::sync::Mutex;
 
-/// What a spawned load hands to the one who asked.
-struct Handoff<T> {
-    state: Mutex<(Option<T>, Option<Waker>)>,
+type Fetched<V, E> = Result<V, FlightError<E>>;
+
+/// What a spawned load hands to the one who asked: the outcome, and who waits for it.
+struct Handoff<V, E> {
+    state: Mutex<(Option<Fetched<V, E>>, Option<Waker>)>,
 }
 
-impl<T> Handoff<T> {
-    fn give(&self, outcome: T) {
+impl<V, E> Handoff<V, E> {
+    fn give(&self, outcome: Fetched<V, E>) {
         let mut state = self.state.lock();
         state.0 = Some(outcome);
         let waker = state.1.take();
@@ -30,10 +32,10 @@ impl<T> Handoff<T> {
 }
 
 /// The side of the load: if the spawner drops the load, it says so.
-struct Giver<V, E>(Option<Arc<Handoff<Result<V, FlightError<E>>>>>);
+struct Giver<V, E>(Option<Arc<Handoff<V, E>>>);
 
 impl<V, E> Giver<V, E> {
-    fn give(mut self, outcome: Result<V, FlightError<E>>) {
+    fn give(mut self, outcome: Fetched<V, E>) {
         if let Some(handoff) = self.0.take() {
             handoff.give(outcome);
         }
@@ -54,10 +56,10 @@ impl<V, E> Drop for Giver<V, E> {
 }
 
 /// The side of the caller.
-struct Taker<V, E>(Arc<Handoff<Result<V, FlightError<E>>>>);
+struct Taker<V, E>(Arc<Handoff<V, E>>);
 
 impl<V, E> Future for Taker<V, E> {
-    type Output = Result<V, FlightError<E>>;
+    type Output = Fetched<V, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         // Cloned, and the one before dropped, without the lock.

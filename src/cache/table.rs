@@ -189,8 +189,10 @@ impl Table {
 
     #[inline(always)]
     fn bucket<'a>(self, at: usize) -> &'a Bucket {
-        // SAFETY: `at` is within the mask; the table lives while it is used, as the safety of the methods demands.
-        unsafe { self.first().add(at).as_ref() }
+        // SAFETY: `at` is within the mask.
+        let bucket = unsafe { self.first().add(at) };
+        // SAFETY: the table lives while it is used, as the safety of the methods demands.
+        unsafe { bucket.as_ref() }
     }
 
     /// The result of the first `Some` among what `test` says to the entries that may have this hash.
