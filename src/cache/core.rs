@@ -15,7 +15,7 @@ use super::entry::{Entry, Moment};
 use super::loads::LoadId;
 use super::policy::Kind;
 use super::reclaim::{Guard, advance, pin};
-use super::shard::{Locked, Shard};
+use super::shard::{Locked, New, Shard};
 use super::stats::{CacheStats, Cause, Reads};
 use crate::clock::{Clock, CoarseClock, Tick};
 use crate::contain::{contained, drop_contained};
@@ -239,7 +239,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
         let fits = u64::from(weight) <= self.settings.share;
         if kept && fits && locked.has_place() {
-            locked.put(hash, (key, value), until, weight, old, now, &mut after);
+            locked.put((key, value), New { hash, until, weight, now }, old, &mut after);
             drop(locked);
             self.finish(shard, &mut after);
             return Ok(());

@@ -14,16 +14,19 @@ use crate::sync::Mutex;
 
 type Fetched<V, E> = Result<V, FlightError<E>>;
 
-/// What a spawned load hands to the one who asked: the outcome, and who waits for it.
-struct Handoff<V, E> {
-    state: Mutex<(Option<Fetched<V, E>>, Option<Waker>)>,
+/// Where a spawned load leaves its outcome for the one who asked.
+struct Handoff<V, E>(Mutex<State<V, E>>);
+
+struct State<V, E> {
+    outcome: Option<Fetched<V, E>>,
+    waits: Option<Waker>,
 }
 
 impl<V, E> Handoff<V, E> {
     fn give(&self, outcome: Fetched<V, E>) {
-        let mut state = self.state.lock();
-        state.0 = Some(outcome);
-        let waker = state.1.take();
+        let mut state = self.0.lock();
+        state.outcome = Some(outcome);
+        let waker = state.waits.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -64,11 +67,11 @@ impl<V, E> Future for Taker<V, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         // Cloned, and the one before dropped, without the lock.
         let waker = cx.waker().clone();
-        let mut state = self.0.state.lock();
-        match state.0.take() {
+        let mut state = self.0.0.lock();
+        match state.outcome.take() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                let before = state.1.replace(waker);
+                let before = state.waits.replace(waker);
                 drop(state);
                 drop(before);
                 Poll::Pending
@@ -123,7 +126,7 @@ where
         if let Some(value) = self.get(&key) {
             return Ok(value);
         }
-        let handoff = Arc::new(Handoff { state: Mutex::new((None, None)) });
+        let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
         let giver = Giver(Some(handoff.clone()));
         let cache = self.clone();
         spawn(Box::pin(async move {

@@ -61,6 +61,16 @@ pub(crate) struct Shard<K, V> {
     inner: CachePadded<Lock<Inner<K, V>>>,
 }
 
+/// What a new entry is to be, beside its key and value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct New {
+    pub(super) hash: u64,
+    pub(super) until: Moment,
+    pub(super) weight: u32,
+    /// The time of the call.
+    pub(super) now: Moment,
+}
+
 /// What is behind the lock.
 #[derive(Debug)]
 pub(crate) struct Inner<K, V> {
@@ -281,14 +291,12 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     /// more than the limit.
     pub(crate) fn put(
         &mut self,
-        hash: u64,
-        pair: (K, V),
-        until: Moment,
-        weight: u32,
+        (key, value): (K, V),
+        new: New,
         old: Option<(u32, Cause)>,
-        now: Moment,
         after: &mut After<K, V>,
     ) {
+        let New { hash, until, weight, now } = new;
         if old.is_none() && self.inner.live >= self.head.table().capacity() {
             self.rebuild(self.inner.live + 1 + self.inner.live / 2);
         }
@@ -298,7 +306,6 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
             self.head.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
         }
         let entries = self.entries();
-        let (key, value) = pair;
         // SAFETY: just taken from the slab.
         unsafe { entries.entry(index).fill(key, value, until) };
         let table = self.head.table();
