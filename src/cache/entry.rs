@@ -24,6 +24,12 @@ impl Moment {
         Moment((tick.as_nanos() >> SHIFT).min(Moment::NEVER.0 - 1))
     }
 
+    /// Whether this deadline has not come at `now`. Nothing is alive in 36 years, [`NEVER`](Moment::NEVER) excepted.
+    #[inline(always)]
+    pub(crate) fn is_after(self, now: Tick) -> bool {
+        now.as_nanos() >> SHIFT < self.0
+    }
+
     /// The deadline of what is to live from `now` for `ttl`; [`Duration::MAX`] is for ever.
     pub(crate) fn after(now: Tick, ttl: Duration) -> Moment {
         if ttl == Duration::MAX {

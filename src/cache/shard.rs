@@ -1,7 +1,7 @@
 //! One part of a cache: what its readers look at, and what its writers do under the lock.
 //!
 //! # State
-//! The [`Head`] is the readers'; it has a cache line of its own, which only growth writes. Everything else is behind the
+//! The [`Head`] is the readers'; its cache line is only written when something grows. Everything else is behind the
 //! lock. An entry is in the table, in a queue of the policy and in a place of the slab; one that was taken out of the first
 //! two is in limbo, or *claimed* by the call that took it out, which shows it to the listener first.
 //!
@@ -55,10 +55,12 @@ impl<K, V> Head<K, V> {
     }
 }
 
+/// A cache line: the head, and the way to the rest.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Shard<K, V> {
-    head: CachePadded<Head<K, V>>,
-    inner: CachePadded<Lock<Inner<K, V>>>,
+    head: Head<K, V>,
+    inner: Box<CachePadded<Lock<Inner<K, V>>>>,
 }
 
 /// What a new entry is to be, beside its key and value.
@@ -109,7 +111,7 @@ impl<K, V> Shard<K, V> {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
         };
-        Shard { head: CachePadded::new(head), inner: CachePadded::new(Lock::new(inner)) }
+        Shard { head, inner: Box::new(CachePadded::new(Lock::new(inner))) }
     }
 
     /// The entry of a key. O(1), wait-free but for the length of the search.
