@@ -1,1 +1,199 @@
+//! Models of the cache. Values are loom's own `Arc`s, so that one that is read after it was dropped, dropped twice or never
+//! is found out, and so is an entry that is emptied or filled while somebody can read it.
 
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc as StdArc;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::model;
+use loom::sync::Arc;
+use loom::thread;
+
+type Hasher = BuildHasherDefault<DefaultHasher>;
+type Modelled = Cache<u64, Arc<u64>, std::convert::Infallible, Hasher>;
+
+/// How many entries the smallest table is for.
+const FULL: u64 = 5;
+
+fn builder() -> CacheBuilder<u64, Arc<u64>, std::convert::Infallible, Hasher> {
+    let clock = StdArc::new(ManualClock::new());
+    Cache::builder().hasher(Hasher::default()).shards(1).no_sweep().never_expire().clock(clock)
+}
+
+fn read(cache: &Modelled, key: u64) -> Option<u64> {
+    cache.get(&key).map(|value| *value)
+}
+
+#[test]
+fn slot_replace_against_read() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        cache.insert(1, Arc::new(10));
+        let reader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                let first = read(&cache, 1).expect("it is always there");
+                let second = read(&cache, 1).expect("it is always there");
+                assert!(first <= second, "a read went back from {second} to {first}");
+            })
+        };
+        // The second takes the place of the first again, if the reader lets it.
+        cache.insert(1, Arc::new(11));
+        cache.insert(1, Arc::new(12));
+        reader.join().unwrap();
+        assert_eq!(read(&cache, 1), Some(12));
+    });
+}
+
+#[test]
+fn a_pinned_value_against_replace() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        cache.insert(1, Arc::new(10));
+        let reader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                let pinned = cache.pin();
+                let value = pinned.get(&1).expect("it is always there");
+                let before = **value;
+                thread::yield_now();
+                assert_eq!(**value, before);
+            })
+        };
+        cache.insert(1, Arc::new(11));
+        cache.insert(1, Arc::new(12));
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn table_growth_against_read() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        for key in 1..=FULL {
+            cache.insert(key, Arc::new(key));
+        }
+        let reader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                assert_eq!(read(&cache, FULL), Some(FULL), "it is always there");
+                let new = read(&cache, FULL + 1);
+                assert!(new.is_none_or(|value| value == FULL + 1));
+            })
+        };
+        cache.insert(FULL + 1, Arc::new(FULL + 1));
+        cache.flush();
+        reader.join().unwrap();
+        assert_eq!(read(&cache, 1), Some(1));
+    });
+}
+
+#[test]
+fn remove_against_publish_of_a_load() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        let working = StdArc::new(AtomicBool::new(false));
+        let loader = {
+            let (cache, working) = (cache.clone(), working.clone());
+            thread::spawn(move || {
+                let value = cache.fetch(&1, || {
+                    working.store(true, Ordering::Release);
+                    Arc::new(10)
+                });
+                assert_eq!(*value, 10, "its caller gets it in any case");
+            })
+        };
+        let during = working.load(Ordering::Acquire);
+        cache.remove(&1);
+        loader.join().unwrap();
+        if during {
+            assert_eq!(read(&cache, 1), None, "the removal came after the load had begun");
+        }
+    });
+}
+
+#[test]
+fn insert_against_publish_of_a_load() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        let loader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                let value = *cache.fetch(&1, || Arc::new(10));
+                assert!(value == 10 || value == 11);
+            })
+        };
+        cache.insert(1, Arc::new(11));
+        loader.join().unwrap();
+        assert_eq!(read(&cache, 1), Some(11), "what is written wins over what is loaded");
+    });
+}
+
+#[test]
+fn expiry_against_read() {
+    model(|| {
+        let clock = StdArc::new(ManualClock::new());
+        let cache = builder().clock(clock.clone()).build().unwrap();
+        cache.insert_with_ttl(1, Arc::new(10), Duration::from_secs(1));
+        let expired = StdArc::new(AtomicBool::new(false));
+        let reader = {
+            let (cache, expired) = (cache.clone(), expired.clone());
+            thread::spawn(move || {
+                let late = expired.load(Ordering::Acquire);
+                let value = read(&cache, 1);
+                assert!(value != Some(10) || !late, "it had expired");
+                assert!(value.is_none_or(|value| value == 10 || value == 11));
+            })
+        };
+        clock.advance(Duration::from_secs(1));
+        expired.store(true, Ordering::Release);
+        assert_eq!(cache.purge_expired(), 1);
+        cache.insert(1, Arc::new(11));
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn eviction_against_read() {
+    model(|| {
+        let cache = builder().capacity(1).build().unwrap();
+        cache.insert(1, Arc::new(1));
+        let reader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                assert!(read(&cache, 1).is_none_or(|value| value == 1));
+                assert!(read(&cache, 3).is_none_or(|value| value == 3));
+            })
+        };
+        for key in 2..=3 {
+            cache.insert(key, Arc::new(key));
+            assert_eq!(cache.len(), 1);
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn erase_and_insert_against_a_search_that_passes_on() {
+    model(|| {
+        // One bucket of six, so that searches of one table of two go on to the next.
+        let cache = builder().build().unwrap();
+        for key in 1..=FULL + 1 {
+            cache.insert(key, Arc::new(key));
+        }
+        let reader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                for key in [1, FULL + 1] {
+                    assert_eq!(read(&cache, key), Some(key), "it is always there");
+                }
+            })
+        };
+        cache.remove(&2);
+        cache.insert(9, Arc::new(9));
+        reader.join().unwrap();
+    });
+}

@@ -63,7 +63,7 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
     }
 
     /// `shards` is a power of two.
-    pub(super) fn with(shards: usize, repanic: bool) -> KeyedGroup<K, T, E> {
+    pub(crate) fn with(shards: usize, repanic: bool) -> KeyedGroup<K, T, E> {
         let shards = (0..shards).map(|_| CachePadded::new(Shard::new())).collect();
         KeyedGroup { shards, hasher: RandomState::default(), repanic }
     }

@@ -1,8 +1,8 @@
-//! The adaptive policy: probation, proof and memory. The module's head tells what it does and why.
+//! The adaptive policy: probation, proof and memory. The parent module's head tells what it does and why.
 
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};
-use super::queue::Queues;
+use super::queue::{Queues, Weights};
 use super::{Arena, MAX_HITS};
 
 /// The young part of those on probation: hits in it do not count, for they follow the insertion too closely to tell
@@ -37,18 +37,18 @@ impl History {
 }
 
 #[derive(Debug)]
-pub(super) struct Adaptive {
-    queues: Queues<3>,
+pub(super) struct Adaptive<W> {
+    queues: Queues<W, 3>,
     limit: u64,
     balance: Balance,
     turns: Turns,
     ghosts: Ghosts,
 }
 
-impl Adaptive {
-    pub(super) fn new(queues: Queues<3>, limit: u64) -> Adaptive {
+impl<W: Weights> Adaptive<W> {
+    pub(super) fn new(limit: u64) -> Self {
         Adaptive {
-            queues,
+            queues: Queues::new(limit),
             limit,
             balance: Balance::new(limit),
             turns: Turns::new(1),
@@ -56,7 +56,7 @@ impl Adaptive {
         }
     }
 
-    pub(super) fn queues(&self) -> &Queues<3> {
+    pub(super) fn queues(&self) -> &Queues<W, 3> {
         &self.queues
     }
 
@@ -140,7 +140,7 @@ impl Adaptive {
     }
 
     fn average_weight(&self) -> u64 {
-        if self.queues.weighted() { self.queues.weight() / (self.queues.len() as u64).max(1) } else { 1 }
+        if W::DIFFER { self.queues.weight() / (self.queues.len() as u64).max(1) } else { 1 }
     }
 
     /// Throws entries out until one of this weight fits in.
@@ -219,7 +219,7 @@ impl Adaptive {
         self.ghosts.put(hash, from, h, self.turns.tick());
         self.queues.unlink(i);
         self.balance.count(from, self.turns.span());
-        if self.turns.advance() && self.queues.weighted() {
+        if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }
         i

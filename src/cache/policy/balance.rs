@@ -12,9 +12,10 @@ const FRACTION: u32 = 16;
 /// In weight units; the limit is at least 1, and at most 2^47 here: no shard has more.
 #[derive(Debug)]
 pub(super) struct Balance {
-    limit: u64,
-    /// In 1 / 2^[`FRACTION`].
+    /// In 1 / 2^[`FRACTION`], as the bounds are.
     p: u64,
+    least: u64,
+    most: u64,
     /// Entries thrown out of either part lately.
     small_out: u32,
     main_out: u32,
@@ -22,15 +23,10 @@ pub(super) struct Balance {
 
 impl Balance {
     pub(super) fn new(limit: u64) -> Balance {
-        let mut balance = Balance { limit: limit.clamp(1, 1 << 47), p: 0, small_out: 0, main_out: 0 };
-        balance.p = balance.part(10);
-        balance
-    }
-
-    /// A percentage of the limit, but one unit at least.
-    fn part(&self, percent: u64) -> u64 {
-        let whole = u128::from(self.limit) << FRACTION;
-        (whole * u128::from(percent) / 100).max(1 << FRACTION) as u64
+        let whole = u128::from(limit.clamp(1, 1 << 47)) << FRACTION;
+        // One unit at least.
+        let part = |percent: u128| (whole * percent / 100).max(1 << FRACTION) as u64;
+        Balance { p: part(10), least: part(3), most: part(90), small_out: 0, main_out: 0 }
     }
 
     /// The room for entries on probation.
@@ -71,7 +67,7 @@ impl Balance {
             From::Small => self.p.saturating_add(step),
             From::Main => self.p.saturating_sub(step),
         };
-        self.p = p.clamp(self.part(3), self.part(90));
+        self.p = p.clamp(self.least, self.most);
     }
 
     #[cfg(all(test, not(docache_loom)))]

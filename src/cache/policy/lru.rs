@@ -3,22 +3,22 @@
 //! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth keeping, so it is for
 //! those who need its order, not for those who want hits.
 
-use super::queue::Queues;
+use super::queue::{Queues, Weights};
 
 const QUEUE: usize = 0;
 
 #[derive(Debug)]
-pub(super) struct Lru {
-    queues: Queues<1>,
+pub(super) struct Lru<W> {
+    queues: Queues<W, 1>,
     limit: u64,
 }
 
-impl Lru {
-    pub(super) fn new(queues: Queues<1>, limit: u64) -> Lru {
-        Lru { queues, limit }
+impl<W: Weights> Lru<W> {
+    pub(super) fn new(limit: u64) -> Self {
+        Lru { queues: Queues::new(limit), limit }
     }
 
-    pub(super) fn queues(&self) -> &Queues<1> {
+    pub(super) fn queues(&self) -> &Queues<W, 1> {
         &self.queues
     }
 
@@ -49,6 +49,10 @@ impl Lru {
     #[inline]
     pub(super) fn touch(&mut self, i: u32) {
         self.queues.move_to(QUEUE, i);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.queues.memory()
     }
 
     pub(super) fn clear(&mut self) {

@@ -28,6 +28,10 @@
 //! It was nowhere more than 0.8 points below the best of the first three. Without history it has 30.8; without the
 //! ratio in the steps of the adaptation 29.9; without the window the mean stays, but oltp and web12 lose 0.2.
 //!
+//! Its weak side is traffic that is nothing but a loop: `p` grows while there is nothing to gain from it. Of a loop of
+//! one and a half times the capacity it keeps 17 % of the keys (LRU none, quick_cache 52, moka 65), of three times 23
+//! (0, 32, 33).
+//!
 //! # State and cost
 //! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of ghosts from the
 //! shard's first eviction on, and two bytes of its own. An operation takes constant time, amortized, and allocates
@@ -54,7 +58,7 @@ mod tests;
 
 use adaptive::Adaptive;
 use lru::Lru;
-use queue::Queues;
+use queue::{Each, Unit};
 
 /// More hits than this tell nothing.
 pub(crate) const MAX_HITS: u8 = 3;
@@ -85,9 +89,29 @@ pub(crate) struct Policy(Inner);
 #[derive(Debug)]
 enum Inner {
     Unbounded(Unbounded),
-    Adaptive(Adaptive),
-    Lru(Lru),
+    Adaptive(Adaptive<Unit>),
+    AdaptiveByWeight(Adaptive<Each>),
+    Lru(Lru<Unit>),
+    LruByWeight(Lru<Each>),
 }
+
+/// Does the same with whichever policy it is.
+macro_rules! with {
+    ($policy:expr, unbounded $unbounded:pat => $none:expr, adaptive $adaptive:pat => $new:expr, lru $lru:pat => $old:expr $(,)?) => {
+        match $policy {
+            Inner::Unbounded($unbounded) => $none,
+            Inner::Adaptive($adaptive) => $new,
+            Inner::AdaptiveByWeight($adaptive) => $new,
+            Inner::Lru($lru) => $old,
+            Inner::LruByWeight($lru) => $old,
+        }
+    };
+    ($policy:expr, unbounded $unbounded:pat => $none:expr, bounded $bounded:pat => $some:expr $(,)?) => {
+        with!($policy, unbounded $unbounded => $none, adaptive $bounded => $some, lru $bounded => $some)
+    };
+}
+#[cfg(all(test, not(docache_loom)))]
+use with;
 
 /// No limit: nothing to decide, so no order is kept.
 #[derive(Debug)]
@@ -108,10 +132,11 @@ impl Policy {
                 weights: weighted.then(Vec::new),
             }));
         };
-        let expected = if weighted { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        Policy(match kind {
-            Kind::Adaptive => Inner::Adaptive(Adaptive::new(Queues::new(weighted, expected), limit)),
-            Kind::Lru => Inner::Lru(Lru::new(Queues::new(weighted, expected), limit)),
+        Policy(match (kind, weighted) {
+            (Kind::Adaptive, false) => Inner::Adaptive(Adaptive::new(limit)),
+            (Kind::Adaptive, true) => Inner::AdaptiveByWeight(Adaptive::new(limit)),
+            (Kind::Lru, false) => Inner::Lru(Lru::new(limit)),
+            (Kind::Lru, true) => Inner::LruByWeight(Lru::new(limit)),
         })
     }
 
@@ -126,11 +151,11 @@ impl Policy {
         weight: u32,
         evict: impl FnMut(u32),
     ) {
-        match &mut self.0 {
-            Inner::Unbounded(unbounded) => unbounded.add(i, weight),
-            Inner::Adaptive(adaptive) => adaptive.admit(arena, i, hash, weight, evict),
-            Inner::Lru(lru) => lru.admit(i, weight, evict),
-        }
+        with!(&mut self.0,
+            unbounded all => all.add(i, weight),
+            adaptive adaptive => adaptive.admit(arena, i, hash, weight, evict),
+            lru lru => lru.admit(i, weight, evict),
+        );
     }
 
     /// `new` takes over the place and the history of `old`: the same key got another value. That counts as a use, as
@@ -146,80 +171,59 @@ impl Policy {
         weight: u32,
         evict: impl FnMut(u32),
     ) {
-        match &mut self.0 {
-            Inner::Unbounded(unbounded) => {
-                unbounded.remove(old);
-                unbounded.add(new, weight);
-            }
-            Inner::Adaptive(adaptive) => adaptive.replace(arena, old, new, weight, evict),
-            Inner::Lru(lru) => lru.replace(old, new, weight, evict),
-        }
+        with!(&mut self.0,
+            unbounded all => {
+                all.remove(old);
+                all.add(new, weight);
+            },
+            adaptive adaptive => adaptive.replace(arena, old, new, weight, evict),
+            lru lru => lru.replace(old, new, weight, evict),
+        );
     }
 
     /// `i` was removed or has expired. No ghost is kept of it.
     #[inline]
     pub(crate) fn remove(&mut self, i: u32) {
-        match &mut self.0 {
-            Inner::Unbounded(unbounded) => unbounded.remove(i),
-            Inner::Adaptive(adaptive) => adaptive.remove(i),
-            Inner::Lru(lru) => lru.remove(i),
-        }
+        with!(&mut self.0, unbounded all => all.remove(i), bounded policy => policy.remove(i));
     }
 
     /// `i` was used; only LRU wants to know.
     #[inline]
     pub(crate) fn touch(&mut self, i: u32) {
-        if let Inner::Lru(lru) = &mut self.0 {
-            lru.touch(i);
-        }
+        with!(&mut self.0, unbounded _ => {}, adaptive _ => {}, lru lru => lru.touch(i));
     }
 
     /// All entries were removed. What was learned of the keys and their use stays.
     pub(crate) fn clear(&mut self) {
-        match &mut self.0 {
-            Inner::Unbounded(unbounded) => (unbounded.len, unbounded.weight) = (0, 0),
-            Inner::Adaptive(adaptive) => adaptive.clear(),
-            Inner::Lru(lru) => lru.clear(),
-        }
+        with!(&mut self.0,
+            unbounded all => (all.len, all.weight) = (0, 0),
+            bounded policy => policy.clear(),
+        );
     }
 
     pub(crate) fn len(&self) -> usize {
-        match &self.0 {
-            Inner::Unbounded(unbounded) => unbounded.len,
-            Inner::Adaptive(adaptive) => adaptive.queues().len(),
-            Inner::Lru(lru) => lru.queues().len(),
-        }
+        with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        match &self.0 {
-            Inner::Unbounded(unbounded) => unbounded.weight,
-            Inner::Adaptive(adaptive) => adaptive.queues().weight(),
-            Inner::Lru(lru) => lru.queues().weight(),
-        }
+        with!(&self.0, unbounded all => all.weight, bounded policy => policy.queues().weight())
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {
-        match &self.0 {
-            Inner::Unbounded(_) => None,
-            Inner::Adaptive(adaptive) => Some(adaptive.limit()),
-            Inner::Lru(lru) => Some(lru.limit()),
-        }
+        with!(&self.0, unbounded _ => None, bounded policy => Some(policy.limit()))
     }
 
     /// Bytes that lie on the heap.
     pub(crate) fn memory(&self) -> usize {
-        match &self.0 {
-            Inner::Unbounded(unbounded) => {
-                unbounded.weights.as_ref().map_or(0, |all| all.capacity() * size_of::<u32>())
-            }
-            Inner::Adaptive(adaptive) => adaptive.memory(),
-            Inner::Lru(lru) => lru.queues().memory(),
-        }
+        with!(&self.0, unbounded all => all.memory(), bounded policy => policy.memory())
     }
 }
 
 impl Unbounded {
+    fn memory(&self) -> usize {
+        self.weights.as_ref().map_or(0, |weights| weights.capacity() * size_of::<u32>())
+    }
+
     #[inline]
     fn add(&mut self, i: u32, weight: u32) {
         if let Some(weights) = &mut self.weights {

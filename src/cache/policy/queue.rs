@@ -10,6 +10,7 @@
 //!   queue reaches all its `len` entries from `first` as well as, backwards, from `last`.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
+use std::fmt::Debug;
 use std::mem;
 
 /// Low bits of [`Node::behind`]: an index. The two above them: the number of the queue.
@@ -53,30 +54,83 @@ struct Queue {
 }
 
 /// What each entry weighs.
-#[derive(Debug)]
-enum Weights {
-    /// One.
-    Unit,
-    /// As it was said; the weights of free indices are rubbish.
-    Each(Vec<u32>),
+pub(super) trait Weights: Debug + Default {
+    /// Whether weights differ; else each is 1.
+    const DIFFER: bool;
+    fn get(&self, i: u32) -> u32;
+    /// `i` must be below the last [length](Self::resize).
+    fn set(&mut self, i: u32, weight: u32);
+    fn resize(&mut self, len: usize);
+    /// Bytes on the heap.
+    fn memory(&self) -> usize;
+}
+
+/// One.
+#[derive(Debug, Default)]
+pub(super) struct Unit;
+
+impl Weights for Unit {
+    const DIFFER: bool = false;
+
+    #[inline]
+    fn get(&self, _: u32) -> u32 {
+        1
+    }
+
+    #[inline]
+    fn set(&mut self, _: u32, weight: u32) {
+        debug_assert_eq!(weight, 1);
+    }
+
+    fn resize(&mut self, _: usize) {}
+
+    fn memory(&self) -> usize {
+        0
+    }
+}
+
+/// As it was said; the weights of free indices are rubbish.
+#[derive(Debug, Default)]
+pub(super) struct Each(Vec<u32>);
+
+impl Weights for Each {
+    const DIFFER: bool = true;
+
+    #[inline]
+    fn get(&self, i: u32) -> u32 {
+        self.0[i as usize]
+    }
+
+    #[inline]
+    fn set(&mut self, i: u32, weight: u32) {
+        self.0[i as usize] = weight;
+    }
+
+    fn resize(&mut self, len: usize) {
+        resize(&mut self.0, len);
+    }
+
+    fn memory(&self) -> usize {
+        self.0.capacity() * mem::size_of::<u32>()
+    }
 }
 
 /// `N` queues (at most four) and the entries in them.
 #[derive(Debug)]
-pub(super) struct Queues<const N: usize> {
+pub(super) struct Queues<W, const N: usize> {
     nodes: Vec<Node>,
-    weights: Weights,
+    weights: W,
     queues: [Queue; N],
     /// How many nodes there will be, if that is known.
     expected: usize,
 }
 
-impl<const N: usize> Queues<N> {
-    /// `expected`: as many entries as there will be, usually, or `usize::MAX`.
-    pub(super) fn new(weighted: bool, expected: usize) -> Self {
+impl<W: Weights, const N: usize> Queues<W, N> {
+    /// `limit`: that of the weights.
+    pub(super) fn new(limit: u64) -> Self {
         const { assert!(N <= 4, "two bits say which queue") };
-        let weights = if weighted { Weights::Each(Vec::new()) } else { Weights::Unit };
-        Queues { nodes: Vec::new(), weights, queues: [Queue::default(); N], expected }
+        let expected = if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+        Queues { nodes: Vec::new(), weights: W::default(), queues: [Queue::default(); N], expected }
     }
 
     #[inline]
@@ -87,11 +141,6 @@ impl<const N: usize> Queues<N> {
     #[inline]
     pub(super) fn weight(&self) -> u64 {
         self.queues.iter().map(|queue| queue.weight).sum()
-    }
-
-    #[inline]
-    pub(super) fn weighted(&self) -> bool {
-        matches!(self.weights, Weights::Each(_))
     }
 
     #[inline]
@@ -106,10 +155,7 @@ impl<const N: usize> Queues<N> {
 
     #[inline]
     pub(super) fn entry_weight(&self, i: u32) -> u32 {
-        match &self.weights {
-            Weights::Unit => 1,
-            Weights::Each(weights) => weights[i as usize],
-        }
+        self.weights.get(i)
     }
 
     /// The entry that has been in the queue for longest.
@@ -176,7 +222,6 @@ impl<const N: usize> Queues<N> {
         } else {
             self.nodes[node.behind() as usize].before = new;
         }
-        self.set_weight(new, weight);
     }
 
     /// Takes all entries out. The nodes stay: the slab does too.
@@ -186,11 +231,7 @@ impl<const N: usize> Queues<N> {
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
-        let weights = match &self.weights {
-            Weights::Unit => 0,
-            Weights::Each(weights) => weights.capacity() * mem::size_of::<u32>(),
-        };
-        self.nodes.capacity() * mem::size_of::<Node>() + weights
+        self.nodes.capacity() * mem::size_of::<Node>() + self.weights.memory()
     }
 
     #[inline]
@@ -214,15 +255,7 @@ impl<const N: usize> Queues<N> {
         if i as usize >= self.nodes.len() {
             self.grow(i as usize + 1);
         }
-        self.set_weight(i, weight);
-    }
-
-    #[inline]
-    fn set_weight(&mut self, i: u32, weight: u32) {
-        match &mut self.weights {
-            Weights::Unit => debug_assert_eq!(weight, 1),
-            Weights::Each(weights) => weights[i as usize] = weight,
-        }
+        self.weights.set(i, weight);
     }
 
     /// Makes `needed` nodes and some more: twice as many as before up to the expected number, beyond it a sixteenth
@@ -235,9 +268,7 @@ impl<const N: usize> Queues<N> {
             if had < self.expected { (2 * had).max(16).min(self.expected) } else { had + had / 16 + 4 };
         let wanted = needed.max(some_more);
         resize(&mut self.nodes, wanted);
-        if let Weights::Each(weights) = &mut self.weights {
-            resize(weights, wanted);
-        }
+        self.weights.resize(wanted);
     }
 }
 
@@ -248,7 +279,7 @@ pub(super) fn resize<T: Clone + Default>(vec: &mut Vec<T>, len: usize) {
 }
 
 #[cfg(all(test, not(docache_loom)))]
-impl<const N: usize> Queues<N> {
+impl<W: Weights, const N: usize> Queues<W, N> {
     /// The entries of each queue, oldest first.
     ///
     /// # Panics
