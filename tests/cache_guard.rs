@@ -4,18 +4,11 @@
 mod common;
 
 use common::SECOND;
-use common::cache::{Counted, Tally, settle};
+use common::cache::{Counted, Tally, settle, turn};
 use docache::{Cache, ManualClock};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::Barrier;
 use std::thread::Scope;
-
-/// Guards hold up everything in the process, so one test at a time.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 type Guarded = Cache<u64, Counted, &'static str>;
 

@@ -6,5 +6,6 @@ mod common;
 mod bulk;
 mod failing;
 mod overtaken;
+mod raced;
 mod stampede;
 mod waiting;

@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Long enough for tables that grow and for keys that come back.
 const STEPS: usize = 120;
+const CASES: u32 = 300;
 
 fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![3 => Just(Ending::Value), 1 => Just(Ending::Error), 1 => Just(Ending::Panic)]
@@ -89,7 +90,7 @@ fn is_timed(op: &Op) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
 
     #[test]
     fn an_unbounded_cache_answers_as_the_model_does(

@@ -216,14 +216,21 @@ impl Model {
         self.loads.push(Load { key, beaten: false });
     }
 
-    /// The load of a key ends, with a value, a failure, or neither.
-    pub(crate) fn end_load(&mut self, key: u16, result: Option<Result<Value, Value>>, ttl: Option<u64>) {
+    /// The load of a key ends, with a value, which is refused if it does not fit, a failure, or neither.
+    pub(crate) fn end_load(
+        &mut self,
+        key: u16,
+        result: Option<Result<Value, Value>>,
+        ttl: Option<u64>,
+        fits: bool,
+    ) {
         let at = self.loads.iter().rposition(|load| load.key == key).expect("a load under way");
         let beaten = self.loads.remove(at).beaten;
         match result {
             Some(Ok(value)) if beaten => {
                 self.lives.insert(value, Life { key, deadline: None, fate: Some(Fate::Beaten) });
             }
+            Some(Ok(value)) if !fits => self.refuse(key, value),
             Some(Ok(value)) => self.put(key, value, ttl),
             Some(Err(error)) if !beaten => {
                 if let Some(negative) = self.negative {

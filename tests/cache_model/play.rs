@@ -249,14 +249,8 @@ impl World {
     fn loaded(&self, keys: &[u16], result: Option<&Result<Vec<Value>, Value>>, ttl: Option<u64>) {
         for (at, key) in keys.iter().enumerate() {
             let result = result.map(|result| result.as_ref().map(|values| values[at]).map_err(|error| *error));
-            match result {
-                Some(Ok(value)) if self.is_too_heavy(value) => {
-                    self.model.borrow_mut().end_load(*key, None, ttl);
-                    let life = Life { key: *key, deadline: None, fate: Some(Fate::Refused) };
-                    self.model.borrow_mut().lives.insert(value, life);
-                }
-                result => self.model.borrow_mut().end_load(*key, result, ttl),
-            }
+            let fits = !matches!(result, Some(Ok(value)) if self.is_too_heavy(value));
+            self.model.borrow_mut().end_load(*key, result, ttl, fits);
         }
     }
 

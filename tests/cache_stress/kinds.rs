@@ -1,6 +1,6 @@
 //! Keys and values of the odd kind.
 
-use crate::common::cache::{Tally, settle};
+use crate::common::cache::{Tally, settle, turn};
 use docache::{Cache, ManualClock};
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
@@ -27,6 +27,7 @@ impl BuildHasher for Same {
 
 #[test]
 fn ten_thousand_keys_of_one_hash() {
+    let _turn = turn();
     const KEYS: u32 = 10_000;
     let cache: Cache<u32, u32, &str, Same> = Cache::builder().hasher(Same).build().unwrap();
     (0..KEYS).for_each(|key| cache.insert(key, 2 * key));
@@ -47,6 +48,7 @@ fn ten_thousand_keys_of_one_hash() {
 
 #[test]
 fn keys_of_one_hash_in_a_cache_that_evicts() {
+    let _turn = turn();
     let cache: Cache<u32, u32, &str, Same> =
         Cache::builder().hasher(Same).capacity(100).shards(4).build().unwrap();
     for key in 0..2_000 {
@@ -59,6 +61,7 @@ fn keys_of_one_hash_in_a_cache_that_evicts() {
 
 #[test]
 fn nothing_for_nothing() {
+    let _turn = turn();
     let cache: Cache<(), (), &str> = Cache::builder().capacity(1).build().unwrap();
     assert_eq!((cache.get(&()), cache.len()), (None, 0));
     cache.insert((), ());
@@ -76,6 +79,7 @@ fn nothing_for_nothing() {
 
 #[test]
 fn values_that_are_large() {
+    let _turn = turn();
     const SIZE: usize = 64 * 1024;
     let cache: Cache<u8, [u8; SIZE], &str> = Cache::builder().capacity(4).shards(1).build().unwrap();
     for key in 0..40 {
@@ -97,6 +101,7 @@ struct Wider(u64);
 
 #[test]
 fn keys_and_values_that_are_aligned_to_more_than_usual() {
+    let _turn = turn();
     let cache: Cache<Wide, u8, &str> = Cache::builder().build().unwrap();
     (0..3_000).for_each(|key| cache.insert(Wide(key), key as u8));
     for (key, value) in cache.pin().iter() {
@@ -112,6 +117,7 @@ fn keys_and_values_that_are_aligned_to_more_than_usual() {
 
 #[test]
 fn keys_are_looked_up_by_what_they_borrow_as() {
+    let _turn = turn();
     let cache: Cache<String, usize, &str> = Cache::builder().build().unwrap();
     let names = ["", "a", "key", "a longer key, of the length of a path or a query", "ключ"];
     for name in names {
@@ -129,6 +135,7 @@ fn keys_are_looked_up_by_what_they_borrow_as() {
 
 #[test]
 fn a_cache_that_grows_and_shrinks_loses_nothing() {
+    let _turn = turn();
     const KEYS: u64 = 50_000;
     let (tally, clock) = (Tally::new(), ManualClock::new());
     let builder = Cache::builder().clock(clock.clone()).no_sweep().time_to_live(Duration::from_millis(1));

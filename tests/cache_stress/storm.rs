@@ -1,6 +1,6 @@
 //! Threads that do everything at once, with values that count their drops.
 
-use crate::common::cache::{Counted, Tally, settle};
+use crate::common::cache::{Counted, Tally, settle, turn};
 use crate::common::flight::{Dice, Seed};
 use docache::{Cache, CacheBuilder, Cause, Clock, EvictionPolicy, ManualClock, SystemClock};
 use std::sync::Arc;
@@ -161,11 +161,13 @@ fn storm(limits: Limits, weighs: fn(u64) -> u64, build: impl Fn(Builder) -> Buil
 
 #[test]
 fn an_unbounded_cache_in_a_storm() {
+    let _turn = turn();
     storm(Limits::default(), |_| 1, |builder| builder.shards(4));
 }
 
 #[test]
 fn caches_of_a_capacity_in_a_storm() {
+    let _turn = turn();
     for (capacity, policy) in
         [(1, EvictionPolicy::Lru), (40, EvictionPolicy::Lru), (40, EvictionPolicy::Adaptive), (300, EvictionPolicy::Adaptive)]
     {
@@ -176,6 +178,7 @@ fn caches_of_a_capacity_in_a_storm() {
 
 #[test]
 fn a_cache_of_a_weight_in_a_storm() {
+    let _turn = turn();
     let limits = Limits { weight: Some(1_000), ..Limits::default() };
     let weighs = |key: u64| key % 9;
     storm(limits, weighs, |builder| {
@@ -185,6 +188,7 @@ fn a_cache_of_a_weight_in_a_storm() {
 
 #[test]
 fn a_listener_in_a_storm_is_told_of_all_that_left() {
+    let _turn = turn();
     let told: Arc<[AtomicU64; 5]> = Arc::default();
     let (clock, tally) = (ManualClock::new(), Tally::new());
     let count = told.clone();

@@ -3,8 +3,16 @@
 use docache::Cache;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::flight::until;
+
+/// What is held up by a reader on any thread is held up in every cache, and where much is, values are refused. So tests that
+/// count on neither go one at a time.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 const ALIVE: u64 = 0x600d_f00d_600d_f00d;
 const DEAD: u64 = 0xdead_beef_dead_beef;
