@@ -75,18 +75,10 @@ fn play(settings: Settings, ops: &[Op]) {
 fn bounded() -> impl Strategy<Value = (Bound, usize)> {
     let shards = prop::sample::select(vec![1_usize, 2, 8]);
     (any::<bool>(), prop::sample::select(vec![1, 2, 7, 64]), shards).prop_map(|(weighted, size, shards)| {
-        let bound = if weighted { Bound::Weight((5 + size as u64) * shards as u64) } else { Bound::Some(size) };
+        let bound =
+            if weighted { Bound::Weight((5 + size as u64) * shards as u64) } else { Bound::Some(size) };
         (bound, shards)
     })
-}
-
-/// Whether time plays a part in an operation.
-fn is_timed(op: &Op) -> bool {
-    match op {
-        Op::InsertFor(..) | Op::FetchFor(..) => true,
-        Op::Fetch(_, load) | Op::FetchMany(_, load) => load.inside.as_ref().is_some_and(|op| is_timed(op)),
-        _ => false,
-    }
 }
 
 proptest! {
@@ -119,9 +111,10 @@ proptest! {
     fn a_strict_lru_evicts_what_was_used_least_recently(
         capacity in prop::sample::select(vec![1_usize, 2, 7, 64]),
         keys in prop::sample::select(vec![3_u16, 10, 100]),
-        ops in vec(op().prop_filter("nothing expires", |op| !is_timed(op)), 1..STEPS),
+        ttl in option::of(1..40_u8),
+        negative in option::of(1..40_u8),
+        ops in vec(op(), 1..STEPS),
     ) {
-        let bound = Bound::Lru(capacity);
-        play(Settings { bound, shards: 1, adaptive: false, ttl: None, negative: None, keys }, &ops);
+        play(Settings { bound: Bound::Lru(capacity), shards: 1, adaptive: false, ttl, negative, keys }, &ops);
     }
 }
