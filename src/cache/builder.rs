@@ -277,7 +277,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         let most = 1 << most.ilog2();
         let wanted = match (self.shards, self.capacity, self.max_weight) {
             (Some(shards), _, _) => shards.next_power_of_two(),
-            (None, Some(entries), _) => 1 << (entries / LEAST_SHARE).max(1).min(SHARDS).ilog2(),
+            (None, Some(entries), _) => 1 << (entries / LEAST_SHARE).clamp(1, SHARDS).ilog2(),
             (None, None, Some(_)) => WEIGHTED_SHARDS,
             (None, None, None) => SHARDS,
         };

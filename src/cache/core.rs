@@ -15,7 +15,7 @@ use super::entry::{Entry, Moment};
 use super::loads::LoadId;
 use super::policy::Kind;
 use super::reclaim::{Guard, advance, pin};
-use super::shard::{Locked, Shard};
+use super::shard::{Locked, New, Shard};
 use super::stats::{CacheStats, Cause, Reads};
 use crate::clock::{Clock, CoarseClock, Tick};
 use crate::contain::{contained, drop_contained};
@@ -70,12 +70,14 @@ pub(crate) struct Settings<K, V, S> {
 
 pub(crate) struct Core<K, V, S> {
     shards: Box<[Shard<K, V>]>,
-    /// How far a hash is shifted to get a shard's number.
-    shift: u32,
+    /// The number of shards, less one.
+    mask: usize,
     read_time: Time,
+    hasher: S,
+    /// Whether reads are counted, or told to the policy.
+    watched: bool,
     lru: bool,
     reads: Option<Reads>,
-    hasher: S,
     pub(super) settings: Writing<K, V>,
 }
 
@@ -105,8 +107,9 @@ impl<K, V, S> Core<K, V, S> {
         let share = |number| settings.limit.map(|limit| limit / shards + u64::from(number < limit % shards));
         Core {
             shards: (0..shards).map(|number| Shard::new(settings.kind, share(number), weighted)).collect(),
-            shift: 64 - settings.shards.trailing_zeros(),
+            mask: settings.shards - 1,
             read_time: settings.read_time,
+            watched: settings.kind == Kind::Lru || settings.record_stats,
             lru: settings.kind == Kind::Lru,
             reads: settings.record_stats.then(Reads::new),
             hasher: settings.hasher,
@@ -124,8 +127,9 @@ impl<K, V, S> Core<K, V, S> {
 
     #[inline(always)]
     pub(super) fn shard(&self, hash: u64) -> &Shard<K, V> {
-        let number = hash.checked_shr(self.shift).unwrap_or(0) as usize;
-        // SAFETY: there are as many shards as `64 - shift` bits can count.
+        // Other bits than those that the table goes by.
+        let number = (hash >> 48) as usize & self.mask;
+        // SAFETY: the number of shards is a power of two, and this is less.
         unsafe { self.shards.get_unchecked(number) }
     }
 
@@ -136,7 +140,7 @@ impl<K, V, S> Core<K, V, S> {
     #[inline(always)]
     pub(super) fn is_live(&self, entry: &Entry<K, V>) -> bool {
         let until = entry.until();
-        until == Moment::NEVER || Moment::of(self.read_time.now()) < until
+        until == Moment::NEVER || until.is_after(self.read_time.now())
     }
 
     /// Ends a load that has failed. Whether nobody has beaten it.
@@ -183,23 +187,27 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         if !silent {
             if let Some(entry) = found {
                 entry.hit();
-                if self.lru {
-                    self.touch(shard, hash, key);
-                }
             }
-            if let Some(reads) = &self.reads {
-                reads.count(found.is_some());
+            if self.watched {
+                self.watch(shard, hash, key, found.is_some());
             }
         }
         found
     }
 
-    #[cold]
-    fn touch<Q>(&self, shard: &Shard<K, V>, hash: u64, key: &Q)
+    /// Counts a read, and tells a policy that wants to know.
+    #[inline(never)]
+    fn watch<Q>(&self, shard: &Shard<K, V>, hash: u64, key: &Q, hit: bool)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        if let Some(reads) = &self.reads {
+            reads.count(hit);
+        }
+        if !(self.lru && hit) {
+            return;
+        }
         let mut locked = self.lock(shard);
         if let Some((index, _)) = locked.find(hash, key) {
             locked.touch(index);
@@ -239,7 +247,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
         let fits = u64::from(weight) <= self.settings.share;
         if kept && fits && locked.has_place() {
-            locked.put(hash, (key, value), until, weight, old, now, &mut after);
+            locked.put((key, value), New { hash, until, weight, now }, old, &mut after);
             drop(locked);
             self.finish(shard, &mut after);
             return Ok(());
@@ -364,7 +372,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
 
     /// Drops what was retired, as far as no reader holds it; whether nothing is left.
     pub(crate) fn flush(&self) -> bool {
-        self.shards.iter().fold(true, |all, shard| self.flush_shard(shard) && all)
+        let left = self.shards.iter().filter(|shard| !self.flush_shard(shard)).count();
+        left == 0
     }
 
     fn flush_shard(&self, shard: &Shard<K, V>) -> bool {

@@ -12,16 +12,21 @@ use crate::error::Error;
 use crate::flight::FlightError;
 use crate::sync::Mutex;
 
-/// What a spawned load hands to the one who asked.
-struct Handoff<T> {
-    state: Mutex<(Option<T>, Option<Waker>)>,
+type Fetched<V, E> = Result<V, FlightError<E>>;
+
+/// Where a spawned load leaves its outcome for the one who asked.
+struct Handoff<V, E>(Mutex<State<V, E>>);
+
+struct State<V, E> {
+    outcome: Option<Fetched<V, E>>,
+    waits: Option<Waker>,
 }
 
-impl<T> Handoff<T> {
-    fn give(&self, outcome: T) {
-        let mut state = self.state.lock();
-        state.0 = Some(outcome);
-        let waker = state.1.take();
+impl<V, E> Handoff<V, E> {
+    fn give(&self, outcome: Fetched<V, E>) {
+        let mut state = self.0.lock();
+        state.outcome = Some(outcome);
+        let waker = state.waits.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -30,10 +35,10 @@ impl<T> Handoff<T> {
 }
 
 /// The side of the load: if the spawner drops the load, it says so.
-struct Giver<V, E>(Option<Arc<Handoff<Result<V, FlightError<E>>>>>);
+struct Giver<V, E>(Option<Arc<Handoff<V, E>>>);
 
 impl<V, E> Giver<V, E> {
-    fn give(mut self, outcome: Result<V, FlightError<E>>) {
+    fn give(mut self, outcome: Fetched<V, E>) {
         if let Some(handoff) = self.0.take() {
             handoff.give(outcome);
         }
@@ -54,19 +59,19 @@ impl<V, E> Drop for Giver<V, E> {
 }
 
 /// The side of the caller.
-struct Taker<V, E>(Arc<Handoff<Result<V, FlightError<E>>>>);
+struct Taker<V, E>(Arc<Handoff<V, E>>);
 
 impl<V, E> Future for Taker<V, E> {
-    type Output = Result<V, FlightError<E>>;
+    type Output = Fetched<V, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         // Cloned, and the one before dropped, without the lock.
         let waker = cx.waker().clone();
-        let mut state = self.0.state.lock();
-        match state.0.take() {
+        let mut state = self.0.0.lock();
+        match state.outcome.take() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                let before = state.1.replace(waker);
+                let before = state.waits.replace(waker);
                 drop(state);
                 drop(before);
                 Poll::Pending
@@ -121,7 +126,7 @@ where
         if let Some(value) = self.get(&key) {
             return Ok(value);
         }
-        let handoff = Arc::new(Handoff { state: Mutex::new((None, None)) });
+        let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
         let giver = Giver(Some(handoff.clone()));
         let cache = self.clone();
         spawn(Box::pin(async move {

@@ -24,6 +24,12 @@ impl Moment {
         Moment((tick.as_nanos() >> SHIFT).min(Moment::NEVER.0 - 1))
     }
 
+    /// Whether this deadline has not come at `now`. Nothing is alive in 36 years, [`NEVER`](Moment::NEVER) excepted.
+    #[inline(always)]
+    pub(crate) fn is_after(self, now: Tick) -> bool {
+        now.as_nanos() >> SHIFT < self.0
+    }
+
     /// The deadline of what is to live from `now` for `ttl`; [`Duration::MAX`] is for ever.
     pub(crate) fn after(now: Tick, ttl: Duration) -> Moment {
         if ttl == Duration::MAX {
@@ -70,7 +76,7 @@ impl<K, V> Entry<K, V> {
     /// The place is free and the caller's alone, until it publishes it.
     pub(crate) unsafe fn fill(&self, key: K, value: V, until: Moment) {
         // SAFETY: the place is the caller's alone.
-        self.pair.with_mut(|pair| unsafe { (*pair).write((key, value)) });
+        self.pair.with_mut(|pair| unsafe { pair.cast::<(K, V)>().write((key, value)) });
         self.low.store(until.0 as u32, Ordering::Relaxed);
         self.high.store((until.0 >> 32) as u16, Ordering::Relaxed);
         self.hits.store(0, Plain::Relaxed);
@@ -82,7 +88,7 @@ impl<K, V> Entry<K, V> {
     /// The place is filled, and nobody else can see it any more.
     pub(crate) unsafe fn take(&self) -> (K, V) {
         // SAFETY: it is filled, and the caller's alone.
-        self.pair.with_mut(|pair| unsafe { (*pair).assume_init_read() })
+        self.pair.with_mut(|pair| unsafe { pair.cast::<(K, V)>().read() })
     }
 
     /// The pair.
@@ -92,7 +98,7 @@ impl<K, V> Entry<K, V> {
     #[inline(always)]
     pub(crate) unsafe fn pair(&self) -> &(K, V) {
         // SAFETY: it is filled, and nobody writes it meanwhile.
-        unsafe { &*self.pair.with(|pair| (*pair).as_ptr()) }
+        unsafe { &*self.pair.with(|pair| pair.cast::<(K, V)>()) }
     }
 
     #[inline(always)]

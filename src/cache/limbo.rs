@@ -26,10 +26,6 @@ pub(crate) struct Limbo {
 }
 
 impl Limbo {
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty() && self.tables.is_empty()
     }

@@ -1,7 +1,7 @@
 //! One part of a cache: what its readers look at, and what its writers do under the lock.
 //!
 //! # State
-//! The [`Head`] is the readers'; it has a cache line of its own, which only growth writes. Everything else is behind the
+//! The [`Head`] is the readers'; its cache line is only written when something grows. Everything else is behind the
 //! lock. An entry is in the table, in a queue of the policy and in a place of the slab; one that was taken out of the first
 //! two is in limbo, or *claimed* by the call that took it out, which shows it to the listener first.
 //!
@@ -55,10 +55,22 @@ impl<K, V> Head<K, V> {
     }
 }
 
+/// A cache line: the head, and the way to the rest.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Shard<K, V> {
-    head: CachePadded<Head<K, V>>,
-    inner: CachePadded<Lock<Inner<K, V>>>,
+    head: Head<K, V>,
+    inner: Box<CachePadded<Lock<Inner<K, V>>>>,
+}
+
+/// What a new entry is to be, beside its key and value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct New {
+    pub(super) hash: u64,
+    pub(super) until: Moment,
+    pub(super) weight: u32,
+    /// The time of the call.
+    pub(super) now: Moment,
 }
 
 /// What is behind the lock.
@@ -99,7 +111,7 @@ impl<K, V> Shard<K, V> {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
         };
-        Shard { head: CachePadded::new(head), inner: CachePadded::new(Lock::new(inner)) }
+        Shard { head, inner: Box::new(CachePadded::new(Lock::new(inner))) }
     }
 
     /// The entry of a key. O(1), wait-free but for the length of the search.
@@ -281,14 +293,12 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     /// more than the limit.
     pub(crate) fn put(
         &mut self,
-        hash: u64,
-        pair: (K, V),
-        until: Moment,
-        weight: u32,
+        (key, value): (K, V),
+        new: New,
         old: Option<(u32, Cause)>,
-        now: Moment,
         after: &mut After<K, V>,
     ) {
+        let New { hash, until, weight, now } = new;
         if old.is_none() && self.inner.live >= self.head.table().capacity() {
             self.rebuild(self.inner.live + 1 + self.inner.live / 2);
         }
@@ -298,7 +308,6 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
             self.head.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
         }
         let entries = self.entries();
-        let (key, value) = pair;
         // SAFETY: just taken from the slab.
         unsafe { entries.entry(index).fill(key, value, until) };
         let table = self.head.table();

@@ -35,9 +35,13 @@ pub(crate) type Directory<K, V> = AtomicPtr<Entry<K, V>>;
 #[inline(always)]
 pub(crate) unsafe fn entry<'a, K, V>(directory: *const Directory<K, V>, index: u32) -> &'a Entry<K, V> {
     // SAFETY: the directory reaches that far (THERE).
-    let chunk = unsafe { &*directory.add(index as usize / CHUNK) }.load(Ordering::Relaxed);
-    // SAFETY: the chunk is there (THERE, EMPTY), and the place in it has been given out, so it holds an `Entry`.
-    unsafe { &*chunk.add(index as usize % CHUNK) }
+    let chunk = unsafe { directory.add(index as usize / CHUNK) };
+    // SAFETY: as above; directories are kept.
+    let chunk = unsafe { &*chunk }.load(Ordering::Relaxed);
+    // SAFETY: the chunk is there (THERE, EMPTY).
+    let place = unsafe { chunk.add(index as usize % CHUNK) };
+    // SAFETY: the place has been given out, so it holds an `Entry`.
+    unsafe { &*place }
 }
 
 #[derive(Debug)]
@@ -105,8 +109,10 @@ impl<K, V> Slab<K, V> {
         if chunk.free == NONE {
             let base =
                 self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
-            // SAFETY: the place lies in the chunk, and has not been used.
-            unsafe { base.add((index - first) as usize).write(Entry::vacant()) };
+            // SAFETY: the place lies in the chunk.
+            let place = unsafe { base.add((index - first) as usize) };
+            // SAFETY: it has not been used.
+            unsafe { place.write(Entry::vacant()) };
         } else {
             let directory = self.directory();
             // SAFETY: the place has been given out before.

@@ -110,7 +110,7 @@ impl Bucket {
     }
 }
 
-/// A table: the address of its first bucket, with the binary logarithm of their number in the low bits.
+/// A table: the address of its first bucket, with 32 less the binary logarithm of their number in the low bits.
 ///
 /// It is a plain word, so that it can be published as one; whoever publishes it owns it and says when it is freed.
 #[derive(Clone, Copy, Debug)]
@@ -122,13 +122,13 @@ unsafe impl Send for Table {}
 impl Table {
     /// An empty table for this many entries.
     pub(crate) fn for_entries(entries: usize) -> Table {
-        let buckets = entries.div_ceil(Table::load(1)).next_power_of_two();
-        let bits = buckets.trailing_zeros();
-        assert!((bits as usize) < ALIGN, "a table of {entries} entries");
+        let buckets = entries.div_ceil(Table::load(1)).next_power_of_two().max(2);
+        let shift =
+            32_u32.checked_sub(buckets.trailing_zeros()).expect("so many entries do not fit into memory");
         let all: Box<[Bucket]> = (0..buckets).map(|_| Bucket::default()).collect();
         let first = NonNull::from(Box::leak(all)).cast::<Bucket>();
         // SAFETY: the low bits of an aligned address are free.
-        Table(unsafe { first.byte_add(bits as usize) })
+        Table(unsafe { first.byte_add(shift as usize) })
     }
 
     /// The table that was published as `word`.
@@ -156,9 +156,9 @@ impl Table {
         drop(unsafe { Box::from_raw(all.as_ptr()) });
     }
 
-    /// For how many entries so many buckets are: four fifths of their slots, rounded up.
+    /// For how many entries so many buckets are: four fifths of their slots.
     fn load(buckets: usize) -> usize {
-        (buckets * SLOTS * 4).div_ceil(5)
+        buckets * SLOTS * 4 / 5
     }
 
     /// How many entries it is made for.
@@ -171,26 +171,35 @@ impl Table {
         (self.mask() + 1) * size_of::<Bucket>()
     }
 
+    /// How far 32 bits of hash are shifted to get the number of a bucket.
     #[inline(always)]
-    fn bits(self) -> usize {
+    fn shift(self) -> usize {
         self.0.as_ptr().addr() & (ALIGN - 1)
     }
 
     #[inline(always)]
     fn mask(self) -> usize {
-        (1 << self.bits()) - 1
+        u32::MAX as usize >> self.shift()
+    }
+
+    /// The bucket where the search for a hash begins.
+    #[inline(always)]
+    fn home(self, hash: u64) -> usize {
+        hash as u32 as usize >> self.shift()
     }
 
     #[inline(always)]
     fn first(self) -> NonNull<Bucket> {
         // SAFETY: the address of the first bucket with its low bits cleared again.
-        unsafe { self.0.byte_sub(self.bits()) }
+        unsafe { self.0.byte_sub(self.shift()) }
     }
 
     #[inline(always)]
     fn bucket<'a>(self, at: usize) -> &'a Bucket {
-        // SAFETY: `at` is within the mask; the table lives while it is used, as the safety of the methods demands.
-        unsafe { self.first().add(at).as_ref() }
+        // SAFETY: `at` is within the mask.
+        let bucket = unsafe { self.first().add(at) };
+        // SAFETY: the table lives while it is used, as the safety of the methods demands.
+        unsafe { bucket.as_ref() }
     }
 
     /// The result of the first `Some` among what `test` says to the entries that may have this hash.
@@ -199,9 +208,9 @@ impl Table {
     /// The table is not freed meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn find<R>(self, hash: u64, mut test: impl FnMut(u32) -> Option<R>) -> Option<R> {
-        let mask = self.mask();
-        let mut at = hash as usize & mask;
-        for _ in 0..=mask {
+        let home = self.home(hash);
+        let mut at = home;
+        loop {
             let bucket = self.bucket(at);
             let ctrl = bucket.ctrl();
             let mut candidates = ctrl.candidates(tag(hash));
@@ -215,9 +224,11 @@ impl Table {
             if ctrl.passed() == 0 {
                 return None;
             }
-            at = (at + 1) & mask;
+            at = (at + 1) & self.mask();
+            if at == home {
+                return None;
+            }
         }
-        None
     }
 
     /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries.
@@ -226,7 +237,7 @@ impl Table {
     /// The entry is filled, and the caller holds the shard's lock or has the table for itself.
     pub(crate) unsafe fn insert(self, hash: u64, index: u32) {
         let mask = self.mask();
-        let mut at = hash as usize & mask;
+        let mut at = self.home(hash);
         loop {
             let bucket = self.bucket(at);
             let ctrl = bucket.ctrl();
@@ -262,7 +273,7 @@ impl Table {
         let Some((end, slot)) = self.locate(hash, index) else { return false };
         let bucket = self.bucket(end);
         bucket.set_ctrl(bucket.ctrl().without(slot));
-        let mut at = hash as usize & self.mask();
+        let mut at = self.home(hash);
         while at != end {
             let bucket = self.bucket(at);
             bucket.set_ctrl(bucket.ctrl().one_less());
@@ -274,7 +285,7 @@ impl Table {
     /// Where on its way an entry is.
     fn locate(self, hash: u64, index: u32) -> Option<(usize, usize)> {
         let mask = self.mask();
-        let mut at = hash as usize & mask;
+        let mut at = self.home(hash);
         for _ in 0..=mask {
             let bucket = self.bucket(at);
             let ctrl = bucket.ctrl();

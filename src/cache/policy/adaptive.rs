@@ -1,4 +1,4 @@
-//! The adaptive policy: probation, proof and memory. The module's head tells what it does and why.
+//! The adaptive policy: probation, proof and memory. The parent module's head tells what it does and why.
 
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};

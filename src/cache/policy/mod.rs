@@ -28,6 +28,10 @@
 //! It was nowhere more than 0.8 points below the best of the first three. Without history it has 30.8; without the
 //! ratio in the steps of the adaptation 29.9; without the window the mean stays, but oltp and web12 lose 0.2.
 //!
+//! Its weak side is traffic that is nothing but a loop: `p` grows while there is nothing to gain from it. Of a loop of
+//! one and a half times the capacity it keeps 17 % of the keys (LRU none, quick_cache 52, moka 65), of three times 23
+//! (0, 32, 33).
+//!
 //! # State and cost
 //! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of ghosts from the
 //! shard's first eviction on, and two bytes of its own. An operation takes constant time, amortized, and allocates
