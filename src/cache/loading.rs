@@ -70,7 +70,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         loop {
             let mut locked = self.core.lock(self.core.shard(hash));
             let found = locked.find(hash, key);
-            if !found.is_some_and(|(index, _)| self.core.is_live(locked.entry(index))) {
+            if !found.is_some_and(|(_, until)| self.core.is_live(until)) {
                 let load = LoadId { id: locked.inner.loads.begin(hash), began };
                 return Begun::Load(Loading { cache: self, hash, load, over: false });
             }
