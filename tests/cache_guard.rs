@@ -6,8 +6,8 @@ mod common;
 use common::SECOND;
 use common::cache::{Counted, Tally, settle, turn};
 use docache::{Cache, ManualClock};
-use std::sync::mpsc::{self, Sender};
 use std::sync::Barrier;
+use std::sync::mpsc::{self, Sender};
 use std::thread::Scope;
 
 type Guarded = Cache<u64, Counted, &'static str>;

@@ -83,7 +83,8 @@ fn those_who_wait_for_a_bulk_load_get_its_values_and_its_errors() {
                 })
             });
             barrier.wait();
-            let begin = |key| Task::begun(cache.try_fetch_async(key, || async { unreachable!("it is loaded") }));
+            let begin =
+                |key| Task::begun(cache.try_fetch_async(key, || async { unreachable!("it is loaded") }));
             let tasks = [&1, &2, &1].map(begin);
             barrier.wait();
             assert!(bulk.join().unwrap().iter().all(|end| end.is_err() == fails));

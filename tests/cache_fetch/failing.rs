@@ -154,7 +154,12 @@ fn a_call_from_inside_of_its_own_load_is_answered() {
         });
         assert!(many[0].as_ref().is_err_and(FlightError::is_reentrant));
         assert_eq!(*many[1].as_ref().unwrap(), 20);
-        assert!(Task::new(cache.try_fetch_async(&1, || async { unreachable!() })).ends().unwrap_err().is_reentrant());
+        assert!(
+            Task::new(cache.try_fetch_async(&1, || async { unreachable!() }))
+                .ends()
+                .unwrap_err()
+                .is_reentrant()
+        );
         assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(20)));
         assert_eq!(cache.try_fetch(&3, || Ok(inner(1).into())).unwrap(), 1);
         Ok(10)

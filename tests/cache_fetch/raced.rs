@@ -116,7 +116,8 @@ fn a_failure_in_the_midst_of_a_bulk_call_is_that_keys_own() {
         let other = cache.clone();
         // The second key is hashed when it is known that the first is neither there nor has failed.
         after_hashes(hashes, 2, move || fails(&other, 1));
-        let ends = cache.try_fetch_many(&[&Key(1), &Key(2)], |keys| Ok(keys.iter().map(|key| key.0).collect()));
+        let ends =
+            cache.try_fetch_many(&[&Key(1), &Key(2)], |keys| Ok(keys.iter().map(|key| key.0).collect()));
         if !stepped() {
             break;
         }

@@ -180,7 +180,8 @@ fn play(seed: u64, cache: Cache<u8, Value, Value>, evicts: bool) -> usize {
         let events = events(&calls, key);
         assert!(is_linearizable(&events, evicts), "key {key}: {events:#?}");
     }
-    let overlaps = |call: &&Call| calls.iter().any(|other| other.begin < call.begin && call.begin < other.end);
+    let overlaps =
+        |call: &&Call| calls.iter().any(|other| other.begin < call.begin && call.begin < other.end);
     calls.iter().filter(overlaps).count()
 }
 

@@ -59,9 +59,7 @@ impl State {
                 Some(State { loads: state.loads | 1 << load, ..state })
             }
             Act::Land(load, _) if self.loads & 1 << load == 0 => Some(self),
-            Act::Land(load, value) => {
-                Some(State { value: Some(value), loads: self.loads & !(1 << load) })
-            }
+            Act::Land(load, value) => Some(State { value: Some(value), loads: self.loads & !(1 << load) }),
         }
     }
 }

@@ -75,7 +75,8 @@ fn play(settings: Settings, ops: &[Op]) {
 fn bounded() -> impl Strategy<Value = (Bound, usize)> {
     let shards = prop::sample::select(vec![1_usize, 2, 8]);
     (any::<bool>(), prop::sample::select(vec![1, 2, 7, 64]), shards).prop_map(|(weighted, size, shards)| {
-        let bound = if weighted { Bound::Weight((5 + size as u64) * shards as u64) } else { Bound::Some(size) };
+        let bound =
+            if weighted { Bound::Weight((5 + size as u64) * shards as u64) } else { Bound::Some(size) };
         (bound, shards)
     })
 }

@@ -93,7 +93,8 @@ impl World {
             Bound::Lru(capacity) | Bound::Some(capacity) => builder.capacity(capacity),
             Bound::Weight(most) => builder.weigher(weight).max_weight(most),
         };
-        builder = builder.policy(if settings.adaptive { EvictionPolicy::Adaptive } else { EvictionPolicy::Lru });
+        builder =
+            builder.policy(if settings.adaptive { EvictionPolicy::Adaptive } else { EvictionPolicy::Lru });
         builder = match settings.ttl {
             None => builder.never_expire(),
             Some(ttl) => builder.time_to_live(milliseconds(ttl)),
@@ -248,7 +249,8 @@ impl World {
     /// What the model is told of the end of a load.
     fn loaded(&self, keys: &[u16], result: Option<&Result<Vec<Value>, Value>>, ttl: Option<u64>) {
         for (at, key) in keys.iter().enumerate() {
-            let result = result.map(|result| result.as_ref().map(|values| values[at]).map_err(|error| *error));
+            let result =
+                result.map(|result| result.as_ref().map(|values| values[at]).map_err(|error| *error));
             let fits = !matches!(result, Some(Ok(value)) if self.is_too_heavy(value));
             self.model.borrow_mut().end_load(*key, result, ttl, fits);
         }
@@ -378,7 +380,10 @@ impl World {
         let live: BTreeMap<u16, Value> = self.cache.iter().collect();
         assert_eq!(self.cache.len(), live.len());
         if matches!(self.settings.bound, Bound::Weight(_)) {
-            assert_eq!(self.cache.weight(), live.iter().map(|(key, value)| u64::from(weight(key, value))).sum());
+            assert_eq!(
+                self.cache.weight(),
+                live.iter().map(|(key, value)| u64::from(weight(key, value))).sum()
+            );
         }
         let model = self.model.borrow();
         let mut told = BTreeMap::new();

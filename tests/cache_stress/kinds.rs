@@ -124,7 +124,10 @@ fn keys_are_looked_up_by_what_they_borrow_as() {
         assert_eq!(cache.get(name), None);
         assert_eq!(cache.try_fetch(name, || Ok(name.len())).unwrap(), name.len());
         assert_eq!((cache.get(name), cache.contains_key(name)), (Some(name.len()), true));
-        assert_eq!((cache.pin().get(name).copied(), cache.get(&name.to_owned())), (Some(name.len()), cache.get(name)));
+        assert_eq!(
+            (cache.pin().get(name).copied(), cache.get(&name.to_owned())),
+            (Some(name.len()), cache.get(name))
+        );
     }
     assert_eq!(cache.get_many(&names), names.map(|name| Some(name.len())));
     assert_eq!((cache.remove("key"), cache.remove_many(&names), cache.len()), (Some(3), 4, 0));

@@ -166,7 +166,10 @@ impl Drop for Caller {
         cache.pin().get(&(key + 1)).map(|other| other.value.of());
         if self.left > 0 {
             let value = Counted::clone(&self.value);
-            cache.insert(key, Caller { cache: self.cache.clone(), value, calls: self.calls, left: self.left - 1 });
+            cache.insert(
+                key,
+                Caller { cache: self.cache.clone(), value, calls: self.calls, left: self.left - 1 },
+            );
         }
         cache.remove_many(&[&(key + 2)]);
         cache.purge_expired();
@@ -177,7 +180,8 @@ impl Drop for Caller {
 fn destructors_may_call_the_cache() {
     let _turn = turn();
     let (tally, calls) = (Tally::new(), &*Box::leak(Box::<AtomicUsize>::default()));
-    let cache: Arc<Cache<u64, Caller, &str>> = Arc::new(Cache::builder().capacity(8).shards(1).build().unwrap());
+    let cache: Arc<Cache<u64, Caller, &str>> =
+        Arc::new(Cache::builder().capacity(8).shards(1).build().unwrap());
     for key in 0..200 {
         let value = Caller { cache: Arc::downgrade(&cache), value: tally.value(key % 12), calls, left: 2 };
         cache.insert(key % 12, value);
@@ -284,8 +288,7 @@ fn use_oddly(cache: &Cache<Odd, Counted, &'static str>, key: &Odd, tally: &'stat
 fn keys_that_break_their_promises_cost_no_more_than_what_they_name() {
     let _turn = turn();
     type Whim = fn(&Whims) -> &AtomicBool;
-    let whims: [Whim; 4] =
-        [|w| &w.hash_panics, |w| &w.hash_wanders, |w| &w.eq_panics, |w| &w.eq_lies];
+    let whims: [Whim; 4] = [|w| &w.hash_panics, |w| &w.hash_wanders, |w| &w.eq_panics, |w| &w.eq_lies];
     for (which, whim) in whims.into_iter().enumerate() {
         for capacity in [None, Some(20)] {
             let (tally, odd) = (Tally::new(), &*Box::leak(Box::<Whims>::default()));

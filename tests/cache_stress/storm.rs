@@ -140,7 +140,8 @@ fn storm(limits: Limits, weighs: fn(u64) -> u64, build: impl Fn(Builder) -> Buil
     loop {
         let _seed = Seed(seed);
         let (clock, tally) = (ManualClock::new(), Tally::new());
-        let builder = Cache::builder().clock(clock.clone()).time_to_live(Duration::from_millis(100)).no_sweep();
+        let builder =
+            Cache::builder().clock(clock.clone()).time_to_live(Duration::from_millis(100)).no_sweep();
         let stage = Stage { cache: build(builder).build().unwrap(), limits, clock, tally };
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -168,9 +169,12 @@ fn an_unbounded_cache_in_a_storm() {
 #[test]
 fn caches_of_a_capacity_in_a_storm() {
     let _turn = turn();
-    for (capacity, policy) in
-        [(1, EvictionPolicy::Lru), (40, EvictionPolicy::Lru), (40, EvictionPolicy::Adaptive), (300, EvictionPolicy::Adaptive)]
-    {
+    for (capacity, policy) in [
+        (1, EvictionPolicy::Lru),
+        (40, EvictionPolicy::Lru),
+        (40, EvictionPolicy::Adaptive),
+        (300, EvictionPolicy::Adaptive),
+    ] {
         let limits = Limits { len: Some(capacity), ..Limits::default() };
         storm(limits, |_| 1, |builder| builder.capacity(capacity).policy(policy));
     }
