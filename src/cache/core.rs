@@ -107,6 +107,20 @@ pub(crate) struct Writing<K, V> {
     listener: Option<Listener<K, V>>,
 }
 
+/// What comes after the lock, even if the caller panics before.
+struct Finish<'c, K: Hash + Eq, V, S: BuildHasher> {
+    core: &'c Core<K, V, S>,
+    shard: &'c Shard<K, V>,
+    after: After<K, V>,
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Drop for Finish<'_, K, V, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.finish(self.shard, &mut self.after);
+    }
+}
+
 /// A value was too heavy.
 #[derive(Debug)]
 pub(crate) struct TooHeavy {
@@ -284,6 +298,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         self.finish(shard, &mut after);
         if kept {
             self.refuse(shard, key, value);
+        } else {
+            drop_contained((key, value));
         }
         if fits { Ok(()) } else { Err(TooHeavy { weight, share: self.settings.share }) }
     }
@@ -324,16 +340,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let mut after = After::new(self.settings.listener.is_some());
+        let mut finish = Finish { core: self, shard, after: After::new(self.settings.listener.is_some()) };
+        let after = &mut finish.after;
         let guard = pin();
         let mut locked = self.lock(shard);
-        locked.reclaim(&mut after);
+        locked.reclaim(after);
         locked.inner.loads.beat(hash);
         let mut removed = None;
         if let Some((index, _)) = locked.find(hash, key) {
             let entry = locked.entry(index);
             let live = self.is_live(entry.until());
-            locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, &mut after);
+            locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, after);
             locked.shrink();
             removed = live.then_some(entry);
         }
@@ -341,7 +358,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         // SAFETY: the guard has been there since before the entry was retired.
         let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
         drop(guard);
-        self.finish(shard, &mut after);
         removed
     }
 

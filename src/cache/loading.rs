@@ -72,19 +72,18 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     {
         let hash = self.core.hash(key);
         let began = self.core.settings.time.now();
-        loop {
-            let mut locked = self.core.lock(self.core.shard(hash));
-            let found = locked.find(hash, key);
-            if !found.is_some_and(|(_, until)| self.core.is_live(until)) {
-                let load = LoadId { id: locked.inner.loads.begin(hash), began };
-                return Begun::Load(Loading { cache: self, hash, load, over: false });
-            }
-            drop(locked);
-            // It may be gone again.
-            if let Some(value) = self.get(key, true) {
-                return Begun::Found(value);
-            }
-        }
+        let mut locked = self.core.lock(self.core.shard(hash));
+        let found = locked.find(hash, key).filter(|(_, until)| self.core.is_live(*until));
+        let Some((index, _)) = found else {
+            let load = LoadId { id: locked.inner.loads.begin(hash), began };
+            return Begun::Load(Loading { cache: self, hash, load, over: false });
+        };
+        let (entry, guard) = (locked.entry(index), super::reclaim::pin());
+        drop(locked);
+        // SAFETY: found under the lock; the guard was there before that was given back.
+        let value = unsafe { &entry.pair().1 }.clone();
+        drop(guard);
+        Begun::Found(value)
     }
 
     /// What a call returns, from what its flight brought.
