@@ -81,15 +81,6 @@ fn bounded() -> impl Strategy<Value = (Bound, usize)> {
     })
 }
 
-/// Whether time plays a part in an operation.
-fn is_timed(op: &Op) -> bool {
-    match op {
-        Op::InsertFor(..) | Op::FetchFor(..) => true,
-        Op::Fetch(_, load) | Op::FetchMany(_, load) => load.inside.as_ref().is_some_and(|op| is_timed(op)),
-        _ => false,
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
@@ -120,9 +111,10 @@ proptest! {
     fn a_strict_lru_evicts_what_was_used_least_recently(
         capacity in prop::sample::select(vec![1_usize, 2, 7, 64]),
         keys in prop::sample::select(vec![3_u16, 10, 100]),
-        ops in vec(op().prop_filter("nothing expires", |op| !is_timed(op)), 1..STEPS),
+        ttl in option::of(1..40_u8),
+        negative in option::of(1..40_u8),
+        ops in vec(op(), 1..STEPS),
     ) {
-        let bound = Bound::Lru(capacity);
-        play(Settings { bound, shards: 1, adaptive: false, ttl: None, negative: None, keys }, &ops);
+        play(Settings { bound: Bound::Lru(capacity), shards: 1, adaptive: false, ttl, negative, keys }, &ops);
     }
 }

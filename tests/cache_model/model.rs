@@ -1,4 +1,6 @@
 //! What a cache holds, as simply as it can be said: pairs with deadlines, in the order in which they were last used.
+//!
+//! The fuzz target `cache_model` uses this and `play` too.
 
 use std::collections::BTreeMap;
 
