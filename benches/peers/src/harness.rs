@@ -32,7 +32,7 @@ impl Plan {
     pub(crate) fn quick() -> Self {
         Plan {
             rounds: 15,
-            patience: Duration::from_millis(400),
+            patience: Duration::from_millis(300),
             sample: Duration::from_millis(2),
             program_rounds: 5,
             crowd_rounds: 5,
@@ -60,7 +60,7 @@ impl Plan {
     /// lasts for several turns.
     fn on(self, threads: usize, subjects: &[Subject<'_>]) -> Self {
         if !fit(threads) {
-            Plan { rounds: (self.rounds / 3).max(ENOUGH), sample: self.sample * 5, ..self }
+            Plan { rounds: (self.rounds / 3).max(ENOUGH), sample: self.sample * 4, ..self }
         } else if subjects.iter().any(|subject| subject.warm_up > 1) {
             Plan { rounds: (self.rounds / 2).max(ENOUGH), ..self }
         } else {
