@@ -292,8 +292,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<()> {
+        self.put(key, value, None)
+    }
+
+    /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
+    pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
         self.forget_failure(&key);
-        self.inner.core.put(key, value, None, None).map_err(|heavy| {
+        self.inner.core.put(key, value, ttl, None).map_err(|heavy| {
             let accepted = format!("give at most {}, a shard's share", heavy.share);
             Error::invalid_argument("weight", heavy.weight, &accepted)
         })
