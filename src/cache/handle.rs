@@ -293,7 +293,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<()> {
-        self.put(key, value, None).map_err(|heavy| {
+        self.try_put(key, value, None)
+    }
+
+    /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
+    pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
+        self.put(key, value, ttl).map_err(|heavy| {
             let accepted = format!("give at most {}, a shard's share", heavy.share);
             Error::invalid_argument("weight", heavy.weight, &accepted)
         })
