@@ -58,6 +58,56 @@
 #define DOCACHE_VERSION_PATCH 0
 
 /**
+ * A length of time that does not end.
+ */
+#define DOCACHE_NEVER UINT64_MAX
+
+/**
+ * Why an entry left: there was no room for it beside others.
+ */
+#define DOCACHE_CAUSE_SIZE 0
+
+/**
+ * Its time was over.
+ */
+#define DOCACHE_CAUSE_EXPIRED 1
+
+/**
+ * It was removed, or the cache was cleared.
+ */
+#define DOCACHE_CAUSE_REMOVED 2
+
+/**
+ * The key got another value.
+ */
+#define DOCACHE_CAUSE_REPLACED 3
+
+/**
+ * It was never taken in: it is too heavy, or readers hold so much that was taken out that there is no place.
+ */
+#define DOCACHE_CAUSE_REFUSED 4
+
+/**
+ * A full cache evicts what is used least, by recency and frequency: scans do not wash out what is used often.
+ */
+#define DOCACHE_POLICY_ADAPTIVE 0
+
+/**
+ * A full cache evicts what was used the longest time ago. Reads that hit take a short lock then.
+ */
+#define DOCACHE_POLICY_LRU 1
+
+/**
+ * Counts hits and misses, which costs each read a few nanoseconds.
+ */
+#define DOCACHE_CACHE_RECORD_STATS 1
+
+/**
+ * What has expired is still found until the sweep takes it out.
+ */
+#define DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY 2
+
+/**
  * Something broke: a callback panicked.
  */
 #define DOCACHE_LEVEL_ERROR 1
@@ -98,7 +148,15 @@
 #define DOCACHE_FIXED_RATE 1
 
 /**
- * One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
+ * A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
+ *
+ * Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that was removed, replaced or
+ * evicted is released by a later write to the cache, by its sweep, by docache_cache_flush or with the cache: never by a read.
+ */
+typedef struct docache_cache docache_cache;
+
+/**
+ * One caller's part in a run. It has one owner and keeps what it needs, also when its group or its cache is freed.
  * docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
  * the call while it is finished or freed.
  *
@@ -150,6 +208,177 @@ typedef struct docache_wait docache_wait;
 typedef int32_t docache_status;
 
 /**
+ * How a cache is to be. Zero the struct, set `size` and what you need.
+ */
+typedef struct docache_cache_options {
+  /**
+   * sizeof(docache_cache_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * How long entries live that are not given a time of their own. 0: 15 minutes; DOCACHE_NEVER: for ever.
+   */
+  uint64_t time_to_live_ns;
+  /**
+   * How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER: when it is asked for.
+   */
+  uint64_t sweep_interval_ns;
+  /**
+   * For how long failures of fetches are kept, and given to those who fetch. 0: not at all.
+   */
+  uint64_t negative_ttl_ns;
+  /**
+   * The most entries. 0: no limit. Not together with `max_weight`.
+   */
+  uint64_t capacity;
+  /**
+   * The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of 4 GiB. 0: no limit.
+   */
+  uint64_t max_weight;
+  /**
+   * Over how many locks writers are spread, up to 65,536; each has an equal part of the limit. 0: as the limit suggests.
+   */
+  size_t shards;
+  /**
+   * A DOCACHE_POLICY. LRU needs a limit.
+   */
+  uint32_t policy;
+  /**
+   * By up to how many thousandths, 0 to 1,000, times to live are shortened at random.
+   */
+  uint32_t jitter_permille;
+  /**
+   * DOCACHE_CACHE_ flags.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_cache_options;
+
+/**
+ * Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, with no
+ * lock held. Key and value are borrowed for the call. It must return; it may use the cache, but not free it.
+ */
+typedef void (*docache_evict_fn)(uintptr_t ctx,
+                                 const uint8_t *key,
+                                 size_t key_len,
+                                 const struct docache_value *value,
+                                 int32_t cause);
+
+/**
+ * Called once with the `ctx` of a registration, after its last use.
+ */
+typedef void (*docache_drop_fn)(uintptr_t ctx);
+
+/**
+ * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
+ * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
+ * called. A loop runs it on one thread at a time, a group on the thread of the call that leads. It must not throw, unwind
+ * or longjmp, and must not free its own loop's or group's handles that others use.
+ */
+typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
+                                             struct docache_value **out_value,
+                                             struct docache_error **out_error);
+
+/**
+ * Bytes that are the caller's. A pointer whose length is 0 is ignored.
+ */
+typedef struct docache_bytes {
+  /**
+   * The first byte.
+   */
+  const uint8_t *data;
+  /**
+   * How many there are.
+   */
+  size_t len;
+} docache_bytes;
+
+/**
+ * Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit.
+ */
+typedef int32_t (*docache_visit_fn)(uintptr_t ctx,
+                                    const uint8_t *key,
+                                    size_t key_len,
+                                    const struct docache_value *value);
+
+/**
+ * Counters of a cache since it was made. New ones are added at the end.
+ */
+typedef struct docache_cache_counters {
+  /**
+   * sizeof(docache_cache_counters), set by the caller.
+   */
+  size_t size;
+  /**
+   * Reads that found something; 0 without DOCACHE_CACHE_RECORD_STATS.
+   */
+  uint64_t hits;
+  /**
+   * Reads that did not; 0 without DOCACHE_CACHE_RECORD_STATS.
+   */
+  uint64_t misses;
+  /**
+   * Loads that fetches ran, to their end.
+   */
+  uint64_t loads;
+  /**
+   * Those of them that failed, panicked or were given up.
+   */
+  uint64_t load_failures;
+  /**
+   * The time that loads took in all.
+   */
+  uint64_t load_time_ns;
+  /**
+   * Fetches that shared what somebody else loaded.
+   */
+  uint64_t coalesced;
+  /**
+   * Values taken in.
+   */
+  uint64_t inserted;
+  /**
+   * Entries that left for DOCACHE_CAUSE_SIZE.
+   */
+  uint64_t evicted;
+  /**
+   * Entries that left for DOCACHE_CAUSE_EXPIRED.
+   */
+  uint64_t expired;
+  /**
+   * Entries that left for DOCACHE_CAUSE_REMOVED.
+   */
+  uint64_t removed;
+  /**
+   * Entries that left for DOCACHE_CAUSE_REPLACED.
+   */
+  uint64_t replaced;
+  /**
+   * Values that were not taken in: DOCACHE_CAUSE_REFUSED.
+   */
+  uint64_t refused;
+  /**
+   * Entries, those included that have expired and were not yet swept.
+   */
+  uint64_t len;
+  /**
+   * Their weight; without `max_weight`, their number.
+   */
+  uint64_t weight;
+  /**
+   * Entries that have left and are still held.
+   */
+  uint64_t retired;
+  /**
+   * Bytes that the cache takes beside keys and values.
+   */
+  uint64_t memory;
+} docache_cache_counters;
+
+/**
  * Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
  * or one that polls. It must return, must not block, and must not free the object that it was given to.
  */
@@ -176,16 +405,6 @@ typedef struct docache_group_options {
    */
   uint32_t reserved2;
 } docache_group_options;
-
-/**
- * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
- * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
- * called. A loop runs it on one thread at a time, a group on the thread of the call that leads. It must not throw, unwind
- * or longjmp, and must not free its own loop's or group's handles that others use.
- */
-typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
-                                             struct docache_value **out_value,
-                                             struct docache_error **out_error);
 
 /**
  * A message. Its texts are UTF-8, not NUL-terminated, and valid only during the call.
@@ -225,11 +444,6 @@ typedef struct docache_log_record {
  * Receives messages, on any thread, perhaps on several at once. It must return, and must not free the object that speaks.
  */
 typedef void (*docache_log_fn)(uintptr_t ctx, const struct docache_log_record *record);
-
-/**
- * Called once with the `ctx` of a registration, after its last use.
- */
-typedef void (*docache_drop_fn)(uintptr_t ctx);
 
 /**
  * How a loop cache is to run. Zero the struct, set `size` and what you need.
@@ -460,10 +674,275 @@ uint32_t docache_abi_version(void);
 const char *docache_version(void);
 
 /**
+ * Makes a cache. `options` may be NULL: all defaults, without a limit. `on_evict`, with its `ctx` and its `drop`, may be
+ * NULL; `drop(ctx)` is called exactly once, when the cache is gone or when this function fails. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_cache_new(const struct docache_cache_options *options,
+                                 docache_evict_fn on_evict,
+                                 uintptr_t ctx,
+                                 docache_drop_fn drop,
+                                 struct docache_cache **out,
+                                 struct docache_error **out_error);
+
+/**
+ * Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Calls of
+ * docache_cache_fetch_begin that are out stay valid and go on among themselves; the cache then goes with the last of them,
+ * or with a sweep that is under way. NULL is fine. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle.
+ */
+void docache_cache_free(struct docache_cache *cache);
+
+/**
+ * The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx, ...)` on this thread and keeps
+ * what that returns for `ttl_ns` (0 is the cache's own time, DOCACHE_NEVER for ever), or waits for the run of the key that is
+ * under way and shares its outcome. DOER_FAILED or PANIC with the error that the run reported, which all of its callers
+ * share; with `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over after
+ * `timeout_ns`, and goes on; the time limits only waiting. REENTRANT inside `perform` of the same key. What is written,
+ * removed or cleared while `perform` runs is stronger: the callers get what they fetched, the cache does not keep
+ * it. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_cache_fetch(const struct docache_cache *cache,
+                                   const uint8_t *key,
+                                   size_t key_len,
+                                   uint64_t ttl_ns,
+                                   int64_t timeout_ns,
+                                   docache_perform_fn perform,
+                                   uintptr_t ctx,
+                                   struct docache_value **out_value,
+                                   struct docache_error **out_error);
+
+/**
+ * Begins a fetch without blocking. OK: the value, a share that the caller releases; there is no call. LEADER: nobody is
+ * fetching the key; do the work, then docache_call_finish, which puts the value into the cache for `ttl_ns` and tells the
+ * others. PENDING: somebody is; see docache_call_on_ready and docache_call_poll. DOER_FAILED with a failure that the cache
+ * keeps. `owner` as in docache_group_begin_as: 0, or who calls, if threads do not tell; REENTRANT also if a call of the same
+ * owner leads. Calls of docache_cache_fetch share their runs with these. The caller frees the call. [CB] others'
+ * `notify`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_fetch_begin(const struct docache_cache *cache,
+                                         const uint8_t *key,
+                                         size_t key_len,
+                                         uint64_t ttl_ns,
+                                         uint64_t owner,
+                                         struct docache_value **out_value,
+                                         struct docache_call **out_call,
+                                         struct docache_error **out_error);
+
+/**
+ * Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or has expired.
+ * BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written. Lock-free, but for LRU. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_try_get(const struct docache_cache *cache,
+                                     const uint8_t *key,
+                                     size_t key_len,
+                                     uint8_t *buffer,
+                                     size_t capacity,
+                                     size_t *out_len,
+                                     struct docache_error **out_error);
+
+/**
+ * The key's value, without copying it: a share that the caller releases. MISS if it is not there or has expired. Lock-free,
+ * but for LRU. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_get(const struct docache_cache *cache,
+                                 const uint8_t *key,
+                                 size_t key_len,
+                                 struct docache_value **out_value,
+                                 struct docache_error **out_error);
+
+/**
+ * OK if the key is there and has not expired, else MISS. Does not count as a use. Lock-free. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_contains(const struct docache_cache *cache,
+                                      const uint8_t *key,
+                                      size_t key_len,
+                                      struct docache_error **out_error);
+
+/**
+ * docache_cache_get for `count` keys: the array `out_values` of as many gets a share of each value, which the caller
+ * releases, and NULL for what is not there. How many there are goes to `out_found`, which may be NULL. Lock-free, but for
+ * LRU. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_get_many(const struct docache_cache *cache,
+                                      const struct docache_bytes *keys,
+                                      size_t count,
+                                      struct docache_value **out_values,
+                                      size_t *out_found,
+                                      struct docache_error **out_error);
+
+/**
+ * Calls `visit` for each entry that has not expired, in no order, until it returns something else than 0. It sees those that
+ * were there when this function was called; what is written meanwhile it may see or not. No lock is held, so `visit` may use
+ * the cache. Takes time, and memory for copies of the keys, in proportion to the entries. [CB]
+ *
+ * # Safety
+ * HANDLE, CALLBACK.
+ */
+docache_status docache_cache_each(const struct docache_cache *cache,
+                                  docache_visit_fn visit,
+                                  uintptr_t ctx,
+                                  struct docache_error **out_error);
+
+/**
+ * How many entries there are, those included that have expired and were not yet swept; 0 for NULL. Takes short locks. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+uint64_t docache_cache_len(const struct docache_cache *cache);
+
+/**
+ * The bytes of all keys and values if there is a `max_weight`, else the number of entries; 0 for NULL. Takes short
+ * locks. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+uint64_t docache_cache_weight(const struct docache_cache *cache);
+
+/**
+ * Fills `out`; a part of it that this library does not know becomes zero. Takes short locks. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_stats(const struct docache_cache *cache,
+                                   struct docache_cache_counters *out,
+                                   struct docache_error **out_error);
+
+/**
+ * Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER for ever. An earlier value
+ * of the key is replaced; what is being fetched for the key meanwhile goes to those who asked and is not kept.
+ * INVALID_ARGUMENT also if the value is heavier than a shard's part of `max_weight`: then the earlier one is gone as
+ * well. [CB] `on_evict` and `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_set(const struct docache_cache *cache,
+                                 const uint8_t *key,
+                                 size_t key_len,
+                                 const uint8_t *data,
+                                 size_t len,
+                                 uint64_t ttl_ns,
+                                 struct docache_error **out_error);
+
+/**
+ * docache_cache_set of a value that is shared instead of copied: the cache takes a share of its own. [CB] `on_evict` and
+ * `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_set_value(const struct docache_cache *cache,
+                                       const uint8_t *key,
+                                       size_t key_len,
+                                       const struct docache_value *value,
+                                       uint64_t ttl_ns,
+                                       struct docache_error **out_error);
+
+/**
+ * docache_cache_set for `count` keys and as many values. A value that is too heavy does not keep the others from being
+ * put in; the error names the first. Any other INVALID_ARGUMENT: nothing has happened. [CB] `on_evict` and `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_set_many(const struct docache_cache *cache,
+                                      const struct docache_bytes *keys,
+                                      const struct docache_bytes *values,
+                                      size_t count,
+                                      uint64_t ttl_ns,
+                                      struct docache_error **out_error);
+
+/**
+ * Takes the key out. OK if it was there and had not expired, else MISS. A share of the value goes to `out_value`, which may
+ * be NULL. What is being fetched for the key meanwhile goes to those who asked and is not kept. [CB] `on_evict` and `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_remove(const struct docache_cache *cache,
+                                    const uint8_t *key,
+                                    size_t key_len,
+                                    struct docache_value **out_value,
+                                    struct docache_error **out_error);
+
+/**
+ * docache_cache_remove for `count` keys. How many were there goes to `out_removed`, which may be NULL. [CB] `on_evict` and
+ * `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_remove_many(const struct docache_cache *cache,
+                                         const struct docache_bytes *keys,
+                                         size_t count,
+                                         size_t *out_removed,
+                                         struct docache_error **out_error);
+
+/**
+ * Takes everything out. What is being fetched meanwhile goes to those who asked and is not kept. [CB] `on_evict` and `drop`
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_cache_clear(const struct docache_cache *cache,
+                                   struct docache_error **out_error);
+
+/**
+ * Takes out what has expired, as the sweep does from time to time. How much that was goes to `out_purged`, which may be
+ * NULL. [CB] `on_evict` and `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_cache_purge_expired(const struct docache_cache *cache,
+                                           size_t *out_purged,
+                                           struct docache_error **out_error);
+
+/**
+ * Releases the values that were taken out and that no reader can see any more. PENDING if readers still hold some. [CB]
+ * `drop`
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_cache_flush(const struct docache_cache *cache,
+                                   struct docache_error **out_error);
+
+/**
  * Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
  * `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
  * is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
- * outcome, else 0. INVALID_ARGUMENT, also if the call does not lead: nothing has happened. [CB] others' `notify`
+ * outcome, else 0. INVALID_ARGUMENT, also if the call does not lead, or if it is one of a cache and was not polled since
+ * the lead came to it: nothing has happened. [CB] others' `notify`; for a cache also `on_evict` and `drop`
+ *
+ * A call of a cache first puts the value there, unless the key was written, removed or cleared since the call was LEADER;
+ * a failure, but not PANIC, if the cache keeps those.
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -478,7 +957,7 @@ docache_status docache_call_finish(struct docache_call *call,
 /**
  * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
  * keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call
- * does not lead: nothing has happened, and the call is still to be freed. [CB] others' `notify`
+ * does not lead: nothing has happened, and the call is still to be freed. [CB] as docache_call_finish
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -507,7 +986,8 @@ docache_status docache_call_on_ready(struct docache_call *call,
  * Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to it; or what came of the
  * run. OK: a share of the value, which the caller releases, and in `out_shared`, which may be NULL, 1 if others got it
  * too, else 0. DOER_FAILED or PANIC with the error that the leader reported. May be called again and says the same, with
- * one more share each time. [NC]
+ * one more share each time. A call of a cache that is handed the lead, and finds that the value has come meanwhile, ends the
+ * run with that. [NC] for a group; for a cache [CB] others' `notify`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1134,6 +1614,42 @@ DOCACHE_LAYOUT(offsetof(docache_group_options, size), 0);
 DOCACHE_LAYOUT(offsetof(docache_group_options, shards), 8);
 DOCACHE_LAYOUT(offsetof(docache_group_options, reserved), 16);
 DOCACHE_LAYOUT(offsetof(docache_group_options, reserved2), 20);
+
+DOCACHE_LAYOUT(sizeof(docache_bytes), 16);
+DOCACHE_LAYOUT(offsetof(docache_bytes, data), 0);
+DOCACHE_LAYOUT(offsetof(docache_bytes, len), 8);
+
+DOCACHE_LAYOUT(sizeof(docache_cache_options), 72);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, time_to_live_ns), 8);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, sweep_interval_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, negative_ttl_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, capacity), 32);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, max_weight), 40);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, shards), 48);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, policy), 56);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, jitter_permille), 60);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, flags), 64);
+DOCACHE_LAYOUT(offsetof(docache_cache_options, reserved), 68);
+
+DOCACHE_LAYOUT(sizeof(docache_cache_counters), 136);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, hits), 8);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, misses), 16);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, loads), 24);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, load_failures), 32);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, load_time_ns), 40);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, coalesced), 48);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, inserted), 56);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, evicted), 64);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, expired), 72);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, removed), 80);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, replaced), 88);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, refused), 96);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, len), 104);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, weight), 112);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, retired), 120);
+DOCACHE_LAYOUT(offsetof(docache_cache_counters, memory), 128);
 
 #undef DOCACHE_LAYOUT
 #endif

@@ -34,7 +34,8 @@ use crate::flight::KeyedGroup;
 ///
 /// # Writes
 /// A write takes the lock of one of the shards for some ten to hundred nanoseconds; K's `Hash` and `Eq` run under it,
-/// and must not use the cache. A shard that grows copies its table under that lock, which takes time in proportion to its
+/// and must not use the cache. (If a `Hash` panics, the value that is being taken in may be leaked; the cache stays
+/// sound.) A shard that grows copies its table under that lock, which takes time in proportion to its
 /// entries, and which readers do not notice.
 ///
 /// # Capacity
@@ -292,7 +293,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<()> {
-        self.put(key, value, None).map_err(|heavy| {
+        self.try_put(key, value, None)
+    }
+
+    /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
+    pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
+        self.put(key, value, ttl).map_err(|heavy| {
             let accepted = format!("give at most {}, a shard's share", heavy.share);
             Error::invalid_argument("weight", heavy.weight, &accepted)
         })

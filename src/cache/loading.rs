@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::handle::Inner;
 use super::loads::LoadId;
 use super::reclaim::pin;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use super::split::Suspended;
 use crate::flight::{FlightError, Shared};
 
 /// What a caller finds that has just won the lead.
-pub(super) enum Begun<'c, K, V, E, S> {
+pub(crate) enum Begun<'c, K, V, E, S> {
     /// The value came in between.
     Found(V),
     /// An error that is cached.
@@ -22,7 +24,7 @@ pub(super) enum Begun<'c, K, V, E, S> {
 }
 
 /// A load under way. Dropping it gives it up: it has failed then.
-pub(super) struct Loading<'c, K, V, E, S> {
+pub(crate) struct Loading<'c, K, V, E, S> {
     cache: &'c Inner<K, V, E, S>,
     hash: u64,
     load: LoadId,
@@ -104,14 +106,14 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
     /// Keeps the value, unless somebody wrote to the key meanwhile. The load is over then, and the flight may end.
     #[inline]
-    pub(super) fn succeed(mut self, key: K, value: V, ttl: Option<Duration>) {
+    pub(crate) fn succeed(mut self, key: K, value: V, ttl: Option<Duration>) {
         // A load whose value is too heavy is refused, and counted as that.
         let _ = self.cache.core.put(key, value, ttl, Some(self.load));
         self.over = true;
     }
 
     /// Ends the load, and keeps the error if errors are cached and nobody wrote to the key meanwhile.
-    pub(super) fn fail(mut self, key: K, error: &Arc<E>) {
+    pub(crate) fn fail(mut self, key: K, error: &Arc<E>) {
         self.over = true;
         let Some(failures) = &self.cache.failures else {
             self.cache.core.give_up(self.hash, self.load);
@@ -122,6 +124,19 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
         if !self.cache.core.give_up(self.hash, self.load) {
             failures.forget(&named);
         }
+    }
+}
+
+#[cfg(all(feature = "capi", not(docache_loom)))]
+impl<'c, K, V, E, S> Loading<'c, K, V, E, S> {
+    /// Leaves the load for the moment.
+    pub(crate) fn suspend(mut self) -> Suspended {
+        self.over = true;
+        Suspended { hash: self.hash, load: self.load }
+    }
+
+    pub(super) fn resumed(cache: &'c Inner<K, V, E, S>, suspended: Suspended) -> Self {
+        Loading { cache, hash: suspended.hash, load: suspended.load, over: false }
     }
 }
 

@@ -45,11 +45,17 @@ mod policy;
 mod reclaim;
 mod shard;
 mod slab;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+mod split;
 mod stats;
 mod sweep;
 mod table;
 
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use loading::Begun;
 pub use pinned::{Iter, Pinned};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use split::Suspended;
 pub use stats::{CacheStats, Cause};

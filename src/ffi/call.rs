@@ -1,9 +1,10 @@
-//! Family `group`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free, and end, which is
-//! finish and free.
+//! Families `group` and `cache`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free, and end,
+//! which is finish and free.
 //!
 //! # State
 //! A call lies on the heap and does not move: its [`Ticket`], and behind a lock what came of it and its [`Bell`]. Freed
-//! calls are kept by their lane for the next ones, with the memory of their keys and their bells.
+//! calls are kept by their lane for the next ones, with the memory of their keys and their bells. A call of a cache that
+//! leads has besides the load that it is to end, from the moment that its caller is told of the lead.
 //!
 //! # Invariants
 //! - OWNER (the ticket's): its functions are called under the lock; or by the thread that set `finishing`, which the
@@ -11,18 +12,21 @@
 //! - NOTIFY-ONCE: see [`Notify`].
 //! - TOLD: a notification is armed first, and then the bell is given to the shard, which looks for the outcome or the lead
 //!   under its lock. Whoever brings one about later finds the bell; if it is there already, the notification is taken back.
+//! - KEPT-FIRST: a value is in the cache before its run is over, so who comes later finds the value or the run.
 //!
 //! # Locks
-//! The call's lock is taken before the bell's and before the shard's; the two never meet. None is held while a
-//! notification is called or a value is dropped.
+//! The call's lock is taken before the bell's, before those of the flights and before those of the cache; these never meet.
+//! None is held while a notification or a listener is called or a value is dropped.
 
 use std::mem::ManuallyDrop;
 use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
 
 use super::bell::Bell;
+use super::cache::Store;
 use super::error::share_error;
 use super::flights::{Lane, panicked, reentrant};
 use super::notify::{self, Notify, docache_notify_fn};
@@ -31,20 +35,23 @@ use super::{
     DOCACHE_DOER_FAILED, DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_PENDING,
     Out, borrow, check, docache_error, docache_status, guard, perform,
 };
+use crate::cache::{Begun, Suspended};
 use crate::error::{Error, Result};
 use crate::flight::{Entered, Failure, Gone, Landed, Outcome, Ticket};
 use crate::lock::Lock;
 
-/// One caller's part in a run. It has one owner and keeps what it needs, also when its group is freed.
+/// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its cache is freed.
 /// docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
 /// the call while it is finished or freed.
 ///
 /// (Aligned, so that calls of different callers share no cache line.)
 #[repr(align(128))]
 pub struct docache_call {
-    ticket: Ticket<Lane<docache_call>, Value, Error>,
+    ticket: CallTicket,
     state: Lock<State>,
 }
+
+type CallTicket = Ticket<Lane<docache_call>, Value, Error>;
 
 #[derive(Default)]
 struct State {
@@ -55,16 +62,55 @@ struct State {
     /// What came of it, and whether others got that too.
     result: Option<Result<(Value, bool)>>,
     bell: Option<Arc<Bell>>,
+    /// How long a cache is to keep what the call loads, if it is not for its own time to live.
+    ttl: Option<Duration>,
+    load: Option<Suspended>,
 }
 
 impl State {
     /// Its call can be finished.
-    fn check_leads(&self, ticket: &Ticket<Lane<docache_call>, Value, Error>) -> Result<()> {
+    fn check_leads(&self, ticket: &CallTicket) -> Result<()> {
         if self.finishing || self.result.is_some() || !ticket.leads() {
             return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
         }
+        if self.load.is_none() && store(ticket).is_some() {
+            return Err(Error::invalid_argument(
+                "call",
+                "one whose lead was not polled for",
+                "poll it first",
+            ));
+        }
         Ok(())
     }
+}
+
+/// The cache of a call of one.
+fn store(ticket: &CallTicket) -> Option<&Store> {
+    ticket.group().and_then(|lane| lane.store())
+}
+
+/// Ends the load of a call of a cache (KEPT-FIRST).
+///
+/// # Safety
+/// OWNER; the call leads.
+unsafe fn keep(
+    ticket: &CallTicket,
+    load: Option<Suspended>,
+    ttl: Option<Duration>,
+    outcome: &Outcome<Value, Error>,
+) {
+    let (Some(load), Some(store)) = (load, store(ticket)) else { return };
+    let end = || {
+        let loading = store.resume(load);
+        match outcome {
+            Ok(value) => loading.succeed(ticket.key().into(), value.clone(), ttl),
+            Err(Failure::Failed(error)) if !error.is_panicked() => loading.fail(ticket.key().into(), error),
+            // A defect is not remembered: dropping the load gives it up.
+            Err(_) => {}
+        }
+    };
+    // SAFETY: the caller's promise. The listener that may be called is part of the work.
+    unsafe { ticket.inside(end) };
 }
 
 const _: () = {
@@ -101,7 +147,7 @@ impl docache_call {
         if self.ticket.is_prepared() {
             return Ok(state);
         }
-        Err(Error::invalid_argument("call", "one that was freed", "give a call of docache_group_begin"))
+        Err(Error::invalid_argument("call", "one that was freed", "give one that was begun"))
     }
 
     /// Looks for an outcome, and has the Waker woken if there is neither that nor the lead. Whether there is.
@@ -112,7 +158,12 @@ impl docache_call {
         // SAFETY: OWNER: the caller has the state, and nobody is finishing.
         match unsafe { self.ticket.poll(&TaskContext::from_waker(waker)) } {
             Poll::Pending => return false,
-            Poll::Ready(Landed::Outcome(outcome)) => state.result = Some(convert(outcome, true)),
+            Poll::Ready(Landed::Outcome(outcome)) => {
+                if let Some(store) = store(&self.ticket).filter(|_| outcome.is_ok()) {
+                    store.count_coalesced();
+                }
+                state.result = Some(convert(outcome, true));
+            }
             Poll::Ready(Landed::Leads | Landed::Left) => {}
         }
         true
@@ -134,18 +185,44 @@ impl docache_call {
         Ok(if ready && bell.with(Notify::cancel) { DOCACHE_OK } else { DOCACHE_PENDING })
     }
 
-    /// Begins to finish: from here on the ticket is the caller's.
-    fn begin_finish(&self) -> Result<()> {
+    /// Begins the load of a call of a cache that has got the lead. If the value is there by now, that is what comes of the run,
+    /// and the others are notified.
+    fn take_lead(&self, mut state: impl DerefMut<Target = State>) {
+        let Some(store) = store(&self.ticket) else { return };
+        if state.load.is_some() || state.finishing || state.result.is_some() || !self.ticket.leads() {
+            return;
+        }
+        let outcome = match store.begin(self.ticket.key()) {
+            Begun::Load(loading) => {
+                state.load = Some(loading.suspend());
+                return;
+            }
+            Begun::Found(value) => Ok(value),
+            Begun::Failed(error) => Err(Failure::Failed(error)),
+        };
+        // Whoever polls meanwhile sees it too.
+        state.result = Some(convert(outcome.clone(), true));
+        state.finishing = true;
+        drop(state);
+        // SAFETY: OWNER: `finishing` is ours, and it leads.
+        unsafe { self.ticket.publish(&outcome) };
+        self.state.lock().finishing = false;
+    }
+
+    /// Begins to finish: from here on the ticket is the caller's, and so is the load.
+    fn begin_finish(&self) -> Result<(Option<Suspended>, Option<Duration>)> {
         let mut state = self.open()?;
         state.check_leads(&self.ticket)?;
         state.finishing = true;
-        Ok(())
+        Ok((state.load.take(), state.ttl))
     }
 
     /// Ends the run: whether others got the outcome too.
     fn finish(&self, outcome: Outcome<Value, Error>) -> Result<bool> {
-        self.begin_finish()?;
+        let (load, ttl) = self.begin_finish()?;
         // SAFETY: OWNER: `finishing` is ours, and it leads.
+        unsafe { keep(&self.ticket, load, ttl, &outcome) };
+        // SAFETY: as above.
         let shared = unsafe { self.ticket.publish(&outcome) };
         let mut state = self.state.lock();
         state.result = Some(convert(outcome, shared));
@@ -165,8 +242,12 @@ impl docache_call {
         if let Some(bell) = state.bell.as_ref().filter(|_| state.joined) {
             bell.with(Notify::cancel);
         }
-        let result = state.result.take();
+        let (result, load) = (state.result.take(), state.load.take());
         drop(state);
+        if let (Some(load), Some(store)) = (load, store(&self.ticket)) {
+            // Given up: who gets the lead begins a load of its own.
+            drop(store.resume(load));
+        }
         // SAFETY: OWNER: nobody else may be at a call that is being freed.
         let gone = unsafe { self.ticket.go() };
         let status = if matches!(gone, Gone::Lost) { DOCACHE_LEADER_LOST } else { DOCACHE_OK };
@@ -208,6 +289,7 @@ unsafe fn put_away(call: *mut docache_call) {
     let ticket = unsafe { Pin::new_unchecked(&mut call.ticket) };
     let lane = ticket.recall();
     let state = call.state.get_mut();
+    state.ttl = None;
     if state.joined {
         // It may have been armed.
         state.bell = Bell::renew(state.bell.take());
@@ -235,6 +317,36 @@ pub(super) fn begin(
             Err(reentrant(key))
         }
     }
+}
+
+/// What beginning a fetch comes to.
+pub(super) enum Fetching {
+    Value(Value),
+    /// A call, and whether it is LEADER or PENDING.
+    Call(*mut docache_call, docache_status),
+}
+
+/// Begins to fetch a key of a cache that was not there a moment ago.
+pub(super) fn begin_fetch(
+    lane: &Arc<Lane<docache_call>>,
+    key: &[u8],
+    owner: u64,
+    ttl: Option<Duration>,
+) -> Result<Fetching> {
+    let (call, status) = begin(lane, key, owner)?;
+    // SAFETY: it is ours. Others may know its ticket, by shared references.
+    let begun = unsafe { &*call };
+    let mut state = begun.state.lock();
+    state.ttl = ttl;
+    if status == DOCACHE_LEADER {
+        begun.take_lead(state);
+        state = begun.state.lock();
+    }
+    let Some(result) = state.result.take() else { return Ok(Fetching::Call(call, status)) };
+    drop(state);
+    // SAFETY: its run is over, and it is ours.
+    unsafe { put_away(call) };
+    result.map(|(value, _)| Fetching::Value(value))
 }
 
 /// What a leader reports. It takes shares of its own.
@@ -277,7 +389,11 @@ unsafe fn outcome(
 /// Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
 /// `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
 /// is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
-/// outcome, else 0. INVALID_ARGUMENT, also if the call does not lead: nothing has happened. \[CB\] others' `notify`
+/// outcome, else 0. INVALID_ARGUMENT, also if the call does not lead, or if it is one of a cache and was not polled since
+/// the lead came to it: nothing has happened. \[CB\] others' `notify`; for a cache also `on_evict` and `drop`
+///
+/// A call of a cache first puts the value there, unless the key was written, removed or cleared since the call was LEADER;
+/// a failure, but not PANIC, if the cache keeps those.
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.
@@ -312,7 +428,7 @@ pub unsafe extern "C" fn docache_call_finish(
 unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Result<bool> {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &(*call).ticket };
-    {
+    let (load, ttl) = {
         // SAFETY: the caller's promise. Others may know the ticket, but not the state.
         let state = unsafe { &mut (*call).state }.get_mut();
         // A notification that asks how its teller stands hears that it leads.
@@ -321,8 +437,11 @@ unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Resul
         if let Some(bell) = state.bell.as_ref().filter(|_| state.joined) {
             bell.with(Notify::cancel);
         }
-    }
+        (state.load.take(), state.ttl)
+    };
     // SAFETY: OWNER: nobody else may be at it, and it leads.
+    unsafe { keep(ticket, load, ttl, outcome) };
+    // SAFETY: as above.
     let shared = unsafe { ticket.publish(outcome) };
     // SAFETY: as above.
     unsafe { &mut (*call).state }.get_mut().finishing = false;
@@ -331,7 +450,7 @@ unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Resul
 
 /// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
 /// keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call
-/// does not lead: nothing has happened, and the call is still to be freed. \[CB\] others' `notify`
+/// does not lead: nothing has happened, and the call is still to be freed. \[CB\] as docache_call_finish
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.
@@ -363,7 +482,7 @@ pub unsafe extern "C" fn docache_call_end(
         if let Some(out) = out {
             out.write(u32::from(shared));
         }
-        // SAFETY: HANDLE: it came from `docache_group_begin`, and its run is over.
+        // SAFETY: HANDLE: it was begun, and its run is over.
         unsafe { put_away(call) };
         Ok(DOCACHE_OK)
     })
@@ -391,7 +510,8 @@ pub unsafe extern "C" fn docache_call_on_ready(
 /// Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to it; or what came of the
 /// run. OK: a share of the value, which the caller releases, and in `out_shared`, which may be NULL, 1 if others got it
 /// too, else 0. DOER_FAILED or PANIC with the error that the leader reported. May be called again and says the same, with
-/// one more share each time. \[NC\]
+/// one more share each time. A call of a cache that is handed the lead, and finds that the value has come meanwhile, ends the
+/// run with that. \[NC\] for a group; for a cache \[CB\] others' `notify`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -414,8 +534,8 @@ pub unsafe extern "C" fn docache_call_poll(
         if call.ticket.waits() || !call.look(&mut state, Waker::noop()) {
             return Ok(DOCACHE_PENDING);
         }
-        let result = state.result.clone();
-        drop(state);
+        call.take_lead(state);
+        let result = call.state.lock().result.clone();
         let Some((value, shared)) = result.transpose()? else { return Ok(DOCACHE_LEADER) };
         if let Some(out) = out_shared {
             out.write(u32::from(shared));
@@ -456,7 +576,7 @@ pub unsafe extern "C" fn docache_call_free(call: *mut docache_call) -> docache_s
         let leaver = unsafe { borrow(call, "call") }?;
         // SAFETY: it is being freed.
         let status = unsafe { leaver.leave() }?;
-        // SAFETY: HANDLE: it came from `docache_group_begin`, and has left its run.
+        // SAFETY: HANDLE: it was begun, and has left its run.
         unsafe { put_away(call) };
         Ok(status)
     })

@@ -1,7 +1,9 @@
-//! What a group's handle and its calls share: the flights, and the calls that were freed. `C` is what calls are.
+//! What the handle of a group or of a cache and its calls share: the flights, the cache if it is one, and the calls that were
+//! freed. `C` is what calls are.
 
 use std::sync::Arc;
 
+use super::cache::Store;
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
 use crate::flight::KeyedGroup;
@@ -11,7 +13,7 @@ use crate::lock::Lock;
 const KEPT_CALLS: usize = 32;
 const LANES: usize = 8;
 
-/// What a group's handle has.
+/// What the handle has.
 pub(super) struct Flights<C> {
     pub(super) group: Arc<KeyedGroup<[u8], Value, Error>>,
     lanes: [Arc<Lane<C>>; LANES],
@@ -22,6 +24,8 @@ pub(super) struct Flights<C> {
 #[repr(align(128))]
 pub(super) struct Lane<C> {
     group: Arc<KeyedGroup<[u8], Value, Error>>,
+    /// Where the outcomes of runs are kept, if they are.
+    store: Option<Store>,
     kept: Lock<Vec<Box<C>>>,
 }
 
@@ -32,9 +36,13 @@ impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Lane<C> {
 }
 
 impl<C> Flights<C> {
-    pub(super) fn new(group: KeyedGroup<[u8], Value, Error>) -> Self {
+    pub(super) fn new(group: KeyedGroup<[u8], Value, Error>, store: Option<&Store>) -> Self {
         let group = Arc::new(group);
-        let lane = || Lane { group: group.clone(), kept: Lock::new(Vec::with_capacity(KEPT_CALLS)) };
+        let lane = || Lane {
+            group: group.clone(),
+            store: store.cloned(),
+            kept: Lock::new(Vec::with_capacity(KEPT_CALLS)),
+        };
         let lanes = std::array::from_fn(|_| Arc::new(lane()));
         Flights { group, lanes }
     }
@@ -49,6 +57,12 @@ impl<C> Flights<C> {
         // Fibonacci hashing: the uppermost bits depend on all.
         let mix = end.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
         &self.lanes[mix as usize % LANES]
+    }
+}
+
+impl<C> Lane<C> {
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 }
 

@@ -64,7 +64,7 @@ pub unsafe extern "C" fn docache_group_new(
                 builder = builder.shards(options.shards);
             }
         }
-        let flights = Flights::new(builder.build()?);
+        let flights = Flights::new(builder.build()?, None);
         out.write(Box::into_raw(Box::new(docache_group(flights))));
         Ok(DOCACHE_OK)
     })
@@ -125,7 +125,8 @@ pub unsafe extern "C" fn docache_group_run(
     })
 }
 
-fn explain(key: &[u8], error: FlightError<Error>) -> Error {
+/// Why a call has no value.
+pub(super) fn explain(key: &[u8], error: FlightError<Error>) -> Error {
     match error {
         FlightError::Failed(error) => (*error).clone(),
         FlightError::Panicked(message) => panicked(&message),

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::loop_cache::docache_loop;
-use super::status::TooSmall;
 use super::value::{Value, docache_value};
 use super::{
     DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, docache_error, docache_status,
-    guard, is_usable, quietly,
+    guard, is_usable, quietly, too_small,
 };
 use crate::clock::{Tick, saturating_nanos};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::loop_cache::{Entry, Snapshot};
 
 /// One result of a Doer. The layout never changes.
@@ -140,12 +139,6 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
         }
         Ok(DOCACHE_OK)
     })
-}
-
-#[cold]
-fn too_small(capacity: usize, needed: usize) -> Error {
-    let message = format!("capacity: {capacity} is not accepted; the value needs {needed} bytes");
-    Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(TooSmall)))
 }
 
 /// Takes a snapshot: O(1), sharing the results and not copying them. Lock-free. \[NC\]

@@ -30,6 +30,10 @@
 
 mod abi;
 mod bell;
+mod cache;
+mod cache_fetch;
+mod cache_reads;
+mod cache_writes;
 mod call;
 mod error;
 mod flights;
@@ -41,11 +45,16 @@ mod loop_waits;
 mod notify;
 mod options;
 mod perform;
+mod spans;
 mod status;
 mod value;
 mod wait;
 
 pub use abi::*;
+pub use cache::*;
+pub use cache_fetch::*;
+pub use cache_reads::*;
+pub use cache_writes::*;
 pub use call::*;
 pub use error::*;
 pub use group::*;
@@ -55,15 +64,17 @@ pub use loop_reads::*;
 pub use loop_waits::*;
 pub use notify::docache_notify_fn;
 pub use perform::docache_perform_fn;
+pub use spans::docache_bytes;
 pub use status::*;
 pub use value::*;
 pub use wait::*;
 
+use std::fmt::Display;
 use std::ptr;
 use std::time::Duration;
 
 use crate::contain::contained;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Called once with the `ctx` of a registration, after its last use.
 pub type docache_drop_fn = Option<unsafe extern "C-unwind" fn(ctx: usize)>;
@@ -165,11 +176,14 @@ impl<T> Out<*mut T> {
 ///
 /// # Safety
 /// SPAN.
-unsafe fn bytes<'a>(pointer: *const u8, len: usize, name: &str) -> Result<&'a [u8]> {
+#[inline]
+unsafe fn bytes<'a>(pointer: *const u8, len: usize, name: &(impl Display + ?Sized)) -> Result<&'a [u8]> {
     if len == 0 {
         return Ok(&[]);
     }
-    check(pointer, name)?;
+    if !is_usable(pointer) {
+        return Err(unusable(true, &name.to_string()));
+    }
     if len > isize::MAX as usize {
         return Err(Error::invalid_argument(&format!("{name}_len"), len, "give the length of a real span"));
     }
@@ -188,6 +202,12 @@ unsafe fn text<'a>(pointer: *const std::ffi::c_char, len: usize, name: &str) -> 
         let found = format!("a text with a bad byte at {}", error.valid_up_to());
         Error::invalid_argument(name, found, "give UTF-8")
     })
+}
+
+#[cold]
+fn too_small(capacity: usize, needed: usize) -> Error {
+    let message = format!("capacity: {capacity} is not accepted; the value needs {needed} bytes");
+    Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(status::TooSmall)))
 }
 
 fn timeout(ns: i64) -> Option<Duration> {
@@ -226,4 +246,10 @@ const _: () = {
         offset_of!(docache_group_options, reserved) == 16
             && offset_of!(docache_group_options, reserved2) == 20
     );
+    assert!(size_of::<docache_bytes>() == 16 && offset_of!(docache_bytes, len) == 8);
+    assert!(size_of::<docache_cache_options>() == 72 && offset_of!(docache_cache_options, capacity) == 32);
+    assert!(
+        offset_of!(docache_cache_options, shards) == 48 && offset_of!(docache_cache_options, policy) == 56
+    );
+    assert!(size_of::<docache_cache_counters>() == 136 && offset_of!(docache_cache_counters, len) == 104);
 };

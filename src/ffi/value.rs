@@ -31,13 +31,16 @@ unsafe impl Sync for docache_value {}
 
 static EMPTY: [u8; 1] = [0];
 
+/// Where bytes begin. Not the dangling address that an empty slice may have: some runtimes take it for a damaged pointer.
+pub(super) fn start(bytes: &[u8]) -> *const u8 {
+    if bytes.is_empty() { EMPTY.as_ptr() } else { bytes.as_ptr() }
+}
+
 impl docache_value {
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.0 {
-            // Not the dangling address that an empty slice may have: some runtimes take it for a damaged pointer.
-            Bytes::Owned(bytes) if bytes.is_empty() => &EMPTY[..0],
             Bytes::Owned(bytes) => bytes,
-            Bytes::Wrapped { len: 0, .. } => &EMPTY[..0],
+            Bytes::Wrapped { len: 0, .. } => &[],
             // SAFETY: SPAN, checked when it was wrapped; the memory is kept by the registration.
             Bytes::Wrapped { data, len, .. } => unsafe { std::slice::from_raw_parts(*data, *len) },
         }
@@ -49,6 +52,14 @@ impl docache_value {
 pub(super) struct Value(Arc<docache_value>);
 
 impl Value {
+    pub(super) fn copy(data: &[u8]) -> Result<Value> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(data.len())
+            .map_err(|error| Error::internal("no memory for the value", error))?;
+        copy.extend_from_slice(data);
+        Ok(Value(Arc::new(docache_value(Bytes::Owned(copy.into())))))
+    }
+
     pub(super) fn as_ptr(&self) -> *const docache_value {
         Arc::as_ptr(&self.0)
     }
@@ -85,10 +96,7 @@ pub unsafe extern "C" fn docache_value_new(
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
         let data = unsafe { bytes(data, len, "data") }?;
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(len).map_err(|error| Error::internal("no memory for the value", error))?;
-        copy.extend_from_slice(data);
-        out.write(Value(Arc::new(docache_value(Bytes::Owned(copy.into())))).into_ptr());
+        out.write(Value::copy(data)?.into_ptr());
         Ok(DOCACHE_OK)
     })
 }
@@ -154,7 +162,7 @@ pub unsafe extern "C" fn docache_value_data(value: *const docache_value) -> *con
         return ptr::null();
     }
     // SAFETY: HANDLE.
-    unsafe { &*value }.bytes().as_ptr()
+    start(unsafe { &*value }.bytes())
 }
 
 /// The number of bytes; 0 for NULL. \[NC\]

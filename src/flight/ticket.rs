@@ -19,6 +19,7 @@ use super::keyed::KeyedGroup;
 use super::outcome::Outcome;
 use super::seat::{Flown, Landed, Seat};
 use super::shard::Entered;
+use crate::contain::drop_contained;
 
 /// Keys up to this length lie in the ticket itself.
 const INLINE: usize = 40;
@@ -117,6 +118,27 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
     /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
     fn stage(&self) -> Stage {
         self.seat.as_ref().map_or(Stage::Out, |seat| seat.call().stage())
+    }
+
+    /// What the call has a share of, while it is in use.
+    pub(crate) fn group(&self) -> Option<&Arc<G>> {
+        self.group.as_ref()
+    }
+
+    /// The key of a call that is in use.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.key.bytes()
+    }
+
+    /// Does what belongs to the work of a call that leads, so that a call of the same key from inside of it is known for
+    /// one. Contains its panic.
+    ///
+    /// # Safety
+    /// OWNER; the call leads.
+    pub(crate) unsafe fn inside(&self, work: impl FnOnce()) {
+        if let Some(Err(payload)) = self.seat.as_ref().map(|seat| seat.inside(work)) {
+            drop_contained(payload);
+        }
     }
 
     /// Whether the call is in use: prepared and not recalled.

@@ -1,0 +1,131 @@
+//! Family `cache`: fetching what is not there, and beginning to; that goes on in `call`.
+
+use std::time::Duration;
+
+use super::cache::{Store, docache_cache, ttl};
+use super::call::{Fetching, begin_fetch, docache_call};
+use super::group::explain;
+use super::perform::{self, Perform, docache_perform_fn};
+use super::value::{Value, docache_value};
+use super::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
+use crate::cache::Begun;
+use crate::error::{Error, Result};
+
+/// What the call does that leads.
+///
+/// # Safety
+/// CALLBACK.
+unsafe fn load(
+    store: &Store,
+    key: &[u8],
+    ttl: Option<Duration>,
+    perform: Perform,
+    ctx: usize,
+) -> Result<Value> {
+    let loading = match store.begin(key) {
+        Begun::Found(value) => return Ok(value),
+        Begun::Failed(error) => return Err(Error::clone(&error)),
+        Begun::Load(loading) => loading,
+    };
+    // SAFETY: CALLBACK.
+    let loaded = unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
+    match &loaded {
+        Ok(value) => loading.succeed(key.into(), value.clone(), ttl),
+        Err(error) if !error.is_panicked() => loading.fail(key.into(), &error.clone().into()),
+        // A defect is not remembered: dropping the load gives it up.
+        Err(_) => {}
+    }
+    loaded
+}
+
+/// The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx, ...)` on this thread and keeps
+/// what that returns for `ttl_ns` (0 is the cache's own time, DOCACHE_NEVER for ever), or waits for the run of the key that is
+/// under way and shares its outcome. DOER_FAILED or PANIC with the error that the run reported, which all of its callers
+/// share; with `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over after
+/// `timeout_ns`, and goes on; the time limits only waiting. REENTRANT inside `perform` of the same key. What is written,
+/// removed or cleared while `perform` runs is stronger: the callers get what they fetched, the cache does not keep
+/// it. \[CB\] \[BLK\]
+///
+/// # Safety
+/// HANDLE, SPAN, CALLBACK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_cache_fetch(
+    cache: *const docache_cache,
+    key: *const u8,
+    key_len: usize,
+    ttl_ns: u64,
+    timeout_ns: i64,
+    perform: docache_perform_fn,
+    ctx: usize,
+    out_value: *mut *mut docache_value,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out_value = unsafe { Out::handle(out_value, "out_value") }?;
+        // SAFETY: the caller's promise.
+        let cache = unsafe { borrow(cache, "cache") }?;
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key, key_len, "key") }?;
+        let perform = perform::required(perform)?;
+        if let Some(value) = cache.store.get(key) {
+            out_value.write(value.into_ptr());
+            return Ok(DOCACHE_OK);
+        }
+        // SAFETY: CALLBACK.
+        let work = || unsafe { load(&cache.store, key, ttl(ttl_ns), perform, ctx) };
+        let flown = cache.flights.group.try_run_within(timeout(timeout_ns), key, work);
+        let flown = flown.map_err(|error| explain(key, error))?;
+        if !flown.led() {
+            cache.store.count_coalesced();
+        }
+        out_value.write(flown.into_inner().into_ptr());
+        Ok(DOCACHE_OK)
+    })
+}
+
+/// Begins a fetch without blocking. OK: the value, a share that the caller releases; there is no call. LEADER: nobody is
+/// fetching the key; do the work, then docache_call_finish, which puts the value into the cache for `ttl_ns` and tells the
+/// others. PENDING: somebody is; see docache_call_on_ready and docache_call_poll. DOER_FAILED with a failure that the cache
+/// keeps. `owner` as in docache_group_begin_as: 0, or who calls, if threads do not tell; REENTRANT also if a call of the same
+/// owner leads. Calls of docache_cache_fetch share their runs with these. The caller frees the call. \[CB\] others'
+/// `notify`
+///
+/// # Safety
+/// HANDLE, SPAN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn docache_cache_fetch_begin(
+    cache: *const docache_cache,
+    key: *const u8,
+    key_len: usize,
+    ttl_ns: u64,
+    owner: u64,
+    out_value: *mut *mut docache_value,
+    out_call: *mut *mut docache_call,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let out_value = unsafe { Out::handle(out_value, "out_value") }?;
+        // SAFETY: the caller's promise.
+        let out_call = unsafe { Out::handle(out_call, "out_call") }?;
+        // SAFETY: the caller's promise.
+        let cache = unsafe { borrow(cache, "cache") }?;
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key, key_len, "key") }?;
+        let fetching = match cache.store.get(key) {
+            Some(value) => Fetching::Value(value),
+            None => begin_fetch(cache.flights.lane(key), key, owner, ttl(ttl_ns))?,
+        };
+        Ok(match fetching {
+            Fetching::Value(value) => {
+                out_value.write(value.into_ptr());
+                DOCACHE_OK
+            }
+            Fetching::Call(call, status) => {
+                out_call.write(call);
+                status
+            }
+        })
+    })
+}
