@@ -319,7 +319,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     /// Tries to get places back that retired entries hold.
     #[cold]
     fn make_place(&self, shard: &Shard<K, V>) {
-        for _ in 0..PLACE_TRIES {
+        for tries in 0..PLACE_TRIES {
             let mut after = After::new(false);
             let mut locked = self.lock(shard);
             locked.inner.limbo.close();
@@ -331,6 +331,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
                 return;
             }
             advance();
+            if tries > 8 {
+                // Whoever is in the midst of a read may be waiting for this processor.
+                std::thread::yield_now();
+            }
         }
     }
 
