@@ -268,7 +268,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         let kept = match load {
             Some(load) => locked.inner.end_load(load, self.settings.time.now(), true),
             None => {
-                locked.inner.loads.beat(hash);
+                locked.beat(hash);
                 true
             }
         };
@@ -327,6 +327,21 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         }
     }
 
+    /// Has `forget` end the flight of a key, so that nobody joins it any more, if its load was beaten: whoever comes after a
+    /// write must not get what was loaded before.
+    #[inline]
+    pub(crate) fn forget_overtaken<Q: Hash + ?Sized>(&self, key: &Q, forget: impl FnOnce()) {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        if shard.is_overtaken() {
+            let mut locked = self.lock(shard);
+            if locked.close_beaten(hash) {
+                // Under the lock, so that nobody who comes later joins it first.
+                forget();
+            }
+        }
+    }
+
     /// Takes a key out; whether it was there, alive. `found` gets the entry, which a guard of its keeps.
     pub(crate) fn remove<Q, R>(&self, key: &Q, found: impl FnOnce(&V) -> R) -> Option<R>
     where
@@ -340,7 +355,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         let guard = pin();
         let mut locked = self.lock(shard);
         locked.reclaim(after);
-        locked.inner.loads.beat(hash);
+        locked.beat(hash);
         let mut removed = None;
         if let Some((index, _)) = locked.find(hash, key) {
             let entry = locked.entry(index);
@@ -392,7 +407,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         for shard in &self.shards {
             let mut finish = self.finish(shard);
             let mut locked = self.lock(shard);
-            locked.inner.loads.beat_all();
+            locked.beat_all();
             let cause =
                 |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
             locked.sift(0, usize::MAX, |entry| Some(cause(entry)), &mut finish.after);

@@ -177,8 +177,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// Takes the key out. A clone of its value, if it was there and had not expired.
     ///
-    /// Beats loads of the key that are under way: their callers get what they load, the cache does not keep it. O(1), under
-    /// a short lock.
+    /// Beats loads of the key that are under way: their callers get what they load, the cache does not keep it, and whoever
+    /// asks from now on gets another load. O(1), under a short lock.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);

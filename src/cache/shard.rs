@@ -28,7 +28,7 @@ use super::table::{Bucket, Table};
 use crate::clock::Tick;
 use crate::contain::drop_contained;
 use crate::lock::Lock;
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// How many entries a shard may have retired in any case, beside those it holds.
 const FLOOR: usize = 64;
@@ -42,6 +42,8 @@ const SMALL: usize = 64;
 pub(crate) struct Head<K, V> {
     table: AtomicPtr<Bucket>,
     directory: AtomicPtr<Directory<K, V>>,
+    /// Whether a load was beaten whose flight can still be joined. A caller who knows of the write sees it.
+    overtaken: AtomicBool,
 }
 
 impl<K, V> Head<K, V> {
@@ -112,6 +114,7 @@ impl<K, V> Shard<K, V> {
         let head = Head {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
+            overtaken: AtomicBool::new(false),
         };
         Shard { head, inner: Box::new(CachePadded::new(Lock::new(inner))) }
     }
@@ -146,6 +149,12 @@ impl<K, V> Shard<K, V> {
     pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Entry<K, V> {
         // SAFETY: found in the table; the guard keeps its place.
         unsafe { entry(self.head.directory(), index) }
+    }
+
+    /// Whether a load was beaten whose flight can still be joined.
+    #[inline]
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.head.overtaken.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -259,6 +268,29 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     #[inline]
     fn entries(&self) -> Entries<'a, K, V, S> {
         Entries { directory: self.inner.slab.directory(), hasher: self.hasher }
+    }
+
+    /// The loads of a hash have lost.
+    #[inline]
+    pub(crate) fn beat(&mut self, hash: u64) {
+        if self.inner.loads.beat(hash) {
+            self.head.overtaken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// All loads have.
+    pub(crate) fn beat_all(&mut self) {
+        if self.inner.loads.beat_all() {
+            self.head.overtaken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a load of this hash has lost whose flight can be joined, which the caller is to end before it gives the lock
+    /// back. Only says so once.
+    pub(crate) fn close_beaten(&mut self, hash: u64) -> bool {
+        let closed = self.inner.loads.close_beaten(hash);
+        self.head.overtaken.store(self.inner.loads.any_beaten(), Ordering::Relaxed);
+        closed
     }
 
     /// The index of a key, and its deadline.
