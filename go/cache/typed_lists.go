@@ -13,12 +13,12 @@ const batch = 64
 // lists are what goes there; pooled, since the arrays are large.
 type lists struct {
 	keys, values list
-	found        [batch]found
+	found        *[batch]found // an object of its own: the library may be given no pointer to one that has Go's in it
 	ids          [batch]uint64
 	encoded      scratch
 }
 
-var listPool = sync.Pool{New: func() any { return new(lists) }}
+var listPool = sync.Pool{New: func() any { return &lists{found: new([batch]found)} }}
 
 func takeLists() *lists { return listPool.Get().(*lists) }
 
