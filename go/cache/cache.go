@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"time"
 	"weak"
@@ -49,13 +50,15 @@ func NewCache(config *Config) *Cache {
 // cleanEvery lets the cache be collected all the same.
 func (c *Cache) cleanEvery(interval time.Duration) {
 	w := weak.Make(c)
-	c.cleaner = time.AfterFunc(interval, func() {
+	// It begins when it is reset, by which time the cache knows it.
+	c.cleaner = time.AfterFunc(math.MaxInt64, func() {
 		if c := w.Value(); c != nil && !c.table.closed.Load() {
 			c.DeleteExpired()
 			c.cleaner.Reset(interval)
 		}
 	})
 	runtime.AddCleanup(c, func(t *time.Timer) { t.Stop() }, c.cleaner)
+	c.cleaner.Reset(interval)
 }
 
 // Set keeps the value for as long as the [Config] says.
