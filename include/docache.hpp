@@ -7,6 +7,9 @@
 ///     docache::group<user> users;
 ///     auto ada = users.run("ada", [] { return read_user("ada"); });          // one read for all who ask meanwhile
 ///
+///     docache::cache pages;
+///     docache::value page = pages.fetch("/", [] { return render("/"); }, 10s);   // rendered once in ten seconds
+///
 /// What holds for everything here:
 /// - Results stay C++ objects. The Doer's T is moved to the heap once, shared by reference count, never copied and
 ///   destroyed by whoever drops the last handle. Readers on many threads see it as `const T&`.
@@ -15,12 +18,13 @@
 /// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as that call's failure.
 /// - Calls on one object from several threads are safe where the object is const; a handle itself is moved, assigned
 ///   and destroyed by one thread at a time, like a shared_ptr. A moved-from handle may only be assigned or destroyed;
-///   other calls on a moved-from loop_cache or group throw.
+///   other calls on a moved-from loop_cache, group or cache throw.
 /// - A timeout is any chrono duration, zero or less meaning "only look"; docache::forever is the only way to no limit.
 #ifndef DOCACHE_HPP
 #define DOCACHE_HPP
 
 #include "docache/base.hpp"
+#include "docache/cache.hpp"
 #include "docache/group.hpp"
 #include "docache/loop_cache.hpp"
 

@@ -8,6 +8,7 @@ mod manual;
 mod timers;
 
 pub use coarse::CoarseClock;
+pub(crate) use coarse::glance;
 pub use manual::ManualClock;
 
 use std::fmt;

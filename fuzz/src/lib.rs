@@ -2,6 +2,7 @@
 //!
 //! - [`abi`]: sequences of C ABI calls with hostile arguments, each checked against the ABI's conventions and against a
 //!   model of the objects behind the handles; [`abi::group`] has those of the family `group`, whose model is exact.
+//! - [`cache`]: operations on a cache and within its loaders, against the sequential model of `tests/cache_model`.
 //! - [`flight`]: schedules of calls of a keyed group, with work inside work, against a sequential model.
 //! - [`timeline`]: the loop cache under a manual clock, against a sequential model that predicts every call of the Doer.
 //!
@@ -10,6 +11,7 @@
 //! [`input`] has the pieces that inputs are made of, [`patience`] waits for other threads.
 
 pub mod abi;
+pub mod cache;
 pub mod flight;
 pub mod input;
 pub mod patience;

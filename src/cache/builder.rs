@@ -10,6 +10,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::core::{Core, Listener, Settings, Time, Weigher};
+use super::failures::Failures;
 use super::handle::{Cache, Inner};
 use super::policy::Kind;
 use super::stats::Cause;
@@ -76,7 +77,8 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     weigher: Option<Weigher<K, V>>,
     policy: EvictionPolicy,
     jitter: f64,
-    negative_ttl: Option<Duration>,
+    /// How long errors are cached, and how their keys are cloned.
+    negative: Option<(Duration, fn(&K) -> K)>,
     listener: Option<Listener<K, V>>,
     shards: Option<usize>,
     hasher: S,
@@ -96,7 +98,7 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             weigher: None,
             policy: EvictionPolicy::Adaptive,
             jitter: 0.0,
-            negative_ttl: None,
+            negative: None,
             listener: None,
             shards: None,
             hasher: RandomState::default(),
@@ -168,8 +170,11 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without running their work; at
     /// most 4,096 errors at a time. Default: not at all.
-    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
-        self.negative_ttl = Some(ttl);
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self
+    where
+        K: Clone,
+    {
+        self.negative = Some((ttl, K::clone));
         self
     }
 
@@ -199,7 +204,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             weigher: self.weigher,
             policy: self.policy,
             jitter: self.jitter,
-            negative_ttl: self.negative_ttl,
+            negative: self.negative,
             listener: self.listener,
             shards: self.shards,
             hasher,
@@ -307,8 +312,8 @@ where
         let shards = self.shard_count();
         let time = self.clock.clone().map_or(Time::Coarse, Time::Other);
         let read_time = if self.expire_on_sweep_only { Time::Frozen } else { time.clone() };
-        let failures = self.negative_ttl.map(|ttl| {
-            Core::new(Settings {
+        let failures = self.negative.map(|(ttl, clone_key)| {
+            let core = Core::new(Settings {
                 hasher: self.hasher.clone(),
                 shards: shards.min(SHARDS),
                 kind: Kind::Adaptive,
@@ -320,7 +325,8 @@ where
                 ttl,
                 jitter: 0.0,
                 record_stats: false,
-            })
+            });
+            Failures { core, clone_key }
         });
         let core = Core::new(Settings {
             hasher: self.hasher,
@@ -359,7 +365,7 @@ impl<K, V, E, S> fmt::Debug for CacheBuilder<K, V, E, S> {
             .field("max_weight", &self.max_weight)
             .field("policy", &self.policy)
             .field("jitter", &self.jitter)
-            .field("negative_ttl", &self.negative_ttl)
+            .field("negative_ttl", &self.negative.map(|(ttl, _)| ttl))
             .field("shards", &self.shards)
             .field("expire_on_sweep_only", &self.expire_on_sweep_only)
             .field("record_stats", &self.record_stats)

@@ -21,15 +21,16 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
         let mut loadings = Vec::new();
         let mut missing = Vec::new();
         for key in keys {
-            values.push(match self.begin(*key) {
-                Begun::Found(value) => Some(value),
-                Begun::Failed(error) => return Err(error),
+            // An error that came after this call had looked would be all keys' error.
+            match self.begin_anyway(*key) {
                 Begun::Load(loading) => {
                     loadings.push(loading);
                     missing.push(*key);
-                    None
+                    values.push(None);
                 }
-            });
+                Begun::Found(value) => values.push(Some(value)),
+                Begun::Failed(error) => return Err(error),
+            }
         }
         let mut loaded = Vec::new();
         if !missing.is_empty() {

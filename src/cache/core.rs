@@ -8,6 +8,7 @@ use std::borrow::Borrow;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::after::After;
@@ -17,7 +18,7 @@ use super::policy::Kind;
 use super::reclaim::{Guard, advance, pin};
 use super::shard::{Locked, New, Shard};
 use super::stats::{CacheStats, Cause, Reads};
-use crate::clock::{Clock, CoarseClock, Tick};
+use crate::clock::{self, Clock, CoarseClock, Tick};
 use crate::contain::{contained, drop_contained};
 
 /// Buckets that the sweep goes through without giving the lock back.
@@ -38,6 +39,17 @@ pub(crate) enum Time {
 }
 
 impl Time {
+    /// Where to look first.
+    fn glance(&self) -> &'static AtomicU64 {
+        static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
+        static STANDING_STILL: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Time::Coarse => clock::glance(),
+            Time::Other(_) => &ALWAYS_LOOK_AGAIN,
+            Time::Frozen => &STANDING_STILL,
+        }
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match self {
@@ -72,8 +84,10 @@ pub(crate) struct Core<K, V, S> {
     shards: Box<[Shard<K, V>]>,
     /// The number of shards, less one.
     mask: usize,
-    read_time: Time,
     hasher: S,
+    /// A time, in nanoseconds, that is not behind: what is alive by it is alive.
+    glance: &'static AtomicU64,
+    read_time: Time,
     /// Whether reads are counted, or told to the policy.
     watched: bool,
     lru: bool,
@@ -93,6 +107,20 @@ pub(crate) struct Writing<K, V> {
     listener: Option<Listener<K, V>>,
 }
 
+/// What comes after the lock, even if the caller panics before.
+struct Finish<'c, K: Hash + Eq, V, S: BuildHasher> {
+    core: &'c Core<K, V, S>,
+    shard: &'c Shard<K, V>,
+    after: After<K, V>,
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Drop for Finish<'_, K, V, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.finish(self.shard, &mut self.after);
+    }
+}
+
 /// A value was too heavy.
 #[derive(Debug)]
 pub(crate) struct TooHeavy {
@@ -108,6 +136,7 @@ impl<K, V, S> Core<K, V, S> {
         Core {
             shards: (0..shards).map(|number| Shard::new(settings.kind, share(number), weighted)).collect(),
             mask: settings.shards - 1,
+            glance: settings.read_time.glance(),
             read_time: settings.read_time,
             watched: settings.kind == Kind::Lru || settings.record_stats,
             lru: settings.kind == Kind::Lru,
@@ -137,10 +166,15 @@ impl<K, V, S> Core<K, V, S> {
         &self.shards
     }
 
+    /// Whether a reader may have what lives until this moment.
     #[inline(always)]
-    pub(super) fn is_live(&self, entry: &Entry<K, V>) -> bool {
-        let until = entry.until();
-        until == Moment::NEVER || until.is_after(self.read_time.now())
+    pub(super) fn is_live(&self, until: Moment) -> bool {
+        until.is_after(self.glance.load(Ordering::Relaxed)) || self.is_live_indeed(until)
+    }
+
+    #[inline(never)]
+    fn is_live_indeed(&self, until: Moment) -> bool {
+        until == Moment::NEVER || until.is_after(self.read_time.now().as_nanos())
     }
 
     /// Ends a load that has failed. Whether nobody has beaten it.
@@ -183,14 +217,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let found = shard.find(guard, hash, key).filter(|entry| self.is_live(entry));
-        if !silent {
-            if let Some(entry) = found {
-                entry.hit();
+        let found = shard.find(guard, hash, key).filter(|entry| {
+            let mark = entry.mark();
+            let live = self.is_live(mark.until());
+            if live && !silent {
+                entry.hit(mark);
             }
-            if self.watched {
-                self.watch(shard, hash, key, found.is_some());
-            }
+            live
+        });
+        if self.watched && !silent {
+            self.watch(shard, hash, key, found.is_some());
         }
         found
     }
@@ -262,6 +298,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         self.finish(shard, &mut after);
         if kept {
             self.refuse(shard, key, value);
+        } else {
+            drop_contained((key, value));
         }
         if fits { Ok(()) } else { Err(TooHeavy { weight, share: self.settings.share }) }
     }
@@ -302,16 +340,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let mut after = After::new(self.settings.listener.is_some());
+        let mut finish = Finish { core: self, shard, after: After::new(self.settings.listener.is_some()) };
+        let after = &mut finish.after;
         let guard = pin();
         let mut locked = self.lock(shard);
-        locked.reclaim(&mut after);
+        locked.reclaim(after);
         locked.inner.loads.beat(hash);
         let mut removed = None;
         if let Some((index, _)) = locked.find(hash, key) {
             let entry = locked.entry(index);
-            let live = self.is_live(entry);
-            locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, &mut after);
+            let live = self.is_live(entry.until());
+            locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, after);
             locked.shrink();
             removed = live.then_some(entry);
         }
@@ -319,7 +358,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         // SAFETY: the guard has been there since before the entry was retired.
         let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
         drop(guard);
-        self.finish(shard, &mut after);
         removed
     }
 

@@ -2,13 +2,14 @@
 
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use super::handle::Cache;
 use crate::context::{Context, until_armed};
-use crate::error::Error;
+use crate::error::{Error, panic_message};
 use crate::flight::FlightError;
 use crate::sync::Mutex;
 
@@ -38,7 +39,7 @@ impl<V, E> Handoff<V, E> {
 struct Giver<V, E>(Option<Arc<Handoff<V, E>>>);
 
 impl<V, E> Giver<V, E> {
-    fn give(mut self, outcome: Fetched<V, E>) {
+    fn give(&mut self, outcome: Fetched<V, E>) {
         if let Some(handoff) = self.0.take() {
             handoff.give(outcome);
         }
@@ -47,13 +48,31 @@ impl<V, E> Giver<V, E> {
 
 impl<V, E> Drop for Giver<V, E> {
     fn drop(&mut self) {
-        if let Some(handoff) = self.0.take() {
-            let message = if std::thread::panicking() {
-                "the load panicked"
-            } else {
-                "the load was dropped by its spawner"
-            };
-            handoff.give(Err(FlightError::Panicked(message.into())));
+        self.give(Err(FlightError::Panicked("the load was dropped by its spawner".into())));
+    }
+}
+
+/// What is spawned. A panic of the work goes to the caller as an error, and on to the executor.
+struct Detached<F, V, E> {
+    load: Pin<Box<F>>,
+    giver: Giver<V, E>,
+}
+
+impl<F: Future<Output = Fetched<V, E>>, V, E> Future for Detached<F, V, E> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let this = &mut *self;
+        match catch_unwind(AssertUnwindSafe(|| this.load.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(fetched)) => {
+                this.giver.give(fetched);
+                Poll::Ready(())
+            }
+            Err(payload) => {
+                this.giver.give(Err(FlightError::Panicked(panic_message(&*payload).into())));
+                resume_unwind(payload)
+            }
         }
     }
 }
@@ -129,10 +148,8 @@ where
         let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
         let giver = Giver(Some(handoff.clone()));
         let cache = self.clone();
-        spawn(Box::pin(async move {
-            let fetched = cache.inner.load_async(None, &key, None, work).await;
-            giver.give(fetched);
-        }));
+        let load = async move { cache.inner.load_async(None, &key, None, work).await };
+        spawn(Box::pin(Detached { load: Box::pin(load), giver }));
         match until_armed(Taker(handoff), context).await {
             Some(outcome) => outcome,
             None => Err(FlightError::Left(context.error().unwrap_or_else(|| Error::timeout("the load")))),

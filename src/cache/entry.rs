@@ -1,11 +1,11 @@
 //! One entry: a key, a value and what readers must know about it.
 
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU8, Ordering as Plain};
 use std::time::Duration;
 
+use super::policy::MAX_HITS;
 use crate::clock::{Tick, saturating_nanos};
-use crate::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
 /// How many bits of a tick's nanoseconds a deadline does without.
@@ -24,10 +24,10 @@ impl Moment {
         Moment((tick.as_nanos() >> SHIFT).min(Moment::NEVER.0 - 1))
     }
 
-    /// Whether this deadline has not come at `now`. Nothing is alive in 36 years, [`NEVER`](Moment::NEVER) excepted.
+    /// Whether this deadline has not come after so many nanoseconds.
     #[inline(always)]
-    pub(crate) fn is_after(self, now: Tick) -> bool {
-        now.as_nanos() >> SHIFT < self.0
+    pub(crate) fn is_after(self, nanos: u64) -> bool {
+        self.0 > nanos >> SHIFT
     }
 
     /// The deadline of what is to live from `now` for `ttl`; [`Duration::MAX`] is for ever.
@@ -42,32 +42,54 @@ impl Moment {
 
 /// A place in a slab: an entry, or room for one.
 ///
-/// `key` and `value` are there from [`fill`](Entry::fill) to [`take`](Entry::take). In between nobody writes them, and
-/// whoever may see the entry may read them.
+/// The pair is there from [`fill`](Entry::fill) to [`take`](Entry::take). In between nobody writes it, and whoever may see the
+/// entry may read it.
 #[derive(Debug)]
 pub(crate) struct Entry<K, V> {
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
-    /// The lower bits of the deadline; in an entry that is free the next one that is.
-    low: AtomicU32,
-    high: AtomicU16,
-    /// How often it was read, up to [`MAX_HITS`]. A hint, that concurrent readers may count once for all.
-    hits: AtomicU8,
-    /// The policy's, who uses it under the shard's lock.
-    history: AtomicU8,
+    /// A [`Mark`]; in a place that is free the index of the next one that is.
+    mark: AtomicU64,
 }
 
-/// Where the count of hits stops, so that reading what is popular writes nothing.
-pub(crate) const MAX_HITS: u8 = 3;
+/// What stands beside a pair, from the top: the deadline, which does not change; a byte of the policy's, who uses it under
+/// the shard's lock; and how often the entry was read, up to [`MAX_HITS`].
+///
+/// Readers and the policy write the whole word. One may undo what another has just done to the lower bytes: those are
+/// hints.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(u64);
+
+impl Mark {
+    fn new(until: Moment) -> Mark {
+        Mark(until.0 << 16)
+    }
+
+    #[inline(always)]
+    pub(crate) fn until(self) -> Moment {
+        Moment(self.0 >> 16)
+    }
+
+    #[inline(always)]
+    fn hits(self) -> u8 {
+        self.0 as u8
+    }
+
+    fn history(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    fn with_hits(self, hits: u8) -> Mark {
+        Mark(self.0 & !0xff | u64::from(hits))
+    }
+
+    fn with_history(self, history: u8) -> Mark {
+        Mark(self.0 & !0xff00 | u64::from(history) << 8)
+    }
+}
 
 impl<K, V> Entry<K, V> {
     pub(crate) fn vacant() -> Entry<K, V> {
-        Entry {
-            pair: UnsafeCell::new(MaybeUninit::uninit()),
-            low: AtomicU32::new(0),
-            high: AtomicU16::new(0),
-            hits: AtomicU8::new(0),
-            history: AtomicU8::new(0),
-        }
+        Entry { pair: UnsafeCell::new(MaybeUninit::uninit()), mark: AtomicU64::new(0) }
     }
 
     /// Puts a pair into a free place.
@@ -77,9 +99,7 @@ impl<K, V> Entry<K, V> {
     pub(crate) unsafe fn fill(&self, key: K, value: V, until: Moment) {
         // SAFETY: the place is the caller's alone.
         self.pair.with_mut(|pair| unsafe { pair.cast::<(K, V)>().write((key, value)) });
-        self.low.store(until.0 as u32, Ordering::Relaxed);
-        self.high.store((until.0 >> 32) as u16, Ordering::Relaxed);
-        self.hits.store(0, Plain::Relaxed);
+        self.set(Mark::new(until));
     }
 
     /// Moves the pair out; the place is free then.
@@ -102,41 +122,50 @@ impl<K, V> Entry<K, V> {
     }
 
     #[inline(always)]
-    pub(crate) fn until(&self) -> Moment {
-        let high = u64::from(self.high.load(Ordering::Relaxed)) << 32;
-        Moment(high | u64::from(self.low.load(Ordering::Relaxed)))
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.mark.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    pub(crate) fn hit(&self) {
-        let hits = self.hits.load(Plain::Relaxed);
-        if hits < MAX_HITS {
-            self.hits.store(hits + 1, Plain::Relaxed);
+    fn set(&self, mark: Mark) {
+        self.mark.store(mark.0, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn until(&self) -> Moment {
+        self.mark().until()
+    }
+
+    /// Counts a hit on an entry that has this mark.
+    #[inline(always)]
+    pub(crate) fn hit(&self, mark: Mark) {
+        if mark.hits() < MAX_HITS {
+            self.set(Mark(mark.0 + 1));
         }
     }
 
     pub(crate) fn hits(&self) -> u8 {
-        self.hits.load(Plain::Relaxed)
+        self.mark().hits()
     }
 
     pub(crate) fn set_hits(&self, hits: u8) {
-        self.hits.store(hits, Plain::Relaxed);
+        self.set(self.mark().with_hits(hits));
     }
 
     pub(crate) fn history(&self) -> u8 {
-        self.history.load(Plain::Relaxed)
+        self.mark().history()
     }
 
     pub(crate) fn set_history(&self, history: u8) {
-        self.history.store(history, Plain::Relaxed);
+        self.set(self.mark().with_history(history));
     }
 
     /// In a free place: the next one.
     pub(crate) fn next_free(&self) -> u32 {
-        self.low.load(Ordering::Relaxed)
+        self.mark.load(Ordering::Relaxed) as u32
     }
 
     pub(crate) fn set_next_free(&self, next: u32) {
-        self.low.store(next, Ordering::Relaxed);
+        self.mark.store(u64::from(next), Ordering::Relaxed);
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::builder::CacheBuilder;
-use super::core::Core;
+use super::core::{Core, TooHeavy};
+use super::failures::Failures;
 use super::pinned::Pinned;
 use super::reclaim::pin;
 use super::stats::CacheStats;
@@ -62,7 +63,7 @@ pub(super) struct Inner<K, V, E, S> {
     pub(super) core: Core<K, V, S>,
     pub(super) flights: KeyedGroup<K, V, Arc<E>>,
     /// Errors that are cached, if any are.
-    pub(super) failures: Option<Core<K, Arc<E>, S>>,
+    pub(super) failures: Option<Failures<K, E, S>>,
     pub(super) coalesced: AtomicU64,
     /// Its place in the sweep, which it leaves when it is dropped.
     pub(super) sweep: Option<Registered>,
@@ -84,13 +85,13 @@ where
 impl<K: Hash + Eq, V, E, S: BuildHasher> Inner<K, V, E, S> {
     fn purge_expired(&self) -> usize {
         if let Some(failures) = &self.failures {
-            failures.purge_expired();
+            failures.core.purge_expired();
         }
         self.core.purge_expired()
     }
 
     fn flush(&self) -> bool {
-        let failures = self.failures.as_ref().is_none_or(Core::flush);
+        let failures = self.failures.as_ref().is_none_or(|failures| failures.core.flush());
         self.core.flush() && failures
     }
 }
@@ -188,8 +189,9 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let removed = self.inner.core.remove(key, V::clone);
         self.forget_failure(key);
-        self.inner.core.remove(key, V::clone)
+        removed
     }
 
     /// Clones of all that is in the cache and has not expired, as it stands when the iterator gets there. It holds no lock;
@@ -257,8 +259,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// ```
     #[inline]
     pub fn insert(&self, key: K, value: V) {
-        self.forget_failure(&key);
-        let _ = self.inner.core.put(key, value, None, None);
+        let _ = self.put(key, value, None);
     }
 
     /// [`insert`](Cache::insert) with a time to live of its own; [`Duration::MAX`] is for ever.
@@ -273,8 +274,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!((cache.get(&1), cache.get(&2)), (Some(10), None));
     /// ```
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) {
-        self.forget_failure(&key);
-        let _ = self.inner.core.put(key, value, Some(ttl), None);
+        let _ = self.put(key, value, Some(ttl));
     }
 
     /// [`insert`](Cache::insert), but says when a value was refused.
@@ -292,13 +292,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<()> {
-        self.put(key, value, None)
+        self.try_put(key, value, None)
     }
 
     /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
-    pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
-        self.forget_failure(&key);
-        self.inner.core.put(key, value, ttl, None).map_err(|heavy| {
+    pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
+        self.put(key, value, ttl).map_err(|heavy| {
             let accepted = format!("give at most {}, a shard's share", heavy.share);
             Error::invalid_argument("weight", heavy.weight, &accepted)
         })
@@ -329,8 +328,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         Q: Hash + Eq + ?Sized,
     {
         let remove = |key: &&&Q| {
+            let removed = self.inner.core.remove(**key, |_| ()).is_some();
             self.forget_failure(**key);
-            self.inner.core.remove(**key, |_| ()).is_some()
+            removed
         };
         keys.iter().filter(remove).count()
     }
@@ -344,10 +344,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert!(cache.is_empty());
     /// ```
     pub fn clear(&self) {
-        if let Some(failures) = &self.inner.failures {
-            failures.clear();
-        }
         self.inner.core.clear();
+        if let Some(failures) = &self.inner.failures {
+            failures.core.clear();
+        }
     }
 
     /// Takes out what has expired, as the sweep does from time to time, and says how much that was. O(entries); gives each
@@ -431,7 +431,20 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         stats
     }
 
-    /// A write to a key ends what is remembered of its failure.
+    #[inline]
+    fn put(&self, key: K, value: V, ttl: Option<Duration>) -> std::result::Result<(), TooHeavy> {
+        let core = &self.inner.core;
+        match &self.inner.failures {
+            None => core.put(key, value, ttl, None),
+            Some(failures) => {
+                let named = (failures.clone_key)(&key);
+                let put = core.put(key, value, ttl, None);
+                failures.forget(&named);
+                put
+            }
+        }
+    }
+
     #[inline]
     fn forget_failure<Q>(&self, key: &Q)
     where
@@ -439,7 +452,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         Q: Hash + Eq + ?Sized,
     {
         if let Some(failures) = &self.inner.failures {
-            failures.remove(key, |_| ());
+            failures.forget(key);
         }
     }
 }

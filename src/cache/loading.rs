@@ -51,11 +51,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let failures = self.failures.as_ref()?;
-        let guard = pin();
-        let entry = failures.read(&guard, key, true)?;
-        // SAFETY: found in the table under this guard.
-        Some(unsafe { &entry.pair().1 }.clone())
+        self.failures.as_ref()?.get(key)
     }
 
     /// Begins the load of a key whose flight the caller leads, unless the value has come in since the caller looked.
@@ -64,24 +60,32 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some(error) = self.failure(key) {
-            return Begun::Failed(error);
+        match self.failure(key) {
+            Some(error) => Begun::Failed(error),
+            None => self.begin_anyway(key),
         }
+    }
+
+    /// The same, whether it has failed or not.
+    pub(super) fn begin_anyway<Q>(&self, key: &Q) -> Begun<'_, K, V, E, S>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let hash = self.core.hash(key);
         let began = self.core.settings.time.now();
-        loop {
-            let mut locked = self.core.lock(self.core.shard(hash));
-            let found = locked.find(hash, key);
-            if !found.is_some_and(|(index, _)| self.core.is_live(locked.entry(index))) {
-                let load = LoadId { id: locked.inner.loads.begin(hash), began };
-                return Begun::Load(Loading { cache: self, hash, load, over: false });
-            }
-            drop(locked);
-            // It may be gone again.
-            if let Some(value) = self.get(key, true) {
-                return Begun::Found(value);
-            }
-        }
+        let mut locked = self.core.lock(self.core.shard(hash));
+        let found = locked.find(hash, key).filter(|(_, until)| self.core.is_live(*until));
+        let Some((index, _)) = found else {
+            let load = LoadId { id: locked.inner.loads.begin(hash), began };
+            return Begun::Load(Loading { cache: self, hash, load, over: false });
+        };
+        let (entry, guard) = (locked.entry(index), super::reclaim::pin());
+        drop(locked);
+        // SAFETY: found under the lock; the guard was there before that was given back.
+        let value = unsafe { &entry.pair().1 }.clone();
+        drop(guard);
+        Begun::Found(value)
     }
 
     /// What a call returns, from what its flight brought.
@@ -111,9 +115,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
     /// Ends the load, and keeps the error if errors are cached and nobody wrote to the key meanwhile.
     pub(crate) fn fail(mut self, key: K, error: &Arc<E>) {
         self.over = true;
-        let kept = self.cache.core.give_up(self.hash, self.load);
-        if let Some(failures) = self.cache.failures.as_ref().filter(|_| kept) {
-            let _ = failures.put(key, error.clone(), None, None);
+        let Some(failures) = &self.cache.failures else {
+            self.cache.core.give_up(self.hash, self.load);
+            return;
+        };
+        let named = (failures.clone_key)(&key);
+        failures.remember(key, error);
+        if !self.cache.core.give_up(self.hash, self.load) {
+            failures.forget(&named);
         }
     }
 }

@@ -31,6 +31,7 @@ mod bulk;
 mod core;
 mod detached;
 mod entry;
+mod failures;
 mod fetch;
 mod fetch_async;
 mod handle;

@@ -16,7 +16,7 @@ type Hasher = BuildHasherDefault<DefaultHasher>;
 type Modelled = Cache<u64, Arc<u64>, std::convert::Infallible, Hasher>;
 
 /// How many entries the smallest table is for.
-const FULL: u64 = 5;
+const FULL: u64 = 9;
 
 fn builder() -> CacheBuilder<u64, Arc<u64>, std::convert::Infallible, Hasher> {
     let clock = StdArc::new(ManualClock::new());
@@ -176,19 +176,38 @@ fn eviction_against_read() {
     });
 }
 
+/// Sends all keys to the same bucket; their tags differ.
+#[derive(Clone, Default)]
+struct OneHome(u64);
+
+impl std::hash::Hasher for OneHome {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key << 40;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[test]
 fn erase_and_insert_against_a_search_that_passes_on() {
     model(|| {
-        // One bucket of six, so that searches of one table of two go on to the next.
-        let cache = builder().build().unwrap();
-        for key in 1..=FULL + 1 {
+        let cache = builder().hasher(BuildHasherDefault::<OneHome>::default()).build().unwrap();
+        // Six in the first bucket, one in the next.
+        for key in 1..=7 {
             cache.insert(key, Arc::new(key));
         }
         let reader = {
             let cache = cache.clone();
             thread::spawn(move || {
-                for key in [1, FULL + 1] {
-                    assert_eq!(read(&cache, key), Some(key), "it is always there");
+                for key in [1, 7] {
+                    let value = cache.get(&key).map(|value| *value);
+                    assert_eq!(value, Some(key), "it is always there");
                 }
             })
         };

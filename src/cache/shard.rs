@@ -386,7 +386,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         let capacity = self.head.table().capacity();
         if capacity > SMALL && self.inner.live < capacity / 8 {
             self.rebuild(2 * self.inner.live + 1);
-            self.inner.peak = self.inner.live.max(GROWING_FLOOR.min(self.inner.peak));
+            // What has just been retired is not to make the shard look full.
+            self.inner.peak = self.inner.slab.used();
         }
     }
 

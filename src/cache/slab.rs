@@ -18,7 +18,7 @@ use super::entry::Entry;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// The places of a chunk.
-pub(crate) const CHUNK: usize = if cfg!(docache_loom) { 2 } else { 128 };
+pub(crate) const CHUNK: usize = if cfg!(docache_loom) { 2 } else { 512 };
 /// The most places of a slab: what fits into an index of the policy.
 const MOST: usize = 1 << 30;
 /// No place.

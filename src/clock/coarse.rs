@@ -1,7 +1,9 @@
 //! A clock word kept by one ticking thread, for paths on which 20 ns is too much.
 //!
 //! # State
-//! `WORD` is `nanoseconds << 1 | STOPPED`. `READ` says that somebody looked since the last tick.
+//! `WORD` is `nanoseconds << 1 | STOPPED`. `READ` says that somebody looked since the last tick. `glance` is the time of the
+//! last tick, or [`STOPPED_GLANCE`]: for those who only want to know whether some moment has come, and look again if it
+//! seems so. Nobody notes that it was read, so the ticker may stop meanwhile; then all moments seem to have come.
 //!
 //! # Invariants
 //! - MONOTONE: `WORD` only grows. Readers and the ticker change it by `fetch_max` alone, and the ticker stops by
@@ -30,9 +32,22 @@ const IDLE_TICKS: u32 = 64;
 struct Shared {
     word: AtomicU64,
     read: AtomicBool,
+    glance: AtomicU64,
 }
 
-static SHARED: Shared = Shared { word: AtomicU64::new(STOPPED), read: AtomicBool::new(false) };
+/// What `glance` is while no ticker keeps it: later than everything.
+const STOPPED_GLANCE: u64 = u64::MAX;
+
+static SHARED: Shared = Shared {
+    word: AtomicU64::new(STOPPED),
+    read: AtomicBool::new(false),
+    glance: AtomicU64::new(STOPPED_GLANCE),
+};
+
+/// The nanoseconds of the last tick, or a number that is greater than any time.
+pub(crate) fn glance() -> &'static AtomicU64 {
+    &SHARED.glance
+}
 /// Whether a reader has asked the ticker to go on.
 static WANTED: Mutex<bool> = Mutex::new(false);
 static WOKEN: Condvar = Condvar::new();
@@ -100,10 +115,13 @@ fn tick() {
         drop(wanted);
         let mut unread = 0;
         while unread < IDLE_TICKS {
-            SHARED.word.fetch_max(SystemClock.now().as_nanos() << 1, Ordering::Relaxed);
+            let now = SystemClock.now().as_nanos();
+            SHARED.word.fetch_max(now << 1, Ordering::Relaxed);
+            SHARED.glance.store(now, Ordering::Relaxed);
             unread = if SHARED.read.swap(false, Ordering::Relaxed) { 0 } else { unread + 1 };
             std::thread::sleep(PERIOD);
         }
+        SHARED.glance.store(STOPPED_GLANCE, Ordering::Relaxed);
         SHARED.word.fetch_or(STOPPED, Ordering::Relaxed);
     }
 }

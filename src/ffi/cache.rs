@@ -139,7 +139,7 @@ fn configure(options: &docache_cache_options) -> Result<Builder> {
         builder = builder.capacity(usize::try_from(options.capacity).unwrap_or(usize::MAX));
     }
     if options.max_weight != 0 {
-        builder = builder.max_weight(options.max_weight).weigher(|key: &Box<[u8]>, value| weigh(key, value));
+        builder = builder.max_weight(options.max_weight).weigher(|key, value| weigh(key, value));
     }
     if options.shards != 0 {
         builder = builder.shards(options.shards);
@@ -197,7 +197,7 @@ pub unsafe extern "C" fn docache_cache_new(
             configure(&unsafe { options::read(options) }?)?
         };
         if let Some(on_evict) = on_evict {
-            builder = builder.on_evict(move |key: &Box<[u8]>, value: &Value, cause| {
+            builder = builder.on_evict(move |key, value, cause| {
                 let registration = &registration;
                 // SAFETY: CALLBACK; what is borrowed lives through the call.
                 unsafe { on_evict(registration.ctx, start(key), key.len(), value.as_ptr(), number(cause)) };

@@ -33,7 +33,7 @@ pub unsafe extern "C" fn docache_cache_set(
         let key = unsafe { bytes(key, key_len, "key") }?;
         // SAFETY: the caller's promise.
         let data = unsafe { bytes(data, len, "data") }?;
-        store.put(key.into(), Value::copy(data)?, ttl(ttl_ns))?;
+        store.try_put(key.into(), Value::copy(data)?, ttl(ttl_ns))?;
         Ok(DOCACHE_OK)
     })
 }
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn docache_cache_set_value(
         check(value, "value")?;
         // SAFETY: HANDLE, not NULL.
         let value = unsafe { share_value(value) };
-        store.put(key.into(), value, ttl(ttl_ns))?;
+        store.try_put(key.into(), value, ttl(ttl_ns))?;
         Ok(DOCACHE_OK)
     })
 }
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn docache_cache_set_many(
         values.check_each()?;
         let mut first = Ok(());
         for (at, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
-            let put = store.put(key.into(), Value::copy(value)?, ttl(ttl_ns));
+            let put = store.try_put(key.into(), Value::copy(value)?, ttl(ttl_ns));
             if let (Err(error), true) = (put, first.is_ok()) {
                 first = Err(Error::new(error.kind(), format!("values[{at}]: {error}")));
             }

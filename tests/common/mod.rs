@@ -6,6 +6,7 @@ use docache::{Builder, LoopCache, ManualClock};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
+pub(crate) mod cache;
 pub(crate) mod flight;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -13,24 +13,65 @@ use crate::allocations;
 pub(crate) struct Plan {
     /// How often each subject is measured; the median counts.
     pub(crate) rounds: usize,
+    /// How long one case may take, on so many threads, before fewer rounds and disturbed samples must do.
+    pub(crate) patience: Duration,
     /// How long one measurement of one subject should take: less than a scheduler's slice, see [`Sample`].
     pub(crate) sample: Duration,
     /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a row.
     pub(crate) program_rounds: usize,
     /// How often each subject wakes a crowd of threads; one time is one measurement.
     pub(crate) crowd_rounds: usize,
+    /// How many hashers, each with a seed of its own, a ratio is the mean of.
+    pub(crate) seeds: u64,
+    /// How many entries of a store are weighed.
+    pub(crate) weighed: u64,
 }
 
 impl Plan {
     /// Enough to see the order of things.
     pub(crate) fn quick() -> Self {
-        Plan { rounds: 15, sample: Duration::from_millis(2), program_rounds: 5, crowd_rounds: 5 }
+        Plan {
+            rounds: 15,
+            patience: Duration::from_millis(300),
+            sample: Duration::from_millis(2),
+            program_rounds: 5,
+            crowd_rounds: 5,
+            seeds: 3,
+            weighed: 125_000,
+        }
     }
 
     /// Enough to quote.
     pub(crate) fn thorough() -> Self {
-        Plan { rounds: 101, program_rounds: 25, crowd_rounds: 25, ..Plan::quick() }
+        Plan {
+            rounds: 101,
+            patience: Duration::from_secs(60),
+            program_rounds: 25,
+            crowd_rounds: 25,
+            seeds: 9,
+            weighed: 1_000_000,
+            ..Plan::quick()
+        }
     }
+
+    /// The same for so many threads and such subjects: fewer rounds where each takes longer.
+    ///
+    /// More threads than the machine has processors take turns, which is what they are measured for: a sample then
+    /// lasts for several turns.
+    fn on(self, threads: usize, subjects: &[Subject<'_>]) -> Self {
+        if !fit(threads) {
+            Plan { rounds: (self.rounds / 3).max(ENOUGH), sample: self.sample * 4, ..self }
+        } else if subjects.iter().any(|subject| subject.warm_up > 1) {
+            Plan { rounds: (self.rounds / 2).max(ENOUGH), ..self }
+        } else {
+            self
+        }
+    }
+}
+
+/// Whether each of so many threads can have a processor of its own.
+fn fit(threads: usize) -> bool {
+    thread::available_parallelism().is_ok_and(|processors| threads <= processors.get())
 }
 
 /// Samples that another program takes of each benchmark per round: it cannot tell and repeat a disturbed one, so
@@ -45,6 +86,8 @@ pub(crate) const PROGRAM_SAMPLES: usize = 3;
 pub(crate) struct Subject<'a> {
     name: &'static str,
     work: Box<dyn Fn(u64) + Sync + 'a>,
+    /// How much of its work it does before the clock runs, in eighths of a sample.
+    warm_up: u64,
 }
 
 impl fmt::Debug for Subject<'_> {
@@ -56,7 +99,13 @@ impl fmt::Debug for Subject<'_> {
 impl<'a> Subject<'a> {
     /// A contestant named `name` whose `work(n)` does its operation `n` times.
     pub(crate) fn new(name: &'static str, work: impl Fn(u64) + Sync + 'a) -> Self {
-        Subject { name, work: Box::new(work) }
+        Subject { name, work: Box::new(work), warm_up: 1 }
+    }
+
+    /// Warms up for as long as two samples: for work that goes over so much memory that the other subjects' turns
+    /// drive it out of the processor's caches.
+    pub(crate) fn large(self) -> Self {
+        Subject { warm_up: 16, ..self }
     }
 }
 
@@ -99,18 +148,24 @@ impl Bench {
         self.only.as_deref().is_none_or(|only| only == case)
     }
 
-    /// Measures all `subjects` on `threads` threads, in rounds in which each has its turn.
+    /// Measures all `subjects` on `threads` threads, in rounds in which each has its turn. Where there are more threads
+    /// than processors, the time of an operation includes its share of the wait for one.
     pub(crate) fn case(&mut self, case: &str, threads: usize, subjects: &[Subject<'_>]) {
         if !self.wants(case) {
             return;
         }
-        self.progress(case, threads);
+        let plan = self.plan.on(threads, subjects);
+        eprintln!("{} {case}, {threads} thread(s), {} rounds", self.family, plan.rounds);
+        let patience = Instant::now() + plan.patience;
         let iterations: Vec<u64> =
-            subjects.iter().map(|subject| calibrate(threads, subject, self.plan.sample)).collect();
-        let mut samples = vec![Vec::with_capacity(self.plan.rounds); subjects.len()];
-        for _ in 0..self.plan.rounds {
+            subjects.iter().map(|subject| calibrate(threads, subject, plan.sample, patience)).collect();
+        let mut samples = vec![Vec::with_capacity(plan.rounds); subjects.len()];
+        for round in 0..plan.rounds {
+            if round >= ENOUGH && Instant::now() >= patience {
+                break;
+            }
             for (index, subject) in subjects.iter().enumerate() {
-                samples[index].push(undisturbed(threads, iterations[index], subject));
+                samples[index].push(undisturbed(threads, iterations[index], subject, patience));
             }
         }
         for ((subject, samples), iterations) in subjects.iter().zip(samples).zip(iterations) {
@@ -132,11 +187,6 @@ impl Bench {
             let name = format!("{}_{kind}", subject.name);
             self.record_in(case, 1, &name, count as f64 / OPERATIONS as f64, "allocs");
         }
-    }
-
-    /// Says on stderr what is being measured.
-    pub(crate) fn progress(&self, case: &str, threads: usize) {
-        eprintln!("{} {case}, {threads} thread(s), {} rounds", self.family, self.plan.rounds);
     }
 
     /// Prints one line, in nanoseconds per operation per thread, and keeps it.
@@ -174,10 +224,10 @@ pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
 }
 
 /// How many iterations make one sample of about the wanted length.
-fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration) -> u64 {
+fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration, patience: Instant) -> u64 {
     let mut iterations = 1;
     loop {
-        let time = undisturbed(threads, iterations, subject).time;
+        let time = undisturbed(threads, iterations, subject, patience).time;
         if time >= length / 4 {
             let scale = length.as_secs_f64() / time.as_secs_f64();
             return ((iterations as f64 * scale) as u64).max(1);
@@ -189,11 +239,11 @@ fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration) -> u64 {
 /// How often a disturbed sample is taken again before it counts as it is.
 const REPEATS: usize = 8;
 
-/// A sample that nothing else on the machine disturbed, if a few attempts give one.
-fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>) -> Sample {
+/// A sample that nothing else on the machine disturbed, if a few attempts before the end of `patience` give one.
+fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>, patience: Instant) -> Sample {
     let mut sample = Sample::take(threads, iterations, subject);
     for _ in 0..REPEATS {
-        if !sample.disturbed {
+        if !sample.disturbed || Instant::now() >= patience {
             break;
         }
         sample = Sample::take(threads, iterations, subject);
@@ -221,7 +271,8 @@ struct Sample {
     /// The mean of the threads' times.
     time: Duration,
     /// Another program took a thread's processor away, or the threads ran one after the other rather than at
-    /// the same time. Blocking, which is the subject's own doing, is no disturbance.
+    /// the same time. Blocking, which is the subject's own doing, is no disturbance, and turns of more threads
+    /// than there are processors are none.
     disturbed: bool,
 }
 
@@ -250,14 +301,15 @@ impl Sample {
         let first_end = parts.iter().map(|part| part.end).min();
         let together = last_begin.zip(first_end).map(|(begin, end)| end.saturating_duration_since(begin));
         let apart = together.is_some_and(|together| together < time.mul_f64(0.8));
-        Sample { time, disturbed: apart || parts.iter().any(|part| part.preempted) }
+        let preempted = parts.iter().any(|part| part.preempted);
+        Sample { time, disturbed: fit(threads) && (apart || preempted) }
     }
 }
 
 impl Part {
     fn take(barrier: &Barrier, iterations: u64, subject: &Subject<'_>) -> Part {
         // What a thread pays once: its own state in allocators and libraries, and a warm cache.
-        (subject.work)(iterations / 8);
+        (subject.work)(iterations * subject.warm_up / 8);
         let before = preemptions();
         barrier.wait();
         let begin = Instant::now();

@@ -26,6 +26,10 @@ enum Family {
     Latest,
     /// One run for all who ask at once: alone, beside others, before a crowd of threads.
     Flight,
+    /// The cache: reads, loads, writes, eviction, memory.
+    Cache,
+    /// How much of real traces the cache answers, at a few capacities.
+    HitRatio,
     /// The way in from C, and from Go where `go` is installed.
     Ffi,
 }
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.family {
         Family::Latest => family::latest::measure(&mut bench),
         Family::Flight => family::flight::measure(&mut bench),
+        Family::Cache => family::cache::measure(&mut bench),
+        Family::HitRatio => family::hit_ratio::measure(&mut bench),
         Family::Ffi => family::ffi::measure(&mut bench),
     };
     match outcome {

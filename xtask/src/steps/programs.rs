@@ -10,7 +10,8 @@ use crate::native::{self, Flavor, Language, Program};
 use crate::tool;
 
 const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
-    --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --fair-sched=try";
+    --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --fair-sched=try \
+    --suppressions=ffi-tests/valgrind.supp";
 const SANITIZERS: &str =
     "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all";
 

@@ -112,22 +112,13 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
 fn contract(bench: &Bench) -> Vec<Row> {
     let mut rows = Vec::new();
     for threads in THREADS {
-        rows.push(Row {
-            case: "c-latest-64".to_owned(),
-            threads,
-            ours: bench.value("c-latest-64", threads, "docache"),
-            limit: bench.value("c-latest-64", threads, "rust_latest").map(|rust| rust + 8.0),
-            from: "rust_latest + 8 ns",
-        });
+        let ours = bench.value("c-latest-64", threads, "docache");
+        let limit = bench.value("c-latest-64", threads, "rust_latest").map(|rust| rust + 8.0);
+        rows.push(Row::at_most("c-latest-64", threads, ours, limit, "rust_latest + 8 ns"));
     }
     for threads in THREADS {
-        rows.push(Row {
-            case: "go-latest".to_owned(),
-            threads,
-            ours: bench.value("go-latest", threads, "docache"),
-            limit: Some(3.0),
-            from: "3 ns",
-        });
+        let ours = bench.value("go-latest", threads, "docache");
+        rows.push(Row::at_most("go-latest", threads, ours, Some(3.0), "3 ns"));
     }
     rows
 }

@@ -254,7 +254,7 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let ours = |case: &str, threads| bench.value(case, threads, "docache");
     let mut rows = Vec::new();
     let mut row = |case: &str, threads, ours, limit, from| {
-        rows.push(Row { case: case.to_owned(), threads, ours, limit, from });
+        rows.push(Row::at_most(case, threads, ours, limit, from));
     };
     for threads in THREADS {
         row("reader", threads, ours("reader", threads), Some(1.0), "1 ns");

@@ -137,7 +137,7 @@ fn kind(case: &str) -> String {
 fn contract(bench: &Bench) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |case: &str, threads, ours, limit, from| {
-        rows.push(Row { case: case.to_owned(), threads, ours, limit, from });
+        rows.push(Row::at_most(case, threads, ours, limit, from));
     };
     for (case, threads, limit, from) in [
         ("group", 1, 20.0, "20 ns"),

@@ -1,0 +1,571 @@
+//! The caches of the C ABI: what they keep and let go of, and every way that a fetch can begin and end.
+
+use docache::ffi::*;
+use std::cell::Cell;
+use std::ptr::{null, null_mut};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::thread;
+
+/// A cache that is freed with this.
+struct Cache(*mut docache_cache);
+
+// SAFETY: the library's functions may be called from any thread.
+unsafe impl Send for Cache {}
+// SAFETY: as above.
+unsafe impl Sync for Cache {}
+
+fn options() -> docache_cache_options {
+    docache_cache_options {
+        size: size_of::<docache_cache_options>(),
+        time_to_live_ns: 0,
+        sweep_interval_ns: DOCACHE_NEVER,
+        negative_ttl_ns: 0,
+        capacity: 0,
+        max_weight: 0,
+        shards: 0,
+        policy: 0,
+        jitter_permille: 0,
+        flags: 0,
+        reserved: 0,
+    }
+}
+
+impl Cache {
+    fn new() -> Cache {
+        Cache::with(&options())
+    }
+
+    fn with(options: &docache_cache_options) -> Cache {
+        Cache::listened(options, None, 0)
+    }
+
+    fn listened(options: &docache_cache_options, on_evict: docache_evict_fn, ctx: usize) -> Cache {
+        let mut out = null_mut();
+        // SAFETY: all pointers are valid.
+        let made = unsafe { docache_cache_new(options, on_evict, ctx, None, &raw mut out, null_mut()) };
+        assert_eq!(made, DOCACHE_OK);
+        Cache(out)
+    }
+
+    fn set(&self, key: &[u8], data: &[u8], ttl_ns: u64) -> docache_status {
+        let (key_len, len) = (key.len(), data.len());
+        // SAFETY: all pointers are valid.
+        unsafe { docache_cache_set(self.0, key.as_ptr(), key_len, data.as_ptr(), len, ttl_ns, null_mut()) }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut out = null_mut();
+        // SAFETY: all pointers are valid.
+        match unsafe { docache_cache_get(self.0, key.as_ptr(), key.len(), &raw mut out, null_mut()) } {
+            DOCACHE_OK => Some(Value(out).bytes()),
+            status => {
+                assert!(status == DOCACHE_MISS && out.is_null());
+                None
+            }
+        }
+    }
+
+    fn remove(&self, key: &[u8]) -> docache_status {
+        // SAFETY: all pointers are valid.
+        unsafe { docache_cache_remove(self.0, key.as_ptr(), key.len(), null_mut(), null_mut()) }
+    }
+
+    fn begin(&self, key: &[u8]) -> (docache_status, Option<Value>, Call) {
+        self.begin_as(key, 0)
+    }
+
+    fn begin_as(&self, key: &[u8], owner: u64) -> (docache_status, Option<Value>, Call) {
+        let (mut value, mut call) = (null_mut(), null_mut());
+        let (start, len, places) = (key.as_ptr(), key.len(), (&raw mut value, &raw mut call));
+        // SAFETY: all pointers are valid.
+        let status = unsafe {
+            docache_cache_fetch_begin(self.0, start, len, 0, owner, places.0, places.1, null_mut())
+        };
+        (status, (!value.is_null()).then_some(Value(value)), Call(call))
+    }
+
+    fn lead(&self, key: &[u8]) -> Call {
+        let (status, value, call) = self.begin(key);
+        assert!(status == DOCACHE_LEADER && value.is_none());
+        call
+    }
+
+    fn join(&self, key: &[u8]) -> Call {
+        let (status, value, call) = self.begin(key);
+        assert!(status == DOCACHE_PENDING && value.is_none());
+        call
+    }
+
+    /// The status of a fetch whose work is `perform`, and its value.
+    fn fetch(
+        &self,
+        key: &[u8],
+        perform: docache_perform_fn,
+        ctx: usize,
+    ) -> (docache_status, Option<Vec<u8>>) {
+        let mut out = null_mut();
+        let (start, len, place) = (key.as_ptr(), key.len(), &raw mut out);
+        // SAFETY: all pointers are valid.
+        let status =
+            unsafe { docache_cache_fetch(self.0, start, len, 0, -1, perform, ctx, place, null_mut()) };
+        (status, (!out.is_null()).then(|| Value(out).bytes()))
+    }
+
+    fn stats(&self) -> docache_cache_counters {
+        // SAFETY: all of its fields are numbers.
+        let mut counters: docache_cache_counters = unsafe { std::mem::zeroed() };
+        counters.size = size_of::<docache_cache_counters>();
+        // SAFETY: all pointers are valid.
+        assert_eq!(unsafe { docache_cache_stats(self.0, &raw mut counters, null_mut()) }, DOCACHE_OK);
+        counters
+    }
+
+    fn flush(&self) {
+        // SAFETY: the handle is valid. Other tests' reads may hold it up for a moment.
+        while unsafe { docache_cache_flush(self.0, null_mut()) } != DOCACHE_OK {}
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        // SAFETY: freed once.
+        unsafe { docache_cache_free(self.0) };
+    }
+}
+
+/// A share of a value.
+struct Value(*mut docache_value);
+
+impl Value {
+    fn new(bytes: &[u8]) -> Value {
+        let mut out = null_mut();
+        // SAFETY: all pointers are valid.
+        let made = unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, null_mut()) };
+        assert_eq!(made, DOCACHE_OK);
+        Value(out)
+    }
+
+    /// One that counts when it is gone.
+    fn counted(drops: &AtomicUsize) -> Value {
+        let (ctx, mut out) = (std::ptr::from_ref(drops) as usize, null_mut());
+        // SAFETY: all pointers are valid, and the memory is static.
+        let made = unsafe {
+            docache_value_wrap(b"counted".as_ptr(), 7, ctx, Some(count_up), &raw mut out, null_mut())
+        };
+        assert_eq!(made, DOCACHE_OK);
+        Value(out)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        // SAFETY: the share is ours.
+        let (data, len) = unsafe { (docache_value_data(self.0), docache_value_len(self.0)) };
+        // SAFETY: SPAN.
+        unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: the share is ours.
+        unsafe { docache_value_release(self.0) };
+    }
+}
+
+/// A call that the test frees.
+#[derive(Clone, Copy)]
+struct Call(*mut docache_call);
+
+impl Call {
+    fn finish(self, value: &Value) -> docache_status {
+        // SAFETY: all pointers are valid.
+        unsafe { docache_call_finish(self.0, DOCACHE_OK, value.0, null_mut(), null_mut(), null_mut()) }
+    }
+
+    fn fail(self, status: docache_status) {
+        let nothing = null_mut();
+        // SAFETY: the call is valid.
+        let failed =
+            unsafe { docache_call_finish(self.0, status, nothing, null_mut(), null_mut(), null_mut()) };
+        assert_eq!(failed, DOCACHE_OK);
+    }
+
+    fn poll(self) -> (docache_status, Option<Vec<u8>>) {
+        let mut value = null_mut();
+        // SAFETY: all pointers are valid.
+        let status = unsafe { docache_call_poll(self.0, &raw mut value, null_mut(), null_mut()) };
+        (status, (!value.is_null()).then(|| Value(value).bytes()))
+    }
+
+    fn on_ready(self, counter: &AtomicUsize) {
+        let token = std::ptr::from_ref(counter) as usize;
+        // SAFETY: all pointers are valid; tests keep the counter for as long as the call may be notified.
+        let armed = unsafe { docache_call_on_ready(self.0, Some(count_up), token, null_mut()) };
+        assert_eq!(armed, DOCACHE_PENDING);
+    }
+
+    fn free(self) -> docache_status {
+        // SAFETY: each test frees its calls once.
+        unsafe { docache_call_free(self.0) }
+    }
+}
+
+unsafe extern "C-unwind" fn count_up(counter: usize) {
+    // SAFETY: tests give the address of a counter that lives long enough.
+    unsafe { &*(counter as *const AtomicUsize) }.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Returns a value of 2 bytes; counts its calls if there is a counter.
+unsafe extern "C-unwind" fn two_bytes(
+    counter: usize,
+    out: *mut *mut docache_value,
+    _: *mut *mut docache_error,
+) -> docache_status {
+    if counter != 0 {
+        // SAFETY: tests give the address of a counter.
+        unsafe { count_up(counter) };
+    }
+    // SAFETY: all pointers are valid.
+    unsafe { docache_value_new(b"ok".as_ptr(), 2, out, null_mut()) }
+}
+
+unsafe extern "C-unwind" fn fails(
+    status: usize,
+    _: *mut *mut docache_value,
+    _: *mut *mut docache_error,
+) -> docache_status {
+    docache_status::try_from(status.cast_signed()).unwrap()
+}
+
+const PANICS: usize = (DOCACHE_PANIC as isize).cast_unsigned();
+
+#[test]
+fn a_cache_holds_a_share_until_the_value_leaves_or_the_cache_goes() {
+    let drops = AtomicUsize::new(0);
+    let gone = || drops.load(Ordering::SeqCst);
+    let cache = Cache::new();
+    for key in [b"a", b"b", b"c"] {
+        let value = Value::counted(&drops);
+        // SAFETY: all pointers are valid.
+        let set = unsafe { docache_cache_set_value(cache.0, key.as_ptr(), 1, value.0, 0, null_mut()) };
+        assert_eq!(set, DOCACHE_OK);
+    }
+    assert_eq!((gone(), cache.get(b"a").as_deref()), (0, Some(&b"counted"[..])));
+    let mut removed = null_mut();
+    // SAFETY: all pointers are valid.
+    let taken = unsafe { docache_cache_remove(cache.0, b"a".as_ptr(), 1, &raw mut removed, null_mut()) };
+    assert_eq!((taken, cache.remove(b"a")), (DOCACHE_OK, DOCACHE_MISS));
+    let removed = Value(removed);
+    assert_eq!(cache.set(b"b", b"other", 0), DOCACHE_OK);
+    cache.flush();
+    assert_eq!(gone(), 1, "the replaced one is gone, the removed one is still ours");
+    drop(cache);
+    assert_eq!(gone(), 2);
+    assert_eq!(removed.bytes(), b"counted");
+    drop(removed);
+    assert_eq!(gone(), 3);
+}
+
+#[test]
+fn a_registration_is_dropped_once_also_if_there_is_no_cache() {
+    unsafe extern "C-unwind" fn ignore(_: usize, _: *const u8, _: usize, _: *const docache_value, _: i32) {}
+    let bad = [
+        docache_cache_options { size: 8, ..options() },
+        docache_cache_options { size: usize::MAX, ..options() },
+        docache_cache_options { policy: 2, ..options() },
+        docache_cache_options { policy: DOCACHE_POLICY_LRU, ..options() },
+        docache_cache_options { jitter_permille: 1001, ..options() },
+        docache_cache_options { flags: 4, ..options() },
+        docache_cache_options { reserved: 1, ..options() },
+        docache_cache_options { shards: 65_537, ..options() },
+        docache_cache_options { sweep_interval_ns: 1, ..options() },
+        docache_cache_options { capacity: 1, max_weight: 1, ..options() },
+    ];
+    let drops = AtomicUsize::new(0);
+    let ctx = std::ptr::from_ref(&drops) as usize;
+    let mut expected = 0;
+    for options in &bad {
+        for on_evict in [Some(ignore as unsafe extern "C-unwind" fn(_, _, _, _, _)), None] {
+            let (mut out, mut error) = (std::ptr::dangling_mut(), null_mut());
+            // SAFETY: all pointers are valid.
+            let made = unsafe {
+                docache_cache_new(options, on_evict, ctx, Some(count_up), &raw mut out, &raw mut error)
+            };
+            assert_eq!(made, DOCACHE_INVALID_ARGUMENT, "{options:?}");
+            assert!(out.is_null() && !error.is_null());
+            // SAFETY: the share is ours.
+            unsafe { docache_error_release(error) };
+            expected += 1;
+            assert_eq!(drops.load(Ordering::SeqCst), expected);
+        }
+    }
+    let mut out = null_mut();
+    // SAFETY: all pointers are valid.
+    let made =
+        unsafe { docache_cache_new(null(), Some(ignore), ctx, Some(count_up), &raw mut out, null_mut()) };
+    assert_eq!(made, DOCACHE_OK);
+    let cache = Cache(out);
+    let call = cache.lead(b"key");
+    drop(cache);
+    assert_eq!(drops.load(Ordering::SeqCst), expected, "the call keeps the cache");
+    assert_eq!(call.finish(&Value::new(b"value")), DOCACHE_OK);
+    assert_eq!(call.free(), DOCACHE_OK);
+    assert_eq!(drops.load(Ordering::SeqCst), expected + 1);
+}
+
+#[test]
+fn bad_pointers_are_refused_by_every_function() {
+    let cache = Cache::new();
+    let c: *const docache_cache = cache.0;
+    let none: *const docache_cache = null();
+    let crooked = (c as usize + 1) as *const docache_cache;
+    let (mut value, mut call, mut size) = (null_mut(), null_mut(), 0_usize);
+    let (value, call, size) = (&raw mut value, &raw mut call, &raw mut size);
+    let (key, span, e) = (b"k".as_ptr(), docache_bytes { data: b"k".as_ptr(), len: 1 }, null_mut());
+    let holed = [span, docache_bytes { data: null(), len: 1 }];
+    let (span, holed) = (&raw const span, holed.as_ptr());
+    let mut buffer = [0_u8; 4];
+    let work: docache_perform_fn = Some(two_bytes);
+    // SAFETY: what is not valid here is what the functions promise to check.
+    let refused = unsafe {
+        [
+            docache_cache_try_get(none, key, 1, buffer.as_mut_ptr(), 4, size, e),
+            docache_cache_try_get(crooked, key, 1, buffer.as_mut_ptr(), 4, size, e),
+            docache_cache_try_get(c, null(), 1, buffer.as_mut_ptr(), 4, size, e),
+            docache_cache_try_get(c, key, usize::MAX, buffer.as_mut_ptr(), 4, size, e),
+            docache_cache_try_get(c, key, 1, null_mut(), 4, size, e),
+            docache_cache_try_get(c, key, 1, buffer.as_mut_ptr(), 4, null_mut(), e),
+            docache_cache_get(c, key, 1, null_mut(), e),
+            docache_cache_get(none, key, 1, value, e),
+            docache_cache_contains(none, key, 1, e),
+            docache_cache_get_many(c, null(), 1, value, size, e),
+            docache_cache_get_many(c, span, usize::MAX, value, size, e),
+            docache_cache_get_many(c, span, 1, null_mut(), size, e),
+            docache_cache_get_many(none, span, 1, value, size, e),
+            docache_cache_set(none, key, 1, key, 1, 0, e),
+            docache_cache_set(c, key, 1, null(), 1, 0, e),
+            docache_cache_set_value(c, key, 1, null(), 0, e),
+            docache_cache_set_many(c, span, null(), 1, 0, e),
+            docache_cache_set_many(c, holed, holed, 2, 0, e),
+            docache_cache_remove(none, key, 1, null_mut(), e),
+            docache_cache_remove_many(c, holed, 2, null_mut(), e),
+            docache_cache_clear(none, e),
+            docache_cache_purge_expired(none, null_mut(), e),
+            docache_cache_flush(none, e),
+            docache_cache_each(c, None, 0, e),
+            docache_cache_stats(c, null_mut(), e),
+            docache_cache_fetch(c, key, 1, 0, -1, None, 0, value, e),
+            docache_cache_fetch(c, key, 1, 0, -1, work, 0, null_mut(), e),
+            docache_cache_fetch(none, key, 1, 0, -1, work, 0, value, e),
+            docache_cache_fetch_begin(c, key, 1, 0, 0, null_mut(), call, e),
+            docache_cache_fetch_begin(c, key, 1, 0, 0, value, null_mut(), e),
+            docache_cache_fetch_begin(none, key, 1, 0, 0, value, call, e),
+        ]
+    };
+    assert_eq!(refused, [DOCACHE_INVALID_ARGUMENT; 31]);
+    // SAFETY: NULL is fine.
+    let (len, weight) = unsafe { (docache_cache_len(none), docache_cache_weight(none)) };
+    assert_eq!((len, weight, cache.stats().inserted), (0, 0, 0), "nothing has happened");
+    // SAFETY: NULL is fine.
+    unsafe { docache_cache_free(null_mut()) };
+}
+
+#[test]
+fn a_leader_that_finishes_puts_the_value_in_and_tells_the_others() {
+    let cache = Cache::new();
+    let told = AtomicUsize::new(0);
+    let (leader, waiter) = (cache.lead(b"key"), cache.join(b"key"));
+    waiter.on_ready(&told);
+    assert_eq!((cache.get(b"key"), waiter.poll()), (None, (DOCACHE_PENDING, None)));
+    assert_eq!(leader.poll().0, DOCACHE_LEADER);
+    assert_eq!(leader.finish(&Value::new(b"value")), DOCACHE_OK);
+    assert_eq!(leader.finish(&Value::new(b"again")), DOCACHE_INVALID_ARGUMENT);
+    assert_eq!((told.load(Ordering::SeqCst), cache.get(b"key").unwrap()), (1, b"value".to_vec()));
+    for call in [leader, waiter] {
+        assert_eq!(call.poll(), (DOCACHE_OK, Some(b"value".to_vec())));
+        assert_eq!(call.free(), DOCACHE_OK);
+    }
+    let (status, value, call) = cache.begin(b"key");
+    assert!(status == DOCACHE_OK && call.0.is_null() && value.unwrap().bytes() == b"value");
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.load_failures, stats.coalesced), (1, 0, 1));
+}
+
+#[test]
+fn end_finishes_and_frees_in_one() {
+    let cache = Cache::new();
+    let (leader, waiter, value) = (cache.lead(b"key"), cache.join(b"key"), Value::new(b"value"));
+    let nothing = null_mut();
+    // SAFETY: all pointers are valid.
+    let ended = unsafe { docache_call_end(leader.0, DOCACHE_OK, value.0, nothing, null_mut(), null_mut()) };
+    assert_eq!((ended, cache.get(b"key").unwrap()), (DOCACHE_OK, b"value".to_vec()));
+    assert_eq!((waiter.poll().0, waiter.free()), (DOCACHE_OK, DOCACHE_OK));
+}
+
+#[test]
+fn a_write_during_the_load_wins() {
+    let cache = Cache::new();
+    let loaded = Value::new(b"loaded");
+    let writes: [(&dyn Fn(), Option<&[u8]>); 3] = [
+        (&|| assert_eq!(cache.remove(b"key"), DOCACHE_MISS), None),
+        // SAFETY: the handle is valid.
+        (&|| assert_eq!(unsafe { docache_cache_clear(cache.0, null_mut()) }, DOCACHE_OK), None),
+        (&|| assert_eq!(cache.set(b"key", b"written", 0), DOCACHE_OK), Some(b"written")),
+    ];
+    for (write, left) in writes {
+        let (leader, waiter) = (cache.lead(b"key"), cache.join(b"key"));
+        write();
+        assert_eq!(leader.finish(&loaded), DOCACHE_OK);
+        assert_eq!(waiter.poll(), (DOCACHE_OK, Some(b"loaded".to_vec())));
+        assert_eq!((leader.free(), waiter.free()), (DOCACHE_OK, DOCACHE_OK));
+        assert_eq!(cache.get(b"key").as_deref(), left);
+    }
+}
+
+#[test]
+fn failures_are_kept_only_where_that_was_asked_for_and_panics_never() {
+    let cache = Cache::new();
+    let leader = cache.lead(b"key");
+    leader.fail(DOCACHE_DOER_FAILED);
+    assert_eq!((leader.poll().0, leader.free()), (DOCACHE_DOER_FAILED, DOCACHE_OK));
+    assert_eq!(cache.lead(b"key").free(), DOCACHE_LEADER_LOST);
+    assert_eq!((cache.stats().loads, cache.stats().load_failures), (2, 2));
+
+    let cache = Cache::with(&docache_cache_options { negative_ttl_ns: DOCACHE_NEVER, ..options() });
+    let leader = cache.lead(b"panics");
+    leader.fail(DOCACHE_PANIC);
+    assert_eq!((leader.poll().0, leader.free()), (DOCACHE_PANIC, DOCACHE_OK));
+    assert_eq!(cache.fetch(b"panics", Some(fails), PANICS), (DOCACHE_PANIC, None));
+    let leader = cache.lead(b"panics");
+    leader.fail(DOCACHE_DOER_FAILED);
+    assert_eq!(leader.free(), DOCACHE_OK);
+    let (status, value, call) = cache.begin(b"panics");
+    assert!(status == DOCACHE_DOER_FAILED && value.is_none() && call.0.is_null());
+    let runs = AtomicUsize::new(0);
+    let ctx = std::ptr::from_ref(&runs) as usize;
+    assert_eq!(cache.fetch(b"panics", Some(two_bytes), ctx), (DOCACHE_DOER_FAILED, None));
+    assert_eq!(cache.set(b"panics", b"better", 0), DOCACHE_OK);
+    assert_eq!(cache.remove(b"panics"), DOCACHE_OK);
+    assert_eq!(cache.fetch(b"panics", Some(two_bytes), ctx), (DOCACHE_OK, Some(b"ok".to_vec())));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_lead_that_is_given_up_is_handed_on_and_begins_a_load_of_its_own() {
+    let cache = Cache::new();
+    let told = AtomicUsize::new(0);
+    let (leader, heir, third) = (cache.lead(b"key"), cache.join(b"key"), cache.join(b"key"));
+    heir.on_ready(&told);
+    // It beats the first load and not the heir's, which begins later.
+    assert_eq!(cache.remove(b"key"), DOCACHE_MISS);
+    assert_eq!((leader.free(), told.load(Ordering::SeqCst)), (DOCACHE_OK, 1));
+    assert_eq!(heir.finish(&Value::new(b"early")), DOCACHE_INVALID_ARGUMENT, "it was not told yet");
+    assert_eq!(heir.poll(), (DOCACHE_LEADER, None));
+    assert_eq!(heir.poll(), (DOCACHE_LEADER, None));
+    assert_eq!(heir.finish(&Value::new(b"heir's")), DOCACHE_OK);
+    assert_eq!(third.poll(), (DOCACHE_OK, Some(b"heir's".to_vec())));
+    assert_eq!((heir.free(), third.free()), (DOCACHE_OK, DOCACHE_OK));
+    assert_eq!(cache.get(b"key").unwrap(), b"heir's");
+    assert_eq!((cache.stats().loads, cache.stats().load_failures), (2, 1));
+}
+
+#[test]
+fn an_heir_that_finds_the_value_ends_the_run_with_it() {
+    let cache = Cache::new();
+    let told = AtomicUsize::new(0);
+    let (leader, heir, third) = (cache.lead(b"key"), cache.join(b"key"), cache.join(b"key"));
+    third.on_ready(&told);
+    assert_eq!(cache.set(b"key", b"written", 0), DOCACHE_OK);
+    assert_eq!((leader.free(), told.load(Ordering::SeqCst)), (DOCACHE_OK, 0));
+    for call in [heir, heir, third] {
+        assert_eq!(call.poll(), (DOCACHE_OK, Some(b"written".to_vec())));
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+    assert_eq!(heir.finish(&Value::new(b"late")), DOCACHE_INVALID_ARGUMENT);
+    assert_eq!((heir.free(), third.free()), (DOCACHE_OK, DOCACHE_OK));
+    assert_eq!((cache.get(b"key").unwrap(), cache.stats().loads), (b"written".to_vec(), 1));
+}
+
+#[test]
+fn calls_that_block_share_their_runs_with_those_that_do_not() {
+    let cache = Cache::new();
+    let runs = AtomicUsize::new(0);
+    let ctx = std::ptr::from_ref(&runs) as usize;
+    let leader = cache.lead(b"key");
+    thread::scope(|scope| {
+        let fetched = scope.spawn(|| cache.fetch(b"key", Some(two_bytes), ctx));
+        let mut out = null_mut();
+        // SAFETY: all pointers are valid.
+        let looked = unsafe {
+            docache_cache_fetch(
+                cache.0,
+                b"key".as_ptr(),
+                3,
+                0,
+                0,
+                Some(two_bytes),
+                ctx,
+                &raw mut out,
+                null_mut(),
+            )
+        };
+        assert_eq!(looked, DOCACHE_TIMEOUT);
+        assert_eq!(leader.finish(&Value::new(b"led")), DOCACHE_OK);
+        assert_eq!(fetched.join().unwrap(), (DOCACHE_OK, Some(b"led".to_vec())));
+    });
+    assert_eq!((runs.load(Ordering::SeqCst), leader.free()), (0, DOCACHE_OK));
+    assert_eq!(cache.fetch(b"other", Some(two_bytes), ctx), (DOCACHE_OK, Some(b"ok".to_vec())));
+    assert_eq!((runs.load(Ordering::SeqCst), cache.get(b"other").unwrap()), (1, b"ok".to_vec()));
+}
+
+#[test]
+fn a_fetch_inside_the_fetch_of_its_own_key_is_refused() {
+    thread_local!(static INNER: Cell<docache_status> = const { Cell::new(DOCACHE_OK) });
+    unsafe extern "C-unwind" fn inside(
+        cache: usize,
+        out: *mut *mut docache_value,
+        _: *mut *mut docache_error,
+    ) -> docache_status {
+        let cache = std::mem::ManuallyDrop::new(Cache(cache as *mut docache_cache));
+        INNER.set(cache.fetch(b"key", Some(two_bytes), 0).0);
+        // SAFETY: all pointers are valid.
+        unsafe { two_bytes(0, out, null_mut()) }
+    }
+    let cache = Cache::new();
+    assert_eq!(cache.fetch(b"key", Some(inside), cache.0 as usize).0, DOCACHE_OK);
+    assert_eq!(INNER.get(), DOCACHE_REENTRANT);
+
+    let (status, _, leader) = cache.begin_as(b"fiber", 7);
+    assert_eq!(status, DOCACHE_LEADER);
+    let (again, _, none) = cache.begin_as(b"fiber", 7);
+    assert!(again == DOCACHE_REENTRANT && none.0.is_null());
+    assert_eq!(leader.free(), DOCACHE_LEADER_LOST);
+}
+
+#[test]
+fn a_listener_that_fetches_the_key_whose_value_was_refused_does_not_wait_for_itself() {
+    static SEEN: Mutex<Vec<(i32, docache_status)>> = Mutex::new(Vec::new());
+    unsafe extern "C-unwind" fn on_evict(
+        slot: usize,
+        key: *const u8,
+        len: usize,
+        _: *const docache_value,
+        cause: i32,
+    ) {
+        // SAFETY: the test keeps the place.
+        let slot = unsafe { &*(slot as *const AtomicPtr<docache_cache>) };
+        let cache = std::mem::ManuallyDrop::new(Cache(slot.load(Ordering::SeqCst)));
+        // SAFETY: SPAN.
+        let key = unsafe { std::slice::from_raw_parts(key, len) };
+        SEEN.lock().unwrap().push((cause, cache.fetch(key, Some(two_bytes), 0).0));
+    }
+    let slot = AtomicPtr::new(null_mut());
+    let small = docache_cache_options { max_weight: 16, shards: 1, ..options() };
+    let cache = Cache::listened(&small, Some(on_evict), std::ptr::from_ref(&slot) as usize);
+    slot.store(cache.0, Ordering::SeqCst);
+    let leader = cache.lead(b"key");
+    assert_eq!(leader.finish(&Value::new(&[7; 100])), DOCACHE_OK);
+    assert_eq!((leader.free(), cache.get(b"key")), (DOCACHE_OK, None));
+    assert_eq!(*SEEN.lock().unwrap(), [(DOCACHE_CAUSE_REFUSED, DOCACHE_REENTRANT)]);
+    assert_eq!(cache.stats().refused, 1);
+}

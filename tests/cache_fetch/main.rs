@@ -1,0 +1,11 @@
+//! Loads through the cache: who runs them, who shares them, and what the cache keeps of them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bulk;
+mod failing;
+mod overtaken;
+mod raced;
+mod stampede;
+mod waiting;
