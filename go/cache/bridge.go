@@ -1,8 +1,8 @@
 package cache
 
 /*
-#cgo noescape docache_cache_try_get
-#cgo nocallback docache_cache_try_get
+#cgo noescape docache_go_cache_copy
+#cgo nocallback docache_go_cache_copy
 #cgo noescape docache_cache_contains
 #cgo nocallback docache_cache_contains
 #cgo noescape docache_cache_set
@@ -129,17 +129,15 @@ func (t *table) copy(key string, to unsafe.Pointer, room int) (n int, err error)
 	if t.closed.Load() {
 		return 0, ErrClosed
 	}
-	var length C.size_t
-	status := C.docache_cache_try_get(
-		t.c, start(key), C.size_t(len(key)), (*C.uint8_t)(to), C.size_t(room), &length, nil)
+	length := C.docache_go_cache_copy(t.c, start(key), C.size_t(len(key)), (*C.uint8_t)(to), C.size_t(room))
 	runtime.KeepAlive(t)
-	switch status {
-	case C.DOCACHE_OK, C.DOCACHE_BUFFER_TOO_SMALL:
+	switch {
+	case length >= 0:
 		return int(length), nil
-	case C.DOCACHE_MISS:
+	case length == C.DOCACHE_GO_CACHE_MISS:
 		return 0, ErrNotFound
 	}
-	return 0, unexpected("a value", status)
+	return 0, unexpected("a value", C.docache_status(length))
 }
 
 // found is a share of a value, and its bytes.
@@ -187,7 +185,7 @@ func (t *table) set(key, value string, ttl lifetime) error {
 	var failure *C.docache_error
 	status := C.docache_cache_set(
 		t.c, start(key), C.size_t(len(key)), start(value), C.size_t(len(value)), C.uint64_t(ttl), &failure)
-	runtime.KeepAlive(t)
+	t.settle()
 	if status != C.DOCACHE_OK {
 		return takeError(status, failure)
 	}
@@ -234,6 +232,14 @@ func (t *table) close() {
 	t.closed.Store(true)
 	t.clear()
 	t.flush()
+}
+
+// settle follows each write: what was put in while somebody closed the table goes out again.
+func (t *table) settle() {
+	if t.closed.Load() {
+		t.clear()
+		t.flush()
+	}
 }
 
 // standing is where a call stands.
@@ -368,7 +374,7 @@ func (d *drops) take(ids []uint64) int {
 func (t *table) setID(key string, id uint64, ttl lifetime, d *drops) {
 	n, i := C.size_t(len(key)), C.uint64_t(id)
 	C.docache_go_cache_set_ids(t.c, start(key), &n, 1, &i, C.uint64_t(ttl), d.c)
-	runtime.KeepAlive(t)
+	t.settle()
 	runtime.KeepAlive(d)
 }
 
@@ -393,14 +399,14 @@ func (l *list) start() *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(l.bytes
 func (t *table) setAllIDs(keys *list, ids []uint64, ttl lifetime, d *drops) {
 	C.docache_go_cache_set_ids(t.c, keys.start(), unsafe.SliceData(keys.lens), C.size_t(keys.len()),
 		(*C.uint64_t)(unsafe.SliceData(ids)), C.uint64_t(ttl), d.c)
-	runtime.KeepAlive(t)
+	t.settle()
 	runtime.KeepAlive(d)
 }
 
 func (t *table) setAll(keys, values *list, ttl lifetime) error {
 	status := C.docache_go_cache_set_all(t.c, keys.start(), unsafe.SliceData(keys.lens), values.start(),
 		unsafe.SliceData(values.lens), C.size_t(keys.len()), C.uint64_t(ttl))
-	runtime.KeepAlive(t)
+	t.settle()
 	if status != C.DOCACHE_OK {
 		return takeError(status, nil)
 	}

@@ -316,11 +316,14 @@ func TestEverythingAtOnce(t *testing.T) {
 				defer wg.Done()
 				for _, key := range keys {
 					c.Set(key, key)
-					v, err := c.Get(key)
+					v, err := c.Fetch(key, func(key string) (any, error) { return key, nil })
 					check(key, v, err)
 				}
 			}()
 		}
 		wg.Wait()
+		if n := c.Len(); n != 0 {
+			t.Errorf("%d entries in a closed cache", n)
+		}
 	}
 }

@@ -106,19 +106,20 @@ func isImage(t reflect.Type) bool {
 
 // codecOf is the codec to use, and the form that it stands for.
 func codecOf[V any](given []Codec[V]) (Codec[V], form, error) {
-	switch len(given) {
-	case 0:
-		return JSON[V]{}, formOf[V](), nil
-	case 1:
-	default:
+	switch {
+	case len(given) > 1:
 		return nil, 0, &docache.ArgumentError{Name: "codecs", Value: len(given), Accepted: "give one or none"}
+	case len(given) == 0 || given[0] == nil:
+		return JSON[V]{}, formOf[V](), nil
 	}
 	f := coded
 	if known, ok := given[0].(interface{ form() form }); ok {
 		f = known.form()
 	}
 	if t := reflect.TypeFor[V](); f == image && !isImage(t) {
-		return nil, 0, &docache.ArgumentError{Name: "codec", Value: "Image of " + t.String(), Accepted: "give a type without pointers"}
+		return nil, 0, &docache.ArgumentError{
+			Name: "codec", Value: "Image of " + t.String(), Accepted: "give a type without pointers",
+		}
 	}
 	return given[0], f, nil
 }

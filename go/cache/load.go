@@ -37,6 +37,7 @@ func (s *sealed) land(k call) {
 
 // load is what the loader's cache finds for the key, or what fn returns, or what it returned to another caller.
 func load[V any](ctx context.Context, t *table, l loader[V], key string, ttl lifetime, fn func() (V, error)) (V, error) {
+	defer t.settle()
 	for {
 		v, err, again := attempt(ctx, t, l, key, ttl, fn)
 		if !again {

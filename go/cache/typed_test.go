@@ -87,6 +87,7 @@ func TestTypedValuesComeBack(t *testing.T) {
 	comesBack(t, []*person{nil, {Name: long}})
 	comesBack(t, []any{nil, 1.5, "a", []any{true}})
 	comesBack(t, []int{1, 2}, JSON[int]{})
+	comesBack(t, []int{1, 2}, nil)
 	var many []string
 	for i := range 3*batch + 1 {
 		many = append(many, fmt.Sprint(i))
