@@ -6,6 +6,8 @@
 //!
 //! - [`LoopCache`] calls a [`Doer`] at an interval; readers get its last results at once.
 //! - [`Group`] and [`KeyedGroup`] run work on demand, once for all, threads and tasks, who want it at the same time.
+//! - [`Cache`] keeps values by key for a time; its reads take no lock, and [`fetch`](Cache::fetch) runs the work for a key
+//!   that is missing once.
 //!
 //! # Guarantees
 //!
@@ -24,12 +26,21 @@
 //! | [`run_async`](KeyedGroup::run_async), [`try_run_async`](KeyedGroup::try_run_async) | the same, as futures; no runtime is needed | the same | the same | dropping the future that leads hands the lead to a call that waits; dropping another leaves |
 //! | [`KeyedGroup::run_many`], [`try_run_many`](KeyedGroup::try_run_many) | the same; never waits while it leads | the same, for each key | all keys of that call of the work fail | [`try_run_many_in`](KeyedGroup::try_run_many_in): leaves |
 //! | [`KeyedGroup::forget`]; [`in_flight`](KeyedGroup::in_flight) | short lock; one of each shard | – | – | – |
+//! | [`Cache::get`], [`Pinned::get`], [`Cache::contains_key`], [`Cache::get_many`] | lock-free; with [`EvictionPolicy::Lru`] a hit takes a short lock besides | what was written before the call; never what was replaced, removed or expired by then | a `Clone` that panics does so in its caller | – |
+//! | [`Pinned::iter`], [`Cache::iter`] | lock-free | for each entry as `get`, at the moment at which the iterator gets there | as `get` | – |
+//! | [`Cache::insert`], [`Cache::try_insert`], [`Cache::remove`], and their kin | short lock of one shard | takes effect at once, for all; beats loads of the key | destructors and the listener are contained; a `Clone` in `remove` panics in its caller, and the key is gone | – |
+//! | [`Cache::fetch`], [`Cache::try_fetch`], on a hit | as `get` | as `get` | – | – |
+//! | the same, and [`fetch_async`](Cache::fetch_async), on a miss | as [`KeyedGroup::run`] and [`run_async`](KeyedGroup::run_async), and two short locks of a shard | the outcome of the run that it joined; the value is in the cache before the run ends | as [`KeyedGroup::run`] | as [`KeyedGroup::run_in`]; a [detached](Cache::try_fetch_detached) load goes on |
+//! | [`Cache::fetch_many`], [`Cache::try_fetch_many`] | as [`KeyedGroup::run_many`] | as `fetch`, for each key | as [`KeyedGroup::run_many`] | – |
+//! | [`Cache::clear`], [`Cache::purge_expired`], the sweep | short locks, O(entries) | shard by shard | contained | – |
+//! | [`Cache::len`], [`Cache::weight`], [`Cache::stats`] | short lock of each shard | shard by shard | – | – |
+//! | [`Cache::flush`] | short locks; may yield | values that nobody can see are dropped by its return, if it says so | contained | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time at most about 1 ms old | – | – |
 //!
 //! "Lock-free" is said only of operations on whose path no lock lies; the protocols above them are model-checked with
-//! loom. The value cell is the arc-swap crate's.
+//! loom. The value cell is the arc-swap crate's, the epochs of the cache's readers are crossbeam-epoch's.
 //!
 //! # Features
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.

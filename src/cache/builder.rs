@@ -55,6 +55,9 @@ pub enum EvictionPolicy {
     Lru,
 }
 
+/// For how long errors are cached, and how their keys are cloned.
+type Negative<K> = (Duration, fn(&K) -> K);
+
 /// Builds a [`Cache`].
 ///
 /// ```
@@ -77,8 +80,7 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     weigher: Option<Weigher<K, V>>,
     policy: EvictionPolicy,
     jitter: f64,
-    /// How long errors are cached, and how their keys are cloned.
-    negative: Option<(Duration, fn(&K) -> K)>,
+    negative: Option<Negative<K>>,
     listener: Option<Listener<K, V>>,
     shards: Option<usize>,
     hasher: S,

@@ -23,6 +23,8 @@ use crate::contain::{contained, drop_contained};
 
 /// Buckets that the sweep goes through without giving the lock back.
 const SWEEP_STEP: usize = 64;
+/// How often a write that finds no place tries to end periods: about twice as often as that takes if no reader is there.
+const PLACE_TRIES: usize = 32;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
@@ -317,7 +319,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     /// Tries to get places back that retired entries hold.
     #[cold]
     fn make_place(&self, shard: &Shard<K, V>) {
-        for _ in 0..8 {
+        for _ in 0..PLACE_TRIES {
             let mut after = After::new(false);
             let mut locked = self.lock(shard);
             locked.inner.limbo.close();

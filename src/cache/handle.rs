@@ -34,7 +34,8 @@ use crate::flight::KeyedGroup;
 ///
 /// # Writes
 /// A write takes the lock of one of the shards for some ten to hundred nanoseconds; K's `Hash` and `Eq` run under it,
-/// and must not use the cache. A shard that grows copies its table under that lock, which takes time in proportion to its
+/// and must not use the cache. (If a `Hash` panics, the value that is being taken in may be leaked; the cache stays
+/// sound.) A shard that grows copies its table under that lock, which takes time in proportion to its
 /// entries, and which readers do not notice.
 ///
 /// # Capacity

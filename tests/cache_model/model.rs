@@ -194,13 +194,17 @@ impl Model {
         self.beat(None);
         self.failures.clear();
         let keys: Vec<u16> = self.slots.keys().copied().collect();
-        keys.into_iter().for_each(|key| drop(self.end(key, Fate::Cleared)));
+        for key in keys {
+            self.end(key, Fate::Cleared);
+        }
     }
 
     /// How many were swept.
     pub(crate) fn purge(&mut self) -> usize {
         let over: Vec<u16> = self.slots.keys().copied().filter(|key| self.find(*key).is_none()).collect();
-        over.iter().for_each(|key| drop(self.end(*key, Fate::Expired)));
+        for key in &over {
+            self.end(*key, Fate::Expired);
+        }
         over.len()
     }
 

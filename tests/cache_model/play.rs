@@ -93,8 +93,9 @@ impl World {
             Bound::Lru(capacity) | Bound::Some(capacity) => builder.capacity(capacity),
             Bound::Weight(most) => builder.weigher(weight).max_weight(most),
         };
-        builder =
-            builder.policy(if settings.adaptive { EvictionPolicy::Adaptive } else { EvictionPolicy::Lru });
+        if !settings.adaptive && settings.bound != Bound::None {
+            builder = builder.policy(EvictionPolicy::Lru);
+        }
         builder = match settings.ttl {
             None => builder.never_expire(),
             Some(ttl) => builder.time_to_live(milliseconds(ttl)),

@@ -197,11 +197,13 @@ fn destructors_may_call_the_cache() {
     assert_eq!(tally.alive(), 0);
 }
 
+type Told = Cache<u64, Counted, &'static str>;
+
 #[test]
 fn a_listener_may_call_the_cache() {
     let _turn = turn();
     let (tally, told) = (Tally::new(), Arc::new(Mutex::new(Vec::new())));
-    let handle: Arc<OnceLock<Weak<Cache<u64, Counted, &str>>>> = Arc::default();
+    let handle: Arc<OnceLock<Weak<Told>>> = Arc::default();
     let (own, seen) = (handle.clone(), told.clone());
     let listener = move |key: &u64, value: &Counted, cause: Cause| {
         assert_eq!(*key, value.of());

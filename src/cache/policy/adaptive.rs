@@ -60,6 +60,7 @@ impl<W: Weights> Adaptive<W> {
         &self.queues
     }
 
+    #[cfg(all(test, not(docache_loom)))]
     pub(super) fn limit(&self) -> u64 {
         self.limit
     }
@@ -109,24 +110,20 @@ impl<W: Weights> Adaptive<W> {
     ) {
         arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
         arena.set_hist(new, arena.hist(old));
-        let others = self.queues.weight() - u64::from(self.queues.entry_weight(old));
-        if others + u64::from(weight) <= self.limit {
+        let queue = self.queues.queue_of(old);
+        let left = queue.map_or(0, |_| u64::from(self.queues.entry_weight(old)));
+        if queue.is_some() && self.queues.weight() - left + u64::from(weight) <= self.limit {
             self.queues.substitute(old, new, weight);
         } else {
-            let queue = self.queues.queue_of(old);
             self.queues.unlink(old);
             self.make_room(arena, weight, evict);
-            self.queues.push(queue, new, weight);
+            self.queues.push(queue.unwrap_or(WINDOW), new, weight);
         }
     }
 
     #[inline]
     pub(super) fn remove(&mut self, i: u32) {
         self.queues.unlink(i);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.queues.clear();
     }
 
     pub(super) fn memory(&self) -> usize {

@@ -22,6 +22,7 @@ impl<W: Weights> Lru<W> {
         &self.queues
     }
 
+    #[cfg(all(test, not(docache_loom)))]
     pub(super) fn limit(&self) -> u64 {
         self.limit
     }
@@ -48,14 +49,12 @@ impl<W: Weights> Lru<W> {
 
     #[inline]
     pub(super) fn touch(&mut self, i: u32) {
-        self.queues.move_to(QUEUE, i);
+        if self.queues.queue_of(i).is_some() {
+            self.queues.move_to(QUEUE, i);
+        }
     }
 
     pub(super) fn memory(&self) -> usize {
         self.queues.memory()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.queues.clear();
     }
 }

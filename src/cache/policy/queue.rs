@@ -17,12 +17,21 @@ use std::mem;
 const INDEX: u32 = (1 << QUEUE_SHIFT) - 1;
 const QUEUE_SHIFT: u32 = 30;
 
+/// What stands for a queue's number where an entry is in none.
+const NOWHERE: usize = 3;
+
 /// The links of one entry.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Node {
     before: u32,
     /// The index behind it and, in the upper two bits, the number of its queue.
     behind: u32,
+}
+
+impl Default for Node {
+    fn default() -> Node {
+        Node { before: 0, behind: (NOWHERE as u32) << QUEUE_SHIFT }
+    }
 }
 
 impl Node {
@@ -115,7 +124,7 @@ impl Weights for Each {
     }
 }
 
-/// `N` queues (at most four) and the entries in them.
+/// `N` queues (at most three) and the entries in them.
 #[derive(Debug)]
 pub(super) struct Queues<W, const N: usize> {
     nodes: Vec<Node>,
@@ -128,7 +137,7 @@ pub(super) struct Queues<W, const N: usize> {
 impl<W: Weights, const N: usize> Queues<W, N> {
     /// `limit`: that of the weights.
     pub(super) fn new(limit: u64) -> Self {
-        const { assert!(N <= 4, "two bits say which queue") };
+        const { assert!(N <= NOWHERE, "two bits say which queue") };
         let expected = if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
         Queues { nodes: Vec::new(), weights: W::default(), queues: [Queue::default(); N], expected }
     }
@@ -165,10 +174,11 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         (queue.len > 0).then_some(queue.first)
     }
 
-    /// The queue that `i`, which must be in one, is in.
+    /// The queue that `i` is in, if it is in one.
     #[inline]
-    pub(super) fn queue_of(&self, i: u32) -> usize {
-        self.nodes[i as usize].queue()
+    pub(super) fn queue_of(&self, i: u32) -> Option<usize> {
+        let queue = self.nodes[i as usize].queue();
+        (queue != NOWHERE).then_some(queue)
     }
 
     /// Puts `i`, which must be in no queue, behind the last.
@@ -178,13 +188,15 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, weight);
     }
 
-    /// Takes `i`, which must be in a queue, out of it.
+    /// Takes `i` out of its queue. One that is in none, because a hash panicked in the midst of something, is left alone.
     #[inline]
     pub(super) fn unlink(&mut self, i: u32) {
         let weight = self.entry_weight(i);
         let node = self.nodes[i as usize];
+        if node.queue() == NOWHERE {
+            return;
+        }
         let queue = &mut self.queues[node.queue()];
-        debug_assert!(queue.len > 0, "{i} is in no queue");
         if queue.first == i {
             queue.first = node.behind();
         } else if queue.last == i {
@@ -195,6 +207,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         }
         queue.len -= 1;
         queue.weight -= u64::from(weight);
+        self.nodes[i as usize] = Node::default();
     }
 
     /// Moves `i`, which must be in a queue, behind the last of `queue`.
@@ -204,7 +217,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, self.entry_weight(i));
     }
 
-    /// Puts `new`, which must be in no queue, where `old` is, and takes `old` out.
+    /// Puts `new`, which must be in no queue, where `old`, which must be in one, is, and takes `old` out.
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
         self.make_node(new, weight);
         let node = self.nodes[old as usize];
@@ -212,6 +225,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         let queue = &mut self.queues[node.queue()];
         queue.weight = queue.weight - u64::from(old_weight) + u64::from(weight);
         self.nodes[new as usize] = node;
+        self.nodes[old as usize] = Node::default();
         if queue.first == old {
             queue.first = new;
         } else {
@@ -222,11 +236,6 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         } else {
             self.nodes[node.behind() as usize].before = new;
         }
-    }
-
-    /// Takes all entries out. The nodes stay: the slab does too.
-    pub(super) fn clear(&mut self) {
-        self.queues = [Queue::default(); N];
     }
 
     /// Bytes on the heap.

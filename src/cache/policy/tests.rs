@@ -103,8 +103,10 @@ impl Shard {
     }
 
     fn clear(&mut self) {
-        self.policy.clear();
-        self.free.extend(self.map.drain().map(|(_, (i, _))| i));
+        for (_, (i, _)) in self.map.drain() {
+            self.policy.remove(i);
+            self.free.push(i);
+        }
     }
 
     /// A hit, or a miss and its insertion.

@@ -1,15 +1,13 @@
-//! The way in from C (`c-latest-64`, `c-call`) and from Go (`go-latest`,
-//! `go-get`).
+//! The way in from C (`c-latest-64`, `c-get-64`, `c-call`) and from Go (`go-latest`, `go-get`).
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::c_void;
-use std::fmt;
 use std::hint::black_box;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use docache::LoopCache;
+use docache::{Cache, LoopCache};
 
 use super::go;
 use crate::harness::{Bench, Subject};
@@ -28,51 +26,74 @@ mod c {
         pub(super) fn peers_loop_latest_copy(cache: *const c_void, iterations: u64) -> bool;
         pub(super) fn peers_loop_latest_copy_entry(cache: *const c_void, iterations: u64) -> bool;
         pub(super) fn peers_loop_latest(cache: *const c_void, iterations: u64) -> bool;
+        pub(super) fn peers_cache_new() -> *mut c_void;
+        pub(super) fn peers_cache_free(cache: *mut c_void);
+        pub(super) fn peers_cache_try_get(cache: *const c_void, iterations: u64) -> bool;
+        pub(super) fn peers_cache_get(cache: *const c_void, iterations: u64) -> bool;
         pub(super) safe fn peers_call(iterations: u64) -> bool;
     }
 }
 
-/// A loop of `ffi.c` over its loop cache.
+/// A loop of `ffi.c` over an object of its own.
 type CLoop = unsafe extern "C" fn(*const c_void, u64) -> bool;
 
-/// A loop cache made by C that holds a value of 64 bytes.
-struct CLoopCache(NonNull<c_void>);
+/// A loop cache or a cache that C made, with values of 64 bytes in it.
+#[derive(Debug)]
+struct CObject {
+    handle: NonNull<c_void>,
+    free: unsafe extern "C" fn(*mut c_void),
+}
 
-// SAFETY: the handle is a docache_loop, whose functions may be called from any thread.
-unsafe impl Send for CLoopCache {}
+// SAFETY: the handle is a docache_loop or a docache_cache, whose functions may be called from any thread.
+unsafe impl Send for CObject {}
 // SAFETY: as above; shared use is what those functions are for, and only Drop frees it.
-unsafe impl Sync for CLoopCache {}
+unsafe impl Sync for CObject {}
 
-impl CLoopCache {
-    fn new() -> Option<Self> {
+impl CObject {
+    fn new_loop() -> Option<Self> {
         // SAFETY: takes nothing, gives an owned handle or NULL.
-        NonNull::new(unsafe { c::peers_loop_new() }).map(CLoopCache)
+        let handle = NonNull::new(unsafe { c::peers_loop_new() })?;
+        Some(CObject { handle, free: c::peers_loop_free })
     }
 
-    /// Lets C make `iterations` calls on this cache.
+    fn new_cache() -> Option<Self> {
+        // SAFETY: takes nothing, gives an owned handle or NULL.
+        let handle = NonNull::new(unsafe { c::peers_cache_new() })?;
+        Some(CObject { handle, free: c::peers_cache_free })
+    }
+
+    /// Lets C make `iterations` calls on this object, whose kind `calls` is for.
     fn run(&self, calls: CLoop, iterations: u64) {
-        // SAFETY: the handle is alive until Drop, and each CLoop takes just such a handle.
-        let right = unsafe { calls(self.0.as_ptr(), iterations) };
+        // SAFETY: the handle is alive until Drop, and each CLoop is used with the kind of handle that it takes.
+        let right = unsafe { calls(self.handle.as_ptr(), iterations) };
         assert!(right, "every call gave the value");
     }
 }
 
-impl Drop for CLoopCache {
+impl Drop for CObject {
     fn drop(&mut self) {
-        // SAFETY: the handle came from peers_loop_new and is freed nowhere else.
-        unsafe { c::peers_loop_free(self.0.as_ptr()) }
+        // SAFETY: the handle came from the `new` that belongs to `free`, and is freed nowhere else.
+        unsafe { (self.free)(self.handle.as_ptr()) }
     }
 }
 
-impl fmt::Debug for CLoopCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CLoopCache").finish_non_exhaustive()
-    }
+/// How many keys the caches have.
+const KEYS: u64 = 1024;
+
+/// The cache of `ffi.c` in Rust: keys and all.
+fn cache_in_rust() -> Result<(Cache<Box<[u8]>, [u8; 64]>, Vec<Box<[u8]>>), Box<dyn Error>> {
+    let cache = Cache::builder().build()?;
+    let keys: Vec<Box<[u8]>> =
+        (0..KEYS).map(|number| format!("key-{number:012}").into_bytes().into()).collect();
+    cache.insert_many(keys.iter().map(|key| (key.clone(), [1; 64])));
+    Ok((cache, keys))
 }
 
 /// Measures all cases.
 pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let from_c = CLoopCache::new().ok_or("the C program got no loop cache")?;
+    let from_c = CObject::new_loop().ok_or("the C program got no loop cache")?;
+    let cache_from_c = CObject::new_cache().ok_or("the C program got no cache")?;
+    let (cache, keys) = cache_in_rust()?;
     let in_rust = LoopCache::builder(|| Ok::<[u8; 64], Infallible>([1; 64]))
         .interval(Duration::from_secs(3600))
         .build()?;
@@ -98,6 +119,20 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
             ],
         );
         bench.case(
+            "c-get-64",
+            threads,
+            &[
+                Subject::new("docache", |n| cache_from_c.run(c::peers_cache_try_get, n)),
+                Subject::new("docache_shared", |n| cache_from_c.run(c::peers_cache_get, n)),
+                Subject::new("rust_get", |n| {
+                    for i in 0..n {
+                        let value = cache.get(&*keys[(i % KEYS) as usize]);
+                        black_box(&value);
+                    }
+                }),
+            ],
+        );
+        bench.case(
             "c-call",
             threads,
             &[Subject::new("docache_abi_version", |n| {
@@ -117,6 +152,11 @@ fn contract(bench: &Bench) -> Vec<Row> {
         let ours = bench.value("c-latest-64", threads, "docache");
         let limit = bench.value("c-latest-64", threads, "rust_latest").map(|rust| rust + 8.0);
         rows.push(Row::at_most("c-latest-64", threads, ours, limit, "rust_latest + 8 ns"));
+    }
+    for threads in THREADS {
+        let ours = bench.value("c-get-64", threads, "docache");
+        let limit = bench.value("c-get-64", threads, "rust_get").map(|rust| rust + 8.0);
+        rows.push(Row::at_most("c-get-64", threads, ours, limit, "rust_get + 8 ns"));
     }
     for threads in THREADS {
         let ours = bench.value("go-latest", threads, "docache");
