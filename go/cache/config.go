@@ -49,8 +49,8 @@ type Config struct {
 	// TTLJitter is by which part of it each time to live may be cut short, at random, so that what was stored together
 	// does not expire together: 0, the default, to 1.
 	TTLJitter float64
-	// ExpireOnCleanupOnly lets reads return expired values until something takes those out. The library whose shape
-	// Cache has does that, in the tests even with [NoCleanup]. The default is that an expired value is never returned.
+	// ExpireOnCleanupOnly lets reads return expired values until the cleanup takes those out, which with [NoCleanup] may
+	// be never; so does Lockotron. The default is that an expired value is not returned.
 	ExpireOnCleanupOnly bool
 	// CountReads counts the hits and misses of [Stats], which costs each read a few nanoseconds.
 	CountReads bool

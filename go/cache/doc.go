@@ -29,8 +29,8 @@
 // # What holds
 //
 //   - Every method may be called from any goroutine at any time, also after Close.
-//   - A value is never returned once its time is over, by a clock that may be a millisecond or two behind, unless
-//     ExpireOnCleanupOnly is set.
+//   - A value is not returned once its time is over, unless ExpireOnCleanupOnly is set. The clock may be a millisecond or
+//     two behind.
 //   - Loads of one key never overlap, but for those that a Set or a Delete has overtaken. Everybody who waited for a load
 //     gets what that very load returned.
 //   - Errors go to those who wait, as they are, and are not kept.
@@ -54,7 +54,7 @@
 // # What it costs
 //
 // A Get of either kind crosses into the library once, or twice if the value is encoded. It allocates nothing but the value
-// that it returns, and takes no lock. Where nothing is encoded and nothing allocated, it costs
-// about twice as much as an empty call of C. A map behind a lock is faster as long as few goroutines meet at the lock; use
-// this package for what holds above. A Set of a Cache allocates a small object. A load crosses three times.
+// that it returns, and takes no lock. Where nothing is encoded or allocated it costs little more than twice what an empty
+// call of C does. A map behind a lock is faster as long as few goroutines meet at the lock; use this package for what holds
+// above. A Set of a Cache allocates a small object. A load crosses three times.
 package cache

@@ -38,8 +38,7 @@ func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*T
 
 // Get returns the key's value. Its errors are [ErrNotFound], [ErrClosed] and those of the [Codec].
 //
-// Strings and byte slices are allocated; for [AppendTo] one brings one's own memory. Values of types without pointers
-// are not.
+// Strings and byte slices are allocated; to [Typed.AppendTo] one brings one's own memory. Types without pointers are not.
 func (c *Typed[K, V]) Get(key K) (v V, err error) {
 	switch c.form {
 	case image:
