@@ -156,6 +156,13 @@ docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *key
   return worst;
 }
 
+size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t id, uint64_t ttl_ns,
+                               docache_go_cache_drops *drops, uint64_t *ids, size_t cap) {
+  docache_go_cache_set_ids(cache, key, &key_len, 1, &id, ttl_ns, drops);
+  if (atomic_load_explicit(&drops->head, memory_order_relaxed) == NULL) return 0;
+  return docache_go_cache_drain(drops, ids, cap);
+}
+
 /* How many keys the library is given at a time. */
 #define SPANS 64
 

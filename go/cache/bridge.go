@@ -20,6 +20,8 @@ package cache
 #cgo nocallback docache_go_cache_find
 #cgo noescape docache_go_cache_drain
 #cgo nocallback docache_go_cache_drain
+#cgo noescape docache_go_cache_set_id
+#cgo nocallback docache_go_cache_set_id
 #cgo noescape docache_go_cache_set_ids
 #cgo nocallback docache_go_cache_set_ids
 #cgo noescape docache_go_cache_set_all
@@ -370,12 +372,13 @@ func (d *drops) take(ids []uint64) int {
 	return int(n)
 }
 
-// setID keeps the id, which comes back through the drops, also if it is not kept.
-func (t *table) setID(key string, id uint64, ttl lifetime, d *drops) {
-	n, i := C.size_t(len(key)), C.uint64_t(id)
-	C.docache_go_cache_set_ids(t.c, start(key), &n, 1, &i, C.uint64_t(ttl), d.c)
+// setID keeps the id, which comes back through the drops, also if it is not kept. Then it takes ids out of those.
+func (t *table) setID(key string, id uint64, ttl lifetime, d *drops, dropped []uint64) int {
+	n := C.docache_go_cache_set_id(t.c, start(key), C.size_t(len(key)), C.uint64_t(id), C.uint64_t(ttl), d.c,
+		(*C.uint64_t)(unsafe.SliceData(dropped)), C.size_t(len(dropped)))
 	t.settle()
 	runtime.KeepAlive(d)
+	return int(n)
 }
 
 // list is strings, one after the other, as the library takes many at once: what it is given must not have pointers to

@@ -63,6 +63,10 @@ docache_go_cache_found docache_go_cache_find(docache_cache *cache, const uint8_t
 docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
                                      const uint64_t *ids, uint64_t ttl_ns, docache_go_cache_drops *drops);
 
+/* docache_go_cache_set_ids for one key, and then docache_go_cache_drain, in one call, since each has its price. */
+size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t id, uint64_t ttl_ns,
+                               docache_go_cache_drops *drops, uint64_t *ids, size_t cap);
+
 /* docache_cache_set_many with the keys and the values one after the other. */
 docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *keys, const size_t *key_lens,
                                      const uint8_t *values, const size_t *value_lens, size_t n, uint64_t ttl_ns);

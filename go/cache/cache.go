@@ -77,8 +77,11 @@ func (c *Cache) set(key string, life lifetime, value any) {
 	if c.table.closed.Load() {
 		return
 	}
-	c.table.setID(key, c.values.add(value), life, c.drops)
-	c.sweep()
+	var dropped [8]uint64
+	n := c.table.setID(key, c.values.add(value), life, c.drops, dropped[:])
+	if c.values.remove(dropped[:n]); n == len(dropped) {
+		c.sweep()
+	}
 }
 
 // SetList is Set for each key of the map. Others may see some of the values before the rest is there.

@@ -95,7 +95,7 @@ func TestDropsMayComeAfterTheCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tb.setID("key", vs.add(1), byDefault, d)
+	tb.setID("key", vs.add(1), byDefault, d, nil)
 	held, err := tb.find("key")
 	if err != nil || held.id() == 0 {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestManyDropsComeInTheirTime(t *testing.T) {
 	c := newCache(t, manual())
 	keys := keysOf(1000)
 	for _, key := range keys {
-		c.table.setID(key, c.values.add(key), byDefault, c.drops)
+		c.table.setID(key, c.values.add(key), byDefault, c.drops, nil)
 	}
 	c.table.clear()
 	c.table.flush()

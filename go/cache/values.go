@@ -75,6 +75,9 @@ func (vs *values) add(v any) uint64 {
 }
 
 func (vs *values) remove(ids []uint64) {
+	if len(ids) == 0 {
+		return
+	}
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	for _, id := range ids {
