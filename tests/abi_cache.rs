@@ -1,11 +1,44 @@
 //! The caches of the C ABI: what they keep and let go of, and every way that a fetch can begin and end.
 
 use docache::ffi::*;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
+
+/// Counts what the calling thread allocates.
+struct Counting;
+
+thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
+
+fn count() {
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 /// A cache that is freed with this.
 struct Cache(*mut docache_cache);
@@ -159,7 +192,9 @@ impl Value {
 
     fn bytes(&self) -> Vec<u8> {
         // SAFETY: the share is ours.
-        let (data, len) = unsafe { (docache_value_data(self.0), docache_value_len(self.0)) };
+        let data = unsafe { docache_value_data(self.0) };
+        // SAFETY: as above.
+        let len = unsafe { docache_value_len(self.0) };
         // SAFETY: SPAN.
         unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
     }
@@ -229,15 +264,13 @@ unsafe extern "C-unwind" fn two_bytes(
     unsafe { docache_value_new(b"ok".as_ptr(), 2, out, null_mut()) }
 }
 
-unsafe extern "C-unwind" fn fails(
-    status: usize,
+unsafe extern "C-unwind" fn panics(
+    _: usize,
     _: *mut *mut docache_value,
     _: *mut *mut docache_error,
 ) -> docache_status {
-    docache_status::try_from(status.cast_signed()).unwrap()
+    DOCACHE_PANIC
 }
-
-const PANICS: usize = (DOCACHE_PANIC as isize).cast_unsigned();
 
 #[test]
 fn a_cache_holds_a_share_until_the_value_leaves_or_the_cache_goes() {
@@ -314,60 +347,34 @@ fn a_registration_is_dropped_once_also_if_there_is_no_cache() {
 }
 
 #[test]
-fn bad_pointers_are_refused_by_every_function() {
+fn what_puts_nothing_in_allocates_nothing() {
     let cache = Cache::new();
-    let c: *const docache_cache = cache.0;
-    let none: *const docache_cache = null();
-    let crooked = (c as usize + 1) as *const docache_cache;
-    let (mut value, mut call, mut size) = (null_mut(), null_mut(), 0_usize);
-    let (value, call, size) = (&raw mut value, &raw mut call, &raw mut size);
-    let (key, span, e) = (b"k".as_ptr(), docache_bytes { data: b"k".as_ptr(), len: 1 }, null_mut());
-    let holed = [span, docache_bytes { data: null(), len: 1 }];
-    let (span, holed) = (&raw const span, holed.as_ptr());
-    let mut buffer = [0_u8; 4];
-    let work: docache_perform_fn = Some(two_bytes);
-    // SAFETY: what is not valid here is what the functions promise to check.
-    let refused = unsafe {
-        [
-            docache_cache_try_get(none, key, 1, buffer.as_mut_ptr(), 4, size, e),
-            docache_cache_try_get(crooked, key, 1, buffer.as_mut_ptr(), 4, size, e),
-            docache_cache_try_get(c, null(), 1, buffer.as_mut_ptr(), 4, size, e),
-            docache_cache_try_get(c, key, usize::MAX, buffer.as_mut_ptr(), 4, size, e),
-            docache_cache_try_get(c, key, 1, null_mut(), 4, size, e),
-            docache_cache_try_get(c, key, 1, buffer.as_mut_ptr(), 4, null_mut(), e),
-            docache_cache_get(c, key, 1, null_mut(), e),
-            docache_cache_get(none, key, 1, value, e),
-            docache_cache_contains(none, key, 1, e),
-            docache_cache_get_many(c, null(), 1, value, size, e),
-            docache_cache_get_many(c, span, usize::MAX, value, size, e),
-            docache_cache_get_many(c, span, 1, null_mut(), size, e),
-            docache_cache_get_many(none, span, 1, value, size, e),
-            docache_cache_set(none, key, 1, key, 1, 0, e),
-            docache_cache_set(c, key, 1, null(), 1, 0, e),
-            docache_cache_set_value(c, key, 1, null(), 0, e),
-            docache_cache_set_many(c, span, null(), 1, 0, e),
-            docache_cache_set_many(c, holed, holed, 2, 0, e),
-            docache_cache_remove(none, key, 1, null_mut(), e),
-            docache_cache_remove_many(c, holed, 2, null_mut(), e),
-            docache_cache_clear(none, e),
-            docache_cache_purge_expired(none, null_mut(), e),
-            docache_cache_flush(none, e),
-            docache_cache_each(c, None, 0, e),
-            docache_cache_stats(c, null_mut(), e),
-            docache_cache_fetch(c, key, 1, 0, -1, None, 0, value, e),
-            docache_cache_fetch(c, key, 1, 0, -1, work, 0, null_mut(), e),
-            docache_cache_fetch(none, key, 1, 0, -1, work, 0, value, e),
-            docache_cache_fetch_begin(c, key, 1, 0, 0, null_mut(), call, e),
-            docache_cache_fetch_begin(c, key, 1, 0, 0, value, null_mut(), e),
-            docache_cache_fetch_begin(none, key, 1, 0, 0, value, call, e),
-        ]
+    let long = [b'k'; 300];
+    assert_eq!((cache.set(b"key", b"value", 0), cache.set(&long, b"value", 0)), (DOCACHE_OK, DOCACHE_OK));
+    let cycle = |key: &[u8]| {
+        let (mut buffer, mut size) = ([0; 8], 0);
+        let (place, capacity, size) = (buffer.as_mut_ptr(), buffer.len(), &raw mut size);
+        // SAFETY: all pointers are valid.
+        let read = unsafe {
+            docache_cache_try_get(cache.0, key.as_ptr(), key.len(), place, capacity, size, null_mut())
+        };
+        let (begun, value, call) = cache.begin(key);
+        assert_eq!(read == DOCACHE_MISS, value.is_none());
+        if begun == DOCACHE_LEADER {
+            assert_eq!(cache.join(key).free(), DOCACHE_OK);
+            assert_eq!(call.free(), DOCACHE_LEADER_LOST);
+        }
     };
-    assert_eq!(refused, [DOCACHE_INVALID_ARGUMENT; 31]);
-    // SAFETY: NULL is fine.
-    let (len, weight) = unsafe { (docache_cache_len(none), docache_cache_weight(none)) };
-    assert_eq!((len, weight, cache.stats().inserted), (0, 0, 0), "nothing has happened");
-    // SAFETY: NULL is fine.
-    unsafe { docache_cache_free(null_mut()) };
+    for key in [&b"key"[..], &long, b"", b"none", &long[..299]] {
+        for _ in 0..3 {
+            cycle(key);
+        }
+        let before = ALLOCATIONS.get();
+        for _ in 0..100 {
+            cycle(key);
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "with a key of {} bytes", key.len());
+    }
 }
 
 #[test]
@@ -406,7 +413,8 @@ fn end_finishes_and_frees_in_one() {
 fn a_write_during_the_load_wins() {
     let cache = Cache::new();
     let loaded = Value::new(b"loaded");
-    let writes: [(&dyn Fn(), Option<&[u8]>); 3] = [
+    type Write<'a> = &'a dyn Fn();
+    let writes: [(Write<'_>, Option<&[u8]>); 3] = [
         (&|| assert_eq!(cache.remove(b"key"), DOCACHE_MISS), None),
         // SAFETY: the handle is valid.
         (&|| assert_eq!(unsafe { docache_cache_clear(cache.0, null_mut()) }, DOCACHE_OK), None),
@@ -435,7 +443,7 @@ fn failures_are_kept_only_where_that_was_asked_for_and_panics_never() {
     let leader = cache.lead(b"panics");
     leader.fail(DOCACHE_PANIC);
     assert_eq!((leader.poll().0, leader.free()), (DOCACHE_PANIC, DOCACHE_OK));
-    assert_eq!(cache.fetch(b"panics", Some(fails), PANICS), (DOCACHE_PANIC, None));
+    assert_eq!(cache.fetch(b"panics", Some(panics), 0), (DOCACHE_PANIC, None));
     let leader = cache.lead(b"panics");
     leader.fail(DOCACHE_DOER_FAILED);
     assert_eq!(leader.free(), DOCACHE_OK);

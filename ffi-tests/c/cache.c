@@ -325,6 +325,83 @@ static void refused_caches(void) {
   checked("options: sizes, unknown parts and values that do not exist; a registration is dropped in any case");
 }
 
+static int32_t no_visit(uintptr_t context, const uint8_t *key, size_t key_len, const docache_value *value) {
+  (void)context, (void)key, (void)key_len, (void)value;
+  CHECK(false);
+  return 1;
+}
+
+static docache_status no_work(uintptr_t context, docache_value **out, docache_error **out_error) {
+  (void)context, (void)out, (void)out_error;
+  CHECK(false);
+  return DOCACHE_OK;
+}
+
+static void refused_reads(void) {
+  docache_cache *cache = new_cache(cache_options());
+  docache_cache *crooked = (docache_cache *)((char *)cache + 1);
+  docache_value *value = (docache_value *)cache;
+  uint8_t buffer[4];
+  size_t len = 77;
+  const docache_bytes key = SPAN("key");
+  set(cache, "key", "1234");
+  REFUSED(docache_cache_try_get(NULL, KEY, 3, buffer, 4, &len, &error), "cache", "NULL");
+  REFUSED(docache_cache_try_get(crooked, KEY, 3, buffer, 4, &len, &error), "cache", "misaligned");
+  REFUSED(docache_cache_try_get(cache, NULL, 3, buffer, 4, &len, &error), "key", "NULL");
+  REFUSED(docache_cache_try_get(cache, KEY, SIZE_MAX, buffer, 4, &len, &error), "key_len");
+  REFUSED(docache_cache_try_get(cache, KEY, 3, NULL, 4, &len, &error), "buffer", "NULL");
+  REFUSED(docache_cache_try_get(cache, KEY, 3, buffer, 4, NULL, &error), "out_len", "NULL");
+  REFUSED(docache_cache_get(NULL, KEY, 3, &value, &error), "cache", "NULL");
+  CHECK(value == NULL && len == 77);
+  REFUSED(docache_cache_get(cache, KEY, 3, NULL, &error), "out_value", "NULL");
+  REFUSED(docache_cache_contains(NULL, KEY, 3, &error), "cache", "NULL");
+  REFUSED(docache_cache_get_many(cache, NULL, 1, &value, &len, &error), "keys", "NULL");
+  REFUSED(docache_cache_get_many(cache, &key, 1, NULL, &len, &error), "out_values", "NULL");
+  REFUSED(docache_cache_get_many(NULL, &key, 1, &value, &len, &error), "cache", "NULL");
+  REFUSED(docache_cache_each(NULL, no_visit, 0, &error), "cache", "NULL");
+  REFUSED(docache_cache_each(cache, NULL, 0, &error), "visit", "NULL");
+  REFUSED(docache_cache_stats(cache, NULL, &error), "out", "NULL");
+  CHECK(docache_cache_len(NULL) == 0 && docache_cache_weight(crooked) == 0);
+  docache_cache_free(cache);
+  checked("reads: NULL, misaligned pointers and impossible lengths");
+}
+
+static void refused_writes_and_fetches(void) {
+  docache_cache *cache = new_cache(cache_options());
+  docache_value *value = (docache_value *)cache;
+  docache_call *call = (docache_call *)cache;
+  const docache_bytes key = SPAN("key");
+  REFUSED(docache_cache_set(NULL, KEY, 3, KEY, 3, 0, &error), "cache", "NULL");
+  REFUSED(docache_cache_set(cache, NULL, 3, KEY, 3, 0, &error), "key", "NULL");
+  REFUSED(docache_cache_set(cache, KEY, 3, NULL, 3, 0, &error), "data", "NULL");
+  REFUSED(docache_cache_set(cache, KEY, 3, KEY, SIZE_MAX, 0, &error), "data_len");
+  REFUSED(docache_cache_set_value(cache, KEY, 3, NULL, 0, &error), "value", "NULL");
+  REFUSED(docache_cache_set_many(cache, &key, NULL, 1, 0, &error), "values", "NULL");
+  REFUSED(docache_cache_remove(NULL, KEY, 3, &value, &error), "cache", "NULL");
+  CHECK(value == NULL);
+  REFUSED(docache_cache_remove_many(NULL, &key, 1, NULL, &error), "cache", "NULL");
+  REFUSED(docache_cache_clear(NULL, &error), "cache", "NULL");
+  REFUSED(docache_cache_purge_expired(NULL, NULL, &error), "cache", "NULL");
+  REFUSED(docache_cache_flush(NULL, &error), "cache", "NULL");
+  value = (docache_value *)cache;
+  REFUSED(docache_cache_fetch(NULL, KEY, 3, 0, 0, no_work, 0, &value, &error), "cache", "NULL");
+  CHECK(value == NULL);
+  REFUSED(docache_cache_fetch(cache, NULL, 3, 0, 0, no_work, 0, &value, &error), "key", "NULL");
+  REFUSED(docache_cache_fetch(cache, KEY, 3, 0, 0, NULL, 0, &value, &error), "perform", "NULL");
+  REFUSED(docache_cache_fetch(cache, KEY, 3, 0, 0, no_work, 0, NULL, &error), "out_value", "NULL");
+  value = (docache_value *)cache;
+  REFUSED(docache_cache_fetch_begin(NULL, KEY, 3, 0, 0, &value, &call, &error), "cache", "NULL");
+  CHECK(value == NULL && call == NULL);
+  REFUSED(docache_cache_fetch_begin(cache, KEY, 3, 0, 0, NULL, &call, &error), "out_value", "NULL");
+  REFUSED(docache_cache_fetch_begin(cache, KEY, 3, 0, 0, &value, NULL, &error), "out_call", "NULL");
+  REFUSED(docache_cache_fetch_begin(cache, NULL, 3, 0, 0, &value, &call, &error), "key", "NULL");
+  docache_cache_counters counters = {.size = sizeof counters};
+  CHECK_OK(docache_cache_stats(cache, &counters, NULL));
+  CHECK(counters.inserted == 0 && counters.loads == 0);
+  docache_cache_free(cache);
+  checked("writes and fetches: the same, and nothing has happened");
+}
+
 int main(void) {
   found_and_not();
   small_buffers();
@@ -334,5 +411,7 @@ int main(void) {
   visits();
   counters();
   refused_caches();
+  refused_reads();
+  refused_writes_and_fetches();
   return all_checked("cache");
 }
