@@ -80,10 +80,11 @@ impl Drop for CObject {
 /// How many keys the caches have.
 const KEYS: u64 = 1024;
 
-type InRust = Cache<Box<[u8]>, [u8; 64]>;
+/// A cache, and the keys that are in it.
+type Filled = (Cache<Box<[u8]>, [u8; 64]>, Vec<Box<[u8]>>);
 
 /// The cache of `ffi.c` in Rust: keys and all.
-fn cache_in_rust() -> Result<(InRust, Vec<Box<[u8]>>), Box<dyn Error>> {
+fn cache_in_rust() -> Result<Filled, Box<dyn Error>> {
     let cache = Cache::builder().build()?;
     let keys: Vec<Box<[u8]>> =
         (0..KEYS).map(|number| format!("key-{number:012}").into_bytes().into()).collect();
