@@ -2,21 +2,23 @@ package docache
 
 import (
 	"context"
-	"os"
-	"runtime"
 	"testing"
 	"time"
+
+	"docache/internal/testkit"
 )
 
 // never is an interval that no test lives to see: after the first call, tests ask for each call with Refresh.
 const never = 1000 * time.Hour
 
-// soon is a context that is done well before `go test` loses patience.
-func soon(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
+var (
+	soon       = testkit.Soon
+	within     = testkit.Within
+	async      = testkit.Async
+	eventually = testkit.Eventually
+	collect    = testkit.Collect
+	threads    = testkit.Threads
+)
 
 // counting returns 1, 2, 3, ...
 func counting() DoerFunc[int] {
@@ -77,52 +79,4 @@ func values[T any](data []Data[T]) (out []T) {
 		out = append(out, d.Value)
 	}
 	return out
-}
-
-// within waits for ch, with a limit.
-func within(t testing.TB, ch <-chan struct{}, what string) {
-	t.Helper()
-	select {
-	case <-ch:
-	case <-soon(t).Done():
-		t.Fatalf("timed out: %s", what)
-	}
-}
-
-// async runs f and returns a channel that is closed when it has returned.
-func async(f func()) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	return done
-}
-
-// eventually waits for a condition that has nothing to wait on.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for ctx := soon(t); !holds(); runtime.Gosched() {
-		if ctx.Err() != nil {
-			t.Fatalf("timed out: %s", what)
-		}
-	}
-}
-
-// collect runs the garbage collector until the condition holds.
-func collect(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for ctx := soon(t); ctx.Err() == nil; time.Sleep(time.Millisecond) {
-		runtime.GC()
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("not collected: %s", what)
-}
-
-// threads counts the process's threads, 0 where the system does not tell.
-func threads() int {
-	tasks, _ := os.ReadDir("/proc/self/task")
-	return len(tasks)
 }

@@ -13,13 +13,13 @@ func TestACallerLeavesWithItsContext(t *testing.T) {
 	stays := make(chan int, 2)
 	call := func() {
 		v, _ := group.Do(func() (int, error) {
-			g.pass()
+			g.Pass()
 			return 3, nil
 		})
 		stays <- v
 	}
 	go call()
-	within(t, g.entered, "the run")
+	within(t, g.Entered, "the run")
 	go call()
 	tired := errors.New("tired")
 	plain, cancel := context.WithCancel(context.Background())
@@ -40,7 +40,7 @@ func TestACallerLeavesWithItsContext(t *testing.T) {
 	if !group.InFlight() {
 		t.Error("the run did not go on")
 	}
-	close(g.leave)
+	close(g.Leave)
 	if v, w := <-stays, <-stays; v != 3 || w != 3 {
 		t.Error(v, w)
 	}

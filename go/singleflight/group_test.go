@@ -19,7 +19,7 @@ func TestCallersShareOneRun(t *testing.T) {
 	g, failure, runs := newGate(), errors.New("half of it"), 0
 	work := func() (*int, error) {
 		runs++
-		g.pass()
+		g.Pass()
 		return new(int), failure
 	}
 	const many = 50
@@ -29,12 +29,12 @@ func TestCallersShareOneRun(t *testing.T) {
 		results <- result{v, err, shared}
 	}
 	go call()
-	within(t, g.entered, "the run")
+	within(t, g.Entered, "the run")
 	for range many {
 		go call()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == many })
-	close(g.leave)
+	close(g.Leave)
 	first := <-results
 	for range many {
 		if r := <-results; r != first || r.v == nil || r.err != failure || !r.shared {
@@ -80,13 +80,13 @@ func TestForgetDetachesLaterCallersOnly(t *testing.T) {
 	results := make(chan int, 2)
 	call := func() {
 		v, _ := group.Do(func() (int, error) {
-			g.pass()
+			g.Pass()
 			return 1, nil
 		})
 		results <- v
 	}
 	go call()
-	within(t, g.entered, "the run")
+	within(t, g.Entered, "the run")
 	go call()
 	eventually(t, "a waiter", func() bool { return waiting(t) == 1 })
 	if !group.InFlight() || !group.Forget() || group.Forget() || group.InFlight() {
@@ -95,7 +95,7 @@ func TestForgetDetachesLaterCallersOnly(t *testing.T) {
 	if v, err := group.Do(func() (int, error) { return 2, nil }); v != 2 || err != nil {
 		t.Error(v, err)
 	}
-	close(g.leave)
+	close(g.Leave)
 	if a, b := <-results, <-results; a != 1 || b != 1 {
 		t.Errorf("the forgotten run's callers got %d and %d", a, b)
 	}
@@ -141,14 +141,14 @@ func TestTheLeaderOfAForgottenRunMayWait(t *testing.T) {
 		group.Forget()
 		other = async(func() {
 			group.Do(func() (int, error) {
-				g.pass()
+				g.Pass()
 				return 2, nil
 			})
 		})
-		within(t, g.entered, "the other's run")
+		within(t, g.Entered, "the other's run")
 		async(func() {
 			eventually(t, "a waiter", func() bool { return waiting(t) == 1 })
-			close(g.leave)
+			close(g.Leave)
 		})
 		return group.Do(func() (int, error) { return 1, nil })
 	})

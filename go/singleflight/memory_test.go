@@ -22,19 +22,19 @@ func TestResultsAreNotKept(t *testing.T) {
 	results := make(chan *big, 4)
 	call := func() {
 		v, _ := groups.Do("key", func() (*big, error) {
-			g.pass()
+			g.Pass()
 			return new(big), nil
 		})
 		results <- v
 	}
 	go call()
-	within(t, g.entered, "the run")
+	within(t, g.Entered, "the run")
 	for range 3 {
 		go call()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == 3 })
 	before := parties.Len()
-	close(g.leave)
+	close(g.Leave)
 	for range 4 {
 		left = append(left, weak.Make(<-results))
 	}

@@ -22,13 +22,13 @@ func shared(t *testing.T, n int, work Func[int], lead func(do func())) (errs []e
 	led := async(func() {
 		lead(func() {
 			_, err := group.Do(func() (int, error) {
-				g.pass()
+				g.Pass()
 				return work()
 			})
 			t.Errorf("the leader's call returned %v", err)
 		})
 	})
-	within(t, g.entered, "the run")
+	within(t, g.Entered, "the run")
 	results := make(chan error, n)
 	for range n {
 		go func() {
@@ -40,7 +40,7 @@ func shared(t *testing.T, n int, work Func[int], lead func(do func())) (errs []e
 		}()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == n })
-	close(g.leave)
+	close(g.Leave)
 	for range n {
 		errs = append(errs, <-results)
 	}

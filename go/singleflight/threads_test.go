@@ -2,19 +2,9 @@ package singleflight
 
 import (
 	"runtime"
-	"runtime/pprof"
 	"sync"
 	"testing"
 )
-
-// fewThreads fails if there are more threads than a program needs whose goroutines wait, or if there ever were.
-func fewThreads(t *testing.T, when string) {
-	t.Helper()
-	const limit = 100
-	if now, ever := threads(), pprof.Lookup("threadcreate").Count(); now >= limit || ever >= limit {
-		t.Errorf("%s: %d threads, %d since the start", when, now, ever)
-	}
-}
 
 // Waiting must not cost a thread per goroutine.
 func TestManyWaitersFewThreads(t *testing.T) {
@@ -25,7 +15,7 @@ func TestManyWaitersFewThreads(t *testing.T) {
 	call := func() {
 		defer wg.Done()
 		v, err := groups.Do("key", func() (int, error) {
-			g.pass()
+			g.Pass()
 			return 1, nil
 		})
 		if v != 1 || err != nil {
@@ -34,14 +24,14 @@ func TestManyWaitersFewThreads(t *testing.T) {
 	}
 	wg.Add(1)
 	go call()
-	within(t, g.entered, "the run")
+	within(t, g.Entered, "the run")
 	for range many {
 		wg.Add(1)
 		go call()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == many })
 	fewThreads(t, "waiting")
-	close(g.leave)
+	close(g.Leave)
 	wg.Wait()
 	fewThreads(t, "told")
 }

@@ -66,6 +66,7 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
             let found = self.get(*key, false).map(Ok);
             let found = found.or_else(|| self.failure(*key).map(|error| Err(FlightError::Failed(error))));
             if found.is_none() {
+                self.forget_overtaken(key);
                 missing.push(*key);
             }
             fetched.push(found);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::after::After;
+use super::after::Finish;
 use super::entry::{Entry, Moment};
 use super::loads::LoadId;
 use super::policy::Kind;
@@ -109,20 +109,6 @@ pub(crate) struct Writing<K, V> {
     listener: Option<Listener<K, V>>,
 }
 
-/// What comes after the lock, even if the caller panics before.
-struct Finish<'c, K: Hash + Eq, V, S: BuildHasher> {
-    core: &'c Core<K, V, S>,
-    shard: &'c Shard<K, V>,
-    after: After<K, V>,
-}
-
-impl<K: Hash + Eq, V, S: BuildHasher> Drop for Finish<'_, K, V, S> {
-    #[inline]
-    fn drop(&mut self) {
-        self.core.finish(self.shard, &mut self.after);
-    }
-}
-
 /// A value was too heavy.
 #[derive(Debug)]
 pub(crate) struct TooHeavy {
@@ -205,6 +191,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         self.hasher.hash_one(key)
     }
 
+    /// What is to be done once the lock of a shard is given back; to be there before it is taken.
+    #[inline]
+    fn finish<'a>(&'a self, shard: &'a Shard<K, V>) -> Finish<'a, K, V, S> {
+        Finish::new(self, shard, self.settings.listener.is_some())
+    }
+
     #[inline]
     pub(super) fn lock<'a>(&'a self, shard: &'a Shard<K, V>) -> Locked<'a, K, V, S> {
         shard.lock(&self.hasher)
@@ -264,19 +256,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         let hash = self.hash(&key);
         let shard = self.shard(hash);
         let (until, now) = self.until(hash, ttl);
-        let mut after = After::new(self.settings.listener.is_some());
+        let mut finish = self.finish(shard);
         let mut locked = self.lock(shard);
-        locked.reclaim(&mut after);
+        locked.reclaim(&mut finish.after);
         if !locked.has_place() {
             drop(locked);
-            self.finish(shard, &mut after);
+            finish.finish();
             self.make_place(shard);
             locked = self.lock(shard);
         }
         let kept = match load {
             Some(load) => locked.inner.end_load(load, self.settings.time.now(), true),
             None => {
-                locked.inner.loads.beat(hash);
+                locked.beat(hash);
                 true
             }
         };
@@ -285,19 +277,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
         let fits = u64::from(weight) <= self.settings.share;
         if kept && fits && locked.has_place() {
-            locked.put((key, value), New { hash, until, weight, now }, old, &mut after);
-            drop(locked);
-            self.finish(shard, &mut after);
+            locked.put((key, value), New { hash, until, weight, now }, old, &mut finish.after);
             return Ok(());
         }
         if let Some((index, cause)) = old {
-            locked.unlink(index, cause, &mut after);
+            locked.unlink(index, cause, &mut finish.after);
         }
         if kept {
             locked.inner.counts.count(Cause::Refused);
         }
         drop(locked);
-        self.finish(shard, &mut after);
+        drop(finish);
         if kept {
             self.refuse(shard, key, value);
         } else {
@@ -319,18 +309,36 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     /// Tries to get places back that retired entries hold.
     #[cold]
     fn make_place(&self, shard: &Shard<K, V>) {
-        for _ in 0..PLACE_TRIES {
-            let mut after = After::new(false);
+        for tries in 0..PLACE_TRIES {
+            let mut finish = self.finish(shard);
             let mut locked = self.lock(shard);
             locked.inner.limbo.close();
-            locked.reclaim(&mut after);
-            let has_place = locked.has_place();
+            locked.reclaim(&mut finish.after);
             drop(locked);
-            after.drop_dead();
-            if has_place {
+            drop(finish);
+            if self.lock(shard).has_place() {
                 return;
             }
             advance();
+            if tries > 8 {
+                // Whoever is in the midst of a read may be waiting for this processor.
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Has `forget` end the flight of a key, so that nobody joins it any more, if its load was beaten: whoever comes after a
+    /// write must not get what was loaded before.
+    #[inline]
+    pub(crate) fn forget_overtaken<Q: Hash + ?Sized>(&self, key: &Q, forget: impl FnOnce()) {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        if shard.is_overtaken() {
+            let mut locked = self.lock(shard);
+            if locked.close_beaten(hash) {
+                // Under the lock, so that nobody who comes later joins it first.
+                forget();
+            }
         }
     }
 
@@ -342,12 +350,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let mut finish = Finish { core: self, shard, after: After::new(self.settings.listener.is_some()) };
+        let mut finish = self.finish(shard);
         let after = &mut finish.after;
         let guard = pin();
         let mut locked = self.lock(shard);
         locked.reclaim(after);
-        locked.inner.loads.beat(hash);
+        locked.beat(hash);
         let mut removed = None;
         if let Some((index, _)) = locked.find(hash, key) {
             let entry = locked.entry(index);
@@ -369,17 +377,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         for shard in &self.shards {
             let mut at = 0;
             loop {
-                let mut after = After::new(self.settings.listener.is_some());
+                let mut finish = self.finish(shard);
                 let mut locked = self.lock(shard);
                 let before = locked.inner.live();
-                let more = locked.sift(at, SWEEP_STEP, &mut wanted, &mut after);
+                let more = locked.sift(at, SWEEP_STEP, &mut wanted, &mut finish.after);
                 count += before - locked.inner.live();
-                locked.reclaim(&mut after);
+                locked.reclaim(&mut finish.after);
                 if !more {
                     locked.shrink();
                 }
                 drop(locked);
-                self.finish(shard, &mut after);
+                drop(finish);
                 if !more {
                     break;
                 }
@@ -397,15 +405,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     pub(crate) fn clear(&self) {
         let now = Moment::of(self.settings.time.now());
         for shard in &self.shards {
-            let mut after = After::new(self.settings.listener.is_some());
+            let mut finish = self.finish(shard);
             let mut locked = self.lock(shard);
-            locked.inner.loads.beat_all();
+            locked.beat_all();
             let cause =
                 |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
-            locked.sift(0, usize::MAX, |entry| Some(cause(entry)), &mut after);
+            locked.sift(0, usize::MAX, |entry| Some(cause(entry)), &mut finish.after);
             locked.shrink();
-            drop(locked);
-            self.finish(shard, &mut after);
         }
         self.flush();
     }
@@ -419,15 +425,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     fn flush_shard(&self, shard: &Shard<K, V>) -> bool {
         let mut tries = 0;
         loop {
-            let mut after = After::new(false);
+            let mut finish = self.finish(shard);
             let mut locked = self.lock(shard);
+            let before = locked.inner.limbo.len();
             locked.inner.limbo.close();
             locked.inner.limbo.free_tables();
-            locked.reclaim(&mut after);
+            locked.reclaim(&mut finish.after);
+            let some = locked.inner.limbo.len() < before;
             let done = locked.inner.limbo.is_empty();
             drop(locked);
-            let some = after.buried() > 0;
-            after.drop_dead();
+            drop(finish);
             if done {
                 return true;
             }
@@ -444,26 +451,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         }
     }
 
-    /// What comes after the lock.
-    #[inline]
-    pub(super) fn finish(&self, shard: &Shard<K, V>, after: &mut After<K, V>) {
-        if !after.claimed.is_empty() {
-            self.tell(shard, after);
-        }
-        if after.advance {
-            advance();
-            after.advance = false;
-        }
-        after.drop_dead();
-    }
-
-    /// Tells the listener of the entries that the call has claimed, and sends them to limbo.
+    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether it is time to advance the
+    /// epoch.
     #[cold]
-    fn tell(&self, shard: &Shard<K, V>, after: &mut After<K, V>) {
-        let Some(listener) = &self.settings.listener else { return };
+    pub(super) fn tell(&self, shard: &Shard<K, V>, claimed: &mut Vec<(u32, Cause)>) -> bool {
+        let Some(listener) = &self.settings.listener else { return false };
         let entries: Vec<_> = {
             let locked = self.lock(shard);
-            after.claimed.iter().map(|&(index, cause)| (locked.entry(index), cause)).collect()
+            claimed.iter().map(|&(index, cause)| (locked.entry(index), cause)).collect()
         };
         let mut panics = 0;
         for (entry, cause) in entries {
@@ -473,9 +468,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         }
         let mut locked = self.lock(shard);
         locked.inner.counts.listener_panics += panics;
-        for (index, _) in after.claimed.drain(..) {
-            after.advance |= locked.inner.limbo.retire(index);
-        }
+        claimed.drain(..).fold(false, |full, (index, _)| locked.inner.limbo.retire(index) || full)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -42,13 +42,23 @@ impl Moment {
 
 /// A place in a slab: an entry, or room for one.
 ///
-/// The pair is there from [`fill`](Entry::fill) to [`take`](Entry::take). In between nobody writes it, and whoever may see the
+/// The pair is there from [`fill`](Entry::fill) to [`drop_pair`](Entry::drop_pair). In between nobody writes it, and whoever may see the
 /// entry may read it.
 #[derive(Debug)]
 pub(crate) struct Entry<K, V> {
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
     /// A [`Mark`]; in a place that is free the index of the next one that is.
     mark: AtomicU64,
+}
+
+/// A pair that is dropped where it lies: it may be large.
+pub(crate) struct Dropping<'p, K, V>(&'p UnsafeCell<MaybeUninit<(K, V)>>);
+
+impl<K, V> Drop for Dropping<'_, K, V> {
+    fn drop(&mut self) {
+        // SAFETY: made by `drop_pair`, whose caller promises that the pair is there and nobody else can see it.
+        self.0.with_mut(|pair| unsafe { pair.cast::<(K, V)>().drop_in_place() });
+    }
 }
 
 /// What stands beside a pair, from the top: the deadline, which does not change; a byte of the policy's, who uses it under
@@ -102,13 +112,12 @@ impl<K, V> Entry<K, V> {
         self.set(Mark::new(until));
     }
 
-    /// Moves the pair out; the place is free then.
+    /// Drops the pair, by `drop`, which gets something that does so; the place is free then.
     ///
     /// # Safety
     /// The place is filled, and nobody else can see it any more.
-    pub(crate) unsafe fn take(&self) -> (K, V) {
-        // SAFETY: it is filled, and the caller's alone.
-        self.pair.with_mut(|pair| unsafe { pair.cast::<(K, V)>().read() })
+    pub(crate) unsafe fn drop_pair<'p>(&'p self, drop: impl FnOnce(Dropping<'p, K, V>)) {
+        drop(Dropping(&self.pair));
     }
 
     /// The pair.

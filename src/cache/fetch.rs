@@ -41,6 +41,7 @@ impl<K: Hash + Eq + Debug, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let named = key.to_owned();
+        self.forget_overtaken(&named);
         let lead = || self.lead(key, ttl, work);
         self.landed(match context {
             None => self.flights.try_run(&named, lead),

@@ -29,6 +29,7 @@ impl<K: Hash + Eq + Debug + 'static, V: Clone, E, S: BuildHasher> Inner<K, V, E,
         Fut: Future<Output = Result<V, E>>,
     {
         let named = key.to_owned();
+        self.forget_overtaken(&named);
         let lead = || self.lead_async(key, ttl, work);
         self.landed(match context {
             None => self.flights.try_run_async(named, lead).await,

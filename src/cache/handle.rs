@@ -41,14 +41,15 @@ use crate::flight::KeyedGroup;
 /// # Capacity
 /// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly over the shards, each of
 /// which evicts when its own part is full; since hashes do not spread quite evenly the first evictions come a little
-/// before the whole is full (at about 97 % with 64 shards of 1,000).
+/// before the whole is full (at about 92 % with 64 shards of 1,000).
 ///
 /// # When values are dropped
 /// A value that was removed, replaced or evicted may still be looked at. It is dropped when no reader can see it any more, by
 /// a later write to its shard, by the sweep or by [`flush`](Cache::flush): never by a reader, and never while a lock is
-/// held. While nobody reads, at most some fifty entries of a shard wait for that. With a guard held for
-/// long ([`pin`](Cache::pin)), as many may wait as the shard can hold (or has held, if it is unbounded; and 64, or 1,024
-/// if unbounded, in any case); after that new values are refused, and those that would replace others only remove them.
+/// held. Without guards that are held for long, about a hundred entries at most wait for that, and sixteen more for each
+/// shard. With one ([`pin`](Cache::pin)), as many may wait as the shard can hold (or has held, if it is unbounded; and 64, or
+/// 1,024 if unbounded, in any case); after that new values are refused, and those that would replace others only remove
+/// them.
 ///
 /// ```
 /// use docache::Cache;
@@ -176,8 +177,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// Takes the key out. A clone of its value, if it was there and had not expired.
     ///
-    /// Beats loads of the key that are under way: their callers get what they load, the cache does not keep it. O(1), under
-    /// a short lock.
+    /// Beats loads of the key that are under way: their callers get what they load, the cache does not keep it, and whoever
+    /// asks from now on gets another load. O(1), under a short lock.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);

@@ -26,6 +26,11 @@ pub(crate) struct Limbo {
 }
 
 impl Limbo {
+    /// How many entries wait.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty() && self.tables.is_empty()
     }

@@ -1,6 +1,7 @@
 //! One load: from the moment its caller leads to the moment its value is in the cache.
 
 use std::borrow::Borrow;
+use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,6 +53,17 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         Q: Hash + Eq + ?Sized,
     {
         self.failures.as_ref()?.get(key)
+    }
+
+    /// Ends the flight of a key whose load was beaten: this caller comes after that, and runs its own.
+    #[inline]
+    pub(super) fn forget_overtaken(&self, key: &K)
+    where
+        K: Debug,
+    {
+        self.core.forget_overtaken(key, || {
+            self.flights.forget(key);
+        });
     }
 
     /// Begins the load of a key whose flight the caller leads, unless the value has come in since the caller looked.

@@ -16,6 +16,8 @@ struct Load {
     hash: u64,
     /// Something was written, removed or cleared since, so that the result is out of date.
     beaten: bool,
+    /// Whether calls that come after that may still join its flight.
+    joinable: bool,
 }
 
 /// Few at a time, and usually none: a list will do.
@@ -29,7 +31,7 @@ impl Loads {
     /// Notes that a load has begun; the result names it.
     pub(crate) fn begin(&mut self, hash: u64) -> u32 {
         self.next = self.next.wrapping_add(1);
-        self.loads.push(Load { id: self.next, hash, beaten: false });
+        self.loads.push(Load { id: self.next, hash, beaten: false, joinable: true });
         self.next
     }
 
@@ -40,18 +42,38 @@ impl Loads {
     }
 
     /// A key of this hash was written: its loads have lost. (So have those of other keys of the same hash, which costs them
-    /// another load.)
+    /// another load.) Whether there were any.
     #[inline]
-    pub(crate) fn beat(&mut self, hash: u64) {
-        for load in &mut self.loads {
-            load.beaten |= load.hash == hash;
-        }
+    pub(crate) fn beat(&mut self, hash: u64) -> bool {
+        self.beat_those(|load| load.hash == hash)
     }
 
     /// All keys were.
-    pub(crate) fn beat_all(&mut self) {
-        for load in &mut self.loads {
+    pub(crate) fn beat_all(&mut self) -> bool {
+        self.beat_those(|_| true)
+    }
+
+    #[inline]
+    fn beat_those(&mut self, which: impl Fn(&Load) -> bool) -> bool {
+        let mut any = false;
+        for load in self.loads.iter_mut().filter(|load| which(load)) {
             load.beaten = true;
+            any = true;
         }
+        any
+    }
+
+    /// Whether a load of this hash has lost whose flight can be joined. Only says so once.
+    pub(crate) fn close_beaten(&mut self, hash: u64) -> bool {
+        let mut any = false;
+        for load in self.loads.iter_mut().filter(|load| load.beaten && load.hash == hash) {
+            any |= std::mem::take(&mut load.joinable);
+        }
+        any
+    }
+
+    /// Whether a load has lost whose flight can be joined.
+    pub(crate) fn any_beaten(&self) -> bool {
+        self.loads.iter().any(|load| load.beaten && load.joinable)
     }
 }

@@ -12,10 +12,11 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::mem::needs_drop;
 
 use crossbeam_utils::CachePadded;
 
-use super::after::After;
+use super::after::{After, DEAD};
 use super::entry::{Entry, Moment};
 use super::limbo::Limbo;
 use super::loads::{LoadId, Loads};
@@ -25,8 +26,9 @@ use super::slab::{Directory, Slab, entry};
 use super::stats::{Cause, Counts};
 use super::table::{Bucket, Table};
 use crate::clock::Tick;
+use crate::contain::drop_contained;
 use crate::lock::Lock;
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// How many entries a shard may have retired in any case, beside those it holds.
 const FLOOR: usize = 64;
@@ -40,6 +42,8 @@ const SMALL: usize = 64;
 pub(crate) struct Head<K, V> {
     table: AtomicPtr<Bucket>,
     directory: AtomicPtr<Directory<K, V>>,
+    /// Whether a load was beaten whose flight can still be joined. A caller who knows of the write sees it.
+    overtaken: AtomicBool,
 }
 
 impl<K, V> Head<K, V> {
@@ -110,6 +114,7 @@ impl<K, V> Shard<K, V> {
         let head = Head {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
+            overtaken: AtomicBool::new(false),
         };
         Shard { head, inner: Box::new(CachePadded::new(Lock::new(inner))) }
     }
@@ -146,6 +151,12 @@ impl<K, V> Shard<K, V> {
         unsafe { entry(self.head.directory(), index) }
     }
 
+    /// Whether a load was beaten whose flight can still be joined.
+    #[inline]
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.head.overtaken.load(Ordering::Relaxed)
+    }
+
     #[inline]
     pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, S> {
         Locked { head: &self.head, hasher, inner: self.inner.lock() }
@@ -160,7 +171,7 @@ impl<K, V> Drop for Shard<K, V> {
             // SAFETY: the place is filled (TABLE, ONCE).
             let place: &Entry<K, V> = unsafe { entry(directory, index) };
             // SAFETY: nobody else is there, and each place is in the table or in limbo, once.
-            crate::contain::drop_contained(unsafe { place.take() });
+            unsafe { place.drop_pair(drop_contained) };
         };
         for at in 0..table.buckets() {
             // SAFETY: nobody frees it but the next statement.
@@ -259,6 +270,29 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         Entries { directory: self.inner.slab.directory(), hasher: self.hasher }
     }
 
+    /// The loads of a hash have lost.
+    #[inline]
+    pub(crate) fn beat(&mut self, hash: u64) {
+        if self.inner.loads.beat(hash) {
+            self.head.overtaken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// All loads have.
+    pub(crate) fn beat_all(&mut self) {
+        if self.inner.loads.beat_all() {
+            self.head.overtaken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a load of this hash has lost whose flight can be joined, which the caller is to end before it gives the lock
+    /// back. Only says so once.
+    pub(crate) fn close_beaten(&mut self, hash: u64) -> bool {
+        let closed = self.inner.loads.close_beaten(hash);
+        self.head.overtaken.store(self.inner.loads.any_beaten(), Ordering::Relaxed);
+        closed
+    }
+
     /// The index of a key, and its deadline.
     #[inline]
     pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<(u32, Moment)>
@@ -296,7 +330,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         (key, value): (K, V),
         new: New,
         old: Option<(u32, Cause)>,
-        after: &mut After<K, V>,
+        after: &mut After<'_, K, V>,
     ) {
         let New { hash, until, weight, now } = new;
         if old.is_none() && self.inner.live >= self.head.table().capacity() {
@@ -346,7 +380,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
 
     /// Takes an entry out.
     #[inline]
-    pub(crate) fn unlink(&mut self, index: u32, cause: Cause, after: &mut After<K, V>) {
+    pub(crate) fn unlink(&mut self, index: u32, cause: Cause, after: &mut After<'_, K, V>) {
         erase(self.head.table(), &self.entries(), index);
         self.inner.policy.remove(index);
         self.inner.live -= 1;
@@ -365,7 +399,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         at: usize,
         buckets: usize,
         mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>,
-        after: &mut After<K, V>,
+        after: &mut After<'_, K, V>,
     ) -> bool {
         let (table, entries) = (self.head.table(), self.entries());
         let end = table.buckets().min(at.saturating_add(buckets));
@@ -415,19 +449,30 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         self.inner.limbo.retire_table(old);
     }
 
-    /// Moves pairs that nobody can see any more out of limbo and into `after`, as far as it takes them.
+    /// Takes a few entries that nobody can see any more out of limbo, once for each `after`. Where pairs have destructors they
+    /// go there.
     #[inline]
-    pub(crate) fn reclaim(&mut self, after: &mut After<K, V>) {
+    pub(crate) fn reclaim(&mut self, after: &mut After<'a, K, V>) {
         let inner = &mut *self.inner;
-        while after.takes_dead() {
+        for _ in 0..DEAD {
             let Some(index) = inner.limbo.release() else { break };
-            // SAFETY: it was in limbo, so it is in use until it is given back.
-            let place: &Entry<K, V> = unsafe { entry(inner.slab.directory(), index) };
-            // SAFETY: filled, and nobody can see it (ONCE).
-            after.bury(unsafe { place.take() });
-            // SAFETY: it has just been emptied.
-            unsafe { inner.slab.give_back(index) };
+            if needs_drop::<(K, V)>() {
+                // SAFETY: it was in limbo, so it is in use until it is given back.
+                after.bury(index, unsafe { entry(inner.slab.directory(), index) });
+            } else {
+                // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
+                unsafe { inner.slab.give_back(index) };
+            }
         }
+    }
+
+    /// Takes a place back.
+    ///
+    /// # Safety
+    /// It left limbo for the caller, who has dropped its pair.
+    pub(crate) unsafe fn give_back(&mut self, index: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.slab.give_back(index) };
     }
 
     /// Bytes that the shard has allocated.

@@ -29,6 +29,15 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     {
         self.inner.begin(key)
     }
+
+    /// Has `forget` end the flight of a key whose load was beaten; to be called before a flight is joined.
+    pub(crate) fn forget_overtaken<Q>(&self, key: &Q, forget: impl FnOnce())
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.inner.core.forget_overtaken(key, forget);
+    }
 }
 
 impl<K, V, E, S> Cache<K, V, E, S> {

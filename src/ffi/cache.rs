@@ -25,6 +25,15 @@ pub struct docache_cache {
     pub(super) flights: Flights<docache_call>,
 }
 
+impl docache_cache {
+    /// Ends the run of a key whose load was beaten by a write: the caller comes after that, and gets a run of its own.
+    pub(super) fn forget_overtaken(&self, key: &[u8]) {
+        self.store.forget_overtaken(key, || {
+            self.flights.group.forget(key);
+        });
+    }
+}
+
 impl std::fmt::Debug for docache_cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("docache_cache").field("store", &self.store).finish_non_exhaustive()

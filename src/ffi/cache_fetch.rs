@@ -72,6 +72,7 @@ pub unsafe extern "C" fn docache_cache_fetch(
             out_value.write(value.into_ptr());
             return Ok(DOCACHE_OK);
         }
+        cache.forget_overtaken(key);
         // SAFETY: CALLBACK.
         let work = || unsafe { load(&cache.store, key, ttl(ttl_ns), perform, ctx) };
         let flown = cache.flights.group.try_run_within(timeout(timeout_ns), key, work);
@@ -115,7 +116,10 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
         let key = unsafe { bytes(key, key_len, "key") }?;
         let fetching = match cache.store.get(key) {
             Some(value) => Fetching::Value(value),
-            None => begin_fetch(cache.flights.lane(key), key, owner, ttl(ttl_ns))?,
+            None => {
+                cache.forget_overtaken(key);
+                begin_fetch(cache.flights.lane(key), key, owner, ttl(ttl_ns))?
+            }
         };
         Ok(match fetching {
             Fetching::Value(value) => {

@@ -150,3 +150,32 @@ fn the_time_of_a_load_does_not_count() {
     assert_eq!(cache.get(&2), None);
     assert!(cache.stats().load_time >= 18 * SECOND);
 }
+
+#[test]
+fn whoever_comes_after_a_write_does_not_get_what_was_loaded_before() {
+    type Write = fn(&Loading);
+    let writes: [Write; 4] = [
+        |cache| assert_eq!(cache.remove(&1), None),
+        |cache| assert_eq!(cache.remove_many(&[&1]), 0),
+        |cache| cache.clear(),
+        |cache| {
+            cache.insert(1, 5);
+            assert_eq!(cache.remove(&1), Some(5));
+        },
+    ];
+    for write in writes {
+        let cache = built(&ManualClock::new());
+        let (old, new) = (Gate::default(), Gate::default());
+        let leader = Task::begun(cache.try_fetch_async(&1, || old.then(Ok(1))));
+        let waiter = Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is being loaded") }));
+        write(&cache);
+        let later = Task::begun(cache.try_fetch_async(&1, || new.then(Ok(2))));
+        // One run for all who come after the write.
+        let another = Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is being loaded") }));
+        old.open();
+        assert_eq!((leader.ends().unwrap(), waiter.ends().unwrap(), cache.get(&1)), (1, 1, None));
+        new.open();
+        assert_eq!((later.ends().unwrap(), another.ends().unwrap(), cache.get(&1)), (2, 2, Some(2)));
+        assert_eq!(cache.try_fetch_many(&[&1], |_| Err("it is there"))[0].as_ref().ok(), Some(&2));
+    }
+}

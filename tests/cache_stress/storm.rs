@@ -221,3 +221,26 @@ fn a_listener_in_a_storm_is_told_of_all_that_left() {
     assert_eq!(stats.listener_panics, 0);
     stage.rest(|_| 1);
 }
+
+#[test]
+fn readers_that_come_and_go_cost_no_insertions() {
+    let _turn = turn();
+    // More threads than processors: some reader is always interrupted in the midst of a read.
+    let cache: Cache<u64, u64> = Cache::builder().capacity(100).build().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut dice = Dice::new(thread);
+                for _ in 0..50_000 {
+                    let key = dice.below(KEYS) as u64;
+                    if cache.get(&key).is_none() {
+                        cache.insert(key, key);
+                    }
+                }
+            });
+        }
+    });
+    let stats = cache.stats();
+    assert!(stats.refused < stats.inserted / 50, "{} of {} were refused", stats.refused, stats.inserted);
+}

@@ -1,4 +1,4 @@
-//! The way in from C (`c-latest-64`, `c-get-64`, `c-call`) and from Go (`go-latest`).
+//! The way in from C (`c-latest-64`, `c-get-64`, `c-call`) and from Go (`go-latest`, `go-get`).
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -80,8 +80,10 @@ impl Drop for CObject {
 /// How many keys the caches have.
 const KEYS: u64 = 1024;
 
+type InRust = Cache<Box<[u8]>, [u8; 64]>;
+
 /// The cache of `ffi.c` in Rust: keys and all.
-fn cache_in_rust() -> Result<(Cache<Box<[u8]>, [u8; 64]>, Vec<Box<[u8]>>), Box<dyn Error>> {
+fn cache_in_rust() -> Result<(InRust, Vec<Box<[u8]>>), Box<dyn Error>> {
     let cache = Cache::builder().build()?;
     let keys: Vec<Box<[u8]>> =
         (0..KEYS).map(|number| format!("key-{number:012}").into_bytes().into()).collect();
@@ -141,6 +143,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
         );
     }
     go::measure(bench, "go", "^Benchmark(Latest|LatestWhileChanging|Data)$")?;
+    go::measure(bench, "go/cache", "^BenchmarkGet$")?;
     Ok(contract(bench))
 }
 
@@ -160,6 +163,11 @@ fn contract(bench: &Bench) -> Vec<Row> {
     for threads in THREADS {
         let ours = bench.value("go-latest", threads, "docache");
         rows.push(Row::at_most("go-latest", threads, ours, Some(3.0), "3 ns"));
+    }
+    for threads in THREADS {
+        let ours = bench.value("go-get", threads, "docache");
+        let limit = bench.value("go-get", threads, "cgo_call").map(|call| call * 2.5);
+        rows.push(Row::at_most("go-get", threads, ours, limit, "2.5 × cgo_call"));
     }
     rows
 }

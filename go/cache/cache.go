@@ -1,0 +1,242 @@
+package cache
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"time"
+	"weak"
+)
+
+// Cache keeps any Go values, as they are: a pointer that was set is the pointer that Get returns. It has the shape of
+// github.com/sdzyba/lockotron.
+//
+// The library keeps the keys, their times and their order, and in the place of each value a number that stands for it;
+// the value itself stays where Go can see it.
+//
+// All methods may be called from any goroutine at any time, also after Close.
+type Cache struct {
+	table   *table
+	values  *values
+	drops   *drops
+	cleaner *time.Timer // nil: none
+}
+
+// NewCache makes a cache; a nil config means [NewConfig]. It panics with a [*docache.ArgumentError] for what the [Config]
+// does not accept, and with a [*docache.LibraryError] if there is no memory.
+func NewCache(config *Config) *Cache {
+	filled, err := config.filled()
+	if err == nil && filled.MaxBytes > 0 {
+		err = noMaxBytes(filled.MaxBytes)
+	}
+	if err != nil {
+		panic(err)
+	}
+	interval := filled.CleanupInterval
+	filled.CleanupInterval = NoCleanup // the library's would leave the values where they are
+	c := &Cache{values: newValues()}
+	if c.table, err = newTable(&filled); err != nil {
+		panic(err)
+	}
+	if c.drops, err = newDrops(); err != nil {
+		panic(err)
+	}
+	if interval != NoCleanup {
+		c.cleanEvery(interval)
+	}
+	return c
+}
+
+// cleanEvery lets the cache be collected all the same.
+func (c *Cache) cleanEvery(interval time.Duration) {
+	w := weak.Make(c)
+	// It begins when it is reset, by which time the cache knows it.
+	c.cleaner = time.AfterFunc(math.MaxInt64, func() {
+		if c := w.Value(); c != nil && !c.table.closed.Load() {
+			c.DeleteExpired()
+			c.cleaner.Reset(interval)
+		}
+	})
+	runtime.AddCleanup(c, func(t *time.Timer) { t.Stop() }, c.cleaner)
+	c.cleaner.Reset(interval)
+}
+
+// Set keeps the value for as long as the [Config] says.
+func (c *Cache) Set(key string, value any) { c.set(key, byDefault, value) }
+
+// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete.
+func (c *Cache) SetEx(key string, ttl time.Duration, value any) {
+	if life, worth := lifetimeOf(ttl); worth {
+		c.set(key, life, value)
+	} else {
+		c.Delete(key)
+	}
+}
+
+func (c *Cache) set(key string, life lifetime, value any) {
+	if c.table.closed.Load() {
+		return
+	}
+	var dropped [8]uint64
+	n := c.table.setID(key, c.values.add(value), life, c.drops, dropped[:])
+	if c.values.remove(dropped[:n]); n == len(dropped) {
+		c.sweep()
+	}
+}
+
+// SetList is Set for each key of the map. Others may see some of the values before the rest is there.
+func (c *Cache) SetList(list map[string]any) {
+	if c.table.closed.Load() {
+		return
+	}
+	l := takeLists()
+	defer l.put()
+	flush := func() {
+		c.table.setAllIDs(&l.keys, l.ids[:l.keys.len()], byDefault, c.drops)
+		l.reset()
+	}
+	for key, value := range list {
+		l.ids[l.keys.len()] = c.values.add(value)
+		l.keys.add(key)
+		if l.keys.len() == batch {
+			flush()
+		}
+	}
+	flush()
+	c.sweep()
+}
+
+// Get returns the key's value, or [ErrNotFound]. It allocates nothing.
+func (c *Cache) Get(key string) (any, error) {
+	for {
+		id, err := c.table.id(key)
+		if err != nil {
+			return nil, err
+		}
+		if v, ok := c.values.get(id); ok {
+			return v, nil
+		}
+		// The value went in between, so the key has another one now, or none.
+	}
+}
+
+// GetList returns the values that are there, in the order of the keys.
+func (c *Cache) GetList(keys []string) []any {
+	values := make([]any, 0, len(keys))
+	if c.table.closed.Load() {
+		return values
+	}
+	_ = inBatches(keys, func(_ int, l *lists) error {
+		there := l.found[:l.keys.len()]
+		c.table.findAll(&l.keys, there)
+		for _, f := range there {
+			if f.there() {
+				v, _ := c.values.get(f.id()) // there, because of our share
+				values = append(values, v)
+			}
+		}
+		releaseAll(there)
+		return nil
+	})
+	return values
+}
+
+// Fetch returns the key's value. If there is none it calls fallback and keeps what that returns; of many callers who want
+// the same key at once only one does, on its own goroutine, and the others wait for it, and get the same value or the same
+// error. Errors are not kept.
+//
+// A panic of fallback goes on in the call that ran it; those that waited get a [*PanicError], or [ErrGoexit] after
+// [runtime.Goexit]. A load that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
+// returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
+func (c *Cache) Fetch(key string, fallback func(string) (any, error)) (any, error) {
+	return c.fetch(context.Background(), key, byDefault, fallback)
+}
+
+// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fallback returns. Of callers who want the
+// same key at once, the one that loads decides. If the time is over already the value is returned and not kept.
+func (c *Cache) FetchEx(key string, ttl time.Duration, fallback func(string) (any, error)) (any, error) {
+	return c.fetch(context.Background(), key, shortest(ttl), fallback)
+}
+
+// FetchCtx is Fetch for a caller that waits no longer than ctx allows: it returns the cause of ctx (see [context.Cause])
+// once that is done, and nobody else notices. A caller that loads is inside fallback, which ctx does not stop.
+func (c *Cache) FetchCtx(ctx context.Context, key string, fallback func(string) (any, error)) (any, error) {
+	return c.fetch(ctx, key, byDefault, fallback)
+}
+
+func (c *Cache) fetch(ctx context.Context, key string, life lifetime, fallback func(string) (any, error)) (any, error) {
+	if v, err := c.Get(key); err != ErrNotFound {
+		return v, err
+	}
+	defer c.sweep()
+	return load[any](ctx, c.table, c, key, life, func() (any, error) { return fallback(key) })
+}
+
+// seal is for the loader.
+func (c *Cache) seal(v any) (sealed, error) { return sealed{id: c.values.add(v), drops: c.drops}, nil }
+
+// open is for the loader.
+func (c *Cache) open(f found) (any, error) {
+	v, _ := c.values.get(f.id()) // there, because of the share
+	return v, nil
+}
+
+// Delete takes the key's value out.
+func (c *Cache) Delete(key string) {
+	c.table.remove(key)
+	c.sweep()
+}
+
+// DeleteList is Delete for each key.
+func (c *Cache) DeleteList(keys []string) {
+	if c.table.closed.Load() {
+		return
+	}
+	_ = inBatches(keys, func(_ int, l *lists) error {
+		c.table.removeAll(&l.keys)
+		return nil
+	})
+	c.sweep()
+}
+
+// DeleteAll takes everything out.
+func (c *Cache) DeleteAll() {
+	if !c.table.closed.Load() {
+		c.table.clear()
+		c.table.flush()
+		c.sweep()
+	}
+}
+
+// DeleteExpired takes out what has expired, which happens in the background too, see [Config].
+func (c *Cache) DeleteExpired() {
+	c.table.purge()
+	c.table.flush()
+	c.sweep()
+}
+
+// Len is the number of entries, those included that have expired and were not taken out yet.
+func (c *Cache) Len() int { return c.table.len() }
+
+// Stats returns the counters.
+func (c *Cache) Stats() Stats { return c.table.stats() }
+
+// Close ends the cleaning in the background and lets go of everything that is kept. From then on Get and Fetch return
+// [ErrClosed], and nothing is kept. Loads that are under way end as they would have. A cache that is not closed is
+// collected like anything else, once it is not referenced. Close returns nil.
+func (c *Cache) Close() error {
+	if c.cleaner != nil {
+		c.cleaner.Stop()
+	}
+	c.table.close()
+	c.sweep()
+	return nil
+}
+
+// sweep lets the values go that the library has let go.
+func (c *Cache) sweep() {
+	var ids [32]uint64
+	for c.drops.any() {
+		c.values.remove(ids[:c.drops.take(ids[:])])
+	}
+}

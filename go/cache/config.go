@@ -1,0 +1,131 @@
+package cache
+
+import (
+	"math"
+	"time"
+
+	"docache"
+)
+
+const (
+	// NoTTL is the time to live of values that do not expire.
+	NoTTL time.Duration = -1
+	// NoCleanup is the CleanupInterval of caches that take out what has expired only when they are told to.
+	NoCleanup time.Duration = -1
+)
+
+const (
+	defaultTTL      = 15 * time.Minute
+	defaultCleanup  = 20 * time.Minute
+	shortestCleanup = time.Millisecond
+)
+
+// Policy says which entries a full cache lets go.
+type Policy int
+
+const (
+	// Adaptive follows what comes back, and resists scans and loops.
+	Adaptive Policy = iota
+	// LRU lets go what was not used for the longest time. It needs a limit, and a hit takes a short lock.
+	LRU
+)
+
+// Config says how a cache is to be. The zero value of a field is its default. A cache looks at its Config only while it
+// is made, so that one can be used for many.
+type Config struct {
+	// DefaultTTL is how long values live for which nothing else is said: 15 minutes by default, [NoTTL] for ever.
+	DefaultTTL time.Duration
+	// CleanupInterval is how often expired values are taken out: every 20 minutes by default, at least a millisecond
+	// apart. [NoCleanup] leaves it to DeleteExpired, and to whatever takes their place.
+	CleanupInterval time.Duration
+
+	// Capacity is the most entries that are kept. 0: no limit. Not together with MaxBytes.
+	Capacity int
+	// MaxBytes is the most bytes, of keys and encoded values together, that are kept. 0: no limit. A [Cache] has no use
+	// for it, since it does not know how large Go values are.
+	MaxBytes int64
+	// Policy says what a full cache lets go. The default is [Adaptive].
+	Policy Policy
+	// TTLJitter is by which part of it each time to live may be cut short, at random, so that what was stored together
+	// does not expire together: 0, the default, to 1.
+	TTLJitter float64
+	// ExpireOnCleanupOnly lets reads return expired values until the cleanup takes those out, which with [NoCleanup] may
+	// be never; so does Lockotron. The default is that an expired value is not returned.
+	ExpireOnCleanupOnly bool
+	// CountReads counts the hits and misses of [Stats], which costs each read a few nanoseconds.
+	CountReads bool
+}
+
+// NewConfig is a Config with the default times filled in.
+func NewConfig() *Config { return &Config{DefaultTTL: defaultTTL, CleanupInterval: defaultCleanup} }
+
+// noMaxBytes is for a Cache.
+func noMaxBytes(value int64) error {
+	return &docache.ArgumentError{
+		Name: "MaxBytes", Value: value, Accepted: "give 0 and a Capacity: how large Go values are is not known",
+	}
+}
+
+// filled is the Config, or a new one, with the default times filled in.
+func (c *Config) filled() (Config, error) {
+	if c == nil {
+		c = NewConfig()
+	}
+	f := *c
+	if f.DefaultTTL == 0 {
+		f.DefaultTTL = defaultTTL
+	}
+	if f.CleanupInterval == 0 {
+		f.CleanupInterval = defaultCleanup
+	}
+	refuse := func(name string, value any, accepted string) (Config, error) {
+		return f, &docache.ArgumentError{Name: name, Value: value, Accepted: accepted}
+	}
+	switch {
+	case f.DefaultTTL < NoTTL:
+		return refuse("DefaultTTL", f.DefaultTTL, "give a duration greater than 0, 0 (15 minutes) or NoTTL")
+	case f.CleanupInterval < shortestCleanup && f.CleanupInterval != NoCleanup:
+		return refuse("CleanupInterval", f.CleanupInterval, "give a millisecond or more, 0 (20 minutes) or NoCleanup")
+	case f.Capacity < 0:
+		return refuse("Capacity", f.Capacity, "give 0 (no limit) or more")
+	case f.MaxBytes < 0:
+		return refuse("MaxBytes", f.MaxBytes, "give 0 (no limit) or more")
+	case f.Capacity > 0 && f.MaxBytes > 0:
+		return refuse("MaxBytes", f.MaxBytes, "give 0 where there is a Capacity")
+	case f.Policy != Adaptive && f.Policy != LRU:
+		return refuse("Policy", int(f.Policy), "give Adaptive or LRU")
+	case f.Policy == LRU && f.Capacity == 0 && f.MaxBytes == 0:
+		return refuse("Policy", "LRU", "give a Capacity or MaxBytes with it")
+	case !(f.TTLJitter >= 0 && f.TTLJitter <= 1):
+		return refuse("TTLJitter", f.TTLJitter, "give 0 to 1")
+	}
+	return f, nil
+}
+
+// lifetime is how long a value lives, as the library is told.
+type lifetime uint64
+
+const (
+	byDefault lifetime = 0 // as long as the Config says
+	forever   lifetime = math.MaxUint64
+)
+
+// lifetimeOf is false if a value that lives so long is not worth keeping.
+func lifetimeOf(ttl time.Duration) (lifetime, bool) {
+	switch {
+	case ttl == NoTTL:
+		return forever, true
+	case ttl <= 0:
+		return 0, false
+	default:
+		return lifetime(ttl), true
+	}
+}
+
+// shortest is for loads, whose time to live counts from their end: the shortest there is stands for none.
+func shortest(ttl time.Duration) lifetime {
+	if life, worth := lifetimeOf(ttl); worth {
+		return life
+	}
+	return 1
+}

@@ -1,0 +1,27 @@
+package cache
+
+import (
+	"errors"
+
+	"docache/singleflight"
+)
+
+var (
+	// ErrNotFound is returned for a key that the cache has no value of, or none that is still good.
+	ErrNotFound = errors.New("cached value not found")
+
+	// ErrClosed is returned by all that could return something after Close.
+	ErrClosed = errors.New("docache: the cache is closed")
+
+	// ErrReentrant is returned by a Fetch from inside the very load that it would wait for.
+	ErrReentrant = singleflight.ErrReentrant
+
+	// ErrGoexit is what those who waited get if a load ended its goroutine with [runtime.Goexit].
+	ErrGoexit = singleflight.ErrGoexit
+)
+
+// PanicError is what those who waited get if a load panicked. The panic itself goes on in the call that loaded.
+type PanicError = singleflight.PanicError
+
+// IsNotFoundErr tells whether err is [ErrNotFound], itself or wrapped.
+func IsNotFoundErr(err error) bool { return errors.Is(err, ErrNotFound) }

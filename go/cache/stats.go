@@ -1,0 +1,28 @@
+package cache
+
+import "time"
+
+// Stats are a cache's counters since it was made.
+type Stats struct {
+	// Hits and Misses count reads that found a value, and that did not; both are 0 without [Config].CountReads. A Fetch
+	// counts as one read.
+	Hits, Misses uint64
+	// Loads counts the functions that Fetch ran, and LoadFailures those of them that returned an error, panicked or
+	// exited their goroutine.
+	Loads, LoadFailures uint64
+	// LoadTime is how long loads took in all.
+	LoadTime time.Duration
+	// Coalesced counts calls that shared what another call's function returned.
+	Coalesced uint64
+	// Inserted counts values that were taken in.
+	Inserted uint64
+	// Entries left because there was no room, because their time was over, because they were deleted, and because their
+	// key got another value.
+	Evicted, Expired, Removed, Replaced uint64
+	// Refused counts values that were not taken in, for instance because they are too large for MaxBytes.
+	Refused uint64
+	// Len is the number of entries, those included that have expired and were not taken out yet.
+	Len int
+	// Weight is their bytes, keys included, if the cache has MaxBytes, else their number.
+	Weight uint64
+}

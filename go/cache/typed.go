@@ -1,0 +1,212 @@
+package cache
+
+import (
+	"context"
+	"time"
+	"unsafe"
+)
+
+// Typed is a cache whose values lie in the library's memory, as bytes, where the garbage collector has nothing to do with
+// them. Each read makes a value of its own of them, which is the caller's to change.
+//
+// All methods may be called from any goroutine at any time, also after Close.
+type Typed[K ~string | ~[]byte, V any] struct {
+	table *table
+	codec Codec[V]
+	form  form
+	ttl   time.Duration
+}
+
+// NewTyped makes a cache. A nil config means [NewConfig]. Without a codec, strings and byte slices are kept as [Bytes],
+// types without pointers as [Image], and all others as [JSON].
+//
+// It returns a [docache.ArgumentError] for what the [Config] or the codec does not accept.
+func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*Typed[K, V], error) {
+	filled, err := config.filled()
+	if err != nil {
+		return nil, err
+	}
+	c := &Typed[K, V]{ttl: filled.DefaultTTL}
+	if c.codec, c.form, err = codecOf(codec); err != nil {
+		return nil, err
+	}
+	if c.table, err = newTable(&filled); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Get returns the key's value. Its errors are [ErrNotFound], [ErrClosed] and those of the [Codec].
+//
+// Strings and byte slices are allocated; to [Typed.AppendTo] one brings one's own memory. Types without pointers are not.
+func (c *Typed[K, V]) Get(key K) (v V, err error) {
+	switch c.form {
+	case image:
+		_, err = c.table.copy(stringOf(&key), unsafe.Pointer(&v), int(unsafe.Sizeof(v)))
+		return v, err
+	case coded:
+		f, err := c.table.find(stringOf(&key))
+		if err != nil {
+			return v, err
+		}
+		return open[V](c, f)
+	}
+	var short [256]byte
+	n, err := c.table.copy(stringOf(&key), unsafe.Pointer(&short), len(short))
+	switch {
+	case err != nil:
+		return v, err
+	case n > len(short):
+		long, err := c.AppendTo(make([]byte, 0, n), key)
+		if err == nil {
+			v = c.own(long)
+		}
+		return v, err
+	case c.form == text:
+		s := string(short[:n])
+		return *(*V)(unsafe.Pointer(&s)), nil
+	default:
+		return c.own(append(make([]byte, 0, n), short[:n]...)), nil
+	}
+}
+
+// own makes a value of bytes that nobody else has, for a cache of strings or byte slices.
+func (c *Typed[K, V]) own(b []byte) V {
+	if c.form == text {
+		s := unsafe.String(unsafe.SliceData(b), len(b))
+		return *(*V)(unsafe.Pointer(&s))
+	}
+	return *(*V)(unsafe.Pointer(&b))
+}
+
+// AppendTo appends the bytes of the key's value to dst, as the [Codec] made them, and returns the longer slice. If dst has
+// room for them nothing is allocated. On an error, dst is returned as it was.
+func (c *Typed[K, V]) AppendTo(dst []byte, key K) ([]byte, error) {
+	for {
+		used, room := len(dst), cap(dst)-len(dst)
+		n, err := c.table.copy(stringOf(&key), unsafe.Pointer(unsafe.SliceData(dst[used:cap(dst)])), room)
+		switch {
+		case err != nil:
+			return dst, err
+		case n <= room:
+			return dst[:used+n], nil
+		}
+		// The value may have become another one, and longer still, when we look again.
+		longer := make([]byte, used, used+n)
+		copy(longer, dst)
+		dst = longer
+	}
+}
+
+// Has tells whether there is a value. It is not a use of the key.
+func (c *Typed[K, V]) Has(key K) bool { return c.table.has(stringOf(&key)) }
+
+// Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec], and, if v is too large
+// ever to be kept, a [docache.LibraryError].
+func (c *Typed[K, V]) Set(key K, v V) error { return c.set(key, byDefault, v) }
+
+// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete.
+func (c *Typed[K, V]) SetEx(key K, ttl time.Duration, v V) error {
+	life, worth := lifetimeOf(ttl)
+	if !worth {
+		c.Delete(key)
+		return nil
+	}
+	return c.set(key, life, v)
+}
+
+func (c *Typed[K, V]) set(key K, life lifetime, v V) error {
+	if c.form != coded {
+		return c.table.set(stringOf(&key), viewOf(c.form, &v), life)
+	}
+	kept, err := c.seal(v)
+	if err == nil {
+		err = c.table.set(stringOf(&key), kept.bytes, life)
+		kept.scratch.put()
+	}
+	return err
+}
+
+// Fetch returns the key's value. If there is none it runs fn and keeps what that returns; of many callers who want the
+// same key at once only one does, on its own goroutine, and the others wait for it.
+//
+// Whoever waits gets the value, decoded anew, or the error, and leaves with the cause of ctx (see [context.Cause]) if that
+// is done first; nobody else notices. The function gets the context of the caller that runs it, and runs on until it
+// returns. Errors are not kept: who calls after the load has failed begins a new one.
+//
+// A panic of fn goes on in the call that ran it; those that waited get a [*PanicError], or [ErrGoexit] after
+// [runtime.Goexit]. A load that is overtaken by a Set, Delete or Clear is not kept, though its callers get what it
+// returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
+func (c *Typed[K, V]) Fetch(ctx context.Context, key K, fn func(ctx context.Context) (V, error)) (V, error) {
+	return c.fetch(ctx, key, byDefault, fn)
+}
+
+// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fn returns. Of callers who want the same
+// key at once, the one that loads decides. If the time is over already the value is returned and not kept.
+func (c *Typed[K, V]) FetchEx(
+	ctx context.Context, key K, ttl time.Duration, fn func(ctx context.Context) (V, error),
+) (V, error) {
+	return c.fetch(ctx, key, shortest(ttl), fn)
+}
+
+func (c *Typed[K, V]) fetch(
+	ctx context.Context, key K, life lifetime, fn func(ctx context.Context) (V, error),
+) (v V, err error) {
+	if v, err = c.Get(key); err != ErrNotFound {
+		return v, err
+	}
+	return load[V](ctx, c.table, c, stringOf(&key), life, func() (V, error) { return fn(ctx) })
+}
+
+// seal is for the loader, and for values that are coded.
+func (c *Typed[K, V]) seal(v V) (sealed, error) {
+	if c.form != coded {
+		return sealed{bytes: viewOf(c.form, &v)}, nil
+	}
+	s := takeScratch()
+	b, err := c.codec.AppendTo(s.bytes[:0], v)
+	if err != nil {
+		s.put()
+		return sealed{}, err
+	}
+	s.bytes = b
+	return sealed{bytes: stringOf(&b), scratch: s}, nil
+}
+
+// open is for the loader.
+func (c *Typed[K, V]) open(f found) (v V, err error) {
+	switch data := f.bytes(); c.form {
+	case coded:
+		return c.codec.Decode(data)
+	case image:
+		return Image[V]{}.Decode(data)
+	default:
+		return c.own(append(make([]byte, 0, len(data)), data...)), nil
+	}
+}
+
+// Delete takes the key's value out, and tells whether there was one.
+func (c *Typed[K, V]) Delete(key K) bool { return c.table.remove(stringOf(&key)) }
+
+// Clear takes everything out.
+func (c *Typed[K, V]) Clear() {
+	if !c.table.closed.Load() {
+		c.table.clear()
+	}
+}
+
+// Purge takes out what has expired, which happens in the background too, see [Config], and tells how much that was.
+func (c *Typed[K, V]) Purge() int { return c.table.purge() }
+
+// Len is the number of entries, those included that have expired and were not taken out yet.
+func (c *Typed[K, V]) Len() int { return c.table.len() }
+
+// Stats returns the counters.
+func (c *Typed[K, V]) Stats() Stats { return c.table.stats() }
+
+// Close lets go of everything that is kept. From then on what could return something returns [ErrClosed], and nothing is
+// kept. Loads that are under way end as they would have. A cache that is not closed is freed by the garbage collector.
+func (c *Typed[K, V]) Close() error {
+	c.table.close()
+	return nil
+}
