@@ -3,6 +3,7 @@
 
 mod args;
 mod blocking;
+pub mod cache;
 mod errors;
 pub mod group;
 mod inside;
