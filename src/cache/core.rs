@@ -165,6 +165,11 @@ impl<K, V, S> Core<K, V, S> {
         until == Moment::NEVER || until.is_after(self.read_time.now().as_nanos())
     }
 
+    /// Whether a load under way has been beaten.
+    pub(super) fn is_beaten(&self, hash: u64, load: LoadId) -> bool {
+        self.shard(hash).lock(&self.hasher).inner.loads.is_beaten(load.id)
+    }
+
     /// Ends a load that has failed. Whether nobody has beaten it.
     pub(super) fn give_up(&self, hash: u64, load: LoadId) -> bool {
         let now = self.settings.time.now();

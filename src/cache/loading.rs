@@ -131,6 +131,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
             self.cache.core.give_up(self.hash, self.load);
             return;
         };
+        if self.cache.core.is_beaten(self.hash, self.load) {
+            // Whoever has come since may have an error of their own there.
+            self.cache.core.give_up(self.hash, self.load);
+            return;
+        }
         let named = (failures.clone_key)(&key);
         failures.remember(key, error);
         if !self.cache.core.give_up(self.hash, self.load) {

@@ -35,6 +35,11 @@ impl Loads {
         self.next
     }
 
+    /// Whether a load has lost already.
+    pub(crate) fn is_beaten(&self, id: u32) -> bool {
+        self.loads.iter().any(|load| load.id == id && load.beaten)
+    }
+
     /// Notes that a load is over. Whether its result may be kept.
     pub(crate) fn end(&mut self, id: u32) -> bool {
         let at = self.loads.iter().position(|load| load.id == id);

@@ -179,3 +179,15 @@ fn whoever_comes_after_a_write_does_not_get_what_was_loaded_before() {
         assert_eq!(cache.try_fetch_many(&[&1], |_| Err("it is there"))[0].as_ref().ok(), Some(&2));
     }
 }
+
+#[test]
+fn a_failure_that_was_overtaken_leaves_a_later_one_alone() {
+    let cache = built(&ManualClock::new());
+    let gate = Gate::default();
+    let overtaken = Task::begun(cache.try_fetch_async(&1, || gate.then(Err("before"))));
+    cache.clear();
+    assert_eq!(cache.try_fetch(&1, || Err("after")).unwrap_err().failure(), Some(&"after"));
+    gate.open();
+    assert_eq!(overtaken.ends().unwrap_err().failure(), Some(&"before"));
+    assert_eq!(cache.try_fetch(&1, || Ok(1)).unwrap_err().failure(), Some(&"after"));
+}

@@ -141,7 +141,7 @@ struct World {
 /// What a fetch does.
 struct Work<'w> {
     world: &'w World,
-    key: usize,
+    run: Option<u64>,
     answer: Came,
     inside: &'w [Op],
 }
@@ -153,7 +153,9 @@ unsafe extern "C-unwind" fn perform(
 ) -> docache_status {
     // SAFETY: `fetch` keeps it through the call.
     let work = unsafe { &*(work as *const Work<'_>) };
-    assert!(work.world.model.borrow().flights[&work.key].loads, "the work runs, but the value was there");
+    let runs =
+        work.world.model.borrow().flights.get(&work.run.unwrap_or_default()).is_some_and(|run| run.loads);
+    assert!(runs, "the work runs, but the value was there");
     work.world.act(work.inside);
     if let Came::Value(value) = work.answer {
         // SAFETY: SPAN.
@@ -344,19 +346,23 @@ impl World {
         let status = unsafe {
             docache_cache_fetch_begin(self.cache, start, len, 0, owner, places.0, places.1, null_mut())
         };
-        let model = self.model.borrow();
+        let mut model = self.model.borrow_mut();
         let kept = key.and_then(|key| model.values.get(&key).copied());
-        let flight = key.and_then(|key| model.flights.get(&key));
-        let expected = match (key, kept, flight) {
+        if let (Some(key), None) = (key, kept) {
+            model.close_beaten(key);
+        }
+        let joined = key.and_then(|key| model.joined(key));
+        let expected = match (key, kept, joined) {
             (None, _, _) => DOCACHE_INVALID_ARGUMENT,
             (_, Some(_), _) => DOCACHE_OK,
-            (_, _, Some(flight)) => match &flight.leader {
+            (_, _, Some((_, flight))) => match &flight.leader {
                 None => DOCACHE_REENTRANT,
                 Some(leader) if owner != 0 && leader.owner == owner => DOCACHE_REENTRANT,
                 Some(_) => DOCACHE_PENDING,
             },
             (Some(key), None, None) => model.found(key).map_or(DOCACHE_LEADER, Came::status),
         };
+        let run = joined.map(|(run, _)| run);
         drop(model);
         assert_eq!(status, expected);
         self.check_value(value, kept);
@@ -366,11 +372,12 @@ impl World {
             let joined = status == DOCACHE_PENDING;
             let stage = Cell::new(if joined { Stage::Waits } else { Stage::Leads });
             let (armed, told) = (Cell::new(Armed::No), Cell::new(0));
-            let held = Rc::new(Held { handle: call, key, owner, joined, stage, armed, told });
             let mut model = self.model.borrow_mut();
+            let run = if joined { run.expect("it waits for one") } else { model.start(key) };
+            let held = Rc::new(Held { handle: call, run, owner, joined, stage, armed, told });
             model.join(&held);
             if !joined {
-                assert_eq!(model.take_lead(key), None);
+                assert_eq!(model.take_lead(run), None);
             }
             self.calls.borrow_mut().push(held.clone());
             self.records.borrow_mut().push(held);
@@ -386,10 +393,10 @@ impl World {
         // SAFETY: the share is ours.
         unsafe { docache_value_release(value) };
         let mut model = self.model.borrow_mut();
-        let leads = held.stage.get() == Stage::Leads && model.flights[&held.key].loads;
+        let leads = held.stage.get() == Stage::Leads && model.flights[&held.run].loads;
         assert_eq!(status, if leads { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT });
         if leads {
-            model.finish(held.key, came);
+            model.finish(held.run, came);
             if ends {
                 self.calls.borrow_mut().retain(|other| !Rc::ptr_eq(other, held));
             }
@@ -427,8 +434,8 @@ impl World {
         // SAFETY: HANDLE: the table's.
         let status = unsafe { docache_call_poll(held.handle, &raw mut value, null_mut(), null_mut()) };
         let mut model = self.model.borrow_mut();
-        if held.stage.get() == Stage::Leads && !model.flights[&held.key].loads {
-            model.take_lead(held.key);
+        if held.stage.get() == Stage::Leads && !model.flights[&held.run].loads {
+            model.take_lead(held.run);
         }
         drop(model);
         let (expected, kept) = match held.stage.get() {
@@ -452,28 +459,31 @@ impl World {
         let (start, len, key) = key.arguments();
         let mut model = self.model.borrow_mut();
         let kept = key.and_then(|key| model.values.get(&key).copied());
-        let flight = key.and_then(|key| model.flights.get(&key));
-        let early = match (key, kept, flight) {
+        if let (Some(key), None) = (key, kept) {
+            model.close_beaten(key);
+        }
+        let joined = key.and_then(|key| model.joined(key));
+        let early = match (key, kept, joined) {
             (None, _, _) => Some(DOCACHE_INVALID_ARGUMENT),
             (_, Some(_), _) => Some(DOCACHE_OK),
-            (_, _, Some(flight)) if flight.leader.is_none() => Some(DOCACHE_REENTRANT),
+            (_, _, Some((_, flight))) if flight.leader.is_none() => Some(DOCACHE_REENTRANT),
             (_, _, Some(_)) => Some(DOCACHE_TIMEOUT),
             (Some(key), None, None) => model.found(key).map(Came::status),
         };
-        if let (None, Some(key)) = (early, key) {
-            model.flights.insert(key, model::Flight::default());
-            assert_eq!(model.take_lead(key), None);
+        let run = key.filter(|_| early.is_none()).map(|key| model.start(key));
+        if let Some(run) = run {
+            assert_eq!(model.take_lead(run), None);
         }
         drop(model);
-        let work = Work { world: self, key: key.unwrap_or_default(), answer, inside };
+        let work = Work { world: self, run, answer, inside };
         let (ctx, mut value) = (std::ptr::from_ref(&work) as usize, null_mut());
         let place = &raw mut value;
         // SAFETY: HANDLE; SPAN, or what is refused; CALLBACK: the work lives through the call.
         let status = unsafe {
             docache_cache_fetch(self.cache, start, len, 0, 0, Some(perform), ctx, place, null_mut())
         };
-        if let (None, Some(key)) = (early, key) {
-            self.model.borrow_mut().finish(key, answer);
+        if let Some(run) = run {
+            self.model.borrow_mut().finish(run, answer);
         }
         assert_eq!(status, early.unwrap_or(answer.status()));
         let led = if let (None, Came::Value(value)) = (early, answer) { Some(value) } else { kept };

@@ -42,7 +42,8 @@ pub(super) enum Armed {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) handle: *mut docache_call,
-    pub(super) key: usize,
+    /// The run that it is in.
+    pub(super) run: u64,
     pub(super) owner: u64,
     pub(super) joined: bool,
     pub(super) stage: Cell<Stage>,
@@ -67,8 +68,9 @@ impl Held {
 }
 
 /// A run under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flight {
+    key: usize,
     /// None: a call that blocks.
     pub(super) leader: Option<Rc<Held>>,
     /// In the order in which they came.
@@ -76,6 +78,8 @@ pub(super) struct Flight {
     /// The leader's load has begun.
     pub(super) loads: bool,
     beaten: bool,
+    /// Nobody has found its load beaten yet.
+    joinable: bool,
 }
 
 /// A cache.
@@ -83,7 +87,10 @@ pub(super) struct Flight {
 pub(super) struct Model {
     pub(super) values: BTreeMap<usize, u8>,
     pub(super) failures: BTreeMap<usize, ()>,
-    pub(super) flights: BTreeMap<usize, Flight>,
+    pub(super) flights: BTreeMap<u64, Flight>,
+    /// The run of a key that calls join.
+    pub(super) open: BTreeMap<usize, u64>,
+    pub(super) runs: u64,
     pub(super) keeps_failures: bool,
 }
 
@@ -91,9 +98,32 @@ impl Model {
     /// A write to a key.
     fn beat(&mut self, key: usize) {
         self.failures.remove(&key);
-        if let Some(flight) = self.flights.get_mut(&key) {
-            flight.beaten = true;
+        self.flights.values_mut().filter(|flight| flight.key == key).for_each(|flight| flight.beaten = true);
+    }
+
+    /// A call that finds no value is about to join the run of a key: not one whose load a write has beaten.
+    pub(super) fn close_beaten(&mut self, key: usize) {
+        let beaten =
+            |flight: &&mut Flight| flight.key == key && flight.loads && flight.beaten && flight.joinable;
+        let closed = self.flights.values_mut().filter(beaten).map(|flight| flight.joinable = false).count();
+        if closed > 0 {
+            self.open.remove(&key);
         }
+    }
+
+    /// The run that a call of a key joins, and what it is called.
+    pub(super) fn joined(&self, key: usize) -> Option<(u64, &Flight)> {
+        self.open.get(&key).map(|run| (*run, &self.flights[run]))
+    }
+
+    /// A run begins.
+    pub(super) fn start(&mut self, key: usize) -> u64 {
+        self.runs += 1;
+        let waiters = VecDeque::new();
+        let flight = Flight { key, leader: None, waiters, loads: false, beaten: false, joinable: true };
+        self.flights.insert(self.runs, flight);
+        self.open.insert(key, self.runs);
+        self.runs
     }
 
     pub(super) fn set(&mut self, key: usize, value: u8) {
@@ -118,40 +148,49 @@ impl Model {
         failed.or_else(|| self.values.get(&key).map(|value| Came::Value(*value)))
     }
 
-    /// The leader of a key begins to load, unless there is something: then the run is over.
-    pub(super) fn take_lead(&mut self, key: usize) -> Option<Came> {
-        let found = self.found(key);
+    /// The leader of a run begins to load, unless there is something: then the run is over.
+    pub(super) fn take_lead(&mut self, run: u64) -> Option<Came> {
+        let found = self.found(self.flights[&run].key);
         match found {
-            Some(came) => self.land(key, came),
+            Some(came) => self.land(run, came),
             None => {
-                let flight = self.flights.get_mut(&key).expect("somebody leads");
-                (flight.loads, flight.beaten) = (true, false);
+                let flight = self.flights.get_mut(&run).expect("somebody leads");
+                (flight.loads, flight.beaten, flight.joinable) = (true, false, true);
             }
         }
         found
     }
 
     /// A load has ended.
-    pub(super) fn finish(&mut self, key: usize, came: Came) {
-        if !self.flights[&key].beaten {
+    pub(super) fn finish(&mut self, run: u64, came: Came) {
+        let Flight { key, beaten, .. } = self.flights[&run];
+        if !beaten {
             match came {
                 Came::Value(value) => drop(self.values.insert(key, value)),
                 Came::Failed if self.keeps_failures => drop(self.failures.insert(key, ())),
                 Came::Failed | Came::Panicked => {}
             }
         }
-        self.land(key, came);
+        self.land(run, came);
     }
 
     /// A run is over.
-    fn land(&mut self, key: usize, came: Came) {
-        let flight = self.flights.remove(&key).expect("there is a run");
+    fn land(&mut self, run: u64, came: Came) {
+        let flight = self.remove_run(run);
         flight.leader.iter().for_each(|leader| leader.stage.set(Stage::Over(came)));
         flight.waiters.iter().for_each(|waiter| waiter.ring(Stage::Over(came)));
     }
 
+    fn remove_run(&mut self, run: u64) -> Flight {
+        let flight = self.flights.remove(&run).expect("there is a run");
+        if self.open.get(&flight.key) == Some(&run) {
+            self.open.remove(&flight.key);
+        }
+        flight
+    }
+
     pub(super) fn join(&mut self, held: &Rc<Held>) {
-        let flight = self.flights.entry(held.key).or_default();
+        let flight = self.flights.get_mut(&held.run).expect("it is under way");
         if held.joined {
             flight.waiters.push_back(held.clone());
         } else {
@@ -164,20 +203,20 @@ impl Model {
         match held.stage.get() {
             Stage::Over(_) => DOCACHE_OK,
             Stage::Waits => {
-                let flight = self.flights.get_mut(&held.key).expect("it waits for one");
+                let flight = self.flights.get_mut(&held.run).expect("it waits for one");
                 flight.waiters.retain(|other| !Rc::ptr_eq(other, held));
                 held.armed.set(Armed::No);
                 DOCACHE_OK
             }
             Stage::Leads => {
-                let flight = self.flights.get_mut(&held.key).expect("it leads one");
+                let flight = self.flights.get_mut(&held.run).expect("it leads one");
                 flight.leader = flight.waiters.pop_front();
                 flight.loads = false;
                 match &flight.leader {
                     Some(heir) => heir.ring(Stage::Leads),
-                    None => drop(self.flights.remove(&held.key)),
+                    None => drop(self.remove_run(held.run)),
                 }
-                if self.flights.contains_key(&held.key) { DOCACHE_OK } else { DOCACHE_LEADER_LOST }
+                if self.flights.contains_key(&held.run) { DOCACHE_OK } else { DOCACHE_LEADER_LOST }
             }
         }
     }
