@@ -82,6 +82,11 @@ impl Limbo {
         });
     }
 
+    /// Bytes of the tables that wait.
+    pub(crate) fn memory(&self) -> usize {
+        self.tables.iter().map(|(_, table)| table.memory()).sum()
+    }
+
     /// Everything, for an owner that nobody shares with.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = u32> + '_ {
         for (_, table) in self.tables.drain(..) {

@@ -92,7 +92,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
             let load = LoadId { id: locked.inner.loads.begin(hash), began };
             return Begun::Load(Loading { cache: self, hash, load, over: false });
         };
-        let (entry, guard) = (locked.entry(index), super::reclaim::pin());
+        let (entry, guard) = (locked.entry(index), pin());
         drop(locked);
         // SAFETY: found under the lock; the guard was there before that was given back.
         let value = unsafe { &entry.pair().1 }.clone();

@@ -446,6 +446,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         }
         self.head.table.store(new.0.as_ptr(), Ordering::Release);
         std::mem::forget(new);
+        self.inner.limbo.free_tables();
         self.inner.limbo.retire_table(old);
     }
 
@@ -477,7 +478,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
 
     /// Bytes that the shard has allocated.
     pub(crate) fn memory(&self) -> usize {
-        self.head.table().memory() + self.inner.slab.memory() + self.inner.policy.memory()
+        let tables = self.head.table().memory() + self.inner.limbo.memory();
+        tables + self.inner.slab.memory() + self.inner.policy.memory()
     }
 }
 

@@ -152,3 +152,17 @@ fn a_cache_that_grows_and_shrinks_loses_nothing() {
     settle(&cache);
     assert_eq!(tally.alive(), 0);
 }
+
+#[test]
+fn tables_that_were_replaced_do_not_pile_up() {
+    let _turn = turn();
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).no_sweep().build().unwrap();
+    let round = || {
+        (0..5_000).for_each(|key| cache.insert(key, key));
+        (0..5_000).for_each(|key| assert_eq!(cache.remove(&key), Some(key)));
+        cache.stats().memory
+    };
+    let first = round();
+    let most = (0..50).map(|_| round()).max().unwrap();
+    assert!(most < 3 * first, "{most} bytes after many rounds, {first} after one");
+}
