@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use super::core::Core;
 use super::entry::Entry;
 use super::limbo::Limbo;
-use super::reclaim::advance;
+use super::reclaim::hint;
 use super::shard::Shard;
 use super::stats::Cause;
 use crate::contain::drop_contained;
@@ -25,7 +25,7 @@ pub(crate) struct After<'c, K, V> {
     listened: bool,
     /// Claimed entries, which the listener is to see before they go to limbo.
     claimed: Vec<(u32, Cause)>,
-    /// Whether it is time to advance the epoch.
+    /// Whether there is a batch to be had from.
     advance: bool,
 }
 
@@ -70,7 +70,7 @@ impl<'c, K: Hash + Eq, V, S: BuildHasher> Finish<'c, K, V, S> {
             self.after.advance |= self.core.tell(self.shard, &mut self.after.claimed);
         }
         if self.after.advance {
-            advance();
+            hint();
             self.after.advance = false;
         }
         if self.after.dying > 0 {

@@ -35,7 +35,7 @@ impl Limbo {
         self.places.is_empty() && self.tables.is_empty()
     }
 
-    /// Takes an entry in. Whether a batch is full, so that it is time for [`advance`](super::reclaim::advance).
+    /// Takes an entry in. Whether a batch is full, so that it is time for a [`hint`](super::reclaim::hint).
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
         self.places.push_back(place);

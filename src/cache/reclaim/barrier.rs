@@ -1,0 +1,74 @@
+//! A fence that one side pays for both. [`light`], which readers do all the time, only keeps the compiler from moving things
+//! across it. [`heavy`] makes every running thread of the process do a full fence at some moment while it lasts. So what
+//! stands before the one is seen after the other, in one of the two directions at least.
+//!
+//! `heavy` is `membarrier` (PRIVATE_EXPEDITED) of Linux since 4.14: one to five microseconds, most of them for
+//! interrupting the processors on which other threads of the process run.
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(docache_portable), not(docache_loom)))]
+mod imp {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{Ordering, compiler_fence};
+
+    #[inline(always)]
+    pub(crate) fn light() {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Whether there was a fence.
+    pub(crate) fn heavy() -> bool {
+        // The compiler must not move anything across it either.
+        light();
+        let done = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        light();
+        done
+    }
+
+    /// Whether the system has such a thing and lets us use it. It is asked once.
+    #[inline]
+    pub(crate) fn exists() -> bool {
+        static EXISTS: OnceLock<bool> = OnceLock::new();
+        *EXISTS.get_or_init(|| membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && heavy())
+    }
+
+    fn membarrier(command: libc::c_int) -> bool {
+        // SAFETY: it takes numbers, and touches no memory of ours.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    }
+}
+
+/// Other systems.
+#[cfg(all(
+    not(all(any(target_os = "linux", target_os = "android"), not(docache_portable))),
+    not(docache_loom)
+))]
+mod imp {
+    pub(crate) fn light() {}
+
+    pub(crate) fn heavy() -> bool {
+        false
+    }
+
+    pub(crate) fn exists() -> bool {
+        false
+    }
+}
+
+/// A model cannot make other threads do things, so both sides pay.
+#[cfg(docache_loom)]
+mod imp {
+    use crate::sync::atomic::{Ordering, fence};
+
+    pub(crate) fn light() {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy() -> bool {
+        fence(Ordering::SeqCst);
+        true
+    }
+}
+
+#[cfg(not(docache_loom))]
+pub(crate) use imp::exists;
+pub(crate) use imp::{heavy, light};

@@ -1,0 +1,31 @@
+//! When what was taken out of a table can be used again.
+//!
+//! Readers hold a [`Guard`] around what they read. Whoever retires something notes its [`Era`] and sees to it that *periods
+//! of grace* go by: at the end of one all guards are gone that were there when it began. When a period is over that began
+//! after the era, nobody sees any more what was unlinked before it. No destructor runs here: who retired a thing asks
+//! whether its era [is over](Era::is_over), and then it is his again.
+//!
+//! There are two ways to tell who reads, and a process goes one of them from its first guard on:
+//! - [`records`] of threads, where the system has a [fence](barrier) that only those pay for who want a period to end. A guard
+//!   costs two plain stores. (The idea is that of the userspace RCU of Desnoyers et al., IEEE TPDS 2012.)
+//! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
+//!
+//! A process that forbids itself `membarrier` after its first guard reclaims nothing any more.
+
+#[cfg_attr(all(docache_loom, not(test)), expect(dead_code, reason = "what is modelled by itself"))]
+mod barrier;
+#[cfg(not(docache_loom))]
+mod epochs;
+#[cfg_attr(all(docache_loom, not(test)), expect(dead_code, reason = "what is modelled by itself"))]
+mod periods;
+#[cfg_attr(docache_loom, allow(dead_code, reason = "what is modelled by itself"))]
+mod records;
+#[cfg(docache_loom)]
+mod stand_in;
+#[cfg(not(docache_loom))]
+mod whole;
+
+#[cfg(docache_loom)]
+pub(crate) use stand_in::{Era, Guard, advance, hint, pin};
+#[cfg(not(docache_loom))]
+pub(crate) use whole::{Era, Guard, advance, hint, pin};

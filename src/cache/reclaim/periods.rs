@@ -1,0 +1,49 @@
+//! Periods of grace, by number.
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// How many periods have begun, and how many have ended. They do so one after the other.
+#[derive(Debug)]
+pub(super) struct Periods {
+    begun: CachePadded<AtomicU64>,
+    ended: CachePadded<AtomicU64>,
+}
+
+/// When something was retired.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Era(u64);
+
+impl Periods {
+    pub(super) fn new() -> Periods {
+        Periods { begun: CachePadded::new(AtomicU64::new(0)), ended: CachePadded::new(AtomicU64::new(0)) }
+    }
+
+    /// The era of what the caller has unlinked, if a fence stands between.
+    #[inline]
+    pub(super) fn now(&self) -> Era {
+        Era(self.begun.load(Ordering::Relaxed))
+    }
+
+    /// Whether a period has ended that began after this era was read.
+    #[inline]
+    pub(super) fn are_past(&self, era: Era) -> bool {
+        self.ended.load(Ordering::Acquire) > era.0
+    }
+
+    /// Counts one more as begun. Only one is under way at a time.
+    pub(super) fn begin(&self) {
+        self.begun.store(self.begun.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Takes that back.
+    pub(super) fn cancel(&self) {
+        self.begun.store(self.begun.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// All that have begun have ended, and what was read in them comes before this.
+    pub(super) fn end(&self) {
+        self.ended.store(self.begun.load(Ordering::Relaxed), Ordering::Release);
+    }
+}

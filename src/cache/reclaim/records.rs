@@ -1,0 +1,405 @@
+//! Which threads are reading: a record for each, which costs a reader two plain stores.
+//!
+//! # State
+//! The records of all threads that there ever were at once form a list that only grows; a thread takes one that is free,
+//! or adds one. A record's [word](Word) says how many guards its thread has, and counts the times that it had none.
+//!
+//! # A period of grace
+//! Whoever wants one to [end](Records::advance) has the lock of `readers`. It counts the period as begun, does the heavy
+//! fence, and notes the words of those records that have guards. The period ends when all of those have had none since.
+//!
+//! # Invariants
+//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
+//!
+//! # Orderings
+//! Let W unlink something (U), do the light fence and read its era; a period that is later begins (B) and does the heavy
+//! fence (H); R enters (E: a store to its word), does the light fence and looks (L). H makes W and R do a fence each, at some
+//! moment. W's comes after U: else it would also come before the era was read, and W would have read that the period had
+//! begun. If R's comes before E, then it comes before L, and L finds what W left behind. If it comes after E, whoever notes
+//! the words sees E or what R wrote later, so the period does not end before R has left, or entered again, which is the
+//! same case anew: that entry comes after H.
+//!
+//! A word is stored with Release and read with Acquire: whoever finds that a reader left has all behind it that the reader
+//! did. The end of a period is counted and read in the same way.
+
+use super::barrier::{heavy, light};
+use super::periods::Periods;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+/// How often a period that could end looks for its last readers again, before it is left for another time. A read takes
+/// less.
+const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
+
+/// `times without a guard:16 | ORPHAN:1 | guards:47`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word(u64);
+
+impl Word {
+    const ONE_GUARD: u64 = 1;
+    /// The thread has gone; the record is free when the guards are, too.
+    const ORPHAN: u64 = 1 << 47;
+    const GUARDS: u64 = Word::ORPHAN - 1;
+    const ONE_TIME: u64 = 1 << 48;
+
+    fn is_reading(self) -> bool {
+        self.0 & Word::GUARDS != 0
+    }
+
+    /// Whether there were guards from the one on to the other.
+    fn is_same_time(self, other: Word) -> bool {
+        (self.0 ^ other.0) < Word::ONE_TIME
+    }
+
+    #[inline(always)]
+    fn entered(self) -> Word {
+        Word(self.0 + Word::ONE_GUARD)
+    }
+
+    /// Whether there is one guard, and no more to it.
+    #[inline(always)]
+    fn is_plain(self) -> bool {
+        self.0 & (Word::ONE_TIME - 1) == Word::ONE_GUARD
+    }
+
+    /// One guard less, and others are left.
+    fn with_one_less(self) -> Word {
+        Word(self.0 - Word::ONE_GUARD)
+    }
+
+    /// The last guard is gone.
+    #[inline(always)]
+    fn left(self) -> Word {
+        Word((self.0 & !(Word::ONE_TIME - 1)).wrapping_add(Word::ONE_TIME))
+    }
+}
+
+/// What others see of a thread. Only its own thread writes the word.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Record {
+    word: AtomicU64,
+    taken: AtomicBool,
+    next: AtomicPtr<Record>,
+}
+
+impl Record {
+    #[inline(always)]
+    fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn set(&self, word: Word) {
+        self.word.store(word.0, Ordering::Release);
+    }
+
+    /// From here on nothing that this thread can find is used again, until as many calls of [`leave`](Record::leave).
+    #[inline(always)]
+    pub(crate) fn enter(&self) {
+        self.set(self.word().entered());
+        light();
+    }
+
+    #[inline(always)]
+    pub(crate) fn leave(&self) {
+        let word = self.word();
+        if word.is_plain() {
+            self.set(word.left());
+        } else {
+            self.leave_otherwise(word);
+        }
+    }
+
+    #[cold]
+    fn leave_otherwise(&self, word: Word) {
+        let fewer = word.with_one_less();
+        if fewer.is_reading() {
+            self.set(fewer);
+        } else {
+            self.set(word.left());
+            self.taken.store(false, Ordering::Release);
+        }
+    }
+
+    /// Leaves and enters, if there is one guard.
+    #[inline]
+    pub(crate) fn reenter(&self) {
+        let word = self.word();
+        if word.is_plain() {
+            self.set(word.left().entered());
+            light();
+        }
+    }
+
+    /// The thread does not need the record any more, when its guards are gone.
+    pub(crate) fn give_up(&self) {
+        let word = self.word();
+        if word.is_reading() {
+            self.set(Word(word.0 | Word::ORPHAN));
+        } else {
+            self.taken.store(false, Ordering::Release);
+        }
+    }
+
+    /// The word as others see it.
+    fn seen(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+}
+
+/// The records.
+#[derive(Debug)]
+pub(crate) struct Records {
+    first: AtomicPtr<Record>,
+    /// Those whom the period under way waits for, with the words they had.
+    readers: Mutex<Vec<(&'static Record, Word)>>,
+}
+
+impl Records {
+    pub(super) fn new() -> Records {
+        Records { first: AtomicPtr::default(), readers: Mutex::new(Vec::new()) }
+    }
+
+    /// A record for the calling thread.
+    pub(super) fn take(&self) -> &'static Record {
+        let free = |record: &&Record| {
+            !record.taken.load(Ordering::Relaxed)
+                && record.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
+        self.iter().find(free).unwrap_or_else(|| self.add())
+    }
+
+    fn add(&self) -> &'static Record {
+        let record: &Record = Box::leak(Box::new(Record {
+            word: AtomicU64::new(0),
+            taken: AtomicBool::new(true),
+            next: AtomicPtr::default(),
+        }));
+        let mut first = self.first.load(Ordering::Relaxed);
+        loop {
+            record.next.store(first, Ordering::Relaxed);
+            let new = std::ptr::from_ref(record).cast_mut();
+            // Acquire, too, so that who finds this one finds those behind it.
+            match self.first.compare_exchange(first, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return record,
+                Err(other) => first = other,
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'static Record> {
+        let mut next = self.first.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: null, or a record; those are never freed.
+            let record: &'static Record = unsafe { next.as_ref() }?;
+            next = record.next.load(Ordering::Relaxed);
+            Some(record)
+        })
+    }
+
+    /// Ends the period under way if it can be ended, and then begins another one, and ends that if it can. Does nothing if
+    /// somebody else is at it.
+    pub(super) fn advance(&self, periods: &Periods) {
+        let Some(mut readers) = self.readers.try_lock() else { return };
+        if !readers.is_empty() && !have_left(&mut readers) {
+            return;
+        }
+        periods.end();
+        periods.begin();
+        if !heavy() {
+            // The system has changed its mind. So nothing is used again.
+            periods.cancel();
+            return;
+        }
+        let reading = self.iter().map(|record| (record, record.seen())).filter(|(_, word)| word.is_reading());
+        readers.extend(reading);
+        for _ in 0..LOOKS {
+            if have_left(&mut readers) {
+                periods.end();
+                break;
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Strikes off those who have left; whether nobody is left.
+fn have_left(readers: &mut Vec<(&'static Record, Word)>) -> bool {
+    readers.retain(|(record, word)| record.seen().is_same_time(*word));
+    readers.is_empty()
+}
+
+#[cfg(all(test, target_os = "linux", not(docache_loom), not(docache_portable)))]
+mod tests {
+    use super::*;
+
+    fn new() -> (Records, Periods) {
+        assert!(
+            super::super::barrier::exists(),
+            "this system has no membarrier: test with --cfg docache_portable"
+        );
+        (Records::new(), Periods::new())
+    }
+
+    #[test]
+    fn a_period_ends_at_once_if_nobody_reads() {
+        let (records, periods) = new();
+        records.take();
+        for _ in 0..3 {
+            let era = periods.now();
+            assert!(!periods.are_past(era));
+            records.advance(&periods);
+            assert!(periods.are_past(era));
+        }
+    }
+
+    #[test]
+    fn a_period_waits_for_those_who_read_when_it_began_and_for_no_others() {
+        let (records, periods) = new();
+        let (early, late) = (records.take(), records.take());
+        early.enter();
+        early.enter();
+        let era = periods.now();
+        records.advance(&periods);
+        late.enter();
+        early.leave();
+        records.advance(&periods);
+        assert!(!periods.are_past(era), "one guard is still there");
+        early.leave();
+        early.enter();
+        records.advance(&periods);
+        assert!(periods.are_past(era), "who has entered anew, or later, does not see it");
+        let era = periods.now();
+        records.advance(&periods);
+        assert!(!periods.are_past(era));
+        for _ in 0..2 {
+            early.reenter();
+            late.reenter();
+            records.advance(&periods);
+        }
+        assert!(periods.are_past(era), "the one that was under way has ended, and one more");
+        early.enter();
+        early.reenter();
+        assert_eq!(early.word().0 & Word::GUARDS, 2, "the other guard keeps what it holds");
+    }
+
+    #[test]
+    fn a_record_is_used_again_when_its_thread_and_its_guards_are_gone() {
+        let (records, periods) = new();
+        let first = records.take();
+        first.give_up();
+        assert!(std::ptr::eq(first, records.take()));
+        first.enter();
+        first.enter();
+        first.give_up();
+        let second = records.take();
+        assert!(!std::ptr::eq(first, second));
+        first.leave();
+        let era = periods.now();
+        records.advance(&periods);
+        assert!(!periods.are_past(era));
+        first.leave();
+        records.advance(&periods);
+        assert!(periods.are_past(era));
+        assert!(std::ptr::eq(first, records.take()));
+        assert!(!first.word().is_reading());
+    }
+
+    #[test]
+    fn the_count_of_times_wraps() {
+        let record = Record {
+            word: AtomicU64::new(u64::MAX << 48),
+            taken: AtomicBool::new(true),
+            next: AtomicPtr::default(),
+        };
+        record.enter();
+        record.leave();
+        assert_eq!(record.word(), Word(0));
+    }
+}
+
+#[cfg(all(test, docache_loom))]
+mod model {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sync::atomic::AtomicUsize;
+    use crate::sync::{cell::UnsafeCell, model};
+    use loom::thread;
+
+    /// Two places, one of which is published.
+    struct Shared {
+        records: Records,
+        periods: Periods,
+        published: AtomicUsize,
+        places: [UnsafeCell<u32>; 2],
+    }
+
+    impl Shared {
+        fn new() -> Arc<Shared> {
+            let places = [UnsafeCell::new(1), UnsafeCell::new(2)];
+            let (records, periods) = (Records::new(), Periods::new());
+            Arc::new(Shared { records, periods, published: AtomicUsize::new(0), places })
+        }
+
+        /// Reads what is published, so often.
+        fn reader(self: &Arc<Shared>, times: usize) -> thread::JoinHandle<()> {
+            let shared = self.clone();
+            thread::spawn(move || {
+                let record = shared.records.take();
+                for _ in 0..times {
+                    record.enter();
+                    let place = shared.published.load(Ordering::Acquire);
+                    // SAFETY: nobody writes it meanwhile, or loom says so.
+                    let value = shared.places[place].with(|value| unsafe { *value });
+                    assert_eq!(value, place as u32 + 1);
+                    record.leave();
+                }
+                record.give_up();
+            })
+        }
+
+        /// Publishes the other place, and uses the first again if it may.
+        fn write(&self) -> bool {
+            self.published.store(1, Ordering::Release);
+            light();
+            let era = self.periods.now();
+            self.records.advance(&self.periods);
+            let over = self.periods.are_past(era);
+            if over {
+                // SAFETY: nobody reads it, or loom says so.
+                self.places[0].with_mut(|value| unsafe { *value = 7 });
+            }
+            over
+        }
+    }
+
+    #[test]
+    fn a_read_against_the_end_of_a_period() {
+        model(|| {
+            let shared = Shared::new();
+            let reader = shared.reader(2);
+            shared.write();
+            reader.join().unwrap();
+            let era = shared.periods.now();
+            shared.records.advance(&shared.periods);
+            assert!(shared.periods.are_past(era), "nobody reads");
+        });
+    }
+
+    #[test]
+    fn a_period_that_another_thread_ends() {
+        model(|| {
+            let shared = Shared::new();
+            let reader = shared.reader(1);
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || shared.records.advance(&shared.periods))
+            };
+            shared.write();
+            reader.join().unwrap();
+            other.join().unwrap();
+        });
+    }
+}

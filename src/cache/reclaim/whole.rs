@@ -1,0 +1,140 @@
+//! The periods, records and guards of this process.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crossbeam_utils::CachePadded;
+
+use super::barrier;
+use super::epochs;
+use super::periods::{self, Periods};
+use super::records::{Record, Records};
+
+/// How many hints it takes to advance: a heavy fence costs as much as dozens of writes.
+const HINTS: u64 = 64;
+
+static PERIODS: LazyLock<Periods> = LazyLock::new(Periods::new);
+static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
+
+thread_local! {
+    /// The thread's record, once it has one.
+    static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    /// Gives it back.
+    static SEAT: Seat = Seat(RECORDS.take());
+}
+
+struct Seat(&'static Record);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        RECORD.set(None);
+        self.0.give_up();
+    }
+}
+
+/// Keeps all that the calling thread can find from being used again, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard(Hold);
+
+#[derive(Debug)]
+enum Hold {
+    Record(&'static Record, PhantomData<*const ()>),
+    Epoch(crossbeam_epoch::Guard),
+}
+
+/// A guard. Wait-free; the first of a thread takes a lock and may allocate.
+#[inline(always)]
+pub(crate) fn pin() -> Guard {
+    match RECORD.get() {
+        Some(record) => {
+            record.enter();
+            Guard(Hold::Record(record, PhantomData))
+        }
+        None => pin_otherwise(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn pin_otherwise() -> Guard {
+    if !barrier::exists() {
+        return Guard(Hold::Epoch(epochs::pin()));
+    }
+    match SEAT.try_with(|seat| seat.0) {
+        Ok(record) => {
+            RECORD.set(Some(record));
+            record.enter();
+            Guard(Hold::Record(record, PhantomData))
+        }
+        Err(_) => {
+            // The thread is ending, and one of its destructors reads.
+            let record = RECORDS.take();
+            record.enter();
+            record.give_up();
+            Guard(Hold::Record(record, PhantomData))
+        }
+    }
+}
+
+impl Guard {
+    /// Drops it and makes another one, if it is the thread's only one.
+    #[inline]
+    pub(crate) fn repin(&mut self) {
+        match &mut self.0 {
+            Hold::Record(record, _) => record.reenter(),
+            Hold::Epoch(guard) => guard.repin(),
+        }
+    }
+}
+
+impl Drop for Guard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Hold::Record(record, _) = &self.0 {
+            record.leave();
+        }
+    }
+}
+
+/// When something was retired.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Era(periods::Era);
+
+impl Era {
+    /// The era of what the caller has unlinked before.
+    #[inline]
+    pub(crate) fn now() -> Era {
+        if barrier::exists() {
+            barrier::light();
+        } else {
+            fence(Ordering::SeqCst);
+        }
+        Era(PERIODS.now())
+    }
+
+    /// Whether no reader can see what was unlinked before this era.
+    #[inline]
+    pub(crate) fn is_over(self) -> bool {
+        PERIODS.are_past(self.0)
+    }
+}
+
+/// Takes a step towards the end of a period that begins now. If nobody reads, that is the whole way.
+pub(crate) fn advance() {
+    if barrier::exists() {
+        RECORDS.advance(&PERIODS);
+    } else {
+        epochs::advance(&PERIODS);
+    }
+}
+
+/// Says that there is something to be had from [`advance`](advance()), which then is done now and then.
+#[inline]
+pub(crate) fn hint() {
+    static GIVEN: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+    if GIVEN.fetch_add(1, Ordering::Relaxed) % HINTS == HINTS - 1 || !barrier::exists() {
+        advance();
+    }
+}
