@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::{Cache, Inner};
+use super::handle::Cache;
+use super::inner::Inner;
 use super::loading::Begun;
 use crate::context::Context;
 use crate::flight::FlightError;
