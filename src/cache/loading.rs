@@ -102,18 +102,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
 
     /// Ends the load, and keeps the error if errors are cached and nobody wrote to the key meanwhile.
     pub(crate) fn fail(mut self, key: K, error: &Arc<E>) {
-        self.over = true;
-        let Some(failures) = &self.cache.failures else {
-            self.cache.core.give_up(self.hash, self.load);
-            return;
-        };
+        let Some(failures) = &self.cache.failures else { return };
         if self.cache.core.is_beaten(self.hash, self.load) {
             // Whoever has come since may have an error of their own there.
-            self.cache.core.give_up(self.hash, self.load);
             return;
         }
         let named = (failures.clone_key)(&key);
         failures.remember(key, error);
+        self.over = true;
         if !self.cache.core.give_up(self.hash, self.load) {
             failures.forget(&named);
         }
