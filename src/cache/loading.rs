@@ -92,6 +92,25 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 }
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
+    /// Ends the load with what its work returned, which is what its flight brings.
+    #[inline]
+    pub(super) fn end(self, key: K, worked: Result<V, E>, ttl: Option<Duration>) -> Result<V, Arc<E>>
+    where
+        V: Clone,
+    {
+        match worked {
+            Ok(value) => {
+                self.succeed(key, value.clone(), ttl);
+                Ok(value)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                self.fail(key, &error);
+                Err(error)
+            }
+        }
+    }
+
     /// Keeps the value, unless somebody wrote to the key meanwhile. The load is over then, and the flight may end.
     #[inline]
     pub(crate) fn succeed(mut self, key: K, value: V, ttl: Option<Duration>) {
