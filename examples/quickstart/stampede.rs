@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use docache::{Cache, Context};
-use sysinfo::{ProcessesToUpdate, System};
+use sysinfo::{Process, ProcessesToUpdate, System};
 
 use crate::table::{grouped, row};
 
@@ -46,9 +46,8 @@ impl Backend {
     /// Some programs that run.
     fn programs(&self) -> Vec<String> {
         let system = &mut self.desk().system;
-        system.refresh_processes(ProcessesToUpdate::All, true);
-        let names = system.processes().values().map(|process| process.name().to_string_lossy().into_owned());
-        let mut names: Vec<_> = names.collect();
+        let mut names: Vec<_> =
+            processes(system).map(|process| process.name().to_string_lossy().into_owned()).collect();
         names.sort();
         names.dedup();
         names.truncate(PROGRAMS);
@@ -58,9 +57,8 @@ impl Backend {
     fn ask(&self, name: &str) -> Program {
         let desk = &mut *self.desk();
         let begin = Instant::now();
-        desk.system.refresh_processes(ProcessesToUpdate::All, true);
         let mut program = Program::default();
-        for process in desk.system.processes().values().filter(|process| process.name() == name) {
+        for process in processes(&mut desk.system).filter(|process| process.name() == name) {
             program.processes += 1;
             program.memory += process.memory();
         }
@@ -68,6 +66,12 @@ impl Backend {
         desk.time += begin.elapsed();
         program
     }
+}
+
+/// The processes as they are now, without the threads that the system lists among them.
+fn processes(system: &mut System) -> impl Iterator<Item = &Process> {
+    system.refresh_processes(ProcessesToUpdate::All, true);
+    system.processes().values().filter(|process| process.thread_kind().is_none())
 }
 
 /// Lets the crowd ask for `time` and prints how many reads were served with how many calls.
@@ -141,6 +145,6 @@ fn report(
     let asked = programs.iter().map(|name| (name, cache.fetch(name, || backend.ask(name))));
     if let Some((name, program)) = asked.max_by_key(|(_, program)| program.memory) {
         let memory = program.memory as f64 / 1_048_576.0;
-        row("the greatest of them", name, &format!("{} processes, {memory:.0} MiB", program.processes));
+        row("the greatest of them", name, &format!("{memory:.0} MiB, processes: {}", program.processes));
     }
 }
