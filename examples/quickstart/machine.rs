@@ -56,7 +56,8 @@ fn watch_machine() -> Result<LoopCache<Machine>, Box<dyn Error>> {
             cpu_percent: system.global_cpu_usage(),
             memory_used: system.used_memory(),
             memory_total: system.total_memory(),
-            processes: system.processes().len(),
+            // The system lists threads among them.
+            processes: system.processes().values().filter(|process| process.thread_kind().is_none()).count(),
         };
         // A Doer that fails is recorded, its readers keep the last success, and the loop goes on.
         if machine.memory_total == 0 { Err("the system tells nothing about its memory") } else { Ok(machine) }

@@ -1,124 +1,150 @@
-//! Singleflight: a crowd wants the same slow result at the same moment, again and again.
+//! The cache: a crowd asks about the programs of this machine, and whenever answers get old a slow backend is asked once.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use docache::{FlightError, Group};
-use sysinfo::{ProcessesToUpdate, System};
+use docache::{Cache, Context};
+use sysinfo::{Process, ProcessesToUpdate, System};
 
 use crate::table::{grouped, row};
 
 const CROWD: usize = 64;
+/// About how many programs it asks.
+const PROGRAMS: usize = 8;
+/// For how long an answer is good enough.
+const FRESH: Duration = Duration::from_millis(100);
+/// How many times a thread asks about each program before it looks whether the time is over.
+const ROUNDS: usize = 128;
 
-/// What is asked for: how many processes there are, and the memory that they hold.
-#[derive(Clone, Copy)]
-struct Processes {
-    count: usize,
+/// An answer: how many processes run a program, and the memory that they hold.
+#[derive(Clone, Copy, Default)]
+struct Program {
+    processes: usize,
     memory: u64,
 }
 
-/// What one thread of the crowd saw.
-#[derive(Default)]
-struct Seen {
-    calls: u64,
-    /// Those whose own closure ran.
-    runs: u64,
-    time_in_runs: Duration,
-    slowest: Duration,
-    last: Option<Processes>,
+/// Looks through all processes for each answer, and gives one at a time.
+struct Backend(Mutex<Desk>);
+
+struct Desk {
+    system: System,
+    calls: u32,
+    time: Duration,
 }
 
-impl Seen {
-    fn and(mut self, other: Seen) -> Seen {
-        self.calls += other.calls;
-        self.runs += other.runs;
-        self.time_in_runs += other.time_in_runs;
-        self.slowest = self.slowest.max(other.slowest);
-        self.last = self.last.or(other.last);
-        self
+impl Backend {
+    fn new() -> Result<Backend, Box<dyn Error>> {
+        Ok(Backend(Mutex::new(Desk { system: System::new()?, calls: 0, time: Duration::ZERO })))
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Some programs that run.
+    fn programs(&self) -> Vec<String> {
+        let system = &mut self.desk().system;
+        let mut names: Vec<_> =
+            processes(system).map(|process| process.name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names.dedup();
+        names.truncate(PROGRAMS);
+        names
+    }
+
+    fn ask(&self, name: &str) -> Program {
+        let desk = &mut *self.desk();
+        let begin = Instant::now();
+        let mut program = Program::default();
+        for process in processes(&mut desk.system).filter(|process| process.name() == name) {
+            program.processes += 1;
+            program.memory += process.memory();
+        }
+        desk.calls += 1;
+        desk.time += begin.elapsed();
+        program
     }
 }
 
-/// Lets the crowd ask for `time` and prints how often it asked and how often the work was done.
+/// The processes as they are now, without the threads that the system lists among them.
+fn processes(system: &mut System) -> impl Iterator<Item = &Process> {
+    system.refresh_processes(ProcessesToUpdate::All, true);
+    system.processes().values().filter(|process| process.thread_kind().is_none())
+}
+
+/// Lets the crowd ask for `time` and prints how many reads were served with how many calls.
 pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
-    let system = Mutex::new(System::new()?);
-    // Never contended: runs of a group do not overlap.
-    let ask = || {
-        let mut system = system.lock().unwrap_or_else(PoisonError::into_inner);
-        system.refresh_processes(ProcessesToUpdate::All, true);
-        let memory = system.processes().values().map(|process| process.memory()).sum();
-        match system.processes().len() {
-            0 => Err("the system shows no processes"),
-            count => Ok(Processes { count, memory }),
-        }
-    };
-    eprintln!("{CROWD} threads ask for the list of processes for {} s ...", time.as_secs());
-    let (group, end) = (Group::new(), Instant::now() + time);
-    let (gate, over) = (Barrier::new(CROWD), AtomicBool::new(false));
-    let crowd = || attend(&group, &gate, &over, end, &ask);
-    let seen = thread::scope(|scope| {
-        let threads: Vec<_> = (0..CROWD).map(|_| scope.spawn(crowd)).collect();
-        let mut all = Seen::default();
-        for thread in threads {
-            all = all.and(thread.join().expect("a caller does not panic")?);
-        }
-        Ok::<_, FlightError<&str>>(all)
+    let backend = Backend::new()?;
+    let programs = backend.programs();
+    if programs.is_empty() {
+        return Err("the system shows no processes".into());
+    }
+    let cache = Cache::builder().time_to_live(FRESH).build()?;
+
+    eprintln!("{CROWD} threads ask about {} programs for {} s ...", programs.len(), time.as_secs());
+    let session = Context::new().with_timeout(time);
+    let reads = thread::scope(|scope| {
+        let ask = || ask_until(&session, &programs, &cache, &backend);
+        let crowd: Vec<_> = (0..CROWD).map(|_| scope.spawn(ask)).collect();
+        crowd.into_iter().map(|thread| thread.join().expect("a reader does not panic")).sum()
     });
-    report(&seen.map_err(|error| error.to_string())?);
+
+    report(reads, time, &programs, &cache, &backend);
     Ok(())
 }
 
-/// One thread of the crowd: asks whenever all are at the gate.
-fn attend(
-    group: &Group<Processes, &'static str>,
-    gate: &Barrier,
-    over: &AtomicBool,
-    end: Instant,
-    ask: &(impl Fn() -> Result<Processes, &'static str> + Sync),
-) -> Result<Seen, FlightError<&'static str>> {
-    let (mut seen, mut failed) = (Seen::default(), None);
-    loop {
-        if gate.wait().is_leader() {
-            over.store(Instant::now() >= end, Ordering::Relaxed);
-        }
-        gate.wait();
-        if over.load(Ordering::Relaxed) {
-            return failed.map_or(Ok(seen), Err);
-        }
-        let begin = Instant::now();
-        let answer = group.try_run(|| {
-            let begin = Instant::now();
-            let answer = ask();
-            seen.time_in_runs += begin.elapsed();
-            answer
-        });
-        seen.calls += 1;
-        seen.slowest = seen.slowest.max(begin.elapsed());
-        match answer {
-            Ok(answer) => {
-                seen.runs += u64::from(answer.led());
-                seen.last = Some(*answer);
-            }
-            // Stays until the end all the same, so that nobody waits for it at the gate.
-            Err(error) => failed = Some(error),
+/// Asks about one program after the other, as fast as it can, until the session is done. How often that was.
+fn ask_until(
+    session: &Context,
+    programs: &[String],
+    cache: &Cache<String, Program>,
+    backend: &Backend,
+) -> u64 {
+    let mut reads = 0;
+    while !session.is_done() {
+        for name in programs.iter().cycle().take(ROUNDS * programs.len()) {
+            // One of those who find no answer asks the backend. The others wait for that.
+            std::hint::black_box(cache.fetch(name, || backend.ask(name)));
+            reads += 1;
         }
     }
+    reads
 }
 
-fn report(seen: &Seen) {
-    let run = seen.time_in_runs.as_secs_f64() / seen.runs.max(1) as f64;
-    let shared = seen.calls as f64 / seen.runs.max(1) as f64;
-    println!("\n{CROWD} threads asked for the list of processes, all at once, again and again\n");
-    row("calls asked", &grouped(seen.calls), "");
-    row("runs made", &grouped(seen.runs), &format!("{shared:.1} calls shared one"));
-    row("one run", &format!("{:.1} ms", run * 1e3), "mean");
-    row("slowest call", &format!("{:.1} ms", seen.slowest.as_secs_f64() * 1e3), "");
-    row("without sharing", &format!("{:.1} s", run * seen.calls as f64), "of the system's time");
-    if let Some(last) = seen.last {
-        let memory = last.memory as f64 / 1_048_576.0;
-        row("the last answer", &format!("{} processes", last.count), &format!("{memory:.0} MiB"));
+fn report(
+    reads: u64,
+    time: Duration,
+    programs: &[String],
+    cache: &Cache<String, Program>,
+    backend: &Backend,
+) {
+    let (calls, cost) = {
+        let desk = backend.desk();
+        (desk.calls, desk.time.as_secs_f64() / f64::from(desk.calls.max(1)))
+    };
+    let per_second = reads as f64 / time.as_secs_f64();
+    let waited = cache.stats().coalesced;
+    let days_alone = reads as f64 * cost / 86_400.0;
+
+    println!(
+        "\n{CROWD} threads asked about {} programs; an answer was good for {} ms\n",
+        programs.len(),
+        FRESH.as_millis()
+    );
+    row("reads served", &grouped(reads), "");
+    row("reads per second", &grouped(per_second as u64), "");
+    row(
+        "backend calls",
+        &grouped(calls.into()),
+        &format!("{} reads waited for somebody else's", grouped(waited)),
+    );
+    row("one backend call", &format!("{:.1} ms", cost * 1e3), "mean");
+    row("without the cache", &format!("{} days", grouped(days_alone as u64)), "with one call for each read");
+    let asked = programs.iter().map(|name| (name, cache.fetch(name, || backend.ask(name))));
+    if let Some((name, program)) = asked.max_by_key(|(_, program)| program.memory) {
+        let memory = program.memory as f64 / 1_048_576.0;
+        row("the greatest of them", name, &format!("{memory:.0} MiB, processes: {}", program.processes));
     }
 }

@@ -11,7 +11,8 @@ use foldhash::fast::RandomState;
 
 use super::core::{Core, Listener, Settings, Time, Weigher};
 use super::failures::Failures;
-use super::handle::{Cache, Inner};
+use super::handle::Cache;
+use super::inner::Inner;
 use super::policy::Kind;
 use super::stats::Cause;
 use super::sweep::{self, Registered};
@@ -355,6 +356,44 @@ where
         });
         inner.sweep.iter().for_each(Registered::arm);
         Ok(Cache { inner })
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// A cache for at most `capacity` entries, with the [builder](CacheBuilder)'s defaults.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, &str>::new(100);
+    /// assert!(cache.is_empty());
+    /// ```
+    #[must_use]
+    pub fn new(capacity: usize) -> Cache<K, V> {
+        match CacheBuilder::new().capacity(capacity).build() {
+            Ok(cache) => cache,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<K, V, E> Cache<K, V, E> {
+    /// A builder, for a cache with other settings than [`new`](Cache::new)'s.
+    ///
+    /// ```
+    /// use docache::Cache;
+    /// use std::time::Duration;
+    /// let cache: Cache<u64, String> = Cache::builder().time_to_live(Duration::from_secs(60)).build()?;
+    /// assert_eq!(cache.capacity(), None);
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn builder() -> CacheBuilder<K, V, E> {
+        CacheBuilder::new()
     }
 }
 

@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use super::fetch::infallible;
-use super::handle::{Cache, Inner};
+use super::handle::Cache;
+use super::inner::Inner;
 use super::loading::Begun;
 use crate::flight::FlightError;
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::infallible;
-use super::handle::{Cache, Inner};
+use super::handle::Cache;
+use super::inner::Inner;
 use super::loading::Begun;
 use crate::context::Context;
 use crate::flight::FlightError;
@@ -45,20 +46,12 @@ impl<K: Hash + Eq + Debug + 'static, V: Clone, E, S: BuildHasher> Inner<K, V, E,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>>,
     {
-        let loading = match self.begin(key) {
-            Begun::Found(value) => return Ok(value),
-            Begun::Failed(error) => return Err(error),
-            Begun::Load(loading) => loading,
-        };
-        match work().await {
-            Ok(value) => {
-                loading.succeed(key.to_owned(), value.clone(), ttl);
-                Ok(value)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                loading.fail(key.to_owned(), &error);
-                Err(error)
+        match self.begin(key) {
+            Begun::Found(value) => Ok(value),
+            Begun::Failed(error) => Err(error),
+            Begun::Load(loading) => {
+                let worked = work().await;
+                loading.end(key.to_owned(), worked, ttl)
             }
         }
     }

@@ -5,20 +5,17 @@ use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::builder::CacheBuilder;
-use super::core::{Core, TooHeavy};
-use super::failures::Failures;
+use super::core::TooHeavy;
+use super::inner::Inner;
 use super::pinned::Pinned;
 use super::reclaim::pin;
 use super::stats::CacheStats;
-use super::sweep::{Registered, Swept};
 use crate::error::{Error, Result};
-use crate::flight::KeyedGroup;
 
 /// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the work once however many
 /// ask.
@@ -61,84 +58,9 @@ pub struct Cache<K, V, E = Infallible, S = RandomState> {
     pub(super) inner: Arc<Inner<K, V, E, S>>,
 }
 
-pub(super) struct Inner<K, V, E, S> {
-    pub(super) core: Core<K, V, S>,
-    pub(super) flights: KeyedGroup<K, V, Arc<E>>,
-    /// Errors that are cached, if any are.
-    pub(super) failures: Option<Failures<K, E, S>>,
-    pub(super) coalesced: AtomicU64,
-    /// Its place in the sweep, which it leaves when it is dropped.
-    pub(super) sweep: Option<Registered>,
-}
-
-impl<K, V, E, S> Swept for Inner<K, V, E, S>
-where
-    K: Hash + Eq + Send + Sync,
-    V: Send + Sync,
-    E: Send + Sync,
-    S: BuildHasher + Send + Sync,
-{
-    fn sweep(&self) {
-        self.purge_expired();
-        self.flush();
-    }
-}
-
-impl<K: Hash + Eq, V, E, S: BuildHasher> Inner<K, V, E, S> {
-    fn purge_expired(&self) -> usize {
-        if let Some(failures) = &self.failures {
-            failures.core.purge_expired();
-        }
-        self.core.purge_expired()
-    }
-
-    fn flush(&self) -> bool {
-        let failures = self.failures.as_ref().is_none_or(|failures| failures.core.flush());
-        self.core.flush() && failures
-    }
-}
-
 impl<K, V, E, S> Clone for Cache<K, V, E, S> {
     fn clone(&self) -> Self {
         Cache { inner: self.inner.clone() }
-    }
-}
-
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    /// A cache for at most `capacity` entries, with the [builder](CacheBuilder)'s defaults.
-    ///
-    /// # Panics
-    /// If `capacity` is 0.
-    ///
-    /// ```
-    /// let cache = docache::Cache::<u64, &str>::new(100);
-    /// assert!(cache.is_empty());
-    /// ```
-    #[must_use]
-    pub fn new(capacity: usize) -> Cache<K, V> {
-        match CacheBuilder::new().capacity(capacity).build() {
-            Ok(cache) => cache,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-impl<K, V, E> Cache<K, V, E> {
-    /// A builder, for a cache with other settings than [`new`](Cache::new)'s.
-    ///
-    /// ```
-    /// use docache::Cache;
-    /// use std::time::Duration;
-    /// let cache: Cache<u64, String> = Cache::builder().time_to_live(Duration::from_secs(60)).build()?;
-    /// assert_eq!(cache.capacity(), None);
-    /// # Ok::<(), docache::Error>(())
-    /// ```
-    pub fn builder() -> CacheBuilder<K, V, E> {
-        CacheBuilder::new()
     }
 }
 
@@ -229,7 +151,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// ```
     #[inline]
     pub fn pin(&self) -> Pinned<'_, K, V, E, S> {
-        Pinned::new(self, pin())
+        Pinned::new(&self.inner, pin())
     }
 
     /// Whether the key is there and has not expired. Does not count as a use. Lock-free.
@@ -250,7 +172,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// under way are [beaten](Cache::remove).
     ///
     /// O(1), amortized, under a short lock. A value that is heavier than a shard's share of
-    /// [`max_weight`](CacheBuilder::max_weight) is refused and dropped, the earlier one of its key with it;
+    /// [`max_weight`](crate::CacheBuilder::max_weight) is refused and dropped, the earlier one of its key with it;
     /// [`try_insert`](Cache::try_insert) says so.
     ///
     /// ```

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::handle::Inner;
+use super::inner::Inner;
 use super::loads::LoadId;
 use super::reclaim::pin;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-use super::split::Suspended;
 use crate::flight::{FlightError, Shared};
 
 /// What a caller finds that has just won the lead.
@@ -26,35 +24,13 @@ pub(crate) enum Begun<'c, K, V, E, S> {
 
 /// A load under way. Dropping it gives it up: it has failed then.
 pub(crate) struct Loading<'c, K, V, E, S> {
-    cache: &'c Inner<K, V, E, S>,
-    hash: u64,
-    load: LoadId,
-    over: bool,
+    pub(super) cache: &'c Inner<K, V, E, S>,
+    pub(super) hash: u64,
+    pub(super) load: LoadId,
+    pub(super) over: bool,
 }
 
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
-    /// A clone of the key's value.
-    #[inline]
-    pub(super) fn get<Q>(&self, key: &Q, silent: bool) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let guard = pin();
-        let entry = self.core.read(&guard, key, silent)?;
-        // SAFETY: found in the table under this guard.
-        Some(unsafe { &entry.pair().1 }.clone())
-    }
-
-    /// The error that is cached for the key.
-    pub(super) fn failure<Q>(&self, key: &Q) -> Option<Arc<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.failures.as_ref()?.get(key)
-    }
-
     /// Ends the flight of a key whose load was beaten: this caller comes after that, and runs its own.
     #[inline]
     pub(super) fn forget_overtaken(&self, key: &K)
@@ -116,6 +92,25 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 }
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
+    /// Ends the load with what its work returned, which is what its flight brings.
+    #[inline]
+    pub(super) fn end(self, key: K, worked: Result<V, E>, ttl: Option<Duration>) -> Result<V, Arc<E>>
+    where
+        V: Clone,
+    {
+        match worked {
+            Ok(value) => {
+                self.succeed(key, value.clone(), ttl);
+                Ok(value)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                self.fail(key, &error);
+                Err(error)
+            }
+        }
+    }
+
     /// Keeps the value, unless somebody wrote to the key meanwhile. The load is over then, and the flight may end.
     #[inline]
     pub(crate) fn succeed(mut self, key: K, value: V, ttl: Option<Duration>) {
@@ -126,34 +121,17 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
 
     /// Ends the load, and keeps the error if errors are cached and nobody wrote to the key meanwhile.
     pub(crate) fn fail(mut self, key: K, error: &Arc<E>) {
-        self.over = true;
-        let Some(failures) = &self.cache.failures else {
-            self.cache.core.give_up(self.hash, self.load);
-            return;
-        };
+        let Some(failures) = &self.cache.failures else { return };
         if self.cache.core.is_beaten(self.hash, self.load) {
             // Whoever has come since may have an error of their own there.
-            self.cache.core.give_up(self.hash, self.load);
             return;
         }
         let named = (failures.clone_key)(&key);
         failures.remember(key, error);
+        self.over = true;
         if !self.cache.core.give_up(self.hash, self.load) {
             failures.forget(&named);
         }
-    }
-}
-
-#[cfg(all(feature = "capi", not(docache_loom)))]
-impl<'c, K, V, E, S> Loading<'c, K, V, E, S> {
-    /// Leaves the load for the moment.
-    pub(crate) fn suspend(mut self) -> Suspended {
-        self.over = true;
-        Suspended { hash: self.hash, load: self.load }
-    }
-
-    pub(super) fn resumed(cache: &'c Inner<K, V, E, S>, suspended: Suspended) -> Self {
-        Loading { cache, hash: suspended.hash, load: suspended.load, over: false }
     }
 }
 

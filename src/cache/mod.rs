@@ -35,6 +35,7 @@ mod failures;
 mod fetch;
 mod fetch_async;
 mod handle;
+mod inner;
 mod limbo;
 mod loading;
 mod loads;

@@ -8,11 +8,11 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::RandomState;
 
 use super::core::Core;
-use super::handle::Cache;
+use super::inner::Inner;
 use super::reclaim::Guard;
 use super::table::Table;
 
-/// A guard under which values are lent; see [`Cache::pin`].
+/// A guard under which values are lent; see [`Cache::pin`](crate::Cache::pin).
 ///
 /// It belongs to its thread. All reads through it are lock-free.
 ///
@@ -26,12 +26,12 @@ use super::table::Table;
 /// ```
 #[must_use = "a guard does nothing but hold values"]
 pub struct Pinned<'c, K, V, E = Infallible, S = RandomState> {
-    cache: &'c Cache<K, V, E, S>,
+    cache: &'c Inner<K, V, E, S>,
     guard: Guard,
 }
 
 impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
-    pub(super) fn new(cache: &'c Cache<K, V, E, S>, guard: Guard) -> Pinned<'c, K, V, E, S> {
+    pub(super) fn new(cache: &'c Inner<K, V, E, S>, guard: Guard) -> Pinned<'c, K, V, E, S> {
         Pinned { cache, guard }
     }
 
@@ -48,7 +48,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.cache.inner.core.read(&self.guard, key, false)?;
+        let entry = self.cache.core.read(&self.guard, key, false)?;
         // SAFETY: found in the table under the guard.
         Some(unsafe { &entry.pair().1 })
     }
@@ -64,7 +64,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.cache.inner.core.read(&self.guard, key, true).is_some()
+        self.cache.core.read(&self.guard, key, true).is_some()
     }
 
     /// All that is in the cache and has not expired, as it stands when the iterator gets there, in no order. What is written
@@ -77,7 +77,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V, S> {
         Iter {
-            core: &self.cache.inner.core,
+            core: &self.cache.core,
             guard: &self.guard,
             shard: 0,
             table: None,
@@ -106,7 +106,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
 
 impl<K, V, E, S> fmt::Debug for Pinned<'_, K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pinned").field("cache", self.cache).finish_non_exhaustive()
+        f.debug_struct("Pinned").field("core", &self.cache.core).finish_non_exhaustive()
     }
 }
 

@@ -16,8 +16,8 @@ use super::loads::LoadId;
 #[derive(Debug)]
 #[must_use = "the cache remembers the load until it is resumed"]
 pub(crate) struct Suspended {
-    pub(super) hash: u64,
-    pub(super) load: LoadId,
+    hash: u64,
+    load: LoadId,
 }
 
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
@@ -43,11 +43,19 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 impl<K, V, E, S> Cache<K, V, E, S> {
     /// Goes on with a load of this cache.
     pub(crate) fn resume(&self, suspended: Suspended) -> Loading<'_, K, V, E, S> {
-        Loading::resumed(&self.inner, suspended)
+        Loading { cache: &self.inner, hash: suspended.hash, load: suspended.load, over: false }
     }
 
     /// Counts a call that shares what somebody else loaded.
     pub(crate) fn count_coalesced(&self) {
         self.inner.coalesced.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<K, V, E, S> Loading<'_, K, V, E, S> {
+    /// Leaves the load for the moment.
+    pub(crate) fn suspend(mut self) -> Suspended {
+        self.over = true;
+        Suspended { hash: self.hash, load: self.load }
     }
 }

@@ -3,6 +3,8 @@
 use crate::common::SECOND;
 use crate::common::flight::{Gate, Task, hush, message_of, panic_of, until};
 use docache::{Cache, FlightError, ManualClock};
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -85,6 +87,58 @@ fn a_value_that_outlives_nothing_does_not_bring_an_old_failure_back() {
     cache.insert(1, 2);
     clock.advance(SECOND);
     assert_eq!(cache.try_fetch(&1, || Ok(3)).unwrap(), 3, "the failure is older than the value");
+}
+
+/// A key that can be cloned so many times.
+#[derive(Debug)]
+struct Scarce(Arc<AtomicUsize>);
+
+impl Clone for Scarce {
+    fn clone(&self) -> Self {
+        match self.0.load(Ordering::SeqCst) {
+            0 => hush("no more clones"),
+            left => self.0.store(left - 1, Ordering::SeqCst),
+        }
+        Scarce(self.0.clone())
+    }
+}
+
+impl PartialEq for Scarce {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Scarce {}
+
+impl Hash for Scarce {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+#[test]
+fn a_load_is_over_if_the_key_panics_while_its_failure_is_kept() {
+    let mut panics_after_the_work = 0;
+    for clones in 0.. {
+        let cache = Cache::<Scarce, u32, &str>::builder().negative_ttl(SECOND).build().unwrap();
+        let (key, mut ran) = (Scarce(Arc::new(AtomicUsize::new(clones))), 0);
+        let fetch = || {
+            cache.try_fetch(&key, || {
+                ran += 1;
+                Err("down")
+            })
+        };
+        let fetched = catch_unwind(AssertUnwindSafe(fetch));
+        let stats = cache.stats();
+        assert_eq!((stats.loads, stats.load_failures), (ran, ran), "{clones} clones");
+        if let Ok(fetched) = fetched {
+            assert!(fetched.unwrap_err().is_failed());
+            break;
+        }
+        panics_after_the_work += ran;
+        key.0.store(usize::MAX, Ordering::SeqCst);
+        assert_eq!(cache.try_fetch(&key, || Ok(7)).unwrap(), 7, "nothing is kept of it");
+    }
+    assert!(panics_after_the_work > 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { name: "library", about: "libdocache.a and libdocache.so, with the C ABI", run: programs::library },
     Step { name: "rust", about: "unit, property and integration tests; examples build", run: rust::tests },
     Step { name: "doc", about: "the programs in the documentation", run: rust::doc_tests },
-    Step { name: "quickstart", about: "examples/quickstart.rs runs", run: rust::quickstart },
+    Step { name: "quickstart", about: "examples/quickstart runs", run: rust::quickstart },
     Step { name: "c", about: "C programs of ffi-tests and examples", run: programs::c },
     Step { name: "cpp", about: "C++ programs of ffi-tests and examples", run: programs::cpp },
     Step { name: "go", about: "go vet and go test: the module and the C ABI", run: programs::go },
