@@ -129,16 +129,19 @@ static docache_go_cache_found found(docache_value *value) {
   return (docache_go_cache_found){value, docache_value_data(value), docache_value_len(value)};
 }
 
-int64_t docache_go_cache_copy(docache_cache *cache, const uint8_t *key, size_t key_len, uint8_t *buffer, size_t cap) {
+static docache_cache *cache_of(docache_go_cache_handle handle) { return (docache_cache *)handle; }
+
+int64_t docache_go_cache_copy(docache_go_cache_handle cache, const uint8_t *key, size_t key_len, uint8_t *buffer,
+                              size_t cap) {
   size_t len = 0;
-  docache_status status = docache_cache_try_get(cache, key, key_len, buffer, cap, &len, NULL);
+  docache_status status = docache_cache_try_get(cache_of(cache), key, key_len, buffer, cap, &len, NULL);
   if (status == DOCACHE_OK || status == DOCACHE_BUFFER_TOO_SMALL) return (int64_t)len;
   return status == DOCACHE_MISS ? DOCACHE_GO_CACHE_MISS : status;
 }
 
-docache_go_cache_found docache_go_cache_find(docache_cache *cache, const uint8_t *key, size_t key_len) {
+docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, const uint8_t *key, size_t key_len) {
   docache_value *value = NULL;
-  docache_cache_get(cache, key, key_len, &value, NULL);
+  docache_cache_get(cache_of(cache), key, key_len, &value, NULL);
   return found(value);
 }
 

@@ -99,6 +99,11 @@ func newTable(config *Config) (*table, error) {
 	return t, nil
 }
 
+// handle is for the calls that are worth it; see bridge.h.
+func (t *table) handle() C.docache_go_cache_handle {
+	return C.docache_go_cache_handle(uintptr(unsafe.Pointer(t.c)))
+}
+
 // everOr turns NoTTL and NoCleanup into the library's word for it.
 func everOr(d time.Duration) uint64 {
 	if d < 0 {
@@ -131,7 +136,7 @@ func (t *table) copy(key string, to unsafe.Pointer, room int) (n int, err error)
 	if t.closed.Load() {
 		return 0, ErrClosed
 	}
-	length := C.docache_go_cache_copy(t.c, start(key), C.size_t(len(key)), (*C.uint8_t)(to), C.size_t(room))
+	length := C.docache_go_cache_copy(t.handle(), start(key), C.size_t(len(key)), (*C.uint8_t)(to), C.size_t(room))
 	runtime.KeepAlive(t)
 	switch {
 	case length >= 0:
@@ -166,7 +171,7 @@ func (t *table) find(key string) (found, error) {
 	if t.closed.Load() {
 		return found{}, ErrClosed
 	}
-	f := found{C.docache_go_cache_find(t.c, start(key), C.size_t(len(key)))}
+	f := found{C.docache_go_cache_find(t.handle(), start(key), C.size_t(len(key)))}
 	runtime.KeepAlive(t)
 	if !f.there() {
 		return f, ErrNotFound

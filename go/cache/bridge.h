@@ -51,12 +51,16 @@ const uintptr_t *docache_go_cache_drops_word(const docache_go_cache_drops *drops
 /* Takes up to `cap` ids out of the list, and returns how many. */
 size_t docache_go_cache_drain(docache_go_cache_drops *drops, uint64_t *ids, size_t cap);
 
+/* A docache_cache. Go looks at each pointer that it gives to C, unless that is to numbers; at a number it does not. */
+typedef uintptr_t docache_go_cache_handle;
+
 /* docache_cache_try_get with what it says in one word: the value's length, also if that is more than `cap`; the status if
  * it is negative; DOCACHE_GO_CACHE_MISS. Each argument that Go gives to C has its price. */
 #define DOCACHE_GO_CACHE_MISS INT64_MIN
-int64_t docache_go_cache_copy(docache_cache *cache, const uint8_t *key, size_t key_len, uint8_t *buffer, size_t cap);
+int64_t docache_go_cache_copy(docache_go_cache_handle cache, const uint8_t *key, size_t key_len, uint8_t *buffer,
+                              size_t cap);
 
-docache_go_cache_found docache_go_cache_find(docache_cache *cache, const uint8_t *key, size_t key_len);
+docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, const uint8_t *key, size_t key_len);
 
 /* Keeps the id for each key. `keys` are one after the other, `lens` their lengths. The ids belong to the library from now
  * on, and come back through the drops, also those that it does not take. */

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::docache_call;
 use super::flights::Flights;
+use super::key::{Key, Sought};
 use super::options::{self, Options};
 use super::value::{Value, docache_value, start};
 use super::{
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::flight::KeyedGroup;
 
 /// What a cache of the C ABI is.
-pub(super) type Store = Cache<Box<[u8]>, Value, Error>;
+pub(super) type Store = Cache<Key, Value, Error>;
 
 /// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
 ///
@@ -28,7 +29,7 @@ pub struct docache_cache {
 impl docache_cache {
     /// Ends the run of a key whose load was beaten by a write: the caller comes after that, and gets a run of its own.
     pub(super) fn forget_overtaken(&self, key: &[u8]) {
-        self.store.forget_overtaken(key, || {
+        self.store.forget_overtaken(Sought::new(key), || {
             self.flights.group.forget(key);
         });
     }
@@ -122,7 +123,7 @@ fn weigh(key: &[u8], value: &Value) -> u32 {
     u32::try_from(key.len() + value.bytes().len()).unwrap_or(u32::MAX)
 }
 
-type Builder = CacheBuilder<Box<[u8]>, Value, Error>;
+type Builder = CacheBuilder<Key, Value, Error>;
 
 /// What is not a default goes to the builder, which checks it.
 fn configure(options: &docache_cache_options) -> Result<Builder> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cache::{Store, docache_cache, ttl};
 use super::call::{Fetching, begin_fetch, docache_call};
 use super::group::explain;
+use super::key::Sought;
 use super::perform::{self, Perform, docache_perform_fn};
 use super::value::{Value, docache_value};
 use super::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
@@ -22,7 +23,7 @@ unsafe fn load(
     perform: Perform,
     ctx: usize,
 ) -> Result<Value> {
-    let loading = match store.begin(key) {
+    let loading = match store.begin(Sought::new(key)) {
         Begun::Found(value) => return Ok(value),
         Begun::Failed(error) => return Err(Error::clone(&error)),
         Begun::Load(loading) => loading,
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn docache_cache_fetch(
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         let perform = perform::required(perform)?;
-        if let Some(value) = cache.store.get(key) {
+        if let Some(value) = cache.store.get(Sought::new(key)) {
             out_value.write(value.into_ptr());
             return Ok(DOCACHE_OK);
         }
@@ -114,7 +115,7 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let fetching = match cache.store.get(key) {
+        let fetching = match cache.store.get(Sought::new(key)) {
             Some(value) => Fetching::Value(value),
             None => {
                 cache.forget_overtaken(key);

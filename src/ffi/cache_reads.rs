@@ -1,6 +1,7 @@
 //! Family `cache`: reading. None of these waits for a writer or for another reader, but those that say so.
 
 use super::cache::docache_cache;
+use super::key::Sought;
 use super::options;
 use super::spans::{Spans, docache_bytes};
 use super::value::{docache_value, start};
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn docache_cache_try_get(
             check(buffer, "buffer")?;
         }
         let pinned = store.pin();
-        let Some(value) = pinned.get(key) else { return Ok(DOCACHE_MISS) };
+        let Some(value) = pinned.get(Sought::new(key)) else { return Ok(DOCACHE_MISS) };
         let found = value.bytes();
         out_len.write(found.len());
         if found.len() > capacity {
@@ -111,7 +112,7 @@ pub unsafe extern "C" fn docache_cache_get(
         let store = &unsafe { borrow(cache, "cache") }?.store;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let Some(value) = store.get(key) else { return Ok(DOCACHE_MISS) };
+        let Some(value) = store.get(Sought::new(key)) else { return Ok(DOCACHE_MISS) };
         out_value.write(value.into_ptr());
         Ok(DOCACHE_OK)
     })
@@ -133,7 +134,7 @@ pub unsafe extern "C" fn docache_cache_contains(
         let store = &unsafe { borrow(cache, "cache") }?.store;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        Ok(if store.contains_key(key) { DOCACHE_OK } else { DOCACHE_MISS })
+        Ok(if store.contains_key(Sought::new(key)) { DOCACHE_OK } else { DOCACHE_MISS })
     })
 }
 
@@ -174,7 +175,7 @@ pub unsafe extern "C" fn docache_cache_get_many(
         keys.check_each()?;
         let mut found = 0;
         for (at, key) in keys.iter().enumerate() {
-            let Some(value) = store.get(key) else { continue };
+            let Some(value) = store.get(Sought::new(key)) else { continue };
             // SAFETY: SPAN, for as many as there are keys.
             let place = unsafe { out_values.add(at) };
             // SAFETY: as above.

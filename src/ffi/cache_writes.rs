@@ -1,6 +1,7 @@
 //! Family `cache`: writing. Each write takes a short lock.
 
 use super::cache::{docache_cache, ttl};
+use super::key::Sought;
 use super::spans::{Spans, docache_bytes};
 use super::value::{Value, docache_value, share_value};
 use super::{
@@ -122,7 +123,7 @@ pub unsafe extern "C" fn docache_cache_remove(
         let store = &unsafe { borrow(cache, "cache") }?.store;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let Some(value) = store.remove(key) else { return Ok(DOCACHE_MISS) };
+        let Some(value) = store.remove(Sought::new(key)) else { return Ok(DOCACHE_MISS) };
         if let Some(out) = out_value {
             out.write(value.into_ptr());
         }
@@ -151,7 +152,7 @@ pub unsafe extern "C" fn docache_cache_remove_many(
         // SAFETY: the caller's promise.
         let keys = unsafe { Spans::new(keys, count, "keys") }?;
         keys.check_each()?;
-        let removed = keys.iter().map(|key| store.remove_many(&[key])).sum();
+        let removed = keys.iter().map(|key| store.remove_many(&[Sought::new(key)])).sum();
         if let Some(out) = out_removed {
             out.write(removed);
         }

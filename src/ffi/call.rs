@@ -29,6 +29,7 @@ use super::bell::Bell;
 use super::cache::Store;
 use super::error::share_error;
 use super::flights::{Lane, panicked, reentrant};
+use super::key::Sought;
 use super::notify::{self, Notify, docache_notify_fn};
 use super::value::{Value, docache_value, share_value};
 use super::{
@@ -192,7 +193,7 @@ impl docache_call {
         if state.load.is_some() || state.finishing || state.result.is_some() || !self.ticket.leads() {
             return;
         }
-        let outcome = match store.begin(self.ticket.key()) {
+        let outcome = match store.begin(Sought::new(self.ticket.key())) {
             Begun::Load(loading) => {
                 state.load = Some(loading.suspend());
                 return;

@@ -38,6 +38,7 @@ mod call;
 mod error;
 mod flights;
 mod group;
+mod key;
 mod logger;
 mod loop_cache;
 mod loop_reads;

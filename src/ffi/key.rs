@@ -1,0 +1,125 @@
+//! The keys of a cache of the C ABI.
+
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+
+/// The longest key that lies in its entry: as much as makes no key larger than a long one's box and the tag.
+const SHORT: usize = 22;
+
+/// A key that is kept. A short one lies where the entry lies, so that a reader who has found the entry has the key.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+const _: () = assert!(size_of::<Key>() <= 24);
+
+impl From<&[u8]> for Key {
+    fn from(key: &[u8]) -> Key {
+        if key.len() > SHORT {
+            return Key::Long(key.into());
+        }
+        let mut bytes = [0; SHORT];
+        bytes[..key.len()].copy_from_slice(key);
+        Key::Short { len: key.len() as u8, bytes }
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        match self {
+            // It never is longer; so said, nothing here can panic.
+            Key::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT)],
+            Key::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Borrow<Sought> for Key {
+    #[inline(always)]
+    fn borrow(&self) -> &Sought {
+        Sought::new(self)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        Sought::new(self) == Sought::new(other)
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Sought::new(self).hash(state);
+    }
+}
+
+/// A key that is asked for. What it does otherwise than a slice is cheaper: it hashes no length, since it is hashed on its
+/// own, and compares short keys without a call.
+#[derive(Debug, Eq)]
+#[repr(transparent)]
+pub(super) struct Sought([u8]);
+
+impl Sought {
+    #[inline(always)]
+    pub(super) fn new(key: &[u8]) -> &Sought {
+        // SAFETY: of the same layout.
+        unsafe { &*(std::ptr::from_ref(key) as *const Sought) }
+    }
+}
+
+impl Hash for Sought {
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl PartialEq for Sought {
+    #[inline(always)]
+    fn eq(&self, other: &Sought) -> bool {
+        let (a, b) = (&self.0, &other.0);
+        if a.len() != b.len() {
+            return false;
+        }
+        // Of what is no longer than two chunks, the first and the last are all.
+        match a.len() {
+            4..8 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
+            8..16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
+            16..=32 => a.first_chunk::<16>() == b.first_chunk() && a.last_chunk::<16>() == b.last_chunk(),
+            _ => a == b,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::*;
+
+    #[test]
+    fn a_key_of_any_length_is_what_it_was_made_of_and_nothing_else() {
+        let hasher = std::hash::RandomState::new();
+        let bytes: Vec<u8> = (1..=80).collect();
+        for len in 0..=bytes.len() {
+            let key = Key::from(&bytes[..len]);
+            assert_eq!(*key, bytes[..len]);
+            assert_eq!(key.clone(), key);
+            assert_eq!(hasher.hash_one(&key), hasher.hash_one(Sought::new(&bytes[..len])));
+            assert!(len == 0 || key != Key::from(&bytes[..len - 1]), "{len} is not {}", len - 1);
+            for at in 0..len {
+                let mut other = bytes[..len].to_vec();
+                other[at] = 0;
+                assert_ne!(key, Key::from(&*other), "they differ at {at} of {len}");
+            }
+        }
+    }
+}
