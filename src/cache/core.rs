@@ -41,11 +41,12 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    /// Where to look first.
-    fn glance(&self) -> &'static AtomicU64 {
+    /// Where to look first. `watched` reads are to look again.
+    fn glance(&self, watched: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
-        static STANDING_STILL: AtomicU64 = AtomicU64::new(0);
+        static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::glance_of(0));
         match self {
+            _ if watched => &ALWAYS_LOOK_AGAIN,
             Time::Coarse => clock::glance(),
             Time::Other(_) => &ALWAYS_LOOK_AGAIN,
             Time::Frozen => &STANDING_STILL,
@@ -87,7 +88,7 @@ pub(crate) struct Core<K, V, S> {
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A time, in nanoseconds, that is not behind: what is alive by it is alive.
+    /// A time, as [`clock::glance_of`] gives it, that is not behind: what is alive by it is alive, and not watched.
     glance: &'static AtomicU64,
     read_time: Time,
     /// Whether reads are counted, or told to the policy.
@@ -120,13 +121,14 @@ impl<K, V, S> Core<K, V, S> {
     pub(crate) fn new(settings: Settings<K, V, S>) -> Core<K, V, S> {
         let shards = settings.shards as u64;
         let weighted = settings.weigher.is_some();
+        let watched = settings.kind == Kind::Lru || settings.record_stats;
         let share = |number| settings.limit.map(|limit| limit / shards + u64::from(number < limit % shards));
         Core {
             shards: (0..shards).map(|number| Shard::new(settings.kind, share(number), weighted)).collect(),
             mask: settings.shards - 1,
-            glance: settings.read_time.glance(),
+            glance: settings.read_time.glance(watched),
             read_time: settings.read_time,
-            watched: settings.kind == Kind::Lru || settings.record_stats,
+            watched,
             lru: settings.kind == Kind::Lru,
             reads: settings.record_stats.then(Reads::new),
             hasher: settings.hasher,
@@ -154,10 +156,10 @@ impl<K, V, S> Core<K, V, S> {
         &self.shards
     }
 
-    /// Whether a reader may have what lives until this moment.
-    #[inline(always)]
-    pub(super) fn is_live(&self, until: Moment) -> bool {
-        until.is_after(self.glance.load(Ordering::Relaxed)) || self.is_live_indeed(until)
+    /// Whether a reader may have an entry.
+    pub(super) fn is_live(&self, entry: &Entry<K, V>) -> bool {
+        let mark = entry.mark();
+        mark.is_after(self.glance.load(Ordering::Relaxed)) || self.is_live_indeed(mark.until())
     }
 
     #[inline(never)]
@@ -216,16 +218,39 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let found = shard.find(guard, hash, key).filter(|entry| {
+        let found = shard.find(guard, hash, key);
+        if let Some(entry) = found {
             let mark = entry.mark();
-            let live = self.is_live(mark.until());
+            if mark.is_after(self.glance.load(Ordering::Relaxed)) {
+                if !silent {
+                    entry.hit(mark);
+                }
+                return found;
+            }
+        } else if !self.watched {
+            return None;
+        }
+        self.read_closely(found, silent, |hit| self.watch(shard, hash, key, hit))
+    }
+
+    /// A read that was not done at a glance: of what may have expired, or of a cache that is watched.
+    #[inline(never)]
+    fn read_closely<'g>(
+        &self,
+        found: Option<&'g Entry<K, V>>,
+        silent: bool,
+        watch: impl FnOnce(bool),
+    ) -> Option<&'g Entry<K, V>> {
+        let found = found.filter(|entry| {
+            let mark = entry.mark();
+            let live = self.is_live_indeed(mark.until());
             if live && !silent {
                 entry.hit(mark);
             }
             live
         });
         if self.watched && !silent {
-            self.watch(shard, hash, key, found.is_some());
+            watch(found.is_some());
         }
         found
     }
@@ -278,8 +303,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             }
         };
         let old = if kept { locked.find(hash, &key) } else { None };
-        let old =
-            old.map(|(index, until)| (index, if until <= now { Cause::Expired } else { Cause::Replaced }));
+        let old = old.map(|(index, entry)| {
+            (index, if entry.until() <= now { Cause::Expired } else { Cause::Replaced })
+        });
         let fits = u64::from(weight) <= self.settings.share;
         if kept && fits && locked.has_place() {
             locked.put((key, value), New { hash, until, weight, now }, old, &mut finish.after);
@@ -362,9 +388,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         locked.reclaim(after);
         locked.beat(hash);
         let mut removed = None;
-        if let Some((index, _)) = locked.find(hash, key) {
-            let entry = locked.entry(index);
-            let live = self.is_live(entry.until());
+        if let Some((index, entry)) = locked.find(hash, key) {
+            let live = self.is_live(entry);
             locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, after);
             locked.shrink();
             removed = live.then_some(entry);

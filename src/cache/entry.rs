@@ -4,12 +4,9 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::policy::MAX_HITS;
-use crate::clock::{Tick, saturating_nanos};
+use crate::clock::{GLANCE_SHIFT, GLANCE_UNIT, Tick, saturating_nanos};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
-
-/// How many bits of a tick's nanoseconds a deadline does without.
-const SHIFT: u32 = 12;
 
 /// A moment in units of 4,096 ns, of 48 bits (36 years).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,13 +18,13 @@ impl Moment {
 
     #[inline]
     pub(crate) fn of(tick: Tick) -> Moment {
-        Moment((tick.as_nanos() >> SHIFT).min(Moment::NEVER.0 - 1))
+        Moment((tick.as_nanos() >> GLANCE_UNIT).min(Moment::NEVER.0 - 1))
     }
 
     /// Whether this deadline has not come after so many nanoseconds.
     #[inline(always)]
     pub(crate) fn is_after(self, nanos: u64) -> bool {
-        self.0 > nanos >> SHIFT
+        self.0 > nanos >> GLANCE_UNIT
     }
 
     /// The deadline of what is to live from `now` for `ttl`; [`Duration::MAX`] is for ever.
@@ -71,12 +68,18 @@ pub(crate) struct Mark(u64);
 
 impl Mark {
     fn new(until: Moment) -> Mark {
-        Mark(until.0 << 16)
+        Mark(until.0 << GLANCE_SHIFT)
     }
 
     #[inline(always)]
     pub(crate) fn until(self) -> Moment {
-        Moment(self.0 >> 16)
+        Moment(self.0 >> GLANCE_SHIFT)
+    }
+
+    /// Whether the deadline has not come by what was [glanced](crate::clock::glance_of) at.
+    #[inline(always)]
+    pub(crate) fn is_after(self, glance: u64) -> bool {
+        self.0 > glance
     }
 
     #[inline(always)]

@@ -63,12 +63,12 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         let hash = self.core.hash(key);
         let began = self.core.settings.time.now();
         let mut locked = self.core.lock(self.core.shard(hash));
-        let found = locked.find(hash, key).filter(|(_, until)| self.core.is_live(*until));
-        let Some((index, _)) = found else {
+        let found = locked.find(hash, key).filter(|(_, entry)| self.core.is_live(entry));
+        let Some((_, entry)) = found else {
             let load = LoadId { id: locked.inner.loads.begin(hash), began };
             return Begun::Load(Loading { cache: self, hash, load, over: false });
         };
-        let (entry, guard) = (locked.entry(index), pin());
+        let guard = pin();
         drop(locked);
         // SAFETY: found under the lock; the guard was there before that was given back.
         let value = unsafe { &entry.pair().1 }.clone();

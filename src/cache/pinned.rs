@@ -140,7 +140,7 @@ impl<'p, K, V, S> Iterator for Iter<'p, K, V, S> {
             while let Some(index) = self.found.pop() {
                 // SAFETY: found in the table under this guard.
                 let entry = unsafe { shard.entry(self.guard, index) };
-                if self.core.is_live(entry.until()) {
+                if self.core.is_live(entry) {
                     // SAFETY: as above.
                     let (key, value) = unsafe { entry.pair() };
                     return Some((key, value));

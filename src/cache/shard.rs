@@ -293,19 +293,18 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         closed
     }
 
-    /// The index of a key, and its deadline.
+    /// The index of a key, and its entry.
     #[inline]
-    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<(u32, Moment)>
+    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<(u32, &'a Entry<K, V>)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let entries = self.entries();
         let test = |index| {
-            let entry = entries.entry(index);
+            let entry = self.entry(index);
             // SAFETY: in the table, so filled (TAGGED).
             let (found, _) = unsafe { entry.pair() };
-            (found.borrow() == key).then(|| (index, entry.until()))
+            (found.borrow() == key).then_some((index, entry))
         };
         // SAFETY: the lock keeps the table.
         unsafe { self.head.table().find(hash, test) }

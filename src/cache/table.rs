@@ -28,7 +28,6 @@ const SLOTS: usize = 6;
 /// A byte for each slot.
 const ONES: u64 = 0x0101_0101_0101;
 const TOPS: u64 = ONES << 7;
-const TAGS: u64 = (1 << 48) - 1;
 /// One entry that passed by.
 const PASSED: u64 = 1 << 48;
 /// Of how many passing entries a bucket loses count; it is then passed for ever.
@@ -36,25 +35,29 @@ const UNCOUNTED: u64 = 0xffff;
 /// The alignment of a bucket, which leaves this many low bits of its address for the size of the table.
 const ALIGN: usize = 32;
 
-/// The word of a bucket: six tags (0: the slot is free), then the count of those that passed.
+/// The word of a bucket: six tags, each a byte from 1 to 127 (0: the slot is free), then the count of those that passed.
 #[derive(Clone, Copy)]
 struct Ctrl(u64);
 
+/// Which bytes of six are 0, none of which is above 127: a bit at the top of each. What is above them does not matter.
+#[inline(always)]
+fn zeros(bytes: u64) -> u64 {
+    TOPS.wrapping_sub(bytes) & TOPS
+}
+
 impl Ctrl {
-    /// The slots that may hold an entry of this tag: a bit at the top of the byte of each. None that is free is among them;
-    /// one with another tag may be.
+    /// The slots that hold an entry of this tag.
     #[inline(always)]
     fn candidates(self, tag: u64) -> u64 {
-        let different = (self.0 & TAGS) ^ (tag * ONES);
-        different.wrapping_sub(ONES) & !different & TOPS
+        zeros(self.0 ^ (tag * ONES))
     }
 
     fn used(self) -> u64 {
-        self.0 & TOPS
+        zeros(self.0) ^ TOPS
     }
 
     fn vacant(self) -> Option<usize> {
-        let vacant = !self.0 & TOPS;
+        let vacant = zeros(self.0);
         (vacant != 0).then(|| slot(vacant))
     }
 
@@ -86,9 +89,11 @@ fn slot(set: u64) -> usize {
     (set.trailing_zeros() / 8) as usize
 }
 
+/// 1 to 127.
 #[inline(always)]
 fn tag(hash: u64) -> u64 {
-    hash >> 40 & 0x7f | 0x80
+    let bits = hash >> 40 & 0x7f;
+    bits + u64::from(bits == 0)
 }
 
 /// What a bucket is made of; half a cache line.
@@ -107,6 +112,20 @@ impl Bucket {
 
     fn set_ctrl(&self, ctrl: Ctrl) {
         self.ctrl.store(ctrl.0, Ordering::Release);
+    }
+
+    /// The result of the first `Some` among what `test` says to the entries of a tag.
+    #[inline(always)]
+    fn find<R>(&self, ctrl: Ctrl, tag: u64, test: &mut impl FnMut(u32) -> Option<R>) -> Option<R> {
+        let mut candidates = ctrl.candidates(tag);
+        while candidates != 0 {
+            let found = test(self.index[slot(candidates)].load(Ordering::Acquire));
+            if found.is_some() {
+                return found;
+            }
+            candidates &= candidates - 1;
+        }
+        None
     }
 }
 
@@ -209,26 +228,23 @@ impl Table {
     #[inline(always)]
     pub(crate) unsafe fn find<R>(self, hash: u64, mut test: impl FnMut(u32) -> Option<R>) -> Option<R> {
         let home = self.home(hash);
-        let mut at = home;
-        loop {
+        let bucket = self.bucket(home);
+        let ctrl = bucket.ctrl();
+        let found = bucket.find(ctrl, tag(hash), &mut test);
+        if found.is_some() || ctrl.passed() == 0 {
+            return found;
+        }
+        let mut at = (home + 1) & self.mask();
+        while at != home {
             let bucket = self.bucket(at);
             let ctrl = bucket.ctrl();
-            let mut candidates = ctrl.candidates(tag(hash));
-            while candidates != 0 {
-                let index = bucket.index[slot(candidates)].load(Ordering::Acquire);
-                if let Some(found) = test(index) {
-                    return Some(found);
-                }
-                candidates &= candidates - 1;
-            }
-            if ctrl.passed() == 0 {
-                return None;
+            let found = bucket.find(ctrl, tag(hash), &mut test);
+            if found.is_some() || ctrl.passed() == 0 {
+                return found;
             }
             at = (at + 1) & self.mask();
-            if at == home {
-                return None;
-            }
         }
+        None
     }
 
     /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries.

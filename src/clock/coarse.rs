@@ -2,7 +2,7 @@
 //!
 //! # State
 //! `WORD` is `nanoseconds << 1 | STOPPED`. `READ` says that somebody looked since the last tick. `glance` is the time of the
-//! last tick, or [`STOPPED_GLANCE`]: for those who only want to know whether some moment has come, and look again if it
+//! last tick [in a form of its own](glance_of), or [`STOPPED_GLANCE`]: for those who only want to know whether some moment has come, and look again if it
 //! seems so. Nobody notes that it was read, so the ticker may stop meanwhile; then all moments seem to have come.
 //!
 //! # Invariants
@@ -44,10 +44,22 @@ static SHARED: Shared = Shared {
     glance: AtomicU64::new(STOPPED_GLANCE),
 };
 
-/// The nanoseconds of the last tick, or a number that is greater than any time.
+/// The time of the last tick, as [`glance_of`] gives it, or a number that is greater than any time.
 pub(crate) fn glance() -> &'static AtomicU64 {
     &SHARED.glance
 }
+
+/// Which part of a time is glanced at: units of 2 to the power of this, in nanoseconds.
+pub(crate) const GLANCE_UNIT: u32 = 12;
+/// How many bits are below it.
+pub(crate) const GLANCE_SHIFT: u32 = 16;
+
+/// A time in units of 4,096 ns, above sixteen bits that are set. So a word that has a deadline in these units above sixteen
+/// bits of anything is greater if, and only if, the deadline is later.
+pub(crate) const fn glance_of(nanos: u64) -> u64 {
+    nanos >> GLANCE_UNIT << GLANCE_SHIFT | ((1 << GLANCE_SHIFT) - 1)
+}
+
 /// Whether a reader has asked the ticker to go on.
 static WANTED: Mutex<bool> = Mutex::new(false);
 static WOKEN: Condvar = Condvar::new();
@@ -117,7 +129,7 @@ fn tick() {
         while unread < IDLE_TICKS {
             let now = SystemClock.now().as_nanos();
             SHARED.word.fetch_max(now << 1, Ordering::Relaxed);
-            SHARED.glance.store(now, Ordering::Relaxed);
+            SHARED.glance.store(glance_of(now), Ordering::Relaxed);
             unread = if SHARED.read.swap(false, Ordering::Relaxed) { 0 } else { unread + 1 };
             std::thread::sleep(PERIOD);
         }
