@@ -346,9 +346,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         let table = self.head.table();
         let inner = &mut *self.inner;
         let (live, limbo, counts) = (&mut inner.live, &mut inner.limbo, &mut inner.counts);
-        let evict = |victim: u32| {
+        let evict = |victim: u32, hash: u64| {
             let cause = if entries.entry(victim).until() <= now { Cause::Expired } else { Cause::Size };
-            erase(table, &entries, victim);
+            erase(table, hash, victim);
             *live -= 1;
             counts.count(cause);
             after.retire(limbo, victim, cause);
@@ -380,7 +380,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     /// Takes an entry out.
     #[inline]
     pub(crate) fn unlink(&mut self, index: u32, cause: Cause, after: &mut After<'_, K, V>) {
-        erase(self.head.table(), &self.entries(), index);
+        erase(self.head.table(), self.entries().hash(index), index);
         self.inner.policy.remove(index);
         self.inner.live -= 1;
         self.inner.counts.count(cause);
@@ -484,9 +484,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
 
 /// Takes an entry out of the table.
 #[inline]
-fn erase<K: Hash, V, S: BuildHasher>(table: Table, entries: &Entries<'_, K, V, S>, index: u32) {
+fn erase(table: Table, hash: u64, index: u32) {
     // SAFETY: the lock is the caller's.
-    if !unsafe { table.erase(entries.hash(index), index) } {
+    if !unsafe { table.erase(hash, index) } {
         // SAFETY: as above.
         unsafe { table.erase_anywhere(index) };
     }

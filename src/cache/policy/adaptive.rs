@@ -77,7 +77,7 @@ impl<W: Weights> Adaptive<W> {
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32),
+        evict: impl FnMut(u32, u64),
     ) {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let h = ghost.map_or(0, |ghost| ghost.history) + 1;
@@ -106,7 +106,7 @@ impl<W: Weights> Adaptive<W> {
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32),
+        evict: impl FnMut(u32, u64),
     ) {
         arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
         arena.set_hist(new, arena.hist(old));
@@ -142,15 +142,15 @@ impl<W: Weights> Adaptive<W> {
 
     /// Throws entries out until one of this weight fits in.
     #[inline]
-    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32)) {
+    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32, u64)) {
         while self.queues.weight() + u64::from(weight) > self.limit {
-            let Some(victim) = self.evict(arena) else { break };
-            evict(victim);
+            let Some((victim, hash)) = self.evict(arena) else { break };
+            evict(victim, hash);
         }
     }
 
     /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
-    fn evict(&mut self, arena: &impl Arena) -> Option<u32> {
+    fn evict(&mut self, arena: &impl Arena) -> Option<(u32, u64)> {
         loop {
             let Some(candidate) = self.candidate() else {
                 let victim = self.main_victim(arena)?;
@@ -207,7 +207,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// Leaves a ghost of an entry and unlinks it. The hash comes first: a hasher is a user's and may panic.
     #[inline]
-    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> u32 {
+    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, u64) {
         let hash = arena.hash(i);
         if self.turns_are_unknown() {
             self.measure_turns();
@@ -219,7 +219,7 @@ impl<W: Weights> Adaptive<W> {
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }
-        i
+        (i, hash)
     }
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.

@@ -3,6 +3,7 @@
 //! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth keeping, so it is for
 //! those who need its order, not for those who want hits.
 
+use super::Arena;
 use super::queue::{Queues, Weights};
 
 const QUEUE: usize = 0;
@@ -28,18 +29,27 @@ impl<W: Weights> Lru<W> {
     }
 
     #[inline]
-    pub(super) fn admit(&mut self, i: u32, weight: u32, mut evict: impl FnMut(u32)) {
+    pub(super) fn admit(&mut self, arena: &impl Arena, i: u32, weight: u32, mut evict: impl FnMut(u32, u64)) {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some(oldest) = self.queues.first(QUEUE) else { break };
+            // The hash comes first: a hasher is a user's and may panic.
+            let hash = arena.hash(oldest);
             self.queues.unlink(oldest);
-            evict(oldest);
+            evict(oldest, hash);
         }
         self.queues.push(QUEUE, i, weight);
     }
 
-    pub(super) fn replace(&mut self, old: u32, new: u32, weight: u32, evict: impl FnMut(u32)) {
+    pub(super) fn replace(
+        &mut self,
+        arena: &impl Arena,
+        old: u32,
+        new: u32,
+        weight: u32,
+        evict: impl FnMut(u32, u64),
+    ) {
         self.queues.unlink(old);
-        self.admit(new, weight, evict);
+        self.admit(arena, new, weight, evict);
     }
 
     #[inline]

@@ -140,8 +140,8 @@ impl Policy {
         })
     }
 
-    /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict` is called for each
-    /// entry that was thrown out. The entry's hits and history are set.
+    /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict` is called with
+    /// each entry that was thrown out, and its hash. The entry's hits and history are set.
     #[inline]
     pub(crate) fn admit(
         &mut self,
@@ -149,12 +149,12 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32),
+        evict: impl FnMut(u32, u64),
     ) {
         with!(&mut self.0,
             unbounded all => all.add(i, weight),
             adaptive adaptive => adaptive.admit(arena, i, hash, weight, evict),
-            lru lru => lru.admit(i, weight, evict),
+            lru lru => lru.admit(arena, i, weight, evict),
         );
     }
 
@@ -169,7 +169,7 @@ impl Policy {
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32),
+        evict: impl FnMut(u32, u64),
     ) {
         with!(&mut self.0,
             unbounded all => {
@@ -177,7 +177,7 @@ impl Policy {
                 all.add(new, weight);
             },
             adaptive adaptive => adaptive.replace(arena, old, new, weight, evict),
-            lru lru => lru.replace(old, new, weight, evict),
+            lru lru => lru.replace(arena, old, new, weight, evict),
         );
     }
 

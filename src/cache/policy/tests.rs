@@ -80,9 +80,9 @@ impl Shard {
     fn insert(&mut self, key: u64, weight: u32) -> Vec<u64> {
         let (i, mut evicted) = (self.index(key), Vec::new());
         match self.map.get(&key).copied() {
-            None => self.policy.admit(&self.cells, i, hash(key), weight, |j| evicted.push(j)),
+            None => self.policy.admit(&self.cells, i, hash(key), weight, |j, _| evicted.push(j)),
             Some((old, _)) => {
-                self.policy.replace(&self.cells, old, i, weight, |j| evicted.push(j));
+                self.policy.replace(&self.cells, old, i, weight, |j, _| evicted.push(j));
                 self.free.push(old);
             }
         }
@@ -439,7 +439,7 @@ fn a_hasher_that_panics_leaves_the_queues_whole() {
     }
     let i = shard.index(99);
     let admitted = catch_unwind(AssertUnwindSafe(|| {
-        shard.policy.admit(&shard.cells, i, hash(99), 1, |_| panic!("nobody was evicted"));
+        shard.policy.admit(&shard.cells, i, hash(99), 1, |_, _| panic!("nobody was evicted"));
     }));
     assert!(admitted.is_err());
     assert_eq!((shard.policy.len(), shard.order().concat().len()), (10, 10));
