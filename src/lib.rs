@@ -40,7 +40,8 @@
 //! | [`CoarseClock`] | wait-free while it ticks | a time at most about 1 ms old | – | – |
 //!
 //! "Lock-free" is said only of operations on whose path no lock lies; the protocols above them are model-checked with
-//! loom. The value cell is the arc-swap crate's, the epochs of the cache's readers are crossbeam-epoch's.
+//! loom. The value cell is the arc-swap crate's. The cache's readers are guarded by plain stores and, for those who
+//! reclaim, Linux's `membarrier`; where there is none, by crossbeam-epoch.
 //!
 //! # Features
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.

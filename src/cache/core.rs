@@ -481,8 +481,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         }
     }
 
-    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether it is time to advance the
-    /// epoch.
+    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that
+    /// closed a batch there.
     #[cold]
     pub(super) fn tell(&self, shard: &Shard<K, V>, claimed: &mut Vec<(u32, Cause)>) -> bool {
         let Some(listener) = &self.settings.listener else { return false };

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// [`try_fetch`](Cache::try_fetch) runs.
 ///
 /// # Reads
-/// A read is lock-free: it pins an epoch, looks at one bucket and one entry, and never waits for a writer or for another
+/// A read is lock-free: it takes a guard (a plain store), looks at one bucket and one entry, and never waits for a writer or for another
 /// reader. (With [`EvictionPolicy::Lru`](crate::EvictionPolicy::Lru) a hit takes its shard's lock besides.) It sees
 /// everything that was written before it began, and never a value that is expired, replaced or removed by then.
 ///
@@ -136,8 +136,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 }
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
-    /// A guard under which values can be read without being cloned, and reads cost less: the epoch is pinned once for all of
-    /// them.
+    /// A guard under which values can be read without being cloned. Reads under it cost a little less.
     ///
     /// While there is a guard, values that are replaced or removed are kept; see [above](Cache#when-values-are-dropped).
     /// So let it go, or [`repin`](Pinned::repin) it, from time to time.

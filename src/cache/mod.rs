@@ -9,7 +9,7 @@
 //!   writers (one lock): ────────┴── policy: queues, ghosts ─┘        limbo: entries taken out, waiting for readers
 //! ```
 //!
-//! Readers pin an epoch, look an entry up, compare keys and the deadline, and clone the value or lend it. They write
+//! Readers take a guard, look an entry up, compare keys and the deadline, and clone the value or lend it. They write
 //! nothing but the entry's count of hits, and that only until it is full. Writers take the shard's lock. What they take out
 //! of the table goes to limbo until no reader can see it ([`reclaim`]), and then its place is used again.
 //!

@@ -10,7 +10,7 @@ use crate::cmd::Cmd;
 use crate::tool;
 
 /// All that the default features may bring in, with what each of them needs.
-const DEFAULT_DEPENDENCIES: [&str; 8] = [
+const DEFAULT_DEPENDENCIES: [&str; 9] = [
     "allocator-api2",
     "arc-swap",
     "crossbeam-epoch",
@@ -18,6 +18,7 @@ const DEFAULT_DEPENDENCIES: [&str; 8] = [
     "equivalent",
     "foldhash",
     "hashbrown",
+    "libc",
     "rustversion",
 ];
 

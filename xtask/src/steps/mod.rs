@@ -37,6 +37,7 @@ pub(crate) const VERIFY: &[Step] = &[
         run: features::dependencies,
     },
     Step { name: "msrv", about: "the rust-version of Cargo.toml", run: features::msrv },
+    Step { name: "portable", about: "the cache's tests without membarrier", run: rust::portable },
     Step { name: "loom", about: "every interleaving of the loom models", run: loom::models },
     Step { name: "fuzz", about: "30 s of every fuzz target", run: fuzz::smoke },
     Step { name: "sanitizers", about: "C and C++ programs under ASan and UBSan", run: programs::sanitizers },
