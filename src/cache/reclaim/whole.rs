@@ -11,9 +11,10 @@ use super::barrier;
 use super::epochs;
 use super::periods::{self, Periods};
 use super::records::{Record, Records};
+use crate::clock::{Clock, SystemClock};
 
-/// How many hints it takes to advance: a heavy fence costs as much as dozens of writes.
-const HINTS: u64 = 64;
+/// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
+const PAUSE: u64 = 100_000;
 
 static PERIODS: LazyLock<Periods> = LazyLock::new(Periods::new);
 static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
@@ -130,11 +131,15 @@ pub(crate) fn advance() {
     }
 }
 
-/// Says that there is something to be had from [`advance`](advance()), which then is done now and then.
-#[inline]
+/// Says that there is something to be had from [`advance`](advance()), which is then done unless it was just now.
 pub(crate) fn hint() {
-    static GIVEN: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-    if GIVEN.fetch_add(1, Ordering::Relaxed) % HINTS == HINTS - 1 || !barrier::exists() {
-        advance();
+    static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+    if barrier::exists() {
+        let now = SystemClock.now().as_nanos();
+        if now.saturating_sub(LAST.load(Ordering::Relaxed)) < PAUSE {
+            return;
+        }
+        LAST.store(now, Ordering::Relaxed);
     }
+    advance();
 }
