@@ -454,7 +454,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     #[inline]
     pub(crate) fn reclaim(&mut self, after: &mut After<'a, K, V>) {
         let inner = &mut *self.inner;
-        for _ in 0..DEAD {
+        let few = !needs_drop::<(K, V)>() && inner.limbo.len() < 64;
+        for _ in 0..if few { 1 } else { DEAD } {
             let Some(index) = inner.limbo.release() else { break };
             if needs_drop::<(K, V)>() {
                 // SAFETY: it was in limbo, so it is in use until it is given back.

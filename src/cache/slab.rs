@@ -69,13 +69,15 @@ pub(crate) struct Slab<K, V> {
     /// How many places there may be.
     most: usize,
     used: usize,
+    /// The place that was given back first of late, for whoever wants one next; its chunk does not know yet.
+    next: u32,
 }
 
 impl<K, V> Slab<K, V> {
     /// An empty slab that may grow to `most` places.
     pub(crate) fn new(most: Option<usize>) -> Slab<K, V> {
         let most = most.unwrap_or(MOST).min(MOST);
-        Slab { chunks: Vec::new(), open: Vec::new(), directories: Vec::new(), most, used: 0 }
+        Slab { chunks: Vec::new(), open: Vec::new(), directories: Vec::new(), most, used: 0, next: NONE }
     }
 
     /// How many places are given out.
@@ -96,7 +98,16 @@ impl<K, V> Slab<K, V> {
     }
 
     /// A free place, or `None` if there are no more. The directory may have moved.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<u32> {
+        if self.next != NONE {
+            self.used += 1;
+            return Some(std::mem::replace(&mut self.next, NONE));
+        }
+        self.take_from_chunk()
+    }
+
+    fn take_from_chunk(&mut self) -> Option<u32> {
         let number = self.with_room()?;
         let chunk = &mut self.chunks[number];
         let first = (number * CHUNK) as u32;
@@ -127,7 +138,20 @@ impl<K, V> Slab<K, V> {
     ///
     /// # Safety
     /// It was given out, it is empty, and nobody can see it any more.
+    #[inline]
     pub(crate) unsafe fn give_back(&mut self, index: u32) {
+        if self.next == NONE {
+            self.used -= 1;
+            self.next = index;
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.give_to_chunk(index) };
+        }
+    }
+
+    /// # Safety
+    /// As [`give_back`](Slab::give_back)'s.
+    unsafe fn give_to_chunk(&mut self, index: u32) {
         let number = index as usize / CHUNK;
         // SAFETY: the place was given out.
         let place = unsafe { entry(self.directory(), index) };
