@@ -15,7 +15,7 @@ use super::after::Finish;
 use super::entry::{Entry, Moment};
 use super::loads::LoadId;
 use super::policy::Kind;
-use super::reclaim::{Guard, advance, pin};
+use super::reclaim::{Guard, advance, ended, pin};
 use super::shard::{Locked, New, Shard};
 use super::stats::{CacheStats, Cause, Reads};
 use crate::clock::{self, Clock, CoarseClock, Tick};
@@ -23,8 +23,10 @@ use crate::contain::{contained, drop_contained};
 
 /// Buckets that the sweep goes through without giving the lock back.
 const SWEEP_STEP: usize = 64;
-/// How often a write that finds no place tries to end periods: about twice as often as that takes if no reader is there.
-const PLACE_TRIES: usize = 32;
+/// How often a write that finds no place tries to end periods: often enough if no reader is there.
+const PLACE_TRIES: usize = 8;
+/// How often it does so once more, after giving the processor away, if readers may be in the midst of something.
+const PATIENT_TRIES: usize = 24;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
@@ -340,7 +342,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     /// Tries to get places back that retired entries hold.
     #[cold]
     fn make_place(&self, shard: &Shard<K, V>) {
-        for tries in 0..PLACE_TRIES {
+        for tries in 0..PLACE_TRIES + PATIENT_TRIES {
             let mut finish = self.finish(shard);
             let mut locked = self.lock(shard);
             locked.inner.limbo.close();
@@ -351,11 +353,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
                 return;
             }
             advance();
-            if tries > 8 {
+            if tries >= PLACE_TRIES {
+                if self.lock(shard).inner.held_up == Some(ended()) {
+                    // Somebody was waited for in vain, and is still there.
+                    return;
+                }
                 // Whoever is in the midst of a read may be waiting for this processor.
                 std::thread::yield_now();
             }
         }
+        self.lock(shard).inner.held_up = Some(ended());
     }
 
     /// Has `forget` end the flight of a key, so that nobody joins it any more, if its load was beaten: whoever comes after a

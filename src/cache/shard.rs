@@ -90,6 +90,8 @@ pub(crate) struct Inner<K, V> {
     peak: usize,
     /// How many entries there may be, where that is fixed.
     share: Option<usize>,
+    /// How many periods had ended when a write last waited in vain for one more.
+    pub(super) held_up: Option<u64>,
 }
 
 // SAFETY: the entries that the pointers lead to are shared among readers, and moved out by whoever reclaims them.
@@ -110,6 +112,7 @@ impl<K, V> Shard<K, V> {
             live: 0,
             peak: 0,
             share,
+            held_up: None,
         };
         let head = Head {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),

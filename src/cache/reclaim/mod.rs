@@ -29,6 +29,6 @@ mod stand_in;
 mod whole;
 
 #[cfg(docache_loom)]
-pub(crate) use stand_in::{Era, Guard, advance, hint, pin};
+pub(crate) use stand_in::{Era, Guard, advance, ended, hint, pin};
 #[cfg(not(docache_loom))]
-pub(crate) use whole::{Era, Guard, advance, hint, pin};
+pub(crate) use whole::{Era, Guard, advance, ended, hint, pin};

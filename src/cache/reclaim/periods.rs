@@ -32,6 +32,11 @@ impl Periods {
         self.ended.load(Ordering::Acquire) > era.0
     }
 
+    /// How many have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
     /// Counts one more as begun. Only one is under way at a time.
     pub(super) fn begin(&self) {
         self.begun.store(self.begun.load(Ordering::Relaxed) + 1, Ordering::Relaxed);

@@ -122,6 +122,11 @@ impl Era {
     }
 }
 
+/// How many periods have ended.
+pub(crate) fn ended() -> u64 {
+    PERIODS.ended()
+}
+
 /// Takes a step towards the end of a period that begins now. If nobody reads, that is the whole way.
 pub(crate) fn advance() {
     if barrier::exists() {
