@@ -1,6 +1,7 @@
 //! A fence that one side pays for both. [`light`], which readers do all the time, only keeps the compiler from moving things
-//! across it. [`heavy`] makes every running thread of the process do a full fence at some moment while it lasts. So what
-//! stands before the one is seen after the other, in one of the two directions at least.
+//! across it. [`heavy`] does a full fence and makes every other running thread of the process do one afterwards, each at some
+//! moment before it returns. So what stands before the one is seen after the other, in one of the two directions at least.
+//! Two other threads get nothing from it for what they do with each other.
 //!
 //! `heavy` is `membarrier` (PRIVATE_EXPEDITED) of Linux since 4.14: one to five microseconds, most of them for
 //! interrupting the processors on which other threads of the process run.

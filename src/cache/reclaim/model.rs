@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::barrier::light;
 use super::periods::Periods;
 use super::records::Records;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::{cell::UnsafeCell, model};
 use loom::thread;
 
@@ -44,7 +43,7 @@ impl Shared {
     /// Publishes the other place, and uses the first again if it may.
     fn write(&self) -> bool {
         self.published.store(1, Ordering::Release);
-        light();
+        fence(Ordering::SeqCst);
         let era = self.periods.now();
         self.records.advance(&self.periods);
         let over = self.periods.are_past(era);
@@ -82,4 +81,71 @@ fn a_period_that_another_thread_ends() {
         reader.join().unwrap();
         other.join().unwrap();
     });
+}
+
+/// What `membarrier` does: a fence in each thread, at a moment of its own while the heavy one lasts.
+struct Interrupts {
+    sent: AtomicBool,
+    taken: [AtomicBool; 2],
+}
+
+impl Interrupts {
+    /// The place in a thread's program where it is interrupted, if that happens while the fence lasts.
+    fn may_come(&self, thread: usize) {
+        if self.sent.load(Ordering::Acquire) {
+            fence(Ordering::SeqCst);
+            self.taken[thread].store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether all were interrupted: this waits for nobody.
+    fn heavy(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.sent.store(true, Ordering::Release);
+        let all = self.taken.iter().all(|taken| taken.load(Ordering::Acquire));
+        fence(Ordering::SeqCst);
+        all
+    }
+}
+
+#[test]
+fn a_fence_that_comes_to_each_thread_at_another_moment() {
+    for (reader_at, writer_at) in (0..3).flat_map(|reader| (0..3).map(move |writer| (reader, writer))) {
+        model(move || {
+            let shared = Shared::new();
+            let interrupts = Arc::new(Interrupts { sent: AtomicBool::new(false), taken: Default::default() });
+            let record = shared.records.take();
+            let reader = {
+                let (shared, interrupts) = (shared.clone(), interrupts.clone());
+                let step = move |at| (at == reader_at).then(|| interrupts.may_come(0));
+                thread::spawn(move || {
+                    step(0);
+                    record.set(record.word().entered());
+                    step(1);
+                    let found = shared.published.load(Ordering::Acquire);
+                    step(2);
+                    found
+                })
+            };
+            let writer = {
+                let (shared, interrupts) = (shared.clone(), interrupts.clone());
+                let step = move |at| (at == writer_at).then(|| interrupts.may_come(1));
+                thread::spawn(move || {
+                    step(0);
+                    shared.published.store(1, Ordering::Release);
+                    fence(Ordering::SeqCst);
+                    step(1);
+                    let era = shared.periods.now();
+                    step(2);
+                    era
+                })
+            };
+            shared.periods.begin();
+            if interrupts.heavy() && !record.seen().is_reading() {
+                shared.periods.end();
+            }
+            let (found, era) = (reader.join().unwrap(), writer.join().unwrap());
+            assert!(found == 1 || !shared.periods.are_past(era), "who is not waited for finds what is new");
+        });
+    }
 }

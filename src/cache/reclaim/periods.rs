@@ -33,6 +33,7 @@ impl Periods {
     }
 
     /// How many have ended.
+    #[cfg(not(docache_loom))]
     pub(super) fn ended(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
     }

@@ -12,12 +12,15 @@
 //! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
 //!
 //! # Orderings
-//! Let W unlink something (U), do the light fence and read its era; a period that is later begins (B) and does the heavy
-//! fence (H); R enters (E: a store to its word), does the light fence and looks (L). H makes W and R do a fence each, at some
-//! moment. W's comes after U: else it would also come before the era was read, and W would have read that the period had
-//! begun. If R's comes before E, then it comes before L, and L finds what W left behind. If it comes after E, whoever notes
-//! the words sees E or what R wrote later, so the period does not end before R has left, or entered again, which is the
-//! same case anew: that entry comes after H.
+//! Let W unlink something (U), do a fence (F) and read its era; a period that is later begins (B) and does the heavy fence
+//! (H), which is one of its caller's that comes after B, and then one in every other thread; R enters (E: a store to its
+//! word), does the light fence and looks (L). F comes before H's: else W would have read that the period had begun. H makes R
+//! do a fence, after its own. If R's comes before E, then L comes after it and so after F, and finds what W left behind. If
+//! it comes after E, whoever notes the words sees E or what R wrote later, so the period does not end before R has left, or
+//! entered again, which is the same case anew: that entry comes after H.
+//!
+//! F must be a whole fence. H makes W do one, too, but at a moment of its own: with nothing more W could read the era before
+//! U is to be seen, R's fence could come between, and then L would not find U, nor whoever notes the words E.
 //!
 //! A word is stored with Release and read with Acquire: whoever finds that a reader left has all behind it that the reader
 //! did. The end of a period is counted and read in the same way.
@@ -33,7 +36,7 @@ const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
 
 /// `times without a guard:16 | ORPHAN:1 | guards:47`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word(u64);
+pub(super) struct Word(u64);
 
 impl Word {
     const ONE_GUARD: u64 = 1;
@@ -42,7 +45,7 @@ impl Word {
     const GUARDS: u64 = Word::ORPHAN - 1;
     const ONE_TIME: u64 = 1 << 48;
 
-    fn is_reading(self) -> bool {
+    pub(super) fn is_reading(self) -> bool {
         self.0 & Word::GUARDS != 0
     }
 
@@ -52,7 +55,7 @@ impl Word {
     }
 
     #[inline(always)]
-    fn entered(self) -> Word {
+    pub(super) fn entered(self) -> Word {
         Word(self.0 + Word::ONE_GUARD)
     }
 
@@ -85,12 +88,12 @@ pub(crate) struct Record {
 
 impl Record {
     #[inline(always)]
-    fn word(&self) -> Word {
+    pub(super) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    fn set(&self, word: Word) {
+    pub(super) fn set(&self, word: Word) {
         self.word.store(word.0, Ordering::Release);
     }
 
@@ -143,7 +146,7 @@ impl Record {
     }
 
     /// The word as others see it.
-    fn seen(&self) -> Word {
+    pub(super) fn seen(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
 }

@@ -107,11 +107,8 @@ impl Era {
     /// The era of what the caller has unlinked before.
     #[inline]
     pub(crate) fn now() -> Era {
-        if barrier::exists() {
-            barrier::light();
-        } else {
-            fence(Ordering::SeqCst);
-        }
+        // A light one would not do: see `records`.
+        fence(Ordering::SeqCst);
         Era(PERIODS.now())
     }
 
