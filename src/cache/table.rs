@@ -357,3 +357,35 @@ impl Table {
         }
     }
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_loses_count_is_passed_for_ever() {
+        let mut ctrl = Ctrl(0).with(3, 127);
+        for passed in 1..=UNCOUNTED + 2 {
+            ctrl = ctrl.one_more();
+            assert_eq!(ctrl.passed(), passed.min(UNCOUNTED));
+        }
+        for _ in 0..2 * UNCOUNTED {
+            ctrl = ctrl.one_less();
+        }
+        assert_eq!((ctrl.passed(), ctrl.used()), (UNCOUNTED, 0x80 << 24), "nor does it spill");
+        assert_eq!(Ctrl(0).one_less().passed(), 0);
+    }
+
+    #[test]
+    fn a_tag_is_found_in_its_slots_and_nowhere_else() {
+        for tag in 1..=127 {
+            for other in 1..=127 {
+                let ctrl = Ctrl(UNCOUNTED << 48).with(0, other).with(2, tag).with(5, other);
+                let expected = if tag == other { 0x8000_0080_0080 } else { 0x0080_0000 };
+                assert_eq!(ctrl.candidates(tag), expected, "{tag} among {other}");
+                assert_eq!((ctrl.used(), ctrl.vacant()), (0x8000_0080_0080, Some(1)));
+            }
+        }
+        assert!((0..1024).all(|hash| (1..=127).contains(&tag(hash << 38))));
+    }
+}

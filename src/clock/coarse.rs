@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_glance_moves_with_it_and_never_runs_ahead_but_when_it_stops() {
+        let start = glance_of(CoarseClock.now().as_nanos());
+        loop {
+            CoarseClock.now();
+            let glance = glance().load(Ordering::Relaxed);
+            if glance == STOPPED_GLANCE {
+                continue;
+            }
+            assert!(glance <= glance_of(SystemClock.now().as_nanos()));
+            if glance > start {
+                break;
+            }
+        }
+    }
+
+    #[test]
     fn it_stops_when_nobody_looks_and_goes_on_when_somebody_does() {
         while CoarseClock.now() == Tick::default() {}
         let start = SystemClock.now();

@@ -145,6 +145,11 @@ impl Record {
         }
     }
 
+    #[cfg(all(test, not(docache_loom), not(docache_portable)))]
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// The word as others see it.
     pub(super) fn seen(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
@@ -199,6 +204,11 @@ impl Records {
             next = record.next.load(Ordering::Relaxed);
             Some(record)
         })
+    }
+
+    #[cfg(all(test, not(docache_loom), not(docache_portable)))]
+    pub(super) fn count(&self) -> usize {
+        self.iter().count()
     }
 
     /// Ends the period under way if it can be ended, and then begins another one, and ends that if it can. Does nothing if

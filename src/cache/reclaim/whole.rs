@@ -145,3 +145,42 @@ pub(crate) fn hint() {
     }
     advance();
 }
+
+#[cfg(all(test, target_os = "linux", not(docache_portable)))]
+mod tests {
+    use super::*;
+
+    /// Reads when it is dropped.
+    struct Last;
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let guards = [pin(), pin()];
+            for Guard(hold) in &guards {
+                assert!(matches!(hold, Hold::Record(record, _) if record.is_taken()));
+            }
+        }
+    }
+
+    // One that goes before the thread's seat, and one that goes after it.
+    thread_local! {
+        static FIRST: Cell<Option<Last>> = const { Cell::new(None) };
+        static SECOND: Cell<Option<Last>> = const { Cell::new(None) };
+    }
+
+    #[test]
+    fn threads_that_end_give_their_records_back() {
+        let end = |read_last: bool| {
+            let body = move || {
+                FIRST.set(read_last.then_some(Last));
+                drop(pin());
+                SECOND.set(read_last.then_some(Last));
+            };
+            std::thread::spawn(body).join().unwrap();
+        };
+        let before = RECORDS.count();
+        (0..1_000).for_each(|number| end(number % 2 == 0));
+        let more = RECORDS.count() - before;
+        assert!(more < 100, "{more} records, of which other tests have some");
+    }
+}
