@@ -457,8 +457,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     #[inline]
     pub(crate) fn reclaim(&mut self, after: &mut After<'a, K, V>) {
         let inner = &mut *self.inner;
-        let few = !needs_drop::<(K, V)>() && inner.limbo.len() < 64;
-        for _ in 0..if few { 1 } else { DEAD } {
+        // What need not be dropped may wait until its place is wanted, unless it is much.
+        let one = !needs_drop::<(K, V)>() && inner.limbo.len() < FLOOR;
+        for _ in 0..if one { 1 } else { DEAD } {
             let Some(index) = inner.limbo.release() else { break };
             if needs_drop::<(K, V)>() {
                 // SAFETY: it was in limbo, so it is in use until it is given back.

@@ -69,7 +69,7 @@ pub(crate) struct Slab<K, V> {
     /// How many places there may be.
     most: usize,
     used: usize,
-    /// The place that was given back first of late, for whoever wants one next; its chunk does not know yet.
+    /// A place that was given back and goes to whoever wants one next; its chunk counts it as given out.
     next: u32,
 }
 

@@ -128,8 +128,9 @@ fn tick() {
         let mut unread = 0;
         while unread < IDLE_TICKS {
             let now = SystemClock.now().as_nanos();
-            SHARED.word.fetch_max(now << 1, Ordering::Relaxed);
-            SHARED.glance.store(glance_of(now), Ordering::Relaxed);
+            let word = SHARED.word.fetch_max(now << 1, Ordering::Relaxed).max(now << 1);
+            // Not behind the word: what has expired by that must not come back.
+            SHARED.glance.store(glance_of(word >> 1), Ordering::Relaxed);
             unread = if SHARED.read.swap(false, Ordering::Relaxed) { 0 } else { unread + 1 };
             std::thread::sleep(PERIOD);
         }

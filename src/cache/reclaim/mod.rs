@@ -10,7 +10,8 @@
 //!   costs two plain stores. (The idea is that of the userspace RCU of Desnoyers et al., IEEE TPDS 2012.)
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
 //!
-//! A process that forbids itself `membarrier` after its first guard reclaims nothing any more.
+//! A process that forbids itself `membarrier` after its first guard reclaims nothing any more, and neither does the child of a
+//! fork beside which another thread was reading: what they retire is bounded as if a guard were held for ever.
 
 #[cfg(any(not(docache_loom), test))]
 mod barrier;
