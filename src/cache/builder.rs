@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::core::{Core, Listener, Settings, Time, Weigher};
+use super::core::Core;
 use super::failures::Failures;
 use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::Kind;
+use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
 use super::sweep::{self, Registered};
 use crate::clock::Clock;

@@ -7,18 +7,17 @@
 use std::borrow::Borrow;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::after::Finish;
+use super::after::After;
 use super::entry::{Entry, Moment};
 use super::loads::LoadId;
 use super::policy::Kind;
-use super::reclaim::{Guard, advance, ended, pin};
+use super::reclaim::{Guard, advance, ended, hint, pin};
+use super::settings::{Listener, Settings, Time, Weigher};
 use super::shard::{Locked, New, Shard};
 use super::stats::{CacheStats, Cause, Reads};
-use crate::clock::{self, Clock, CoarseClock, Tick};
 use crate::contain::{contained, drop_contained};
 
 /// Buckets that the sweep goes through without giving the lock back.
@@ -30,67 +29,12 @@ const PATIENT_TRIES: usize = 24;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
-pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
-pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
-
-/// Where the time comes from.
-#[derive(Clone, Debug)]
-pub(crate) enum Time {
-    Coarse,
-    Other(Arc<dyn Clock>),
-    /// Time stands still: nothing expires.
-    Frozen,
-}
-
-impl Time {
-    /// Where to look first. `watched` reads are to look again.
-    fn glance(&self, watched: bool) -> &'static AtomicU64 {
-        static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
-        static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::glance_of(0));
-        match self {
-            _ if watched => &ALWAYS_LOOK_AGAIN,
-            Time::Coarse => clock::glance(),
-            Time::Other(_) => &ALWAYS_LOOK_AGAIN,
-            Time::Frozen => &STANDING_STILL,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn now(&self) -> Tick {
-        match self {
-            Time::Coarse => CoarseClock.now(),
-            Time::Other(clock) => clock.now(),
-            Time::Frozen => Tick::default(),
-        }
-    }
-}
-
-/// What a cache is built from.
-pub(crate) struct Settings<K, V, S> {
-    pub(crate) hasher: S,
-    /// A power of two.
-    pub(crate) shards: usize,
-    pub(crate) kind: Kind,
-    /// In entries, or in weight if there is a weigher.
-    pub(crate) limit: Option<u64>,
-    pub(crate) weigher: Option<Weigher<K, V>>,
-    pub(crate) listener: Option<Listener<K, V>>,
-    /// The clock of writers.
-    pub(crate) time: Time,
-    /// The clock that readers see expiry by.
-    pub(crate) read_time: Time,
-    pub(crate) ttl: Duration,
-    /// By which part of it a TTL may be shortened.
-    pub(crate) jitter: f64,
-    pub(crate) record_stats: bool,
-}
-
 pub(crate) struct Core<K, V, S> {
     shards: Box<[Shard<K, V>]>,
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A time, as [`clock::glance_of`] gives it, that is not behind: what is alive by it is alive, and not watched.
+    /// A time, as [`glance_of`](crate::clock::glance_of) gives it, that is not behind: what is alive by it is alive, and not watched.
     glance: &'static AtomicU64,
     read_time: Time,
     /// Whether reads are counted, or told to the policy.
@@ -203,7 +147,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     /// What is to be done once the lock of a shard is given back; to be there before it is taken.
     #[inline]
     fn finish<'a>(&'a self, shard: &'a Shard<K, V>) -> Finish<'a, K, V, S> {
-        Finish::new(self, shard, self.settings.listener.is_some())
+        Finish { core: self, shard, after: After::new(self.settings.listener.is_some()) }
     }
 
     #[inline]
@@ -534,5 +478,51 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
 impl<K, V, S> Debug for Core<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+/// An [`After`] that is seen to in any case, also if the caller panics.
+struct Finish<'c, K: Hash + Eq, V, S: BuildHasher> {
+    core: &'c Core<K, V, S>,
+    shard: &'c Shard<K, V>,
+    after: After<'c, K, V>,
+}
+
+impl<'c, K: Hash + Eq, V, S: BuildHasher> Finish<'c, K, V, S> {
+    /// What comes after the lock.
+    #[inline]
+    fn finish(&mut self) {
+        if !self.after.claimed.is_empty() {
+            self.after.advance |= self.core.tell(self.shard, &mut self.after.claimed);
+        }
+        if self.after.advance {
+            hint();
+            self.after.advance = false;
+        }
+        if self.after.dying > 0 {
+            self.drop_dead();
+        }
+    }
+
+    /// Drops the pairs, and gives their places back.
+    #[inline(never)]
+    fn drop_dead(&mut self) {
+        let count = std::mem::take(&mut self.after.dying);
+        for (_, place) in self.after.dead[..count].iter().flatten() {
+            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
+            unsafe { place.drop_pair(drop_contained) };
+        }
+        let mut locked = self.core.lock(self.shard);
+        for (index, _) in self.after.dead[..count].iter_mut().filter_map(Option::take) {
+            // SAFETY: it has just been emptied.
+            unsafe { locked.give_back(index) };
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Drop for Finish<'_, K, V, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.finish();
     }
 }

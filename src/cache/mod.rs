@@ -44,6 +44,7 @@ mod model;
 mod pinned;
 mod policy;
 mod reclaim;
+mod settings;
 mod shard;
 mod slab;
 #[cfg(all(feature = "capi", not(docache_loom)))]

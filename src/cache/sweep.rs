@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use super::core::Time;
+use super::settings::Time;
 use crate::clock::{Alarm, Clock, CoarseClock};
 use crate::contain::contained;
 use crate::error::{Error, Result};

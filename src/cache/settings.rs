@@ -1,0 +1,64 @@
+//! What a cache is built from.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::policy::Kind;
+use super::stats::Cause;
+use crate::clock::{self, Clock, CoarseClock, Tick};
+
+pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
+pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
+
+/// Where the time comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Time {
+    Coarse,
+    Other(Arc<dyn Clock>),
+    /// Time stands still: nothing expires.
+    Frozen,
+}
+
+impl Time {
+    /// Where to look first. `watched` reads are to look again.
+    pub(super) fn glance(&self, watched: bool) -> &'static AtomicU64 {
+        static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
+        static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::glance_of(0));
+        match self {
+            _ if watched => &ALWAYS_LOOK_AGAIN,
+            Time::Coarse => clock::glance(),
+            Time::Other(_) => &ALWAYS_LOOK_AGAIN,
+            Time::Frozen => &STANDING_STILL,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        match self {
+            Time::Coarse => CoarseClock.now(),
+            Time::Other(clock) => clock.now(),
+            Time::Frozen => Tick::default(),
+        }
+    }
+}
+
+/// All that a builder was told.
+pub(crate) struct Settings<K, V, S> {
+    pub(crate) hasher: S,
+    /// A power of two.
+    pub(crate) shards: usize,
+    pub(crate) kind: Kind,
+    /// In entries, or in weight if there is a weigher.
+    pub(crate) limit: Option<u64>,
+    pub(crate) weigher: Option<Weigher<K, V>>,
+    pub(crate) listener: Option<Listener<K, V>>,
+    /// The clock of writers.
+    pub(crate) time: Time,
+    /// The clock that readers see expiry by.
+    pub(crate) read_time: Time,
+    pub(crate) ttl: Duration,
+    /// By which part of it a TTL may be shortened.
+    pub(crate) jitter: f64,
+    pub(crate) record_stats: bool,
+}
