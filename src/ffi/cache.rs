@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use super::call::docache_call;
 use super::flights::Flights;
-use super::key::{Key, Sought};
 use super::options::{self, Options};
+use super::store::{Key, Sought, Store};
 use super::value::{Value, docache_value, start};
 use super::{
     DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
 };
-use crate::cache::{Cache, CacheBuilder, Cause, EvictionPolicy};
+use crate::cache::{CacheBuilder, Cause, EvictionPolicy};
 use crate::error::{Error, Result};
 use crate::flight::KeyedGroup;
-
-/// What a cache of the C ABI is.
-pub(super) type Store = Cache<Key, Value, Error>;
 
 /// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
 ///
@@ -131,7 +128,7 @@ fn configure(options: &docache_cache_options) -> Result<Builder> {
     let refuse = |name: &str, value: u32, accepted: &str| {
         Err(Error::invalid_argument(&format!("options.{name}"), value, accepted))
     };
-    let mut builder: Builder = Cache::builder();
+    let mut builder: Builder = Store::builder();
     builder = match ttl(options.time_to_live_ns) {
         None => builder,
         Some(Duration::MAX) => builder.never_expire(),
@@ -201,7 +198,7 @@ pub unsafe extern "C" fn docache_cache_new(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         let mut builder = if options.is_null() {
-            Cache::builder()
+            Store::builder()
         } else {
             // SAFETY: the caller's promise.
             configure(&unsafe { options::read(options) }?)?

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::cache::{Store, docache_cache, ttl};
+use super::cache::{docache_cache, ttl};
 use super::call::{Fetching, begin_fetch, docache_call};
 use super::group::explain;
-use super::key::Sought;
 use super::perform::{self, Perform, docache_perform_fn};
+use super::store::{Sought, Store};
 use super::value::{Value, docache_value};
 use super::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
 use crate::cache::Begun;

@@ -1,9 +1,9 @@
 //! Family `cache`: reading. None of these waits for a writer or for another reader, but those that say so.
 
 use super::cache::docache_cache;
-use super::key::Sought;
 use super::options;
 use super::spans::{Spans, docache_bytes};
+use super::store::Sought;
 use super::value::{docache_value, start};
 use super::{
     DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, check, docache_error, docache_status, guard, quietly,

@@ -1,8 +1,8 @@
 //! Family `cache`: writing. Each write takes a short lock.
 
 use super::cache::{docache_cache, ttl};
-use super::key::Sought;
 use super::spans::{Spans, docache_bytes};
+use super::store::Sought;
 use super::value::{Value, docache_value, share_value};
 use super::{
     DOCACHE_MISS, DOCACHE_OK, DOCACHE_PENDING, Out, borrow, bytes, check, docache_error, docache_status,

@@ -26,11 +26,10 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use super::bell::Bell;
-use super::cache::Store;
 use super::error::share_error;
 use super::flights::{Lane, panicked, reentrant};
-use super::key::Sought;
 use super::notify::{self, Notify, docache_notify_fn};
+use super::store::{Sought, Store};
 use super::value::{Value, docache_value, share_value};
 use super::{
     DOCACHE_DOER_FAILED, DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_PENDING,

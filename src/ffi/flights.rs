@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::cache::Store;
+use super::store::Store;
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
 use crate::flight::KeyedGroup;

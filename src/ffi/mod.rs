@@ -38,7 +38,6 @@ mod call;
 mod error;
 mod flights;
 mod group;
-mod key;
 mod logger;
 mod loop_cache;
 mod loop_reads;
@@ -48,6 +47,7 @@ mod options;
 mod perform;
 mod spans;
 mod status;
+mod store;
 mod value;
 mod wait;
 

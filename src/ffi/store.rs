@@ -1,8 +1,15 @@
-//! The keys of a cache of the C ABI.
+//! What a cache of the C ABI keeps: values under bytes.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+
+use super::value::Value;
+use crate::cache::Cache;
+use crate::error::Error;
+
+/// What a cache of the C ABI is.
+pub(super) type Store = Cache<Key, Value, Error>;
 
 /// The longest key that lies in its entry: as much as makes no key larger than a long one's box and the tag.
 const SHORT: usize = 22;
