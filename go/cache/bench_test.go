@@ -68,6 +68,7 @@ func BenchmarkGet(b *testing.B) {
 	b.Run("docache", func(b *testing.B) {
 		c, keys := benchTyped(b, strings.Repeat("x", 64))
 		b.ReportAllocs()
+		b.ResetTimer()
 		b.RunParallel(func(pb *testing.PB) {
 			sum, buf := 0, make([]byte, 0, 64)
 			for i := 0; pb.Next(); i++ {
