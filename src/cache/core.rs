@@ -18,6 +18,7 @@ use super::reclaim::{Guard, advance, ended, hint, pin};
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::shard::{Locked, New, Shard};
 use super::stats::{CacheStats, Cause, Reads};
+use crate::clock::Tick;
 use crate::contain::{contained, drop_contained};
 
 /// Buckets that the sweep goes through without giving the lock back.
@@ -114,19 +115,18 @@ impl<K, V, S> Core<K, V, S> {
     }
 
     /// Whether a load under way has been beaten.
-    pub(super) fn is_beaten(&self, hash: u64, load: LoadId) -> bool {
-        self.shard(hash).lock(&self.hasher).inner.loads.is_beaten(load.id)
+    pub(super) fn is_beaten(&self, load: LoadId) -> bool {
+        self.shard(load.hash).lock(&self.hasher).inner.loads.is_beaten(load.id)
     }
 
     /// Ends a load that has failed. Whether nobody has beaten it.
-    pub(super) fn give_up(&self, hash: u64, load: LoadId) -> bool {
+    pub(super) fn give_up(&self, load: LoadId) -> bool {
         let now = self.settings.time.now();
-        self.shard(hash).lock(&self.hasher).inner.end_load(load, now, false)
+        self.shard(load.hash).lock(&self.hasher).inner.end_load(load, now, false)
     }
 
-    /// The deadline of what is written now, and now.
-    fn until(&self, hash: u64, ttl: Option<Duration>) -> (Moment, Moment) {
-        let now = self.settings.time.now();
+    /// The deadline of what is written now.
+    fn until(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Moment {
         let mut ttl = ttl.unwrap_or(self.settings.ttl);
         if self.settings.jitter > 0.0 && ttl != Duration::MAX {
             // Any number will do that differs between keys and between times.
@@ -134,7 +134,7 @@ impl<K, V, S> Core<K, V, S> {
             let random = mixed as f64 / (1_u64 << 53) as f64;
             ttl = ttl.mul_f64(1.0 - self.settings.jitter * random);
         }
-        (Moment::after(now, ttl), Moment::of(now))
+        Moment::after(now, ttl)
     }
 }
 
@@ -229,9 +229,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         load: Option<LoadId>,
     ) -> Result<(), TooHeavy> {
         let weight = self.settings.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
-        let hash = self.hash(&key);
+        let hash = load.map_or_else(|| self.hash(&key), |load| load.hash);
         let shard = self.shard(hash);
-        let (until, now) = self.until(hash, ttl);
+        let tick = self.settings.time.now();
+        let (until, now) = (self.until(hash, ttl, tick), Moment::of(tick));
         let mut finish = self.finish(shard);
         let mut locked = self.lock(shard);
         locked.reclaim(&mut finish.after);
@@ -242,7 +243,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
             locked = self.lock(shard);
         }
         let kept = match load {
-            Some(load) => locked.inner.end_load(load, self.settings.time.now(), true),
+            Some(load) => locked.inner.end_load(load, tick, true),
             None => {
                 locked.beat(hash);
                 true

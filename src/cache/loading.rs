@@ -25,7 +25,6 @@ pub(crate) enum Begun<'c, K, V, E, S> {
 /// A load under way. Dropping it gives it up: it has failed then.
 pub(crate) struct Loading<'c, K, V, E, S> {
     pub(super) cache: &'c Inner<K, V, E, S>,
-    pub(super) hash: u64,
     pub(super) load: LoadId,
     pub(super) over: bool,
 }
@@ -65,8 +64,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         let mut locked = self.core.lock(self.core.shard(hash));
         let found = locked.find(hash, key).filter(|(_, entry)| self.core.is_live(entry));
         let Some((_, entry)) = found else {
-            let load = LoadId { id: locked.inner.loads.begin(hash), began };
-            return Begun::Load(Loading { cache: self, hash, load, over: false });
+            let load = LoadId { id: locked.inner.loads.begin(hash), hash, began };
+            return Begun::Load(Loading { cache: self, load, over: false });
         };
         let guard = pin();
         drop(locked);
@@ -122,14 +121,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
     /// Ends the load, and keeps the error if errors are cached and nobody wrote to the key meanwhile.
     pub(crate) fn fail(mut self, key: K, error: &Arc<E>) {
         let Some(failures) = &self.cache.failures else { return };
-        if self.cache.core.is_beaten(self.hash, self.load) {
+        if self.cache.core.is_beaten(self.load) {
             // Whoever has come since may have an error of their own there.
             return;
         }
         let named = (failures.clone_key)(&key);
         failures.remember(key, error);
         self.over = true;
-        if !self.cache.core.give_up(self.hash, self.load) {
+        if !self.cache.core.give_up(self.load) {
             failures.forget(&named);
         }
     }
@@ -138,7 +137,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Loading<'_, K, V, E, S> {
 impl<K, V, E, S> Drop for Loading<'_, K, V, E, S> {
     fn drop(&mut self) {
         if !self.over {
-            self.cache.core.give_up(self.hash, self.load);
+            self.cache.core.give_up(self.load);
         }
     }
 }

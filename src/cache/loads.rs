@@ -6,6 +6,8 @@ use crate::clock::Tick;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadId {
     pub(super) id: u32,
+    /// Its key's, which also says in which shard it is.
+    pub(super) hash: u64,
     pub(super) began: Tick,
 }
 

@@ -15,10 +15,7 @@ use super::loads::LoadId;
 /// A load under way that nobody is at. It must be resumed, if only to be given up: the cache remembers it until then.
 #[derive(Debug)]
 #[must_use = "the cache remembers the load until it is resumed"]
-pub(crate) struct Suspended {
-    hash: u64,
-    load: LoadId,
-}
+pub(crate) struct Suspended(LoadId);
 
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// Begins the load of a key whose flight the caller leads, unless the value has come in since the caller looked.
@@ -43,7 +40,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 impl<K, V, E, S> Cache<K, V, E, S> {
     /// Goes on with a load of this cache.
     pub(crate) fn resume(&self, suspended: Suspended) -> Loading<'_, K, V, E, S> {
-        Loading { cache: &self.inner, hash: suspended.hash, load: suspended.load, over: false }
+        Loading { cache: &self.inner, load: suspended.0, over: false }
     }
 
     /// Counts a call that shares what somebody else loaded.
@@ -56,6 +53,6 @@ impl<K, V, E, S> Loading<'_, K, V, E, S> {
     /// Leaves the load for the moment.
     pub(crate) fn suspend(mut self) -> Suspended {
         self.over = true;
-        Suspended { hash: self.hash, load: self.load }
+        Suspended(self.load)
     }
 }
