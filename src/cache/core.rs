@@ -35,7 +35,8 @@ pub(crate) struct Core<K, V, S> {
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A time, as [`glance_of`](crate::clock::glance_of) gives it, that is not behind: what is alive by it is alive, and not watched.
+    /// A time, as [`glance_of`](crate::clock::glance_of) gives it, that is not behind: what is alive by it is alive, and not
+    /// watched.
     glance: &'static AtomicU64,
     read_time: Time,
     /// Whether reads are counted, or told to the policy.
@@ -433,8 +434,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         }
     }
 
-    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that
-    /// closed a batch there.
+    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
     #[cold]
     pub(super) fn tell(&self, shard: &Shard<K, V>, claimed: &mut Vec<(u32, Cause)>) -> bool {
         let Some(listener) = &self.settings.listener else { return false };

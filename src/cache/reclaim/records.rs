@@ -65,6 +65,11 @@ impl Word {
         self.0 & (Word::ONE_TIME - 1) == Word::ONE_GUARD
     }
 
+    /// The only guard is gone, and another one is there.
+    fn renewed(self) -> Word {
+        Word(self.0.wrapping_add(Word::ONE_TIME))
+    }
+
     /// One guard less, and others are left.
     fn with_one_less(self) -> Word {
         Word(self.0 - Word::ONE_GUARD)
@@ -129,8 +134,8 @@ impl Record {
     #[inline]
     pub(crate) fn reenter(&self) {
         let word = self.word();
-        if word.is_plain() {
-            self.set(word.left().entered());
+        if word.0 & Word::GUARDS == Word::ONE_GUARD {
+            self.set(word.renewed());
             light();
         }
     }
@@ -311,6 +316,11 @@ mod tests {
         first.leave();
         let era = periods.now();
         records.advance(&periods);
+        assert!(!periods.are_past(era));
+        first.reenter();
+        records.advance(&periods);
+        assert!(periods.are_past(era), "its last guard may be renewed");
+        let era = periods.now();
         assert!(!periods.are_past(era));
         first.leave();
         records.advance(&periods);
