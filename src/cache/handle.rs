@@ -43,10 +43,10 @@ use crate::error::{Error, Result};
 /// # When values are dropped
 /// A value that was removed, replaced or evicted may still be looked at. It is dropped when no reader can see it any
 /// more, by a later write to its shard, by the sweep or by [`flush`](Cache::flush): never by a reader, and never while
-/// a lock is held. Without guards that are held for long, it waits for sixteen of its shard to have gathered, and a
-/// tenth of a millisecond, or two where processors are many. With one ([`pin`](Cache::pin)), as many may wait as the
-/// shard can hold (or has held, if it is unbounded; and 64, or 1,024 if unbounded, in any case); after that new values
-/// are refused, and those that would replace others only remove them.
+/// a lock is held. Without guards that are held for long, it waits for sixteen of its shard to have gathered, and about
+/// a tenth of a millisecond. With one ([`pin`](Cache::pin)), as many may wait as the shard can hold (or has held, if it
+/// is unbounded; and 64, or 1,024 if unbounded, in any case); after that new values are refused, and those that would
+/// replace others only remove them.
 ///
 /// ```
 /// use docache::Cache;

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -14,11 +13,8 @@ use super::periods::{self, Periods};
 use super::records::{Record, Records};
 use crate::clock::{Clock, SystemClock};
 
-/// For how long hints are not followed after one was, in nanoseconds: a heavy fence may cost several thousand, and more where
-/// many processors are to be interrupted.
-const PAUSE: RangeInclusive<u64> = 100_000..=2_000_000;
-/// How many times as long as advancing took, within these bounds.
-const REST: u64 = 16;
+/// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
+const PAUSE: u64 = 100_000;
 
 static PERIODS: LazyLock<Periods> = LazyLock::new(Periods::new);
 static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
@@ -139,18 +135,15 @@ pub(crate) fn advance() {
 
 /// Says that there is something to be had from [`advance`](advance()), which is then done unless it was just now.
 pub(crate) fn hint() {
-    static NEXT: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-    if !barrier::exists() {
-        return advance();
-    }
-    let begin = SystemClock.now().as_nanos();
-    if begin < NEXT.load(Ordering::Relaxed) {
-        return;
+    static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+    if barrier::exists() {
+        let now = SystemClock.now().as_nanos();
+        if now.saturating_sub(LAST.load(Ordering::Relaxed)) < PAUSE {
+            return;
+        }
+        LAST.store(now, Ordering::Relaxed);
     }
     advance();
-    let end = SystemClock.now().as_nanos();
-    let pause = end.saturating_sub(begin).saturating_mul(REST).clamp(*PAUSE.start(), *PAUSE.end());
-    NEXT.store(end + pause, Ordering::Relaxed);
 }
 
 #[cfg(all(test, target_os = "linux", not(docache_portable)))]
