@@ -162,7 +162,7 @@ fn tables_that_were_replaced_do_not_pile_up() {
         (0..5_000).for_each(|key| assert_eq!(cache.remove(&key), Some(key)));
         cache.stats().memory
     };
-    let first = round();
+    // Those of one round, and of a few more that came before the next grace period, are some hundred thousand bytes.
     let most = (0..50).map(|_| round()).max().unwrap();
-    assert!(most < 3 * first, "{most} bytes after many rounds, {first} after one");
+    assert!(most < 3 << 20, "{most} bytes after many rounds");
 }
