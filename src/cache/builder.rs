@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+#[cfg(not(docache_loom))]
+use super::background::Registered;
 use super::core::Core;
-use super::failures::Failures;
 use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::Kind;
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
-use super::sweep::{self, Registered};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flight::KeyedGroup;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20 * 60);
@@ -57,9 +56,6 @@ pub enum EvictionPolicy {
     Lru,
 }
 
-/// For how long errors are cached, and how their keys are cloned.
-type Negative<K> = (Duration, fn(&K) -> K);
-
 /// Builds a [`Cache`].
 ///
 /// ```
@@ -82,7 +78,8 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     weigher: Option<Weigher<K, V>>,
     policy: EvictionPolicy,
     jitter: f64,
-    negative: Option<Negative<K>>,
+    negative_ttl: Option<Duration>,
+    remembers: fn(&E) -> bool,
     listener: Option<Listener<K, V>>,
     shards: Option<usize>,
     hasher: S,
@@ -102,7 +99,8 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             weigher: None,
             policy: EvictionPolicy::Adaptive,
             jitter: 0.0,
-            negative: None,
+            negative_ttl: None,
+            remembers: |_| true,
             listener: None,
             shards: None,
             hasher: RandomState::default(),
@@ -174,11 +172,15 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without running their work; at
     /// most 4,096 errors at a time. Default: not at all.
-    pub fn negative_ttl(mut self, ttl: Duration) -> Self
-    where
-        K: Clone,
-    {
-        self.negative = Some((ttl, K::clone));
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// Which errors are cached, if any are.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
+    pub(crate) fn remembers(mut self, remembers: fn(&E) -> bool) -> Self {
+        self.remembers = remembers;
         self
     }
 
@@ -208,7 +210,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             weigher: self.weigher,
             policy: self.policy,
             jitter: self.jitter,
-            negative: self.negative,
+            negative_ttl: self.negative_ttl,
+            remembers: self.remembers,
             listener: self.listener,
             shards: self.shards,
             hasher,
@@ -304,8 +307,7 @@ where
     /// The cache.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if a setting is not accepted, and
-    /// [`Internal`](crate::ErrorKind::Internal) if the system gives no thread for the sweep.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if a setting is not accepted.
     ///
     /// ```
     /// let error = docache::Cache::<u64, u64>::builder().capacity(0).build().unwrap_err();
@@ -314,25 +316,14 @@ where
     pub fn build(self) -> Result<Cache<K, V, E, S>> {
         self.check()?;
         let shards = self.shard_count();
-        let time = self.clock.clone().map_or(Time::Coarse, Time::Other);
-        let read_time = if self.expire_on_sweep_only { Time::Frozen } else { time.clone() };
-        let failures = self.negative.map(|(ttl, clone_key)| {
-            let core = Core::new(Settings {
-                hasher: self.hasher.clone(),
-                shards: shards.min(SHARDS),
-                kind: Kind::Adaptive,
-                limit: Some(FAILURES as u64),
-                weigher: None,
-                listener: None,
-                time: time.clone(),
-                read_time: time.clone(),
-                ttl,
-                jitter: 0.0,
-                record_stats: false,
-            });
-            Failures { core, clone_key }
+        let time = self.clock.clone().map_or(Time::Coarse, |clock| {
+            let origin = clock.now();
+            Time::Other(clock, origin)
         });
-        let core = Core::new(Settings {
+        let read_time = if self.expire_on_sweep_only { Time::Frozen } else { time.clone() };
+        #[cfg(not(docache_loom))]
+        let (background_time, interval) = (time.clone(), self.sweep);
+        let settings = Settings {
             hasher: self.hasher,
             shards,
             kind: match self.policy {
@@ -342,20 +333,23 @@ where
             limit: self.capacity.map(|entries| entries as u64).or(self.max_weight),
             weigher: self.weigher,
             listener: self.listener,
-            time: time.clone(),
+            time,
             read_time,
             ttl: self.ttl.unwrap_or(Duration::MAX),
             jitter: self.jitter,
             record_stats: self.record_stats,
-        });
-        let inner =
-            |sweep| Inner { core, flights: KeyedGroup::new(), failures, coalesced: AtomicU64::new(0), sweep };
-        let Some(interval) = self.sweep else { return Ok(Cache { inner: Arc::new(inner(None)) }) };
-        sweep::start()?;
+            negative: self.negative_ttl.map(|ttl| (ttl, FAILURES)),
+            remembers: self.remembers,
+        };
+        #[cfg(docache_loom)]
+        let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });
+        #[cfg(not(docache_loom))]
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
-            inner(Some(Registered::new(weak.clone(), time, interval)))
+            let background = Registered::new(weak.clone(), background_time, interval);
+            Inner { core: Core::new(settings, background), coalesced: AtomicU64::new(0) }
         });
-        inner.sweep.iter().for_each(Registered::arm);
+        #[cfg(not(docache_loom))]
+        inner.core.background().start();
         Ok(Cache { inner })
     }
 }
@@ -407,7 +401,7 @@ impl<K, V, E, S> fmt::Debug for CacheBuilder<K, V, E, S> {
             .field("max_weight", &self.max_weight)
             .field("policy", &self.policy)
             .field("jitter", &self.jitter)
-            .field("negative_ttl", &self.negative.map(|(ttl, _)| ttl))
+            .field("negative_ttl", &self.negative_ttl)
             .field("shards", &self.shards)
             .field("expire_on_sweep_only", &self.expire_on_sweep_only)
             .field("record_stats", &self.record_stats)

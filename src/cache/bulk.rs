@@ -3,80 +3,23 @@
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 
 use super::fetch::infallible;
 use super::handle::Cache;
 use super::inner::Inner;
-use super::loading::Begun;
-use crate::flight::FlightError;
+use crate::flight::{FlightError, fly_all};
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
-    /// Loads the keys that this call leads: those that are still missing, by one call of `work`.
-    fn lead_many(
-        &self,
-        keys: &[&K],
-        work: &mut impl FnMut(&[&K]) -> Result<Vec<V>, E>,
-    ) -> Result<Vec<V>, Arc<E>> {
-        let mut values: Vec<Option<V>> = Vec::with_capacity(keys.len());
-        let mut loadings = Vec::new();
-        let mut missing = Vec::new();
-        for key in keys {
-            // An error that came after this call had looked would be all keys' error.
-            match self.begin_anyway(*key) {
-                Begun::Load(loading) => {
-                    loadings.push(loading);
-                    missing.push(*key);
-                    values.push(None);
-                }
-                Begun::Found(value) => values.push(Some(value)),
-                Begun::Failed(error) => return Err(error),
-            }
-        }
-        let mut loaded = Vec::new();
-        if !missing.is_empty() {
-            loaded = match work(&missing) {
-                Ok(loaded) => loaded,
-                Err(error) => {
-                    let error = Arc::new(error);
-                    loadings
-                        .into_iter()
-                        .zip(missing)
-                        .for_each(|(loading, key)| loading.fail(key.clone(), &error));
-                    return Err(error);
-                }
-            };
-        }
-        let (wanted, got) = (missing.len(), loaded.len());
-        assert!(wanted == got, "the work returned {got} values for {wanted} keys");
-        for ((loading, key), value) in loadings.into_iter().zip(missing).zip(&loaded) {
-            loading.succeed(key.clone(), value.clone(), None);
-        }
-        let mut loaded = loaded.into_iter();
-        Ok(values.into_iter().filter_map(|value| value.or_else(|| loaded.next())).collect())
-    }
-
     fn fetch_many(
         &self,
         keys: &[&K],
-        mut work: impl FnMut(&[&K]) -> Result<Vec<V>, E>,
+        work: impl FnMut(&[&K]) -> Result<Vec<V>, E>,
     ) -> Vec<Result<V, FlightError<E>>> {
         let mut fetched: Vec<Option<Result<V, FlightError<E>>>> = Vec::with_capacity(keys.len());
-        let mut missing = Vec::new();
-        for key in keys {
-            let found = self.get(*key, false).map(Ok);
-            let found = found.or_else(|| self.failure(*key).map(|error| Err(FlightError::Failed(error))));
-            if found.is_none() {
-                self.forget_overtaken(key);
-                missing.push(*key);
-            }
-            fetched.push(found);
-        }
-        if missing.is_empty() {
-            return fetched.into_iter().flatten().collect();
-        }
-        let flown = self.flights.try_run_many(&missing, |keys| self.lead_many(keys, &mut work));
-        let mut landed = flown.into_iter().map(|flown| self.landed(flown));
+        fetched.extend(keys.iter().map(|key| self.get(*key, false).map(Ok)));
+        let missing = keys.iter().zip(&fetched).filter(|(_, found)| found.is_none()).map(|(key, _)| *key);
+        let places = missing.map(|key| (self.place(key, None), key));
+        let mut landed = fly_all(places, None, work).into_iter().map(|flown| self.landed(flown));
         fetched.into_iter().filter_map(|found| found.or_else(|| landed.next())).collect()
     }
 }

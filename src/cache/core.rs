@@ -1,37 +1,40 @@
-//! The cache without its loads: shards, time, and the order in which the lock, the listener and destructors come.
+//! Shards, time, and the order in which the lock, the listener and destructors come.
 //!
 //! Writers look like this: weigh, without a lock; lock the shard; move a few pairs out of limbo; write; unlock; tell the
 //! listener of what left; drop the pairs. So user code other than `Hash` and `Eq` never runs under the lock, and no
-//! reader ever runs a destructor.
+//! reader ever runs a destructor. [`Core::with_shard`] keeps that order.
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::mem::needs_drop;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::after::After;
+#[cfg(not(docache_loom))]
+use super::background::Registered;
+use super::deferred::{Claimed, Deferred, Inside};
 use super::entry::{Entry, Moment};
-use super::loads::LoadId;
 use super::policy::Kind;
-use super::reclaim::{Guard, advance, ended, hint, pin};
+use super::reclaim::{Guard, advance, hint, pin};
 use super::settings::{Listener, Settings, Time, Weigher};
-use super::shard::{Locked, New, Shard};
+use super::shard::{Detached, Locked, New, Plan, Refused, Shard};
 use super::stats::{CacheStats, Cause, Reads};
-use crate::clock::Tick;
+use super::table::Table;
+use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
 
-/// Buckets that the sweep goes through without giving the lock back.
-const SWEEP_STEP: usize = 64;
-/// How often a write that finds no place tries to end periods: often enough if no reader is there.
-const PLACE_TRIES: usize = 8;
-/// How often it does so once more, after giving the processor away, if readers may be in the midst of something.
-const PATIENT_TRIES: usize = 24;
+/// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
+const SHORT: u64 = 1_000_000_000;
+/// Buckets that a walk goes through without giving the lock back.
+const STEP: usize = 64;
+/// How often a walk begins anew because its table was replaced, before it goes through in one step.
+const ANEW: usize = 3;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
-pub(crate) struct Core<K, V, S> {
-    shards: Box<[Shard<K, V>]>,
+pub(crate) struct Core<K, V, E, S> {
+    shards: Box<[Shard<K, V, E>]>,
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
@@ -43,36 +46,41 @@ pub(crate) struct Core<K, V, S> {
     watched: bool,
     lru: bool,
     reads: Option<Reads>,
-    pub(super) settings: Writing<K, V>,
+    pub(super) settings: Writing<K, V, E>,
+    /// Whether the background will look after what writes leave.
+    awaited: AtomicBool,
+    #[cfg(not(docache_loom))]
+    background: Registered,
 }
 
 /// What only writers need.
-pub(crate) struct Writing<K, V> {
+pub(crate) struct Writing<K, V, E> {
     pub(super) time: Time,
     pub(super) ttl: Duration,
     pub(super) limit: Option<u64>,
-    /// The least that a shard holds.
-    share: u64,
     jitter: f64,
     pub(super) weigher: Option<Weigher<K, V>>,
     listener: Option<Listener<K, V>>,
+    /// How long errors are cached, and which.
+    pub(super) negative_ttl: Option<Duration>,
+    pub(super) remembers: fn(&E) -> bool,
 }
 
-/// A value was too heavy.
-#[derive(Debug)]
-pub(crate) struct TooHeavy {
-    pub(super) weight: u32,
-    pub(super) share: u64,
-}
-
-impl<K, V, S> Core<K, V, S> {
-    pub(crate) fn new(settings: Settings<K, V, S>) -> Core<K, V, S> {
+impl<K, V, E, S> Core<K, V, E, S> {
+    pub(crate) fn new(
+        settings: Settings<K, V, E, S>,
+        #[cfg(not(docache_loom))] background: Registered,
+    ) -> Core<K, V, E, S> {
         let shards = settings.shards as u64;
-        let weighted = settings.weigher.is_some();
         let watched = settings.kind == Kind::Lru || settings.record_stats;
-        let share = |number| settings.limit.map(|limit| limit / shards + u64::from(number < limit % shards));
+        let plan = |number| Plan {
+            kind: settings.kind,
+            share: settings.limit.map(|limit| limit / shards + u64::from(number < limit % shards)),
+            weighted: settings.weigher.is_some(),
+            failures: settings.negative.map(|(_, most)| most.div_ceil(settings.shards)),
+        };
         Core {
-            shards: (0..shards).map(|number| Shard::new(settings.kind, share(number), weighted)).collect(),
+            shards: (0..shards).map(|number| Shard::new(plan(number))).collect(),
             mask: settings.shards - 1,
             glance: settings.read_time.glance(watched),
             read_time: settings.read_time,
@@ -84,23 +92,32 @@ impl<K, V, S> Core<K, V, S> {
                 time: settings.time,
                 ttl: settings.ttl,
                 limit: settings.limit,
-                share: share(shards).unwrap_or(u64::MAX),
                 jitter: settings.jitter,
                 weigher: settings.weigher,
                 listener: settings.listener,
+                negative_ttl: settings.negative.map(|(ttl, _)| ttl),
+                remembers: settings.remembers,
             },
+            awaited: AtomicBool::new(false),
+            #[cfg(not(docache_loom))]
+            background,
         }
     }
 
+    #[cfg(not(docache_loom))]
+    pub(super) fn background(&self) -> &Registered {
+        &self.background
+    }
+
     #[inline(always)]
-    pub(super) fn shard(&self, hash: u64) -> &Shard<K, V> {
+    pub(super) fn shard(&self, hash: u64) -> &Shard<K, V, E> {
         // Other bits than those that the table goes by.
         let number = (hash >> 48) as usize & self.mask;
         // SAFETY: the number of shards is a power of two, and this is less.
         unsafe { self.shards.get_unchecked(number) }
     }
 
-    pub(super) fn shards(&self) -> &[Shard<K, V>] {
+    pub(super) fn shards(&self) -> &[Shard<K, V, E>] {
         &self.shards
     }
 
@@ -112,47 +129,101 @@ impl<K, V, S> Core<K, V, S> {
 
     #[inline(never)]
     fn is_live_indeed(&self, until: Moment) -> bool {
-        until == Moment::NEVER || until.is_after(self.read_time.now().as_nanos())
+        until == Moment::NEVER || until.is_after(self.read_time.exact_now().as_nanos())
     }
 
-    /// Whether a load under way has been beaten.
-    pub(super) fn is_beaten(&self, load: LoadId) -> bool {
-        self.shard(load.hash).lock(&self.hasher).inner.loads.is_beaten(load.id)
+    /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can be.
+    #[inline]
+    pub(super) fn reading(&self) -> Option<Tick> {
+        match &self.read_time {
+            Time::Coarse | Time::Frozen => None,
+            Time::Other(..) => Some(self.read_time.now()),
+        }
     }
 
-    /// Ends a load that has failed. Whether nobody has beaten it.
-    pub(super) fn give_up(&self, load: LoadId) -> bool {
-        let now = self.settings.time.now();
-        self.shard(load.hash).lock(&self.hasher).inner.end_load(load, now, false)
+    /// Whether a reader may have an entry, under a lock.
+    #[inline]
+    fn was_live(&self, entry: &Entry<K, V>, reading: Option<Tick>) -> bool {
+        match reading {
+            None => self.is_live(entry),
+            Some(now) => entry.until() == Moment::NEVER || entry.until().is_after(now.as_nanos()),
+        }
     }
 
     /// The deadline of what is written now.
     fn until(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Moment {
-        let mut ttl = ttl.unwrap_or(self.settings.ttl);
-        if self.settings.jitter > 0.0 && ttl != Duration::MAX {
+        let ttl = ttl.unwrap_or(self.settings.ttl);
+        if ttl == Duration::MAX {
+            return Moment::NEVER;
+        }
+        let mut nanos = saturating_nanos(ttl);
+        if self.settings.jitter > 0.0 {
             // Any number will do that differs between keys and between times.
             let mixed = (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
             let random = mixed as f64 / (1_u64 << 53) as f64;
-            ttl = ttl.mul_f64(1.0 - self.settings.jitter * random);
+            // The product may be a little too large; the cast and the subtraction saturate.
+            nanos = nanos.saturating_sub((nanos as f64 * (self.settings.jitter * random)) as u64);
         }
-        Moment::after(now, ttl)
+        let now = if nanos <= SHORT { self.settings.time.exact_now() } else { now };
+        Moment::of(now.after(Duration::from_nanos(nanos)))
+    }
+
+    /// Counts a load that came to nothing.
+    #[cold]
+    pub(super) fn count_failed_load(&self, shard: &Shard<K, V, E>, took: Duration) {
+        shard.lock(&self.hasher).inner.counts.count_load(took, false);
+    }
+
+    /// Says that a write has left something for the background.
+    #[inline]
+    fn leave_to_background(&self, unheard: bool) {
+        if unheard || (!self.awaited.load(Ordering::Relaxed) && !self.awaited.swap(true, Ordering::Relaxed)) {
+            #[cfg(not(docache_loom))]
+            if unheard {
+                self.background.tidy_now();
+            } else {
+                self.background.tidy_later();
+            }
+        }
     }
 }
 
-impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
+impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[inline(always)]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)
     }
 
-    /// What is to be done once the lock of a shard is given back; to be there before it is taken.
-    #[inline]
-    fn finish<'a>(&'a self, shard: &'a Shard<K, V>) -> Finish<'a, K, V, S> {
-        Finish { core: self, shard, after: After::new(self.settings.listener.is_some()) }
+    /// Has `f` write to a shard; does what that leaves when the lock is given back.
+    #[inline(always)]
+    pub(super) fn with_shard<'a, R>(
+        &'a self,
+        shard: &'a Shard<K, V, E>,
+        f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
+    ) -> R {
+        self.with_shard_then(shard, f, |result| result)
+    }
+
+    /// The same, with something to be done between: what a `Clone` may need a guard for, or others wait for.
+    #[inline(always)]
+    pub(super) fn with_shard_then<'a, R, T>(
+        &'a self,
+        shard: &'a Shard<K, V, E>,
+        f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
+        then: impl FnOnce(R) -> T,
+    ) -> T {
+        let listened = self.settings.listener.is_some();
+        let nested = (listened || needs_drop::<(K, V)>()) && Inside::is_here();
+        // Seen to when it is dropped, also if `f` or `then` panics.
+        let mut rest = Rest { core: self, shard, deferred: Deferred::new(listened, nested) };
+        let mut locked = self.lock(shard);
+        let result = f(&mut locked, &mut rest.deferred);
+        drop(locked);
+        then(result)
     }
 
     #[inline]
-    pub(super) fn lock<'a>(&'a self, shard: &'a Shard<K, V>) -> Locked<'a, K, V, S> {
+    pub(super) fn lock<'a>(&'a self, shard: &'a Shard<K, V, E>) -> Locked<'a, K, V, E, S> {
         shard.lock(&self.hasher)
     }
 
@@ -204,7 +275,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
 
     /// Counts a read, and tells a policy that wants to know.
     #[inline(never)]
-    fn watch<Q>(&self, shard: &Shard<K, V>, hash: u64, key: &Q, hit: bool)
+    fn watch<Q>(&self, shard: &Shard<K, V, E>, hash: u64, key: &Q, hit: bool)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -221,62 +292,53 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         }
     }
 
-    /// Takes a value in. With `load` it does so only if that load was not beaten, and ends it in any case.
-    pub(crate) fn put(
-        &self,
-        key: K,
-        value: V,
-        ttl: Option<Duration>,
-        load: Option<LoadId>,
-    ) -> Result<(), TooHeavy> {
-        let weight = self.settings.weigher.as_ref().map_or(1, |weigh| weigh(&key, &value));
-        let hash = load.map_or_else(|| self.hash(&key), |load| load.hash);
-        let shard = self.shard(hash);
-        let tick = self.settings.time.now();
-        let (until, now) = (self.until(hash, ttl, tick), Moment::of(tick));
-        let mut finish = self.finish(shard);
-        let mut locked = self.lock(shard);
-        locked.reclaim(&mut finish.after);
-        if !locked.has_place() {
-            drop(locked);
-            finish.finish();
-            self.make_place(shard);
-            locked = self.lock(shard);
-        }
-        let kept = match load {
-            Some(load) => locked.inner.end_load(load, tick, true),
-            None => {
-                locked.beat(hash);
-                true
-            }
-        };
-        let old = if kept { locked.find(hash, &key) } else { None };
-        let old = old.map(|(index, entry)| {
-            (index, if entry.until() <= now { Cause::Expired } else { Cause::Replaced })
-        });
-        let fits = u64::from(weight) <= self.settings.share;
-        if kept && fits && locked.has_place() {
-            locked.put((key, value), New { hash, until, weight, now }, old, &mut finish.after);
-            return Ok(());
-        }
-        if let Some((index, cause)) = old {
-            locked.unlink(index, cause, &mut finish.after);
-        }
-        if kept {
-            locked.inner.counts.count(Cause::Refused);
-        }
-        drop(locked);
-        drop(finish);
-        if kept {
-            self.refuse(shard, key, value);
-        } else {
-            drop_contained((key, value));
-        }
-        if fits { Ok(()) } else { Err(TooHeavy { weight, share: self.settings.share }) }
+    /// What an entry weighs. The weigher is the user's.
+    #[inline]
+    pub(super) fn weigh(&self, key: &K, value: &V) -> u32 {
+        self.settings.weigher.as_ref().map_or(1, |weigh| weigh(key, value))
     }
 
+    /// What a new entry is to be. The clock may be the user's.
+    #[inline]
+    pub(super) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>) -> New {
+        let tick = self.settings.time.now();
+        New { hash, until: self.until(hash, ttl, tick), weight, now: Moment::of(tick) }
+    }
+
+    /// Takes a value in.
+    #[inline]
+    pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<(), Refused> {
+        let weight = self.weigh(&key, &value);
+        let hash = self.hash(&key);
+        let shard = self.shard(hash);
+        let new = self.new_entry(hash, weight, ttl);
+        let mut pair = Some((key, value));
+        let mut write = |relieved: bool| {
+            self.with_shard(shard, |locked, deferred| {
+                locked.reclaim(deferred);
+                if !relieved && locked.inner.is_behind(weight) {
+                    return None;
+                }
+                if let Some((key, _)) = &pair {
+                    locked.invalidate(hash, key, deferred);
+                }
+                Some(locked.store(&mut pair, new, deferred))
+            })
+        };
+        let result = write(false).or_else(|| {
+            self.relieve(shard, weight);
+            write(true)
+        });
+        if let Some(pair) = pair {
+            self.refuse(shard, pair);
+        }
+        result.unwrap_or(Ok(()))
+    }
+
+    /// Tells the listener of what was not taken in, and drops it.
     #[cold]
-    fn refuse(&self, shard: &Shard<K, V>, key: K, value: V) {
+    pub(super) fn refuse(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
+        let _inside = Inside::enter();
         if let Some(listener) = &self.settings.listener
             && contained(|| listener(&key, &value, Cause::Refused)).is_err()
         {
@@ -285,48 +347,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         drop_contained((key, value));
     }
 
-    /// Tries to get places back that retired entries hold.
+    /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much of it is there that with
+    /// a value of this weight it would be more than the shard may hold.
     #[cold]
-    fn make_place(&self, shard: &Shard<K, V>) {
-        for tries in 0..PLACE_TRIES + PATIENT_TRIES {
-            let mut finish = self.finish(shard);
-            let mut locked = self.lock(shard);
-            locked.inner.limbo.close();
-            locked.reclaim(&mut finish.after);
-            drop(locked);
-            drop(finish);
-            if self.lock(shard).has_place() {
+    pub(super) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
+        let is_behind = || self.lock(shard).inner.is_behind(weight);
+        for _ in 0..2 {
+            if !is_behind() {
                 return;
             }
+            self.reclaim_all(shard);
             advance();
-            if tries >= PLACE_TRIES {
-                if self.lock(shard).inner.held_up == Some(ended()) {
-                    // Somebody was waited for in vain, and is still there.
-                    return;
-                }
-                // Whoever is in the midst of a read may be waiting for this processor.
-                std::thread::yield_now();
-            }
         }
-        self.lock(shard).inner.held_up = Some(ended());
+        self.reclaim_all(shard);
     }
 
-    /// Has `forget` end the flight of a key, so that nobody joins it any more, if its load was beaten: whoever comes after a
-    /// write must not get what was loaded before.
-    #[inline]
-    pub(crate) fn forget_overtaken<Q: Hash + ?Sized>(&self, key: &Q, forget: impl FnOnce()) {
-        let hash = self.hash(key);
-        let shard = self.shard(hash);
-        if shard.is_overtaken() {
-            let mut locked = self.lock(shard);
-            if locked.close_beaten(hash) {
-                // Under the lock, so that nobody who comes later joins it first.
-                forget();
-            }
-        }
-    }
-
-    /// Takes a key out; whether it was there, alive. `found` gets the entry, which a guard of its keeps.
+    /// Takes a key out; what `found` makes of its value, if it was there, alive.
     pub(crate) fn remove<Q, R>(&self, key: &Q, found: impl FnOnce(&V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
@@ -334,69 +370,112 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let mut finish = self.finish(shard);
-        let after = &mut finish.after;
+        let reading = self.reading();
         let guard = pin();
-        let mut locked = self.lock(shard);
-        locked.reclaim(after);
-        locked.beat(hash);
-        let mut removed = None;
-        if let Some((index, entry)) = locked.find(hash, key) {
-            let live = self.is_live(entry);
-            locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, after);
-            locked.shrink();
-            removed = live.then_some(entry);
-        }
-        drop(locked);
-        // SAFETY: the guard has been there since before the entry was retired.
-        let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
-        drop(guard);
-        removed
+        self.with_shard_then(
+            shard,
+            |locked, deferred| {
+                locked.reclaim(deferred);
+                locked.invalidate(hash, key, deferred);
+                let (index, entry) = locked.find(hash, key)?;
+                let live = self.was_live(entry, reading);
+                locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
+                locked.tidy_table(deferred);
+                live.then_some(entry)
+            },
+            |removed| {
+                // SAFETY: the guard has been there since before the entry was retired.
+                let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
+                drop(guard);
+                removed
+            },
+        )
+    }
+
+    /// The live entry of a key, under its shard's lock.
+    pub(super) fn find_live<'a>(
+        &self,
+        locked: &Locked<'a, K, V, E, S>,
+        (hash, key): (u64, &K),
+        reading: Option<Tick>,
+    ) -> Option<&'a Entry<K, V>> {
+        locked.find(hash, key).map(|(_, entry)| entry).filter(|entry| self.was_live(entry, reading))
     }
 
     /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then. How many there were.
     fn sift(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in &self.shards {
-            let mut at = 0;
-            loop {
-                let mut finish = self.finish(shard);
-                let mut locked = self.lock(shard);
-                let before = locked.inner.live();
-                let more = locked.sift(at, SWEEP_STEP, &mut wanted, &mut finish.after);
-                count += before - locked.inner.live();
-                locked.reclaim(&mut finish.after);
-                if !more {
-                    locked.shrink();
-                }
-                drop(locked);
-                drop(finish);
-                if !more {
-                    break;
-                }
-                at += SWEEP_STEP;
+            let first: Table = self.lock(shard).table();
+            let (mut at, mut anew) = (Some((first, 0)), 0);
+            while let Some((table, bucket)) = at {
+                let step = if anew < ANEW { STEP } else { usize::MAX };
+                at = self.with_shard(shard, |locked, deferred| {
+                    let before = locked.inner.live();
+                    // A table that is replaced too often is gone through at once, whichever it is.
+                    let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
+                    let next = locked.sift(from, step, &mut wanted, deferred);
+                    count += before - locked.inner.live();
+                    locked.reclaim(deferred);
+                    if next.is_none() {
+                        locked.tidy_table(deferred);
+                    }
+                    next
+                });
+                anew += usize::from(at.is_some_and(|(now, _)| now != table));
             }
         }
         count
     }
 
     pub(crate) fn purge_expired(&self) -> usize {
-        let now = Moment::of(self.settings.time.now());
+        let tick = self.settings.time.now();
+        let now = Moment::of(tick);
+        if self.settings.negative_ttl.is_some() {
+            for shard in &self.shards {
+                self.with_shard(shard, |locked, deferred| {
+                    if let Some(failures) = &mut locked.inner.failures {
+                        failures.purge(tick, &mut deferred.failures);
+                    }
+                });
+            }
+        }
         self.sift(|entry| (entry.until() <= now).then_some(Cause::Expired))
     }
 
+    /// Empties shard by shard, each at one moment.
     pub(crate) fn clear(&self) {
         let now = Moment::of(self.settings.time.now());
+        let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
         for shard in &self.shards {
-            let mut finish = self.finish(shard);
-            let mut locked = self.lock(shard);
-            locked.beat_all();
-            let cause =
-                |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
-            locked.sift(0, usize::MAX, |entry| Some(cause(entry)), &mut finish.after);
-            locked.shrink();
+            let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));
+            self.retire_detached(shard, &detached, cause);
         }
         self.flush();
+    }
+
+    /// Retires what a shard had, a part at a time.
+    fn retire_detached(
+        &self,
+        shard: &Shard<K, V, E>,
+        detached: &Detached,
+        cause: impl Fn(&Entry<K, V>) -> Cause,
+    ) {
+        let (table, mut weight) = (detached.table, detached.weight);
+        let mut at = 0;
+        while at < table.buckets() {
+            let end = table.buckets().min(at + STEP);
+            self.with_shard(shard, |locked, deferred| {
+                locked.retire_buckets(table, at..end, &cause, deferred);
+                let inner = &mut *locked.inner;
+                deferred.add_weight(&mut inner.limbo, &mut inner.unheard, std::mem::take(&mut weight));
+                if end == table.buckets() {
+                    inner.limbo.retire_table(table);
+                }
+                locked.reclaim(deferred);
+            });
+            at = end;
+        }
     }
 
     /// Drops what was retired, as far as no reader holds it; whether nothing is left.
@@ -405,52 +484,88 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
         left == 0
     }
 
-    fn flush_shard(&self, shard: &Shard<K, V>) -> bool {
-        let mut tries = 0;
-        loop {
-            let mut finish = self.finish(shard);
-            let mut locked = self.lock(shard);
-            let before = locked.inner.limbo.len();
-            locked.inner.limbo.close();
-            locked.inner.limbo.free_tables();
-            locked.reclaim(&mut finish.after);
-            let some = locked.inner.limbo.len() < before;
-            let done = locked.inner.limbo.is_empty();
-            drop(locked);
-            drop(finish);
-            if done {
+    fn flush_shard(&self, shard: &Shard<K, V, E>) -> bool {
+        for tries in 0..FLUSH_TRIES {
+            if self.reclaim_all(shard) {
                 return true;
             }
-            if !some {
-                tries += 1;
-                if tries == FLUSH_TRIES {
-                    return false;
-                }
-                advance();
-                if tries > 8 {
-                    std::thread::yield_now();
-                }
+            if Inside::is_here() {
+                return false;
+            }
+            advance();
+            if tries > 8 {
+                // Whoever is in the midst of a read may be waiting for this processor.
+                std::thread::yield_now();
+            }
+        }
+        self.reclaim_all(shard)
+    }
+
+    /// Drops what was retired and what no reader holds, as things stand. Whether nothing is left.
+    fn reclaim_all(&self, shard: &Shard<K, V, E>) -> bool {
+        loop {
+            let (some, done) = self.with_shard(shard, |locked, deferred| {
+                locked.inner.limbo.close();
+                locked.inner.limbo.free_tables();
+                let some = locked.reclaim(deferred);
+                (some, locked.inner.limbo.is_empty())
+            });
+            if done || !some {
+                return done;
             }
         }
     }
 
+    /// What the background does: tells the listener what it was not told, and drops what was retired. Whether something is
+    /// left.
+    #[cfg(not(docache_loom))]
+    pub(super) fn tidy(&self) -> bool {
+        // Before the look: who leaves something later says so again.
+        self.awaited.store(false, Ordering::Relaxed);
+        let leftovers = |shard: &&Shard<K, V, E>| self.lock(shard).inner.has_leftovers();
+        if !self.shards.iter().any(|shard| leftovers(&shard)) {
+            return false;
+        }
+        advance();
+        for shard in self.shards.iter().filter(leftovers) {
+            self.tell_unheard(shard);
+            self.reclaim_all(shard);
+        }
+        let left = self.shards.iter().any(|shard| leftovers(&shard));
+        if left {
+            self.awaited.store(true, Ordering::Relaxed);
+        }
+        left
+    }
+
+    /// Tells the listener of entries that left inside user code.
+    #[cfg(not(docache_loom))]
+    fn tell_unheard(&self, shard: &Shard<K, V, E>) {
+        self.with_shard(shard, |locked, deferred| {
+            let unheard = std::mem::take(&mut locked.inner.unheard);
+            deferred.claimed_weight += unheard.weight;
+            let claimed = |(index, cause)| Claimed { index, entry: locked.entry(index), cause };
+            deferred.claimed.extend(unheard.entries.into_iter().map(claimed));
+        });
+    }
+
     /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
     #[cold]
-    pub(super) fn tell(&self, shard: &Shard<K, V>, claimed: &mut Vec<(u32, Cause)>) -> bool {
+    fn notify_listener(&self, shard: &Shard<K, V, E>, claimed: Vec<Claimed<'_, K, V>>, weight: u64) -> bool {
         let Some(listener) = &self.settings.listener else { return false };
-        let entries: Vec<_> = {
-            let locked = self.lock(shard);
-            claimed.iter().map(|&(index, cause)| (locked.entry(index), cause)).collect()
-        };
         let mut panics = 0;
-        for (entry, cause) in entries {
+        let inside = Inside::enter();
+        for claimed in &claimed {
             // SAFETY: unlinked by this call and not yet in limbo, so nobody empties its place.
-            let (key, value) = unsafe { entry.pair() };
-            panics += u64::from(contained(|| listener(key, value, cause)).is_err());
+            let (key, value) = unsafe { claimed.entry.pair() };
+            panics += u64::from(contained(|| listener(key, value, claimed.cause)).is_err());
         }
+        drop(inside);
         let mut locked = self.lock(shard);
         locked.inner.counts.listener_panics += panics;
-        claimed.drain(..).fold(false, |full, (index, _)| locked.inner.limbo.retire(index) || full)
+        let retire = |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
+        let full = claimed.into_iter().fold(false, retire);
+        locked.inner.limbo.add_weight(weight) || full
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -476,54 +591,73 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     }
 }
 
-impl<K, V, S> Debug for Core<K, V, S> {
+impl<K, V, E, S> Debug for Core<K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("shards", &self.shards.len()).finish_non_exhaustive()
     }
 }
 
-/// An [`After`] that is seen to in any case, also if the caller panics.
-struct Finish<'c, K: Hash + Eq, V, S: BuildHasher> {
-    core: &'c Core<K, V, S>,
-    shard: &'c Shard<K, V>,
-    after: After<'c, K, V>,
+/// What a write leaves, which is seen to in any case, also if the caller panics.
+struct Rest<'c, K: Hash + Eq, V, E, S: BuildHasher> {
+    core: &'c Core<K, V, E, S>,
+    shard: &'c Shard<K, V, E>,
+    deferred: Deferred<'c, K, V, E>,
 }
 
-impl<'c, K: Hash + Eq, V, S: BuildHasher> Finish<'c, K, V, S> {
-    /// What comes after the lock.
-    #[inline]
-    fn finish(&mut self) {
-        if !self.after.claimed.is_empty() {
-            self.after.advance |= self.core.tell(self.shard, &mut self.after.claimed);
-        }
-        if self.after.advance {
-            hint();
-            self.after.advance = false;
-        }
-        if self.after.dying > 0 {
-            self.drop_dead();
-        }
+impl<K: Hash + Eq, V, E, S: BuildHasher> Rest<'_, K, V, E, S> {
+    #[cold]
+    #[inline(never)]
+    fn notify_listener(&mut self) {
+        let claimed = std::mem::take(&mut self.deferred.claimed);
+        let weight = std::mem::take(&mut self.deferred.claimed_weight);
+        self.deferred.hint |= self.core.notify_listener(self.shard, claimed, weight);
+        self.deferred.leftover |= needs_drop::<(K, V)>();
     }
 
     /// Drops the pairs, and gives their places back.
     #[inline(never)]
-    fn drop_dead(&mut self) {
-        let count = std::mem::take(&mut self.after.dying);
-        for (_, place) in self.after.dead[..count].iter().flatten() {
+    fn drop_reclaimed(&mut self) {
+        let reclaimed = self.deferred.take_reclaimed();
+        let inside = Inside::enter();
+        for (_, place) in reclaimed.iter() {
             // SAFETY: it left limbo for this call alone, and is filled (ONCE).
             unsafe { place.drop_pair(drop_contained) };
         }
+        drop(inside);
         let mut locked = self.core.lock(self.shard);
-        for (index, _) in self.after.dead[..count].iter_mut().filter_map(Option::take) {
+        for (index, _) in reclaimed.iter() {
             // SAFETY: it has just been emptied.
             unsafe { locked.give_back(index) };
         }
     }
+
+    #[cold]
+    #[inline(never)]
+    fn drop_failures(&mut self) {
+        let _inside = Inside::enter();
+        self.deferred.failures.drain(..).for_each(drop_contained);
+    }
 }
 
-impl<K: Hash + Eq, V, S: BuildHasher> Drop for Finish<'_, K, V, S> {
+impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Rest<'_, K, V, E, S> {
     #[inline]
     fn drop(&mut self) {
-        self.finish();
+        if !self.deferred.claimed.is_empty() {
+            self.notify_listener();
+        }
+        if self.deferred.hint {
+            hint();
+            // What need not be dropped is left to the background only where it is much: a guard is held.
+            self.deferred.leftover |= !needs_drop::<(K, V)>();
+        }
+        if self.deferred.has_reclaimed() {
+            self.drop_reclaimed();
+        }
+        if !self.deferred.failures.is_empty() {
+            self.drop_failures();
+        }
+        if self.deferred.leftover {
+            self.core.leave_to_background(self.deferred.is_unheard());
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! One entry: a key, a value and what readers must know about it.
 
 use std::mem::MaybeUninit;
-use std::time::Duration;
 
 use super::policy::MAX_HITS;
-use crate::clock::{GLANCE_SHIFT, GLANCE_UNIT, Tick, saturating_nanos};
+use crate::clock::{GLANCE_SHIFT, GLANCE_UNIT, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
@@ -25,15 +24,6 @@ impl Moment {
     #[inline(always)]
     pub(crate) fn is_after(self, nanos: u64) -> bool {
         self.0 > nanos >> GLANCE_UNIT
-    }
-
-    /// The deadline of what is to live from `now` for `ttl`; [`Duration::MAX`] is for ever.
-    pub(crate) fn after(now: Tick, ttl: Duration) -> Moment {
-        if ttl == Duration::MAX {
-            Moment::NEVER
-        } else {
-            Moment::of(Tick::from_nanos(now.as_nanos().saturating_add(saturating_nanos(ttl))))
-        }
     }
 }
 

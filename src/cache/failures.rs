@@ -1,45 +1,196 @@
-//! Errors that are cached.
+//! Errors that are cached, behind the lock of their keys' shard.
+//!
+//! # State
+//! `table` has the failures by hash; a failure's hash stands beside it, so that no user code but `Eq` runs here. `order`
+//! names them, oldest first, by keys of its own; what it names may have left since. All live equally long, so the oldest
+//! are those that expire first, and that go where there are too many.
 
 use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::core::Core;
-use super::reclaim::pin;
+use hashbrown::HashTable;
 
-/// The errors of loads, by key, for a short time.
-///
-/// A write to a key ends what is remembered of its failure. It says so here *after* it has beaten the loads of the key, and
-/// a load leaves its error here *before* it asks whether it was beaten, and takes it back if so. So no error survives a
-/// write that came after its load had begun.
-pub(super) struct Failures<K, E, S> {
-    pub(super) core: Core<K, Arc<E>, S>,
-    pub(super) clone_key: fn(&K) -> K,
+use crate::clock::Tick;
+
+/// One key's. In the queue, where it names one of the table, it has no error.
+#[derive(Debug)]
+pub(crate) struct Failure<K, E> {
+    hash: u64,
+    key: K,
+    error: Option<Arc<E>>,
+    until: Tick,
 }
 
-impl<K: Hash + Eq, E, S: BuildHasher> Failures<K, E, S> {
+/// The failures of a shard.
+#[derive(Debug)]
+pub(crate) struct Failures<K, E> {
+    table: HashTable<Failure<K, E>>,
+    order: VecDeque<Failure<K, E>>,
+    most: usize,
+}
+
+impl<K, E> Failures<K, E> {
+    pub(crate) fn new(most: usize) -> Failures<K, E> {
+        Failures { table: HashTable::new(), order: VecDeque::new(), most: most.max(1) }
+    }
+
     /// The error of a key.
-    pub(super) fn get<Q>(&self, key: &Q) -> Option<Arc<E>>
+    pub(crate) fn get<Q>(&self, hash: u64, key: &Q, now: Tick) -> Option<&Arc<E>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
     {
-        let guard = pin();
-        let entry = self.core.read(&guard, key, true)?;
-        // SAFETY: found in the table under this guard.
-        Some(unsafe { &entry.pair().1 }.clone())
+        let failure = self.table.find(hash, |failure| failure.is_of(hash, key))?;
+        failure.error.as_ref().filter(|_| now < failure.until)
     }
 
-    pub(super) fn remember(&self, key: K, error: &Arc<E>) {
-        // Without a weigher nothing is too heavy.
-        let _ = self.core.put(key, error.clone(), None, None);
+    /// Takes the error of a key in, which comes twice; what goes for it is added to `gone`.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        ([key, queued], error): ([K; 2], Arc<E>),
+        until: Tick,
+        gone: &mut Vec<Failure<K, E>>,
+    ) where
+        K: Eq,
+    {
+        gone.extend(self.remove(hash, &key));
+        while self.table.len() >= self.most {
+            let Some(oldest) = self.order.pop_front() else { break };
+            gone.extend(self.take(&oldest));
+            gone.push(oldest);
+        }
+        self.order.push_back(Failure { hash, key: queued, error: None, until });
+        self.table
+            .insert_unique(hash, Failure { hash, key, error: Some(error), until }, |failure| failure.hash);
+        if self.order.len() > 2 * self.table.len() + 16 {
+            let (order, table) = (std::mem::take(&mut self.order), &self.table);
+            for queued in order {
+                let named = table.find(queued.hash, |failure| failure.is_named_by(&queued)).is_some();
+                if named { self.order.push_back(queued) } else { gone.push(queued) }
+            }
+        }
     }
 
-    pub(super) fn forget<Q>(&self, key: &Q)
+    /// Takes out the error of a key.
+    #[inline]
+    pub(crate) fn remove<Q>(&mut self, hash: u64, key: &Q) -> Option<Failure<K, E>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
     {
-        self.core.remove(key, |_| ());
+        if self.table.is_empty() {
+            return None;
+        }
+        let entry = self.table.find_entry(hash, |failure| failure.is_of(hash, key)).ok()?;
+        Some(entry.remove().0)
+    }
+
+    /// Takes out what has expired.
+    pub(crate) fn purge(&mut self, now: Tick, gone: &mut Vec<Failure<K, E>>)
+    where
+        K: Eq,
+    {
+        while self.order.front().is_some_and(|oldest| oldest.until <= now) {
+            let Some(oldest) = self.order.pop_front() else { return };
+            gone.extend(self.take(&oldest));
+            gone.push(oldest);
+        }
+    }
+
+    /// Takes out everything.
+    pub(crate) fn clear(&mut self, gone: &mut Vec<Failure<K, E>>) {
+        gone.extend(self.order.drain(..));
+        gone.extend(self.table.drain());
+    }
+
+    /// Takes out the one that another names.
+    fn take(&mut self, name: &Failure<K, E>) -> Option<Failure<K, E>>
+    where
+        K: Eq,
+    {
+        let entry = self.table.find_entry(name.hash, |failure| failure.is_named_by(name)).ok()?;
+        Some(entry.remove().0)
+    }
+}
+
+impl<K, E> Failure<K, E> {
+    fn is_of<Q>(&self, hash: u64, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.hash == hash && self.key.borrow() == key
+    }
+
+    fn is_named_by(&self, name: &Failure<K, E>) -> bool
+    where
+        K: Eq,
+    {
+        self.until == name.until && self.hash == name.hash && self.key == name.key
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    type Numbers = Failures<u64, u64>;
+
+    fn insert(failures: &mut Numbers, key: u64, until: u64, gone: &mut Vec<Failure<u64, u64>>) {
+        failures.insert(key % 7, ([key; 2], Arc::new(key)), Tick::from_nanos(until), gone);
+    }
+
+    fn filled(most: usize, keys: std::ops::Range<u64>) -> (Numbers, Vec<Failure<u64, u64>>) {
+        let (mut failures, mut gone) = (Failures::new(most), Vec::new());
+        keys.for_each(|key| insert(&mut failures, key, key + 100, &mut gone));
+        (failures, gone)
+    }
+
+    /// The keys of those that had an error.
+    fn keys(gone: &[Failure<u64, u64>]) -> Vec<u64> {
+        gone.iter().filter(|failure| failure.error.is_some()).map(|failure| failure.key).collect()
+    }
+
+    #[test]
+    fn the_oldest_go_where_there_are_too_many() {
+        let (failures, gone) = filled(10, 0..25);
+        assert_eq!(keys(&gone), (0..15).collect::<Vec<_>>());
+        for key in 0..25 {
+            let found = failures.get(key % 7, &key, Tick::default()).map(|error| **error);
+            assert_eq!(found, (key >= 15).then_some(key));
+        }
+    }
+
+    #[test]
+    fn what_has_expired_is_not_given_and_goes_when_it_is_purged() {
+        let (mut failures, mut gone) = filled(100, 0..50);
+        let now = Tick::from_nanos(120);
+        assert!(failures.get(20 % 7, &20, now).is_none() && failures.get(21 % 7, &21, now).is_some());
+        assert!(failures.remove(30 % 7, &30).is_some() && failures.remove(30 % 7, &30).is_none());
+        failures.purge(now, &mut gone);
+        assert_eq!((keys(&gone).len(), failures.table.len()), (21, 28));
+        failures.clear(&mut gone);
+        assert_eq!((keys(&gone).len(), failures.table.len(), failures.order.len()), (49, 0, 0));
+    }
+
+    #[test]
+    fn a_key_that_fails_again_has_the_new_error() {
+        let (mut failures, mut gone) = filled(2, 0..2);
+        failures.insert(0, ([0; 2], Arc::new(77)), Tick::from_nanos(300), &mut gone);
+        assert_eq!(failures.get(0, &0, Tick::from_nanos(200)).map(|error| **error), Some(77));
+        failures.purge(Tick::from_nanos(200), &mut gone);
+        assert_eq!((keys(&gone), failures.table.len()), (vec![0, 1], 1));
+    }
+
+    #[test]
+    fn keys_that_come_and_go_leave_nothing_behind() {
+        let (mut failures, mut gone) = filled(100, 0..0);
+        for round in 0..10_000 {
+            insert(&mut failures, 1, round, &mut gone);
+            assert!(failures.remove(1, &1).is_some());
+        }
+        assert!(failures.order.len() < 100 && keys(&gone).is_empty());
     }
 }

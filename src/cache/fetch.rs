@@ -3,12 +3,10 @@
 use std::borrow::Borrow;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::Cache;
 use super::inner::Inner;
-use super::loading::Begun;
 use crate::context::Context;
 use crate::flight::FlightError;
 
@@ -27,7 +25,7 @@ fn no_value(error: &FlightError) -> ! {
     panic!("{error}")
 }
 
-impl<K: Hash + Eq + Debug, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
+impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// The key's value, which was not there a moment ago.
     #[inline(never)]
     fn load<Q>(
@@ -41,39 +39,12 @@ impl<K: Hash + Eq + Debug, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let named = key.to_owned();
-        self.forget_overtaken(&named);
-        let lead = || self.lead(key, ttl, work);
-        self.landed(match context {
-            None => self.flights.try_run(&named, lead),
-            Some(context) => self.flights.try_run_in(context, &named, lead),
-        })
-    }
-
-    /// What the caller does that leads.
-    #[inline]
-    fn lead<Q>(
-        &self,
-        key: &Q,
-        ttl: Option<Duration>,
-        work: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, Arc<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        match self.begin(key) {
-            Begun::Found(value) => Ok(value),
-            Begun::Failed(error) => Err(error),
-            Begun::Load(loading) => {
-                let worked = work();
-                loading.end(key.to_owned(), worked, ttl)
-            }
-        }
+        let key = key.to_owned();
+        self.landed(self.place(&key, ttl).fly(&key, context, work))
     }
 }
 
-impl<K: Hash + Eq + Debug, V: Clone, S: BuildHasher> Cache<K, V, std::convert::Infallible, S> {
+impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::convert::Infallible, S> {
     /// The key's value; if it is not there, `work` is run for it, once, however many callers ask: the others wait and share
     /// what it returns.
     ///
@@ -146,7 +117,7 @@ impl<K: Hash + Eq + Debug, V: Clone, S: BuildHasher> Cache<K, V, std::convert::I
     }
 }
 
-impl<K: Hash + Eq + Debug, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
+impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// [`fetch`](Cache::fetch) for work that may fail. An error goes to all who wait for it, and is cached only if the builder
     /// was given a [`negative_ttl`](crate::CacheBuilder::negative_ttl): else the next call runs its own work.
     ///

@@ -4,17 +4,15 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::infallible;
 use super::handle::Cache;
 use super::inner::Inner;
-use super::loading::Begun;
 use crate::context::Context;
 use crate::flight::FlightError;
 
-impl<K: Hash + Eq + Debug + 'static, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
+impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// The key's value, which was not there a moment ago.
     pub(super) async fn load_async<Q, F, Fut>(
         &self,
@@ -29,35 +27,12 @@ impl<K: Hash + Eq + Debug + 'static, V: Clone, E, S: BuildHasher> Inner<K, V, E,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>>,
     {
-        let named = key.to_owned();
-        self.forget_overtaken(&named);
-        let lead = || self.lead_async(key, ttl, work);
-        self.landed(match context {
-            None => self.flights.try_run_async(named, lead).await,
-            Some(context) => self.flights.try_run_async_in(context, named, lead).await,
-        })
-    }
-
-    /// What the task does that leads. If it is dropped the load is given up, and the one that gets the lead begins its own.
-    async fn lead_async<Q, F, Fut>(&self, key: &Q, ttl: Option<Duration>, work: F) -> Result<V, Arc<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, E>>,
-    {
-        match self.begin(key) {
-            Begun::Found(value) => Ok(value),
-            Begun::Failed(error) => Err(error),
-            Begun::Load(loading) => {
-                let worked = work().await;
-                loading.end(key.to_owned(), worked, ttl)
-            }
-        }
+        let key = key.to_owned();
+        self.landed(self.place(&key, ttl).fly_async(&key, context, work).await)
     }
 }
 
-impl<K: Hash + Eq + Debug + 'static, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> {
+impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> {
     /// [`fetch`](Cache::fetch) for a task: the future of `work` runs inside this one, and waiting does not block. No runtime
     /// is needed, and threads and tasks share one run.
     ///
@@ -114,7 +89,7 @@ impl<K: Hash + Eq + Debug + 'static, V: Clone, S: BuildHasher> Cache<K, V, Infal
     }
 }
 
-impl<K: Hash + Eq + Debug + 'static, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
+impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// [`try_fetch`](Cache::try_fetch) for a task; see [`fetch_async`](Cache::fetch_async).
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::core::TooHeavy;
 use super::inner::Inner;
 use super::pinned::Pinned;
 use super::reclaim::pin;
+use super::shard::Refused;
 use super::stats::CacheStats;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the work once however many
 /// ask.
@@ -113,9 +113,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = self.inner.core.remove(key, V::clone);
-        self.forget_failure(key);
-        removed
+        self.inner.core.remove(key, V::clone)
     }
 
     /// Clones of all that is in the cache and has not expired, as it stands when the iterator gets there. It holds no lock;
@@ -182,7 +180,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// ```
     #[inline]
     pub fn insert(&self, key: K, value: V) {
-        let _ = self.put(key, value, None);
+        let _ = self.inner.core.put(key, value, None);
     }
 
     /// [`insert`](Cache::insert) with a time to live of its own; [`Duration::MAX`] is for ever.
@@ -197,7 +195,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!((cache.get(&1), cache.get(&2)), (Some(10), None));
     /// ```
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) {
-        let _ = self.put(key, value, Some(ttl));
+        let _ = self.inner.core.put(key, value, Some(ttl));
     }
 
     /// [`insert`](Cache::insert), but says when a value was refused.
@@ -220,9 +218,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
     pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
-        self.put(key, value, ttl).map_err(|heavy| {
-            let accepted = format!("give at most {}, a shard's share", heavy.share);
-            Error::invalid_argument("weight", heavy.weight, &accepted)
+        self.inner.core.put(key, value, ttl).map_err(|refused| match refused {
+            Refused::Heavy { weight, share } => {
+                let accepted = format!("give at most {share}, a shard's share");
+                Error::invalid_argument("weight", weight, &accepted)
+            }
+            Refused::Full => {
+                Error::new(ErrorKind::Busy, "a shard of the cache has 2^30 entries; give it more shards")
+            }
         })
     }
 
@@ -250,12 +253,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let remove = |key: &&&Q| {
-            let removed = self.inner.core.remove(**key, |_| ()).is_some();
-            self.forget_failure(**key);
-            removed
-        };
-        keys.iter().filter(remove).count()
+        keys.iter().filter(|key| self.inner.core.remove(**key, |_| ()).is_some()).count()
     }
 
     /// Takes everything out, shard by shard, and beats all loads that are under way. O(entries).
@@ -268,9 +266,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// ```
     pub fn clear(&self) {
         self.inner.core.clear();
-        if let Some(failures) = &self.inner.failures {
-            failures.core.clear();
-        }
     }
 
     /// Takes out what has expired, as the sweep does from time to time, and says how much that was. O(entries); gives each
@@ -283,7 +278,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!((cache.len(), cache.purge_expired(), cache.len()), (1, 1, 0));
     /// ```
     pub fn purge_expired(&self) -> usize {
-        self.inner.purge_expired()
+        self.inner.core.purge_expired()
     }
 
     /// Drops all values that were taken out and that no reader can see any more. False if readers still hold some.
@@ -300,7 +295,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!(Arc::strong_count(&value), 1);
     /// ```
     pub fn flush(&self) -> bool {
-        self.inner.flush()
+        self.inner.core.flush()
     }
 
     /// How many entries there are, those included that have expired and were not yet swept. O(shards), under a short lock
@@ -352,31 +347,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.add_to(&mut stats);
         stats.coalesced = self.inner.coalesced.load(Ordering::Relaxed);
         stats
-    }
-
-    #[inline]
-    fn put(&self, key: K, value: V, ttl: Option<Duration>) -> std::result::Result<(), TooHeavy> {
-        let core = &self.inner.core;
-        match &self.inner.failures {
-            None => core.put(key, value, ttl, None),
-            Some(failures) => {
-                let named = (failures.clone_key)(&key);
-                let put = core.put(key, value, ttl, None);
-                failures.forget(&named);
-                put
-            }
-        }
-    }
-
-    #[inline]
-    fn forget_failure<Q>(&self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        if let Some(failures) = &self.inner.failures {
-            failures.forget(key);
-        }
     }
 }
 

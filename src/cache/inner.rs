@@ -1,28 +1,24 @@
-//! What stands behind the handle: the entries, the errors that are cached beside them, and the flights of the loads.
+//! What stands behind the handle.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(not(docache_loom))]
+use super::background::Background;
 use super::core::Core;
-use super::failures::Failures;
 use super::reclaim::pin;
-use super::sweep::{Registered, Swept};
-use crate::flight::KeyedGroup;
+use crate::flight::{FlightError, Shared};
 
 /// What all clones of a cache share.
 pub(super) struct Inner<K, V, E, S> {
-    pub(super) core: Core<K, V, S>,
-    pub(super) flights: KeyedGroup<K, V, Arc<E>>,
-    /// Errors that are cached, if any are.
-    pub(super) failures: Option<Failures<K, E, S>>,
+    pub(super) core: Core<K, V, E, S>,
+    /// Calls that shared a load of somebody else's.
     pub(super) coalesced: AtomicU64,
-    /// Its place in the sweep, which it leaves when it is dropped.
-    pub(super) sweep: Option<Registered>,
 }
 
-impl<K, V, E, S> Swept for Inner<K, V, E, S>
+#[cfg(not(docache_loom))]
+impl<K, V, E, S> Background for Inner<K, V, E, S>
 where
     K: Hash + Eq + Send + Sync,
     V: Send + Sync,
@@ -30,31 +26,11 @@ where
     S: BuildHasher + Send + Sync,
 {
     fn sweep(&self) {
-        self.purge_expired();
-        self.flush();
-    }
-}
-
-impl<K: Hash + Eq, V, E, S: BuildHasher> Inner<K, V, E, S> {
-    pub(super) fn purge_expired(&self) -> usize {
-        if let Some(failures) = &self.failures {
-            failures.core.purge_expired();
-        }
-        self.core.purge_expired()
+        self.core.purge_expired();
     }
 
-    pub(super) fn flush(&self) -> bool {
-        let failures = self.failures.as_ref().is_none_or(|failures| failures.core.flush());
-        self.core.flush() && failures
-    }
-
-    /// The error that is cached for the key.
-    pub(super) fn failure<Q>(&self, key: &Q) -> Option<Arc<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.failures.as_ref()?.get(key)
+    fn tidy(&self) -> bool {
+        self.core.tidy()
     }
 }
 
@@ -70,5 +46,16 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         let entry = self.core.read(&guard, key, silent)?;
         // SAFETY: found in the table under this guard.
         Some(unsafe { &entry.pair().1 }.clone())
+    }
+
+    /// What a call returns, from what its flight brought.
+    #[inline]
+    pub(super) fn landed(&self, flown: Result<Shared<V>, FlightError<E>>) -> Result<V, FlightError<E>> {
+        flown.map(|shared| {
+            if !shared.led() {
+                self.coalesced.fetch_add(1, Ordering::Relaxed);
+            }
+            shared.into_inner()
+        })
     }
 }

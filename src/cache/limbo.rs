@@ -3,7 +3,8 @@
 //! # State
 //! `places` are the retired entries, oldest first. They go in batches: the first of them are counted in `batches`, each
 //! with the era in which it was closed, and the last `open` are not in a batch yet. (An era costs a fence; a batch shares
-//! one.) `tables` are tables that were replaced.
+//! one.) Where entries have weights, a batch's is counted as long as any of it is here. `tables` are tables that were
+//! replaced.
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
@@ -14,21 +15,55 @@ use std::collections::VecDeque;
 use super::reclaim::Era;
 use super::table::Table;
 
-/// How many entries share an era.
+/// How many entries share an era at most.
 const BATCH: u32 = if cfg!(docache_loom) { 1 } else { 16 };
 
-#[derive(Debug, Default)]
+/// Places that were closed together.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    era: Era,
+    /// How many are left.
+    left: u32,
+    weight: u64,
+}
+
+/// Queues for fewer places are not made smaller.
+const MUCH: usize = 1024;
+
+#[derive(Debug)]
 pub(crate) struct Limbo {
     places: VecDeque<u32>,
-    batches: VecDeque<(Era, u32)>,
+    batches: VecDeque<Batch>,
     open: u32,
+    /// The weight of all batches and of the places that are in none; and of the latter alone.
+    weight: u64,
+    open_weight: u64,
+    /// The weight that makes a batch full.
+    batch_weight: u64,
     tables: Vec<(Era, Table)>,
 }
 
 impl Limbo {
+    pub(crate) fn new(batch_weight: u64) -> Limbo {
+        Limbo {
+            places: VecDeque::new(),
+            batches: VecDeque::new(),
+            open: 0,
+            weight: 0,
+            open_weight: 0,
+            batch_weight,
+            tables: Vec::new(),
+        }
+    }
+
     /// How many entries wait.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
+    }
+
+    /// What they weigh.
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,6 +78,14 @@ impl Limbo {
         self.open >= BATCH && self.close()
     }
 
+    /// Says what the entries weigh that were retired since the last time. As [`retire`](Limbo::retire).
+    #[inline]
+    pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
+        self.weight += weight;
+        self.open_weight += weight;
+        self.open_weight >= self.batch_weight && self.close()
+    }
+
     pub(crate) fn retire_table(&mut self, table: Table) {
         self.tables.push((Era::now(), table));
     }
@@ -50,8 +93,8 @@ impl Limbo {
     /// Closes the batch that is open; whether there is anything to wait for.
     pub(crate) fn close(&mut self) -> bool {
         if self.open > 0 {
-            self.batches.push_back((Era::now(), self.open));
-            self.open = 0;
+            self.batches.push_back(Batch { era: Era::now(), left: self.open, weight: self.open_weight });
+            (self.open, self.open_weight) = (0, 0);
         }
         !self.is_empty()
     }
@@ -59,15 +102,26 @@ impl Limbo {
     /// The oldest entry, if nobody can see it any more.
     #[inline]
     pub(crate) fn release(&mut self) -> Option<u32> {
-        let (era, left) = self.batches.front_mut()?;
-        if !era.is_over() {
+        let batch = self.batches.front_mut()?;
+        if !batch.era.is_over() {
             return None;
         }
-        *left -= 1;
-        if *left == 0 {
+        batch.left -= 1;
+        if batch.left == 0 {
+            self.weight -= batch.weight;
             self.batches.pop_front();
+            self.shrink();
         }
         self.places.pop_front()
+    }
+
+    /// Gives memory back that a guard held for long has made the queues take.
+    #[inline]
+    fn shrink(&mut self) {
+        if self.places.capacity() > MUCH && self.places.len() < self.places.capacity() / 8 {
+            self.places.shrink_to(self.places.capacity() / 2);
+            self.batches.shrink_to(self.batches.len());
+        }
     }
 
     /// Frees the tables that nobody can see any more.
@@ -82,9 +136,10 @@ impl Limbo {
         });
     }
 
-    /// Bytes of the tables that wait.
+    /// Bytes of the queues and of the tables that wait.
     pub(crate) fn memory(&self) -> usize {
-        self.tables.iter().map(|(_, table)| table.memory()).sum()
+        let queues = self.places.capacity() * size_of::<u32>() + self.batches.capacity() * size_of::<Batch>();
+        queues + self.tables.iter().map(|(_, table)| table.memory()).sum::<usize>()
     }
 
     /// Everything, for an owner that nobody shares with.
@@ -94,7 +149,7 @@ impl Limbo {
             unsafe { table.free() };
         }
         self.batches.clear();
-        self.open = 0;
+        (self.open, self.open_weight, self.weight) = (0, 0, 0);
         self.places.drain(..)
     }
 }

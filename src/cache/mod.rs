@@ -25,10 +25,12 @@
 //! was there all the time. Each operation on a key takes effect at one moment between call and return. Operations on many
 //! keys (`get_many`, `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
 
-mod after;
+#[cfg(not(docache_loom))]
+mod background;
 mod builder;
 mod bulk;
 mod core;
+mod deferred;
 mod detached;
 mod entry;
 mod failures;
@@ -37,8 +39,7 @@ mod fetch_async;
 mod handle;
 mod inner;
 mod limbo;
-mod loading;
-mod loads;
+mod load;
 #[cfg(all(test, docache_loom))]
 mod model;
 mod pinned;
@@ -47,17 +48,12 @@ mod reclaim;
 mod settings;
 mod shard;
 mod slab;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-mod split;
 mod stats;
-mod sweep;
 mod table;
 
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use loading::Begun;
+pub(crate) use load::LoadHome;
 pub use pinned::{Iter, Pinned};
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use split::Suspended;
 pub use stats::{CacheStats, Cause};

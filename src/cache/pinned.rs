@@ -75,7 +75,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
     /// cache.insert_many([(1, 10), (2, 20)]);
     /// assert_eq!(cache.pin().iter().map(|(key, _)| key).sum::<u64>(), 3);
     /// ```
-    pub fn iter(&self) -> Iter<'_, K, V, S> {
+    pub fn iter(&self) -> Iter<'_, K, V, E, S> {
         Iter {
             core: &self.cache.core,
             guard: &self.guard,
@@ -118,8 +118,8 @@ impl<K, V, E, S> fmt::Debug for Pinned<'_, K, V, E, S> {
 /// let mut entries: docache::Iter<'_, u64, u32> = pinned.iter();
 /// assert!(entries.next().is_none());
 /// ```
-pub struct Iter<'p, K, V, S = RandomState> {
-    core: &'p Core<K, V, S>,
+pub struct Iter<'p, K, V, E = Infallible, S = RandomState> {
+    core: &'p Core<K, V, E, S>,
     guard: &'p Guard,
     /// The shard it is at.
     shard: usize,
@@ -131,7 +131,7 @@ pub struct Iter<'p, K, V, S = RandomState> {
     found: Vec<u32>,
 }
 
-impl<'p, K, V, S> Iterator for Iter<'p, K, V, S> {
+impl<'p, K, V, E, S> Iterator for Iter<'p, K, V, E, S> {
     type Item = (&'p K, &'p V);
 
     fn next(&mut self) -> Option<(&'p K, &'p V)> {
@@ -159,7 +159,7 @@ impl<'p, K, V, S> Iterator for Iter<'p, K, V, S> {
     }
 }
 
-impl<K, V, S> fmt::Debug for Iter<'_, K, V, S> {
+impl<K, V, E, S> fmt::Debug for Iter<'_, K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Iter")
             .field("shard", &self.shard)

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::policy::Kind;
 use super::stats::Cause;
-use crate::clock::{self, Clock, CoarseClock, Tick};
+use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -15,7 +16,8 @@ pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
 #[derive(Clone, Debug)]
 pub(crate) enum Time {
     Coarse,
-    Other(Arc<dyn Clock>),
+    /// A user's clock, and what it said when the cache was made: an origin may be far away.
+    Other(Arc<dyn Clock>, Tick),
     /// Time stands still: nothing expires.
     Frozen,
 }
@@ -28,7 +30,7 @@ impl Time {
         match self {
             _ if watched => &ALWAYS_LOOK_AGAIN,
             Time::Coarse => clock::glance(),
-            Time::Other(_) => &ALWAYS_LOOK_AGAIN,
+            Time::Other(..) => &ALWAYS_LOOK_AGAIN,
             Time::Frozen => &STANDING_STILL,
         }
     }
@@ -37,14 +39,38 @@ impl Time {
     pub(crate) fn now(&self) -> Tick {
         match self {
             Time::Coarse => CoarseClock.now(),
-            Time::Other(clock) => clock.now(),
+            Time::Other(clock, origin) => since(*origin, clock.now()),
             Time::Frozen => Tick::default(),
+        }
+    }
+
+    /// The same where it matters that the coarse clock is behind.
+    #[inline]
+    pub(crate) fn exact_now(&self) -> Tick {
+        match self {
+            Time::Coarse => clock::exact(),
+            Time::Other(..) | Time::Frozen => self.now(),
+        }
+    }
+
+    /// An alarm at a time of this clock, unless that never comes.
+    pub(crate) fn alarm(&self, at: Tick, waker: Waker) -> Option<Alarm> {
+        match self {
+            Time::Other(clock, origin) => {
+                let at = Tick::from_nanos(origin.as_nanos().checked_add(at.as_nanos())?);
+                (at != Tick::MAX).then(|| clock.alarm(at, waker))
+            }
+            Time::Coarse | Time::Frozen => (at != Tick::MAX).then(|| CoarseClock.alarm(at, waker)),
         }
     }
 }
 
+fn since(origin: Tick, now: Tick) -> Tick {
+    Tick::from_nanos(now.as_nanos().saturating_sub(origin.as_nanos()))
+}
+
 /// All that a builder was told.
-pub(crate) struct Settings<K, V, S> {
+pub(crate) struct Settings<K, V, E, S> {
     pub(crate) hasher: S,
     /// A power of two.
     pub(crate) shards: usize,
@@ -61,4 +87,8 @@ pub(crate) struct Settings<K, V, S> {
     /// By which part of it a TTL may be shortened.
     pub(crate) jitter: f64,
     pub(crate) record_stats: bool,
+    /// How long errors are cached, and how many.
+    pub(crate) negative: Option<(Duration, usize)>,
+    /// Which errors are.
+    pub(crate) remembers: fn(&E) -> bool,
 }

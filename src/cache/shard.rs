@@ -3,37 +3,47 @@
 //! # State
 //! The [`Head`] is the readers'; its cache line is only written when something grows. Everything else is behind the
 //! lock. An entry is in the table, in a queue of the policy and in a place of the slab; one that was taken out of the first
-//! two is in limbo, or *claimed* by the call that took it out, which shows it to the listener first.
+//! two is in limbo, or *claimed* by the call that took it out, which shows it to the listener first, or `unheard`, if that
+//! call came from inside user code.
+//!
+//! The flights of the shard's keys are here too. A load may be kept as long as its flight is registered: who writes,
+//! removes or clears a key ends its flight in the same critical section, and who finds that the key is not in the table
+//! enters its flight in the same one. So no call that begins after a write joins a load that began before it.
 //!
 //! # Invariants
 //! - TABLE: what is in the table is filled, once, and counted in `live`. Entries are taken out of the table first, and only
 //!   what was found there goes to limbo. So a key whose hash or equality changes costs at most memory.
-//! - BOUND: not more places are used than [`Inner::most_places`].
+//! - QUIET: under the lock no user code runs but `Eq`, and `Hash`, whose panics are contained.
+//!
+//! Readers hold up nothing here: what is retired beside a guard takes another place than what comes after it, so the slab
+//! grows while guards stand, and shrinks when they have gone.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use super::after::{After, DEAD};
+use super::deferred::{Claimed, Deferred, RECLAIM, Unheard};
 use super::entry::{Entry, Moment};
+use super::failures::Failures;
 use super::limbo::Limbo;
-use super::loads::{LoadId, Loads};
 use super::policy::{Arena, Kind, Policy};
 use super::reclaim::Guard;
-use super::slab::{Directory, Slab, entry};
+use super::slab::{Directory, MOST, Slab, entry};
 use super::stats::{Cause, Counts};
 use super::table::{Bucket, Table};
 use crate::clock::Tick;
-use crate::contain::drop_contained;
+use crate::contain::{contained, drop_contained};
+use crate::flight::Registry;
 use crate::lock::Lock;
-use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicPtr, Ordering};
 
-/// How many entries a shard may have retired in any case, beside those it holds.
-const FLOOR: usize = 64;
-/// The same for a shard that may grow.
-const GROWING_FLOOR: usize = 1024;
+/// How many retired entries that need no destructor may wait until their places are wanted.
+const FEW: usize = 64;
 /// A table for fewer entries is not made smaller.
 const SMALL: usize = 64;
 
@@ -42,8 +52,6 @@ const SMALL: usize = 64;
 pub(crate) struct Head<K, V> {
     table: AtomicPtr<Bucket>,
     directory: AtomicPtr<Directory<K, V>>,
-    /// Whether a load was beaten whose flight can still be joined. A caller who knows of the write sees it.
-    overtaken: AtomicBool,
 }
 
 impl<K, V> Head<K, V> {
@@ -62,9 +70,31 @@ impl<K, V> Head<K, V> {
 /// A cache line: the head, and the way to the rest.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(crate) struct Shard<K, V> {
+pub(crate) struct Shard<K, V, E> {
     head: Head<K, V>,
-    inner: Box<CachePadded<Lock<Inner<K, V>>>>,
+    inner: Box<CachePadded<Lock<Inner<K, V, E>>>>,
+}
+
+/// What a shard is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(super) kind: Kind,
+    /// The share in what the cache may hold, in entries or, if `weighted`, in weight.
+    pub(super) share: Option<u64>,
+    pub(super) weighted: bool,
+    /// How many errors are cached, if any are.
+    pub(super) failures: Option<usize>,
+}
+
+impl Plan {
+    /// What may be retired before a write looks after it, in weight.
+    fn slack(&self) -> u64 {
+        self.share.filter(|_| self.weighted).unwrap_or(u64::MAX)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy::new(self.kind, self.share, self.weighted)
+    }
 }
 
 /// What a new entry is to be, beside its key and value.
@@ -79,45 +109,42 @@ pub(crate) struct New {
 
 /// What is behind the lock.
 #[derive(Debug)]
-pub(crate) struct Inner<K, V> {
+pub(crate) struct Inner<K, V, E> {
+    plan: Plan,
     slab: Slab<K, V>,
     policy: Policy,
     pub(super) limbo: Limbo,
-    pub(super) loads: Loads,
+    pub(super) unheard: Unheard,
+    pub(super) flights: Registry<K, V, E>,
+    pub(super) failures: Option<Failures<K, E>>,
     pub(super) counts: Counts,
     live: usize,
-    /// The most entries there have been at once.
-    peak: usize,
-    /// How many entries there may be, where that is fixed.
-    share: Option<usize>,
-    /// How many periods had ended when a write last waited in vain for one more.
-    pub(super) held_up: Option<u64>,
+    /// Entries erased since the table was built, if one of its buckets has lost count.
+    erased: Option<usize>,
 }
 
 // SAFETY: the entries that the pointers lead to are shared among readers, and moved out by whoever reclaims them.
-unsafe impl<K: Send + Sync, V: Send + Sync> Send for Shard<K, V> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V, E> {}
 // SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Shard<K, V> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
 
-impl<K, V> Shard<K, V> {
-    /// `limit` is the share in what the cache may hold, in entries or, if `weighted`, in weight.
-    pub(crate) fn new(kind: Kind, limit: Option<u64>, weighted: bool) -> Shard<K, V> {
-        let share = limit.filter(|_| !weighted).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+impl<K, V, E> Shard<K, V, E> {
+    pub(crate) fn new(plan: Plan) -> Shard<K, V, E> {
         let inner = Inner {
-            slab: Slab::new(share.map(|share| share.saturating_add(share.max(FLOOR)))),
-            policy: Policy::new(kind, limit, weighted),
-            limbo: Limbo::default(),
-            loads: Loads::default(),
+            plan,
+            slab: Slab::new(MOST),
+            policy: plan.policy(),
+            limbo: Limbo::new((plan.slack() / 8).max(1)),
+            unheard: Unheard::default(),
+            flights: Registry::new(),
+            failures: plan.failures.map(Failures::new),
             counts: Counts::default(),
             live: 0,
-            peak: 0,
-            share,
-            held_up: None,
+            erased: None,
         };
         let head = Head {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
-            overtaken: AtomicBool::new(false),
         };
         Shard { head, inner: Box::new(CachePadded::new(Lock::new(inner))) }
     }
@@ -154,19 +181,13 @@ impl<K, V> Shard<K, V> {
         unsafe { entry(self.head.directory(), index) }
     }
 
-    /// Whether a load was beaten whose flight can still be joined.
     #[inline]
-    pub(crate) fn is_overtaken(&self) -> bool {
-        self.head.overtaken.load(Ordering::Relaxed)
-    }
-
-    #[inline]
-    pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, S> {
+    pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
         Locked { head: &self.head, hasher, inner: self.inner.lock() }
     }
 }
 
-impl<K, V> Drop for Shard<K, V> {
+impl<K, V, E> Drop for Shard<K, V, E> {
     fn drop(&mut self) {
         let mut inner = self.inner.lock();
         let (table, directory) = (self.head.table(), self.head.directory());
@@ -183,14 +204,32 @@ impl<K, V> Drop for Shard<K, V> {
         // SAFETY: it is the published one, which nobody uses any more.
         unsafe { table.free() };
         inner.limbo.drain().for_each(free);
+        inner.unheard.entries.drain(..).for_each(|(index, _)| free(index));
     }
 }
 
 /// A shard whose lock the caller has.
-pub(crate) struct Locked<'a, K, V, S> {
+pub(crate) struct Locked<'a, K, V, E, S> {
     head: &'a Head<K, V>,
     hasher: &'a S,
-    pub(super) inner: crate::lock::Guard<'a, Inner<K, V>>,
+    pub(super) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+}
+
+/// The registry of the shard's flights, under the shard's lock.
+pub(super) struct Flights<'a, K, V, E>(pub(super) crate::lock::Guard<'a, Inner<K, V, E>>);
+
+impl<K, V, E> Deref for Flights<'_, K, V, E> {
+    type Target = Registry<K, V, E>;
+
+    fn deref(&self) -> &Registry<K, V, E> {
+        &self.0.flights
+    }
+}
+
+impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
+    fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
+        &mut self.0.flights
+    }
 }
 
 /// The entries, as the policy sees them.
@@ -199,9 +238,9 @@ struct Entries<'a, K, V, S> {
     hasher: &'a S,
 }
 
-impl<K, V, S> Entries<'_, K, V, S> {
+impl<'a, K, V, S> Entries<'a, K, V, S> {
     #[inline(always)]
-    fn entry(&self, index: u32) -> &Entry<K, V> {
+    fn entry(&self, index: u32) -> &'a Entry<K, V> {
         // SAFETY: made under the lock, for indices of the policy, whose places are in use.
         unsafe { entry(self.directory, index) }
     }
@@ -230,29 +269,21 @@ impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
 
     #[inline]
     fn hash(&self, i: u32) -> u64 {
-        // SAFETY: in use, so filled.
-        self.hasher.hash_one(unsafe { &self.entry(i).pair().0 })
+        self.contained_hash(i).unwrap_or_default()
     }
 }
 
-impl<K, V> Inner<K, V> {
-    /// How many places there may be, live and retired together: twice as many as there may be, or have been, entries.
-    fn most_places(&self) -> usize {
-        match self.share {
-            Some(share) => share.saturating_add(share.max(FLOOR)),
-            None => 2 * self.peak.max(GROWING_FLOOR),
-        }
-    }
-
-    /// Ends and counts a load. Whether nobody has beaten it.
+impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
+    /// The hash of an entry's key, unless that panics.
     #[inline]
-    pub(crate) fn end_load(&mut self, load: LoadId, now: Tick, success: bool) -> bool {
-        self.counts.loads += 1;
-        self.counts.load_failures += u64::from(!success);
-        self.counts.load_time = self.counts.load_time.saturating_add(now.since(load.began));
-        self.loads.end(load.id)
+    fn contained_hash(&self, i: u32) -> Option<u64> {
+        // SAFETY: in use, so filled.
+        let (key, _) = unsafe { self.entry(i).pair() };
+        contained(|| self.hasher.hash_one(key)).ok()
     }
+}
 
+impl<K, V, E> Inner<K, V, E> {
     pub(crate) fn live(&self) -> usize {
         self.live
     }
@@ -265,35 +296,54 @@ impl<K, V> Inner<K, V> {
     pub(crate) fn retired(&self) -> usize {
         self.slab.used() - self.live
     }
+
+    /// Whether writes have left something that should not wait for the next write.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        let few = !needs_drop::<(K, V)>() && self.limbo.len() < FEW;
+        !self.unheard.entries.is_empty() || !(few || self.limbo.is_empty())
+    }
+
+    /// Whether so much is retired that a value of this weight should wait until readers were asked to let go of it.
+    #[inline]
+    pub(crate) fn is_behind(&self, weight: u32) -> bool {
+        self.plan.weighted && self.limbo.weight() + u64::from(weight) > self.plan.slack()
+    }
 }
 
-impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
+impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     fn entries(&self) -> Entries<'a, K, V, S> {
         Entries { directory: self.inner.slab.directory(), hasher: self.hasher }
     }
 
-    /// The loads of a hash have lost.
+    /// A key is written: what is being loaded for it is not kept, and nobody joins that any more; what is known of its
+    /// failure is forgotten.
     #[inline]
-    pub(crate) fn beat(&mut self, hash: u64) {
-        if self.inner.loads.beat(hash) {
-            self.head.overtaken.store(true, Ordering::Relaxed);
+    pub(crate) fn invalidate<Q>(&mut self, hash: u64, key: &Q, deferred: &mut Deferred<'_, K, V, E>)
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if self.inner.flights.flights() > 0 {
+            self.inner.flights.forget(hash, key);
+        }
+        if let Some(failures) = &mut self.inner.failures {
+            deferred.failures.extend(failures.remove(hash, key));
         }
     }
 
-    /// All loads have.
-    pub(crate) fn beat_all(&mut self) {
-        if self.inner.loads.beat_all() {
-            self.head.overtaken.store(true, Ordering::Relaxed);
+    /// Takes the error of a key in.
+    pub(crate) fn remember(
+        &mut self,
+        hash: u64,
+        (keys, error): ([K; 2], Arc<E>),
+        now: Tick,
+        ttl: Option<Duration>,
+        deferred: &mut Deferred<'_, K, V, E>,
+    ) {
+        if let (Some(failures), Some(ttl)) = (&mut self.inner.failures, ttl) {
+            failures.insert(hash, (keys, error), now.after(ttl), &mut deferred.failures);
         }
-    }
-
-    /// Whether a load of this hash has lost whose flight can be joined, which the caller is to end before it gives the lock
-    /// back. Only says so once.
-    pub(crate) fn close_beaten(&mut self, hash: u64) -> bool {
-        let closed = self.inner.loads.close_beaten(hash);
-        self.head.overtaken.store(self.inner.loads.any_beaten(), Ordering::Relaxed);
-        closed
     }
 
     /// The index of a key, and its entry.
@@ -319,42 +369,77 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         unsafe { entry(self.inner.slab.directory(), index) }
     }
 
-    /// Whether there is a place for one more entry (BOUND).
+    /// Puts a pair in, or in the place of an earlier one of its key. What is refused stays with the caller; the earlier one is
+    /// gone then, too.
     #[inline]
-    pub(crate) fn has_place(&self) -> bool {
-        self.inner.slab.used() < self.inner.most_places()
+    pub(crate) fn store(
+        &mut self,
+        pair: &mut Option<(K, V)>,
+        new: New,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) -> Result<(), Refused> {
+        let Some((key, _)) = pair.as_ref() else { return Ok(()) };
+        let old = self.find(new.hash, key).map(|(index, entry)| {
+            (index, if entry.until() <= new.now { Cause::Expired } else { Cause::Replaced })
+        });
+        let refused = match self.place(&new) {
+            Ok(index) => {
+                let Some((key, value)) = pair.take() else { return Ok(()) };
+                // SAFETY: just taken from the slab.
+                unsafe { self.entry(index).fill(key, value, new.until) };
+                self.link(index, &new, old, deferred);
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        if let Some((index, cause)) = old {
+            self.unlink(index, cause, deferred);
+        }
+        self.inner.counts.count(Cause::Refused);
+        Err(refused)
     }
 
-    /// Puts a new entry in, or in the place of `old`. There must be a [place](Locked::has_place), and `weight` must not be
-    /// more than the limit.
-    pub(crate) fn put(
-        &mut self,
-        (key, value): (K, V),
-        new: New,
-        old: Option<(u32, Cause)>,
-        after: &mut After<'_, K, V>,
-    ) {
-        let New { hash, until, weight, now } = new;
-        if old.is_none() && self.inner.live >= self.head.table().capacity() {
-            self.rebuild(self.inner.live + 1 + self.inner.live / 2);
+    /// A place for a new entry.
+    #[inline]
+    fn place(&mut self, new: &New) -> Result<u32, Refused> {
+        if let Some(share) = self.inner.plan.share.filter(|share| u64::from(new.weight) > *share) {
+            return Err(Refused::Heavy { weight: new.weight, share });
         }
-        let index = self.inner.slab.take().expect("there is a place");
+        let index = self.inner.slab.take().ok_or(Refused::Full)?;
         if self.inner.slab.directory() != self.head.directory() {
             // Before the index (THERE).
             self.head.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
         }
-        let entries = self.entries();
-        // SAFETY: just taken from the slab.
-        unsafe { entries.entry(index).fill(key, value, until) };
-        let table = self.head.table();
+        Ok(index)
+    }
+
+    /// Makes a filled place an entry.
+    #[inline]
+    fn link(
+        &mut self,
+        index: u32,
+        new: &New,
+        old: Option<(u32, Cause)>,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        let New { hash, weight, now, .. } = *new;
+        if old.is_none() && self.inner.live >= self.head.table().capacity() {
+            self.rebuild(self.inner.live + 1 + self.inner.live / 2, deferred);
+        }
+        let (entries, table) = (self.entries(), self.head.table());
         let inner = &mut *self.inner;
-        let (live, limbo, counts) = (&mut inner.live, &mut inner.limbo, &mut inner.counts);
+        let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
+        let (live, limbo, unheard) = (&mut inner.live, &mut inner.limbo, &mut inner.unheard);
+        let (counts, erased) = (&mut inner.counts, &mut inner.erased);
+        let mut retire = |index: u32, cause: Cause| {
+            counts.count(cause);
+            deferred.retire(limbo, unheard, Claimed { index, entry: entries.entry(index), cause });
+        };
         let evict = |victim: u32, hash: u64| {
             let cause = if entries.entry(victim).until() <= now { Cause::Expired } else { Cause::Size };
-            erase(table, hash, victim);
+            erase(table, Some(hash), victim, erased);
             *live -= 1;
-            counts.count(cause);
-            after.retire(limbo, victim, cause);
+            retire(victim, cause);
         };
         match old {
             Some((old, cause)) => {
@@ -363,31 +448,42 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
                 if !unsafe { table.replace(hash, old, index) } {
                     // SAFETY: as above.
                     unsafe { table.erase_anywhere(old) };
-                    // SAFETY: as above.
-                    unsafe { table.insert(hash, index) };
+                    insert(table, hash, index, &mut inner.erased);
                 }
-                inner.counts.count(cause);
-                after.retire(&mut inner.limbo, old, cause);
+                retire(old, cause);
             }
             None => {
                 inner.policy.admit(&entries, index, hash, weight, evict);
-                // SAFETY: filled, the lock is ours, and the table has room.
-                unsafe { table.insert(hash, index) };
+                insert(table, hash, index, &mut inner.erased);
                 inner.live += 1;
-                inner.peak = inner.peak.max(inner.live);
             }
         }
         inner.counts.inserted += 1;
+        if inner.plan.weighted {
+            let gone = before + u64::from(weight) - inner.policy.weight();
+            deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
+        }
+        if inner.erased.is_some() {
+            self.tidy_table(deferred);
+        }
     }
 
     /// Takes an entry out.
     #[inline]
-    pub(crate) fn unlink(&mut self, index: u32, cause: Cause, after: &mut After<'_, K, V>) {
-        erase(self.head.table(), self.entries().hash(index), index);
-        self.inner.policy.remove(index);
-        self.inner.live -= 1;
-        self.inner.counts.count(cause);
-        after.retire(&mut self.inner.limbo, index, cause);
+    pub(crate) fn unlink(&mut self, index: u32, cause: Cause, deferred: &mut Deferred<'a, K, V, E>) {
+        let entries = self.entries();
+        let inner = &mut *self.inner;
+        let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
+        erase(self.head.table(), entries.contained_hash(index), index, &mut inner.erased);
+        inner.policy.remove(index);
+        inner.live -= 1;
+        inner.counts.count(cause);
+        let claimed = Claimed { index, entry: entries.entry(index), cause };
+        deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
+        if inner.plan.weighted {
+            let gone = before - inner.policy.weight();
+            deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
+        }
     }
 
     /// Moves an entry to the young end of its queue, if the policy wants to know.
@@ -395,15 +491,19 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         self.inner.policy.touch(index);
     }
 
-    /// Takes the entries out of so many buckets from `at` on that `wanted` says. False if there are no more.
+    /// Takes the entries out of so many buckets from `at` on that `wanted` says. The bucket to go on with, if there are more:
+    /// the first one again if the table is not the one that the caller began with.
     pub(crate) fn sift(
         &mut self,
-        at: usize,
+        (begun, at): (Table, usize),
         buckets: usize,
         mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>,
-        after: &mut After<'_, K, V>,
-    ) -> bool {
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) -> Option<(Table, usize)> {
         let (table, entries) = (self.head.table(), self.entries());
+        if table != begun {
+            return Some((table, 0));
+        }
         let end = table.buckets().min(at.saturating_add(buckets));
         let mut found = Vec::new();
         for at in at..end {
@@ -412,63 +512,109 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
             unsafe { table.each_in(at, test) };
         }
         for (index, cause) in found {
-            self.unlink(index, cause, after);
+            self.unlink(index, cause, deferred);
         }
-        end < table.buckets()
+        (end < table.buckets()).then_some((table, end))
     }
 
-    /// Makes the table smaller if it has become much too large.
-    pub(crate) fn shrink(&mut self) {
-        let capacity = self.head.table().capacity();
-        if capacity > SMALL && self.inner.live < capacity / 8 {
-            self.rebuild(2 * self.inner.live + 1);
-            // What has just been retired is not to make the shard look full.
-            self.inner.peak = self.inner.slab.used();
+    /// The table as it is.
+    pub(crate) fn table(&self) -> Table {
+        self.head.table()
+    }
+
+    /// Makes the shard an empty one, whose loads are not kept, and returns the table of what it had. The entries are the
+    /// caller's to retire, and then the table.
+    pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> Detached {
+        let inner = &mut *self.inner;
+        inner.flights.forget_all();
+        if let Some(failures) = &mut inner.failures {
+            failures.clear(&mut deferred.failures);
+        }
+        let old = self.head.table();
+        self.head.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
+        let policy = std::mem::replace(&mut inner.policy, inner.plan.policy());
+        (inner.live, inner.erased) = (0, None);
+        Detached { table: old, weight: policy.weight(), _policy: policy }
+    }
+
+    /// Retires the entries of some buckets of a table that was detached.
+    pub(crate) fn retire_buckets(
+        &mut self,
+        table: Table,
+        buckets: std::ops::Range<usize>,
+        cause: impl Fn(&Entry<K, V>) -> Cause,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        let entries = self.entries();
+        let inner = &mut *self.inner;
+        for at in buckets {
+            let retire = |index| {
+                let entry = entries.entry(index);
+                let cause = cause(entry);
+                inner.counts.count(cause);
+                deferred.retire(&mut inner.limbo, &mut inner.unheard, Claimed { index, entry, cause });
+            };
+            // SAFETY: it was not retired yet.
+            unsafe { table.each_in(at, retire) };
         }
     }
 
-    /// Publishes a new table of the same entries.
+    /// Makes the table smaller if it has become much too large, or new if its counts are lost.
+    #[inline]
+    pub(crate) fn tidy_table(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
+        let (capacity, live) = (self.head.table().capacity(), self.inner.live);
+        let lost = self.inner.erased.is_some_and(|erased| erased > live.max(SMALL));
+        if lost || (capacity > SMALL && live < capacity / 8) {
+            self.rebuild(2 * live + 1, deferred);
+        }
+    }
+
+    /// Publishes a new table of the same entries. Those whose hash panics nobody can find any more: they go.
     #[cold]
-    fn rebuild(&mut self, capacity: usize) {
-        /// Frees a table that was not finished: a key's hash panicked.
-        struct Unfinished(Table);
-        impl Drop for Unfinished {
-            fn drop(&mut self) {
-                // SAFETY: it was not published.
-                unsafe { self.0.free() };
-            }
-        }
+    fn rebuild(&mut self, capacity: usize, deferred: &mut Deferred<'a, K, V, E>) {
         let (old, entries) = (self.head.table(), self.entries());
-        let new = Unfinished(Table::for_entries(capacity));
+        let new = Table::for_entries(capacity);
+        let (mut lost, mut erased) = (Vec::new(), None);
         for at in 0..old.buckets() {
-            // SAFETY: the new table is ours and has room; its entries are those of the old.
-            let copy = |index| unsafe { new.0.insert(entries.hash(index), index) };
+            let copy = |index| match entries.contained_hash(index) {
+                Some(hash) => insert(new, hash, index, &mut erased),
+                None => lost.push(index),
+            };
             // SAFETY: the lock keeps the old table.
             unsafe { old.each_in(at, copy) };
         }
-        self.head.table.store(new.0.as_ptr(), Ordering::Release);
-        std::mem::forget(new);
+        for &index in &lost {
+            self.unlink(index, Cause::Removed, deferred);
+        }
+        self.head.table.store(new.as_ptr(), Ordering::Release);
+        self.inner.erased = erased;
         self.inner.limbo.free_tables();
         self.inner.limbo.retire_table(old);
     }
 
-    /// Takes a few entries that nobody can see any more out of limbo, once for each `after`. Where pairs have destructors they
-    /// go there.
+    /// Takes a few entries that nobody can see any more out of limbo, once for each `deferred`. Where pairs have destructors
+    /// they go there. Whether there were any.
     #[inline]
-    pub(crate) fn reclaim(&mut self, after: &mut After<'a, K, V>) {
+    pub(crate) fn reclaim(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
         let inner = &mut *self.inner;
+        if deferred.nested && needs_drop::<(K, V)>() {
+            return false;
+        }
         // What need not be dropped may wait until its place is wanted, unless it is much.
-        let one = !needs_drop::<(K, V)>() && inner.limbo.len() < FLOOR;
-        for _ in 0..if one { 1 } else { DEAD } {
+        let one = !needs_drop::<(K, V)>() && inner.limbo.len() < FEW;
+        let mut any = false;
+        for _ in 0..if one { 1 } else { RECLAIM } {
             let Some(index) = inner.limbo.release() else { break };
+            any = true;
             if needs_drop::<(K, V)>() {
                 // SAFETY: it was in limbo, so it is in use until it is given back.
-                after.bury(index, unsafe { entry(inner.slab.directory(), index) });
+                deferred.reclaim(index, unsafe { entry(inner.slab.directory(), index) });
             } else {
                 // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
                 unsafe { inner.slab.give_back(index) };
             }
         }
+        any
     }
 
     /// Takes a place back.
@@ -487,12 +633,43 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     }
 }
 
+/// What a shard had before it was [detached](Locked::detach).
+#[derive(Debug)]
+pub(crate) struct Detached {
+    pub(super) table: Table,
+    pub(super) weight: u64,
+    /// Dropped without the lock.
+    _policy: Policy,
+}
+
+/// Why a value was not taken in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refused {
+    /// It is heavier than a shard's share.
+    Heavy { weight: u32, share: u64 },
+    /// The shard has as many entries, live and retired, as it can have.
+    Full,
+}
+
+/// Puts an entry into the table, which has room for it.
+#[inline]
+fn insert(table: Table, hash: u64, index: u32, erased: &mut Option<usize>) {
+    // SAFETY: the entry is filled, and the lock is the caller's.
+    if unsafe { table.insert(hash, index) } && erased.is_none() {
+        *erased = Some(0);
+    }
+}
+
 /// Takes an entry out of the table.
 #[inline]
-fn erase(table: Table, hash: u64, index: u32) {
+fn erase(table: Table, hash: Option<u64>, index: u32, erased: &mut Option<usize>) {
     // SAFETY: the lock is the caller's.
-    if !unsafe { table.erase(hash, index) } {
+    let found = hash.is_some_and(|hash| unsafe { table.erase(hash, index) });
+    if !found {
         // SAFETY: as above.
         unsafe { table.erase_anywhere(index) };
+    }
+    if let Some(erased) = erased {
+        *erased += 1;
     }
 }

@@ -2,8 +2,9 @@
 //! and again, so that a cache that churns allocates nothing.
 //!
 //! # State
-//! Entry `i` is number `i % CHUNK` of chunk `i / CHUNK`. The addresses of the chunks stand in the *directory*, an array that
-//! readers find through the shard's head. One that has become too small is kept, for those who still read it.
+//! Entry `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is large. The addresses of the chunks
+//! stand in the *directory*, an array that readers find through the shard's head. One that has become too small is kept, for
+//! those who still read it.
 //!
 //! # Invariants
 //! - WRITER: places are given out and taken back under the shard's lock.
@@ -17,10 +18,22 @@ use std::ptr::{NonNull, null_mut};
 use super::entry::Entry;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
-/// The places of a chunk.
-pub(crate) const CHUNK: usize = if cfg!(docache_loom) { 2 } else { 512 };
+/// The most bytes of a chunk, unless a single entry is larger.
+const CHUNK_BYTES: usize = 16 << 10;
 /// The most places of a slab: what fits into an index of the policy.
-const MOST: usize = 1 << 30;
+pub(crate) const MOST: usize = 1 << 30;
+
+/// The places of a chunk: a power of two.
+pub(crate) const fn chunk_places<K, V>() -> usize {
+    if cfg!(docache_loom) {
+        return 2;
+    }
+    match CHUNK_BYTES / size_of::<Entry<K, V>>() {
+        0 => 1,
+        fit @ 1..=512 => 1 << fit.ilog2(),
+        _ => 512,
+    }
+}
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -35,11 +48,11 @@ pub(crate) type Directory<K, V> = AtomicPtr<Entry<K, V>>;
 #[inline(always)]
 pub(crate) unsafe fn entry<'a, K, V>(directory: *const Directory<K, V>, index: u32) -> &'a Entry<K, V> {
     // SAFETY: the directory reaches that far (THERE).
-    let chunk = unsafe { directory.add(index as usize / CHUNK) };
+    let chunk = unsafe { directory.add(index as usize / chunk_places::<K, V>()) };
     // SAFETY: as above; directories are kept.
     let chunk = unsafe { &*chunk }.load(Ordering::Relaxed);
     // SAFETY: the chunk is there (THERE, EMPTY).
-    let place = unsafe { chunk.add(index as usize % CHUNK) };
+    let place = unsafe { chunk.add(index as usize % chunk_places::<K, V>()) };
     // SAFETY: the place has been given out, so it holds an `Entry`.
     unsafe { &*place }
 }
@@ -66,8 +79,12 @@ pub(crate) struct Slab<K, V> {
     open: Vec<u32>,
     /// All directories there have been; the last is the one that is published.
     directories: Vec<Box<[Directory<K, V>]>>,
+    /// The numbers of chunks that were freed.
+    freed: Vec<u32>,
     /// How many places there may be.
     most: usize,
+    /// How many there are, and how many are given out.
+    places: usize,
     used: usize,
     /// A place that was given back and goes to whoever wants one next; its chunk counts it as given out.
     next: u32,
@@ -75,9 +92,17 @@ pub(crate) struct Slab<K, V> {
 
 impl<K, V> Slab<K, V> {
     /// An empty slab that may grow to `most` places.
-    pub(crate) fn new(most: Option<usize>) -> Slab<K, V> {
-        let most = most.unwrap_or(MOST).min(MOST);
-        Slab { chunks: Vec::new(), open: Vec::new(), directories: Vec::new(), most, used: 0, next: NONE }
+    pub(crate) fn new(most: usize) -> Slab<K, V> {
+        Slab {
+            chunks: Vec::new(),
+            open: Vec::new(),
+            directories: Vec::new(),
+            freed: Vec::new(),
+            most: most.min(MOST),
+            places: 0,
+            used: 0,
+            next: NONE,
+        }
     }
 
     /// How many places are given out.
@@ -110,7 +135,7 @@ impl<K, V> Slab<K, V> {
     fn take_from_chunk(&mut self) -> Option<u32> {
         let number = self.with_room()?;
         let chunk = &mut self.chunks[number];
-        let first = (number * CHUNK) as u32;
+        let first = (number * chunk_places::<K, V>()) as u32;
         let index = if chunk.free == NONE {
             chunk.fresh += 1;
             first + chunk.fresh - 1
@@ -152,7 +177,7 @@ impl<K, V> Slab<K, V> {
     /// # Safety
     /// As [`give_back`](Slab::give_back)'s.
     unsafe fn give_to_chunk(&mut self, index: u32) {
-        let number = index as usize / CHUNK;
+        let number = index as usize / chunk_places::<K, V>();
         // SAFETY: the place was given out.
         let place = unsafe { entry(self.directory(), index) };
         let chunk = &mut self.chunks[number];
@@ -166,14 +191,9 @@ impl<K, V> Slab<K, V> {
             self.open.push(number as u32);
         }
         // One empty chunk is kept, so that a shard at the edge of one does not allocate over and over.
-        if empty && self.places() - self.used > 2 * CHUNK {
-            self.free_chunk(number);
+        if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
+            self.release(number);
         }
-    }
-
-    fn places(&self) -> usize {
-        self.open.iter().map(|&number| self.chunks[number as usize].places as usize).sum::<usize>()
-            + self.used
     }
 
     /// A chunk with a free place.
@@ -192,11 +212,13 @@ impl<K, V> Slab<K, V> {
     /// Adds a chunk.
     #[cold]
     fn grow(&mut self) -> Option<usize> {
-        let number = self.chunks.iter().position(|chunk| chunk.places == 0).unwrap_or(self.chunks.len());
-        let places = self.most.saturating_sub(number * CHUNK).min(CHUNK);
+        let number = self.freed.last().map_or(self.chunks.len(), |&number| number as usize);
+        let places = self.most.saturating_sub(number * chunk_places::<K, V>()).min(chunk_places::<K, V>());
         if places == 0 {
             return None;
         }
+        self.freed.pop();
+        self.places += places;
         let layout = layout::<K, V>(places);
         // SAFETY: an entry is not zero-sized.
         let base = unsafe { alloc(layout) }.cast::<Entry<K, V>>();
@@ -219,7 +241,7 @@ impl<K, V> Slab<K, V> {
         if number < length {
             return;
         }
-        let most = self.most.div_ceil(CHUNK);
+        let most = self.most.div_ceil(chunk_places::<K, V>());
         let longer = (2 * length).max(number + 1).max(4).min(most);
         let old: &[Directory<K, V>] = self.directories.last().map_or(&[], |directory| directory);
         let chunk =
@@ -228,21 +250,18 @@ impl<K, V> Slab<K, V> {
         self.directories.push(directory);
     }
 
+    /// Gives a chunk's memory back. The chunk must be empty (EMPTY). It stays in `open` if it is there: that is empty before
+    /// the slab grows.
     #[cold]
-    fn free_chunk(&mut self, number: usize) {
-        self.open.retain(|&open| open as usize != number);
-        self.release(number);
-    }
-
-    /// Gives a chunk's memory back. The chunk must be empty (EMPTY).
     fn release(&mut self, number: usize) {
-        let chunk = std::mem::replace(
-            &mut self.chunks[number],
-            Chunk { places: 0, fresh: 0, used: 0, free: NONE, open: false },
-        );
+        let open = self.chunks[number].open;
+        let gone = Chunk { places: 0, fresh: 0, used: 0, free: NONE, open };
+        let chunk = std::mem::replace(&mut self.chunks[number], gone);
         if chunk.places == 0 {
             return;
         }
+        self.places -= chunk.places as usize;
+        self.freed.push(number as u32);
         let base = self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
         // SAFETY: allocated with this layout; none of its places is given out, and a free one needs no destructor.
         unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };

@@ -28,8 +28,8 @@ pub enum Cause {
     Removed,
     /// The key got another value.
     Replaced,
-    /// It was never taken in: it is heavier than a shard's share, or readers hold so much that was retired that there is
-    /// no place.
+    /// It was never taken in: it is heavier than a shard's share, or its shard has 2^30 entries, those included that have left
+    /// and that readers hold.
     Refused,
 }
 
@@ -77,9 +77,11 @@ pub struct CacheStats {
     pub len: usize,
     /// Their weight; without a weigher, their number.
     pub weight: u64,
-    /// Entries that have left and are still held, because a reader may be looking at them or because nobody has written
-    /// since.
+    /// Entries that have left and are still held: a reader may be looking at them, or nobody has got to dropping them, which
+    /// happens within a second of the last reader's leave.
     pub retired: usize,
+    /// What they weigh, as far as that is known: a part that is being dropped counts until the whole is.
+    pub retired_weight: u64,
     /// Bytes that the table, the entries and the policy take, without what keys and values own elsewhere.
     pub memory: usize,
 }
@@ -89,9 +91,9 @@ pub struct CacheStats {
 pub(crate) struct Counts {
     pub(super) inserted: u64,
     causes: [u64; CAUSES],
-    pub(super) loads: u64,
-    pub(super) load_failures: u64,
-    pub(super) load_time: Duration,
+    loads: u64,
+    load_failures: u64,
+    load_time: Duration,
     pub(super) listener_panics: u64,
 }
 
@@ -99,6 +101,14 @@ impl Counts {
     #[inline]
     pub(crate) fn count(&mut self, cause: Cause) {
         self.causes[cause as usize] += 1;
+    }
+
+    /// A load is over, after so long.
+    #[inline]
+    pub(crate) fn count_load(&mut self, took: Duration, success: bool) {
+        self.loads += 1;
+        self.load_failures += u64::from(!success);
+        self.load_time = self.load_time.saturating_add(took);
     }
 
     pub(crate) fn add_to(&self, stats: &mut CacheStats) {

@@ -30,7 +30,7 @@ const ONES: u64 = 0x0101_0101_0101;
 const TOPS: u64 = ONES << 7;
 /// One entry that passed by.
 const PASSED: u64 = 1 << 48;
-/// Of how many passing entries a bucket loses count; it is then passed for ever.
+/// Of how many passing entries a bucket loses count; it is then passed for as long as the table lives.
 const UNCOUNTED: u64 = 0xffff;
 /// The alignment of a bucket, which leaves this many low bits of its address for the size of the table.
 const ALIGN: usize = 32;
@@ -132,7 +132,7 @@ impl Bucket {
 /// A table: the address of its first bucket, with 32 less the binary logarithm of their number in the low bits.
 ///
 /// It is a plain word, so that it can be published as one; whoever publishes it owns it and says when it is freed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table(NonNull<Bucket>);
 
 // SAFETY: it is an address of atomics; whether they are still there is for the user to know.
@@ -247,22 +247,26 @@ impl Table {
         None
     }
 
-    /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries.
+    /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries. Whether a bucket has lost
+    /// count.
     ///
     /// # Safety
     /// The entry is filled, and the caller holds the shard's lock or has the table for itself.
-    pub(crate) unsafe fn insert(self, hash: u64, index: u32) {
+    pub(crate) unsafe fn insert(self, hash: u64, index: u32) -> bool {
         let mask = self.mask();
         let mut at = self.home(hash);
+        let mut lost = false;
         loop {
             let bucket = self.bucket(at);
             let ctrl = bucket.ctrl();
             if let Some(slot) = ctrl.vacant() {
                 bucket.index[slot].store(index, Ordering::Release);
                 bucket.set_ctrl(ctrl.with(slot, tag(hash)));
-                return;
+                return lost;
             }
-            bucket.set_ctrl(ctrl.one_more());
+            let more = ctrl.one_more();
+            lost |= more.passed() == UNCOUNTED;
+            bucket.set_ctrl(more);
             at = (at + 1) & mask;
         }
     }

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use super::call::docache_call;
-use super::flights::Flights;
+use super::flights::{Lanes, Source};
 use super::options::{self, Options};
-use super::store::{Key, Sought, Store};
+use super::store::{Key, Store};
 use super::value::{Value, docache_value, start};
 use super::{
     DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
 };
 use crate::cache::{CacheBuilder, Cause, EvictionPolicy};
 use crate::error::{Error, Result};
-use crate::flight::KeyedGroup;
 
 /// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
 ///
@@ -20,16 +19,7 @@ use crate::flight::KeyedGroup;
 /// evicted is released by a later write to the cache, by its sweep, by docache_cache_flush or with the cache: never by a read.
 pub struct docache_cache {
     pub(super) store: Store,
-    pub(super) flights: Flights<docache_call>,
-}
-
-impl docache_cache {
-    /// Ends the run of a key whose load was beaten by a write: the caller comes after that, and gets a run of its own.
-    pub(super) fn forget_overtaken(&self, key: &[u8]) {
-        self.store.forget_overtaken(Sought::new(key), || {
-            self.flights.group.forget(key);
-        });
-    }
+    pub(super) lanes: Lanes<docache_call>,
 }
 
 impl std::fmt::Debug for docache_cache {
@@ -49,7 +39,7 @@ pub const DOCACHE_CAUSE_EXPIRED: i32 = 1;
 pub const DOCACHE_CAUSE_REMOVED: i32 = 2;
 /// The key got another value.
 pub const DOCACHE_CAUSE_REPLACED: i32 = 3;
-/// It was never taken in: it is too heavy, or readers hold so much that was taken out that there is no place.
+/// It was never taken in: it is too heavy, or there is no place: 2^30 entries lie in a shard.
 pub const DOCACHE_CAUSE_REFUSED: i32 = 4;
 
 /// A full cache evicts what is used least, by recency and frequency: scans do not wash out what is used often.
@@ -122,13 +112,18 @@ fn weigh(key: &[u8], value: &Value) -> u32 {
 
 type Builder = CacheBuilder<Key, Value, Error>;
 
+/// A defect of a callback is not remembered, as a failure may be.
+fn new_builder() -> Builder {
+    Store::builder().remembers(|error| !error.is_panicked())
+}
+
 /// What is not a default goes to the builder, which checks it.
 fn configure(options: &docache_cache_options) -> Result<Builder> {
     const FLAGS: u32 = DOCACHE_CACHE_RECORD_STATS | DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY;
     let refuse = |name: &str, value: u32, accepted: &str| {
         Err(Error::invalid_argument(&format!("options.{name}"), value, accepted))
     };
-    let mut builder: Builder = Store::builder();
+    let mut builder = new_builder();
     builder = match ttl(options.time_to_live_ns) {
         None => builder,
         Some(Duration::MAX) => builder.never_expire(),
@@ -198,7 +193,7 @@ pub unsafe extern "C" fn docache_cache_new(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         let mut builder = if options.is_null() {
-            Store::builder()
+            new_builder()
         } else {
             // SAFETY: the caller's promise.
             configure(&unsafe { options::read(options) }?)?
@@ -211,8 +206,8 @@ pub unsafe extern "C" fn docache_cache_new(
             });
         }
         let store = builder.build()?;
-        let flights = Flights::new(KeyedGroup::new(), Some(&store));
-        out.write(Box::into_raw(Box::new(docache_cache { store, flights })));
+        let lanes = Lanes::new(&Source::Cache(store.clone()));
+        out.write(Box::into_raw(Box::new(docache_cache { store, lanes })));
         Ok(DOCACHE_OK)
     })
 }

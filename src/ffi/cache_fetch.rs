@@ -1,43 +1,12 @@
 //! Family `cache`: fetching what is not there, and beginning to; that goes on in `call`.
 
-use std::time::Duration;
-
 use super::cache::{docache_cache, ttl};
-use super::call::{Fetching, begin_fetch, docache_call};
+use super::call::{Begun, begin, docache_call};
 use super::group::explain;
-use super::perform::{self, Perform, docache_perform_fn};
-use super::store::{Sought, Store};
-use super::value::{Value, docache_value};
+use super::perform::{self, docache_perform_fn};
+use super::store::Sought;
+use super::value::docache_value;
 use super::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
-use crate::cache::Begun;
-use crate::error::{Error, Result};
-
-/// What the call does that leads.
-///
-/// # Safety
-/// CALLBACK.
-unsafe fn load(
-    store: &Store,
-    key: &[u8],
-    ttl: Option<Duration>,
-    perform: Perform,
-    ctx: usize,
-) -> Result<Value> {
-    let loading = match store.begin(Sought::new(key)) {
-        Begun::Found(value) => return Ok(value),
-        Begun::Failed(error) => return Err(Error::clone(&error)),
-        Begun::Load(loading) => loading,
-    };
-    // SAFETY: CALLBACK.
-    let loaded = unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
-    match &loaded {
-        Ok(value) => loading.succeed(key.into(), value.clone(), ttl),
-        Err(error) if !error.is_panicked() => loading.fail(key.into(), &error.clone().into()),
-        // A defect is not remembered: dropping the load gives it up.
-        Err(_) => {}
-    }
-    loaded
-}
 
 /// The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx, ...)` on this thread and keeps
 /// what that returns for `ttl_ns` (0 is the cache's own time, DOCACHE_NEVER for ever), or waits for the run of the key that is
@@ -73,15 +42,10 @@ pub unsafe extern "C" fn docache_cache_fetch(
             out_value.write(value.into_ptr());
             return Ok(DOCACHE_OK);
         }
-        cache.forget_overtaken(key);
         // SAFETY: CALLBACK.
-        let work = || unsafe { load(&cache.store, key, ttl(ttl_ns), perform, ctx) };
-        let flown = cache.flights.group.try_run_within(timeout(timeout_ns), key, work);
-        let flown = flown.map_err(|error| explain(key, error))?;
-        if !flown.led() {
-            cache.store.count_coalesced();
-        }
-        out_value.write(flown.into_inner().into_ptr());
+        let work = || unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
+        let fetched = cache.store.load_within(timeout(timeout_ns), &key.into(), ttl(ttl_ns), work);
+        out_value.write(fetched.map_err(|error| explain(key, error))?.into_ptr());
         Ok(DOCACHE_OK)
     })
 }
@@ -115,19 +79,16 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let fetching = match cache.store.get(Sought::new(key)) {
-            Some(value) => Fetching::Value(value),
-            None => {
-                cache.forget_overtaken(key);
-                begin_fetch(cache.flights.lane(key), key, owner, ttl(ttl_ns))?
-            }
+        let begun = match cache.store.get(Sought::new(key)) {
+            Some(value) => Begun::Value(value),
+            None => begin(cache.lanes.lane(key), key, owner, ttl(ttl_ns))?,
         };
-        Ok(match fetching {
-            Fetching::Value(value) => {
+        Ok(match begun {
+            Begun::Value(value) => {
                 out_value.write(value.into_ptr());
                 DOCACHE_OK
             }
-            Fetching::Call(call, status) => {
+            Begun::Call(call, status) => {
                 out_call.write(call);
                 status
             }

@@ -4,7 +4,7 @@
 //! # State
 //! A call lies on the heap and does not move: its [`Ticket`], and behind a lock what came of it and its [`Bell`]. Freed
 //! calls are kept by their lane for the next ones, with the memory of their keys and their bells. A call of a cache that
-//! leads has besides the load that it is to end, from the moment that its caller is told of the lead.
+//! leads begins its load when its caller is told of the lead.
 //!
 //! # Invariants
 //! - OWNER (the ticket's): its functions are called under the lock; or by the thread that set `finishing`, which the
@@ -12,7 +12,6 @@
 //! - NOTIFY-ONCE: see [`Notify`].
 //! - TOLD: a notification is armed first, and then the bell is given to the shard, which looks for the outcome or the lead
 //!   under its lock. Whoever brings one about later finds the bell; if it is there already, the notification is taken back.
-//! - KEPT-FIRST: a value is in the cache before its run is over, so who comes later finds the value or the run.
 //!
 //! # Locks
 //! The call's lock is taken before the bell's, before those of the flights and before those of the cache; these never meet.
@@ -26,18 +25,18 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use super::bell::Bell;
+use super::call_ticket::{CallTicket, Share};
 use super::error::share_error;
 use super::flights::{Lane, panicked, reentrant};
 use super::notify::{self, Notify, docache_notify_fn};
-use super::store::{Sought, Store};
 use super::value::{Value, docache_value, share_value};
 use super::{
     DOCACHE_DOER_FAILED, DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_PENDING,
     Out, borrow, check, docache_error, docache_status, guard, perform,
 };
-use crate::cache::{Begun, Suspended};
 use crate::error::{Error, Result};
-use crate::flight::{Entered, Failure, Gone, Landed, Outcome, Ticket};
+use crate::flight::home::Entered;
+use crate::flight::{Failure, Gone, Landed, Outcome};
 use crate::lock::Lock;
 
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its cache is freed.
@@ -51,8 +50,6 @@ pub struct docache_call {
     state: Lock<State>,
 }
 
-type CallTicket = Ticket<Lane<docache_call>, Value, Error>;
-
 #[derive(Default)]
 struct State {
     /// Whether it began as one that waits.
@@ -62,9 +59,8 @@ struct State {
     /// What came of it, and whether others got that too.
     result: Option<Result<(Value, bool)>>,
     bell: Option<Arc<Bell>>,
-    /// How long a cache is to keep what the call loads, if it is not for its own time to live.
-    ttl: Option<Duration>,
-    load: Option<Suspended>,
+    /// Whether its caller was told of the lead.
+    begun: bool,
 }
 
 impl State {
@@ -73,7 +69,7 @@ impl State {
         if self.finishing || self.result.is_some() || !ticket.leads() {
             return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
         }
-        if self.load.is_none() && store(ticket).is_some() {
+        if !self.begun && ticket.is_of_cache() {
             return Err(Error::invalid_argument(
                 "call",
                 "one whose lead was not polled for",
@@ -82,35 +78,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// The cache of a call of one.
-fn store(ticket: &CallTicket) -> Option<&Store> {
-    ticket.group().and_then(|lane| lane.store())
-}
-
-/// Ends the load of a call of a cache (KEPT-FIRST).
-///
-/// # Safety
-/// OWNER; the call leads.
-unsafe fn keep(
-    ticket: &CallTicket,
-    load: Option<Suspended>,
-    ttl: Option<Duration>,
-    outcome: &Outcome<Value, Error>,
-) {
-    let (Some(load), Some(store)) = (load, store(ticket)) else { return };
-    let end = || {
-        let loading = store.resume(load);
-        match outcome {
-            Ok(value) => loading.succeed(ticket.key().into(), value.clone(), ttl),
-            Err(Failure::Failed(error)) if !error.is_panicked() => loading.fail(ticket.key().into(), error),
-            // A defect is not remembered: dropping the load gives it up.
-            Err(_) => {}
-        }
-    };
-    // SAFETY: the caller's promise. The listener that may be called is part of the work.
-    unsafe { ticket.inside(end) };
 }
 
 const _: () = {
@@ -122,12 +89,6 @@ const _: () = {
 impl std::fmt::Debug for docache_call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("docache_call").field("ticket", &self.ticket).finish_non_exhaustive()
-    }
-}
-
-impl Default for docache_call {
-    fn default() -> docache_call {
-        docache_call { ticket: Ticket::new(), state: Lock::new(State::default()) }
     }
 }
 
@@ -159,8 +120,8 @@ impl docache_call {
         match unsafe { self.ticket.poll(&TaskContext::from_waker(waker)) } {
             Poll::Pending => return false,
             Poll::Ready(Landed::Outcome(outcome)) => {
-                if let Some(store) = store(&self.ticket).filter(|_| outcome.is_ok()) {
-                    store.count_coalesced();
+                if outcome.is_ok() {
+                    self.ticket.count_coalesced();
                 }
                 state.result = Some(convert(outcome, true));
             }
@@ -188,41 +149,35 @@ impl docache_call {
     /// Begins the load of a call of a cache that has got the lead. If the value is there by now, that is what comes of the run,
     /// and the others are notified.
     fn take_lead(&self, mut state: impl DerefMut<Target = State>) {
-        let Some(store) = store(&self.ticket) else { return };
-        if state.load.is_some() || state.finishing || state.result.is_some() || !self.ticket.leads() {
+        if state.begun || state.finishing || state.result.is_some() || !self.ticket.leads() {
             return;
         }
-        let outcome = match store.begin(Sought::new(self.ticket.key())) {
-            Begun::Load(loading) => {
-                state.load = Some(loading.suspend());
-                return;
-            }
-            Begun::Found(value) => Ok(value),
-            Begun::Failed(error) => Err(Failure::Failed(error)),
+        // SAFETY: OWNER: the caller has the state, and nobody is finishing.
+        let Some(outcome) = (unsafe { self.ticket.begin() }) else {
+            state.begun = true;
+            return;
         };
         // Whoever polls meanwhile sees it too.
         state.result = Some(convert(outcome.clone(), true));
         state.finishing = true;
         drop(state);
         // SAFETY: OWNER: `finishing` is ours, and it leads.
-        unsafe { self.ticket.publish(&outcome) };
+        unsafe { self.ticket.publish_found(&outcome) };
         self.state.lock().finishing = false;
     }
 
-    /// Begins to finish: from here on the ticket is the caller's, and so is the load.
-    fn begin_finish(&self) -> Result<(Option<Suspended>, Option<Duration>)> {
+    /// Begins to finish: from here on the ticket is the caller's.
+    fn begin_finish(&self) -> Result<()> {
         let mut state = self.open()?;
         state.check_leads(&self.ticket)?;
         state.finishing = true;
-        Ok((state.load.take(), state.ttl))
+        Ok(())
     }
 
     /// Ends the run: whether others got the outcome too.
     fn finish(&self, outcome: Outcome<Value, Error>) -> Result<bool> {
-        let (load, ttl) = self.begin_finish()?;
+        self.begin_finish()?;
         // SAFETY: OWNER: `finishing` is ours, and it leads.
-        unsafe { keep(&self.ticket, load, ttl, &outcome) };
-        // SAFETY: as above.
         let shared = unsafe { self.ticket.publish(&outcome) };
         let mut state = self.state.lock();
         state.result = Some(convert(outcome, shared));
@@ -242,12 +197,8 @@ impl docache_call {
         if let Some(bell) = state.bell.as_ref().filter(|_| state.joined) {
             bell.with(Notify::cancel);
         }
-        let (result, load) = (state.result.take(), state.load.take());
+        let result = state.result.take();
         drop(state);
-        if let (Some(load), Some(store)) = (load, store(&self.ticket)) {
-            // Given up: who gets the lead begins a load of its own.
-            drop(store.resume(load));
-        }
         // SAFETY: OWNER: nobody else may be at a call that is being freed.
         let gone = unsafe { self.ticket.go() };
         let status = if matches!(gone, Gone::Lost) { DOCACHE_LEADER_LOST } else { DOCACHE_OK };
@@ -260,22 +211,29 @@ impl docache_call {
 ///
 /// # Safety
 /// The call is pinned, and nobody else knows it.
-unsafe fn enter(call: *mut docache_call, lane: &Arc<Lane<docache_call>>, key: &[u8], owner: u64) -> Entered {
+unsafe fn enter(
+    call: *mut docache_call,
+    lane: &Share,
+    key: &[u8],
+    owner: u64,
+    ttl: Option<Duration>,
+) -> Entered<Value, Error> {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &mut (*call).ticket };
     // SAFETY: it is pinned.
     let ticket = unsafe { Pin::new_unchecked(ticket) };
-    ticket.prepare(lane.clone(), key, owner);
+    ticket.prepare(lane.clone(), key, owner, ttl);
     // SAFETY: the caller's promise. From here on there are only shared references to the ticket.
     let ticket = unsafe { &(*call).ticket };
     // SAFETY: it is pinned.
     let ticket = unsafe { Pin::new_unchecked(ticket) };
     // SAFETY: OWNER: nobody else knows it; it was just prepared.
-    let entry = unsafe { ticket.enter() };
+    let entered = unsafe { ticket.enter() };
     // SAFETY: the flight knows the ticket; the state is nobody else's yet.
-    let state = unsafe { &mut (*call).state };
-    state.get_mut().joined = entry == Entered::Joined;
-    entry
+    let state = unsafe { &mut (*call).state }.get_mut();
+    state.joined = matches!(entered, Entered::Joined);
+    state.begun = matches!(entered, Entered::Leads);
+    entered
 }
 
 /// Keeps a call that is in no run for the next one.
@@ -289,7 +247,7 @@ unsafe fn put_away(call: *mut docache_call) {
     let ticket = unsafe { Pin::new_unchecked(&mut call.ticket) };
     let lane = ticket.recall();
     let state = call.state.get_mut();
-    state.ttl = None;
+    state.begun = false;
     if state.joined {
         // It may have been armed.
         state.bell = Bell::renew(state.bell.take());
@@ -300,53 +258,33 @@ unsafe fn put_away(call: *mut docache_call) {
     }
 }
 
-/// A call of `key`, and whether it is LEADER or PENDING.
-pub(super) fn begin(
-    lane: &Arc<Lane<docache_call>>,
-    key: &[u8],
-    owner: u64,
-) -> Result<(*mut docache_call, docache_status)> {
-    let call = Box::into_raw(lane.take_call());
-    // SAFETY: it is ours, and stays where it is until `put_away`.
-    match unsafe { enter(call, lane, key, owner) } {
-        Entered::Leads => Ok((call, DOCACHE_LEADER)),
-        Entered::Joined => Ok((call, DOCACHE_PENDING)),
-        Entered::Reentrant => {
-            // SAFETY: it is in no run, and ours.
-            unsafe { put_away(call) };
-            Err(reentrant(key))
-        }
-    }
-}
-
-/// What beginning a fetch comes to.
-pub(super) enum Fetching {
+/// What beginning a call comes to.
+pub(super) enum Begun {
+    /// A cache has the value.
     Value(Value),
     /// A call, and whether it is LEADER or PENDING.
     Call(*mut docache_call, docache_status),
 }
 
-/// Begins to fetch a key of a cache that was not there a moment ago.
-pub(super) fn begin_fetch(
-    lane: &Arc<Lane<docache_call>>,
-    key: &[u8],
-    owner: u64,
-    ttl: Option<Duration>,
-) -> Result<Fetching> {
-    let (call, status) = begin(lane, key, owner)?;
-    // SAFETY: it is ours. Others may know its ticket, by shared references.
-    let begun = unsafe { &*call };
-    let mut state = begun.state.lock();
-    state.ttl = ttl;
-    if status == DOCACHE_LEADER {
-        begun.take_lead(state);
-        state = begun.state.lock();
+/// Begins a call of `key`; a cache keeps what it brings for `ttl`, if that is not for its own time to live.
+pub(super) fn begin(lane: &Share, key: &[u8], owner: u64, ttl: Option<Duration>) -> Result<Begun> {
+    let call = Box::into_raw(lane.take_call().unwrap_or_else(|| {
+        let ticket = CallTicket::new(&lane.source);
+        Box::new(docache_call { ticket, state: Lock::new(State::default()) })
+    }));
+    // SAFETY: it is ours, and stays where it is until `put_away`.
+    let entered = unsafe { enter(call, lane, key, owner, ttl) };
+    match entered {
+        Entered::Leads => return Ok(Begun::Call(call, DOCACHE_LEADER)),
+        Entered::Joined => return Ok(Begun::Call(call, DOCACHE_PENDING)),
+        Entered::Reentrant | Entered::Found(_) => {}
     }
-    let Some(result) = state.result.take() else { return Ok(Fetching::Call(call, status)) };
-    drop(state);
-    // SAFETY: its run is over, and it is ours.
+    // SAFETY: it is in no run, and ours.
     unsafe { put_away(call) };
-    result.map(|(value, _)| Fetching::Value(value))
+    match entered {
+        Entered::Found(outcome) => convert(outcome, false).map(|(value, _)| Begun::Value(value)),
+        _ => Err(reentrant(key)),
+    }
 }
 
 /// What a leader reports. It takes shares of its own.
@@ -428,7 +366,7 @@ pub unsafe extern "C" fn docache_call_finish(
 unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Result<bool> {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &(*call).ticket };
-    let (load, ttl) = {
+    {
         // SAFETY: the caller's promise. Others may know the ticket, but not the state.
         let state = unsafe { &mut (*call).state }.get_mut();
         // A notification that asks how its teller stands hears that it leads.
@@ -437,11 +375,8 @@ unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Resul
         if let Some(bell) = state.bell.as_ref().filter(|_| state.joined) {
             bell.with(Notify::cancel);
         }
-        (state.load.take(), state.ttl)
-    };
+    }
     // SAFETY: OWNER: nobody else may be at it, and it leads.
-    unsafe { keep(ticket, load, ttl, outcome) };
-    // SAFETY: as above.
     let shared = unsafe { ticket.publish(outcome) };
     // SAFETY: as above.
     unsafe { &mut (*call).state }.get_mut().finishing = false;

@@ -1,5 +1,5 @@
-//! What the handle of a group or of a cache and its calls share: the flights, the cache if it is one, and the calls that were
-//! freed. `C` is what calls are.
+//! What the handle of a group or of a cache and its calls share: where the flights live, and the calls that were freed. `C` is
+//! what calls are.
 
 use std::sync::Arc;
 
@@ -13,38 +13,28 @@ use crate::lock::Lock;
 const KEPT_CALLS: usize = 32;
 const LANES: usize = 8;
 
-/// What the handle has.
-pub(super) struct Flights<C> {
-    pub(super) group: Arc<KeyedGroup<[u8], Value, Error>>,
-    lanes: [Arc<Lane<C>>; LANES],
+/// What the handle has: the calls of some keys have a share of a lane. The lanes are apart, counts and all, so that calls of
+/// different keys seldom meet.
+pub(super) struct Lanes<C>([Arc<Lane<C>>; LANES]);
+
+/// Where the flights of calls live.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Group(Arc<KeyedGroup<[u8], Value, Error>>),
+    Cache(Store),
 }
 
-/// What the calls of some keys have a share of. The lanes are apart, counts and all, so that calls of different keys
-/// seldom meet.
+/// What calls have a share of, and the calls that were freed.
 #[repr(align(128))]
 pub(super) struct Lane<C> {
-    group: Arc<KeyedGroup<[u8], Value, Error>>,
-    /// Where the outcomes of runs are kept, if they are.
-    store: Option<Store>,
+    pub(super) source: Source,
     kept: Lock<Vec<Box<C>>>,
 }
 
-impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Lane<C> {
-    fn as_ref(&self) -> &KeyedGroup<[u8], Value, Error> {
-        &self.group
-    }
-}
-
-impl<C> Flights<C> {
-    pub(super) fn new(group: KeyedGroup<[u8], Value, Error>, store: Option<&Store>) -> Self {
-        let group = Arc::new(group);
-        let lane = || Lane {
-            group: group.clone(),
-            store: store.cloned(),
-            kept: Lock::new(Vec::with_capacity(KEPT_CALLS)),
-        };
-        let lanes = std::array::from_fn(|_| Arc::new(lane()));
-        Flights { group, lanes }
+impl<C> Lanes<C> {
+    pub(super) fn new(source: &Source) -> Self {
+        let lane = || Lane { source: source.clone(), kept: Lock::new(Vec::with_capacity(KEPT_CALLS)) };
+        Lanes(std::array::from_fn(|_| Arc::new(lane())))
     }
 
     /// The lane of a key's calls.
@@ -56,21 +46,14 @@ impl<C> Flights<C> {
         };
         // Fibonacci hashing: the uppermost bits depend on all.
         let mix = end.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
-        &self.lanes[mix as usize % LANES]
+        &self.0[mix as usize % LANES]
     }
 }
 
 impl<C> Lane<C> {
-    pub(super) fn store(&self) -> Option<&Store> {
-        self.store.as_ref()
-    }
-}
-
-impl<C: Default> Lane<C> {
-    /// A call, used before or new.
-    pub(super) fn take_call(&self) -> Box<C> {
-        let kept = self.kept.lock().pop();
-        kept.unwrap_or_default()
+    /// A call that was used before, if there is one.
+    pub(super) fn take_call(&self) -> Option<Box<C>> {
+        self.kept.lock().pop()
     }
 
     /// Keeps a call for the next one, unless there are enough.

@@ -1,10 +1,12 @@
 //! Family `group`: its life, calls that block, and the beginning of those that do not; they go on in `call`.
 
-use super::call::{begin, docache_call};
-use super::flights::{Flights, panicked, reentrant};
+use std::sync::Arc;
+
+use super::call::{Begun, begin, docache_call};
+use super::flights::{Lanes, Source, panicked, reentrant};
 use super::options::{self, Options};
 use super::perform::{self, docache_perform_fn};
-use super::value::docache_value;
+use super::value::{Value, docache_value};
 use super::{
     DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, is_usable, quietly,
     timeout,
@@ -14,11 +16,14 @@ use crate::flight::{FlightError, KeyedGroup};
 
 /// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
 /// run's end begins a new run.
-pub struct docache_group(Flights<docache_call>);
+pub struct docache_group {
+    flights: Arc<KeyedGroup<[u8], Value, Error>>,
+    lanes: Lanes<docache_call>,
+}
 
 impl std::fmt::Debug for docache_group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("docache_group").field("flights", &self.0.group).finish_non_exhaustive()
+        f.debug_struct("docache_group").field("flights", &self.flights).finish_non_exhaustive()
     }
 }
 
@@ -64,8 +69,9 @@ pub unsafe extern "C" fn docache_group_new(
                 builder = builder.shards(options.shards);
             }
         }
-        let flights = Flights::new(builder.build()?, None);
-        out.write(Box::into_raw(Box::new(docache_group(flights))));
+        let flights = Arc::new(builder.build()?);
+        let lanes = Lanes::new(&Source::Group(flights.clone()));
+        out.write(Box::into_raw(Box::new(docache_group { flights, lanes })));
         Ok(DOCACHE_OK)
     })
 }
@@ -108,11 +114,11 @@ pub unsafe extern "C" fn docache_group_run(
         // SAFETY: the caller's promise.
         let out_shared = unsafe { Out::optional(out_shared, "out_shared") }?;
         // SAFETY: the caller's promise.
-        let flights = &unsafe { borrow(group, "group") }?.0;
+        let flights = &unsafe { borrow(group, "group") }?.flights;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         let perform = perform::required(perform)?;
-        let flown = flights.group.try_run_within(timeout(timeout_ns), key, || {
+        let flown = flights.try_run_within(timeout(timeout_ns), key, || {
             // SAFETY: CALLBACK.
             unsafe { perform::call(perform, ctx) }.map_err(perform::into_error)
         });
@@ -149,10 +155,10 @@ pub unsafe extern "C" fn docache_group_forget(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let flights = &unsafe { borrow(group, "group") }?.0;
+        let flights = &unsafe { borrow(group, "group") }?.flights;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        Ok(if flights.group.forget(key) { DOCACHE_OK } else { DOCACHE_MISS })
+        Ok(if flights.forget(key) { DOCACHE_OK } else { DOCACHE_MISS })
     })
 }
 
@@ -163,7 +169,7 @@ pub unsafe extern "C" fn docache_group_forget(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_group_in_flight(group: *const docache_group) -> usize {
     // SAFETY: the caller's promise.
-    quietly(0, || unsafe { borrow(group, "group") }.map_or(0, |group| group.0.group.in_flight()))
+    quietly(0, || unsafe { borrow(group, "group") }.map_or(0, |group| group.flights.in_flight()))
 }
 
 /// Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
@@ -203,11 +209,15 @@ pub unsafe extern "C" fn docache_group_begin_as(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let flights = &unsafe { borrow(group, "group") }?.0;
+        let lanes = &unsafe { borrow(group, "group") }?.lanes;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let (call, status) = begin(flights.lane(key), key, owner)?;
-        out.write(call);
-        Ok(status)
+        match begin(lanes.lane(key), key, owner, None)? {
+            Begun::Call(call, status) => {
+                out.write(call);
+                Ok(status)
+            }
+            Begun::Value(_) => unreachable!("a group keeps nothing"),
+        }
     })
 }

@@ -35,6 +35,7 @@ mod cache_fetch;
 mod cache_reads;
 mod cache_writes;
 mod call;
+mod call_ticket;
 mod error;
 mod flights;
 mod group;

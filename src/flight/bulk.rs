@@ -14,25 +14,58 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use super::call::{Kind, Stage};
-use super::fly::Place;
+use super::fly::{Manner, Place, found};
+use super::home::{Entered, Home, OutcomeOf};
 use super::infallible::value;
 use super::keyed::KeyedGroup;
-use super::outcome::{Failure, FlightError, Outcome, Shared};
-use super::seat::{Flown, Landed, Seat};
-use super::shard::Entered;
+use super::outcome::{Failure, FlightError, Shared};
+use super::seat::{Flown, FlownOf, Landed, Seat};
 use crate::clock::SystemClock;
 use crate::context::{Context, until};
 use crate::error::panic_message;
 use crate::wait::block_on;
 
 /// One key of a bulk call.
-struct Part<'g, 'k, K: ?Sized, T: Clone, E> {
-    seat: Seat<'g, K, T, E>,
-    place: Place<'g, K, T, E>,
-    key: &'k K,
+struct Part<'k, H: Home> {
+    seat: Seat<H>,
+    manner: Manner<H::Key>,
+    key: &'k H::Key,
     /// Whether the flight was given the Waker of this thread, which is the same at every look.
     armed: bool,
-    flown: Option<Flown<T, E>>,
+    flown: Option<FlownOf<H>>,
+}
+
+/// What each key comes to, at its [`Place`]; see [`KeyedGroup::try_run_many_in`].
+pub(crate) fn fly_all<'k, H: Home<Key: 'k>>(
+    places: impl Iterator<Item = (Place<H>, &'k H::Key)>,
+    context: Option<&Context>,
+    mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
+) -> Vec<FlownOf<H>> {
+    let part = |(place, key): (Place<H>, &'k H::Key)| {
+        // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in this frame, which the key
+        // outlives.
+        let seat = unsafe { Seat::new(place.home, place.hash, key, Kind::Free) };
+        Part { seat, manner: Manner { repanic: false, ..place.manner }, key, armed: false, flown: None }
+    };
+    let mut parts: Box<[Part<'k, H>]> = places.map(part).collect();
+    let led = enter_all(&mut parts);
+    if !led.is_empty() {
+        run_for(&mut parts, &led, &mut work);
+    }
+    let landing = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
+    match context {
+        None => {
+            block_on(landing, &SystemClock, None);
+        }
+        Some(context) => {
+            block_on(until(landing, context), context.clock(), context.deadline());
+        }
+    }
+    parts.iter_mut().for_each(|part| part.finish(context));
+    // Not collected from `into_iter`, which would keep all of the parts' memory.
+    let mut ends = Vec::with_capacity(parts.len());
+    ends.extend(parts.iter_mut().filter_map(|part| part.flown.take()));
+    ends
 }
 
 impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
@@ -98,7 +131,10 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         keys: &[&K],
         work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
     ) -> Vec<Flown<T, E>> {
-        let ends = self.land_all(context, keys, work);
+        if let Some(error) = context.and_then(Context::error) {
+            return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
+        }
+        let ends = fly_all(keys.iter().map(|key| (self.place(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
         if self.repanics() {
             for end in &ends {
@@ -108,44 +144,6 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
             }
         }
         ends
-    }
-
-    fn land_all(
-        &self,
-        context: Option<&Context>,
-        keys: &[&K],
-        mut work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
-    ) -> Vec<Flown<T, E>> {
-        if let Some(error) = context.and_then(Context::error) {
-            return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
-        }
-        let mut parts: Box<[Part<'_, '_, K, T, E>]> = keys.iter().map(|key| self.part(key)).collect();
-        let led = enter_all(&mut parts);
-        if !led.is_empty() {
-            run_for(&mut parts, &led, &mut work);
-        }
-        let landing = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
-        match context {
-            None => {
-                block_on(landing, &SystemClock, None);
-            }
-            Some(context) => {
-                block_on(until(landing, context), context.clock(), context.deadline());
-            }
-        }
-        parts.iter_mut().for_each(|part| part.finish(context));
-        // Not collected from `into_iter`, which would keep all of the parts' memory.
-        let mut ends = Vec::with_capacity(parts.len());
-        ends.extend(parts.iter_mut().filter_map(|part| part.flown.take()));
-        ends
-    }
-
-    fn part<'g, 'k>(&'g self, key: &'k K) -> Part<'g, 'k, K, T, E> {
-        let place = Place { repanic: false, ..self.place(key) };
-        // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in the frame of `bulk`,
-        // which the key outlives.
-        let seat = unsafe { Seat::new(place.shard, place.hash, key, Kind::Free) };
-        Part { seat, place, key, armed: false, flown: None }
     }
 }
 
@@ -168,40 +166,44 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
 }
 
 /// Enters the flights of all keys, and says which of them this call leads.
-fn enter_all<K: ?Sized + Eq, T: Clone, E>(parts: &mut [Part<'_, '_, K, T, E>]) -> Vec<usize> {
+fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
     let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
         match part.seat.enter() {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Reentrant => part.flown = Some(Err(part.place.reentrant(part.key))),
+            Entered::Found(outcome) => part.flown = Some(found(outcome)),
+            Entered::Reentrant => part.flown = Some(Err(part.manner.reentrant(part.key))),
         }
     }
     led
 }
 
 /// Runs the work for the parts at `led`, which lead, and completes them all.
-fn run_for<K: ?Sized + Eq, T: Clone, E>(
-    parts: &mut [Part<'_, '_, K, T, E>],
+fn run_for<H: Home>(
+    parts: &mut [Part<'_, H>],
     led: &[usize],
-    work: &mut impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
 ) {
-    let keys: Vec<&K> = led.iter().map(|index| parts[*index].key).collect();
+    let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
     // Those that wait are busy as well: nobody may wait from within the work for a lead that is handed to them meanwhile.
-    let busy = |part: &&Part<'_, '_, K, T, E>| part.flown.is_none();
+    let busy = |part: &&Part<'_, H>| part.flown.is_none();
     parts.iter().filter(busy).for_each(|part| part.seat.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let values = work(&keys)?;
+        let values = work(&keys).inspect_err(|error| {
+            led.iter().for_each(|index| parts[*index].keep(Err(error)));
+        })?;
         let (given, asked) = (values.len(), keys.len());
         assert!(
             given == asked,
             "work: {given} values are not accepted; return one for each of the {asked} keys"
         );
+        led.iter().zip(&values).for_each(|(index, value)| parts[*index].keep(Ok(value)));
         Ok(values)
     }));
     parts.iter().filter(busy).for_each(|part| part.seat.call().leave_work());
-    let mut complete = |index: &usize, outcome: Outcome<T, E>| {
+    let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
         let part = &mut parts[*index];
         part.flown = Some(part.seat.complete(outcome));
     };
@@ -220,10 +222,10 @@ fn run_for<K: ?Sized + Eq, T: Clone, E>(
 }
 
 /// Looks at all parts that have not landed; serves the leads that were handed over.
-fn poll_all<K: ?Sized + Eq, T: Clone, E>(
-    parts: &mut [Part<'_, '_, K, T, E>],
+fn poll_all<H: Home>(
+    parts: &mut [Part<'_, H>],
     cx: &TaskContext<'_>,
-    work: &mut impl FnMut(&[&K]) -> Result<Vec<T>, E>,
+    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
@@ -234,8 +236,11 @@ fn poll_all<K: ?Sized + Eq, T: Clone, E>(
             }
             match part.seat.poll(cx) {
                 Poll::Pending => waits = true,
-                Poll::Ready(Landed::Leads) => led.push(index),
-                Poll::Ready(landed) => part.flown = Some(part.place.joined(landed, None)),
+                Poll::Ready(Landed::Leads) => match part.seat.begin() {
+                    Some(outcome) => part.flown = Some(part.seat.complete(outcome)),
+                    None => led.push(index),
+                },
+                Poll::Ready(landed) => part.flown = Some(part.manner.joined(landed, None)),
             }
         }
         if !led.is_empty() {
@@ -248,11 +253,16 @@ fn poll_all<K: ?Sized + Eq, T: Clone, E>(
     }
 }
 
-impl<K: ?Sized + Eq, T: Clone, E> Part<'_, '_, K, T, E> {
+impl<H: Home> Part<'_, H> {
+    /// Has what the work brought taken for keeping.
+    fn keep(&self, result: Result<&H::Value, &H::Error>) {
+        self.seat.keep(result);
+    }
+
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.flown.is_none() {
-            self.flown = Some(self.place.joined(self.seat.leave(), context));
+            self.flown = Some(self.manner.joined(self.seat.leave(), context));
         }
     }
 }

@@ -84,7 +84,7 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     runner: Runner,
     owner: u64,
     pub(super) kind: Kind,
-    pub(super) hash: u64,
+    pub(crate) hash: u64,
     key: *const K,
     links: UnsafeCell<Links<K, T, E>>,
     outcome: UnsafeCell<Option<Outcome<T, E>>>,
@@ -144,7 +144,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// # Safety
     /// The call is in a flight and stays there while the result is used, or the caller is its owner (KEY).
     #[inline]
-    pub(super) unsafe fn key(&self) -> &K {
+    pub(crate) unsafe fn key(&self) -> &K {
         // SAFETY: the caller's promise.
         unsafe { &*self.key }
     }

@@ -8,40 +8,45 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::call::Kind;
-use super::outcome::{Failure, FlightError, Shared};
-use super::seat::{Flown, Landed, Seat};
-use super::shard::{Entered, Shard};
+use super::home::{Entered, Home};
+use super::outcome::{Failure, FlightError, Outcome, Shared};
+use super::seat::{Flown, FlownOf, Landed, LandedOf, Seat, WorkedOf};
 use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Where a call goes: the shard, the key and its hash, and how it fails.
-pub(super) struct Place<'a, K: ?Sized, T, E> {
-    pub(super) shard: &'a Shard<K, T, E>,
-    pub(super) hash: u64,
-    /// Whether those who joined a run that panicked are to panic too.
-    pub(super) repanic: bool,
-    /// The key as errors show it.
-    pub(super) name: fn(&K) -> Arc<str>,
+/// Where a call goes: the home of its flight, its key's hash, and how it fails.
+pub(crate) struct Place<H: Home> {
+    pub(crate) home: H,
+    pub(crate) hash: u64,
+    pub(crate) manner: Manner<H::Key>,
 }
 
-impl<K: ?Sized, T, E> Clone for Place<'_, K, T, E> {
+/// How calls fail.
+pub(crate) struct Manner<K: ?Sized> {
+    /// Whether those who joined a run that panicked are to panic too.
+    pub(crate) repanic: bool,
+    /// The key as errors show it.
+    pub(crate) name: fn(&K) -> Arc<str>,
+}
+
+impl<K: ?Sized> Clone for Manner<K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K: ?Sized, T, E> Copy for Place<'_, K, T, E> {}
+impl<K: ?Sized> Copy for Manner<K> {}
 
-impl<'a, K: ?Sized + Eq, T: Clone, E> Place<'a, K, T, E> {
+impl<H: Home> Place<H> {
     /// Runs the work on this thread, or blocks until the run that is under way has landed.
     #[inline]
-    pub(super) fn fly(
+    pub(crate) fn fly(
         self,
-        key: &K,
+        key: &H::Key,
         context: Option<&Context>,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Flown<T, E> {
+        work: impl FnOnce() -> WorkedOf<H>,
+    ) -> FlownOf<H> {
         if let Some(error) = refused(context) {
             return Err(error);
         }
@@ -51,31 +56,32 @@ impl<'a, K: ?Sized + Eq, T: Clone, E> Place<'a, K, T, E> {
     /// The same with a limit instead of a context. The limit is one of waiting: a call that leads runs the work, however
     /// short the limit is.
     #[cfg(all(feature = "capi", not(docache_loom)))]
-    pub(super) fn fly_within(
+    pub(crate) fn fly_within(
         self,
-        key: &K,
+        key: &H::Key,
         limit: Option<Duration>,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Flown<T, E> {
+        work: impl FnOnce() -> WorkedOf<H>,
+    ) -> FlownOf<H> {
         self.fly_and(key, None, |seat| seat.wait_for(limit), work)
     }
 
     #[inline]
     fn fly_and(
         self,
-        key: &K,
+        key: &H::Key,
         context: Option<&Context>,
-        wait: impl FnOnce(&Seat<'_, K, T, E>) -> Landed<T, E>,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Flown<T, E> {
+        wait: impl FnOnce(&Seat<H>) -> LandedOf<H>,
+        work: impl FnOnce() -> WorkedOf<H>,
+    ) -> FlownOf<H> {
         // SAFETY: the seat stays where it is until the end of this function, and a stack frame cannot be forgotten.
-        let seat = unsafe { Seat::new(self.shard, self.hash, key, Kind::Parked) };
+        let seat = unsafe { Seat::new(self.home, self.hash, key, Kind::Parked) };
         match seat.enter() {
             Entered::Leads => seat.lead(work),
-            Entered::Reentrant => Err(self.reentrant(key)),
+            Entered::Found(outcome) => found(outcome),
+            Entered::Reentrant => Err(self.manner.reentrant(key)),
             Entered::Joined => match wait(&seat) {
-                Landed::Leads => seat.lead(work),
-                landed => self.joined(landed, context),
+                Landed::Leads => seat.take_over(work),
+                landed => self.manner.joined(landed, context),
             },
         }
     }
@@ -85,42 +91,57 @@ impl<'a, K: ?Sized + Eq, T: Clone, E> Place<'a, K, T, E> {
         clippy::manual_async_fn,
         reason = "an async fn moves its arguments, the work too, once more on the way in"
     )]
-    pub(super) fn fly_async<'k, F, Fut>(
+    pub(crate) fn fly_async<'k, F, Fut>(
         self,
-        key: &'k K,
+        key: &'k H::Key,
         context: Option<&'k Context>,
         work: F,
-    ) -> impl Future<Output = Flown<T, E>> + use<'a, 'k, K, T, E, F, Fut>
+    ) -> impl Future<Output = FlownOf<H>> + use<'k, H, F, Fut>
     where
         F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: Future<Output = WorkedOf<H>>,
     {
         async move {
             if let Some(error) = refused(context) {
                 return Err(error);
             }
             // SAFETY: it is pinned in the next line; the key lies in the same memory.
-            let seat = pin!(unsafe { Seat::new(self.shard, self.hash, key, Kind::Free) });
+            let seat = pin!(unsafe { Seat::new(self.home, self.hash, key, Kind::Free) });
             let seat = seat.into_ref().get_ref();
             match seat.enter() {
                 Entered::Leads => {}
-                Entered::Reentrant => return Err(self.reentrant(key)),
+                Entered::Found(outcome) => return found(outcome),
+                Entered::Reentrant => return Err(self.manner.reentrant(key)),
                 Entered::Joined => match seat.wait_async(context).await {
-                    Landed::Leads => {}
-                    landed => return self.joined(landed, context),
+                    Landed::Leads => {
+                        if let Some(outcome) = seat.begin() {
+                            return seat.complete(outcome);
+                        }
+                    }
+                    landed => return self.manner.joined(landed, context),
                 },
             }
             lead_async(seat, work).await
         }
     }
+}
 
+/// What a call comes to that needed no flight.
+pub(super) fn found<T, E>(outcome: Outcome<T, E>) -> Flown<T, E> {
+    match outcome {
+        Ok(value) => Ok(Shared::led_by_caller(value, false)),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+impl<K: ?Sized> Manner<K> {
     #[cold]
-    pub(super) fn reentrant(self, key: &K) -> FlightError<E> {
+    pub(super) fn reentrant<E>(self, key: &K) -> FlightError<E> {
         FlightError::Reentrant((self.name)(key))
     }
 
     /// What a call gets that joined.
-    pub(super) fn joined(self, landed: Landed<T, E>, context: Option<&Context>) -> Flown<T, E> {
+    pub(super) fn joined<T, E>(self, landed: Landed<T, E>, context: Option<&Context>) -> Flown<T, E> {
         match landed {
             Landed::Outcome(Ok(value)) => Ok(Shared::joined(value)),
             Landed::Outcome(Err(Failure::Panicked(message))) if self.repanic => {
@@ -143,12 +164,9 @@ fn left<E>(context: Option<&Context>) -> FlightError<E> {
 }
 
 /// Leads with a future.
-async fn lead_async<K: ?Sized, T: Clone, E, Fut>(
-    seat: &Seat<'_, K, T, E>,
-    work: impl FnOnce() -> Fut,
-) -> Flown<T, E>
+async fn lead_async<H: Home, Fut>(seat: &Seat<H>, work: impl FnOnce() -> Fut) -> FlownOf<H>
 where
-    Fut: Future<Output = Result<T, E>>,
+    Fut: Future<Output = WorkedOf<H>>,
 {
     let mut inside = pin!(Inside { seat, future: None });
     // SAFETY: the place is filled where it is pinned.
@@ -167,12 +185,12 @@ where
 }
 
 /// The work of a leading task: while it is polled, and while it is dropped, the thread is inside of it.
-struct Inside<'a, 'g, K: ?Sized, T: Clone, E, Fut> {
-    seat: &'a Seat<'g, K, T, E>,
+struct Inside<'a, H: Home, Fut> {
+    seat: &'a Seat<H>,
     future: Option<Fut>,
 }
 
-impl<K: ?Sized, T: Clone, E, Fut: Future> Future for Inside<'_, '_, K, T, E, Fut> {
+impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
     type Output = std::thread::Result<Fut::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -185,8 +203,9 @@ impl<K: ?Sized, T: Clone, E, Fut: Future> Future for Inside<'_, '_, K, T, E, Fut
                 Some(work) => work.poll(cx),
                 None => panic!("a future was polled after it was ready"),
             };
-            if polled.is_ready() {
+            if let Poll::Ready(worked) = &polled {
                 future.set(None);
+                seat.keep(worked.as_ref());
             }
             polled
         });
@@ -204,7 +223,7 @@ impl<K: ?Sized, T: Clone, E, Fut: Future> Future for Inside<'_, '_, K, T, E, Fut
     }
 }
 
-impl<K: ?Sized, T: Clone, E, Fut> Drop for Inside<'_, '_, K, T, E, Fut> {
+impl<H: Home, Fut> Drop for Inside<'_, H, Fut> {
     fn drop(&mut self) {
         let (seat, future) = (self.seat, &mut self.future);
         if future.is_none() {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::builder::GroupBuilder;
-use super::fly::Place;
+use super::fly::{Manner, Place};
 use super::infallible::{infallible, value};
 #[cfg(doc)]
 use super::outcome::FlightError;
@@ -95,8 +95,12 @@ impl<T, E> Group<T, E> {
     }
 
     #[inline]
-    fn place(&self) -> Place<'_, (), T, E> {
-        Place { shard: &self.shard, hash: 0, repanic: self.repanic, name: |()| Arc::from("()") }
+    fn place(&self) -> Place<&Shard<(), T, E>>
+    where
+        T: Clone,
+    {
+        let manner = Manner { repanic: self.repanic, name: |()| Arc::from("()") };
+        Place { home: &self.shard, hash: 0, manner }
     }
 
     /// Lets later calls begin a new run, even while one is under way; those that joined it still get its outcome.

@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
 use super::builder::GroupBuilder;
-use super::fly::Place;
+use super::fly::{Manner, Place};
 use super::infallible::{infallible, value};
 use super::outcome::Shared;
 use super::seat::Flown;
@@ -96,16 +96,20 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
 
 impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
     #[inline]
-    pub(super) fn place(&self, key: &K) -> Place<'_, K, T, E> {
+    pub(super) fn place(&self, key: &K) -> Place<&Shard<K, T, E>>
+    where
+        T: Clone,
+    {
+        let (home, hash) = self.shard(key);
+        Place { home, hash, manner: Manner { repanic: self.repanic, name: |key| format!("{key:?}").into() } }
+    }
+
+    /// The shard of a key, and its hash.
+    #[inline]
+    fn shard(&self, key: &K) -> (&Shard<K, T, E>, u64) {
         let hash = self.hasher.hash_one(key);
         // The registry goes by the lower bits.
-        let index = (hash >> 48) as usize & (self.shards.len() - 1);
-        Place {
-            shard: &self.shards[index],
-            hash,
-            repanic: self.repanic,
-            name: |key| format!("{key:?}").into(),
-        }
+        (&self.shards[(hash >> 48) as usize & (self.shards.len() - 1)], hash)
     }
 
     /// Lets later calls of `key` begin a new run, even while one is under way; those that joined it still get its
@@ -117,8 +121,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
     /// assert_eq!(*outer, 2);
     /// ```
     pub fn forget(&self, key: &K) -> bool {
-        let place = self.place(key);
-        place.shard.forget(place.hash, key)
+        let (shard, hash) = self.shard(key);
+        shard.forget(hash, key)
     }
 }
 

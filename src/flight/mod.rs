@@ -73,6 +73,7 @@ mod bulk;
 mod call;
 mod fly;
 mod group;
+pub(crate) mod home;
 mod infallible;
 mod keyed;
 mod outcome;
@@ -86,15 +87,15 @@ mod ticket;
 mod model;
 
 pub use builder::GroupBuilder;
+pub(crate) use bulk::fly_all;
+pub(crate) use call::Call;
+pub(crate) use fly::{Manner, Place};
 pub use group::Group;
 pub use keyed::KeyedGroup;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use outcome::Failure;
-pub(crate) use outcome::Outcome;
+pub(crate) use outcome::{Failure, Outcome};
 pub use outcome::{FlightError, Shared};
+pub(crate) use registry::Registry;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use seat::Landed;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use shard::Entered;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use ticket::{Gone, Ticket};
+pub(crate) use ticket::{Gone, GroupPort, Port, Ticket};

@@ -188,18 +188,6 @@ impl<E> FlightError<E> {
     }
 }
 
-impl<E> FlightError<Arc<E>> {
-    /// The same of work whose error is shared by more than one flight.
-    pub(crate) fn flatten(self) -> FlightError<E> {
-        match self {
-            FlightError::Failed(error) => FlightError::Failed((*error).clone()),
-            FlightError::Panicked(message) => FlightError::Panicked(message),
-            FlightError::Reentrant(key) => FlightError::Reentrant(key),
-            FlightError::Left(error) => FlightError::Left(error),
-        }
-    }
-}
-
 impl<E> Clone for FlightError<E> {
     fn clone(&self) -> Self {
         match self {

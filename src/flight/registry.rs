@@ -1,14 +1,17 @@
 //! The flights of one shard: a hash table whose entries are the calls that lead, where they lie.
 
+use std::borrow::Borrow;
+use std::fmt;
 use std::mem;
 
-use super::call::Ref;
+use super::call::{Call, Kind, Ref, Stage};
+use super::home::{End, Entered};
 
 /// How many flights a list may hold on average before there are to be more lists.
 const CROWD: usize = 2;
 
-/// The calls that lead, by key. It belongs to the shard's lock.
-pub(super) struct Registry<K: ?Sized, T, E> {
+/// The calls that lead, by key. It belongs to the lock of their [home](super::home::Home).
+pub(crate) struct Registry<K: ?Sized, T, E> {
     flights: usize,
     /// The one list of a small registry, which therefore needs no memory of its own.
     single: Option<Ref<K, T, E>>,
@@ -16,16 +19,93 @@ pub(super) struct Registry<K: ?Sized, T, E> {
     lists: Vec<Option<Ref<K, T, E>>>,
 }
 
+impl<K: ?Sized, T, E> fmt::Debug for Registry<K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("flights", &self.flights).finish_non_exhaustive()
+    }
+}
+
 // SAFETY: what the calls hold for others may travel between threads, and LINKS orders who touches it.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Registry<K, T, E> {}
 
 impl<K: ?Sized, T, E> Registry<K, T, E> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Registry { flights: 0, single: None, lists: Vec::new() }
     }
 
-    pub(super) fn flights(&self) -> usize {
+    pub(crate) fn flights(&self) -> usize {
         self.flights
+    }
+
+    /// Joins the flight of the call's key, or begins one.
+    ///
+    /// # Safety
+    /// As [`Home::enter`](super::home::Home::enter)'s.
+    #[inline]
+    pub(crate) unsafe fn enter(&mut self, me: &Call<K, T, E>) -> Entered<T, E>
+    where
+        K: Eq,
+    {
+        // SAFETY: the caller's promise.
+        let call = unsafe { Ref::new(me) };
+        // SAFETY: the caller owns the call (KEY).
+        let key = unsafe { me.key() };
+        if let Some(leader) = self.find(me.hash, key) {
+            return join(leader, call);
+        }
+        me.set_stage(Stage::Leads);
+        self.insert(call);
+        Entered::Leads
+    }
+
+    /// Whether calls can join the flight that `me` leads: nobody has forgotten it.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    #[inline]
+    pub(crate) unsafe fn is_registered(&self, me: &Call<K, T, E>) -> bool {
+        // SAFETY: a call that leads is in this registry (PINNED).
+        unsafe { Ref::new(me) }.links(|links| links.registered)
+    }
+
+    /// Ends the flight that `me` leads: nobody joins it any more. Those who wait are to be told by
+    /// [`conclude`](super::home::conclude).
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    #[inline]
+    pub(crate) unsafe fn end(&mut self, me: &Call<K, T, E>) -> End {
+        // SAFETY: a call that leads is in this registry (PINNED).
+        let call = unsafe { Ref::new(me) };
+        self.remove(call);
+        End { alone: call.next().is_none() }
+    }
+
+    /// Makes later calls of the key begin a new flight. Whether there was one to be forgotten.
+    #[inline]
+    pub(crate) fn forget<Q>(&mut self, hash: u64, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let found = self.find(hash, key);
+        found.is_some_and(|flight| self.remove(flight))
+    }
+
+    /// The same for all keys.
+    pub(crate) fn forget_all(&mut self) {
+        let mut lists = mem::take(&mut self.lists);
+        for list in lists.iter_mut().chain([&mut self.single]) {
+            let mut next = list.take();
+            while let Some(flight) = next {
+                next = flight.links(|links| {
+                    links.registered = false;
+                    links.after
+                });
+            }
+        }
+        self.lists = lists;
+        self.flights = 0;
     }
 
     #[inline]
@@ -40,15 +120,16 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
 
     /// The call that leads for `key`. User code runs here, under the lock: `K`'s `Eq`, which may panic.
     #[inline]
-    pub(super) fn find(&mut self, hash: u64, key: &K) -> Option<Ref<K, T, E>>
+    fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<Ref<K, T, E>>
     where
-        K: Eq,
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
     {
         let mut next = *self.list(hash);
         while let Some(flight) = next {
             let call = flight.call();
             // SAFETY: it is registered, so it leads, and stays while we hold the lock (KEY).
-            if call.hash == hash && unsafe { call.key() } == key {
+            if call.hash == hash && unsafe { call.key() }.borrow() == key {
                 return Some(flight);
             }
             next = flight.links(|links| links.after);
@@ -76,13 +157,13 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         }
     }
 
-    /// Takes a call out, if it is in: one that was forgotten is not (OWN).
+    /// Takes a call out, if it is in: one that was forgotten is not (OWN). Whether it was.
     #[inline]
-    pub(super) fn remove(&mut self, flight: Ref<K, T, E>) {
+    pub(super) fn remove(&mut self, flight: Ref<K, T, E>) -> bool {
         let (was_in, before, after) =
             flight.links(|links| (mem::take(&mut links.registered), links.before, links.after));
         if !was_in {
-            return;
+            return false;
         }
         self.flights -= 1;
         match before {
@@ -92,11 +173,12 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         if let Some(after) = after {
             after.links(|links| links.before = before);
         }
+        true
     }
 
     /// The number of lists that there should be, if it is not what there is.
     #[inline]
-    pub(super) fn wants(&self) -> Option<usize> {
+    pub(crate) fn wants(&self) -> Option<usize> {
         let lists = self.lists.len().max(1);
         (self.flights > CROWD * lists).then(|| (4 * lists).max(8))
     }
@@ -117,4 +199,17 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
             }
         }
     }
+}
+
+fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered<T, E> {
+    if leader.call().runs_here() || leader.call().has_owner_of(me.call()) {
+        return Entered::Reentrant;
+    }
+    // RING: the leader, then parked threads, then the others.
+    match me.call().kind {
+        Kind::Parked => leader.insert_after(me),
+        Kind::Free => leader.insert_before(me),
+    }
+    me.call().set_stage(Stage::Waits);
+    Entered::Joined
 }

@@ -1,4 +1,4 @@
-//! A seat: a call together with the shard that it may be in a flight of, and what its owner can do with it.
+//! A seat: a call together with the home of the flight that it may be in, and what its owner can do with it.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -8,8 +8,8 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::call::{Call, Kind, Stage};
+use super::home::{self, CallOf, Entered, Home, OutcomeOf, spin};
 use super::outcome::{Failure, FlightError, Outcome, Shared};
-use super::shard::{Entered, Shard, spin};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::clock::Clock;
 use crate::clock::SystemClock;
@@ -20,13 +20,18 @@ use crate::wait::block_on;
 /// What a call of a group comes to.
 pub(crate) type Flown<T, E> = Result<Shared<T>, FlightError<E>>;
 
-/// A call, the shard that it may be in a flight of, and the promise to take it out again.
+/// What a call of a [`Home`] comes to.
+pub(crate) type FlownOf<H> = Flown<<H as Home>::Value, <H as Home>::Error>;
+/// What its work returns.
+pub(crate) type WorkedOf<H> = Result<<H as Home>::Value, <H as Home>::Error>;
+
+/// A call, the home of the flight that it may be in, and the promise to take it out again.
 ///
-/// Users keep it pinned: on a stack, in a pinned future or in a box. Its key is borrowed for `'k` if it lies on the
-/// stack, where it cannot be forgotten; where it can, the key lies in the same pinned memory.
-pub(crate) struct Seat<'a, K: ?Sized, T: Clone, E> {
-    shard: &'a Shard<K, T, E>,
-    call: Call<K, T, E>,
+/// Users keep it pinned: on a stack, in a pinned future or in a box. Its key is borrowed if it lies on the stack, where it
+/// cannot be forgotten; where it can, the key lies in the same pinned memory.
+pub(crate) struct Seat<H: Home> {
+    home: H,
+    call: CallOf<H>,
 }
 
 /// How waiting ended.
@@ -40,13 +45,16 @@ pub(crate) enum Landed<T, E> {
     Left,
 }
 
-impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
+/// How the wait of a call of a [`Home`] ended.
+pub(crate) type LandedOf<H> = Landed<<H as Home>::Value, <H as Home>::Error>;
+
+impl<H: Home> Seat<H> {
     /// # Safety
     /// From the first [`enter`](Self::enter) on the seat is pinned until it is dropped, and `key` lives as long as the
     /// memory that the seat lies in, even if the seat is forgotten (KEY).
     #[inline]
-    pub(crate) unsafe fn new(shard: &'a Shard<K, T, E>, hash: u64, key: *const K, kind: Kind) -> Self {
-        Seat { shard, call: Call::new(hash, key, kind) }
+    pub(crate) unsafe fn new(home: H, hash: u64, key: *const H::Key, kind: Kind) -> Self {
+        Seat { home, call: Call::new(hash, key, kind) }
     }
 
     /// The same with an [owner](Call::set_owner).
@@ -56,24 +64,21 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
         self
     }
 
-    pub(crate) fn call(&self) -> &Call<K, T, E> {
+    pub(crate) fn call(&self) -> &CallOf<H> {
         &self.call
     }
 
     /// Joins a flight or begins one.
     #[inline]
-    pub(crate) fn enter(&self) -> Entered
-    where
-        K: Eq,
-    {
+    pub(crate) fn enter(&self) -> Entered<H::Value, H::Error> {
         debug_assert_eq!(self.call.stage(), Stage::Out);
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
-        unsafe { self.shard.enter(&self.call) }
+        unsafe { self.home.enter(&self.call) }
     }
 
     /// Ends the flight that this call leads.
     #[inline]
-    pub(crate) fn complete(&self, outcome: Outcome<T, E>) -> Flown<T, E> {
+    pub(crate) fn complete(&self, outcome: OutcomeOf<H>) -> FlownOf<H> {
         let shared = self.publish(&outcome);
         match outcome {
             Ok(value) => Ok(Shared::led_by_caller(value, shared)),
@@ -83,17 +88,17 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
 
     /// The same, for an owner that keeps the outcome: whether others got it too.
     #[inline]
-    pub(super) fn publish(&self, outcome: &Outcome<T, E>) -> bool {
+    pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { self.shard.complete(&self.call, outcome) }
+        unsafe { self.home.complete(&self.call, outcome) }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
     pub(super) fn abandon(&self) -> bool {
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { self.shard.abandon(&self.call) }
+        unsafe { home::abandon(&self.home, &self.call) }
     }
 
     /// Ends the flight that this call leads with a panic.
@@ -102,10 +107,39 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
         let _ = self.complete(Err(Failure::Panicked(panic_message(payload).into())));
     }
 
+    /// Has what the work brought taken for keeping; to be called inside the work.
+    #[inline]
+    pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
+        // SAFETY: the call is ours (KEY).
+        let key = unsafe { self.call.key() };
+        // SAFETY: as above.
+        unsafe { self.home.keep(key, worked) };
+    }
+
+    /// Begins the work of a call that was handed the lead: what makes it unnecessary.
+    pub(super) fn begin(&self) -> Option<OutcomeOf<H>> {
+        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        // SAFETY: it is ours, and leads.
+        unsafe { self.home.begin(&self.call) }
+    }
+
+    /// Runs the work on this thread, to which the lead was handed, if it is still necessary.
+    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> FlownOf<H> {
+        match self.begin() {
+            Some(outcome) => self.complete(outcome),
+            None => self.lead(work),
+        }
+    }
+
     /// Runs the work on this thread.
     #[inline]
-    pub(crate) fn lead(&self, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
-        match self.inside(work) {
+    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> FlownOf<H> {
+        let worked = self.inside(|| {
+            let worked = work();
+            self.keep(worked.as_ref());
+            worked
+        });
+        match worked {
             Ok(result) => self.complete(result.map_err(|error| Failure::Failed(Arc::new(error)))),
             Err(payload) => {
                 self.panicked(&*payload);
@@ -125,32 +159,32 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
     }
 
     /// How the wait of a call that joined has ended, if it has.
-    fn landed(&self, stage: Stage) -> Option<Landed<T, E>> {
+    fn landed(&self, stage: Stage) -> Option<LandedOf<H>> {
         match stage {
             Stage::Waits | Stage::Out => None,
             Stage::Leads => Some(Landed::Leads),
             // SAFETY: it is ours and joined.
-            Stage::Told | Stage::Tells => unsafe { self.shard.take(&self.call) }.map(Landed::Outcome),
+            Stage::Told | Stage::Tells => unsafe { home::take(&self.home, &self.call) }.map(Landed::Outcome),
         }
     }
 
     /// One look at a call that joined; its Waker will be woken when there is something to see.
-    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed<T, E>> {
+    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<LandedOf<H>> {
         // SAFETY: it is ours and joined.
-        let stage = unsafe { self.shard.poll(&self.call, cx.waker()) };
+        let stage = unsafe { home::poll(&self.home, &self.call, cx.waker()) };
         stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Stops waiting.
-    pub(super) fn leave(&self) -> Landed<T, E> {
+    pub(super) fn leave(&self) -> LandedOf<H> {
         // SAFETY: it is ours and joined.
-        unsafe { self.shard.leave(&self.call) }.map_or(Landed::Left, Landed::Outcome)
+        unsafe { home::leave(&self.home, &self.call) }.map_or(Landed::Left, Landed::Outcome)
     }
 
     /// Blocks the thread until the flight has landed or the context is done.
     #[cold]
     #[inline(never)]
-    pub(super) fn wait(&self, context: Option<&Context>) -> Landed<T, E> {
+    pub(super) fn wait(&self, context: Option<&Context>) -> LandedOf<H> {
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
@@ -164,7 +198,7 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
     #[cfg(all(feature = "capi", not(docache_loom)))]
     #[cold]
     #[inline(never)]
-    pub(super) fn wait_for(&self, limit: Option<Duration>) -> Landed<T, E> {
+    pub(super) fn wait_for(&self, limit: Option<Duration>) -> LandedOf<H> {
         let deadline = limit.map(|limit| SystemClock.now().after(limit));
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
@@ -172,7 +206,7 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
     }
 
     /// The same for a task.
-    pub(super) async fn wait_async(&self, context: Option<&Context>) -> Landed<T, E> {
+    pub(super) async fn wait_async(&self, context: Option<&Context>) -> LandedOf<H> {
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
             None => Some(landing.await),
@@ -182,7 +216,7 @@ impl<'a, K: ?Sized, T: Clone, E> Seat<'a, K, T, E> {
     }
 }
 
-impl<K: ?Sized, T: Clone, E> Drop for Seat<'_, K, T, E> {
+impl<H: Home> Drop for Seat<H> {
     #[inline]
     fn drop(&mut self) {
         match self.call.stage() {
@@ -195,7 +229,7 @@ impl<K: ?Sized, T: Clone, E> Drop for Seat<'_, K, T, E> {
     }
 }
 
-impl<K: ?Sized, T: Clone, E> fmt::Debug for Seat<'_, K, T, E> {
+impl<H: Home> fmt::Debug for Seat<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seat").field("call", &self.call).finish_non_exhaustive()
     }

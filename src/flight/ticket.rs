@@ -2,7 +2,7 @@
 //! behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while a ticket's seat may be in a flight the ticket has a share of the group, and the key's bytes are its
+//! - KEPT: while a ticket's seat may be in a flight the ticket has a share of what the flight lives in, and the key is its
 //!   own. Both are let go only after the seat (`recall` checks it; the order of the fields sees to it on drop).
 //! - OWNER: but for [`stage`](Ticket::stage), one function of a ticket is called at a time. Its `unsafe` functions ask
 //!   that of the caller.
@@ -15,10 +15,11 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::call::{Kind, Stage};
+use super::home::{Entered, Home, OutcomeOf};
 use super::keyed::KeyedGroup;
 use super::outcome::Outcome;
-use super::seat::{Flown, Landed, Seat};
-use super::shard::Entered;
+use super::seat::{Flown, Landed, LandedOf, Seat};
+use super::shard::Shard;
 use crate::contain::drop_contained;
 
 /// Keys up to this length lie in the ticket itself.
@@ -27,13 +28,14 @@ const INLINE: usize = 40;
 const MOST_KEPT: usize = 4096;
 
 /// The bytes of a key.
-struct Key {
+#[derive(Debug)]
+pub(crate) struct KeyBytes {
     len: usize,
     inline: [u8; INLINE],
     long: Vec<u8>,
 }
 
-impl Key {
+impl KeyBytes {
     fn set(&mut self, key: &[u8]) {
         self.len = key.len();
         match self.inline.get_mut(..key.len()) {
@@ -58,6 +60,12 @@ impl Key {
     }
 }
 
+impl Default for KeyBytes {
+    fn default() -> KeyBytes {
+        KeyBytes { len: 0, inline: [0; INLINE], long: Vec::new() }
+    }
+}
+
 /// How a call went.
 #[derive(Debug)]
 pub(crate) enum Gone<T, E> {
@@ -71,39 +79,102 @@ pub(crate) enum Gone<T, E> {
     Lost,
 }
 
-/// A call of a group that `G` has, reusable.
-pub(crate) struct Ticket<G, T: Clone + 'static, E: 'static> {
+type ValueOf<P> = <<P as Port>::Home as Home>::Value;
+type ErrorOf<P> = <<P as Port>::Home as Home>::Error;
+
+/// Where the flights of tickets live, and how their keys lie.
+pub(crate) trait Port {
+    /// The home of a flight. It refers to what a share keeps.
+    type Home: Home;
+    /// What keeps the home.
+    type Share;
+    /// The memory of a key, used again and again.
+    type Key: Default;
+    /// What else a call may say.
+    type Options;
+
+    /// Takes a key in.
+    fn set_key(key: &mut Self::Key, bytes: &[u8]);
+
+    /// Lets the key go; memory may be kept for the next one.
+    fn forget_key(key: &mut Self::Key);
+
+    /// The home of the key's flight, the key's hash, and the key.
+    ///
+    /// # Safety
+    /// What the result refers to is used only as long as the share is there, and the key lies unchanged (KEPT).
+    unsafe fn home(
+        share: &Self::Share,
+        key: &Self::Key,
+        options: Self::Options,
+    ) -> (Self::Home, u64, *const <Self::Home as Home>::Key);
+}
+
+/// The port of groups whose keys are bytes; `G` has the group.
+pub(crate) struct GroupPort<G, T, E>(std::marker::PhantomData<(G, T, E)>);
+
+impl<G, T, E> Port for GroupPort<G, T, E>
+where
+    G: AsRef<KeyedGroup<[u8], T, E>>,
+    T: Clone + 'static,
+    E: 'static,
+{
+    type Home = &'static Shard<[u8], T, E>;
+    type Share = Arc<G>;
+    type Key = KeyBytes;
+    type Options = ();
+
+    fn set_key(key: &mut KeyBytes, bytes: &[u8]) {
+        key.set(bytes);
+    }
+
+    fn forget_key(key: &mut KeyBytes) {
+        key.forget();
+    }
+
+    unsafe fn home(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Home, u64, *const [u8]) {
+        let place = (**share).as_ref().place(key.bytes());
+        let shard = std::ptr::from_ref(place.home);
+        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared references only.
+        (unsafe { &*shard }, place.hash, key.bytes())
+    }
+}
+
+/// A call, reusable.
+pub(crate) struct Ticket<P: Port> {
     /// Refers to the two fields below, and so goes before them (KEPT).
-    seat: Option<Seat<'static, [u8], T, E>>,
-    key: Key,
-    group: Option<Arc<G>>,
+    seat: Option<Seat<P::Home>>,
+    key: P::Key,
+    share: Option<P::Share>,
     _pinned: PhantomPinned,
 }
 
-impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G, T, E> {
+impl<P: Port> Ticket<P> {
     pub(crate) fn new() -> Self {
-        let key = Key { len: 0, inline: [0; INLINE], long: Vec::new() };
-        Ticket { seat: None, key, group: None, _pinned: PhantomPinned }
+        Ticket { seat: None, key: P::Key::default(), share: None, _pinned: PhantomPinned }
     }
 
     /// Gets ready for [`enter`](Self::enter). `owner` is who calls, or 0.
     ///
     /// # Panics
     /// If it was not [recalled](Self::recall) since the last time.
-    pub(crate) fn prepare(self: Pin<&mut Self>, group: Arc<G>, key: &[u8], owner: u64) {
+    pub(crate) fn prepare(
+        self: Pin<&mut Self>,
+        share: P::Share,
+        key: &[u8],
+        owner: u64,
+        options: P::Options,
+    ) {
         // SAFETY: nothing is moved; the seat is in no flight, and only a seat cares where it lies.
         let this = unsafe { self.get_unchecked_mut() };
         assert!(this.seat.is_none(), "a ticket is in use");
-        this.key.set(key);
-        let key: *const [u8] = this.key.bytes();
-        let group = this.group.insert(group);
-        let place = (**group).as_ref().place(this.key.bytes());
-        let shard = std::ptr::from_ref(place.shard);
-        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared references only.
-        let shard = unsafe { &*shard };
+        P::set_key(&mut this.key, key);
+        let share = this.share.insert(share);
+        // SAFETY: share and key stay as they are until the seat has left (KEPT).
+        let (home, hash, key) = unsafe { P::home(share, &this.key, options) };
         // SAFETY: `enter` asks for a pinned ticket, and the key lies in the ticket or in memory that the ticket owns, which
         // stay as they are until the seat has left (KEPT).
-        let seat = unsafe { Seat::new(shard, place.hash, key, Kind::Free) };
+        let seat = unsafe { Seat::new(home, hash, key, Kind::Free) };
         this.seat = Some(seat.owned_by(owner));
     }
 
@@ -111,8 +182,13 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
     ///
     /// # Safety
     /// OWNER; called once after [`prepare`](Self::prepare).
-    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered {
+    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered<ValueOf<P>, ErrorOf<P>> {
         self.get_ref().seat.as_ref().map_or(Entered::Reentrant, Seat::enter)
+    }
+
+    /// What keeps the flight's home, while the call is in use.
+    pub(crate) fn share(&self) -> Option<&P::Share> {
+        self.share.as_ref()
     }
 
     /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
@@ -120,23 +196,20 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
         self.seat.as_ref().map_or(Stage::Out, |seat| seat.call().stage())
     }
 
-    /// What the call has a share of, while it is in use.
-    pub(crate) fn group(&self) -> Option<&Arc<G>> {
-        self.group.as_ref()
-    }
-
-    /// The key of a call that is in use.
-    pub(crate) fn key(&self) -> &[u8] {
-        self.key.bytes()
-    }
-
-    /// Does what belongs to the work of a call that leads, so that a call of the same key from inside of it is known for
-    /// one. Contains its panic.
+    /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn inside(&self, work: impl FnOnce()) {
-        if let Some(Err(payload)) = self.seat.as_ref().map(|seat| seat.inside(work)) {
+    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Home>> {
+        self.seat.as_ref().and_then(Seat::begin)
+    }
+
+    /// Has what the work brought taken for keeping, where flights have a place for that. Contains a panic.
+    ///
+    /// # Safety
+    /// OWNER; the call leads.
+    pub(crate) unsafe fn keep(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
+        if let Some(Err(payload)) = self.seat.as_ref().map(|seat| seat.inside(|| seat.keep(result))) {
             drop_contained(payload);
         }
     }
@@ -158,7 +231,7 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed<T, E>> {
+    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<LandedOf<P::Home>> {
         self.seat.as_ref().map_or(Poll::Pending, |seat| seat.poll(cx))
     }
 
@@ -166,7 +239,7 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn publish(&self, outcome: &Outcome<T, E>) -> bool {
+    pub(crate) unsafe fn publish(&self, outcome: &OutcomeOf<P::Home>) -> bool {
         self.seat.as_ref().is_some_and(|seat| seat.publish(outcome))
     }
 
@@ -174,7 +247,7 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn go(&self) -> Gone<T, E> {
+    pub(crate) unsafe fn go(&self) -> Gone<ValueOf<P>, ErrorOf<P>> {
         let Some(seat) = &self.seat else { return Gone::Out };
         match self.stage() {
             Stage::Out => Gone::Out,
@@ -187,17 +260,17 @@ impl<G: AsRef<KeyedGroup<[u8], T, E>>, T: Clone + 'static, E: 'static> Ticket<G,
         }
     }
 
-    /// Gives the share of the group back, after [`go`](Self::go).
-    pub(crate) fn recall(self: Pin<&mut Self>) -> Option<Arc<G>> {
+    /// Gives the share back, after [`go`](Self::go).
+    pub(crate) fn recall(self: Pin<&mut Self>) -> Option<P::Share> {
         // SAFETY: the seat is dropped where it is, and nothing is moved but what need not be pinned.
         let this = unsafe { self.get_unchecked_mut() };
         this.seat = None;
-        this.key.forget();
-        this.group.take()
+        P::forget_key(&mut this.key);
+        this.share.take()
     }
 }
 
-impl<G, T: Clone, E> fmt::Debug for Ticket<G, T, E> {
+impl<P: Port> fmt::Debug for Ticket<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket").field("seat", &self.seat).finish_non_exhaustive()
     }
@@ -227,11 +300,11 @@ mod tests {
         }
     }
 
-    fn entered(owner: &Arc<Owner>, key: &[u8], expected: Entered) -> Pin<Box<Ticket<Owner, u8, ()>>> {
+    fn entered(owner: &Arc<Owner>, key: &[u8], expected: &str) -> Pin<Box<Ticket<GroupPort<Owner, u8, ()>>>> {
         let mut ticket = Box::pin(Ticket::new());
-        ticket.as_mut().prepare(owner.clone(), key, 0);
+        ticket.as_mut().prepare(owner.clone(), key, 0, ());
         // SAFETY: nobody else has it, and it was just prepared.
-        assert_eq!(unsafe { ticket.as_ref().enter() }, expected);
+        assert_eq!(format!("{:?}", unsafe { ticket.as_ref().enter() }), expected);
         ticket
     }
 
@@ -239,8 +312,7 @@ mod tests {
     fn a_ticket_that_is_dropped_in_its_flight_leaves_it() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         let key = [7; 100];
-        let (leader, waiter) =
-            (entered(&owner, &key, Entered::Leads), entered(&owner, &key, Entered::Joined));
+        let (leader, waiter) = (entered(&owner, &key, "Leads"), entered(&owner, &key, "Joined"));
         drop(leader);
         assert!(waiter.leads(), "the lead was handed on");
         drop(waiter);
@@ -252,7 +324,7 @@ mod tests {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
         {
-            let mut ticket = entered(&owner, &vec![1; len], Entered::Leads);
+            let mut ticket = entered(&owner, &vec![1; len], "Leads");
             assert_eq!(ticket.key.bytes().len(), len);
             // SAFETY: nobody else has it.
             assert!(matches!(unsafe { ticket.go() }, Gone::Lost));

@@ -1,0 +1,263 @@
+//! Work that caches owe and that nobody calls for: sweeping, dropping what readers have let go of, telling listeners.
+//!
+//! # State
+//! Each cache has a [`Place`], which says what is due. A place that has something due stands in the queue once, or is run by
+//! one thread. Threads take places from the queue; they come when there is something to do and go after [`LINGER`].
+//!
+//! # Isolation
+//! A place runs user code, which may take as long as it likes. So whenever a thread goes to a place there is another that
+//! watches: if the queue has not moved for [`PATIENCE`] it takes the next place itself, and then there is one more to watch. A
+//! cache that does not come to an end costs a thread, and holds up nobody. What panics is contained, destructors included.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::settings::Time;
+use crate::clock::{Alarm, Clock, SystemClock};
+use crate::contain::contained;
+
+/// How long a thread waits for the queue to move before it takes part.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a thread stays that has nothing to do.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long what was retired may wait before somebody looks after it.
+const TIDY: Duration = Duration::from_millis(250);
+
+/// What a cache does in the background.
+pub(super) trait Background: Send + Sync {
+    /// Takes out what has expired.
+    fn sweep(&self);
+    /// Sees to what writes have left: retired entries and what the listener was not told. Whether anything is left.
+    fn tidy(&self) -> bool;
+}
+
+/// What a place is to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    sweep: bool,
+    tidy: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    due: Due,
+    /// In the queue, or being run.
+    queued: bool,
+    /// What will be due; dropping an alarm takes it back.
+    sweep: Option<Alarm>,
+    tidy: Option<Alarm>,
+    /// The cache is gone.
+    closed: bool,
+}
+
+/// A cache's place in the background.
+struct Place {
+    cache: Weak<dyn Background>,
+    time: Time,
+    /// How often it is swept, if it is.
+    interval: Option<Duration>,
+    state: Mutex<State>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Place {
+    /// Notes that something is due.
+    fn demand(self: &Arc<Self>, due: Due) {
+        let mut state = lock(&self.state);
+        state.due.sweep |= due.sweep;
+        state.due.tidy |= due.tidy;
+        let queue = !std::mem::replace(&mut state.queued, true);
+        drop(state);
+        if queue {
+            WORKERS.push(self.clone());
+        }
+    }
+
+    /// Sets the alarm for the next sweep.
+    fn arm_sweep(self: &Arc<Self>) {
+        let Some(interval) = self.interval else { return };
+        let waker = Waker::from(Arc::new(SweepAlarm(self.clone())));
+        if let Some(alarm) = self.time.alarm(self.time.now().after(interval), waker) {
+            self.keep_alarm(alarm, |state| &mut state.sweep);
+        }
+    }
+
+    fn arm_tidy(self: &Arc<Self>) {
+        let alarm =
+            SystemClock.alarm(SystemClock.now().after(TIDY), Arc::new(TidyAlarm(self.clone())).into());
+        self.keep_alarm(alarm, |state| &mut state.tidy);
+    }
+
+    fn keep_alarm(&self, alarm: Alarm, place: impl FnOnce(&mut State) -> &mut Option<Alarm>) {
+        let mut state = lock(&self.state);
+        let spare = if state.closed { Some(alarm) } else { place(&mut state).replace(alarm) };
+        drop(state);
+        drop(spare);
+    }
+
+    /// Does what is due.
+    fn run(self: &Arc<Self>) {
+        let due = std::mem::take(&mut lock(&self.state).due);
+        let work = || {
+            let Some(cache) = self.cache.upgrade() else { return };
+            if due.sweep {
+                // A clock or a hasher may panic; the next sweep comes in any case.
+                let _ = contained(|| cache.sweep());
+                self.arm_sweep();
+            }
+            if cache.tidy() {
+                self.arm_tidy();
+            }
+        };
+        // The cache may go with this handle, and with it all that its user gave it.
+        let _ = contained(work);
+        let mut state = lock(&self.state);
+        let again = state.due.sweep || state.due.tidy;
+        state.queued = again;
+        drop(state);
+        if again {
+            WORKERS.push(self.clone());
+        }
+    }
+}
+
+struct SweepAlarm(Arc<Place>);
+
+impl Wake for SweepAlarm {
+    fn wake(self: Arc<Self>) {
+        self.0.demand(Due { sweep: true, tidy: false });
+    }
+}
+
+struct TidyAlarm(Arc<Place>);
+
+impl Wake for TidyAlarm {
+    fn wake(self: Arc<Self>) {
+        self.0.demand(Due { sweep: false, tidy: true });
+    }
+}
+
+/// A cache's share in the background, for as long as the cache lives.
+pub(super) struct Registered(Arc<Place>);
+
+impl Registered {
+    pub(super) fn new(cache: Weak<dyn Background>, time: Time, interval: Option<Duration>) -> Registered {
+        Registered(Arc::new(Place { cache, time, interval, state: Mutex::default() }))
+    }
+
+    /// Has the cache swept from now on, if it is to be.
+    pub(super) fn start(&self) {
+        self.0.arm_sweep();
+    }
+
+    /// Has the cache tidied after a while.
+    pub(super) fn tidy_later(&self) {
+        self.0.arm_tidy();
+    }
+
+    /// Has the cache tidied soon.
+    pub(super) fn tidy_now(&self) {
+        self.0.demand(Due { sweep: false, tidy: true });
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.closed = true;
+        let alarms = (state.sweep.take(), state.tidy.take());
+        drop(state);
+        drop(alarms);
+    }
+}
+
+static WORKERS: Workers = Workers {
+    queue: Mutex::new(Queue { places: VecDeque::new(), moved: None, busy: 0, watching: 0 }),
+    changed: Condvar::new(),
+};
+
+/// The threads.
+struct Workers {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+struct Queue {
+    places: VecDeque<Arc<Place>>,
+    /// When the last place was taken.
+    moved: Option<Instant>,
+    /// Threads at a place, and threads that are not.
+    busy: usize,
+    watching: usize,
+}
+
+impl Workers {
+    fn push(&'static self, place: Arc<Place>) {
+        let mut queue = lock(&self.queue);
+        queue.places.push_back(place);
+        self.see_to_a_watcher(&mut queue);
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    /// Sees to it that there is a thread that is not at a place. With none to be had what is queued waits for the next push,
+    /// or for a thread that comes back.
+    fn see_to_a_watcher(&'static self, queue: &mut Queue) {
+        if queue.watching == 0 {
+            let thread = std::thread::Builder::new().name("docache-sweep".into()).spawn(|| self.watch());
+            queue.watching += usize::from(thread.is_ok());
+        }
+    }
+
+    fn watch(&'static self) {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.places.is_empty() {
+                // One is enough to wait.
+                let (back, timeout) =
+                    self.changed.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
+                queue = back;
+                let idle = queue.places.is_empty() && timeout.timed_out();
+                if idle && (queue.busy == 0 || queue.watching > 1) {
+                    queue.watching -= 1;
+                    return;
+                }
+                continue;
+            }
+            let since = queue.moved.map_or(PATIENCE, |moved| moved.elapsed());
+            if queue.busy > 0 && since < PATIENCE {
+                // Somebody is at it, and may come back at once.
+                let wait = self.changed.wait_timeout(queue, PATIENCE - since);
+                queue = wait.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            queue = self.work(queue);
+        }
+    }
+
+    /// Takes places until there are no more.
+    fn work<'a>(&'static self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue>
+    where
+        'static: 'a,
+    {
+        queue.watching -= 1;
+        queue.busy += 1;
+        while let Some(place) = queue.places.pop_front() {
+            queue.moved = Some(Instant::now());
+            self.see_to_a_watcher(&mut queue);
+            drop(queue);
+            place.run();
+            // With it may go what is left of a cache.
+            let _ = contained(|| drop(place));
+            queue = lock(&self.queue);
+        }
+        queue.busy -= 1;
+        queue.watching += 1;
+        queue
+    }
+}

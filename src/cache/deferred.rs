@@ -1,0 +1,171 @@
+//! What a writer leaves for the time when it has given the lock back: user code.
+//!
+//! User code that runs there may use the cache, and what that leaves in turn must not be done inside of it: the stack would
+//! grow with the number of entries. So a thread notes that it is [inside](Inside) user code, and writes from there leave what
+//! they owe to the shard: destructors in limbo, and the listener's entries in its `unheard`. Later writes and the cache's
+//! background work see to both.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
+use super::entry::Entry;
+use super::failures::Failure;
+use super::limbo::Limbo;
+use super::stats::Cause;
+
+/// How many places a call takes out of limbo at most.
+pub(crate) const RECLAIM: usize = 8;
+
+thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
+
+/// The calling thread is inside user code that a writer calls: a listener or a destructor.
+pub(crate) struct Inside(bool);
+
+impl Inside {
+    pub(crate) fn enter() -> Inside {
+        Inside(INSIDE.replace(true))
+    }
+
+    #[inline]
+    pub(crate) fn is_here() -> bool {
+        INSIDE.get()
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
+
+/// An entry that was unlinked, and that the listener is to see before it goes to limbo.
+#[derive(Debug)]
+pub(crate) struct Claimed<'c, K, V> {
+    pub(super) index: u32,
+    pub(super) entry: &'c Entry<K, V>,
+    pub(super) cause: Cause,
+}
+
+/// Entries that were unlinked from inside user code, and that the listener was not told of.
+#[derive(Debug, Default)]
+pub(crate) struct Unheard {
+    /// Indices, and why they left.
+    pub(super) entries: Vec<(u32, Cause)>,
+    pub(super) weight: u64,
+}
+
+/// Collected under the lock, done without it.
+#[derive(Debug)]
+pub(crate) struct Deferred<'c, K, V, E> {
+    /// Places that nobody can see any more, whose pairs are to be dropped before they are given back. They are this call's
+    /// alone. So many are there.
+    reclaimed: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
+    count: usize,
+    /// Whether the cache has a listener.
+    listened: bool,
+    /// Whether the call comes from inside user code.
+    pub(super) nested: bool,
+    pub(super) claimed: Vec<Claimed<'c, K, V>>,
+    pub(super) claimed_weight: u64,
+    /// Cached errors that are to be dropped.
+    pub(super) failures: Vec<Failure<K, E>>,
+    /// Whether a batch in limbo was closed, so that it is time for a [`hint`](super::reclaim::hint).
+    pub(super) hint: bool,
+    /// Whether the shard has something left for the cache's background work.
+    pub(super) leftover: bool,
+}
+
+impl<'c, K, V, E> Deferred<'c, K, V, E> {
+    #[inline]
+    pub(super) fn new(listened: bool, nested: bool) -> Self {
+        Deferred {
+            reclaimed: [MaybeUninit::uninit(); RECLAIM],
+            count: 0,
+            listened,
+            nested,
+            claimed: Vec::new(),
+            claimed_weight: 0,
+            failures: Vec::new(),
+            hint: false,
+            leftover: false,
+        }
+    }
+
+    /// Sends an entry that was unlinked to limbo; or, if there is a listener, to that first.
+    #[inline]
+    pub(crate) fn retire(&mut self, limbo: &mut Limbo, unheard: &mut Unheard, claimed: Claimed<'c, K, V>) {
+        if !self.listened {
+            self.hint |= limbo.retire(claimed.index);
+            self.leftover |= std::mem::needs_drop::<(K, V)>();
+        } else if self.nested {
+            unheard.entries.push((claimed.index, claimed.cause));
+            self.leftover = true;
+        } else {
+            self.claimed.push(claimed);
+        }
+    }
+
+    /// Says what the entries weigh that were retired.
+    #[inline]
+    pub(crate) fn add_weight(&mut self, limbo: &mut Limbo, unheard: &mut Unheard, weight: u64) {
+        if !self.listened {
+            self.hint |= limbo.add_weight(weight);
+        } else if self.nested {
+            unheard.weight += weight;
+        } else {
+            self.claimed_weight += weight;
+        }
+    }
+
+    /// Takes a place whose pair is to be dropped; at most [`RECLAIM`].
+    #[inline]
+    pub(crate) fn reclaim(&mut self, index: u32, place: &'c Entry<K, V>) {
+        self.reclaimed[self.count].write((index, place));
+        self.count += 1;
+    }
+
+    /// The places whose pairs are to be dropped, which the caller sees to.
+    #[inline]
+    pub(super) fn take_reclaimed(&mut self) -> Reclaimed<'c, K, V> {
+        Reclaimed { places: self.reclaimed, count: std::mem::take(&mut self.count) }
+    }
+
+    /// Whether the listener is not told at once.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.nested && self.listened
+    }
+
+    #[inline]
+    pub(super) fn has_reclaimed(&self) -> bool {
+        self.count > 0
+    }
+}
+
+/// Places out of limbo.
+pub(super) struct Reclaimed<'c, K, V> {
+    places: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
+    count: usize,
+}
+
+impl<'c, K, V> Reclaimed<'c, K, V> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'c Entry<K, V>)> + '_ {
+        // SAFETY: the first `count` are written before that is counted up.
+        self.places[..self.count].iter().map(|place| unsafe { place.assume_init() })
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_inside_until_the_outermost_is_over() {
+        assert!(!Inside::is_here());
+        {
+            let _outer = Inside::enter();
+            drop(Inside::enter());
+            assert!(Inside::is_here());
+        }
+        assert!(!Inside::is_here());
+    }
+}

@@ -1,0 +1,235 @@
+//! Loads: what is fetched and not there.
+//!
+//! A key's flight lives under the lock of its shard. A call that found nothing looks once more under that lock and enters the
+//! flight in the same critical section; the one that leads keeps its value and ends the flight in one as well. So who comes
+//! later finds the value or the flight, and a write, which ends the flight in its own, is never overtaken by a load that
+//! began before it.
+
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
+use std::ops::DerefMut;
+use std::sync::Arc;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use super::handle::Cache;
+use super::inner::Inner;
+use super::reclaim::pin;
+use super::shard::{Flights, Shard};
+use crate::clock::Tick;
+use crate::contain::drop_contained;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use crate::flight::FlightError;
+use crate::flight::home::{Entered, Home, conclude, grow};
+use crate::flight::{Call, Failure, Manner, Outcome, Place, Registry};
+
+/// What a load brought, to be kept.
+enum Kept<K, V> {
+    /// A pair, and its weight.
+    Value((K, V), u32),
+    /// The key of an error, which is wanted twice.
+    Failure([K; 2]),
+}
+
+/// The home of a key's flight, and what one call does there.
+///
+/// The cells are the call's owner's (OWNER): they are touched by nothing but the `unsafe` functions of [`Home`], whose
+/// callers promise to be it.
+pub(crate) struct LoadHome<'c, K, V, E, S> {
+    cache: &'c Inner<K, V, E, S>,
+    shard: &'c Shard<K, V, E>,
+    ttl: Option<Duration>,
+    /// When the load began that is this call's and not over.
+    began: Cell<Option<Tick>>,
+    kept: Cell<Option<Kept<K, V>>>,
+}
+
+// SAFETY: OWNER: one thread at a time is at the cells; what they hold is Send.
+unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync> Sync for LoadHome<'_, K, V, E, S> {}
+
+impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
+    /// Where a call for the key goes.
+    #[inline]
+    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Place<LoadHome<'_, K, V, E, S>> {
+        let hash = self.core.hash(key);
+        let shard = self.core.shard(hash);
+        let home = LoadHome { cache: self, shard, ttl, began: Cell::new(None), kept: Cell::new(None) };
+        Place { home, hash, manner: Manner { repanic: false, name: |key| format!("{key:?}").into() } }
+    }
+}
+
+#[cfg(all(feature = "capi", not(docache_loom)))]
+impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
+    /// Where a call for the key goes that lies on the heap and keeps a handle.
+    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Place<LoadHome<'_, K, V, E, S>> {
+        self.inner.place(key, ttl)
+    }
+
+    /// The key's value, which was not there a moment ago; waits no longer than this for somebody else's load.
+    pub(crate) fn load_within(
+        &self,
+        limit: Option<Duration>,
+        key: &K,
+        ttl: Option<Duration>,
+        work: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, FlightError<E>> {
+        self.inner.landed(self.inner.place(key, ttl).fly_within(key, limit, work))
+    }
+}
+
+#[cfg(all(feature = "capi", not(docache_loom)))]
+impl<K, V, E, S> Cache<K, V, E, S> {
+    /// Counts a call that shares what somebody else loaded.
+    pub(crate) fn count_coalesced(&self) {
+        self.inner.coalesced.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S> {
+    /// The error that is cached for a key.
+    fn failure(&self, hash: u64, key: &K) -> Option<Arc<E>> {
+        self.cache.core.settings.negative_ttl?;
+        let now = self.cache.core.settings.time.now();
+        let locked = self.cache.core.lock(self.shard);
+        locked.inner.failures.as_ref()?.get(hash, key, now).cloned()
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K, V, E, S> {
+    type Key = K;
+    type Value = V;
+    type Error = E;
+
+    #[inline]
+    fn registry(&self) -> impl DerefMut<Target = Registry<K, V, E>> {
+        Flights(self.cache.core.lock(self.shard).inner)
+    }
+
+    unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered<V, E> {
+        let core = &self.cache.core;
+        // SAFETY: the caller owns the call (KEY).
+        let key = unsafe { me.key() };
+        // Before the lock: clocks are the user's.
+        let reading = core.reading();
+        let now = core.settings.negative_ttl.map(|_| core.settings.time.now());
+        let mut locked = core.lock(self.shard);
+        if let Some(entry) = core.find_live(&locked, (me.hash, key), reading) {
+            let guard = pin();
+            drop(locked);
+            // SAFETY: found under the lock; the guard was there before that was given back.
+            let value = unsafe { &entry.pair().1 }.clone();
+            drop(guard);
+            return Entered::Found(Ok(value));
+        }
+        if let (Some(failures), Some(now)) = (&locked.inner.failures, now) {
+            if let Some(error) = failures.get(me.hash, key, now).cloned() {
+                drop(locked);
+                return Entered::Found(Err(Failure::Failed(error)));
+            }
+        }
+        // SAFETY: the caller's promise.
+        let entered = unsafe { locked.inner.flights.enter(me) };
+        let wants = locked.inner.flights.wants();
+        drop(locked);
+        if let Some(lists) = wants {
+            grow(self, lists);
+        }
+        if matches!(entered, Entered::Leads) {
+            self.began.set(Some(core.settings.time.now()));
+        }
+        entered
+    }
+
+    unsafe fn begin(&self, me: &Call<K, V, E>) -> Option<Outcome<V, E>> {
+        // SAFETY: the caller owns the call (KEY).
+        let key = unsafe { me.key() };
+        if let Some(value) = self.cache.get(key, true) {
+            return Some(Ok(value));
+        }
+        if let Some(error) = self.failure(me.hash, key) {
+            return Some(Err(Failure::Failed(error)));
+        }
+        self.began.set(Some(self.cache.core.settings.time.now()));
+        None
+    }
+
+    unsafe fn keep(&self, key: &K, result: Result<&V, &E>) {
+        let core = &self.cache.core;
+        let kept = match result {
+            Ok(value) => {
+                let pair = (key.clone(), value.clone());
+                let weight = core.weigh(&pair.0, &pair.1);
+                Kept::Value(pair, weight)
+            }
+            Err(error) if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) => {
+                Kept::Failure([key.clone(), key.clone()])
+            }
+            Err(_) => return,
+        };
+        self.kept.set(Some(kept));
+    }
+
+    unsafe fn complete(&self, me: &Call<K, V, E>, outcome: &Outcome<V, E>) -> bool {
+        let core = &self.cache.core;
+        let (began, mut pair, mut failed, mut weight) = (self.began.take(), None, None, 0);
+        match self.kept.take() {
+            Some(Kept::Value(kept, weighs)) => (pair, weight) = (Some(kept), weighs),
+            Some(Kept::Failure(keys)) => failed = Some(keys),
+            None => {}
+        }
+        let now = core.settings.time.now();
+        let new = core.new_entry(me.hash, weight, self.ttl);
+        if core.settings.weigher.is_some() && pair.is_some() {
+            core.relieve(self.shard, weight);
+        }
+        let mut refused = false;
+        let told = core.with_shard_then(
+            self.shard,
+            |locked, deferred| {
+                locked.reclaim(deferred);
+                // SAFETY: the caller's promise.
+                let registered = unsafe { locked.inner.flights.is_registered(me) };
+                if registered && pair.is_some() {
+                    refused = locked.store(&mut pair, new, deferred).is_err();
+                }
+                let keys = if registered { failed.take() } else { None };
+                if let (Some(keys), Err(Failure::Failed(error))) = (keys, outcome) {
+                    locked.remember(
+                        me.hash,
+                        (keys, error.clone()),
+                        now,
+                        core.settings.negative_ttl,
+                        deferred,
+                    );
+                }
+                if let Some(began) = began {
+                    locked.inner.counts.count_load(now.since(began), outcome.is_ok());
+                }
+                // SAFETY: the caller's promise. What may panic comes before: then the lead is handed on.
+                unsafe { locked.inner.flights.end(me) }
+            },
+            // SAFETY: the caller's promise; it has just ended.
+            |end| unsafe { conclude(self, me, outcome, &end) },
+        );
+        match pair {
+            Some(pair) if refused => core.refuse(self.shard, pair),
+            pair => drop_contained(pair),
+        }
+        drop_contained(failed);
+        told
+    }
+}
+
+/// A load that comes to nothing has failed.
+impl<K, V, E, S> Drop for LoadHome<'_, K, V, E, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(began) = self.began.take() {
+            let took = self.cache.core.settings.time.now().since(began);
+            self.cache.core.count_failed_load(self.shard, took);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Where flights live: a [registry](Registry) behind a lock, and what happens to the calls in it.
+//!
+//! A group's flights live in a [`Shard`](super::shard::Shard) of their own. A cache's live under the lock of the cache's own
+//! shard, where entering a flight is one critical section with the look into the table, and ending it is one with keeping
+//! the value.
+
+use std::array;
+use std::hint;
+use std::mem;
+use std::ops::DerefMut;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+use super::call::{Call, Kind, Ref, Stage};
+use super::outcome::{Failure, Outcome};
+use super::registry::Registry;
+use crate::contain::{contained, drop_contained};
+use crate::error::panic_message;
+
+/// How many waiters are told of an outcome in one stay under the lock.
+const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
+
+/// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the thread that tells.
+const LARGE: usize = 256;
+
+/// What a call that wants to join finds.
+#[derive(Debug)]
+pub(crate) enum Entered<T, E> {
+    /// Nobody: the call leads.
+    Leads,
+    /// A flight: the call waits.
+    Joined,
+    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads; the call is in no
+    /// flight.
+    Reentrant,
+    /// What its work would bring: no flight is needed, and the call is in none.
+    Found(Outcome<T, E>),
+}
+
+/// A call of a [`Home`].
+pub(crate) type CallOf<H> = Call<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
+/// What comes of a flight in a [`Home`].
+pub(crate) type OutcomeOf<H> = Outcome<<H as Home>::Value, <H as Home>::Error>;
+type RefOf<H> = Ref<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
+
+/// A registry of flights and its lock. One lock for each: whatever this returns for a call is the same each time.
+pub(crate) trait Home {
+    /// What flights are told apart by.
+    type Key: ?Sized + Eq;
+    /// What their work returns.
+    type Value: Clone;
+    /// How it fails.
+    type Error;
+
+    /// The registry, with its lock held.
+    fn registry(&self) -> impl DerefMut<Target = Registry<Self::Key, Self::Value, Self::Error>>;
+
+    /// Joins the flight of the call's key, or begins one, unless none is needed.
+    ///
+    /// # Safety
+    /// `me` is out, belongs to the caller, is pinned, uses no other registry, and is taken out again with
+    /// [`complete`](Self::complete), [`abandon`] or [`leave`] before it goes (PINNED, KEY).
+    #[inline]
+    unsafe fn enter(&self, me: &CallOf<Self>) -> Entered<Self::Value, Self::Error> {
+        let mut registry = self.registry();
+        // SAFETY: the caller's promise.
+        let entered = unsafe { registry.enter(me) };
+        let wants = registry.wants();
+        drop(registry);
+        if let Some(lists) = wants {
+            grow(self, lists);
+        }
+        entered
+    }
+
+    /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    unsafe fn begin(&self, _me: &CallOf<Self>) -> Option<OutcomeOf<Self>> {
+        None
+    }
+
+    /// Takes for keeping what the work of `key` brought. Called as part of the work: what panics here is the work's panic.
+    ///
+    /// # Safety
+    /// The call that leads belongs to the caller.
+    unsafe fn keep(&self, _key: &Self::Key, _result: Result<&Self::Value, &Self::Error>) {}
+
+    /// Ends the flight that `me` leads: from here on calls of its key begin a new one, and those that wait are told.
+    /// Whether there were any.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    #[inline]
+    unsafe fn complete(&self, me: &CallOf<Self>, outcome: &OutcomeOf<Self>) -> bool {
+        // SAFETY: the caller's promise.
+        let end = unsafe { self.registry().end(me) };
+        // SAFETY: the caller's promise; it has just ended.
+        unsafe { conclude(self, me, outcome, &end) }
+    }
+}
+
+/// How the flight of a call stood when it ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// Nobody waits for its outcome.
+    pub(crate) alone: bool,
+}
+
+/// Tells those who wait of the outcome of a flight that has [ended](Registry::end). Whether there were any.
+///
+/// # Safety
+/// `me` belongs to the caller, and led the flight.
+#[inline]
+pub(crate) unsafe fn conclude<H: Home + ?Sized>(
+    home: &H,
+    me: &CallOf<H>,
+    outcome: &OutcomeOf<H>,
+    end: &End,
+) -> bool {
+    if !end.alone {
+        // SAFETY: a call that leads is in this registry (PINNED).
+        tell(home, unsafe { Ref::new(me) }, outcome);
+    }
+    me.set_stage(Stage::Out);
+    !end.alone
+}
+
+/// Makes the registry larger, which was found to be too small.
+#[cold]
+#[inline(never)]
+pub(crate) fn grow<H: Home + ?Sized>(home: &H, lists: usize) {
+    let mut lists = vec![None; lists];
+    home.registry().grow(&mut lists);
+}
+
+/// Gives up the lead of `me` without an outcome: it goes to a call that waits, or the flight is over. Whether
+/// somebody took it.
+///
+/// # Safety
+/// `me` belongs to the caller and leads in this registry.
+pub(super) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bool {
+    // SAFETY: a call that leads is in this registry (PINNED).
+    let call = unsafe { Ref::new(me) };
+    let mut registry = home.registry();
+    let registered = call.links(|links| links.registered);
+    registry.remove(call);
+    let heir = call.heir();
+    let waker = heir.and_then(|heir| {
+        call.replace_by(heir);
+        if registered {
+            registry.insert(heir);
+        }
+        heir.call().set_stage(Stage::Leads);
+        heir.links(|links| links.waker.take())
+    });
+    drop(registry);
+    me.set_stage(Stage::Out);
+    wake(waker);
+    heir.is_some()
+}
+
+/// Stops waiting. What is there by now counts: an outcome is returned and passed on, a lead is abandoned.
+///
+/// # Safety
+/// `me` belongs to the caller and waited in this registry.
+pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> Option<OutcomeOf<H>> {
+    // SAFETY: a call that waits is in this registry (PINNED).
+    let call = unsafe { Ref::new(me) };
+    let registry = home.registry();
+    if me.stage() == Stage::Waits {
+        call.unlink();
+        let waker = call.links(|links| links.waker.take());
+        drop(registry);
+        me.set_stage(Stage::Out);
+        drop(waker);
+        return None;
+    }
+    drop(registry);
+    if me.stage() == Stage::Leads {
+        // SAFETY: the lead was handed to us.
+        unsafe { abandon(home, me) };
+        return None;
+    }
+    // SAFETY: it was told (the only stages that are left), and is ours.
+    unsafe { take(home, me) }
+}
+
+/// Takes the outcome of a call that has one, and does what it owes to the others.
+///
+/// # Safety
+/// `me` belongs to the caller, waited in this registry, and is at `Told` or `Tells`.
+pub(super) unsafe fn take<H: Home>(home: &H, me: &CallOf<H>) -> Option<OutcomeOf<H>> {
+    // SAFETY: the stage says that it was put there and is the owner's now (OUTCOME).
+    let outcome = unsafe { me.take_outcome() };
+    if let (Stage::Tells, Some(outcome)) = (me.stage(), &outcome) {
+        // SAFETY: a call that tells is in this registry (PINNED).
+        tell(home, unsafe { Ref::new(me) }, outcome);
+    }
+    me.set_stage(Stage::Out);
+    outcome
+}
+
+/// Gives a call that waits its newest Waker; if it does not wait any more, says where it stands.
+///
+/// # Safety
+/// `me` belongs to the caller and waited in this registry.
+pub(super) unsafe fn poll<H: Home>(home: &H, me: &CallOf<H>, waker: &Waker) -> Option<Stage> {
+    // SAFETY: a call that waits is in this registry (PINNED).
+    let call = unsafe { Ref::new(me) };
+    if me.stage() == Stage::Waits {
+        let mut spare = Some(waker.clone());
+        let registry = home.registry();
+        let waits = me.stage() == Stage::Waits;
+        if waits {
+            spare = call.links(|links| mem::replace(&mut links.waker, spare));
+        }
+        drop(registry);
+        drop(spare);
+        if waits {
+            return None;
+        }
+    }
+    Some(me.stage())
+}
+
+/// Tells those in the ring of `me`, which nobody can join any more, or finds a parked thread that does; either way
+/// `me` is alone afterwards.
+fn tell<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
+    if mem::size_of::<OutcomeOf<H>>() <= LARGE {
+        tell_by::<H, BATCH>(home, me, outcome);
+    } else {
+        tell_by::<H, 1>(home, me, outcome);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
+    loop {
+        let count = count_told(home, me, MOST);
+        if count == 0 {
+            return;
+        }
+        let mut copies: [_; MOST] = array::from_fn(|at| (at < count).then(|| copy(outcome)));
+        let mut wakers: [Option<Waker>; MOST] = [const { None }; MOST];
+        // Who tells the others has to have it whole.
+        let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
+        let registry = home.registry();
+        let teller = parked_next(me).filter(|_| whole);
+        tell_batch(me, teller, &mut copies[..count], &mut wakers);
+        let done = me.next().is_none();
+        drop(registry);
+        wakers.into_iter().for_each(wake);
+        // Of those who left meanwhile.
+        copies.into_iter().flatten().for_each(drop_contained);
+        if done {
+            return;
+        }
+    }
+}
+
+/// How many copies of the outcome the next batch can use, up to `most`.
+fn count_told<H: Home + ?Sized>(home: &H, me: RefOf<H>, most: usize) -> usize {
+    let _registry = home.registry();
+    // A leader has better things to do: one parked thread that tells the rest is enough.
+    let leads = me.call().stage() == Stage::Leads;
+    let most = if leads && parked_next(me).is_some() { 1 } else { most };
+    let mut count = 0;
+    let mut next = me.next();
+    while let Some(call) = next.filter(|call| *call != me && count < most) {
+        count += 1;
+        next = call.next();
+    }
+    count
+}
+
+/// The parked thread that stands right behind `me`.
+fn parked_next<K: ?Sized, T, E>(me: Ref<K, T, E>) -> Option<Ref<K, T, E>> {
+    me.next().filter(|next| *next != me && next.call().kind == Kind::Parked)
+}
+
+/// Hands out the copies. If there is a `teller`, the parked thread right behind `me`, it gets the first one and is to tell
+/// those who are left, and `me` is alone.
+fn tell_batch<K: ?Sized, T, E>(
+    me: Ref<K, T, E>,
+    teller: Option<Ref<K, T, E>>,
+    copies: &mut [Option<Outcome<T, E>>],
+    wakers: &mut [Option<Waker>],
+) {
+    let (first, rest) = match copies.split_first_mut() {
+        Some((first, rest)) => (first, rest),
+        None => return,
+    };
+    let Some(teller) = teller else {
+        for (copy, waker) in std::iter::once(first).chain(rest).zip(wakers) {
+            let Some(call) = me.prev() else { return };
+            call.unlink();
+            *waker = put(call, copy, Stage::Told);
+        }
+        return;
+    };
+    for (copy, waker) in rest.iter_mut().zip(&mut wakers[1..]) {
+        // From the end, where those stand that have no duties; then other threads, which return the sooner.
+        let last = me.prev().filter(|last| last.call().kind == Kind::Free);
+        let Some(call) = last.or_else(|| parked_next(teller)) else { break };
+        if call == me {
+            break;
+        }
+        call.unlink();
+        *waker = put(call, copy, Stage::Told);
+    }
+    me.unlink();
+    let stage = if teller.next().is_none() { Stage::Told } else { Stage::Tells };
+    wakers[0] = put(teller, first, stage);
+}
+
+/// Gives a call its outcome and returns its Waker. With `Told` this is the last access to it (LAST).
+fn put<K: ?Sized, T, E>(call: Ref<K, T, E>, copy: &mut Option<Outcome<T, E>>, stage: Stage) -> Option<Waker> {
+    let waker = call.links(|links| links.waker.take());
+    if let Some(outcome) = copy.take() {
+        // SAFETY: it waits, and we hold the lock (OUTCOME).
+        unsafe { call.call().put_outcome(outcome) };
+    }
+    call.call().set_stage(stage);
+    waker
+}
+
+/// A copy for one who waits. The clone of a value is user code; if it panics, that is what the waiter gets.
+fn copy<T: Clone, E>(outcome: &Outcome<T, E>) -> Outcome<T, E> {
+    catch_unwind(AssertUnwindSafe(|| outcome.clone())).unwrap_or_else(|payload| {
+        let message = panic_message(&*payload).into();
+        drop_contained(payload);
+        Err(Failure::Panicked(message))
+    })
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        // A Waker is foreign code; its panic must not cost the others their wake-up.
+        let _ = contained(|| waker.wake());
+    }
+}
+
+/// Looks whether the call was told, for about as long as a very short run takes.
+pub(super) fn spin<K: ?Sized, T, E>(me: &Call<K, T, E>) {
+    const TURNS: usize = if cfg!(docache_loom) { 0 } else { 40 };
+    for _ in 0..TURNS {
+        if me.stage() != Stage::Waits {
+            return;
+        }
+        hint::spin_loop();
+    }
+}
