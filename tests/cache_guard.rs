@@ -1,4 +1,4 @@
-//! Guards that are held for long: what they lend stays, and what they hold up stays within bounds.
+//! Guards that are held for long: what they lend stays, and what they hold up is kept, without a write being lost.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -69,97 +69,76 @@ fn what_a_guard_lends_stays_whatever_happens_to_the_cache() {
     }
 }
 
+/// No write is lost to a reader: what is retired beside it is kept and reported, and goes when the reader has.
 #[test]
-fn what_is_held_up_in_a_bounded_cache_is_bounded_and_reported() {
+fn what_is_held_up_is_kept_and_reported_and_no_write_is_lost() {
     let _turn = turn();
-    for capacity in [1_usize, 10, 64, 500] {
-        let (tally, cache) = (Tally::new(), bounded(capacity));
-        let most = capacity.max(64);
+    for cache in [bounded(1), bounded(10), bounded(500), unbounded()] {
+        let tally = Tally::new();
+        let capacity = cache.capacity().unwrap_or(u64::MAX);
         std::thread::scope(|scope| {
             let leave = hold(scope, &cache);
-            for key in 0..5_000 {
-                cache.insert(key, tally.value(key));
-                let stats = cache.stats();
-                assert!(stats.retired <= most + 1, "{} of {most}", stats.retired);
-                assert!(cache.len() <= capacity && stats.len == cache.len());
-                assert_eq!(tally.alive(), (stats.len + stats.retired) as u64);
-                assert_eq!(stats.inserted + stats.refused, key + 1);
+            for step in 0..5_000 {
+                // Every other write replaces.
+                let key = step / 2;
+                cache.insert(key, tally.value(step));
+                assert_eq!(cache.get(&key).map(|value| value.of()), Some(step));
             }
             let stats = cache.stats();
-            assert!(stats.refused > 0 && stats.retired > 0 && !cache.flush());
+            assert!(stats.len as u64 <= capacity && stats.len == cache.len());
+            assert_eq!((stats.inserted, stats.refused), (5_000, 0));
+            assert_eq!(stats.retired as u64, 5_000 - stats.len as u64, "all that has left");
+            assert_eq!(tally.alive(), 5_000);
+            assert!(!cache.flush());
             drop(leave);
         });
+        // Nobody calls the cache any more.
+        until(|| tally.alive() <= capacity.min(2_500));
         settle(&cache);
         assert_eq!(tally.alive(), cache.len() as u64);
-        (0..5_000).for_each(|key| cache.insert(key, tally.value(key)));
-        settle(&cache);
-        assert_eq!((cache.len(), tally.alive()), (capacity, capacity as u64));
     }
 }
 
 #[test]
-fn what_is_held_up_in_an_unbounded_cache_is_bounded_too() {
+fn memory_is_back_soon_after_the_last_guard_has_gone_with_no_call() {
     let _turn = turn();
-    let (tally, cache) = (Tally::new(), unbounded());
-    std::thread::scope(|scope| {
-        let leave = hold(scope, &cache);
-        for step in 0..20_000_u64 {
-            cache.insert(step % 50, tally.value(step % 50));
-            assert!(tally.alive() <= 2 * 1_024 + 50, "{} values", tally.alive());
+    let cache: Cache<u64, u64> = Cache::builder().capacity(1_000).never_expire().no_sweep().build().unwrap();
+    (0..2_000).for_each(|key| cache.insert(key, key));
+    until(|| cache.flush());
+    let before = cache.stats().memory;
+    let pinned = cache.pin();
+    (0..1_000_000).for_each(|key| cache.insert(key % 3_000, key));
+    assert!(cache.stats().memory > 10 * before);
+    drop(pinned);
+    // What looks must not write: statistics reclaim nothing.
+    until(|| cache.stats().memory < 2 * before);
+}
+
+/// What weighs much is not kept longer than it must be, and without readers no more than as much as the limit again.
+#[test]
+fn what_is_retired_by_weight_is_bounded_without_guards() {
+    let _turn = turn();
+    for (shards, heavy) in [(1, 10), (1, 100), (8, 7), (8, 12)] {
+        let tally = Tally::new();
+        let builder = Cache::builder().max_weight(100).weigher(move |_, _: &Counted| heavy).shards(shards);
+        let cache: Cache<u64, Counted> = builder.never_expire().build().unwrap();
+        for key in 0..2_000 {
+            cache.insert(key, tally.value(key));
+            assert!(cache.weight() <= 100);
+            assert!(tally.alive() * u64::from(heavy) <= 200, "{} of weight {heavy}", tally.alive());
         }
+        let pinned = cache.pin();
+        (0..500).for_each(|key| cache.insert(key, tally.value(key)));
         let stats = cache.stats();
-        assert!(stats.refused > 0 && stats.retired > 0);
-        assert_eq!(tally.alive(), (stats.len + stats.retired) as u64);
-        drop(leave);
-    });
-    settle(&cache);
-    assert_eq!(tally.alive(), cache.len() as u64);
-}
-
-#[test]
-fn a_value_that_is_refused_does_not_leave_an_older_one_behind() {
-    let _turn = turn();
-    let tally = Tally::new();
-    for cache in [bounded(8), unbounded()] {
-        std::thread::scope(|scope| {
-            let leave = hold(scope, &cache);
-            for step in 0..4_000 {
-                let refused = cache.stats().refused;
-                let key = step % 4;
-                cache.insert(key, tally.value(step));
-                let got = cache.get(&key).map(|value| value.of());
-                assert_eq!(got, (cache.stats().refused == refused).then_some(step));
-            }
-            assert!(cache.stats().refused > 0);
-            // What is loaded is given to its callers in any case.
-            let loaded = cache.try_fetch(&77, || Ok(tally.value(77))).unwrap();
-            assert_eq!(loaded.of(), 77);
-            drop(leave);
-        });
+        assert_eq!((stats.refused, tally.alive()), (0, (stats.len + stats.retired) as u64));
+        assert!(stats.retired_weight >= 300 * u64::from(heavy), "{}", stats.retired_weight);
+        drop(pinned);
+        until(|| tally.alive() * u64::from(heavy) <= 100);
     }
 }
 
 #[test]
-fn a_cache_takes_values_in_again_as_soon_as_the_guard_is_gone() {
-    let _turn = turn();
-    let tally = Tally::new();
-    for cache in [bounded(64), unbounded()] {
-        std::thread::scope(|scope| {
-            let leave = hold(scope, &cache);
-            (0..20_000).for_each(|step| cache.insert(step % 100, tally.value(step % 100)));
-            assert!(cache.stats().refused > 0);
-            drop(leave);
-        });
-        // The thread of the guard pins once more when it ends, so it may take some tries, but no flush.
-        until(|| {
-            cache.insert(7, tally.value(7));
-            cache.contains_key(&7)
-        });
-    }
-}
-
-#[test]
-fn a_cache_that_was_cleared_beside_a_guard_takes_values_in_when_it_is_gone() {
+fn a_cache_that_was_cleared_beside_a_guard_is_empty_and_takes_values_in() {
     let _turn = turn();
     let (tally, cache) = (Tally::new(), unbounded());
     (0..20_000).for_each(|key| cache.insert(key, tally.value(key)));
@@ -167,9 +146,9 @@ fn a_cache_that_was_cleared_beside_a_guard_takes_values_in_when_it_is_gone() {
         let leave = hold(scope, &cache);
         cache.clear();
         assert_eq!((cache.len(), cache.stats().retired), (0, 20_000));
+        (0..100).for_each(|key| cache.insert(key, tally.value(key)));
         drop(leave);
     });
-    (0..100).for_each(|key| cache.insert(key, tally.value(key)));
     assert_eq!((cache.stats().refused, cache.len()), (0, 100));
 }
 
@@ -206,14 +185,10 @@ fn repin_lets_go() {
             pinned.repin();
         }
         cache.insert(key, tally.value(key));
-        while !pinned.contains_key(&key) {
-            // It was refused: what is retired is not let go yet.
-            pinned.repin();
-            cache.insert(key, tally.value(key));
-        }
         assert_eq!(pinned.get(&key).map(Counted::of), Some(key));
-        assert!(tally.alive() <= 10 + 64);
     }
+    // Other threads' guards may have held some of it up, but none for long.
+    assert!(tally.alive() < 5_000, "{}", tally.alive());
     // Two guards of a thread: what the other lends stays.
     let other = cache.pin();
     let lent = other.get(&9_999).expect("it was taken in");
@@ -239,7 +214,6 @@ fn a_guard_of_a_thread_may_stand_beside_its_own_writes() {
         cache.insert(key % 40, tally.value(key % 40));
         drop(cache.try_fetch(&(key % 30), || Ok(tally.value(key % 30))));
         drop(cache.remove(&(key % 7)));
-        assert!(tally.alive() <= 20 + 64 + 1);
     }
     cache.clear();
     assert!(!cache.flush() && cache.is_empty());

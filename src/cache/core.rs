@@ -13,25 +13,20 @@ use std::time::Duration;
 
 #[cfg(not(docache_loom))]
 use super::background::Registered;
-use super::deferred::{Claimed, Deferred, Inside};
+use super::deferred::{Deferred, Inside};
 use super::entry::{Entry, Moment};
+use super::locked::{Locked, Refused};
+use super::pending::Pending;
 use super::policy::Kind;
-use super::reclaim::{Guard, advance, hint, pin};
+use super::reclaim::{Guard, advance, pin};
 use super::settings::{Listener, Settings, Time, Weigher};
-use super::shard::{Detached, Locked, New, Plan, Refused, Shard};
+use super::shard::{New, Plan, Shard};
 use super::stats::{CacheStats, Cause, Reads};
-use super::table::Table;
 use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
 
 /// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
 const SHORT: u64 = 1_000_000_000;
-/// Buckets that a walk goes through without giving the lock back.
-const STEP: usize = 64;
-/// How often a walk begins anew because its table was replaced, before it goes through in one step.
-const ANEW: usize = 3;
-/// How often `flush` tries to end the periods that readers may be holding up.
-const FLUSH_TRIES: usize = 256;
 
 pub(crate) struct Core<K, V, E, S> {
     shards: Box<[Shard<K, V, E>]>,
@@ -102,6 +97,16 @@ impl<K, V, E, S> Core<K, V, E, S> {
             #[cfg(not(docache_loom))]
             background,
         }
+    }
+
+    pub(super) fn listener(&self) -> Option<&Listener<K, V>> {
+        self.settings.listener.as_ref()
+    }
+
+    /// Whether the background will look after what writes leave.
+    #[cfg(not(docache_loom))]
+    pub(super) fn awaited(&self) -> &AtomicBool {
+        &self.awaited
     }
 
     #[cfg(not(docache_loom))]
@@ -176,7 +181,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// Says that a write has left something for the background.
     #[inline]
-    fn leave_to_background(&self, unheard: bool) {
+    pub(super) fn leave_to_background(&self, unheard: bool) {
         if unheard || (!self.awaited.load(Ordering::Relaxed) && !self.awaited.swap(true, Ordering::Relaxed)) {
             #[cfg(not(docache_loom))]
             if unheard {
@@ -215,9 +220,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let listened = self.settings.listener.is_some();
         let nested = (listened || needs_drop::<(K, V)>()) && Inside::is_here();
         // Seen to when it is dropped, also if `f` or `then` panics.
-        let mut rest = Rest { core: self, shard, deferred: Deferred::new(listened, nested) };
+        let mut pending = Pending { core: self, shard, deferred: Deferred::new(listened, nested) };
         let mut locked = self.lock(shard);
-        let result = f(&mut locked, &mut rest.deferred);
+        let result = f(&mut locked, &mut pending.deferred);
         drop(locked);
         then(result)
     }
@@ -402,172 +407,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         locked.find(hash, key).map(|(_, entry)| entry).filter(|entry| self.was_live(entry, reading))
     }
 
-    /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then. How many there were.
-    fn sift(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
-        let mut count = 0;
-        for shard in &self.shards {
-            let first: Table = self.lock(shard).table();
-            let (mut at, mut anew) = (Some((first, 0)), 0);
-            while let Some((table, bucket)) = at {
-                let step = if anew < ANEW { STEP } else { usize::MAX };
-                at = self.with_shard(shard, |locked, deferred| {
-                    let before = locked.inner.live();
-                    // A table that is replaced too often is gone through at once, whichever it is.
-                    let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
-                    let next = locked.sift(from, step, &mut wanted, deferred);
-                    count += before - locked.inner.live();
-                    locked.reclaim(deferred);
-                    if next.is_none() {
-                        locked.tidy_table(deferred);
-                    }
-                    next
-                });
-                anew += usize::from(at.is_some_and(|(now, _)| now != table));
-            }
-        }
-        count
-    }
-
-    pub(crate) fn purge_expired(&self) -> usize {
-        let tick = self.settings.time.now();
-        let now = Moment::of(tick);
-        if self.settings.negative_ttl.is_some() {
-            for shard in &self.shards {
-                self.with_shard(shard, |locked, deferred| {
-                    if let Some(failures) = &mut locked.inner.failures {
-                        failures.purge(tick, &mut deferred.failures);
-                    }
-                });
-            }
-        }
-        self.sift(|entry| (entry.until() <= now).then_some(Cause::Expired))
-    }
-
-    /// Empties shard by shard, each at one moment.
-    pub(crate) fn clear(&self) {
-        let now = Moment::of(self.settings.time.now());
-        let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
-        for shard in &self.shards {
-            let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));
-            self.retire_detached(shard, &detached, cause);
-        }
-        self.flush();
-    }
-
-    /// Retires what a shard had, a part at a time.
-    fn retire_detached(
-        &self,
-        shard: &Shard<K, V, E>,
-        detached: &Detached,
-        cause: impl Fn(&Entry<K, V>) -> Cause,
-    ) {
-        let (table, mut weight) = (detached.table, detached.weight);
-        let mut at = 0;
-        while at < table.buckets() {
-            let end = table.buckets().min(at + STEP);
-            self.with_shard(shard, |locked, deferred| {
-                locked.retire_buckets(table, at..end, &cause, deferred);
-                let inner = &mut *locked.inner;
-                deferred.add_weight(&mut inner.limbo, &mut inner.unheard, std::mem::take(&mut weight));
-                if end == table.buckets() {
-                    inner.limbo.retire_table(table);
-                }
-                locked.reclaim(deferred);
-            });
-            at = end;
-        }
-    }
-
-    /// Drops what was retired, as far as no reader holds it; whether nothing is left.
-    pub(crate) fn flush(&self) -> bool {
-        let left = self.shards.iter().filter(|shard| !self.flush_shard(shard)).count();
-        left == 0
-    }
-
-    fn flush_shard(&self, shard: &Shard<K, V, E>) -> bool {
-        for tries in 0..FLUSH_TRIES {
-            if self.reclaim_all(shard) {
-                return true;
-            }
-            if Inside::is_here() {
-                return false;
-            }
-            advance();
-            if tries > 8 {
-                // Whoever is in the midst of a read may be waiting for this processor.
-                std::thread::yield_now();
-            }
-        }
-        self.reclaim_all(shard)
-    }
-
-    /// Drops what was retired and what no reader holds, as things stand. Whether nothing is left.
-    fn reclaim_all(&self, shard: &Shard<K, V, E>) -> bool {
-        loop {
-            let (some, done) = self.with_shard(shard, |locked, deferred| {
-                locked.inner.limbo.close();
-                locked.inner.limbo.free_tables();
-                let some = locked.reclaim(deferred);
-                (some, locked.inner.limbo.is_empty())
-            });
-            if done || !some {
-                return done;
-            }
-        }
-    }
-
-    /// What the background does: tells the listener what it was not told, and drops what was retired. Whether something is
-    /// left.
-    #[cfg(not(docache_loom))]
-    pub(super) fn tidy(&self) -> bool {
-        // Before the look: who leaves something later says so again.
-        self.awaited.store(false, Ordering::Relaxed);
-        let leftovers = |shard: &&Shard<K, V, E>| self.lock(shard).inner.has_leftovers();
-        if !self.shards.iter().any(|shard| leftovers(&shard)) {
-            return false;
-        }
-        advance();
-        for shard in self.shards.iter().filter(leftovers) {
-            self.tell_unheard(shard);
-            self.reclaim_all(shard);
-        }
-        let left = self.shards.iter().any(|shard| leftovers(&shard));
-        if left {
-            self.awaited.store(true, Ordering::Relaxed);
-        }
-        left
-    }
-
-    /// Tells the listener of entries that left inside user code.
-    #[cfg(not(docache_loom))]
-    fn tell_unheard(&self, shard: &Shard<K, V, E>) {
-        self.with_shard(shard, |locked, deferred| {
-            let unheard = std::mem::take(&mut locked.inner.unheard);
-            deferred.claimed_weight += unheard.weight;
-            let claimed = |(index, cause)| Claimed { index, entry: locked.entry(index), cause };
-            deferred.claimed.extend(unheard.entries.into_iter().map(claimed));
-        });
-    }
-
-    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
-    #[cold]
-    fn notify_listener(&self, shard: &Shard<K, V, E>, claimed: Vec<Claimed<'_, K, V>>, weight: u64) -> bool {
-        let Some(listener) = &self.settings.listener else { return false };
-        let mut panics = 0;
-        let inside = Inside::enter();
-        for claimed in &claimed {
-            // SAFETY: unlinked by this call and not yet in limbo, so nobody empties its place.
-            let (key, value) = unsafe { claimed.entry.pair() };
-            panics += u64::from(contained(|| listener(key, value, claimed.cause)).is_err());
-        }
-        drop(inside);
-        let mut locked = self.lock(shard);
-        locked.inner.counts.listener_panics += panics;
-        let retire = |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
-        let full = claimed.into_iter().fold(false, retire);
-        locked.inner.limbo.add_weight(weight) || full
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| self.lock(shard).inner.live()).sum()
     }
@@ -583,6 +422,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             stats.len += locked.inner.live();
             stats.weight += locked.inner.weight();
             stats.retired += locked.inner.retired();
+            stats.retired_weight += locked.inner.retired_weight();
             stats.memory += locked.memory();
         }
         if let Some(reads) = &self.reads {
@@ -594,70 +434,5 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 impl<K, V, E, S> Debug for Core<K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("shards", &self.shards.len()).finish_non_exhaustive()
-    }
-}
-
-/// What a write leaves, which is seen to in any case, also if the caller panics.
-struct Rest<'c, K: Hash + Eq, V, E, S: BuildHasher> {
-    core: &'c Core<K, V, E, S>,
-    shard: &'c Shard<K, V, E>,
-    deferred: Deferred<'c, K, V, E>,
-}
-
-impl<K: Hash + Eq, V, E, S: BuildHasher> Rest<'_, K, V, E, S> {
-    #[cold]
-    #[inline(never)]
-    fn notify_listener(&mut self) {
-        let claimed = std::mem::take(&mut self.deferred.claimed);
-        let weight = std::mem::take(&mut self.deferred.claimed_weight);
-        self.deferred.hint |= self.core.notify_listener(self.shard, claimed, weight);
-        self.deferred.leftover |= needs_drop::<(K, V)>();
-    }
-
-    /// Drops the pairs, and gives their places back.
-    #[inline(never)]
-    fn drop_reclaimed(&mut self) {
-        let reclaimed = self.deferred.take_reclaimed();
-        let inside = Inside::enter();
-        for (_, place) in reclaimed.iter() {
-            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
-            unsafe { place.drop_pair(drop_contained) };
-        }
-        drop(inside);
-        let mut locked = self.core.lock(self.shard);
-        for (index, _) in reclaimed.iter() {
-            // SAFETY: it has just been emptied.
-            unsafe { locked.give_back(index) };
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn drop_failures(&mut self) {
-        let _inside = Inside::enter();
-        self.deferred.failures.drain(..).for_each(drop_contained);
-    }
-}
-
-impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Rest<'_, K, V, E, S> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.deferred.claimed.is_empty() {
-            self.notify_listener();
-        }
-        if self.deferred.hint {
-            hint();
-            // What need not be dropped is left to the background only where it is much: a guard is held.
-            self.deferred.leftover |= !needs_drop::<(K, V)>();
-        }
-        if self.deferred.has_reclaimed() {
-            self.drop_reclaimed();
-        }
-        if !self.deferred.failures.is_empty() {
-            self.drop_failures();
-        }
-        if self.deferred.leftover {
-            self.core.leave_to_background(self.deferred.is_unheard());
-        }
     }
 }

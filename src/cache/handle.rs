@@ -11,9 +11,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::inner::Inner;
+use super::locked::Refused;
 use super::pinned::Pinned;
 use super::reclaim::pin;
-use super::shard::Refused;
 use super::stats::CacheStats;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -17,8 +17,9 @@ use std::time::Duration;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use super::handle::Cache;
 use super::inner::Inner;
+use super::locked::Flights;
 use super::reclaim::pin;
-use super::shard::{Flights, Shard};
+use super::shard::Shard;
 use crate::clock::Tick;
 use crate::contain::drop_contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]

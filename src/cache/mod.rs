@@ -40,8 +40,10 @@ mod handle;
 mod inner;
 mod limbo;
 mod load;
+mod locked;
 #[cfg(all(test, docache_loom))]
 mod model;
+mod pending;
 mod pinned;
 mod policy;
 mod reclaim;
@@ -50,6 +52,7 @@ mod shard;
 mod slab;
 mod stats;
 mod table;
+mod upkeep;
 
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;

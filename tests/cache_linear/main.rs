@@ -1,5 +1,5 @@
 //! Small histories of threads that use a few keys at once: what each call saw must be explained by some order in which the
-//! calls happened one at a time.
+//! calls happened one at a time; and no call may share a load that a write had beaten before the call began.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,6 +32,17 @@ struct Call {
     begin: u64,
     end: u64,
     came: Came,
+}
+
+impl Call {
+    /// Whether it wins over loads of the key that are under way.
+    fn writes(&self, key: u8) -> bool {
+        match self.came {
+            Came::Did(Act::Clear) => true,
+            Came::Did(Act::Write(_) | Act::Remove(_)) => self.key == key,
+            _ => false,
+        }
+    }
 }
 
 /// What the threads of one history share.
@@ -141,14 +152,21 @@ fn events(calls: &[Call], key: u8) -> Vec<Event> {
                 }
             }
             Came::Fetched(result) => {
-                let joins = |other: &Call| {
-                    let own = matches!(other.came, Came::Loaded(_, _, loaded) if loaded == result);
-                    own && other.key == key && other.begin < end && begin < other.end
+                // Whoever comes after a write has returned does not join a load that had begun before it.
+                let beaten = |began: u64| {
+                    let after = |write: &Call| write.writes(key) && began < write.begin && write.end < begin;
+                    calls.iter().any(after)
+                };
+                let joins = |other: &Call| match other.came {
+                    Came::Loaded(began, _, loaded) if loaded == result && other.key == key => {
+                        other.begin < end && begin < other.end && !beaten(began)
+                    }
+                    _ => false,
                 };
                 if let (false, Ok(value)) = (calls.iter().any(joins), result) {
                     events.push(Event { begin, end, act: Act::Read(Some(value)) });
                 } else {
-                    assert!(calls.iter().any(joins), "{call:?} got what nobody loaded meanwhile");
+                    assert!(calls.iter().any(joins), "{call:?} got what nobody loaded for it: {calls:#?}");
                 }
             }
         }

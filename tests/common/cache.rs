@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::flight::until;
 
-/// What is held up by a reader on any thread is held up in every cache, and where much is, values are refused. So tests that
-/// count on neither go one at a time.
+/// What is held up by a reader on any thread is held up in every cache. So tests that count what is there go one at a time.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

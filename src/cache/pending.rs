@@ -1,0 +1,96 @@
+//! What is done after a write, without the lock: user code.
+
+use std::hash::{BuildHasher, Hash};
+use std::mem::needs_drop;
+
+use super::core::Core;
+use super::deferred::{Claimed, Deferred, Inside};
+use super::reclaim::hint;
+use super::shard::Shard;
+use crate::contain::{contained, drop_contained};
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
+    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
+    #[cold]
+    fn notify_listener(&self, shard: &Shard<K, V, E>, claimed: Vec<Claimed<'_, K, V>>, weight: u64) -> bool {
+        let Some(listener) = self.listener() else { return false };
+        let mut panics = 0;
+        let inside = Inside::enter();
+        for claimed in &claimed {
+            // SAFETY: unlinked by this call and not yet in limbo, so nobody empties its place.
+            let (key, value) = unsafe { claimed.entry.pair() };
+            panics += u64::from(contained(|| listener(key, value, claimed.cause)).is_err());
+        }
+        drop(inside);
+        let mut locked = self.lock(shard);
+        locked.inner.counts.listener_panics += panics;
+        let retire = |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
+        let full = claimed.into_iter().fold(false, retire);
+        locked.inner.limbo.add_weight(weight) || full
+    }
+}
+
+/// What a write leaves, which is seen to in any case, also if the caller panics.
+pub(super) struct Pending<'c, K: Hash + Eq, V, E, S: BuildHasher> {
+    pub(super) core: &'c Core<K, V, E, S>,
+    pub(super) shard: &'c Shard<K, V, E>,
+    pub(super) deferred: Deferred<'c, K, V, E>,
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Pending<'_, K, V, E, S> {
+    #[cold]
+    #[inline(never)]
+    fn notify_listener(&mut self) {
+        let claimed = std::mem::take(&mut self.deferred.claimed);
+        let weight = std::mem::take(&mut self.deferred.claimed_weight);
+        self.deferred.hint |= self.core.notify_listener(self.shard, claimed, weight);
+        self.deferred.leftover |= needs_drop::<(K, V)>();
+    }
+
+    /// Drops the pairs, and gives their places back.
+    #[inline(never)]
+    fn drop_reclaimed(&mut self) {
+        let reclaimed = self.deferred.take_reclaimed();
+        let inside = Inside::enter();
+        for (_, place) in reclaimed.iter() {
+            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
+            unsafe { place.drop_pair(drop_contained) };
+        }
+        drop(inside);
+        let mut locked = self.core.lock(self.shard);
+        for (index, _) in reclaimed.iter() {
+            // SAFETY: it has just been emptied.
+            unsafe { locked.give_back(index) };
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn drop_failures(&mut self) {
+        let _inside = Inside::enter();
+        self.deferred.failures.drain(..).for_each(drop_contained);
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.deferred.claimed.is_empty() {
+            self.notify_listener();
+        }
+        if self.deferred.hint {
+            hint();
+            // What need not be dropped is left to the background only where it is much: a guard is held.
+            self.deferred.leftover |= !needs_drop::<(K, V)>();
+        }
+        if self.deferred.has_reclaimed() {
+            self.drop_reclaimed();
+        }
+        if !self.deferred.failures.is_empty() {
+            self.drop_failures();
+        }
+        if self.deferred.leftover {
+            self.core.leave_to_background(self.deferred.is_unheard());
+        }
+    }
+}

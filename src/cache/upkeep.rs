@@ -1,0 +1,173 @@
+//! What is done to a cache as a whole, and what writes leave for later: purging, clearing, dropping what was retired, and the
+//! part of the background.
+
+use std::hash::{BuildHasher, Hash};
+#[cfg(not(docache_loom))]
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+#[cfg(not(docache_loom))]
+use super::deferred::Claimed;
+use super::deferred::Inside;
+use super::entry::{Entry, Moment};
+use super::locked::Detached;
+use super::reclaim::advance;
+use super::shard::Shard;
+use super::stats::Cause;
+use super::table::Table;
+
+/// Buckets that a walk goes through without giving the lock back.
+const STEP: usize = 64;
+/// How often a walk begins anew because its table was replaced, before it goes through in one step.
+const ANEW: usize = 3;
+/// How often `flush` tries to end the periods that readers may be holding up.
+const FLUSH_TRIES: usize = 256;
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
+    /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then. How many there were.
+    fn sift(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
+        let mut count = 0;
+        for shard in self.shards() {
+            let first: Table = self.lock(shard).table();
+            let (mut at, mut anew) = (Some((first, 0)), 0);
+            while let Some((table, bucket)) = at {
+                let step = if anew < ANEW { STEP } else { usize::MAX };
+                at = self.with_shard(shard, |locked, deferred| {
+                    let before = locked.inner.live();
+                    // A table that is replaced too often is gone through at once, whichever it is.
+                    let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
+                    let next = locked.sift(from, step, &mut wanted, deferred);
+                    count += before - locked.inner.live();
+                    locked.reclaim(deferred);
+                    if next.is_none() {
+                        locked.tidy_table(deferred);
+                    }
+                    next
+                });
+                anew += usize::from(at.is_some_and(|(now, _)| now != table));
+            }
+        }
+        count
+    }
+
+    pub(crate) fn purge_expired(&self) -> usize {
+        let tick = self.settings.time.now();
+        let now = Moment::of(tick);
+        if self.settings.negative_ttl.is_some() {
+            for shard in self.shards() {
+                self.with_shard(shard, |locked, deferred| {
+                    if let Some(failures) = &mut locked.inner.failures {
+                        failures.purge(tick, &mut deferred.failures);
+                    }
+                });
+            }
+        }
+        self.sift(|entry| (entry.until() <= now).then_some(Cause::Expired))
+    }
+
+    /// Empties shard by shard, each at one moment.
+    pub(crate) fn clear(&self) {
+        let now = Moment::of(self.settings.time.now());
+        let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
+        for shard in self.shards() {
+            let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));
+            self.retire_detached(shard, &detached, cause);
+        }
+        self.flush();
+    }
+
+    /// Retires what a shard had, a part at a time.
+    fn retire_detached(
+        &self,
+        shard: &Shard<K, V, E>,
+        detached: &Detached,
+        cause: impl Fn(&Entry<K, V>) -> Cause,
+    ) {
+        let (table, mut weight) = (detached.table, detached.weight);
+        let mut at = 0;
+        while at < table.buckets() {
+            let end = table.buckets().min(at + STEP);
+            self.with_shard(shard, |locked, deferred| {
+                locked.retire_buckets(table, at..end, &cause, deferred);
+                let inner = &mut *locked.inner;
+                deferred.add_weight(&mut inner.limbo, &mut inner.unheard, std::mem::take(&mut weight));
+                if end == table.buckets() {
+                    inner.limbo.retire_table(table);
+                }
+                locked.reclaim(deferred);
+            });
+            at = end;
+        }
+    }
+
+    /// Drops what was retired, as far as no reader holds it; whether nothing is left.
+    pub(crate) fn flush(&self) -> bool {
+        let left = self.shards().iter().filter(|shard| !self.flush_shard(shard)).count();
+        left == 0
+    }
+
+    fn flush_shard(&self, shard: &Shard<K, V, E>) -> bool {
+        for tries in 0..FLUSH_TRIES {
+            if self.reclaim_all(shard) {
+                return true;
+            }
+            if Inside::is_here() {
+                return false;
+            }
+            advance();
+            if tries > 8 {
+                // Whoever is in the midst of a read may be waiting for this processor.
+                std::thread::yield_now();
+            }
+        }
+        self.reclaim_all(shard)
+    }
+
+    /// Drops what was retired and what no reader holds, as things stand. Whether nothing is left.
+    pub(super) fn reclaim_all(&self, shard: &Shard<K, V, E>) -> bool {
+        loop {
+            let (some, done) = self.with_shard(shard, |locked, deferred| {
+                locked.inner.limbo.close();
+                locked.inner.limbo.free_tables();
+                let some = locked.reclaim(deferred);
+                (some, locked.inner.limbo.is_empty())
+            });
+            if done || !some {
+                return done;
+            }
+        }
+    }
+
+    /// What the background does: tells the listener what it was not told, and drops what was retired. Whether something is
+    /// left.
+    #[cfg(not(docache_loom))]
+    pub(super) fn tidy(&self) -> bool {
+        // Before the look: who leaves something later says so again.
+        self.awaited().store(false, Ordering::Relaxed);
+        let leftovers = |shard: &&Shard<K, V, E>| self.lock(shard).inner.has_leftovers();
+        if !self.shards().iter().any(|shard| leftovers(&shard)) {
+            return false;
+        }
+        advance();
+        for shard in self.shards().iter().filter(leftovers) {
+            self.tell_unheard(shard);
+            self.reclaim_all(shard);
+        }
+        let left = self.shards().iter().any(|shard| leftovers(&shard));
+        if left {
+            self.awaited().store(true, Ordering::Relaxed);
+        }
+        left
+    }
+
+    /// Tells the listener of entries that left inside user code.
+    #[cfg(not(docache_loom))]
+    fn tell_unheard(&self, shard: &Shard<K, V, E>) {
+        self.with_shard(shard, |locked, deferred| {
+            let unheard = std::mem::take(&mut locked.inner.unheard);
+            deferred.claimed_weight += unheard.weight;
+            let claimed = |(index, cause)| Claimed { index, entry: locked.entry(index), cause };
+            deferred.claimed.extend(unheard.entries.into_iter().map(claimed));
+        });
+    }
+}
