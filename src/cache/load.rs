@@ -90,12 +90,41 @@ impl<K, V, E, S> Cache<K, V, E, S> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S> {
-    /// The error that is cached for a key.
-    fn failure(&self, hash: u64, key: &K) -> Option<Arc<E>> {
-        self.cache.core.settings.negative_ttl?;
-        let now = self.cache.core.settings.time.now();
-        let locked = self.cache.core.lock(self.shard);
-        locked.inner.failures.as_ref()?.get(hash, key, now).cloned()
+    /// What is there for a call; else does `enter` in the same critical section.
+    ///
+    /// # Safety
+    /// The call belongs to the caller.
+    #[inline]
+    unsafe fn find_or<R>(
+        &self,
+        me: &Call<K, V, E>,
+        enter: impl FnOnce(&mut Registry<K, V, E>) -> R,
+    ) -> Result<R, Outcome<V, E>> {
+        let core = &self.cache.core;
+        // SAFETY: the caller owns the call (KEY).
+        let key = unsafe { me.key() };
+        // Before the lock: clocks are the user's.
+        let reading = core.reading();
+        let now = core.settings.negative_ttl.map(|_| core.settings.time.now());
+        let mut locked = core.lock(self.shard);
+        if let Some(entry) = core.find_live(&locked, (me.hash, key), reading) {
+            let guard = pin();
+            drop(locked);
+            // SAFETY: found under the lock; the guard was there before that was given back.
+            let value = unsafe { &entry.pair().1 }.clone();
+            drop(guard);
+            return Err(Ok(value));
+        }
+        if let (Some(failures), Some(now)) = (&locked.inner.failures, now) {
+            if let Some(error) = failures.get(me.hash, key, now).cloned() {
+                return Err(Err(Failure::Failed(error)));
+            }
+        }
+        Ok(enter(&mut locked.inner.flights))
+    }
+
+    fn note_begin(&self) {
+        self.began.set(Some(self.cache.core.settings.time.now()));
     }
 }
 
@@ -110,51 +139,33 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
     }
 
     unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered<V, E> {
-        let core = &self.cache.core;
-        // SAFETY: the caller owns the call (KEY).
-        let key = unsafe { me.key() };
-        // Before the lock: clocks are the user's.
-        let reading = core.reading();
-        let now = core.settings.negative_ttl.map(|_| core.settings.time.now());
-        let mut locked = core.lock(self.shard);
-        if let Some(entry) = core.find_live(&locked, (me.hash, key), reading) {
-            let guard = pin();
-            drop(locked);
-            // SAFETY: found under the lock; the guard was there before that was given back.
-            let value = unsafe { &entry.pair().1 }.clone();
-            drop(guard);
-            return Entered::Found(Ok(value));
-        }
-        if let (Some(failures), Some(now)) = (&locked.inner.failures, now) {
-            if let Some(error) = failures.get(me.hash, key, now).cloned() {
-                drop(locked);
-                return Entered::Found(Err(Failure::Failed(error)));
+        // SAFETY: the caller's promise.
+        let enter = |flights: &mut Registry<K, V, E>| (unsafe { flights.enter(me) }, flights.wants());
+        // SAFETY: the caller's promise.
+        match unsafe { self.find_or(me, enter) } {
+            Err(found) => Entered::Found(found),
+            Ok((entered, wants)) => {
+                if let Some(lists) = wants {
+                    grow(self, lists);
+                }
+                if matches!(entered, Entered::Leads) {
+                    self.note_begin();
+                }
+                entered
             }
         }
-        // SAFETY: the caller's promise.
-        let entered = unsafe { locked.inner.flights.enter(me) };
-        let wants = locked.inner.flights.wants();
-        drop(locked);
-        if let Some(lists) = wants {
-            grow(self, lists);
-        }
-        if matches!(entered, Entered::Leads) {
-            self.began.set(Some(core.settings.time.now()));
-        }
-        entered
     }
 
     unsafe fn begin(&self, me: &Call<K, V, E>) -> Option<Outcome<V, E>> {
-        // SAFETY: the caller owns the call (KEY).
-        let key = unsafe { me.key() };
-        if let Some(value) = self.cache.get(key, true) {
-            return Some(Ok(value));
+        // What has beaten the load before does not beat this one.
+        // SAFETY: the caller's promise.
+        let register = |flights: &mut Registry<K, V, E>| unsafe { flights.register_again(me) };
+        // SAFETY: the caller's promise.
+        let found = unsafe { self.find_or(me, register) };
+        if found.is_ok() {
+            self.note_begin();
         }
-        if let Some(error) = self.failure(me.hash, key) {
-            return Some(Err(Failure::Failed(error)));
-        }
-        self.began.set(Some(self.cache.core.settings.time.now()));
-        None
+        found.err()
     }
 
     unsafe fn keep(&self, key: &K, result: Result<&V, &E>) {

@@ -16,6 +16,9 @@ use crate::error::Error;
 use crate::flight::home::Entered;
 use crate::flight::{Failure, Gone, GroupPort, KeyedGroup, Landed, Outcome, Port, Ticket};
 
+/// The longest key whose memory is kept for the next one.
+const MOST_KEPT: usize = 4096;
+
 pub(super) type Share = Arc<Lane<docache_call>>;
 
 impl AsRef<KeyedGroup<[u8], Value, Error>> for Lane<docache_call> {
@@ -37,11 +40,14 @@ impl Port for CachePort {
     type Options = Option<Duration>;
 
     fn set_key(key: &mut Option<Key>, bytes: &[u8]) {
-        *key = Some(bytes.into());
+        match key {
+            Some(key) => key.set(bytes),
+            None => *key = Some(bytes.into()),
+        }
     }
 
     fn forget_key(key: &mut Option<Key>) {
-        *key = None;
+        key.take_if(|key| key.len() > MOST_KEPT);
     }
 
     unsafe fn home(share: &Share, key: &Option<Key>, ttl: Option<Duration>) -> (Self::Home, u64, *const Key) {

@@ -34,6 +34,16 @@ impl From<&[u8]> for Key {
     }
 }
 
+impl Key {
+    /// Makes it another key, in the same memory if that fits.
+    pub(super) fn set(&mut self, key: &[u8]) {
+        match self {
+            Key::Long(bytes) if bytes.len() == key.len() => bytes.copy_from_slice(key),
+            _ => *self = key.into(),
+        }
+    }
+}
+
 impl Deref for Key {
     type Target = [u8];
 
@@ -120,6 +130,11 @@ mod tests {
             let key = Key::from(&bytes[..len]);
             assert_eq!(*key, bytes[..len]);
             assert_eq!(key.clone(), key);
+            for other in [&bytes[..0], &bytes[80 - len..], &bytes] {
+                let mut set = Key::from(other);
+                set.set(&bytes[..len]);
+                assert_eq!(set, key);
+            }
             assert_eq!(hasher.hash_one(&key), hasher.hash_one(Sought::new(&bytes[..len])));
             assert!(len == 0 || key != Key::from(&bytes[..len - 1]), "{len} is not {}", len - 1);
             for at in 0..len {

@@ -68,6 +68,23 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         unsafe { Ref::new(me) }.links(|links| links.registered)
     }
 
+    /// Lets calls join the flight again that `me` leads and that was forgotten, unless there is another one of its key.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    pub(crate) unsafe fn register_again(&mut self, me: &Call<K, T, E>)
+    where
+        K: Eq,
+    {
+        // SAFETY: a call that leads is in this registry (PINNED).
+        let call = unsafe { Ref::new(me) };
+        // SAFETY: the caller owns the call (KEY).
+        let key = unsafe { me.key() };
+        if !call.links(|links| links.registered) && self.find(me.hash, key).is_none() {
+            self.insert(call);
+        }
+    }
+
     /// Ends the flight that `me` leads: nobody joins it any more. Those who wait are to be told by
     /// [`conclude`](super::home::conclude).
     ///
