@@ -41,6 +41,15 @@ impl Time {
             Time::Frozen => Tick::default(),
         }
     }
+
+    /// The time where a few milliseconds matter.
+    pub(crate) fn exact_now(&self) -> Tick {
+        match self {
+            Time::Coarse => clock::exact(),
+            Time::Other(clock) => clock.now(),
+            Time::Frozen => Tick::default(),
+        }
+    }
 }
 
 /// All that a builder was told.
