@@ -8,10 +8,7 @@ mod manual;
 mod timers;
 
 pub use coarse::CoarseClock;
-pub(crate) use coarse::{GLANCE_SHIFT, GLANCE_UNIT, glance, glance_of};
-pub(crate) fn exact() -> Tick {
-    CoarseClock.now()
-}
+pub(crate) use coarse::{GLANCE_SHIFT, GLANCE_UNIT, exact, glance, glance_of};
 pub use manual::ManualClock;
 
 use std::fmt;
@@ -21,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::sync::thread::Parker;
 use timers::{TimerId, Timers};
+pub(crate) use timers::{help, nap};
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
@@ -38,7 +36,7 @@ use timers::{TimerId, Timers};
 pub struct Tick(u64);
 
 impl Tick {
-    /// The end of time: a deadline that never comes.
+    /// The end of time: a deadline that never comes, not even on a clock that has got there.
     pub const MAX: Tick = Tick(u64::MAX);
 
     /// The tick this many nanoseconds after the clock's origin.
@@ -57,6 +55,17 @@ impl Tick {
     #[must_use]
     pub fn after(self, duration: Duration) -> Tick {
         Tick(self.0.saturating_add(saturating_nanos(duration)))
+    }
+
+    /// The deadline of what may take `timeout` from this tick on. [`Tick::MAX`] never comes; a timeout of zero has come
+    /// even on a clock that has got there.
+    pub(crate) fn deadline(self, timeout: Duration) -> Tick {
+        if timeout.is_zero() { self.min(Tick(u64::MAX - 1)) } else { self.after(timeout) }
+    }
+
+    /// Whether a deadline has come by this tick.
+    pub(crate) fn is_past(self, deadline: Tick) -> bool {
+        self >= deadline && deadline != Tick::MAX
     }
 
     /// The time from `earlier` to this tick, or zero if `earlier` is later.
@@ -98,9 +107,15 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
         SystemTime::now()
     }
 
-    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before.
+    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before. [`Tick::MAX`] never
+    /// comes.
+    ///
+    /// The provided method wakes on a thread named `docache-timer`, which serves all alarms of the process: what a Waker
+    /// blocks for, the others are late by. If the system gives no thread, the wake-up comes from whoever next sets an alarm
+    /// or waits in this crate, on that thread and perhaps late, until a thread can be had.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
-        timers::real().arm_in(at.since(self.now()), waker)
+        let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
+        timers::real().arm_in(span, waker)
     }
 
     /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says nothing about
@@ -167,10 +182,18 @@ impl Clock for SystemClock {
 /// spuriously. `waker` unparks it.
 pub(crate) fn park_until(parker: &Parker, clock: &dyn Clock, until: Tick, waker: &Waker) {
     match clock.real_time_until(until) {
-        Some(duration) => parker.park_timeout(duration),
+        Some(duration) => parker.park_timeout(help().map_or(duration, |again| again.min(duration))),
         None => {
             let _alarm = clock.alarm(until, waker.clone());
-            parker.park();
+            park(parker);
         }
+    }
+}
+
+/// Parks the calling thread until something unparks it; may wake spuriously.
+pub(crate) fn park(parker: &Parker) {
+    match help() {
+        None => parker.park(),
+        Some(again) => parker.park_timeout(again),
     }
 }

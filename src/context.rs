@@ -7,18 +7,26 @@
 //! # Invariants
 //! - ONCE: the state leaves `LIVE` under the mutex of `heard`, by the thread that then tells everyone it finds there.
 //!   A hook added later runs on the thread that adds it.
-//! - DOWN: a context and all its descendants are done before any hook of theirs runs, and a descendant that is told is
-//!   told its ancestor's own reason.
+//! - BORN: a child is made and put into its parent's `heard` in one stay under that mutex. So whoever finishes the parent
+//!   either finds the child, whole, or was first, and the child is born done.
+//! - DOWN: a context and all its descendants are done before any hook of theirs runs and before `cancel` returns, and a
+//!   descendant that is told is told its ancestor's own reason. Therefore a thread that finds a descendant done may
+//!   rely on what lies below it: they become done one subtree at a time, under the mutex `finishing` of their tree.
 //! - INHERITED: a child's deadline is never later than its parent's, so the parent's deadline needs no word to it.
 //!
 //! # Orderings
-//! The state is stored with Release and loaded with Acquire: who sees a context done sees what happened before.
+//! The state is stored with Release and loaded with Acquire: who sees a context done sees what happened before. Under the
+//! mutex of `heard`, where alone it changes, `Relaxed` will do. A child is upgraded by whoever finishes its parent; that
+//! fails only once the child's last owner has let it go, and then nobody is left to tell.
+//!
+//! # Locks
+//! `finishing`, then one `heard` at a time. Under neither does user code run: clocks are read before, and what may be the
+//! last owner of something is dropped after.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context as TaskContext, Poll, Wake};
+use std::task::Wake;
 use std::time::Duration;
 
 use crate::clock::{Alarm, Clock, SystemClock, Tick};
@@ -26,7 +34,14 @@ use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
-use crate::wait::{Event, Wait, WaitList, block_on};
+use crate::wait::{WaitList, block_on};
+
+mod cancelled;
+#[cfg(all(test, docache_loom))]
+mod model;
+
+pub use cancelled::Cancelled;
+pub(crate) use cancelled::{until, until_armed};
 
 /// Not done, unless the deadline has passed.
 const LIVE: u8 = 0;
@@ -51,11 +66,18 @@ struct Heard {
     alarm: Option<Alarm>,
 }
 
+/// What a context shares with its ancestors and descendants.
+struct Tree<C: ?Sized> {
+    /// Held by whoever makes a context and its descendants done (DOWN).
+    finishing: Mutex<()>,
+    clock: C,
+}
+
 struct Inner {
     state: AtomicU8,
     cancellable: bool,
     deadline: Option<Tick>,
-    clock: Arc<dyn Clock>,
+    tree: Arc<Tree<dyn Clock>>,
     waiters: WaitList,
     heard: Mutex<Heard>,
     /// The link that a parent's cancellation comes down by; it also keeps the parent.
@@ -83,8 +105,9 @@ pub struct Context {
 }
 
 impl Context {
-    fn root(clock: Arc<dyn Clock>, cancellable: bool) -> Context {
-        Context { inner: Arc::new(Inner::new(clock, cancellable, None)) }
+    fn root(clock: impl Clock, cancellable: bool) -> Context {
+        let tree = Arc::new(Tree { finishing: Mutex::default(), clock });
+        Context { inner: Arc::new(Inner::new(LIVE, cancellable, None, tree, None)) }
     }
 
     /// A context that is never done and cannot be cancelled; its children can.
@@ -95,7 +118,7 @@ impl Context {
     /// ```
     #[must_use]
     pub fn background() -> Context {
-        Context::root(Arc::new(SystemClock), false)
+        Context::root(SystemClock, false)
     }
 
     /// A context of its own that can be cancelled.
@@ -121,7 +144,7 @@ impl Context {
     /// ```
     #[must_use]
     pub fn with_clock(clock: impl Clock) -> Context {
-        Context::root(Arc::new(clock), true)
+        Context::root(clock, true)
     }
 
     /// A context that is done when this one is, and can be cancelled alone.
@@ -146,10 +169,10 @@ impl Context {
     /// ```
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Context {
-        self.with_deadline(self.inner.clock.now().after(timeout))
+        self.with_deadline(self.inner.clock().now().deadline(timeout))
     }
 
-    /// A child that is also done at `deadline`, a tick of this context's clock.
+    /// A child that is also done at `deadline`, a tick of this context's clock; [`Tick::MAX`] never comes.
     ///
     /// ```
     /// use docache::{Clock, Context, SystemClock, Tick};
@@ -162,20 +185,17 @@ impl Context {
     }
 
     fn descend(&self, deadline: Option<Tick>) -> Context {
-        let child = Arc::new_cyclic(|child: &Weak<Inner>| {
-            let mut inner = Inner::new(self.inner.clock.clone(), true, deadline);
-            match self.inner.add(Listener::Child(child.clone())) {
-                Ok(link) => inner.parent = Some((self.clone(), link)),
-                // Done already. An expired parent shows in the deadline that the child inherits.
-                Err(_) => inner.state = AtomicU8::new(self.inner.state.load(Ordering::Acquire)),
-            }
-            inner
-        });
-        // The parent may have finished while the child could not be upgraded yet.
-        let state = self.inner.state.load(Ordering::Acquire);
-        if state != LIVE {
-            child.finish(state);
+        let parent = &self.inner;
+        let expired = parent.has_expired();
+        let mut heard = parent.heard.lock();
+        let state = parent.state.load(Ordering::Relaxed);
+        // Of a parent that is done there is nothing to hear; one that has expired shows in the deadline inherited.
+        let link = (state == LIVE && !expired).then(|| (self.clone(), heard.next()));
+        let child = Arc::new(Inner::new(state, true, deadline, parent.tree.clone(), link));
+        if let Some((_, id)) = &child.parent {
+            heard.listeners.insert(*id, Listener::Child(Arc::downgrade(&child)));
         }
+        drop(heard);
         Context { inner: child }
     }
 
@@ -219,7 +239,7 @@ impl Context {
     /// The clock that deadlines are measured on.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        &*self.inner.clock
+        self.inner.clock()
     }
 
     /// Blocks until the context is done, but not longer than `timeout` (`None`: no limit). Whether it is done.
@@ -234,13 +254,16 @@ impl Context {
     /// assert!(thread.join().unwrap());
     /// ```
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> bool {
-        let limit = timeout.into().map(|timeout| self.inner.clock.now().after(timeout));
+        let limit = timeout.into().map(|timeout| self.inner.clock().now().deadline(timeout));
         let deadline = earlier(limit, self.inner.deadline);
-        block_on(Cancelled::unarmed(self), &*self.inner.clock, deadline);
+        block_on(Cancelled::unarmed(self), self.inner.clock(), deadline);
         self.is_done()
     }
 
     /// A future that is ready once the context is done. It may be sent to another task and dropped at any time.
+    ///
+    /// A thread named `docache-timer` wakes the task at the deadline. If the system gives no thread, the future does without:
+    /// when polled it sleeps until a deadline that is no more than 100 ms off, or else for 10 ms, and wakes its task.
     ///
     /// ```
     /// use std::task::{Context as Task, Poll, Waker};
@@ -252,15 +275,17 @@ impl Context {
     /// assert_eq!(cancelled.as_mut().poll(&mut task), Poll::Ready(()));
     /// ```
     pub fn cancelled(&self) -> Cancelled {
-        self.inner.arm();
-        Cancelled::unarmed(self)
+        Cancelled::armed(self)
     }
 
     /// Has `hook` called once the context is done: on the thread that cancels it, on a timer's thread at the deadline,
     /// or at once on this thread if it is done already.
     ///
-    /// A hook must be short and must not block; its panic is contained and ignored. Dropping the [`Hook`] returned
-    /// takes it back.
+    /// A hook must be short and must not block: the timer's thread serves all deadlines of the process, and what one hook
+    /// blocks for, the others are late by. Its panic is contained and ignored. Dropping the [`Hook`] returned takes it back.
+    ///
+    /// If the system gives no thread for the timer, a hook is called once the deadline has passed by whoever then next sets
+    /// a hook or awaits a context with a deadline, or blocks in a method of this crate.
     ///
     /// ```
     /// let ctx = docache::Context::new();
@@ -270,15 +295,16 @@ impl Context {
     /// assert_eq!(told.recv().unwrap(), "done");
     /// ```
     pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> Hook {
-        match self.inner.add(Listener::Hook(Box::new(hook))) {
+        match self.inner.add(Box::new(hook)) {
             Ok(id) => {
                 self.inner.arm();
-                return Hook { owner: Arc::downgrade(&self.inner), id };
+                Hook { owner: Arc::downgrade(&self.inner), id }
             }
-            Err(Listener::Hook(hook)) => run_hook(hook),
-            Err(Listener::Child(_)) => unreachable!("what was added is what comes back"),
+            Err(hook) => {
+                run_hook(hook);
+                Hook { owner: Weak::new(), id: 0 }
+            }
         }
-        Hook { owner: Weak::new(), id: 0 }
     }
 }
 
@@ -306,27 +332,45 @@ fn run_hook(hook: HookFn) {
     let _ = contained(hook);
 }
 
+impl Heard {
+    /// A number for what is added next.
+    fn next(&mut self) -> u64 {
+        self.added += 1;
+        self.added
+    }
+}
+
 impl Inner {
-    fn new(clock: Arc<dyn Clock>, cancellable: bool, deadline: Option<Tick>) -> Inner {
+    fn new(
+        state: u8,
+        cancellable: bool,
+        deadline: Option<Tick>,
+        tree: Arc<Tree<dyn Clock>>,
+        parent: Option<(Context, u64)>,
+    ) -> Inner {
         Inner {
-            state: AtomicU8::new(LIVE),
+            state: AtomicU8::new(state),
             cancellable,
             deadline,
-            clock,
+            tree,
             waiters: WaitList::new(),
             heard: Mutex::default(),
-            parent: None,
+            parent,
         }
     }
 
-    fn has_expired(&self) -> bool {
-        self.deadline.is_some_and(|deadline| self.clock.now() >= deadline)
+    fn clock(&self) -> &dyn Clock {
+        &self.tree.clock
     }
 
-    /// Leaves `LIVE` (ONCE), if it is not too late; the state taken, and who is to be told. A deadline that has passed
-    /// wins over a cancellation.
-    fn leave(&self, state: u8) -> Option<(u8, Heard)> {
-        let state = if self.has_expired() { EXPIRED } else { state };
+    fn has_expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| self.clock().now().is_past(deadline))
+    }
+
+    /// Leaves `LIVE` (ONCE), if it is not too late; the state taken, and who is to be told. A deadline that has passed by
+    /// `now` wins over a cancellation.
+    fn leave(&self, state: u8, now: Tick) -> Option<(u8, Heard)> {
+        let state = if self.deadline.is_some_and(|deadline| now.is_past(deadline)) { EXPIRED } else { state };
         let mut heard = self.heard.lock();
         if self.state.load(Ordering::Relaxed) != LIVE {
             return None;
@@ -337,8 +381,11 @@ impl Inner {
 
     /// Finishes this context and its descendants, and then tells everyone (DOWN). Whether this was a cancellation.
     fn finish(self: &Arc<Inner>, state: u8) -> bool {
-        let Some((state, heard)) = self.leave(state) else { return false };
-        let mut told = Vec::new();
+        let now = self.clock().now();
+        let finishing = self.tree.finishing.lock();
+        let Some((state, heard)) = self.leave(state, now) else { return false };
+        // Those that were done before are kept until the lock is given back, too.
+        let (mut told, mut spare) = (Vec::new(), Vec::new());
         let mut found = vec![(self.clone(), state, heard)];
         // By a list and not by recursion: generations may be many.
         while let Some((context, state, heard)) = found.pop() {
@@ -346,14 +393,18 @@ impl Inner {
             for listener in heard.listeners.into_values() {
                 match listener {
                     Listener::Hook(hook) => hooks.push(hook),
-                    Listener::Child(child) => found.extend(child.upgrade().and_then(|child| {
-                        let (state, heard) = child.leave(state)?;
-                        Some((child, state, heard))
-                    })),
+                    Listener::Child(child) => {
+                        let Some(child) = child.upgrade() else { continue };
+                        match child.leave(state, now) {
+                            Some((state, heard)) => found.push((child, state, heard)),
+                            None => spare.push(child),
+                        }
+                    }
                 }
             }
             told.push((context, hooks, heard.alarm));
         }
+        drop(finishing);
         for (context, hooks, _alarm) in told {
             context.waiters.notify_all();
             hooks.into_iter().for_each(run_hook);
@@ -361,16 +412,15 @@ impl Inner {
         state == CANCELLED
     }
 
-    /// Adds a listener, or gives it back if the context has finished or expired.
-    fn add(&self, listener: Listener) -> Result<u64, Listener> {
+    /// Adds a hook, or gives it back if the context has finished or expired.
+    fn add(&self, hook: HookFn) -> Result<u64, HookFn> {
         let expired = self.has_expired();
         let mut heard = self.heard.lock();
         if expired || self.state.load(Ordering::Relaxed) != LIVE {
-            return Err(listener);
+            return Err(hook);
         }
-        heard.added += 1;
-        let id = heard.added;
-        heard.listeners.insert(id, listener);
+        let id = heard.next();
+        heard.listeners.insert(id, Listener::Hook(hook));
         Ok(id)
     }
 
@@ -389,7 +439,7 @@ impl Inner {
             return;
         }
         // The clock is user code: no lock is held here. Of two alarms armed at once the later one stays.
-        let alarm = self.clock.alarm(deadline, Arc::new(Expire(Arc::downgrade(self))).into());
+        let alarm = self.clock().alarm(deadline, Arc::new(Expire(Arc::downgrade(self))).into());
         let mut heard = self.heard.lock();
         let spare = match self.state.load(Ordering::Relaxed) {
             LIVE => heard.alarm.replace(alarm),
@@ -461,81 +511,5 @@ impl Hook {
 impl Drop for Hook {
     fn drop(&mut self) {
         self.take_back();
-    }
-}
-
-/// The future of [`Context::cancelled`].
-#[derive(Debug)]
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct Cancelled(Wait<Done>);
-
-impl Cancelled {
-    /// For waiters that watch the deadline themselves.
-    pub(crate) fn unarmed(ctx: &Context) -> Cancelled {
-        Cancelled(Wait::new(Done(ctx.clone())))
-    }
-}
-
-impl Future for Cancelled {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        // SAFETY: the only field is pinned whenever its owner is.
-        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(cx)
-    }
-}
-
-#[derive(Debug)]
-struct Done(Context);
-
-// SAFETY: the list lies in the context that the event holds.
-unsafe impl Event for Done {
-    type Output = ();
-
-    fn list(&self) -> &WaitList {
-        &self.0.inner.waiters
-    }
-
-    fn check(&mut self) -> Option<()> {
-        self.0.is_done().then_some(())
-    }
-}
-
-/// What `future` yields, or `None` once `context` is done and it is not ready even then. Its caller watches the deadline.
-pub(crate) fn until<F: Future>(future: F, context: &Context) -> Until<F> {
-    Until { future, done: Cancelled::unarmed(context) }
-}
-
-/// The same for tasks, which cannot watch a deadline.
-pub(crate) fn until_armed<F: Future>(future: F, context: &Context) -> Until<F> {
-    Until { future, done: context.cancelled() }
-}
-
-/// A future, or the end of a context.
-pub(crate) struct Until<F> {
-    future: F,
-    done: Cancelled,
-}
-
-impl<F: Future> Future for Until<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<F::Output>> {
-        // SAFETY: both fields are pinned whenever their owner is, and neither is moved out.
-        let Until { future, done } = unsafe { self.get_unchecked_mut() };
-        // SAFETY: as above.
-        let mut future = unsafe { Pin::new_unchecked(future) };
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        // SAFETY: as above.
-        if unsafe { Pin::new_unchecked(done) }.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        // What is ready by the time that the context is done counts.
-        Poll::Ready(match future.poll(cx) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
     }
 }

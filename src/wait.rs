@@ -34,7 +34,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
-use crate::clock::{Clock, Tick, park_until};
+use crate::clock::{Clock, Tick, park, park_until};
 use crate::contain::contained;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
@@ -356,8 +356,9 @@ impl Seat {
 
 /// Drives `future` on the calling thread until it is ready, or until `deadline` on `clock`; then `None`.
 ///
-/// A future that is ready at the deadline wins over it.
+/// A future that is ready at the deadline wins over it. [`Tick::MAX`] never comes.
 pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
+    let deadline = deadline.filter(|deadline| *deadline != Tick::MAX);
     let mut future = pin!(future);
     let seat = Seat::take();
     let mut cx = TaskContext::from_waker(&seat.waker);
@@ -368,7 +369,7 @@ pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option
             break Some(output);
         }
         match deadline {
-            None => seat.parker.park(),
+            None => park(&seat.parker),
             Some(_) if late => break None,
             Some(deadline) => park_until(&seat.parker, clock, deadline, &seat.waker),
         }

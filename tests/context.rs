@@ -228,3 +228,80 @@ fn a_hook_whose_panic_panics_when_dropped_costs_the_others_nothing() {
     assert!(ctx.cancel() && child.is_done());
     assert_eq!(count.get(), 1);
 }
+
+#[test]
+fn the_end_of_time_does_not_come_even_if_the_clock_gets_there() {
+    let clock = ManualClock::new();
+    clock.advance(Duration::MAX);
+    let (root, count) = (Context::with_clock(clock.clone()), Arc::new(Count::default()));
+    assert!(root.with_timeout(Duration::ZERO).error().unwrap().is_timeout(), "no time is over at once");
+    assert!(!root.wait(Duration::ZERO));
+    for never in [root.with_deadline(docache::Tick::MAX), root.with_timeout(SECOND)] {
+        let _hook = never.on_cancel(count.hook());
+        let waker = count.clone().into();
+        let mut future = std::pin::pin!(never.cancelled());
+        assert_eq!(future.as_mut().poll(&mut Task::from_waker(&waker)), Poll::Pending);
+        clock.advance(SECOND);
+        assert!(!never.is_done() && count.get() == 0);
+        let waiter = std::thread::spawn({
+            let never = never.clone();
+            move || never.wait(None)
+        });
+        assert!(never.cancel() && waiter.join().unwrap());
+        assert!(never.error().unwrap().is_cancelled());
+        count.0.store(0, Ordering::SeqCst);
+    }
+    drop(clock.alarm(docache::Tick::MAX, count.clone().into()));
+    assert_eq!(count.get(), 0);
+}
+
+/// Whether this is a process in which no thread can be started. If not it runs `test` in one: no thread has room for so
+/// large a stack.
+fn without_threads(test: &str) -> bool {
+    const MARK: &str = "DOCACHE_NO_THREADS";
+    if std::env::var_os(MARK).is_some() {
+        assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+        return true;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("RUST_MIN_STACK", (1_u64 << 50).to_string())
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
+#[test]
+fn without_a_thread_a_task_is_woken_at_a_near_deadline_and_early_on_its_way_to_a_far_one() {
+    if !without_threads(
+        "without_a_thread_a_task_is_woken_at_a_near_deadline_and_early_on_its_way_to_a_far_one",
+    ) {
+        return;
+    }
+    let root = Context::background();
+    for (timeout, expected) in [(20 * SECOND / 1000, Poll::Ready(())), (3600 * SECOND, Poll::Pending)] {
+        let (ctx, count) = (root.with_timeout(timeout), Arc::new(Count::default()));
+        let waker = count.clone().into();
+        let mut future = std::pin::pin!(ctx.cancelled());
+        assert_eq!(future.as_mut().poll(&mut Task::from_waker(&waker)), expected);
+        assert!(count.get() > 0);
+        assert_eq!(ctx.is_done(), expected.is_ready(), "it is woken early, and not done early");
+    }
+}
+
+#[test]
+fn without_a_thread_hooks_run_while_somebody_waits() {
+    if !without_threads("without_a_thread_hooks_run_while_somebody_waits") {
+        return;
+    }
+    let (root, count) = (Context::new(), Arc::new(Count::default()));
+    let timed = root.with_timeout(SECOND / 1000);
+    let _hook = timed.on_cancel(count.hook());
+    // It waits for something else, for ever; the hook ends that, too.
+    let ends = root.clone();
+    let _end = timed.on_cancel(move || assert!(ends.cancel()));
+    assert!(root.wait(None));
+    assert_eq!(count.get(), 1);
+}

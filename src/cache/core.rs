@@ -26,7 +26,7 @@ use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
 
 /// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
-const SHORT: u64 = 1_000_000_000;
+const EXACT_TTL: u64 = 1_000_000_000;
 
 pub(crate) struct Core<K, V, E, S> {
     shards: Box<[Shard<K, V, E>]>,
@@ -169,7 +169,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
             // The product may be a little too large; the cast and the subtraction saturate.
             nanos = nanos.saturating_sub((nanos as f64 * (self.settings.jitter * random)) as u64);
         }
-        let now = if nanos <= SHORT { self.settings.time.exact_now() } else { now };
+        let now = if nanos <= EXACT_TTL { self.settings.time.exact_now() } else { now };
         Moment::of(now.after(Duration::from_nanos(nanos)))
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Run<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Drop for Run<T> {
     fn drop(&mut self) {
         let mut work = self.work.take();
+        // Without a thread the run ends on the one that asked for it; its logger must not wait for that end either.
+        self.shared.lock().runner = Some(thread::token());
         // Before anybody who waits for the end goes on: a logger may be slow.
         self.shared.log(Level::Info, format_args!("stopped"));
         // A clock that panicked may be why we are here, and must not do so twice.
@@ -49,13 +51,13 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
             None
         };
         drop(control);
+        // Before foreign code has this thread: a Waker may block, or wait for the end of the next run.
+        let refused = next.and_then(|next| self.shared.spawn(next).err());
+        self.shared.changed.notify_all();
         // A closed loop cache's Doer.
         drop_contained(work);
-        self.shared.changed.notify_all();
-        if let Some(next) = next {
-            if let Err(error) = self.shared.spawn(next) {
-                self.shared.log(Level::Error, format_args!("cannot start again: {error}"));
-            }
+        if let Some(error) = refused {
+            self.shared.log(Level::Error, format_args!("cannot start again: {error}"));
         }
     }
 }
@@ -168,7 +170,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             return Ok(());
         }
         let number = ending.event().number;
-        let deadline = timeout.map(|timeout| self.now().after(timeout));
+        let deadline = timeout.map(|timeout| self.now().deadline(timeout));
         if block_on(ending, &*self.settings.clock, deadline).is_none() {
             return Err(Error::timeout("the Doer is still in its call; the loop stops when it returns"));
         }
@@ -211,8 +213,7 @@ pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
     loop {
         let sleep = Wait::new(Calling { shared: run.shared.clone() });
         let clock = &*run.shared.settings.clock;
-        let deadline = (rhythm.due != Tick::MAX).then_some(rhythm.due);
-        match block_on(sleep, clock, deadline) {
+        match block_on(sleep, clock, Some(rhythm.due)) {
             Some(Called::Stop) => return,
             Some(Called::Refresh) => call(run, &mut rhythm, true),
             None => call(run, &mut rhythm, false),
