@@ -83,6 +83,9 @@ impl<W: Weights> Adaptive<W> {
         let h = ghost.map_or(0, |ghost| ghost.history) + 1;
         arena.set_hits(i, 0);
         arena.set_hist(i, History::new(h, self.turns.epoch()).0);
+        if W::DIFFER && weight == 0 {
+            return self.queues.push(WINDOW, i, weight);
+        }
         let mut proven = self.main_has_room(weight);
         if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
             self.balance.steer(from, self.average_weight());
@@ -92,12 +95,7 @@ impl<W: Weights> Adaptive<W> {
                     .is_none_or(|victim| h.min(MAX_HISTORY) > self.history(arena, victim));
         }
         self.make_room(arena, weight, evict);
-        if proven {
-            self.queues.push(MAIN, i, weight);
-        } else {
-            self.queues.push(WINDOW, i, weight);
-            self.end_youth(arena);
-        }
+        self.enqueue(arena, i, weight, proven);
     }
 
     pub(super) fn replace(
@@ -110,14 +108,18 @@ impl<W: Weights> Adaptive<W> {
     ) {
         arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
         arena.set_hist(new, arena.hist(old));
-        let queue = self.queues.queue_of(old);
-        let left = queue.map_or(0, |_| u64::from(self.queues.entry_weight(old)));
-        if queue.is_some() && self.queues.weight() - left + u64::from(weight) <= self.limit {
+        let Some(queue) = self.queues.queue_of(old) else {
+            let proven = self.main_has_room(weight);
+            self.make_room(arena, weight, evict);
+            return self.enqueue(arena, new, weight, proven);
+        };
+        let left = u64::from(self.queues.entry_weight(old));
+        if weight > 0 && self.queues.weight() - left + u64::from(weight) <= self.limit {
             self.queues.substitute(old, new, weight);
         } else {
             self.queues.unlink(old);
             self.make_room(arena, weight, evict);
-            self.queues.push(queue.unwrap_or(WINDOW), new, weight);
+            self.queues.push(queue, new, weight);
         }
     }
 
@@ -128,6 +130,16 @@ impl<W: Weights> Adaptive<W> {
 
     pub(super) fn memory(&self) -> usize {
         self.queues.memory() + self.ghosts.memory()
+    }
+
+    #[inline]
+    fn enqueue(&mut self, arena: &impl Arena, i: u32, weight: u32, proven: bool) {
+        if proven {
+            self.queues.push(MAIN, i, weight);
+        } else {
+            self.queues.push(WINDOW, i, weight);
+            self.end_youth(arena);
+        }
     }
 
     /// Whether one more entry of this weight fits into what those on probation leave to the others.

@@ -38,11 +38,12 @@
 //! nothing, except where links grow with the slab. There is no randomness: the same calls evict the same entries.
 //!
 //! Where entries have weights, the room of a queue is one of weights, while time and ghosts are counted in entries: as
-//! many as there were at the shard's first eviction, corrected after each turn in which that was wrong by half.
+//! many as there were at the shard's first eviction, corrected after each turn in which that was wrong by half. Entries
+//! that weigh nothing are in no queue: nothing would be gained by evicting them.
 //!
 //! # Invariants
-//! - LINKED: an entry is in exactly one queue from [`admit`](Policy::admit) on until it is evicted, replaced or
-//!   removed.
+//! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit) on until it is evicted,
+//!   replaced or removed. One that weighs nothing is in none, and never evicted.
 //! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two steps.
 //! - CONSISTENT: only [`Arena::hash`] may panic. Then nothing was evicted in that step, the entry that was to be
 //!   admitted is in no queue, and everything else is as it should be. (One that was to be replaced by a heavier one may
@@ -162,7 +163,7 @@ impl Policy {
     /// it does with other caches: it is a hit more, or the young end of the LRU queue.
     ///
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old` nor `new`), and it
-    /// takes the young end of the queue that `old` was in.
+    /// takes the young end of the queue that `old` was in. If `old` weighed nothing, it is enqueued as a new entry is.
     pub(crate) fn replace(
         &mut self,
         arena: &impl Arena,
@@ -193,6 +194,7 @@ impl Policy {
         with!(&mut self.0, unbounded _ => {}, adaptive _ => {}, lru lru => lru.touch(i));
     }
 
+    /// Entries; if there is a limit, those that weigh something.
     #[cfg(all(test, not(docache_loom)))]
     pub(crate) fn len(&self) -> usize {
         with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())

@@ -137,11 +137,15 @@ impl Shard {
     /// That the policy knows exactly the entries that are there, each once, and never too many.
     fn check(&self) {
         let weight: u64 = self.map.values().map(|&(_, weight)| u64::from(weight)).sum();
-        assert_eq!((self.policy.len(), self.policy.weight()), (self.map.len(), weight));
-        let Some(limit) = self.policy.limit() else { return };
+        assert_eq!(self.policy.weight(), weight);
+        let Some(limit) = self.policy.limit() else {
+            return assert_eq!(self.policy.len(), self.map.len());
+        };
         assert!(weight <= limit, "{weight} > {limit}");
         let mut queued: Vec<_> = self.order().concat();
-        let mut there: Vec<_> = self.map.keys().copied().collect();
+        let heavy = self.map.iter().filter(|(_, (_, weight))| *weight > 0);
+        let mut there: Vec<_> = heavy.map(|(&key, _)| key).collect();
+        assert_eq!(self.policy.len(), there.len());
         queued.sort_unstable();
         there.sort_unstable();
         assert_eq!(queued, there);
@@ -170,7 +174,11 @@ fn steps(keys: u64, length: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// A weight for a limit, often a large one; 1 if entries have none.
 fn weight_for(limit: u64, weighted: bool, random: u32) -> u32 {
-    let most = if random % 16 == 0 { limit } else { limit.div_ceil(6) };
+    let most = match random % 16 {
+        0 => limit,
+        1..4 => 0,
+        _ => limit.div_ceil(6),
+    };
     if weighted { (u64::from(random / 16) % (most + 1)) as u32 } else { 1 }
 }
 
@@ -183,6 +191,7 @@ proptest! {
         steps in steps(80, 400),
     ) {
         let mut shard = Shard::new(if lru { Kind::Lru } else { Kind::Adaptive }, limit, weighted);
+        let mut weights = HashMap::new();
         for step in steps {
             match step {
                 Step::Get(key) => drop(shard.get(key)),
@@ -190,6 +199,8 @@ proptest! {
                     let weight = weight_for(limit.unwrap_or(1_000), weighted, random);
                     let (before, old) = (shard.policy.weight(), shard.map.get(&key).map_or(0, |entry| entry.1));
                     let evicted = shard.insert(key, weight);
+                    prop_assert!(evicted.iter().all(|key| weights.remove(key) != Some(0)), "{evicted:?}: one weighs nothing");
+                    weights.insert(key, weight);
                     let needless = before - u64::from(old) + u64::from(weight) <= limit.unwrap_or(u64::MAX);
                     prop_assert!(evicted.is_empty() || !needless, "{evicted:?} need not have gone");
                 }
@@ -343,6 +354,21 @@ fn one_heavy_entry_may_evict_all_others() {
         assert_eq!(shard.insert(1_001, 1), [1_000]);
         assert_eq!(shard.insert(1_002, 0), [0_u64; 0]);
         shard.check();
+    }
+}
+
+#[test]
+fn what_weighs_nothing_stays() {
+    for kind in [Kind::Adaptive, Kind::Lru] {
+        let mut shard = Shard::new(kind, Some(100), true);
+        (0..1_000).for_each(|key| drop(shard.insert(key, 0)));
+        (0..200).for_each(|key| drop(shard.insert(key, 1)));
+        let evicted = |keys: &[u64]| keys.iter().all(|key| !(200..1_000).contains(key));
+        assert!((1_000..1_500).all(|key| evicted(&shard.insert(key, 3))));
+        assert!((200..1_000).all(|key| shard.map.contains_key(&key)));
+        assert!((98..=100).contains(&shard.policy.weight()), "{}", shard.policy.weight());
+        (0..2_000).for_each(|key| shard.remove(key));
+        assert_eq!((shard.policy.len(), shard.policy.weight()), (0, 0));
     }
 }
 

@@ -215,6 +215,9 @@ impl Naive {
         let ghost = self.take(hash);
         let h = (ghost.map_or(0, |ghost| ghost.h) + 1).min(15);
         self.entries[i as usize] = Entry { f: 0, h, ep: self.epoch(), weight };
+        if weight == 0 {
+            return Vec::new();
+        }
         let mut to_main = self.fits_main(weight);
         if let Some(ghost) = ghost.filter(|ghost| self.age(ghost.tick) <= 128) {
             self.steer(ghost.main);
@@ -224,17 +227,21 @@ impl Naive {
             };
         }
         let evicted = self.make_room(arena, weight);
+        self.enqueue(i, to_main);
+        evicted
+    }
+
+    fn enqueue(&mut self, i: u32, to_main: bool) {
         if to_main {
             self.main.push_back(i);
-        } else {
-            self.window.push_back(i);
-            while self.window.len() > 1 && self.sum(&self.window) > self.p >> 18 {
-                let x = self.window.pop_front().unwrap();
-                self.fold(x);
-                self.small.push_back(x);
-            }
+            return;
         }
-        evicted
+        self.window.push_back(i);
+        while self.window.len() > 1 && self.sum(&self.window) > self.p >> 18 {
+            let x = self.window.pop_front().unwrap();
+            self.fold(x);
+            self.small.push_back(x);
+        }
     }
 
     fn make_room(&mut self, arena: &Cells, weight: u32) -> Vec<u32> {
@@ -249,16 +256,27 @@ impl Naive {
         let was = self.entries[old as usize];
         self.entries[new as usize] = Entry { f: (was.f + 1).min(3), weight, ..was };
         let fits = self.weight() - u64::from(was.weight) + u64::from(weight) <= self.cap;
+        if was.weight == 0 {
+            if weight == 0 {
+                return Vec::new();
+            }
+            let to_main = self.fits_main(weight);
+            let evicted = self.make_room(arena, weight);
+            self.enqueue(new, to_main);
+            return evicted;
+        }
         let queues = [&mut self.window, &mut self.small, &mut self.main];
         let places = queues.iter().map(|queue| queue.iter().position(|&x| x == old));
         let (queue, place) = places.enumerate().find_map(|(queue, place)| Some((queue, place?))).unwrap();
-        if fits {
+        if fits && weight > 0 {
             queues[queue][place] = new;
             return Vec::new();
         }
         queues[queue].remove(place);
         let evicted = self.make_room(arena, weight);
-        [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);
+        if weight > 0 {
+            [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);
+        }
         evicted
     }
 
