@@ -26,7 +26,7 @@ use super::slab::{Directory, Slab, entry};
 use super::stats::{Cause, Counts};
 use super::table::{Bucket, Table};
 use crate::clock::Tick;
-use crate::contain::drop_contained;
+use crate::contain::{contained, drop_contained};
 use crate::lock::Lock;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -207,6 +207,15 @@ impl<K, V, S> Entries<'_, K, V, S> {
     }
 }
 
+impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
+    /// May panic: the hasher is a user's.
+    #[inline]
+    fn hash_of(&self, index: u32) -> u64 {
+        // SAFETY: in use, so filled.
+        self.hasher.hash_one(unsafe { &self.entry(index).pair().0 })
+    }
+}
+
 impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
     #[inline]
     fn hits(&self, i: u32) -> u8 {
@@ -229,9 +238,8 @@ impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
     }
 
     #[inline]
-    fn hash(&self, i: u32) -> u64 {
-        // SAFETY: in use, so filled.
-        self.hasher.hash_one(unsafe { &self.entry(i).pair().0 })
+    fn hash(&self, i: u32) -> Option<u64> {
+        contained(|| self.hash_of(i)).ok()
     }
 }
 
@@ -349,7 +357,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         let table = self.head.table();
         let inner = &mut *self.inner;
         let (live, limbo, counts) = (&mut inner.live, &mut inner.limbo, &mut inner.counts);
-        let evict = |victim: u32, hash: u64| {
+        let evict = |victim: u32, hash: Option<u64>| {
             let cause = if entries.entry(victim).until() <= now { Cause::Expired } else { Cause::Size };
             erase(table, hash, victim);
             *live -= 1;
@@ -442,7 +450,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
         let new = Unfinished(Table::for_entries(capacity));
         for at in 0..old.buckets() {
             // SAFETY: the new table is ours and has room; its entries are those of the old.
-            let copy = |index| unsafe { new.0.insert(entries.hash(index), index) };
+            let copy = |index| unsafe { new.0.insert(entries.hash_of(index), index) };
             // SAFETY: the lock keeps the old table.
             unsafe { old.each_in(at, copy) };
         }
@@ -487,11 +495,14 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Locked<'a, K, V, S> {
     }
 }
 
-/// Takes an entry out of the table.
+/// Takes an entry out of the table. Without a hash, all buckets are searched.
 #[inline]
-fn erase(table: Table, hash: u64, index: u32) {
-    // SAFETY: the lock is the caller's.
-    if !unsafe { table.erase(hash, index) } {
+fn erase(table: Table, hash: Option<u64>, index: u32) {
+    let erase = |hash| {
+        // SAFETY: the lock is the caller's.
+        unsafe { table.erase(hash, index) }
+    };
+    if !hash.is_some_and(erase) {
         // SAFETY: as above.
         unsafe { table.erase_anywhere(index) };
     }

@@ -77,7 +77,7 @@ impl<W: Weights> Adaptive<W> {
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let h = ghost.map_or(0, |ghost| ghost.history) + 1;
@@ -104,12 +104,12 @@ impl<W: Weights> Adaptive<W> {
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
         arena.set_hist(new, arena.hist(old));
         let Some(queue) = self.queues.queue_of(old) else {
-            let proven = self.main_has_room(weight);
+            let proven = weight == 0 || self.main_has_room(weight);
             self.make_room(arena, weight, evict);
             return self.enqueue(arena, new, weight, proven);
         };
@@ -154,7 +154,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// Throws entries out until one of this weight fits in.
     #[inline]
-    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32, u64)) {
+    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32, Option<u64>)) {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some((victim, hash)) = self.evict(arena) else { break };
             evict(victim, hash);
@@ -162,7 +162,7 @@ impl<W: Weights> Adaptive<W> {
     }
 
     /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
-    fn evict(&mut self, arena: &impl Arena) -> Option<(u32, u64)> {
+    fn evict(&mut self, arena: &impl Arena) -> Option<(u32, Option<u64>)> {
         loop {
             let Some(candidate) = self.candidate() else {
                 let victim = self.main_victim(arena)?;
@@ -217,15 +217,17 @@ impl<W: Weights> Adaptive<W> {
         self.queues.move_to(MAIN, i);
     }
 
-    /// Leaves a ghost of an entry and unlinks it. The hash comes first: a hasher is a user's and may panic.
+    /// Leaves a ghost of an entry and unlinks it.
     #[inline]
-    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, u64) {
+    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, Option<u64>) {
         let hash = arena.hash(i);
         if self.turns_are_unknown() {
             self.measure_turns();
         }
         let h = self.fold(arena, i);
-        self.ghosts.put(hash, from, h, self.turns.tick());
+        if let Some(hash) = hash {
+            self.ghosts.put(hash, from, h, self.turns.tick());
+        }
         self.queues.unlink(i);
         self.balance.count(from, self.turns.span());
         if self.turns.advance() && W::DIFFER {

@@ -45,9 +45,7 @@
 //! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit) on until it is evicted,
 //!   replaced or removed. One that weighs nothing is in none, and never evicted.
 //! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two steps.
-//! - CONSISTENT: only [`Arena::hash`] may panic. Then nothing was evicted in that step, the entry that was to be
-//!   admitted is in no queue, and everything else is as it should be. (One that was to be replaced by a heavier one may
-//!   have left its queue.)
+//! - CONSISTENT: nothing here panics, nor does an [`Arena`]; so each step is done as a whole.
 
 mod adaptive;
 mod balance;
@@ -72,8 +70,8 @@ pub(crate) trait Arena {
     /// A byte of the entry that is the policy's own.
     fn hist(&self, i: u32) -> u8;
     fn set_hist(&self, i: u32, hist: u8);
-    /// The hash of the entry's key.
-    fn hash(&self, i: u32) -> u64;
+    /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
+    fn hash(&self, i: u32) -> Option<u64>;
 }
 
 /// A policy for shards that have a limit.
@@ -142,7 +140,7 @@ impl Policy {
     }
 
     /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict` is called with
-    /// each entry that was thrown out, and its hash. The entry's hits and history are set.
+    /// each entry that was thrown out, and its hash, if it has one: without, no ghost is kept of it. The entry's hits and history are set.
     #[inline]
     pub(crate) fn admit(
         &mut self,
@@ -150,7 +148,7 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         with!(&mut self.0,
             unbounded all => all.add(i, weight),
@@ -170,7 +168,7 @@ impl Policy {
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         with!(&mut self.0,
             unbounded all => {

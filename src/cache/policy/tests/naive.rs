@@ -143,12 +143,14 @@ impl Naive {
     }
 
     /// `x` goes; it is in its queue still.
-    fn throw_out(&mut self, x: u32, main: bool, hash: u64) -> u32 {
+    fn throw_out(&mut self, x: u32, main: bool, hash: Option<u64>) -> u32 {
         if self.memory.is_empty() {
             self.begin(self.len() as u64);
         }
         self.fold(x);
-        self.put(hash, main, self.entries[x as usize].h);
+        if let Some(hash) = hash {
+            self.put(hash, main, self.entries[x as usize].h);
+        }
         self.remove(x);
         if self.out[0] + self.out[1] >= 2 * self.span {
             self.out = [self.out[0] / 2, self.out[1] / 2];
