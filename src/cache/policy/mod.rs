@@ -44,6 +44,8 @@
 //! # Invariants
 //! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit) on until it is evicted,
 //!   replaced or removed. One that weighs nothing is in none, and never evicted.
+//! - NEWEST: what was put in last is evicted after everything else, and so, where two entries fit, not for the next one.
+//!   (LRU has it first in line again once all others were used: its order is strict.)
 //! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two steps.
 //! - CONSISTENT: nothing here panics, nor does an [`Arena`]; so each step is done as a whole.
 

@@ -211,6 +211,39 @@ proptest! {
     }
 
     #[test]
+    fn what_was_just_put_in_survives_the_next_insertion(
+        lru in any::<bool>(),
+        limit in prop_oneof![2_u64..8, 8_u64..=200],
+        weighted in any::<bool>(),
+        steps in steps(300, 2_000),
+    ) {
+        let mut shard = Shard::new(if lru { Kind::Lru } else { Kind::Adaptive }, Some(limit), weighted);
+        let mut newest = None;
+        for step in steps {
+            match step {
+                // LRU goes by the last use, whatever came in when.
+                Step::Get(key) => newest = newest.filter(|_| !shard.get(key) || !lru),
+                Step::Insert(key, random) => {
+                    let weight = weight_for(limit, weighted, random);
+                    shard.insert(key, weight);
+                    if let Some((other, before)) = newest.replace((key, weight)) {
+                        let fits = u64::from(before) + u64::from(weight) <= limit;
+                        prop_assert!(!fits || shard.map.contains_key(&other), "{other} made room for {key}");
+                    }
+                }
+                Step::Remove(key) => {
+                    shard.remove(key);
+                    newest = newest.filter(|newest| newest.0 != key);
+                }
+                Step::Clear => {
+                    shard.clear();
+                    newest = None;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_adaptive_policy_decides_as_it_was_written_down(
         limit in prop_oneof![1_u64..8, 8_u64..64],
         weighted in any::<bool>(),
