@@ -93,8 +93,8 @@ impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
     }
 
     #[inline]
-    fn hash(&self, i: u32) -> u64 {
-        self.contained_hash(i).unwrap_or_default()
+    fn hash(&self, i: u32) -> Option<u64> {
+        self.contained_hash(i)
     }
 }
 
@@ -233,9 +233,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             counts.count(cause);
             deferred.retire(limbo, unheard, Claimed { index, entry: entries.entry(index), cause });
         };
-        let evict = |victim: u32, hash: u64| {
+        let evict = |victim: u32, hash: Option<u64>| {
             let cause = if entries.entry(victim).until() <= now { Cause::Expired } else { Cause::Size };
-            erase(table, Some(hash), victim, erased);
+            erase(table, hash, victim, erased);
             *live -= 1;
             retire(victim, cause);
         };

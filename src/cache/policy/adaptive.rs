@@ -40,6 +40,8 @@ impl History {
 pub(super) struct Adaptive<W> {
     queues: Queues<W, 3>,
     limit: u64,
+    /// What was put in last: nothing else that can go goes after it.
+    newest: u32,
     balance: Balance,
     turns: Turns,
     ghosts: Ghosts,
@@ -50,6 +52,7 @@ impl<W: Weights> Adaptive<W> {
         Adaptive {
             queues: Queues::new(limit),
             limit,
+            newest: u32::MAX,
             balance: Balance::new(limit),
             turns: Turns::new(1),
             ghosts: Ghosts::default(),
@@ -77,12 +80,16 @@ impl<W: Weights> Adaptive<W> {
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let h = ghost.map_or(0, |ghost| ghost.history) + 1;
         arena.set_hits(i, 0);
         arena.set_hist(i, History::new(h, self.turns.epoch()).0);
+        if W::DIFFER && weight == 0 {
+            self.newest = i;
+            return self.queues.push(WINDOW, i, weight);
+        }
         let mut proven = self.main_has_room(weight);
         if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
             self.balance.steer(from, self.average_weight());
@@ -92,12 +99,8 @@ impl<W: Weights> Adaptive<W> {
                     .is_none_or(|victim| h.min(MAX_HISTORY) > self.history(arena, victim));
         }
         self.make_room(arena, weight, evict);
-        if proven {
-            self.queues.push(MAIN, i, weight);
-        } else {
-            self.queues.push(WINDOW, i, weight);
-            self.end_youth(arena);
-        }
+        self.newest = i;
+        self.enqueue(arena, i, weight, proven);
     }
 
     pub(super) fn replace(
@@ -106,19 +109,25 @@ impl<W: Weights> Adaptive<W> {
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
         arena.set_hist(new, arena.hist(old));
-        let queue = self.queues.queue_of(old);
-        let left = queue.map_or(0, |_| u64::from(self.queues.entry_weight(old)));
-        if queue.is_some() && self.queues.weight() - left + u64::from(weight) <= self.limit {
+        let Some(queue) = self.queues.queue_of(old) else {
+            let proven = weight == 0 || self.main_has_room(weight);
+            self.make_room(arena, weight, evict);
+            self.newest = new;
+            return self.enqueue(arena, new, weight, proven);
+        };
+        let left = u64::from(self.queues.entry_weight(old));
+        if weight > 0 && self.queues.weight() - left + u64::from(weight) <= self.limit {
             self.queues.substitute(old, new, weight);
         } else {
             self.queues.unlink(old);
             self.make_room(arena, weight, evict);
-            self.queues.push(queue.unwrap_or(WINDOW), new, weight);
+            self.queues.push(queue, new, weight);
         }
+        self.newest = new;
     }
 
     #[inline]
@@ -128,6 +137,16 @@ impl<W: Weights> Adaptive<W> {
 
     pub(super) fn memory(&self) -> usize {
         self.queues.memory() + self.ghosts.memory()
+    }
+
+    #[inline]
+    fn enqueue(&mut self, arena: &impl Arena, i: u32, weight: u32, proven: bool) {
+        if proven {
+            self.queues.push(MAIN, i, weight);
+        } else {
+            self.queues.push(WINDOW, i, weight);
+            self.end_youth(arena);
+        }
     }
 
     /// Whether one more entry of this weight fits into what those on probation leave to the others.
@@ -142,7 +161,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// Throws entries out until one of this weight fits in.
     #[inline]
-    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32, u64)) {
+    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32, Option<u64>)) {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some((victim, hash)) = self.evict(arena) else { break };
             evict(victim, hash);
@@ -150,11 +169,18 @@ impl<W: Weights> Adaptive<W> {
     }
 
     /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
-    fn evict(&mut self, arena: &impl Arena) -> Option<(u32, u64)> {
+    fn evict(&mut self, arena: &impl Arena) -> Option<(u32, Option<u64>)> {
         loop {
-            let Some(candidate) = self.candidate() else {
-                let victim = self.main_victim(arena)?;
-                return Some(self.throw_out(arena, victim, From::Main));
+            let Some(candidate) = self.candidate(arena) else {
+                if let Some(victim) = self.main_victim(arena) {
+                    return Some(self.throw_out(arena, victim, From::Main));
+                }
+                // The newest is in the main queue alone, or all alone.
+                if let Some(victim) = self.on_probation() {
+                    return Some(self.throw_out(arena, victim, From::Small));
+                }
+                let newest = self.queues.first(MAIN)?;
+                return Some(self.throw_out(arena, newest, From::Main));
             };
             if arena.hits(candidate) > 0 {
                 self.promote(arena, candidate);
@@ -173,29 +199,44 @@ impl<W: Weights> Adaptive<W> {
         }
     }
 
-    /// The next entry that must prove itself or go, if those on probation fill their room.
+    /// The next entry that must prove itself or go, if those on probation fill their room. The newest is not asked to:
+    /// unless it was hit, it is there alone.
     #[inline]
-    fn candidate(&self) -> Option<u32> {
+    fn candidate(&self, arena: &impl Arena) -> Option<u32> {
         let filled = self.queues.weight_of(WINDOW) + self.queues.weight_of(SMALL);
         if filled < self.balance.small() && self.queues.len_of(MAIN) > 0 {
             return None;
         }
+        self.on_probation().filter(|&i| i != self.newest || arena.hits(i) > 0)
+    }
+
+    /// The eldest on probation.
+    #[inline]
+    fn on_probation(&self) -> Option<u32> {
         self.queues.first(SMALL).or_else(|| self.queues.first(WINDOW))
     }
 
     /// The next entry to go from the main queue, which it still leads. Those before it that were hit go round once
-    /// more and are one hit poorer.
+    /// more and are one hit poorer; the newest goes round, too.
     #[inline]
     fn main_victim(&mut self, arena: &impl Arena) -> Option<u32> {
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
             let hits = arena.hits(first);
-            if hits == 0 {
+            if first == self.newest {
+                if self.queues.len_of(MAIN) == 1 {
+                    return None;
+                }
+            } else if hits == 0 {
                 return Some(first);
+            } else {
+                self.remember(arena, first, 1);
+                arena.set_hits(first, hits - 1);
             }
-            self.remember(arena, first, 1);
-            arena.set_hits(first, hits - 1);
             self.queues.move_to(MAIN, first);
+        }
+        if self.queues.first(MAIN) == Some(self.newest) {
+            self.queues.move_to(MAIN, self.newest);
         }
         self.queues.first(MAIN)
     }
@@ -205,15 +246,17 @@ impl<W: Weights> Adaptive<W> {
         self.queues.move_to(MAIN, i);
     }
 
-    /// Leaves a ghost of an entry and unlinks it. The hash comes first: a hasher is a user's and may panic.
+    /// Leaves a ghost of an entry and unlinks it.
     #[inline]
-    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, u64) {
+    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, Option<u64>) {
         let hash = arena.hash(i);
         if self.turns_are_unknown() {
             self.measure_turns();
         }
         let h = self.fold(arena, i);
-        self.ghosts.put(hash, from, h, self.turns.tick());
+        if let Some(hash) = hash {
+            self.ghosts.put(hash, from, h, self.turns.tick());
+        }
         self.queues.unlink(i);
         self.balance.count(from, self.turns.span());
         if self.turns.advance() && W::DIFFER {

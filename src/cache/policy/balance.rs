@@ -24,9 +24,11 @@ pub(super) struct Balance {
 impl Balance {
     pub(super) fn new(limit: u64) -> Balance {
         let whole = u128::from(limit.clamp(1, 1 << 47)) << FRACTION;
-        // One unit at least.
-        let part = |percent: u128| (whole * percent / 100).max(1 << FRACTION) as u64;
-        Balance { p: part(10), least: part(3), most: part(90), small_out: 0, main_out: 0 }
+        // One unit at least; two if there are more, so that the newest is not alone.
+        let part = |percent: u128, units: u128| (whole * percent / 100).max(units << FRACTION) as u64;
+        let most = part(90, 1);
+        let least = part(3, 2).min(most);
+        Balance { p: part(10, 1).max(least), least, most, small_out: 0, main_out: 0 }
     }
 
     /// The room for entries on probation.

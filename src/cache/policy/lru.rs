@@ -29,13 +29,11 @@ impl<W: Weights> Lru<W> {
     }
 
     #[inline]
-    pub(super) fn admit(&mut self, arena: &impl Arena, i: u32, weight: u32, mut evict: impl FnMut(u32, u64)) {
+    pub(super) fn admit(&mut self, arena: &impl Arena, i: u32, weight: u32, mut evict: impl FnMut(u32, Option<u64>)) {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some(oldest) = self.queues.first(QUEUE) else { break };
-            // The hash comes first: a hasher is a user's and may panic.
-            let hash = arena.hash(oldest);
             self.queues.unlink(oldest);
-            evict(oldest, hash);
+            evict(oldest, arena.hash(oldest));
         }
         self.queues.push(QUEUE, i, weight);
     }
@@ -46,7 +44,7 @@ impl<W: Weights> Lru<W> {
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         self.queues.unlink(old);
         self.admit(arena, new, weight, evict);

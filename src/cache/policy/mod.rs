@@ -38,15 +38,16 @@
 //! nothing, except where links grow with the slab. There is no randomness: the same calls evict the same entries.
 //!
 //! Where entries have weights, the room of a queue is one of weights, while time and ghosts are counted in entries: as
-//! many as there were at the shard's first eviction, corrected after each turn in which that was wrong by half.
+//! many as there were at the shard's first eviction, corrected after each turn in which that was wrong by half. Entries
+//! that weigh nothing are in no queue: nothing would be gained by evicting them.
 //!
 //! # Invariants
-//! - LINKED: an entry is in exactly one queue from [`admit`](Policy::admit) on until it is evicted, replaced or
-//!   removed.
+//! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit) on until it is evicted,
+//!   replaced or removed. One that weighs nothing is in none, and never evicted.
+//! - NEWEST: what was put in last is evicted after everything else, and so, where two entries fit, not for the next one.
+//!   (LRU has it first in line again once all others were used: its order is strict.)
 //! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two steps.
-//! - CONSISTENT: only [`Arena::hash`] may panic. Then nothing was evicted in that step, the entry that was to be
-//!   admitted is in no queue, and everything else is as it should be. (One that was to be replaced by a heavier one may
-//!   have left its queue.)
+//! - CONSISTENT: nothing here panics, nor does an [`Arena`]; so each step is done as a whole.
 
 mod adaptive;
 mod balance;
@@ -71,8 +72,8 @@ pub(crate) trait Arena {
     /// A byte of the entry that is the policy's own.
     fn hist(&self, i: u32) -> u8;
     fn set_hist(&self, i: u32, hist: u8);
-    /// The hash of the entry's key.
-    fn hash(&self, i: u32) -> u64;
+    /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
+    fn hash(&self, i: u32) -> Option<u64>;
 }
 
 /// A policy for shards that have a limit.
@@ -141,7 +142,7 @@ impl Policy {
     }
 
     /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict` is called with
-    /// each entry that was thrown out, and its hash. The entry's hits and history are set.
+    /// each entry that was thrown out, and its hash, if it has one: without, no ghost is kept of it. The entry's hits and history are set.
     #[inline]
     pub(crate) fn admit(
         &mut self,
@@ -149,7 +150,7 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         with!(&mut self.0,
             unbounded all => all.add(i, weight),
@@ -162,14 +163,14 @@ impl Policy {
     /// it does with other caches: it is a hit more, or the young end of the LRU queue.
     ///
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old` nor `new`), and it
-    /// takes the young end of the queue that `old` was in.
+    /// takes the young end of the queue that `old` was in. If `old` weighed nothing, it is enqueued as a new entry is.
     pub(crate) fn replace(
         &mut self,
         arena: &impl Arena,
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, u64),
+        evict: impl FnMut(u32, Option<u64>),
     ) {
         with!(&mut self.0,
             unbounded all => {
@@ -193,6 +194,7 @@ impl Policy {
         with!(&mut self.0, unbounded _ => {}, adaptive _ => {}, lru lru => lru.touch(i));
     }
 
+    /// Entries; if there is a limit, those that weigh something.
     #[cfg(all(test, not(docache_loom)))]
     pub(crate) fn len(&self) -> usize {
         with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())

@@ -8,6 +8,7 @@
 //! # Invariants
 //! - LINKED: every index that was pushed and not removed since is in exactly one queue, the one its node names, and a
 //!   queue reaches all its `len` entries from `first` as well as, backwards, from `last`.
+//! - WEIGHTLESS: but those of weight 0 are in none, for queues say who goes when there is too much.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
 use std::fmt::Debug;
@@ -181,14 +182,16 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         (queue != NOWHERE).then_some(queue)
     }
 
-    /// Puts `i`, which must be in no queue, behind the last.
+    /// Puts `i`, which must be in no queue, behind the last, unless it weighs nothing.
     #[inline]
     pub(super) fn push(&mut self, queue: usize, i: u32, weight: u32) {
         self.make_node(i, weight);
-        self.link(queue, i, weight);
+        if !W::DIFFER || weight > 0 {
+            self.link(queue, i, weight);
+        }
     }
 
-    /// Takes `i` out of its queue. One that is in none, because a hash panicked in the midst of something, is left alone.
+    /// Takes `i` out of its queue, if it is in one.
     #[inline]
     pub(super) fn unlink(&mut self, i: u32) {
         let weight = self.entry_weight(i);
@@ -217,7 +220,8 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, self.entry_weight(i));
     }
 
-    /// Puts `new`, which must be in no queue, where `old`, which must be in one, is, and takes `old` out.
+    /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in one, is, and takes `old`
+    /// out.
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
         self.make_node(new, weight);
         let node = self.nodes[old as usize];

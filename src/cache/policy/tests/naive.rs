@@ -28,6 +28,7 @@ pub(super) struct Naive {
     weighted: bool,
     /// 16.16.
     pub(super) p: u64,
+    newest: u32,
     pub(super) window: VecDeque<u32>,
     pub(super) small: VecDeque<u32>,
     pub(super) main: VecDeque<u32>,
@@ -46,7 +47,8 @@ impl Naive {
         Naive {
             cap,
             weighted,
-            p: ((cap << 16) / 10).max(1 << 16),
+            p: ((cap << 16) / 10).max((2 << 16).min(Self::most(cap))),
+            newest: u32::MAX,
             window: VecDeque::new(),
             small: VecDeque::new(),
             main: VecDeque::new(),
@@ -57,6 +59,10 @@ impl Naive {
             span: 1,
             before: (0, 0),
         }
+    }
+
+    fn most(cap: u64) -> u64 {
+        ((cap << 16) * 90 / 100).max(1 << 16)
     }
 
     fn sum(&self, queue: &VecDeque<u32>) -> u64 {
@@ -94,19 +100,27 @@ impl Naive {
         e.f = 0;
     }
 
-    fn victim(&mut self) -> u32 {
+    fn victim(&mut self) -> Option<u32> {
+        if self.main.iter().all(|&x| x == self.newest) {
+            return None;
+        }
         for _ in 0..16 {
             let x = self.main[0];
-            if self.entries[x as usize].f == 0 {
-                return x;
+            if x != self.newest {
+                if self.entries[x as usize].f == 0 {
+                    return Some(x);
+                }
+                self.hist(x);
+                let e = &mut self.entries[x as usize];
+                e.h = (e.h + 1).min(15);
+                e.f -= 1;
             }
-            self.hist(x);
-            let e = &mut self.entries[x as usize];
-            e.h = (e.h + 1).min(15);
-            e.f -= 1;
             self.main.rotate_left(1);
         }
-        self.main[0]
+        if self.main[0] == self.newest {
+            self.main.rotate_left(1);
+        }
+        Some(self.main[0])
     }
 
     fn set(&self, hash: u64) -> usize {
@@ -143,12 +157,14 @@ impl Naive {
     }
 
     /// `x` goes; it is in its queue still.
-    fn throw_out(&mut self, x: u32, main: bool, hash: u64) -> u32 {
+    fn throw_out(&mut self, x: u32, main: bool, hash: Option<u64>) -> u32 {
         if self.memory.is_empty() {
             self.begin(self.len() as u64);
         }
         self.fold(x);
-        self.put(hash, main, self.entries[x as usize].h);
+        if let Some(hash) = hash {
+            self.put(hash, main, self.entries[x as usize].h);
+        }
         self.remove(x);
         if self.out[0] + self.out[1] >= 2 * self.span {
             self.out = [self.out[0] / 2, self.out[1] / 2];
@@ -176,19 +192,22 @@ impl Naive {
     fn evict(&mut self, arena: &Cells) -> u32 {
         loop {
             let filled = self.sum(&self.window) + self.sum(&self.small);
-            let x = self.small.front().or(self.window.front()).copied();
-            let x = x.filter(|_| filled >= self.p >> 16 || self.main.is_empty());
-            let Some(x) = x else {
-                let v = self.victim();
-                return self.throw_out(v, true, arena.hash(v));
+            let first = self.small.front().or(self.window.front()).copied();
+            let x = first.filter(|_| filled >= self.p >> 16 || self.main.is_empty());
+            let Some(x) = x.filter(|&x| x != self.newest || self.entries[x as usize].f > 0) else {
+                return match (self.victim(), first) {
+                    (Some(v), _) => self.throw_out(v, true, arena.hash(v)),
+                    (None, Some(v)) => self.throw_out(v, false, arena.hash(v)),
+                    (None, None) => self.throw_out(self.main[0], true, arena.hash(self.main[0])),
+                };
             };
             let e = self.entries[x as usize];
             if e.f > 0 {
                 self.promote(x);
                 continue;
             }
-            if !self.fits_main(e.weight) && !self.main.is_empty() {
-                let v = self.victim();
+            let full = !self.fits_main(e.weight);
+            if let Some(v) = full.then(|| self.victim()).flatten() {
                 if self.hist(x) > self.hist(v) {
                     self.promote(x);
                     return self.throw_out(v, true, arena.hash(v));
@@ -207,34 +226,40 @@ impl Naive {
         } else {
             self.p + ratio(main_out, small_out)
         };
-        let part = |percent: u64| ((self.cap << 16) * percent / 100).max(1 << 16);
-        self.p = p.clamp(part(3), part(90));
+        let most = Self::most(self.cap);
+        self.p = p.min(most).max(((self.cap << 16) * 3 / 100).max(2 << 16).min(most));
     }
 
     pub(super) fn admit(&mut self, arena: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
         let ghost = self.take(hash);
         let h = (ghost.map_or(0, |ghost| ghost.h) + 1).min(15);
         self.entries[i as usize] = Entry { f: 0, h, ep: self.epoch(), weight };
+        if weight == 0 {
+            self.newest = i;
+            return Vec::new();
+        }
         let mut to_main = self.fits_main(weight);
         if let Some(ghost) = ghost.filter(|ghost| self.age(ghost.tick) <= 128) {
             self.steer(ghost.main);
-            to_main = self.fits_main(weight) || self.main.is_empty() || {
-                let v = self.victim();
-                h > self.hist(v)
-            };
+            to_main = self.fits_main(weight) || self.victim().is_none_or(|v| h > self.hist(v));
         }
         let evicted = self.make_room(arena, weight);
+        self.newest = i;
+        self.enqueue(i, to_main);
+        evicted
+    }
+
+    fn enqueue(&mut self, i: u32, to_main: bool) {
         if to_main {
             self.main.push_back(i);
-        } else {
-            self.window.push_back(i);
-            while self.window.len() > 1 && self.sum(&self.window) > self.p >> 18 {
-                let x = self.window.pop_front().unwrap();
-                self.fold(x);
-                self.small.push_back(x);
-            }
+            return;
         }
-        evicted
+        self.window.push_back(i);
+        while self.window.len() > 1 && self.sum(&self.window) > self.p >> 18 {
+            let x = self.window.pop_front().unwrap();
+            self.fold(x);
+            self.small.push_back(x);
+        }
     }
 
     fn make_room(&mut self, arena: &Cells, weight: u32) -> Vec<u32> {
@@ -249,16 +274,31 @@ impl Naive {
         let was = self.entries[old as usize];
         self.entries[new as usize] = Entry { f: (was.f + 1).min(3), weight, ..was };
         let fits = self.weight() - u64::from(was.weight) + u64::from(weight) <= self.cap;
+        if was.weight == 0 {
+            if weight == 0 {
+                self.newest = new;
+                return Vec::new();
+            }
+            let to_main = self.fits_main(weight);
+            let evicted = self.make_room(arena, weight);
+            self.newest = new;
+            self.enqueue(new, to_main);
+            return evicted;
+        }
         let queues = [&mut self.window, &mut self.small, &mut self.main];
         let places = queues.iter().map(|queue| queue.iter().position(|&x| x == old));
         let (queue, place) = places.enumerate().find_map(|(queue, place)| Some((queue, place?))).unwrap();
-        if fits {
+        if fits && weight > 0 {
             queues[queue][place] = new;
+            self.newest = new;
             return Vec::new();
         }
         queues[queue].remove(place);
         let evicted = self.make_room(arena, weight);
-        [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);
+        self.newest = new;
+        if weight > 0 {
+            [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);
+        }
         evicted
     }
 
