@@ -9,7 +9,6 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 use std::ops::DerefMut;
-use std::sync::Arc;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -13,6 +13,8 @@
 //! - EMPTY: a chunk is freed only when all its places are free; no reader can see any of them then.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ptr::{NonNull, null_mut};
 
 use super::entry::Entry;
@@ -75,8 +77,9 @@ struct Chunk {
 #[derive(Debug)]
 pub(crate) struct Slab<K, V> {
     chunks: Vec<Chunk>,
-    /// Chunks with free places; others may be among them.
-    open: Vec<u32>,
+    /// Chunks with free places, the lowest first; others may be among them. So indices become small again after many
+    /// places were wanted for a while.
+    open: BinaryHeap<Reverse<u32>>,
     /// All directories there have been; the last is the one that is published.
     directories: Vec<Box<[Directory<K, V>]>>,
     /// The numbers of chunks that were freed.
@@ -86,7 +89,7 @@ pub(crate) struct Slab<K, V> {
     /// How many there are, and how many are given out.
     places: usize,
     used: usize,
-    /// A place that was given back and goes to whoever wants one next; its chunk counts it as given out.
+    /// A place that was given back and goes to whoever wants one next, if it is not a far one; its chunk counts it as given out.
     next: u32,
 }
 
@@ -95,7 +98,7 @@ impl<K, V> Slab<K, V> {
     pub(crate) fn new(most: usize) -> Slab<K, V> {
         Slab {
             chunks: Vec::new(),
-            open: Vec::new(),
+            open: BinaryHeap::new(),
             directories: Vec::new(),
             freed: Vec::new(),
             most: most.min(MOST),
@@ -165,7 +168,7 @@ impl<K, V> Slab<K, V> {
     /// It was given out, it is empty, and nobody can see it any more.
     #[inline]
     pub(crate) unsafe fn give_back(&mut self, index: u32) {
-        if self.next == NONE {
+        if self.next == NONE && (index as usize) < 2 * self.used + chunk_places::<K, V>() {
             self.used -= 1;
             self.next = index;
         } else {
@@ -188,7 +191,7 @@ impl<K, V> Slab<K, V> {
         let empty = chunk.used == 0;
         if !chunk.open {
             chunk.open = true;
-            self.open.push(number as u32);
+            self.open.push(Reverse(number as u32));
         }
         // One empty chunk is kept, so that a shard at the edge of one does not allocate over and over.
         if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
@@ -198,7 +201,7 @@ impl<K, V> Slab<K, V> {
 
     /// A chunk with a free place.
     fn with_room(&mut self) -> Option<usize> {
-        while let Some(&number) = self.open.last() {
+        while let Some(&Reverse(number)) = self.open.peek() {
             let chunk = &mut self.chunks[number as usize];
             if chunk.used < chunk.places {
                 return Some(number as usize);
@@ -231,7 +234,7 @@ impl<K, V> Slab<K, V> {
         }
         self.reach(number);
         self.directories.last().expect("just reached")[number].store(base.as_ptr(), Ordering::Release);
-        self.open.push(number as u32);
+        self.open.push(Reverse(number as u32));
         Some(number)
     }
 

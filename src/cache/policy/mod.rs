@@ -51,6 +51,7 @@
 
 mod adaptive;
 mod balance;
+mod by_index;
 mod ghosts;
 mod lru;
 mod queue;

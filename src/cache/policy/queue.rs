@@ -12,7 +12,8 @@
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
 use std::fmt::Debug;
-use std::mem;
+
+use super::by_index::ByIndex;
 
 /// Low bits of [`Node::behind`]: an index. The two above them: the number of the queue.
 const INDEX: u32 = (1 << QUEUE_SHIFT) - 1;
@@ -68,9 +69,10 @@ pub(super) trait Weights: Debug + Default {
     /// Whether weights differ; else each is 1.
     const DIFFER: bool;
     fn get(&self, i: u32) -> u32;
-    /// `i` must be below the last [length](Self::resize).
     fn set(&mut self, i: u32, weight: u32);
-    fn resize(&mut self, len: usize);
+    fn clear(&mut self, i: u32);
+    /// Makes so many indices near; see [`ByIndex`].
+    fn grow(&mut self, near: usize);
     /// Bytes on the heap.
     fn memory(&self) -> usize;
 }
@@ -92,43 +94,53 @@ impl Weights for Unit {
         debug_assert_eq!(weight, 1);
     }
 
-    fn resize(&mut self, _: usize) {}
+    fn clear(&mut self, _: u32) {}
+
+    fn grow(&mut self, _: usize) {}
 
     fn memory(&self) -> usize {
         0
     }
 }
 
-/// As it was said; the weights of free indices are rubbish.
+/// As it was said; that of free indices is 0.
 #[derive(Debug, Default)]
-pub(super) struct Each(Vec<u32>);
+pub(super) struct Each(ByIndex<u32>);
 
 impl Weights for Each {
     const DIFFER: bool = true;
 
     #[inline]
     fn get(&self, i: u32) -> u32 {
-        self.0[i as usize]
+        self.0.get(i)
     }
 
     #[inline]
     fn set(&mut self, i: u32, weight: u32) {
-        self.0[i as usize] = weight;
+        if weight == 0 { self.0.clear(i) } else { self.0.set(i, weight) }
     }
 
-    fn resize(&mut self, len: usize) {
-        resize(&mut self.0, len);
+    #[inline]
+    fn clear(&mut self, i: u32) {
+        self.0.clear(i);
+    }
+
+    fn grow(&mut self, near: usize) {
+        self.0.grow(near);
     }
 
     fn memory(&self) -> usize {
-        self.0.capacity() * mem::size_of::<u32>()
+        self.0.memory()
     }
 }
+
+/// So many nodes are near in any case.
+const NEAR: usize = 1024;
 
 /// `N` queues (at most three) and the entries in them.
 #[derive(Debug)]
 pub(super) struct Queues<W, const N: usize> {
-    nodes: Vec<Node>,
+    nodes: ByIndex<Node>,
     weights: W,
     queues: [Queue; N],
     /// How many nodes there will be, if that is known.
@@ -140,7 +152,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     pub(super) fn new(limit: u64) -> Self {
         const { assert!(N <= NOWHERE, "two bits say which queue") };
         let expected = if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        Queues { nodes: Vec::new(), weights: W::default(), queues: [Queue::default(); N], expected }
+        Queues { nodes: ByIndex::default(), weights: W::default(), queues: [Queue::default(); N], expected }
     }
 
     #[inline]
@@ -178,7 +190,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     /// The queue that `i` is in, if it is in one.
     #[inline]
     pub(super) fn queue_of(&self, i: u32) -> Option<usize> {
-        let queue = self.nodes[i as usize].queue();
+        let queue = self.nodes.get(i).queue();
         (queue != NOWHERE).then_some(queue)
     }
 
@@ -195,7 +207,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     #[inline]
     pub(super) fn unlink(&mut self, i: u32) {
         let weight = self.entry_weight(i);
-        let node = self.nodes[i as usize];
+        let node = self.nodes.get(i);
         if node.queue() == NOWHERE {
             return;
         }
@@ -205,46 +217,50 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         } else if queue.last == i {
             queue.last = node.before;
         } else {
-            self.nodes[node.before as usize].set_behind(node.behind());
-            self.nodes[node.behind() as usize].before = node.before;
+            self.nodes.update(node.before, |before| before.set_behind(node.behind()));
+            self.nodes.update(node.behind(), |behind| behind.before = node.before);
         }
         queue.len -= 1;
         queue.weight -= u64::from(weight);
-        self.nodes[i as usize] = Node::default();
+        self.nodes.clear(i);
+        self.weights.clear(i);
     }
 
     /// Moves `i`, which must be in a queue, behind the last of `queue`.
     #[inline]
     pub(super) fn move_to(&mut self, queue: usize, i: u32) {
+        let weight = self.entry_weight(i);
         self.unlink(i);
-        self.link(queue, i, self.entry_weight(i));
+        self.weights.set(i, weight);
+        self.link(queue, i, weight);
     }
 
     /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in one, is, and takes `old`
     /// out.
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
         self.make_node(new, weight);
-        let node = self.nodes[old as usize];
+        let node = self.nodes.get(old);
         let old_weight = self.entry_weight(old);
         let queue = &mut self.queues[node.queue()];
         queue.weight = queue.weight - u64::from(old_weight) + u64::from(weight);
-        self.nodes[new as usize] = node;
-        self.nodes[old as usize] = Node::default();
+        self.nodes.set(new, node);
+        self.nodes.clear(old);
+        self.weights.clear(old);
         if queue.first == old {
             queue.first = new;
         } else {
-            self.nodes[node.before as usize].set_behind(new);
+            self.nodes.update(node.before, |before| before.set_behind(new));
         }
         if queue.last == old {
             queue.last = new;
         } else {
-            self.nodes[node.behind() as usize].before = new;
+            self.nodes.update(node.behind(), |behind| behind.before = new);
         }
     }
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
-        self.nodes.capacity() * mem::size_of::<Node>() + self.weights.memory()
+        self.nodes.memory() + self.weights.memory()
     }
 
     #[inline]
@@ -254,34 +270,38 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         if queue.len == 0 {
             queue.first = i;
         } else {
-            self.nodes[before as usize].set_behind(i);
+            self.nodes.update(before, |before| before.set_behind(i));
         }
         queue.last = i;
         queue.len += 1;
         queue.weight += u64::from(weight);
-        self.nodes[i as usize] = Node { before, behind: (number as u32) << QUEUE_SHIFT };
+        self.nodes.set(i, Node { before, behind: (number as u32) << QUEUE_SHIFT });
     }
 
     #[inline]
     fn make_node(&mut self, i: u32, weight: u32) {
         debug_assert!(i <= INDEX);
-        if i as usize >= self.nodes.len() {
+        if i as usize >= self.nodes.near() {
             self.grow(i as usize + 1);
         }
         self.weights.set(i, weight);
     }
 
-    /// Makes `needed` nodes and some more: twice as many as before up to the expected number, beyond it a sixteenth
-    /// (entries that were thrown out keep their index until their memory is free again).
+    /// Makes `needed` nodes near and some more: twice as many as before up to the expected number, beyond it a sixteenth
+    /// (entries that were thrown out keep their index until their memory is free again). But not many more than there are
+    /// entries: others are far.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, needed: usize) {
-        let had = self.nodes.len();
+        if needed > 2 * self.len() + NEAR {
+            return;
+        }
+        let had = self.nodes.near();
         let some_more =
             if had < self.expected { (2 * had).max(16).min(self.expected) } else { had + had / 16 + 4 };
         let wanted = needed.max(some_more);
-        resize(&mut self.nodes, wanted);
-        self.weights.resize(wanted);
+        self.nodes.grow(wanted);
+        self.weights.grow(wanted);
     }
 }
 
@@ -302,7 +322,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
             let queue = &self.queues[number];
             let (mut entries, mut at) = (Vec::new(), queue.first);
             for place in 0..queue.len {
-                let node = self.nodes[at as usize];
+                let node = self.nodes.get(at);
                 assert_eq!(node.queue(), number, "{at} names another queue than the one it is in");
                 assert!(place == 0 || entries.last() == Some(&node.before), "{at} does not know its elder");
                 entries.push(at);

@@ -1,0 +1,121 @@
+//! A value for each slab index.
+//!
+//! Indices are small as long as few entries are retired. Beside a guard that is held for long they are not, and there may be
+//! few between them; values of such indices lie in a map, so that no memory is left behind.
+
+use std::fmt::Debug;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// Values by index; those that were not set, or were cleared, are the default.
+#[derive(Debug)]
+pub(super) struct ByIndex<T> {
+    near: Vec<T>,
+    /// Those whose index is not below the length of `near`, unless they are the default.
+    far: HashMap<u32, T, FixedState>,
+}
+
+impl<T> Default for ByIndex<T> {
+    fn default() -> ByIndex<T> {
+        ByIndex { near: Vec::new(), far: HashMap::with_hasher(FixedState::default()) }
+    }
+}
+
+impl<T: Copy + Default + Debug> ByIndex<T> {
+    #[inline]
+    pub(super) fn get(&self, i: u32) -> T {
+        match self.near.get(i as usize) {
+            Some(value) => *value,
+            None => self.get_far(i),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_far(&self, i: u32) -> T {
+        self.far.get(&i).copied().unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, i: u32, value: T) {
+        match self.near.get_mut(i as usize) {
+            Some(place) => *place = value,
+            None => self.set_far(i, value),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_far(&mut self, i: u32, value: T) {
+        self.far.insert(i, value);
+    }
+
+    #[inline]
+    pub(super) fn update(&mut self, i: u32, change: impl FnOnce(&mut T)) {
+        let mut value = self.get(i);
+        change(&mut value);
+        self.set(i, value);
+    }
+
+    /// Makes the value of an index the default.
+    #[inline]
+    pub(super) fn clear(&mut self, i: u32) {
+        match self.near.get_mut(i as usize) {
+            Some(place) => *place = T::default(),
+            None => self.clear_far(i),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn clear_far(&mut self, i: u32) {
+        self.far.remove(&i);
+        if self.far.capacity() > 64 && self.far.len() < self.far.capacity() / 8 {
+            self.far.shrink_to_fit();
+        }
+    }
+
+    /// How many indices are near.
+    #[inline]
+    pub(super) fn near(&self) -> usize {
+        self.near.len()
+    }
+
+    /// Makes exactly so many indices near, which are more than there are.
+    pub(super) fn grow(&mut self, near: usize) {
+        super::queue::resize(&mut self.near, near);
+        if !self.far.is_empty() {
+            let near = &mut self.near;
+            let len = near.len();
+            let come_near = self.far.extract_if(|i, _| (*i as usize) < len);
+            come_near.for_each(|(i, value)| near[i as usize] = value);
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn memory(&self) -> usize {
+        self.near.capacity() * size_of::<T>() + self.far.capacity() * size_of::<(u32, T)>()
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stay_when_their_indices_come_near_and_leave_no_memory_behind() {
+        let mut values = ByIndex::<u32>::default();
+        values.grow(10);
+        (0..5_000).step_by(7).for_each(|i| values.set(i, i + 1));
+        values.update(3_500, |value| *value += 1);
+        values.grow(2_000);
+        for i in 0..5_000 {
+            let expected = if i % 7 == 0 { i + 1 + u32::from(i == 3_500) } else { 0 };
+            assert_eq!(values.get(i), expected);
+        }
+        (0..5_000).for_each(|i| values.clear(i));
+        assert!((0..5_000).all(|i| values.get(i) == 0));
+        assert!(values.memory() < 2_000 * 4 + 1_000, "{}", values.memory());
+    }
+}
