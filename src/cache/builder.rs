@@ -125,8 +125,9 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// How often expired entries are taken out, beside those that new ones replace. Default 20 minutes; at least 1 ms. All
-    /// caches share one thread for it, `docache-sweep`, which sleeps in between.
+    /// How often expired entries are taken out, beside those that new ones replace. Default 20 minutes; at least 1 ms. It
+    /// happens on a thread named `docache-sweep`, which is there only while there is something to do; a cache whose listener
+    /// or destructors block holds up no other.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
         self.sweep = Some(interval);
         self
@@ -150,7 +151,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// What an entry weighs; called once for each, with no lock held. One that weighs nothing is never evicted for its size.
+    /// What an entry weighs; called once for each, with no lock held. One that weighs nothing is never evicted for its size,
+    /// so the number of those has no limit.
     /// Needs [`max_weight`](CacheBuilder::max_weight).
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
@@ -185,7 +187,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     }
 
     /// Who is told of each entry that leaves, and why. Called with no lock held, on the thread of the call that took the
-    /// entry out; what the call does is visible by then. A panic is contained and
+    /// entry out, or in the background if that call came from [inside](Cache#listeners-and-destructors) a listener or a
+    /// destructor; what the call does is visible by then. A panic is contained and
     /// [counted](crate::CacheStats::listener_panics).
     pub fn on_evict(mut self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
@@ -222,8 +225,9 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         }
     }
 
-    /// The clock to go by. Default [`CoarseClock`](crate::CoarseClock), which is about a millisecond behind and costs the
-    /// reads almost nothing.
+    /// The clock to go by, from whatever origin; times to live reach 36 years on it. Default
+    /// [`CoarseClock`](crate::CoarseClock), which costs the reads almost nothing; within 250 ms of an entry's end the exact
+    /// time is asked for.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self

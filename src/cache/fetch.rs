@@ -48,8 +48,12 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::co
     /// The key's value; if it is not there, `work` is run for it, once, however many callers ask: the others wait and share
     /// what it returns.
     ///
-    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice, and nothing is allocated but by that. If the key is
-    /// written, removed or the cache cleared while `work` runs, its value goes to those who asked, and is not kept.
+    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice and the value once, and nothing is allocated but by
+    /// that. If the key is written, removed or the cache cleared while `work` runs, its value goes to those who had asked by
+    /// then, and is not kept; who asks later gets another load.
+    ///
+    /// `work` may use the cache, and fetch other keys. Two loads that each fetch the other's key, in one cache or in two, on two
+    /// threads, wait for each other for ever; that is not found out.
     ///
     /// # Panics
     /// If `work` panics, if the run that was joined panicked, or if the call comes from inside the run of the same key.

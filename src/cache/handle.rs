@@ -30,23 +30,32 @@ use crate::error::{Error, ErrorKind, Result};
 /// everything that was written before it began, and never a value that is expired, replaced or removed by then.
 ///
 /// # Writes
-/// A write takes the lock of one of the shards for some ten to hundred nanoseconds; K's `Hash` and `Eq` run under it,
-/// and must not use the cache. (If a `Hash` panics, the value that is being taken in may be leaked; the cache stays
-/// sound.) A shard that grows copies its table under that lock, which takes time in proportion to its
-/// entries, and which readers do not notice.
+/// A write takes the lock of one of the shards for some ten to hundred nanoseconds; `K`'s `Eq` runs under it, and its
+/// `Hash` where entries are moved or evicted; they must not use the cache. No write waits for readers, and none is lost to
+/// them: what was written is there when the call returns. A shard that grows copies its table under that lock, which takes
+/// time in proportion to its entries, and which readers do not notice. (An entry whose `Hash` panics then is taken out;
+/// one whose `Hash` or `Eq` is not always the same may not be found any more, and takes a place until it is evicted, expires
+/// or the cache is cleared.)
 ///
 /// # Capacity
 /// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly over the shards, each of
 /// which evicts when its own part is full; since hashes do not spread quite evenly the first evictions come a little
-/// before the whole is full (at about 92 % with 64 shards of 1,000).
+/// before the whole is full (at about 92 % with 64 shards of 1,000). A shard can have 2^30 entries, those included that have
+/// left and that readers still hold; what comes then is [refused](crate::Cause::Refused).
 ///
 /// # When values are dropped
 /// A value that was removed, replaced or evicted may still be looked at. It is dropped when no reader can see it any
-/// more, by a later write to its shard, by the sweep or by [`flush`](Cache::flush): never by a reader, and never while
-/// a lock is held. Without guards that are held for long, it waits for sixteen of its shard to have gathered, and about
-/// a tenth of a millisecond. With one ([`pin`](Cache::pin)), as many may wait as the shard can hold (or has held, if it
-/// is unbounded; and 64, or 1,024 if unbounded, in any case); after that new values are refused, and those that would
-/// replace others only remove them.
+/// more, by a later write to its shard, by [`flush`](Cache::flush) or in the background, within a second: never by a reader,
+/// and never while a lock is held. For as long as a guard stands anywhere in the process ([`pin`](Cache::pin), or a read
+/// whose thread is suspended, or whose value's `Clone` takes long) what leaves meanwhile is kept, in all caches:
+/// [`retired`](crate::CacheStats::retired) says how much. Without guards, a cache whose entries have weights holds at most
+/// twice its greatest weight.
+///
+/// # Listeners and destructors
+/// They run on the thread of the call that took the entry out, after it has taken effect, and may use the cache. What leaves
+/// by such a use, inside a listener or a destructor, is told to the listener and dropped later and by other threads, so that
+/// the stack does not grow with the number of entries. A listener or destructor that blocks holds up the call that it runs
+/// in, and what its own cache does in the background; one that panics is contained.
 ///
 /// ```
 /// use docache::Cache;
@@ -281,9 +290,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.purge_expired()
     }
 
-    /// Drops all values that were taken out and that no reader can see any more. False if readers still hold some.
+    /// Drops all values that were taken out and that no reader can see any more. False if some are left: readers hold them,
+    /// or other calls are at dropping them or at telling the listener. Inside a listener or a destructor it does nothing.
     ///
-    /// Blocks for short locks, and gives readers that are just about to end a moment to do so.
+    /// Blocks for short locks, and gives those who are just about to end a moment to do so.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -11,10 +11,15 @@
 //!
 //! Readers take a guard, look an entry up, compare keys and the deadline, and clone the value or lend it. They write
 //! nothing but the entry's count of hits, and that only until it is full. Writers take the shard's lock. What they take out
-//! of the table goes to limbo until no reader can see it ([`reclaim`]), and then its place is used again.
+//! of the table goes to limbo until no reader can see it ([`reclaim`]), and then its place is used again. New entries do not
+//! wait for that: they take other places. So a reader that stands still costs memory, and no write.
 //!
-//! Loads go through a [`KeyedGroup`](crate::KeyedGroup): one run for each key, whoever asks. A load that a write to its key
-//! has overtaken is given to its callers and not kept ([`loads`]).
+//! Loads are flights ([`flight`](crate::flight)) that live under the lock of their key's shard ([`load`]): one run for each
+//! key, whoever asks. A write ends the flight of its key in its own critical section: the load's callers get what it brings,
+//! the cache does not keep it, and who comes later begins another one.
+//!
+//! User code runs without a lock ([`deferred`]). What it leaves when it uses the cache itself, what is retired and not looked
+//! after by later writes, and what expires is seen to in the background ([`background`]), for each cache apart.
 //!
 //! The invariants, and the orderings that keep them, stand at the head of each part: [`table`], [`slab`], [`limbo`],
 //! [`shard`], [`reclaim`], [`policy`].

@@ -115,6 +115,85 @@ fn remove_against_publish_of_a_load() {
     });
 }
 
+/// Whoever comes after a removal has returned gets what was loaded after it, whether the load that the removal beat is still
+/// under way, has just kept its value, or is telling of it.
+#[test]
+fn remove_against_the_end_of_a_load_and_a_late_joiner() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        let begun = StdArc::new(AtomicBool::new(false));
+        let loader = {
+            let (cache, begun) = (cache.clone(), begun.clone());
+            thread::spawn(move || {
+                let load = || {
+                    begun.store(true, Ordering::Release);
+                    Arc::new(10)
+                };
+                let value = *cache.fetch(&1, load);
+                assert!(value == 10 || value == 11);
+            })
+        };
+        let before = begun.load(Ordering::Acquire);
+        cache.remove(&1);
+        let late = *cache.fetch(&1, || Arc::new(11));
+        assert!(late == 11 || !before, "it began after the removal, which came after the load had begun");
+        loader.join().unwrap();
+        let last = read(&cache, 1).expect("nobody has removed what was loaded since");
+        assert!(last == 11 || !before);
+    });
+}
+
+/// The same of a cleared cache.
+#[test]
+fn clear_against_the_end_of_a_load_and_a_late_joiner() {
+    model(|| {
+        let cache = builder().build().unwrap();
+        let begun = StdArc::new(AtomicBool::new(false));
+        let loader = {
+            let (cache, begun) = (cache.clone(), begun.clone());
+            thread::spawn(move || {
+                cache.fetch(&1, || {
+                    begun.store(true, Ordering::Release);
+                    Arc::new(10)
+                });
+            })
+        };
+        let before = begun.load(Ordering::Acquire);
+        cache.clear();
+        let late = *cache.fetch(&1, || Arc::new(11));
+        assert!(late == 11 || !before);
+        loader.join().unwrap();
+    });
+}
+
+/// A guard holds up no write, whoever has it.
+#[test]
+fn a_reader_that_never_moves_against_a_writer() {
+    model(|| {
+        let cache = builder().capacity(2).build().unwrap();
+        cache.insert(1, Arc::new(10));
+        let pinned = cache.pin();
+        let lent = pinned.get(&1).expect("it is there");
+        let writer = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                for value in 11..=13 {
+                    cache.insert(1, Arc::new(value));
+                    assert_eq!(read(&cache, 1), Some(value), "what was written is there");
+                }
+                cache.flush();
+            })
+        };
+        let seen = read(&cache, 1).expect("it is always there");
+        assert!((10..=13).contains(&seen));
+        assert_eq!(**lent, 10);
+        writer.join().unwrap();
+        assert_eq!(**lent, 10, "it stays as long as the guard does");
+        drop(pinned);
+        assert!(cache.flush(), "nobody holds anything any more");
+    });
+}
+
 #[test]
 fn insert_against_publish_of_a_load() {
     model(|| {

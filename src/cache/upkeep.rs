@@ -6,9 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-#[cfg(not(docache_loom))]
-use super::deferred::Claimed;
-use super::deferred::Inside;
+use super::deferred::{Claimed, Inside};
 use super::entry::{Entry, Moment};
 use super::locked::Detached;
 use super::reclaim::advance;
@@ -108,11 +106,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     fn flush_shard(&self, shard: &Shard<K, V, E>) -> bool {
         for tries in 0..FLUSH_TRIES {
+            if Inside::is_here() {
+                return self.reclaim_all(shard);
+            }
+            self.tell_unheard(shard);
             if self.reclaim_all(shard) {
                 return true;
-            }
-            if Inside::is_here() {
-                return false;
             }
             advance();
             if tries > 8 {
@@ -130,7 +129,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.inner.limbo.close();
                 locked.inner.limbo.free_tables();
                 let some = locked.reclaim(deferred);
-                (some, locked.inner.limbo.is_empty())
+                // Others may be dropping or showing to the listener what they have taken.
+                (some, locked.inner.limbo.is_empty() && locked.inner.retired() == 0)
             });
             if done || !some {
                 return done;
@@ -161,8 +161,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// Tells the listener of entries that left inside user code.
-    #[cfg(not(docache_loom))]
     fn tell_unheard(&self, shard: &Shard<K, V, E>) {
+        if self.listener().is_none() {
+            return;
+        }
         self.with_shard(shard, |locked, deferred| {
             let unheard = std::mem::take(&mut locked.inner.unheard);
             deferred.claimed_weight += unheard.weight;

@@ -2,8 +2,9 @@
 //!
 //! # State
 //! Everything lies in the callers' own frames. A [`Call`](call::Call) is one caller's part: on a thread's stack, in a
-//! pinned future, or in a box. A group only has [shards](shard::Shard): a lock, and behind it the
-//! [registry](registry::Registry) of the calls that lead, linked through the calls themselves. Those that wait form a ring
+//! pinned future, or in a box. What they meet at is a [home](home::Home): a lock, and behind it the
+//! [registry](registry::Registry) of the calls that lead, linked through the calls themselves. A group has
+//! [shards](shard::Shard) for that; a cache has its own. Those that wait form a ring
 //! with the call that leads, linked through the calls too. So there are no slots to be reused and nothing to be allocated;
 //! an address that is used again belongs to a new call, which only enters lists under the lock.
 //!
