@@ -138,8 +138,7 @@ fn lies_in(path: &str, module: &str) -> bool {
 /// Tries the module's unit tests on `mutants`, and its integration tests on those that were missed.
 fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> {
     let start = Instant::now();
-    let unit =
-        vec!["--cargo-arg=--lib".to_owned(), format!("--cargo-test-arg={}", module.replace('/', "::"))];
+    let unit = unit_tests(module);
     let tests = MODULES.iter().find(|known| known.path == module).map_or(&[][..], |known| known.tests);
     let mut integration: Vec<_> = tests.iter().map(|test| format!("--cargo-arg=--test={test}")).collect();
     if integration.is_empty() {
@@ -158,6 +157,16 @@ fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> 
     }
     tally.time = start.elapsed();
     Ok(tally)
+}
+
+/// Selects the module's own unit tests: all whose name holds its path, but for those of another module that it is part of.
+fn unit_tests(module: &str) -> Vec<String> {
+    let name = |path: &str| path.replace('/', "::");
+    let others = MODULES.iter().filter(|other| other.path != module && other.path.contains(module));
+    let mut args = vec!["--cargo-arg=--lib".to_owned(), format!("--cargo-test-arg={}", name(module))];
+    args.push("--cargo-test-arg=--".to_owned());
+    args.extend(others.map(|other| format!("--cargo-test-arg=--skip={}", name(other.path))));
+    args
 }
 
 /// Tries the selected tests on `mutants` and adds to the tally what became of them.
@@ -243,6 +252,13 @@ mod tests {
         assert_eq!(module_of("clock.rs"), "clock");
         assert_eq!(module_of("wait/gate.rs"), "wait");
         assert_eq!(module_of("lib.rs"), "lib");
+    }
+
+    #[test]
+    fn unit_tests_are_those_of_the_module_alone() {
+        let args = unit_tests("cache").join(" ");
+        assert!(args.contains("=cache ") && args.contains("--skip=cache::policy"), "{args}");
+        assert!(args.contains("--skip=loop_cache") && !args.contains("flight"), "{args}");
     }
 
     #[test]
