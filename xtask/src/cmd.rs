@@ -66,6 +66,12 @@ impl Cmd {
         self.check(&output)
     }
 
+    /// Runs the command with its output on this terminal and returns its exit code, if a signal did not end it.
+    pub(crate) fn exit_code(&self) -> Result<Option<i32>> {
+        println!("$ {self}");
+        Ok(self.finish(self.expression())?.status.code())
+    }
+
     /// Runs the command and returns its standard output; its standard error goes to this terminal.
     pub(crate) fn read(&self) -> Result<String> {
         let output = self.finish(self.expression().stdout_capture())?;

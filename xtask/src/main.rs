@@ -4,6 +4,7 @@ mod bench;
 mod cmd;
 mod golang;
 mod header;
+mod mutants;
 mod native;
 mod readme;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Our own benchmarks, then the side-by-side measurements
     Bench(bench::Options),
+    /// Change the code in small ways, one at a time, and see whether its tests notice: a sample, about half an hour
+    Mutants(mutants::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Header { check: true } => header::check(),
         Command::Header { check: false } => header::write(),
         Command::Bench(options) => bench::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
     }
 }
 

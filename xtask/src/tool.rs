@@ -61,6 +61,11 @@ pub(crate) const CARGO_HACK: Tool = Tool {
     probe: &["cargo", "hack", "--version"],
     install: Install::Cargo("cargo-hack --locked"),
 };
+pub(crate) const CARGO_MUTANTS: Tool = Tool {
+    name: "cargo-mutants",
+    probe: &["cargo", "mutants", "--version"],
+    install: Install::Cargo("cargo-mutants --locked"),
+};
 pub(crate) const RUSTFMT: Tool =
     Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], install: Install::Component("rustfmt") };
 pub(crate) const CLIPPY: Tool =

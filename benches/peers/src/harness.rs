@@ -31,7 +31,7 @@ impl Plan {
     /// Enough to see the order of things.
     pub(crate) fn quick() -> Self {
         Plan {
-            rounds: 15,
+            rounds: 11,
             patience: Duration::from_millis(300),
             sample: Duration::from_millis(2),
             program_rounds: 5,
@@ -78,14 +78,20 @@ fn fit(threads: usize) -> bool {
 /// that the median needs more of them.
 pub(crate) const PROGRAM_SAMPLES: usize = 3;
 
+/// Runs, once, what it is handed, and notes what that took.
+type Gauge<'g> = dyn FnMut(&mut dyn FnMut()) + 'g;
+
+/// Prepares so many iterations and lets the gauge run them.
+type Run<'a> = dyn Fn(u64, &mut Gauge<'_>) + Sync + 'a;
+
 /// One contestant of a case.
 ///
 /// The work is handed a number of iterations and does that many of its operations. It holds the loop
-/// itself, so that what is timed is the operation and not a call through a pointer for each of them; what
-/// a thread needs of its own, it makes before that loop.
+/// itself, so that what is timed is the operation and not a call through a pointer for each of them. What
+/// a thread needs of its own for that is prepared before the clock runs and dropped after.
 pub(crate) struct Subject<'a> {
     name: &'static str,
-    work: Box<dyn Fn(u64) + Sync + 'a>,
+    run: Box<Run<'a>>,
     /// How much of its work it does before the clock runs, in eighths of a sample.
     warm_up: u64,
 }
@@ -97,15 +103,33 @@ impl fmt::Debug for Subject<'_> {
 }
 
 impl<'a> Subject<'a> {
-    /// A contestant named `name` whose `work(n)` does its operation `n` times.
+    /// A contestant named `name` whose `work(n)` does its operation `n` times, and nothing else.
     pub(crate) fn new(name: &'static str, work: impl Fn(u64) + Sync + 'a) -> Self {
-        Subject { name, work: Box::new(work), warm_up: 1 }
+        Subject::prepared(name, |_| (), move |(), n| work(n))
+    }
+
+    /// The same, where `prepare(n)` makes what a thread needs for `n` operations.
+    pub(crate) fn prepared<S>(
+        name: &'static str,
+        prepare: impl Fn(u64) -> S + Sync + 'a,
+        work: impl Fn(&mut S, u64) + Sync + 'a,
+    ) -> Self {
+        let run = move |n, gauge: &mut Gauge<'_>| {
+            let mut state = prepare(n);
+            gauge(&mut || work(&mut state, n));
+        };
+        Subject { name, run: Box::new(run), warm_up: 1 }
     }
 
     /// Warms up for as long as two samples: for work that goes over so much memory that the other subjects' turns
     /// drive it out of the processor's caches.
     pub(crate) fn large(self) -> Self {
         Subject { warm_up: 16, ..self }
+    }
+
+    /// Does `iterations` that nothing is noted of.
+    fn warm_up(&self, iterations: u64) {
+        (self.run)(iterations, &mut |work| work());
     }
 }
 
@@ -148,6 +172,11 @@ impl Bench {
         self.only.as_deref().is_none_or(|only| only == case)
     }
 
+    /// Whether any case whose name begins so might have to be measured.
+    pub(crate) fn wants_any(&self, prefix: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only.starts_with(prefix))
+    }
+
     /// Measures all `subjects` on `threads` threads, in rounds in which each has its turn. Where there are more threads
     /// than processors, the time of an operation includes its share of the wait for one.
     pub(crate) fn case(&mut self, case: &str, threads: usize, subjects: &[Subject<'_>]) {
@@ -157,8 +186,10 @@ impl Bench {
         let plan = self.plan.on(threads, subjects);
         eprintln!("{} {case}, {threads} thread(s), {} rounds", self.family, plan.rounds);
         let patience = Instant::now() + plan.patience;
-        let iterations: Vec<u64> =
-            subjects.iter().map(|subject| calibrate(threads, subject, plan.sample, patience)).collect();
+        let iterations: Vec<u64> = subjects
+            .iter()
+            .map(|subject| calibrate(plan.sample, |iterations| quickest(threads, iterations, subject)))
+            .collect();
         let mut samples = vec![Vec::with_capacity(plan.rounds); subjects.len()];
         for round in 0..plan.rounds {
             if round >= ENOUGH && Instant::now() >= patience {
@@ -180,10 +211,13 @@ impl Bench {
     pub(crate) fn allocations(&mut self, case: &str, kind: &str, subjects: &[Subject<'_>]) {
         const OPERATIONS: u64 = 1 << 16;
         for subject in subjects {
-            (subject.work)(OPERATIONS);
-            let before = allocations::on_this_thread();
-            (subject.work)(OPERATIONS);
-            let count = allocations::on_this_thread() - before;
+            subject.warm_up(OPERATIONS);
+            let mut count = 0;
+            (subject.run)(OPERATIONS, &mut |work| {
+                let before = allocations::on_this_thread();
+                work();
+                count = allocations::on_this_thread() - before;
+            });
             let name = format!("{}_{kind}", subject.name);
             self.record_in(case, 1, &name, count as f64 / OPERATIONS as f64, "allocs");
         }
@@ -223,17 +257,33 @@ pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     }
 }
 
-/// How many iterations make one sample of about the wanted length.
-fn calibrate(threads: usize, subject: &Subject<'_>, length: Duration, patience: Instant) -> u64 {
-    let mut iterations = 1;
-    loop {
-        let time = undisturbed(threads, iterations, subject, patience).time;
-        if time >= length / 4 {
-            let scale = length.as_secs_f64() / time.as_secs_f64();
-            return ((iterations as f64 * scale) as u64).max(1);
+/// The fewest iterations of a sample: with fewer, the warm-up of an eighth would be none.
+pub(crate) const LEAST: u64 = 8;
+/// The most: work that takes no longer when there is more of it would be tried for ever.
+const MOST: u64 = 1 << 32;
+
+/// How many iterations make one sample of about the wanted length, given how long so many take.
+///
+/// What does not grow with the iterations is no work: something paid once, or another program. So the time has to be
+/// seen growing, and only what it grows by counts.
+fn calibrate(length: Duration, mut time_of: impl FnMut(u64) -> Duration) -> u64 {
+    let mut iterations = LEAST;
+    let mut time = time_of(iterations);
+    while iterations < MOST {
+        let factor = if time < length / 32 { 8 } else { 2 };
+        let (more, longer) = (iterations * factor, time_of(iterations * factor));
+        if time >= length / 4 && longer >= time.mul_f64(1.5) {
+            let of_one = (longer - time).as_secs_f64() / (more - iterations) as f64;
+            return ((length.as_secs_f64() / of_one) as u64).max(LEAST);
         }
-        iterations *= 2;
+        (iterations, time) = (more, longer);
     }
+    iterations
+}
+
+/// The shortest time of a few samples, the last of which are warm: a disturbance only makes one longer.
+fn quickest(threads: usize, iterations: u64, subject: &Subject<'_>) -> Duration {
+    (0..3).map(|_| Sample::take(threads, iterations, iterations / 8, subject).time).min().unwrap_or_default()
 }
 
 /// How often a disturbed sample is taken again before it counts as it is.
@@ -241,12 +291,13 @@ const REPEATS: usize = 8;
 
 /// A sample that nothing else on the machine disturbed, if a few attempts before the end of `patience` give one.
 fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>, patience: Instant) -> Sample {
-    let mut sample = Sample::take(threads, iterations, subject);
+    let warm_up = iterations * subject.warm_up / 8;
+    let mut sample = Sample::take(threads, iterations, warm_up, subject);
     for _ in 0..REPEATS {
         if !sample.disturbed || Instant::now() >= patience {
             break;
         }
-        sample = Sample::take(threads, iterations, subject);
+        sample = Sample::take(threads, iterations, warm_up, subject);
     }
     sample
 }
@@ -285,12 +336,13 @@ struct Part {
 }
 
 impl Sample {
-    /// Does `iterations` on each of `threads` threads, which begin together.
-    fn take(threads: usize, iterations: u64, subject: &Subject<'_>) -> Sample {
+    /// Does `iterations` on each of `threads` threads, which begin together once each has done `warm_up` more.
+    fn take(threads: usize, iterations: u64, warm_up: u64, subject: &Subject<'_>) -> Sample {
         let barrier = Barrier::new(threads);
         let parts: Vec<Part> = thread::scope(|scope| {
-            let workers: Vec<_> =
-                (0..threads).map(|_| scope.spawn(|| Part::take(&barrier, iterations, subject))).collect();
+            let workers: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| Part::take(&barrier, iterations, warm_up, subject)))
+                .collect();
             let join = |worker: thread::ScopedJoinHandle<'_, Part>| {
                 worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
@@ -307,15 +359,19 @@ impl Sample {
 }
 
 impl Part {
-    fn take(barrier: &Barrier, iterations: u64, subject: &Subject<'_>) -> Part {
+    fn take(barrier: &Barrier, iterations: u64, warm_up: u64, subject: &Subject<'_>) -> Part {
         // What a thread pays once: its own state in allocators and libraries, and a warm cache.
-        (subject.work)(iterations * subject.warm_up / 8);
-        let before = preemptions();
-        barrier.wait();
-        let begin = Instant::now();
-        (subject.work)(iterations);
-        let end = Instant::now();
-        Part { begin, end, preempted: preemptions() != before }
+        subject.warm_up(warm_up);
+        let mut part = None;
+        (subject.run)(iterations, &mut |work| {
+            let before = preemptions();
+            barrier.wait();
+            let begin = Instant::now();
+            work();
+            let end = Instant::now();
+            part = Some(Part { begin, end, preempted: preemptions() != before });
+        });
+        part.expect("a subject runs its work")
     }
 }
 
@@ -356,7 +412,45 @@ mod tests {
         let subject = Subject::new("counts", |n| {
             done.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
         });
-        Sample::take(2, 80, &subject);
+        Sample::take(2, 80, 10, &subject);
         assert_eq!(done.load(std::sync::atomic::Ordering::Relaxed), 2 * (80 + 10), "with the warm-up");
+    }
+
+    #[test]
+    fn what_is_prepared_and_dropped_is_not_timed() {
+        const SETUP: Duration = Duration::from_millis(20);
+        struct Slow;
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                thread::sleep(SETUP);
+            }
+        }
+        let prepare = |_| {
+            thread::sleep(SETUP);
+            Slow
+        };
+        let subject = Subject::prepared("slow", prepare, |Slow, _| ());
+        assert!(quickest(1, LEAST, &subject) < SETUP);
+    }
+
+    #[test]
+    fn calibration_sees_through_what_is_paid_once() {
+        const LENGTH: Duration = Duration::from_millis(2);
+        let linear = |setup_us: u64, of_one_ns: u64| {
+            move |n| Duration::from_micros(setup_us) + Duration::from_nanos(n * of_one_ns)
+        };
+        assert_eq!(calibrate(LENGTH, linear(0, 20)), 100_000);
+        assert_eq!(calibrate(LENGTH, linear(51, 20)), 100_000);
+        assert_eq!(calibrate(LENGTH, linear(50_000, 20)), 100_000);
+        assert_eq!(calibrate(LENGTH, linear(0, 10_000_000)), LEAST, "one takes longer than a sample should");
+    }
+
+    #[test]
+    fn calibration_does_not_end_at_a_disturbance_or_run_for_ever() {
+        const LENGTH: Duration = Duration::from_millis(2);
+        let mut first = Duration::from_millis(30);
+        let disturbed = |n| std::mem::take(&mut first) + Duration::from_nanos(20 * n);
+        assert_eq!(calibrate(LENGTH, disturbed), 100_000);
+        assert!(calibrate(LENGTH, |_| Duration::from_millis(1)) >= MOST);
     }
 }

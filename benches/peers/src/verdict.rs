@@ -14,7 +14,7 @@ pub(crate) struct Row {
     /// What is demanded, if this run has what it follows from.
     limit: Option<f64>,
     /// Where the limit comes from.
-    from: &'static str,
+    from: String,
     /// On which side of the limit ours has to be.
     side: Side,
 }
@@ -33,9 +33,9 @@ impl Row {
         threads: usize,
         ours: Option<f64>,
         limit: Option<f64>,
-        from: &'static str,
+        from: impl Into<String>,
     ) -> Self {
-        Row { case: case.into(), threads, ours, limit, from, side: Side::Below }
+        Row { case: case.into(), threads, ours, limit, from: from.into(), side: Side::Below }
     }
 
     /// More is better, and `limit` the least that is allowed.
@@ -44,7 +44,7 @@ impl Row {
         threads: usize,
         ours: Option<f64>,
         limit: Option<f64>,
-        from: &'static str,
+        from: impl Into<String>,
     ) -> Self {
         Row { side: Side::Above, ..Row::at_most(case, threads, ours, limit, from) }
     }

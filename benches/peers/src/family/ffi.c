@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "docache.h"
 
@@ -74,59 +75,56 @@ bool peers_loop_latest(const docache_loop *loop, uint64_t iterations) {
 
 enum { KEYS = 1024, KEY_LEN = 16 };
 
-/* The key of a number: "key-" and its digits. */
-static void write_key(uint8_t key[KEY_LEN + 1], unsigned number) {
-  (void)snprintf((char *)key, KEY_LEN + 1, "key-%012u", number);
+/* A cache and its keys: "key-" and the digits of a number. */
+typedef struct {
+  docache_cache *cache;
+  uint8_t keys[KEYS][KEY_LEN + 1];
+} peers_cache;
+
+void peers_cache_free(peers_cache *filled) {
+  docache_cache_free(filled->cache);
+  free(filled);
 }
 
 /* A cache of KEYS values of 64 bytes; NULL if that cannot be had. */
-docache_cache *peers_cache_new(void) {
+peers_cache *peers_cache_new(void) {
   const uint8_t bytes[VALUE_LEN] = {1, 2, 3, 4};
-  docache_cache *cache = NULL;
-  if (docache_cache_new(NULL, NULL, 0, NULL, &cache, NULL) != DOCACHE_OK) {
+  peers_cache *filled = calloc(1, sizeof *filled);
+  if (filled == NULL) {
     return NULL;
   }
-  for (unsigned number = 0; number < KEYS; number++) {
-    uint8_t key[KEY_LEN + 1];
-    write_key(key, number);
-    if (docache_cache_set(cache, key, KEY_LEN, bytes, sizeof bytes, 0, NULL) != DOCACHE_OK) {
-      docache_cache_free(cache);
-      return NULL;
-    }
+  docache_status status = docache_cache_new(NULL, NULL, 0, NULL, &filled->cache, NULL);
+  for (unsigned number = 0; number < KEYS && status == DOCACHE_OK; number++) {
+    uint8_t *key = filled->keys[number];
+    (void)snprintf((char *)key, KEY_LEN + 1, "key-%012u", number);
+    status = docache_cache_set(filled->cache, key, KEY_LEN, bytes, sizeof bytes, 0, NULL);
   }
-  return cache;
-}
-
-void peers_cache_free(docache_cache *cache) {
-  docache_cache_free(cache);
+  if (status != DOCACHE_OK) {
+    peers_cache_free(filled);
+    return NULL;
+  }
+  return filled;
 }
 
 /* Copies values out, key by key; false if a call did not give all of one. */
-bool peers_cache_try_get(const docache_cache *cache, uint64_t iterations) {
-  uint8_t keys[KEYS][KEY_LEN + 1];
+bool peers_cache_try_get(const peers_cache *filled, uint64_t iterations) {
   uint8_t buffer[VALUE_LEN];
   size_t len = 0;
   bool right = true;
-  for (unsigned number = 0; number < KEYS; number++) {
-    write_key(keys[number], number);
-  }
   for (uint64_t i = 0; i < iterations; i++) {
-    docache_status status = docache_cache_try_get(cache, keys[i % KEYS], KEY_LEN, buffer, sizeof buffer, &len, NULL);
+    const uint8_t *key = filled->keys[i % KEYS];
+    docache_status status = docache_cache_try_get(filled->cache, key, KEY_LEN, buffer, sizeof buffer, &len, NULL);
     right &= status == DOCACHE_OK && len == VALUE_LEN && buffer[0] == 1;
   }
   return right;
 }
 
 /* The same, sharing instead of copying. */
-bool peers_cache_get(const docache_cache *cache, uint64_t iterations) {
-  uint8_t keys[KEYS][KEY_LEN + 1];
+bool peers_cache_get(const peers_cache *filled, uint64_t iterations) {
   bool right = true;
-  for (unsigned number = 0; number < KEYS; number++) {
-    write_key(keys[number], number);
-  }
   for (uint64_t i = 0; i < iterations; i++) {
     docache_value *value = NULL;
-    docache_status status = docache_cache_get(cache, keys[i % KEYS], KEY_LEN, &value, NULL);
+    docache_status status = docache_cache_get(filled->cache, filled->keys[i % KEYS], KEY_LEN, &value, NULL);
     right &= status == DOCACHE_OK && docache_value_len(value) == VALUE_LEN;
     docache_value_release(value);
   }

@@ -89,8 +89,8 @@ fn frozen(entries: u64) -> Frozen<RandomState> {
 
 /// Reads of what is there.
 fn get<'a>(name: &'static str, store: &'a impl Read, keys: &'a impl Keys) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         for turn in 0..turns {
             black_box(store.get(key(turn)));
         }
@@ -100,8 +100,8 @@ fn get<'a>(name: &'static str, store: &'a impl Read, keys: &'a impl Keys) -> Sub
 
 /// The same, and one insert of a key that is there in each `every` turns.
 fn mix<'a>(name: &'static str, store: &'a impl Store, (keys, every): (&'a impl Keys, u64)) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         let mut left = every;
         for turn in 0..turns {
             left -= 1;
@@ -118,8 +118,8 @@ fn mix<'a>(name: &'static str, store: &'a impl Store, (keys, every): (&'a impl K
 
 /// Loads of what is there already.
 fn fetch<'a>(name: &'static str, store: &'a impl Loading, keys: &'a impl Keys) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         for turn in 0..turns {
             black_box(store.fetch(key(turn)));
         }
@@ -129,8 +129,8 @@ fn fetch<'a>(name: &'static str, store: &'a impl Loading, keys: &'a impl Keys) -
 
 /// Loads of what is not there, each with the removal that makes the next possible.
 fn fetch_miss<'a>(name: &'static str, store: &'a impl Loading, keys: &'a impl Keys) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         for turn in 0..turns {
             let key = key(turn);
             black_box(store.fetch(key));
@@ -141,8 +141,8 @@ fn fetch_miss<'a>(name: &'static str, store: &'a impl Loading, keys: &'a impl Ke
 
 /// Reads, each with an insert if it was in vain.
 fn churn<'a>(name: &'static str, store: &'a impl Store, keys: &'a impl Keys) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         for turn in 0..turns {
             let key = key(turn);
             if black_box(store.get(key)).is_none() {
@@ -154,8 +154,8 @@ fn churn<'a>(name: &'static str, store: &'a impl Store, keys: &'a impl Keys) -> 
 
 /// Inserts of what was not there before.
 fn insert<'a>(name: &'static str, store: &'a impl Store, keys: &'a impl Keys) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         for turn in 0..turns {
             store.insert(key(turn), turn);
         }
@@ -165,8 +165,8 @@ fn insert<'a>(name: &'static str, store: &'a impl Store, keys: &'a impl Keys) ->
 
 /// The same, each removed again.
 fn remove<'a>(name: &'static str, store: &'a impl Store, keys: &'a impl Keys) -> Subject<'a> {
-    Subject::new(name, move |turns| {
-        let key = keys.walk(turns);
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
         for turn in 0..turns {
             let key = key(turn);
             store.insert(key, turn);
@@ -223,11 +223,11 @@ fn mixed(bench: &mut Bench, stores: &Stores, zipf: &Recorded) {
     }
 }
 
-/// Reads by reference, many under one pin.
+/// Reads by reference, many under one pin. To pin is part of it: the first time, which is not prepared, as every other.
 fn pinned<'a>(stores: &'a Stores, keys: &'a impl Keys) -> [Subject<'a>; 3] {
+    let walk = |turns| keys.walk(turns);
     [
-        Subject::new("docache", |turns| {
-            let key = keys.walk(turns);
+        Subject::prepared("docache", walk, |key, turns| {
             let mut pinned = stores.docache.0.pin();
             for turn in 0..turns {
                 if turn % PINNED == 0 {
@@ -237,8 +237,7 @@ fn pinned<'a>(stores: &'a Stores, keys: &'a impl Keys) -> [Subject<'a>; 3] {
             }
         })
         .large(),
-        Subject::new("papaya_pinned", |turns| {
-            let key = keys.walk(turns);
+        Subject::prepared("papaya_pinned", walk, |key, turns| {
             let mut pinned = stores.papaya.0.pin();
             for turn in 0..turns {
                 if turn % PINNED == 0 {
@@ -249,8 +248,7 @@ fn pinned<'a>(stores: &'a Stores, keys: &'a impl Keys) -> [Subject<'a>; 3] {
             }
         })
         .large(),
-        Subject::new("hashbrown", |turns| {
-            let key = keys.walk(turns);
+        Subject::prepared("hashbrown", walk, |key, turns| {
             for turn in 0..turns {
                 black_box(stores.hashbrown.0.get(&key(turn)));
             }
@@ -310,6 +308,21 @@ impl Bounded {
             fibre_cache: make(capacity),
         }
     }
+
+    /// Stores that have grown to their size, so that each further entry takes the place of another.
+    fn full(capacity: u64) -> Self {
+        fn fill(store: &impl Store, capacity: u64) {
+            (0..2 * capacity).for_each(|number| store.insert(key(number), number));
+            store.settle();
+        }
+        let stores = Bounded::new(capacity);
+        fill(&stores.docache, capacity);
+        fill(&stores.quick_cache, capacity);
+        fill(&stores.moka, capacity);
+        fill(&stores.mutex_lru, capacity);
+        fill(&stores.fibre_cache, capacity);
+        stores
+    }
 }
 
 /// The cases in which entries come and go.
@@ -322,9 +335,11 @@ pub(super) fn writes(bench: &mut Bench) {
             bench.case("churn", threads, &subjects);
         }
     }
-    let stores = Bounded::new(ENTRIES);
+    if !bench.wants("insert") {
+        return;
+    }
+    let (stores, fresh) = (Bounded::full(ENTRIES), Fresh::default());
     for &threads in FEW {
-        let fresh = Fresh::default();
         let subjects = subjects!(insert(&fresh) => stores: docache quick_cache moka mutex_lru fibre_cache);
         bench.case("insert", threads, &subjects);
     }

@@ -38,32 +38,32 @@ fn derive(bench: &mut Bench) {
 
 /// Section 8: what `docache` must reach, from the peers of this run.
 fn contract(bench: &Bench) -> Vec<Row> {
-    let value = |case: &str, threads, subject: &str| bench.value(case, threads, subject);
+    let ours = |case: &str, threads| bench.value(case, threads, "docache");
     let mut rows = Vec::new();
-    let mut row = |case: &str, threads, ours, limit, from| {
-        rows.push(Row::at_most(case, threads, ours, limit, from));
-    };
-    for (threads, part, from) in [(1, 0.85, "0.85 x quick_cache"), (2, 0.35, "0.35 x quick_cache")] {
-        let limit = value("get-zipf", threads, "quick_cache").map(|peer| part * peer);
-        row("get-zipf", threads, value("get-zipf", threads, "docache"), limit, from);
+    for (case, peer, parts) in [
+        ("get-zipf", "quick_cache", [0.75, 0.35]),
+        ("get-pinned", "hashbrown", [2.0, 2.0]),
+        ("fetch-hit", "docache_get", [1.1, 1.1]),
+        ("fetch-miss", "quick_cache", [1.0, 1.0]),
+        ("insert", "quick_cache", [1.0, 1.0]),
+        ("churn", "quick_cache", [1.0, 1.0]),
+        ("mix-90-10", "quick_cache", [1.0, 0.75]),
+        ("mix-50-50", "quick_cache", [1.3, 1.0]),
+        ("remove", "quick_cache", [1.2, 1.2]),
+    ] {
+        for (threads, part) in [1, 2].into_iter().zip(parts) {
+            let limit = bench.value(case, threads, peer).map(|peer| part * peer);
+            rows.push(Row::at_most(case, threads, ours(case, threads), limit, format!("{part} x {peer}")));
+        }
     }
-    let flat = value("get-zipf", 2, "docache_to_1");
-    row("get-zipf, 2 to 1", 2, flat, Some(1.15), "flat: 1.15 x 1 thread");
-    for threads in [1, 2] {
-        let limit = value("get-pinned", threads, "hashbrown").map(|peer| 2.0 * peer);
-        row("get-pinned", threads, value("get-pinned", threads, "docache"), limit, "2 x read-only hashbrown");
+    let flat = bench.value("get-zipf", 2, "docache_to_1");
+    rows.push(Row::at_most("get-zipf, 2 to 1", 2, flat, Some(1.15), "flat: 1.15 x 1 thread"));
+    for (case, part) in [("memory", 0.95), ("memory-churned", 0.6)] {
+        let limit = bench.value(case, 1, "quick_cache").map(|peer| part * peer);
+        rows.push(Row::at_most(case, 1, ours(case, 1), limit, format!("{part} x quick_cache")));
     }
-    for threads in [1, 2] {
-        let limit = value("fetch-hit", threads, "docache_get").map(|get| get + 2.0);
-        row("fetch-hit", threads, value("fetch-hit", threads, "docache"), limit, "get + 2 ns");
-    }
-    row("fetch-miss", 1, value("fetch-miss", 1, "docache"), Some(100.0), "100 ns");
-    for threads in [1, 2] {
-        let limit = value("churn", threads, "quick_cache");
-        row("churn", threads, value("churn", threads, "docache"), limit, "quick_cache");
-    }
-    for case in ["memory", "memory-churned", "memory-malloc"] {
-        row(case, 1, value(case, 1, "docache"), value(case, 1, "quick_cache"), "quick_cache");
-    }
+    let malloc = "memory-malloc";
+    let limit = bench.value(malloc, 1, "quick_cache");
+    rows.push(Row::at_most(malloc, 1, ours(malloc, 1), limit, "1 x quick_cache"));
     rows
 }

@@ -94,12 +94,15 @@ fn subject<'a, K: Key, const N: usize>(
     flight: &'a impl Flight<K>,
     keys: &'a Keys<'a, K, N>,
 ) -> Subject<'a> {
-    Subject::new(name, move |n| {
-        let keys = keys.next();
-        for turn in 0..n {
-            black_box(flight.fly(keys[turn as usize % N], || black_box(turn)));
-        }
-    })
+    Subject::prepared(
+        name,
+        move |_| keys.next(),
+        move |keys, n| {
+            for turn in 0..n {
+                black_box(flight.fly(keys[turn as usize % N], || black_box(turn)));
+            }
+        },
+    )
 }
 
 /// The end of a run that a thousand parked threads wait for.
@@ -139,22 +142,38 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let mut row = |case: &str, threads, ours, limit, from| {
         rows.push(Row::at_most(case, threads, ours, limit, from));
     };
-    for (case, threads, limit, from) in [
-        ("group", 1, 20.0, "20 ns"),
-        ("keyed-str", 1, 35.0, "35 ns"),
-        ("keyed-u64", 1, 35.0, "35 ns"),
-        ("keyed-distinct", 2, 45.0, "45 ns"),
-    ] {
-        row(case, threads, bench.value(case, threads, "docache"), Some(limit), from);
+    let part_of =
+        |part: f64, case: &str, threads, peer: &str| bench.value(case, threads, peer).map(|peer| part * peer);
+    for (case, threads) in
+        [("group", 1), ("keyed-str", 1), ("keyed-u64", 1), ("keyed-distinct", 2), ("keyed-distinct-1024", 2)]
+    {
+        let ours = bench.value(case, threads, "docache");
+        let limit = part_of(0.2, case, threads, "singleflight_async");
+        row(case, threads, ours, limit, "0.2 x singleflight_async");
+    }
+    for case in UNCONTENDED {
+        let ours = bench.value(case, 1, "docache_async");
+        row(&format!("{case}, async"), 1, ours, part_of(1.5, case, 1, "docache"), "1.5 x its sync form");
     }
     for case in UNCONTENDED {
         let ours = bench.value("allocations", 1, &format!("docache_{}", kind(case)));
         row(&format!("allocations, {case}"), 1, ours, Some(0.0), "none");
     }
     let threads = 1 + CROWD;
-    let limit = bench.value("leader-return-1000", threads, "mutex_condvar").map(|peer| 0.25 * peer);
-    let ours = bench.value("leader-return-1000", threads, "docache");
-    row("leader-return-1000", threads, ours, limit, "0.25 x mutex_condvar");
+    for (case, part, from) in
+        [("leader-return-1000", 0.05, "0.05 x mutex_condvar"), ("last-waiter-1000", 1.0, "1 x mutex_condvar")]
+    {
+        let ours = bench.value(case, threads, "docache");
+        row(case, threads, ours, part_of(part, case, threads, "mutex_condvar"), from);
+    }
+    for (case, threads, part, from) in [
+        ("go-keyed-str", 1, 0.8, "0.8 x x/sync"),
+        ("go-keyed-distinct", 2, 0.5, "0.5 x x/sync"),
+        ("go-keyed-one", 2, 1.0, "1 x x/sync"),
+    ] {
+        let ours = bench.value(case, threads, "docache");
+        row(case, threads, ours, part_of(part, case, threads, "x_sync_singleflight"), from);
+    }
     rows
 }
 
