@@ -6,15 +6,13 @@
 //! whether its era [is over](Era::is_over), and then it is his again.
 //!
 //! There are two ways to tell who reads, and a process goes one of them from its first guard on:
-//! - [`records`] of threads, where the system has a [fence](barrier) that only those pay for who want a period to end. A guard
+//! - [`records`] of threads, where the system has a [fence](crate::sync::barrier) that only those pay for who want a period to end. A guard
 //!   costs two plain stores. (The idea is that of the userspace RCU of Desnoyers et al., IEEE TPDS 2012.)
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
 //!
 //! A process that forbids itself `membarrier` after its first guard reclaims nothing any more, and neither does the child of a
 //! fork beside which another thread was reading: what they retire is bounded as if a guard were held for ever.
 
-#[cfg(any(not(docache_loom), test))]
-mod barrier;
 #[cfg(not(docache_loom))]
 mod epochs;
 #[cfg(all(test, docache_loom))]

@@ -25,10 +25,10 @@
 //! A word is stored with Release and read with Acquire: whoever finds that a reader left has all behind it that the reader
 //! did. The end of a period is counted and read in the same way.
 
-use super::barrier::{heavy, light};
 use super::periods::Periods;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use crate::sync::barrier::{heavy, light};
 
 /// How often a period that could end looks for its last readers again, before it is left for another time. A read takes
 /// less.
@@ -254,7 +254,7 @@ mod tests {
 
     fn new() -> (Records, Periods) {
         assert!(
-            super::super::barrier::exists(),
+            crate::sync::barrier::exists(),
             "this system has no membarrier: test with --cfg docache_portable"
         );
         (Records::new(), Periods::new())

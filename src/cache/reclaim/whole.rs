@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
-use super::barrier;
 use super::epochs;
 use super::periods::{self, Periods};
 use super::records::{Record, Records};
 use crate::clock::{Clock, SystemClock};
+use crate::sync::barrier;
 
 /// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
 const PAUSE: u64 = 100_000;
