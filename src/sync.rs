@@ -7,6 +7,8 @@
 
 #[cfg(any(not(docache_loom), test))]
 pub(crate) mod barrier;
+#[cfg(any(not(docache_loom), test))]
+pub(crate) mod parking;
 
 #[cfg(not(docache_loom))]
 mod imp {

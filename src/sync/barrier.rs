@@ -9,7 +9,9 @@
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(docache_portable), not(docache_loom)))]
 mod imp {
     use std::sync::OnceLock;
-    use std::sync::atomic::{Ordering, compiler_fence};
+    use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+
+    static FOUND: AtomicBool = AtomicBool::new(false);
 
     #[inline(always)]
     pub(crate) fn light() {
@@ -28,8 +30,23 @@ mod imp {
     /// Whether the system has such a thing and lets us use it. It is asked once.
     #[inline]
     pub(crate) fn exists() -> bool {
+        is_found() || ask()
+    }
+
+    /// Whether somebody has asked, and it exists.
+    #[inline(always)]
+    pub(crate) fn is_found() -> bool {
+        FOUND.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn ask() -> bool {
         static EXISTS: OnceLock<bool> = OnceLock::new();
-        *EXISTS.get_or_init(|| membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && heavy())
+        *EXISTS.get_or_init(|| {
+            let exists = membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && heavy();
+            FOUND.store(exists, Ordering::Relaxed);
+            exists
+        })
     }
 
     fn membarrier(command: libc::c_int) -> bool {
@@ -53,6 +70,10 @@ mod imp {
     pub(crate) fn exists() -> bool {
         false
     }
+
+    pub(crate) fn is_found() -> bool {
+        false
+    }
 }
 
 /// A model cannot make other threads do things, so both sides pay.
@@ -71,5 +92,5 @@ mod imp {
 }
 
 #[cfg(not(docache_loom))]
-pub(crate) use imp::exists;
+pub(crate) use imp::{exists, is_found};
 pub(crate) use imp::{heavy, light};
