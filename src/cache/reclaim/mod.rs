@@ -7,11 +7,14 @@
 //!
 //! There are two ways to tell who reads, and a process goes one of them from its first guard on:
 //! - [`records`] of threads, where the system has a [fence](crate::sync::barrier) that only those pay for who want a period to end. A guard
-//!   costs two plain stores. (The idea is that of the userspace RCU of Desnoyers et al., IEEE TPDS 2012.)
+//!   costs two plain stores, and a period costs as much as there are threads with records. (The idea is that of the userspace
+//!   RCU of Desnoyers et al., IEEE TPDS 2012.)
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
 //!
 //! A process that forbids itself `membarrier` after its first guard reclaims nothing any more, and neither does the child of a
-//! fork beside which another thread was reading: what they retire is bounded as if a guard were held for ever.
+//! fork beside which another thread was reading: what they retire is bounded as if a guard were held for ever. A child that is
+//! forked while another thread takes a record or gives one back, or notes who reads (that is some nanoseconds for each
+//! record), finds the list of records locked: its threads that have none of their own wait for ever when they read.
 
 #[cfg(not(docache_loom))]
 mod epochs;
@@ -28,6 +31,12 @@ mod stand_in;
 mod whole;
 
 #[cfg(docache_loom)]
+#[allow(unused_imports, reason = "for whoever must not wait while he reads")]
+pub(crate) use stand_in::is_reading;
+#[cfg(docache_loom)]
 pub(crate) use stand_in::{Era, Guard, advance, ended, hint, pin};
+#[cfg(not(docache_loom))]
+#[allow(unused_imports, reason = "for whoever must not wait while he reads")]
+pub(crate) use whole::is_reading;
 #[cfg(not(docache_loom))]
 pub(crate) use whole::{Era, Guard, advance, ended, hint, pin};
