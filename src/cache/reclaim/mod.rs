@@ -11,8 +11,9 @@
 //!   RCU of Desnoyers et al., IEEE TPDS 2012.)
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
 //!
-//! A process that forbids itself `membarrier` after its first guard reclaims nothing any more, and neither does the child of a
-//! fork beside which another thread was reading: what they retire is bounded as if a guard were held for ever. A child that is
+//! A process that forbids itself `membarrier` after its first guard goes on with a fence that costs more; where
+//! [there is none](crate::sync::barrier) it reclaims nothing any more. Neither does the child of a fork beside which another
+//! thread was reading. What they retire is bounded as if a guard were held for ever. A child that is
 //! forked while another thread takes a record or gives one back, or notes who reads (that is some nanoseconds for each
 //! record), finds the list of records locked: its threads that have none of their own wait for ever when they read.
 

@@ -237,7 +237,7 @@ impl Records {
         periods.end();
         periods.begin();
         if !heavy() {
-            // The system has changed its mind. So nothing is used again.
+            // The system has changed its mind, and knows no other way. So nothing is used again.
             periods.cancel();
             return;
         }
