@@ -174,6 +174,7 @@ pub(crate) use imp::{heavy, light};
 #[cfg(all(test, target_os = "linux", not(docache_portable), not(docache_loom)))]
 mod tests {
     use super::{exists, heavy, light};
+    use crossbeam_utils::CachePadded;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// The two meet: each goes on when the other one has come this far.
@@ -192,7 +193,8 @@ mod tests {
     /// saw the other.
     fn missed(heavy: impl Fn() + Sync) -> usize {
         const ROUNDS: usize = 2_000;
-        let [one, two, seen, here, there] = [const { AtomicUsize::new(0) }; 5];
+        // Apart, so that a look can be over before the store is.
+        let [one, two, seen, here, there] = std::array::from_fn(|_| CachePadded::new(AtomicUsize::new(0)));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 1..=ROUNDS {
