@@ -5,6 +5,11 @@
 //! loom treats `SeqCst` accesses as `AcqRel`, so a handshake that needs a store before a load says so with
 //! [`atomic::fence`].
 
+#[cfg(any(not(docache_loom), test))]
+pub(crate) mod barrier;
+#[cfg(any(not(docache_loom), test))]
+pub(crate) mod parking;
+
 #[cfg(not(docache_loom))]
 mod imp {
     pub(crate) use std::sync::{Mutex, MutexGuard, atomic};

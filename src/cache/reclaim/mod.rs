@@ -6,15 +6,17 @@
 //! whether its era [is over](Era::is_over), and then it is his again.
 //!
 //! There are two ways to tell who reads, and a process goes one of them from its first guard on:
-//! - [`records`] of threads, where the system has a [fence](barrier) that only those pay for who want a period to end. A guard
-//!   costs two plain stores. (The idea is that of the userspace RCU of Desnoyers et al., IEEE TPDS 2012.)
+//! - [`records`] of threads, where the system has a [fence](crate::sync::barrier) that only those pay for who want a period to end. A guard
+//!   costs two plain stores, and a period costs as much as there are threads with records. (The idea is that of the userspace
+//!   RCU of Desnoyers et al., IEEE TPDS 2012.)
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
 //!
-//! A process that forbids itself `membarrier` after its first guard reclaims nothing any more, and neither does the child of a
-//! fork beside which another thread was reading: what they retire is bounded as if a guard were held for ever.
+//! A process that forbids itself `membarrier` after its first guard goes on with a fence that costs more; where
+//! [there is none](crate::sync::barrier) it reclaims nothing any more. Neither does the child of a fork beside which another
+//! thread was reading. What they retire is bounded as if a guard were held for ever. A child that is
+//! forked while another thread takes a record or gives one back, or notes who reads (that is some nanoseconds for each
+//! record), finds the list of records locked: its threads that have none of their own wait for ever when they read.
 
-#[cfg(any(not(docache_loom), test))]
-mod barrier;
 #[cfg(not(docache_loom))]
 mod epochs;
 #[cfg(all(test, docache_loom))]
@@ -30,6 +32,12 @@ mod stand_in;
 mod whole;
 
 #[cfg(docache_loom)]
+#[allow(unused_imports, reason = "for whoever must not wait while he reads")]
+pub(crate) use stand_in::is_reading;
+#[cfg(docache_loom)]
 pub(crate) use stand_in::{Era, Guard, advance, ended, hint, pin};
+#[cfg(not(docache_loom))]
+#[allow(unused_imports, reason = "for whoever must not wait while he reads")]
+pub(crate) use whole::is_reading;
 #[cfg(not(docache_loom))]
 pub(crate) use whole::{Era, Guard, advance, ended, hint, pin};

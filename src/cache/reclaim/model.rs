@@ -34,9 +34,9 @@ impl Shared {
                 // SAFETY: nobody writes it meanwhile, or loom says so.
                 let value = shared.places[place].with(|value| unsafe { *value });
                 assert_eq!(value, place as u32 + 1);
-                record.leave();
+                assert!(!record.leave());
             }
-            record.give_up();
+            shared.records.give_back(record);
         })
     }
 
@@ -80,6 +80,16 @@ fn a_period_that_another_thread_ends() {
         shared.write();
         reader.join().unwrap();
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_record_that_changes_hands() {
+    model(|| {
+        let shared = Shared::new();
+        let readers = [shared.reader(1), shared.reader(1)];
+        shared.write();
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }
 

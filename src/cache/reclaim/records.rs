@@ -1,14 +1,17 @@
 //! Which threads are reading: a record for each, which costs a reader two plain stores.
 //!
 //! # State
-//! The records of all threads that there ever were at once form a list that only grows; a thread takes one that is free,
-//! or adds one. A record's [word](Word) says how many guards its thread has, and counts the times that it had none.
+//! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back) when it ends, or with its last
+//! guard if that is later. `seats` knows the records that are taken and, apart from those, the free ones; a record is never
+//! freed. A record's [word](Word) says how many guards its thread has, and counts the times that it had none.
 //!
 //! # A period of grace
 //! Whoever wants one to [end](Records::advance) has the lock of `readers`. It counts the period as begun, does the heavy
-//! fence, and notes the words of those records that have guards. The period ends when all of those have had none since.
+//! fence, and notes, under the lock of `seats`, the words of those taken records that have guards. The period ends when all
+//! of those have had none since. So it costs as much as there are threads with records.
 //!
 //! # Invariants
+//! - TAKEN: only a record that is taken has guards. `place` is where `taken` has it, under the lock of `seats`.
 //! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
 //!
 //! # Orderings
@@ -19,16 +22,21 @@
 //! it comes after E, whoever notes the words sees E or what R wrote later, so the period does not end before R has left, or
 //! entered again, which is the same case anew: that entry comes after H.
 //!
+//! Records are taken and given back meanwhile. If R takes its record after the words were noted, the lock of `seats` stands
+//! between, so L comes after H, and after F. If R gave its record back before, all that it read comes before that, by the
+//! same lock. What it noted of a record that has a new owner since is settled: the times have moved on. (They wrap. At
+//! worst a period waits for one who need not be waited for.)
+//!
 //! F must be a whole fence. H makes W do one, too, but at a moment of its own: with nothing more W could read the era before
 //! U is to be seen, R's fence could come between, and then L would not find U, nor whoever notes the words E.
 //!
 //! A word is stored with Release and read with Acquire: whoever finds that a reader left has all behind it that the reader
 //! did. The end of a period is counted and read in the same way.
 
-use super::barrier::{heavy, light};
 use super::periods::Periods;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::barrier::{heavy, light};
 
 /// How often a period that could end looks for its last readers again, before it is left for another time. A read takes
 /// less.
@@ -87,11 +95,14 @@ impl Word {
 #[repr(align(128))]
 pub(crate) struct Record {
     word: AtomicU64,
-    taken: AtomicBool,
-    next: AtomicPtr<Record>,
+    place: AtomicUsize,
 }
 
 impl Record {
+    fn leak() -> &'static Record {
+        Box::leak(Box::new(Record { word: AtomicU64::new(0), place: AtomicUsize::new(0) }))
+    }
+
     #[inline(always)]
     pub(super) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
@@ -109,25 +120,24 @@ impl Record {
         light();
     }
 
+    /// Whether the record is now to be [given back](Records::give_back): it was an orphan's last guard.
     #[inline(always)]
-    pub(crate) fn leave(&self) {
+    #[must_use]
+    pub(crate) fn leave(&self) -> bool {
         let word = self.word();
         if word.is_plain() {
             self.set(word.left());
-        } else {
-            self.leave_otherwise(word);
+            return false;
         }
+        self.leave_otherwise(word)
     }
 
     #[cold]
-    fn leave_otherwise(&self, word: Word) {
+    fn leave_otherwise(&self, word: Word) -> bool {
         let fewer = word.with_one_less();
-        if fewer.is_reading() {
-            self.set(fewer);
-        } else {
-            self.set(word.left());
-            self.taken.store(false, Ordering::Release);
-        }
+        let is_last = !fewer.is_reading();
+        self.set(if is_last { word.left() } else { fewer });
+        is_last
     }
 
     /// Leaves and enters, if there is one guard.
@@ -140,19 +150,22 @@ impl Record {
         }
     }
 
-    /// The thread does not need the record any more, when its guards are gone.
-    pub(crate) fn give_up(&self) {
+    /// Says that the thread does not need the record any more when its guards are gone. Whether they are gone already, so
+    /// that it is to be given back.
+    #[must_use]
+    pub(crate) fn abandon(&self) -> bool {
         let word = self.word();
         if word.is_reading() {
             self.set(Word(word.0 | Word::ORPHAN));
-        } else {
-            self.taken.store(false, Ordering::Release);
         }
+        !word.is_reading()
     }
 
-    #[cfg(all(test, not(docache_loom), not(docache_portable)))]
-    pub(super) fn is_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
+    /// Whether its thread has a guard. For that thread to ask.
+    #[inline]
+    #[cfg_attr(not(test), allow(dead_code, reason = "it has no other caller than `whole::is_reading`"))]
+    pub(super) fn is_reading(&self) -> bool {
+        self.word().is_reading()
     }
 
     /// The word as others see it.
@@ -164,56 +177,54 @@ impl Record {
 /// The records.
 #[derive(Debug)]
 pub(crate) struct Records {
-    first: AtomicPtr<Record>,
+    seats: Mutex<Seats>,
     /// Those whom the period under way waits for, with the words they had.
     readers: Mutex<Vec<(&'static Record, Word)>>,
 }
 
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Vec<&'static Record>,
+    free: Vec<&'static Record>,
+}
+
 impl Records {
     pub(super) fn new() -> Records {
-        Records { first: AtomicPtr::default(), readers: Mutex::new(Vec::new()) }
+        Records { seats: Mutex::new(Seats::default()), readers: Mutex::new(Vec::new()) }
     }
 
     /// A record for the calling thread.
     pub(super) fn take(&self) -> &'static Record {
-        let free = |record: &&Record| {
-            !record.taken.load(Ordering::Relaxed)
-                && record.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        };
-        self.iter().find(free).unwrap_or_else(|| self.add())
+        let mut seats = self.seats.lock();
+        let record = seats.free.pop().unwrap_or_else(Record::leak);
+        record.place.store(seats.taken.len(), Ordering::Relaxed);
+        seats.taken.push(record);
+        record
     }
 
-    fn add(&self) -> &'static Record {
-        let record: &Record = Box::leak(Box::new(Record {
-            word: AtomicU64::new(0),
-            taken: AtomicBool::new(true),
-            next: AtomicPtr::default(),
-        }));
-        let mut first = self.first.load(Ordering::Relaxed);
-        loop {
-            record.next.store(first, Ordering::Relaxed);
-            let new = std::ptr::from_ref(record).cast_mut();
-            // Acquire, too, so that who finds this one finds those behind it.
-            match self.first.compare_exchange(first, new, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return record,
-                Err(other) => first = other,
-            }
+    /// Makes a record of the calling thread free, which has no guards any more.
+    pub(super) fn give_back(&self, record: &'static Record) {
+        debug_assert!(!record.word().is_reading());
+        let mut seats = self.seats.lock();
+        // TAKEN.
+        let place = record.place.load(Ordering::Relaxed);
+        seats.taken.swap_remove(place);
+        if let Some(moved) = seats.taken.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
         }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &'static Record> {
-        let mut next = self.first.load(Ordering::Acquire);
-        std::iter::from_fn(move || {
-            // SAFETY: null, or a record; those are never freed.
-            let record: &'static Record = unsafe { next.as_ref() }?;
-            next = record.next.load(Ordering::Relaxed);
-            Some(record)
-        })
+        seats.free.push(record);
     }
 
     #[cfg(all(test, not(docache_loom), not(docache_portable)))]
-    pub(super) fn count(&self) -> usize {
-        self.iter().count()
+    pub(super) fn has_taken(&self, record: &'static Record) -> bool {
+        self.seats.lock().taken.iter().any(|taken| std::ptr::eq(*taken, record))
+    }
+
+    /// How many records are taken, and how many there are.
+    #[cfg(all(test, not(docache_loom), not(docache_portable)))]
+    pub(super) fn count(&self) -> (usize, usize) {
+        let seats = self.seats.lock();
+        (seats.taken.len(), seats.taken.len() + seats.free.len())
     }
 
     /// Ends the period under way if it can be ended, and then begins another one, and ends that if it can. Does nothing if
@@ -226,12 +237,11 @@ impl Records {
         periods.end();
         periods.begin();
         if !heavy() {
-            // The system has changed its mind. So nothing is used again.
+            // The system has changed its mind, and knows no other way. So nothing is used again.
             periods.cancel();
             return;
         }
-        let reading = self.iter().map(|record| (record, record.seen())).filter(|(_, word)| word.is_reading());
-        readers.extend(reading);
+        self.note(&mut readers);
         for _ in 0..LOOKS {
             if have_left(&mut readers) {
                 periods.end();
@@ -239,6 +249,13 @@ impl Records {
             }
             std::hint::spin_loop();
         }
+    }
+
+    /// Notes who reads.
+    fn note(&self, readers: &mut Vec<(&'static Record, Word)>) {
+        let seats = self.seats.lock();
+        let seen = seats.taken.iter().map(|record| (*record, record.seen()));
+        readers.extend(seen.filter(|(_, word)| word.is_reading()));
     }
 }
 
@@ -254,7 +271,7 @@ mod tests {
 
     fn new() -> (Records, Periods) {
         assert!(
-            super::super::barrier::exists(),
+            crate::sync::barrier::exists(),
             "this system has no membarrier: test with --cfg docache_portable"
         );
         (Records::new(), Periods::new())
@@ -281,10 +298,10 @@ mod tests {
         let era = periods.now();
         records.advance(&periods);
         late.enter();
-        early.leave();
+        assert!(!early.leave());
         records.advance(&periods);
         assert!(!periods.are_past(era), "one guard is still there");
-        early.leave();
+        assert!(!early.leave());
         early.enter();
         records.advance(&periods);
         assert!(periods.are_past(era), "who has entered anew, or later, does not see it");
@@ -306,14 +323,15 @@ mod tests {
     fn a_record_is_used_again_when_its_thread_and_its_guards_are_gone() {
         let (records, periods) = new();
         let first = records.take();
-        first.give_up();
+        assert!(first.abandon());
+        records.give_back(first);
         assert!(std::ptr::eq(first, records.take()));
         first.enter();
         first.enter();
-        first.give_up();
+        assert!(!first.abandon());
         let second = records.take();
         assert!(!std::ptr::eq(first, second));
-        first.leave();
+        assert!(!first.leave());
         let era = periods.now();
         records.advance(&periods);
         assert!(!periods.are_past(era));
@@ -322,22 +340,55 @@ mod tests {
         assert!(periods.are_past(era), "its last guard may be renewed");
         let era = periods.now();
         assert!(!periods.are_past(era));
-        first.leave();
+        assert!(first.leave());
+        records.give_back(first);
         records.advance(&periods);
         assert!(periods.are_past(era));
         assert!(std::ptr::eq(first, records.take()));
-        assert!(!first.word().is_reading());
+        assert!(!first.is_reading());
+    }
+
+    #[test]
+    fn only_records_that_are_taken_are_looked_at() {
+        let (records, _) = new();
+        let taken: Vec<_> = (0..10).map(|_| records.take()).collect();
+        // From the middle, the end and the beginning.
+        for gone in [5, 9, 0, 3, 8] {
+            records.give_back(taken[gone]);
+            assert!(!records.has_taken(taken[gone]));
+        }
+        assert_eq!(records.count(), (5, 10));
+        for stays in [1, 2, 4, 6, 7] {
+            assert!(records.has_taken(taken[stays]));
+            records.give_back(taken[stays]);
+        }
+        assert_eq!(records.count(), (0, 10));
+        for _ in 0..10 {
+            records.take();
+        }
+        assert_eq!(records.count(), (10, 10));
+    }
+
+    #[test]
+    fn a_period_waits_for_a_record_only_while_the_same_guards_are_there() {
+        let (records, periods) = new();
+        let record = records.take();
+        record.enter();
+        let era = periods.now();
+        records.advance(&periods);
+        assert!(!record.leave());
+        records.give_back(record);
+        assert!(std::ptr::eq(record, records.take()));
+        record.enter();
+        records.advance(&periods);
+        assert!(periods.are_past(era), "another thread has it now");
     }
 
     #[test]
     fn the_count_of_times_wraps() {
-        let record = Record {
-            word: AtomicU64::new(u64::MAX << 48),
-            taken: AtomicBool::new(true),
-            next: AtomicPtr::default(),
-        };
+        let record = Record { word: AtomicU64::new(u64::MAX << 48), place: AtomicUsize::new(0) };
         record.enter();
-        record.leave();
+        assert!(!record.leave());
         assert_eq!(record.word(), Word(0));
     }
 }

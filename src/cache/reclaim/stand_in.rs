@@ -2,12 +2,13 @@
 //! when it began. So a model finds each access that a guard does not cover.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::thread::{Token, token};
 use std::sync::Mutex;
 
 loom::lazy_static! {
     /// How many guards and eras there have been, and which of the guards are alive. Not a lock of loom's: it must
     /// order nothing.
-    static ref GUARDS: Mutex<(u64, Vec<u64>)> = Mutex::new((0, Vec::new()));
+    static ref GUARDS: Mutex<(u64, Vec<(u64, Token)>)> = Mutex::new((0, Vec::new()));
     /// What the collector's fences order: eras before later pins.
     static ref PINS: AtomicUsize = AtomicUsize::new(0);
     /// Unpins before the ends of eras.
@@ -22,7 +23,7 @@ pub(crate) fn pin() -> Guard {
     let mut guards = GUARDS.lock().unwrap();
     guards.0 += 1;
     let id = guards.0;
-    guards.1.push(id);
+    guards.1.push((id, token()));
     Guard(id)
 }
 
@@ -35,7 +36,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         UNPINS.fetch_add(1, Ordering::Release);
-        GUARDS.lock().unwrap().1.retain(|guard| *guard != self.0);
+        GUARDS.lock().unwrap().1.retain(|guard| guard.0 != self.0);
     }
 }
 
@@ -51,12 +52,18 @@ impl Era {
     }
 
     pub(crate) fn is_over(self) -> bool {
-        if GUARDS.lock().unwrap().1.iter().any(|guard| *guard < self.0) {
+        if GUARDS.lock().unwrap().1.iter().any(|guard| guard.0 < self.0) {
             return false;
         }
         UNPINS.fetch_add(0, Ordering::AcqRel);
         true
     }
+}
+
+/// Whether the calling thread has a guard.
+#[allow(dead_code, reason = "models may do without")]
+pub(crate) fn is_reading() -> bool {
+    GUARDS.lock().unwrap().1.iter().any(|guard| guard.1 == token())
 }
 
 pub(crate) fn advance() {}

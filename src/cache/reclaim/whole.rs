@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
-use super::barrier;
 use super::epochs;
 use super::periods::{self, Periods};
 use super::records::{Record, Records};
 use crate::clock::{Clock, SystemClock};
+use crate::sync::barrier;
 
 /// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
 const PAUSE: u64 = 100_000;
@@ -20,8 +20,10 @@ static PERIODS: LazyLock<Periods> = LazyLock::new(Periods::new);
 static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
 
 thread_local! {
-    /// The thread's record, once it has one.
+    /// The thread's record, once it has one, until it has given it back.
     static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    /// How many guards the thread has that are epochs.
+    static EPOCHS: Cell<usize> = const { Cell::new(0) };
     /// Gives it back.
     static SEAT: Seat = Seat(RECORDS.take());
 }
@@ -30,9 +32,18 @@ struct Seat(&'static Record);
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        RECORD.set(None);
-        self.0.give_up();
+        // A record that is still read with stays the thread's.
+        if self.0.abandon() {
+            give_back(self.0);
+        }
     }
+}
+
+/// Gives back the thread's record.
+#[cold]
+fn give_back(record: &'static Record) {
+    RECORD.set(None);
+    RECORDS.give_back(record);
 }
 
 /// Keeps all that the calling thread can find from being used again, until it is dropped.
@@ -61,22 +72,26 @@ pub(crate) fn pin() -> Guard {
 #[inline(never)]
 fn pin_otherwise() -> Guard {
     if !barrier::exists() {
+        EPOCHS.set(EPOCHS.get() + 1);
         return Guard(Hold::Epoch(epochs::pin()));
     }
-    match SEAT.try_with(|seat| seat.0) {
-        Ok(record) => {
-            RECORD.set(Some(record));
-            record.enter();
-            Guard(Hold::Record(record, PhantomData))
-        }
-        Err(_) => {
-            // The thread is ending, and one of its destructors reads.
-            let record = RECORDS.take();
-            record.enter();
-            record.give_up();
-            Guard(Hold::Record(record, PhantomData))
-        }
+    let seat = SEAT.try_with(|seat| seat.0);
+    let record = seat.unwrap_or_else(|_| RECORDS.take());
+    record.enter();
+    if seat.is_err() {
+        // The thread is ending, and one of its destructors reads.
+        let is_free = record.abandon();
+        debug_assert!(!is_free);
     }
+    RECORD.set(Some(record));
+    Guard(Hold::Record(record, PhantomData))
+}
+
+/// Whether the calling thread has a guard.
+#[inline]
+#[cfg_attr(not(test), allow(dead_code, reason = "for whoever must not wait while he reads"))]
+pub(crate) fn is_reading() -> bool {
+    RECORD.get().is_some_and(Record::is_reading) || EPOCHS.get() > 0
 }
 
 impl Guard {
@@ -93,8 +108,13 @@ impl Guard {
 impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Hold::Record(record, _) = &self.0 {
-            record.leave();
+        match &self.0 {
+            Hold::Record(record, _) => {
+                if record.leave() {
+                    give_back(record);
+                }
+            }
+            Hold::Epoch(_) => EPOCHS.set(EPOCHS.get() - 1),
         }
     }
 }
@@ -157,8 +177,11 @@ mod tests {
         fn drop(&mut self) {
             let guards = [pin(), pin()];
             for Guard(hold) in &guards {
-                assert!(matches!(hold, Hold::Record(record, _) if record.is_taken()));
+                assert!(matches!(hold, Hold::Record(record, _) if RECORDS.has_taken(record)));
             }
+            assert!(is_reading());
+            drop(guards);
+            assert!(!is_reading());
         }
     }
 
@@ -166,6 +189,19 @@ mod tests {
     thread_local! {
         static FIRST: Cell<Option<Last>> = const { Cell::new(None) };
         static SECOND: Cell<Option<Last>> = const { Cell::new(None) };
+    }
+
+    #[test]
+    fn a_thread_knows_whether_it_reads() {
+        assert!(!is_reading());
+        let outer = pin();
+        let inner = pin();
+        assert!(is_reading());
+        std::thread::scope(|scope| scope.spawn(|| assert!(!is_reading())).join().unwrap());
+        drop(outer);
+        assert!(is_reading());
+        drop(inner);
+        assert!(!is_reading());
     }
 
     #[test]
@@ -178,9 +214,9 @@ mod tests {
             };
             std::thread::spawn(body).join().unwrap();
         };
-        let before = RECORDS.count();
+        let (_, before) = RECORDS.count();
         (0..1_000).for_each(|number| end(number % 2 == 0));
-        let more = RECORDS.count() - before;
+        let more = RECORDS.count().1 - before;
         assert!(more < 100, "{more} records, of which other tests have some");
     }
 }

@@ -1,0 +1,149 @@
+use super::{Guard, Lock};
+use std::cell::Cell;
+
+#[test]
+fn one_at_a_time_also_when_there_are_more_threads_than_cores() {
+    const THREADS: usize = 8;
+    const TURNS: usize = 10_000;
+    let lock = Lock::new(0_usize);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..TURNS {
+                    *lock.lock() += 1;
+                }
+            });
+        }
+    });
+    assert_eq!(*lock.lock(), THREADS * TURNS);
+}
+
+/// Its method can only be named, without a hint, for what is not `Sync`.
+trait Unshared<Hint> {
+    fn is_unshared() {}
+}
+
+impl<T> Unshared<()> for T {}
+impl<T: Sync> Unshared<bool> for T {}
+
+#[test]
+fn a_guard_is_shared_only_if_the_data_can_be() {
+    fn shared<T: Sync>() {}
+    shared::<Lock<Cell<u8>>>();
+    shared::<Guard<'_, u8>>();
+    <Guard<'_, Cell<u8>>>::is_unshared();
+}
+
+#[test]
+fn a_panic_gives_the_lock_back() {
+    let lock = Lock::new(1);
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _guard = lock.lock();
+        panic!("inside");
+    }));
+    assert!(panics.is_err());
+    assert_eq!(*lock.lock(), 1);
+}
+
+#[test]
+fn it_is_small() {
+    assert_eq!(size_of::<Lock<()>>(), 8);
+}
+
+/// Has threads wait for a lock until they sleep or are about to.
+fn wait_in_vain(leave: impl Fn(&Lock<usize>, Guard<'_, usize>)) {
+    const THREADS: usize = 4;
+    let lock = Lock::new(0_usize);
+    let guard = lock.lock();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| *lock.lock() += 1);
+        }
+        while !lock.raw.is_awaited() {
+            std::thread::yield_now();
+        }
+        leave(&lock, guard);
+    });
+    assert_eq!(*lock.lock(), THREADS);
+}
+
+#[test]
+fn who_sleeps_is_woken() {
+    (0..50).for_each(|_| wait_in_vain(|_, guard| drop(guard)));
+}
+
+#[test]
+fn who_sleeps_is_woken_also_where_there_is_no_asymmetric_fence() {
+    fn leave(lock: &Lock<usize>, guard: Guard<'_, usize>) {
+        std::mem::forget(guard);
+        lock.raw.leave_by_exchange();
+    }
+    (0..50).for_each(|_| wait_in_vain(leave));
+}
+
+/// How long threads wait, against those of a [`std::sync::Mutex`].
+mod waits {
+    use super::Lock;
+    use std::hint::{black_box, spin_loop};
+    use std::sync::{Barrier, Mutex};
+    use std::time::{Duration, Instant};
+
+    const ROUND: Duration = Duration::from_secs(1);
+
+    fn rest(turns: u32) {
+        (0..turns).for_each(|turn| {
+            black_box(turn);
+            spin_loop();
+        });
+    }
+
+    /// Has so many threads do turns, with some rest between, and says what the waits were that the turns gave back.
+    fn measure(threads: usize, think: u32, turn: impl Fn() -> Duration + Sync) -> String {
+        let barrier = Barrier::new(threads);
+        let work = || {
+            let mut waits = Vec::with_capacity(1 << 16);
+            barrier.wait();
+            let start = Instant::now();
+            while start.elapsed() < ROUND {
+                waits.push(turn());
+                rest(think);
+            }
+            waits
+        };
+        let mut waits: Vec<Duration> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        waits.sort_unstable();
+        let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize];
+        let (half, most, worst) = (at(0.5), at(0.999), at(1.0));
+        format!("{:8} turns, median {half:?}, 99.9 % {most:?}, worst {worst:?}", waits.len())
+    }
+
+    #[test]
+    #[ignore = "a measurement: run it alone, in the release profile"]
+    fn against_the_mutex_of_std() {
+        for (threads, hold, think) in [(1, 0, 0), (2, 2, 2), (8, 2, 20), (64, 2, 2), (64, 20, 20)] {
+            println!("{threads} threads, {hold} rests inside and {think} between:");
+            for _ in 0..4 {
+                let (lock, mutex) = (Lock::new(()), Mutex::new(()));
+                let ours = || {
+                    let start = Instant::now();
+                    let _guard = lock.lock();
+                    let wait = start.elapsed();
+                    rest(hold);
+                    wait
+                };
+                let theirs = || {
+                    let start = Instant::now();
+                    let _guard = mutex.lock().unwrap();
+                    let wait = start.elapsed();
+                    rest(hold);
+                    wait
+                };
+                println!("  ours {}", measure(threads, think, ours));
+                println!("  std  {}", measure(threads, think, theirs));
+            }
+        }
+    }
+}
