@@ -26,11 +26,11 @@ use crate::flight::FlightError;
 use crate::flight::home::{Entered, Home, conclude, grow};
 use crate::flight::{Call, Failure, Manner, Outcome, Place, Registry};
 
-/// What a load brought, to be kept.
-enum Kept<K, V> {
-    /// A pair, and its weight.
-    Value((K, V), u32),
-    /// The key of an error, which is wanted twice.
+/// The key of what a load brought, to be kept.
+enum Kept<K> {
+    /// A value, which lies in the call, and its weight.
+    Value(K, u32),
+    /// An error; the key is wanted twice.
     Failure([K; 2]),
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct LoadHome<'c, K, V, E, S> {
     ttl: Option<Duration>,
     /// When the load began that is this call's and not over.
     began: Cell<Option<Tick>>,
-    kept: Cell<Option<Kept<K, V>>>,
+    kept: Cell<Option<Kept<K>>>,
 }
 
 // SAFETY: OWNER: one thread at a time is at the cells; what they hold is Send.
@@ -89,16 +89,16 @@ impl<K, V, E, S> Cache<K, V, E, S> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S> {
-    /// What is there for a call; else does `enter` in the same critical section.
+    /// Does `enter` unless something is there for the call, in the same critical section; what is there is put into the call.
     ///
     /// # Safety
-    /// The call belongs to the caller.
+    /// The call belongs to the caller, and does not wait.
     #[inline]
     unsafe fn find_or<R>(
         &self,
         me: &Call<K, V, E>,
         enter: impl FnOnce(&mut Registry<K, V, E>) -> R,
-    ) -> Result<R, Outcome<V, E>> {
+    ) -> Option<R> {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
@@ -110,16 +110,21 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S>
             let guard = pin();
             drop(locked);
             // SAFETY: found under the lock; the guard was there before that was given back.
-            let value = unsafe { &entry.pair().1 }.clone();
+            let value = unsafe { &entry.pair().1 };
+            // SAFETY: the call is the caller's (OUTCOME).
+            unsafe { me.put_outcome(Ok(value.clone())) };
             drop(guard);
-            return Err(Ok(value));
+            return None;
         }
         if let (Some(failures), Some(now)) = (&locked.inner.failures, now) {
             if let Some(error) = failures.get(me.hash, key, now).cloned() {
-                return Err(Err(Failure::Failed(error)));
+                drop(locked);
+                // SAFETY: the call is the caller's (OUTCOME).
+                unsafe { me.put_outcome(Err(Failure::Failed(error))) };
+                return None;
             }
         }
-        Ok(enter(&mut locked.inner.flights))
+        Some(enter(&mut locked.inner.flights))
     }
 
     fn note_begin(&self) {
@@ -137,17 +142,17 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         Flights(self.cache.core.lock(self.shard).inner)
     }
 
-    unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered<V, E> {
+    unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered {
         // SAFETY: the caller's promise.
         let enter = |flights: &mut Registry<K, V, E>| (unsafe { flights.enter(me) }, flights.wants());
         // SAFETY: the caller's promise.
         match unsafe { self.find_or(me, enter) } {
-            Err(found) => Entered::Found(found),
-            Ok((entered, wants)) => {
+            None => Entered::Found,
+            Some((entered, wants)) => {
                 if let Some(lists) = wants {
                     grow(self, lists);
                 }
-                if matches!(entered, Entered::Leads) {
+                if entered == Entered::Leads {
                     self.note_begin();
                 }
                 entered
@@ -155,25 +160,29 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         }
     }
 
-    unsafe fn begin(&self, me: &Call<K, V, E>) -> Option<Outcome<V, E>> {
+    unsafe fn begin(&self, me: &Call<K, V, E>) -> bool {
         // What has beaten the load before does not beat this one.
         // SAFETY: the caller's promise.
         let register = |flights: &mut Registry<K, V, E>| unsafe { flights.register_again(me) };
         // SAFETY: the caller's promise.
-        let found = unsafe { self.find_or(me, register) };
-        if found.is_ok() {
+        let begins = unsafe { self.find_or(me, register) }.is_some();
+        if begins {
             self.note_begin();
         }
-        found.err()
+        begins
     }
 
-    unsafe fn keep(&self, key: &K, result: Result<&V, &E>) {
+    unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>) {
         let core = &self.cache.core;
+        // SAFETY: the caller owns the call (KEY).
+        let key = unsafe { me.key() };
         let kept = match result {
             Ok(value) => {
-                let pair = (key.clone(), value.clone());
-                let weight = core.weigh(&pair.0, &pair.1);
-                Kept::Value(pair, weight)
+                let key = key.clone();
+                // SAFETY: the call is the caller's, and leads (OUTCOME).
+                unsafe { me.put_outcome(Ok(value.clone())) };
+                let weight = core.weigh(&key, value);
+                Kept::Value(key, weight)
             }
             Err(error) if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) => {
                 Kept::Failure([key.clone(), key.clone()])
@@ -187,7 +196,11 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         let core = &self.cache.core;
         let (began, mut pair, mut failed, mut weight) = (self.began.take(), None, None, 0);
         match self.kept.take() {
-            Some(Kept::Value(kept, weighs)) => (pair, weight) = (Some(kept), weighs),
+            // SAFETY: the call is the caller's, and leads (OUTCOME).
+            Some(Kept::Value(key, weighs)) => match unsafe { me.take_outcome() } {
+                Some(Ok(value)) => (pair, weight) = (Some((key, value)), weighs),
+                _ => unreachable!("a value is kept in its call"),
+            },
             Some(Kept::Failure(keys)) => failed = Some(keys),
             None => {}
         }

@@ -217,7 +217,7 @@ unsafe fn enter(
     key: &[u8],
     owner: u64,
     ttl: Option<Duration>,
-) -> Entered<Value, Error> {
+) -> Entered {
     // SAFETY: the caller's promise.
     let ticket = unsafe { &mut (*call).ticket };
     // SAFETY: it is pinned.
@@ -231,8 +231,8 @@ unsafe fn enter(
     let entered = unsafe { ticket.enter() };
     // SAFETY: the flight knows the ticket; the state is nobody else's yet.
     let state = unsafe { &mut (*call).state }.get_mut();
-    state.joined = matches!(entered, Entered::Joined);
-    state.begun = matches!(entered, Entered::Leads);
+    state.joined = entered == Entered::Joined;
+    state.begun = entered == Entered::Leads;
     entered
 }
 
@@ -274,16 +274,22 @@ pub(super) fn begin(lane: &Share, key: &[u8], owner: u64, ttl: Option<Duration>)
     }));
     // SAFETY: it is ours, and stays where it is until `put_away`.
     let entered = unsafe { enter(call, lane, key, owner, ttl) };
-    match entered {
+    let outcome = match entered {
         Entered::Leads => return Ok(Begun::Call(call, DOCACHE_LEADER)),
         Entered::Joined => return Ok(Begun::Call(call, DOCACHE_PENDING)),
-        Entered::Reentrant | Entered::Found(_) => {}
-    }
+        Entered::Reentrant => None,
+        Entered::Found => {
+            // SAFETY: it is ours.
+            let ticket = unsafe { &(*call).ticket };
+            // SAFETY: OWNER; it was just found.
+            unsafe { ticket.found() }
+        }
+    };
     // SAFETY: it is in no run, and ours.
     unsafe { put_away(call) };
-    match entered {
-        Entered::Found(outcome) => convert(outcome, false).map(|(value, _)| Begun::Value(value)),
-        _ => Err(reentrant(key)),
+    match outcome {
+        Some(outcome) => convert(outcome, false).map(|(value, _)| Begun::Value(value)),
+        None => Err(reentrant(key)),
     }
 }
 

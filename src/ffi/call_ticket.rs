@@ -125,7 +125,7 @@ impl CallTicket {
 
     /// # Safety
     /// As [`Ticket::enter`]'s.
-    pub(super) unsafe fn enter(self: Pin<&Self>) -> Entered<Value, Error> {
+    pub(super) unsafe fn enter(self: Pin<&Self>) -> Entered {
         // SAFETY: the caller's promise.
         either_pinned!(self.get_ref(), ticket => unsafe { ticket.enter() })
     }
@@ -147,6 +147,13 @@ impl CallTicket {
     pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed<Value, Error>> {
         // SAFETY: the caller's promise.
         either!(self, ticket => unsafe { ticket.poll(cx) })
+    }
+
+    /// # Safety
+    /// OWNER; it was found, and this is called once.
+    pub(super) unsafe fn found(&self) -> Option<Outcome<Value, Error>> {
+        // SAFETY: the caller's promise.
+        either!(self, ticket => unsafe { ticket.found() })
     }
 
     /// # Safety

@@ -173,7 +173,7 @@ fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Found(outcome) => part.flown = Some(found(outcome)),
+            Entered::Found => part.flown = Some(found(part.seat.found())),
             Entered::Reentrant => part.flown = Some(Err(part.manner.reentrant(part.key))),
         }
     }

@@ -182,7 +182,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// # Safety
     /// Under OUTCOME it is the caller's turn.
-    pub(super) unsafe fn put_outcome(&self, outcome: Outcome<T, E>) {
+    pub(crate) unsafe fn put_outcome(&self, outcome: Outcome<T, E>) {
         self.outcome.with_mut(|place| {
             // SAFETY: the caller's promise makes this the only access.
             unsafe { *place = Some(outcome) };
@@ -191,7 +191,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// # Safety
     /// Under OUTCOME it is the caller's turn.
-    pub(super) unsafe fn take_outcome(&self) -> Option<Outcome<T, E>> {
+    pub(crate) unsafe fn take_outcome(&self) -> Option<Outcome<T, E>> {
         // SAFETY: the caller's promise makes this the only access.
         self.outcome.with_mut(|place| unsafe { (*place).take() })
     }

@@ -77,7 +77,7 @@ impl<H: Home> Place<H> {
         let seat = unsafe { Seat::new(self.home, self.hash, key, Kind::Parked) };
         match seat.enter() {
             Entered::Leads => seat.lead(work),
-            Entered::Found(outcome) => found(outcome),
+            Entered::Found => found(seat.found()),
             Entered::Reentrant => Err(self.manner.reentrant(key)),
             Entered::Joined => match wait(&seat) {
                 Landed::Leads => seat.take_over(work),
@@ -110,7 +110,7 @@ impl<H: Home> Place<H> {
             let seat = seat.into_ref().get_ref();
             match seat.enter() {
                 Entered::Leads => {}
-                Entered::Found(outcome) => return found(outcome),
+                Entered::Found => return found(seat.found()),
                 Entered::Reentrant => return Err(self.manner.reentrant(key)),
                 Entered::Joined => match seat.wait_async(context).await {
                     Landed::Leads => {

@@ -24,8 +24,8 @@ const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 const LARGE: usize = 256;
 
 /// What a call that wants to join finds.
-#[derive(Debug)]
-pub(crate) enum Entered<T, E> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
     /// Nobody: the call leads.
     Leads,
     /// A flight: the call waits.
@@ -33,8 +33,8 @@ pub(crate) enum Entered<T, E> {
     /// A flight whose work the calling thread is inside of, or that a call of the same owner leads; the call is in no
     /// flight.
     Reentrant,
-    /// What its work would bring: no flight is needed, and the call is in none.
-    Found(Outcome<T, E>),
+    /// What its work would bring: no flight is needed, and the call is in none, but has the outcome.
+    Found,
 }
 
 /// A call of a [`Home`].
@@ -61,7 +61,7 @@ pub(crate) trait Home {
     /// `me` is out, belongs to the caller, is pinned, uses no other registry, and is taken out again with
     /// [`complete`](Self::complete), [`abandon`] or [`leave`] before it goes (PINNED, KEY).
     #[inline]
-    unsafe fn enter(&self, me: &CallOf<Self>) -> Entered<Self::Value, Self::Error> {
+    unsafe fn enter(&self, me: &CallOf<Self>) -> Entered {
         let mut registry = self.registry();
         // SAFETY: the caller's promise.
         let entered = unsafe { registry.enter(me) };
@@ -73,19 +73,21 @@ pub(crate) trait Home {
         entered
     }
 
-    /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
+    /// Begins the work of a call that the lead was handed to. False if something has come meanwhile that makes it unnecessary:
+    /// then the call has the outcome.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
-    unsafe fn begin(&self, _me: &CallOf<Self>) -> Option<OutcomeOf<Self>> {
-        None
+    unsafe fn begin(&self, _me: &CallOf<Self>) -> bool {
+        true
     }
 
-    /// Takes for keeping what the work of `key` brought. Called as part of the work: what panics here is the work's panic.
+    /// Takes for keeping what the work of `me` brought; it may be put into the call, whose outcome is its owner's while it
+    /// leads. Called as part of the work: what panics here is the work's panic.
     ///
     /// # Safety
-    /// The call that leads belongs to the caller.
-    unsafe fn keep(&self, _key: &Self::Key, _result: Result<&Self::Value, &Self::Error>) {}
+    /// `me` belongs to the caller and leads in this registry.
+    unsafe fn keep(&self, _me: &CallOf<Self>, _result: Result<&Self::Value, &Self::Error>) {}
 
     /// Ends the flight that `me` leads: from here on calls of its key begin a new one, and those that wait are told.
     /// Whether there were any.

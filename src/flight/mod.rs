@@ -48,7 +48,7 @@
 //! - RING: behind the leader, or the teller, come parked threads, and then the others in the order in which they came. So
 //!   the call behind tells whether there is any thread, and the last of the others is the last to come.
 //! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it `Told` or `Tells`;
-//!   from then on it is the owner's.
+//!   from then on it is the owner's, as it is while the call does not wait.
 //! - LAST: making a call `Told`, under the lock, is the last access that anybody but the owner makes to it. (The lock itself
 //!   lies in the group, which the teller borrows for longer.)
 //! - OWN: a call is unregistered at most once: by its completion, or by `forget` before that. So completion removes only

@@ -42,7 +42,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     /// # Safety
     /// As [`Home::enter`](super::home::Home::enter)'s.
     #[inline]
-    pub(crate) unsafe fn enter(&mut self, me: &Call<K, T, E>) -> Entered<T, E>
+    pub(crate) unsafe fn enter(&mut self, me: &Call<K, T, E>) -> Entered
     where
         K: Eq,
     {
@@ -218,7 +218,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 }
 
-fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered<T, E> {
+fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered {
     if leader.call().runs_here() || leader.call().has_owner_of(me.call()) {
         return Entered::Reentrant;
     }

@@ -70,7 +70,7 @@ impl<H: Home> Seat<H> {
 
     /// Joins a flight or begins one.
     #[inline]
-    pub(crate) fn enter(&self) -> Entered<H::Value, H::Error> {
+    pub(crate) fn enter(&self) -> Entered {
         debug_assert_eq!(self.call.stage(), Stage::Out);
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
         unsafe { self.home.enter(&self.call) }
@@ -110,17 +110,24 @@ impl<H: Home> Seat<H> {
     /// Has what the work brought taken for keeping; to be called inside the work.
     #[inline]
     pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
-        // SAFETY: the call is ours (KEY).
-        let key = unsafe { self.call.key() };
-        // SAFETY: as above.
-        unsafe { self.home.keep(key, worked) };
+        // SAFETY: it is ours, and leads.
+        unsafe { self.home.keep(&self.call, worked) };
     }
 
     /// Begins the work of a call that was handed the lead: what makes it unnecessary.
     pub(super) fn begin(&self) -> Option<OutcomeOf<H>> {
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.begin(&self.call) }
+        if unsafe { self.home.begin(&self.call) } { None } else { Some(self.found()) }
+    }
+
+    /// What was found, of a call whose work is not needed.
+    pub(super) fn found(&self) -> OutcomeOf<H> {
+        // SAFETY: it is ours, and does not wait (OUTCOME).
+        match unsafe { self.call.take_outcome() } {
+            Some(outcome) => outcome,
+            None => unreachable!("what was found lies in the call"),
+        }
     }
 
     /// Runs the work on this thread, to which the lead was handed, if it is still necessary.
@@ -134,13 +141,18 @@ impl<H: Home> Seat<H> {
     /// Runs the work on this thread.
     #[inline]
     pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> FlownOf<H> {
-        let worked = self.inside(|| {
+        // The outcome is written where it is wanted: values may be large.
+        let mut outcome = None;
+        let inside = self.inside(|| {
             let worked = work();
             self.keep(worked.as_ref());
-            worked
+            outcome = Some(worked.map_err(|error| Failure::Failed(Arc::new(error))));
         });
-        match worked {
-            Ok(result) => self.complete(result.map_err(|error| Failure::Failed(Arc::new(error)))),
+        match inside {
+            Ok(()) => match outcome {
+                Some(outcome) => self.complete(outcome),
+                None => unreachable!("the work has returned"),
+            },
             Err(payload) => {
                 self.panicked(&*payload);
                 resume_unwind(payload)

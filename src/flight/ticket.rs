@@ -182,7 +182,7 @@ impl<P: Port> Ticket<P> {
     ///
     /// # Safety
     /// OWNER; called once after [`prepare`](Self::prepare).
-    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered<ValueOf<P>, ErrorOf<P>> {
+    pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered {
         self.get_ref().seat.as_ref().map_or(Entered::Reentrant, Seat::enter)
     }
 
@@ -194,6 +194,14 @@ impl<P: Port> Ticket<P> {
     /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
     fn stage(&self) -> Stage {
         self.seat.as_ref().map_or(Stage::Out, |seat| seat.call().stage())
+    }
+
+    /// What was found, of a call whose work is not needed.
+    ///
+    /// # Safety
+    /// OWNER; it was [found](Entered::Found), and this is called once.
+    pub(crate) unsafe fn found(&self) -> Option<OutcomeOf<P::Home>> {
+        self.seat.as_ref().map(Seat::found)
     }
 
     /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
@@ -300,11 +308,15 @@ mod tests {
         }
     }
 
-    fn entered(owner: &Arc<Owner>, key: &[u8], expected: &str) -> Pin<Box<Ticket<GroupPort<Owner, u8, ()>>>> {
+    fn entered(
+        owner: &Arc<Owner>,
+        key: &[u8],
+        expected: Entered,
+    ) -> Pin<Box<Ticket<GroupPort<Owner, u8, ()>>>> {
         let mut ticket = Box::pin(Ticket::new());
         ticket.as_mut().prepare(owner.clone(), key, 0, ());
         // SAFETY: nobody else has it, and it was just prepared.
-        assert_eq!(format!("{:?}", unsafe { ticket.as_ref().enter() }), expected);
+        assert_eq!(unsafe { ticket.as_ref().enter() }, expected);
         ticket
     }
 
@@ -312,7 +324,8 @@ mod tests {
     fn a_ticket_that_is_dropped_in_its_flight_leaves_it() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         let key = [7; 100];
-        let (leader, waiter) = (entered(&owner, &key, "Leads"), entered(&owner, &key, "Joined"));
+        let (leader, waiter) =
+            (entered(&owner, &key, Entered::Leads), entered(&owner, &key, Entered::Joined));
         drop(leader);
         assert!(waiter.leads(), "the lead was handed on");
         drop(waiter);
@@ -324,7 +337,7 @@ mod tests {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
         {
-            let mut ticket = entered(&owner, &vec![1; len], "Leads");
+            let mut ticket = entered(&owner, &vec![1; len], Entered::Leads);
             assert_eq!(ticket.key.bytes().len(), len);
             // SAFETY: nobody else has it.
             assert!(matches!(unsafe { ticket.go() }, Gone::Lost));
