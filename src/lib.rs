@@ -37,7 +37,7 @@
 //! | [`Cache::flush`] | short locks; may yield | values that nobody can see are dropped by its return, if it says so | contained | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
-//! | [`CoarseClock`] | wait-free while it ticks | a time at most about 1 ms old | – | – |
+//! | [`CoarseClock`] | wait-free while it ticks | a time about 1 ms old; older while the machine is too busy to tick | – | – |
 //!
 //! "Lock-free" is said only of operations on whose path no lock lies; the protocols above them are model-checked with
 //! loom. The value cell is the arc-swap crate's. The cache's readers are guarded by plain stores and, for those who

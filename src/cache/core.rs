@@ -27,6 +27,8 @@ const SWEEP_STEP: usize = 64;
 const PLACE_TRIES: usize = 8;
 /// How often it does so once more, after giving the processor away, if readers may be in the midst of something.
 const PATIENT_TRIES: usize = 24;
+/// Up to which time to live a deadline counts from the exact time.
+const EXACT_TTL: Duration = Duration::from_secs(1);
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
@@ -112,7 +114,7 @@ impl<K, V, S> Core<K, V, S> {
 
     #[inline(never)]
     fn is_live_indeed(&self, until: Moment) -> bool {
-        until == Moment::NEVER || until.is_after(self.read_time.now().as_nanos())
+        until == Moment::NEVER || self.read_time.is_before(until)
     }
 
     /// Whether a load under way has been beaten.
@@ -135,7 +137,10 @@ impl<K, V, S> Core<K, V, S> {
             let random = mixed as f64 / (1_u64 << 53) as f64;
             ttl = ttl.mul_f64(1.0 - self.settings.jitter * random);
         }
-        Moment::after(now, ttl)
+        // A short one must not be over before it begins, by a clock that is behind; one of zero is to be over by any.
+        let exact = ttl <= EXACT_TTL && !ttl.is_zero();
+        let from = if exact { self.settings.time.exact_now() } else { now };
+        Moment::after(from, ttl)
     }
 }
 
@@ -381,7 +386,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Core<K, V, S> {
     }
 
     pub(crate) fn purge_expired(&self) -> usize {
-        let now = Moment::of(self.settings.time.now());
+        let now = Moment::of(self.settings.time.exact_now());
         self.sift(|entry| (entry.until() <= now).then_some(Cause::Expired))
     }
 

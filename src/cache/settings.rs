@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::entry::Moment;
 use super::policy::Kind;
 use super::stats::Cause;
 use crate::clock::{self, Clock, CoarseClock, Tick};
@@ -37,6 +38,22 @@ impl Time {
     pub(crate) fn now(&self) -> Tick {
         match self {
             Time::Coarse => CoarseClock.now(),
+            Time::Other(clock) => clock.now(),
+            Time::Frozen => Tick::default(),
+        }
+    }
+
+    /// Whether a deadline has not come. The exact time is asked for only if it is near.
+    #[inline]
+    pub(super) fn is_before(&self, until: Moment) -> bool {
+        let far = |now: Tick| until.is_after(now.after(clock::MARGIN).as_nanos());
+        matches!(self, Time::Coarse) && far(CoarseClock.now()) || until.is_after(self.exact_now().as_nanos())
+    }
+
+    /// The time where a few milliseconds matter.
+    pub(crate) fn exact_now(&self) -> Tick {
+        match self {
+            Time::Coarse => clock::exact(),
             Time::Other(clock) => clock.now(),
             Time::Frozen => Tick::default(),
         }

@@ -1,17 +1,21 @@
 //! A clock word kept by one ticking thread, for paths on which 20 ns is too much.
 //!
 //! # State
-//! `WORD` is `nanoseconds << 1 | STOPPED`. `READ` says that somebody looked since the last tick. `glance` is the time of the
-//! last tick [in a form of its own](glance_of), or [`STOPPED_GLANCE`]: for those who only want to know whether some moment has come, and look again if it
-//! seems so. Nobody notes that it was read, so the ticker may stop meanwhile; then all moments seem to have come.
+//! `word` is `nanoseconds << 1 | STOPPED`. `read` says that somebody looked since the last tick. `glance` is [`MARGIN`] past
+//! the last tick, [in a form of its own](glance_of), or [`STOPPED_GLANCE`]: for those who only want to know whether some
+//! moment is still far off, and ask the [`exact`] clock if it is not. Nobody notes that it was read, so the ticker may stop
+//! meanwhile; then no moment is far off.
 //!
 //! # Invariants
-//! - MONOTONE: `WORD` only grows. Readers and the ticker change it by `fetch_max` alone, and the ticker stops by
-//!   setting the low bit of the value it last saw, which is the next larger word.
+//! - MONOTONE: `word` only grows. Readers and the ticker move it by `fetch_max`, or from the value that they saw, and the
+//!   ticker stops by setting the low bit of the value it last saw, which is the next larger word.
 //! - AWAKE: a word without `STOPPED` has a ticker that is awake or has been woken.
+//! - AHEAD: what the glance calls far off is so for [`MARGIN`], less the time since somebody last moved it. Only the ticker,
+//!   which is one thread, takes back `STOPPED_GLANCE`, by the present; others move the glance by `fetch_max`, which leaves
+//!   that alone.
 //!
 //! # Orderings
-//! The word is a number and publishes nothing else, so `Relaxed` suffices: a single atomic object is coherent on
+//! Both words are numbers and publish nothing else, so `Relaxed` suffices: a single atomic object is coherent on
 //! its own, and so no thread sees it go back. The wake-up goes through a mutex.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,16 +24,21 @@ use std::time::Duration;
 
 use super::{Clock, SystemClock, Tick};
 
-/// Set in `WORD` while no ticker keeps it.
+/// Set in `word` while no ticker keeps it.
 const STOPPED: u64 = 1;
 /// How often the word moves.
 const PERIOD: Duration = Duration::from_millis(1);
 /// How many ticks nobody has to look at before the ticker sleeps.
 const IDLE_TICKS: u32 = 64;
+/// How far ahead of the last tick one can see at a glance. The ticking thread may be kept from running for that long before
+/// anything is taken for alive that is not.
+pub(crate) const MARGIN: Duration = Duration::from_millis(250);
+/// How far, in nanoseconds, the word may be behind before somebody who knows better moves it: not much of the margin.
+const FAR_BEHIND: u64 = MARGIN.as_nanos() as u64 / 8;
 
-/// The word and the mark share a line of their own: the ticker takes it once a period.
+/// The words and the mark share a line of their own: the ticker takes it once a period.
 #[repr(align(128))]
-struct Shared {
+struct Hands {
     word: AtomicU64,
     read: AtomicBool,
     glance: AtomicU64,
@@ -38,15 +47,11 @@ struct Shared {
 /// What `glance` is while no ticker keeps it: later than everything.
 const STOPPED_GLANCE: u64 = u64::MAX;
 
-static SHARED: Shared = Shared {
-    word: AtomicU64::new(STOPPED),
-    read: AtomicBool::new(false),
-    glance: AtomicU64::new(STOPPED_GLANCE),
-};
+static HANDS: Hands = Hands::new();
 
-/// The time of the last tick, as [`glance_of`] gives it, or a number that is greater than any time.
+/// A time that is [`MARGIN`] past the last tick, as [`glance_of`] gives it, or a number that is greater than any time.
 pub(crate) fn glance() -> &'static AtomicU64 {
-    &SHARED.glance
+    &HANDS.glance
 }
 
 /// Which part of a time is glanced at: units of 2 to the power of this, in nanoseconds.
@@ -60,6 +65,76 @@ pub(crate) const fn glance_of(nanos: u64) -> u64 {
     nanos >> GLANCE_UNIT << GLANCE_SHIFT | ((1 << GLANCE_SHIFT) - 1)
 }
 
+impl Hands {
+    const fn new() -> Hands {
+        Hands {
+            word: AtomicU64::new(STOPPED),
+            read: AtomicBool::new(false),
+            glance: AtomicU64::new(STOPPED_GLANCE),
+        }
+    }
+
+    fn ahead(word: u64) -> u64 {
+        glance_of((word >> 1).saturating_add(MARGIN.as_nanos() as u64))
+    }
+
+    /// Moves the word to `now`, in nanoseconds, or beyond, and says where to.
+    fn advance(&self, now: u64) -> u64 {
+        let word = now << 1;
+        self.word.fetch_max(word, Ordering::Relaxed).max(word)
+    }
+
+    /// The ticker's first tick.
+    fn begin(&self, now: u64) {
+        let word = self.advance(now);
+        self.glance.store(Hands::ahead(word), Ordering::Relaxed);
+    }
+
+    /// Any other tick; whether somebody has looked since the last one.
+    fn tick(&self, now: u64) -> bool {
+        let word = self.advance(now);
+        self.glance.fetch_max(Hands::ahead(word), Ordering::Relaxed);
+        self.read.swap(false, Ordering::Relaxed)
+    }
+
+    /// The ticker's last act.
+    fn stop(&self) {
+        self.glance.store(STOPPED_GLANCE, Ordering::Relaxed);
+        self.word.fetch_or(STOPPED, Ordering::Relaxed);
+    }
+
+    fn note_read(&self) {
+        if !self.read.load(Ordering::Relaxed) {
+            self.read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves the hands to `now` for a ticker that is late, if the word, which was `seen` going, is far behind.
+    #[inline]
+    fn correct(&self, seen: u64, now: u64) {
+        if now.saturating_sub(seen >> 1) <= FAR_BEHIND {
+            return;
+        }
+        // Not if the ticker has stopped meanwhile (AWAKE).
+        if self.word.compare_exchange(seen, now << 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.glance.fetch_max(Hands::ahead(now << 1), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The system's clock, which counts from the same origin, to the nanosecond. Like a reading of [`CoarseClock`] it keeps the
+/// ticker awake.
+pub(crate) fn exact() -> Tick {
+    let present = SystemClock.now();
+    let word = HANDS.word.load(Ordering::Relaxed);
+    if word & STOPPED != 0 {
+        return restart(present);
+    }
+    HANDS.note_read();
+    HANDS.correct(word, present.as_nanos());
+    present
+}
+
 /// Whether a reader has asked the ticker to go on.
 static WANTED: Mutex<bool> = Mutex::new(false);
 static WOKEN: Condvar = Condvar::new();
@@ -68,8 +143,12 @@ static WOKEN: Condvar = Condvar::new();
 ///
 /// A thread named `docache-clock` moves it, from the first reading on, while it is read. After 64 ms without a
 /// reading that thread sleeps and costs nothing; the next reading then pays for one reading of the system's
-/// clock and wakes it. A reading is behind [`SystemClock`] by about a millisecond, plus whatever time the system
-/// keeps the ticking thread from running. Both count from the same origin.
+/// clock and wakes it. Both clocks count from the same origin.
+///
+/// On an idle machine a reading is behind [`SystemClock`] by about 1 ms, and by no more than 5. While the system keeps the
+/// ticking thread from running it is behind by that much more: tens of milliseconds where many threads compete for few
+/// processors. A [`Cache`](crate::Cache) does not rely on it where it matters: for an entry that has less than 250 ms left,
+/// and for a time to live of up to a second, it asks the system's clock.
 ///
 /// Progress: a reading is wait-free while the clock ticks.
 ///
@@ -85,30 +164,25 @@ pub struct CoarseClock;
 impl Clock for CoarseClock {
     #[inline]
     fn now(&self) -> Tick {
-        let word = SHARED.word.load(Ordering::Relaxed);
+        let word = HANDS.word.load(Ordering::Relaxed);
         if word & STOPPED != 0 {
-            return restart();
+            return restart(SystemClock.now());
         }
-        if !SHARED.read.load(Ordering::Relaxed) {
-            SHARED.read.store(true, Ordering::Relaxed);
-        }
+        HANDS.note_read();
         Tick::from_nanos(word >> 1)
     }
 }
 
 /// Moves a stopped word to the present and wakes the ticker.
 #[cold]
-fn restart() -> Tick {
-    let present = SystemClock.now();
+fn restart(present: Tick) -> Tick {
     if !ticker_exists() {
         return present;
     }
     // First the ticker, then the word (AWAKE).
     *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = true;
     WOKEN.notify_one();
-    let word = present.as_nanos() << 1;
-    let word = SHARED.word.fetch_max(word, Ordering::Relaxed).max(word);
-    Tick::from_nanos(word >> 1)
+    Tick::from_nanos(HANDS.advance(present.as_nanos()) >> 1)
 }
 
 /// Starts the ticker, once. With no thread to be had the word stays stopped and every reading asks the system.
@@ -125,17 +199,13 @@ fn tick() {
         }
         *wanted = false;
         drop(wanted);
+        HANDS.begin(SystemClock.now().as_nanos());
         let mut unread = 0;
         while unread < IDLE_TICKS {
-            let now = SystemClock.now().as_nanos();
-            let word = SHARED.word.fetch_max(now << 1, Ordering::Relaxed).max(now << 1);
-            // Not behind the word: what has expired by that must not come back.
-            SHARED.glance.store(glance_of(word >> 1), Ordering::Relaxed);
-            unread = if SHARED.read.swap(false, Ordering::Relaxed) { 0 } else { unread + 1 };
             std::thread::sleep(PERIOD);
+            unread = if HANDS.tick(SystemClock.now().as_nanos()) { 0 } else { unread + 1 };
         }
-        SHARED.glance.store(STOPPED_GLANCE, Ordering::Relaxed);
-        SHARED.word.fetch_or(STOPPED, Ordering::Relaxed);
+        HANDS.stop();
     }
 }
 
@@ -163,15 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_moves_with_it_and_never_runs_ahead_but_when_it_stops() {
-        let start = glance_of(CoarseClock.now().as_nanos());
+    fn a_glance_moves_with_it_and_is_ahead_by_the_margin_at_most_but_when_it_stops() {
+        let start = Hands::ahead(CoarseClock.now().as_nanos() << 1);
         loop {
-            CoarseClock.now();
+            exact();
             let glance = glance().load(Ordering::Relaxed);
             if glance == STOPPED_GLANCE {
                 continue;
             }
-            assert!(glance <= glance_of(SystemClock.now().as_nanos()));
+            assert!(glance <= glance_of(SystemClock.now().after(MARGIN).as_nanos()));
             if glance > start {
                 break;
             }
@@ -179,14 +249,57 @@ mod tests {
     }
 
     #[test]
+    fn an_exact_reading_lies_between_two_of_the_system() {
+        for _ in 0..10_000 {
+            let (before, coarse) = (SystemClock.now(), CoarseClock.now());
+            let exact = exact();
+            assert!(before <= exact && coarse <= exact && exact <= SystemClock.now());
+        }
+    }
+
+    #[test]
+    fn one_who_knows_better_moves_what_is_far_behind_and_nothing_back() {
+        let (hands, margin) = (Hands::new(), MARGIN.as_nanos() as u64);
+        let at = |word, glance| {
+            assert_eq!(hands.word.load(Ordering::Relaxed), word);
+            assert_eq!(hands.glance.load(Ordering::Relaxed), glance);
+        };
+        hands.begin(1_000);
+        at(1_000 << 1, glance_of(1_000 + margin));
+        let near = 1_000 + FAR_BEHIND;
+        hands.correct(1_000 << 1, near);
+        at(1_000 << 1, glance_of(1_000 + margin));
+        let far = near + 1;
+        hands.correct(1_000 << 1, far);
+        at(far << 1, glance_of(far + margin));
+        // One that is late itself, and a ticker that is.
+        hands.correct(1_000 << 1, 2 * far);
+        hands.tick(2_000);
+        at(far << 1, glance_of(far + margin));
+    }
+
+    #[test]
+    fn one_who_knows_better_starts_no_clock_that_has_stopped() {
+        let hands = Hands::new();
+        hands.begin(1_000);
+        hands.stop();
+        hands.correct(1_000 << 1, 1_000_000_000_000);
+        assert_eq!(hands.word.load(Ordering::Relaxed), 1_000 << 1 | STOPPED);
+        assert_eq!(hands.glance.load(Ordering::Relaxed), STOPPED_GLANCE);
+        // A glance is moved after the word: by then the ticker may have stopped.
+        hands.tick(2_000);
+        assert_eq!(hands.glance.load(Ordering::Relaxed), STOPPED_GLANCE);
+    }
+
+    #[test]
     fn it_stops_when_nobody_looks_and_goes_on_when_somebody_does() {
         while CoarseClock.now() == Tick::default() {}
         let start = SystemClock.now();
-        while SHARED.word.load(Ordering::Relaxed) & STOPPED == 0 {
+        while HANDS.word.load(Ordering::Relaxed) & STOPPED == 0 {
             assert!(SystemClock.now().since(start) < Duration::from_secs(60), "the ticker did not stop");
             std::thread::yield_now();
         }
-        let word = SHARED.word.load(Ordering::Relaxed);
+        let word = HANDS.word.load(Ordering::Relaxed);
         assert!(CoarseClock.now().as_nanos() >= word >> 1);
     }
 }
