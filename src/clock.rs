@@ -35,7 +35,7 @@ use timers::{TimerId, Timers};
 pub struct Tick(u64);
 
 impl Tick {
-    /// The end of time: a deadline that never comes.
+    /// The end of time: a deadline that never comes, not even on a clock that has got there.
     pub const MAX: Tick = Tick(u64::MAX);
 
     /// The tick this many nanoseconds after the clock's origin.
@@ -57,6 +57,17 @@ impl Tick {
     }
 
     /// The time from `earlier` to this tick, or zero if `earlier` is later.
+    /// The deadline of what may take `timeout` from this tick on. [`Tick::MAX`] never comes; a timeout of zero has come
+    /// even on a clock that has got there.
+    pub(crate) fn deadline(self, timeout: Duration) -> Tick {
+        if timeout.is_zero() { self.min(Tick(u64::MAX - 1)) } else { self.after(timeout) }
+    }
+
+    /// Whether a deadline has come by this tick.
+    pub(crate) fn is_past(self, deadline: Tick) -> bool {
+        self >= deadline && deadline != Tick::MAX
+    }
+
     #[must_use]
     pub const fn since(self, earlier: Tick) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -97,7 +108,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
-        timers::real().arm_in(at.since(self.now()), waker)
+        let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
+        timers::real().arm_in(span, waker)
     }
 
     /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says nothing about

@@ -169,10 +169,10 @@ impl Context {
     /// ```
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Context {
-        self.with_deadline(self.inner.clock().now().after(timeout))
+        self.with_deadline(self.inner.clock().now().deadline(timeout))
     }
 
-    /// A child that is also done at `deadline`, a tick of this context's clock.
+    /// A child that is also done at `deadline`, a tick of this context's clock; [`Tick::MAX`] never comes.
     ///
     /// ```
     /// use docache::{Clock, Context, SystemClock, Tick};
@@ -254,7 +254,7 @@ impl Context {
     /// assert!(thread.join().unwrap());
     /// ```
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> bool {
-        let limit = timeout.into().map(|timeout| self.inner.clock().now().after(timeout));
+        let limit = timeout.into().map(|timeout| self.inner.clock().now().deadline(timeout));
         let deadline = earlier(limit, self.inner.deadline);
         block_on(Cancelled::unarmed(self), self.inner.clock(), deadline);
         self.is_done()
@@ -359,13 +359,13 @@ impl Inner {
     }
 
     fn has_expired(&self) -> bool {
-        self.deadline.is_some_and(|deadline| self.clock().now() >= deadline)
+        self.deadline.is_some_and(|deadline| self.clock().now().is_past(deadline))
     }
 
     /// Leaves `LIVE` (ONCE), if it is not too late; the state taken, and who is to be told. A deadline that has passed by
     /// `now` wins over a cancellation.
     fn leave(&self, state: u8, now: Tick) -> Option<(u8, Heard)> {
-        let state = if self.deadline.is_some_and(|deadline| now >= deadline) { EXPIRED } else { state };
+        let state = if self.deadline.is_some_and(|deadline| now.is_past(deadline)) { EXPIRED } else { state };
         let mut heard = self.heard.lock();
         if self.state.load(Ordering::Relaxed) != LIVE {
             return None;

@@ -356,8 +356,9 @@ impl Seat {
 
 /// Drives `future` on the calling thread until it is ready, or until `deadline` on `clock`; then `None`.
 ///
-/// A future that is ready at the deadline wins over it.
+/// A future that is ready at the deadline wins over it. [`Tick::MAX`] never comes.
 pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
+    let deadline = deadline.filter(|deadline| *deadline != Tick::MAX);
     let mut future = pin!(future);
     let seat = Seat::take();
     let mut cx = TaskContext::from_waker(&seat.waker);

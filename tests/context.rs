@@ -228,3 +228,29 @@ fn a_hook_whose_panic_panics_when_dropped_costs_the_others_nothing() {
     assert!(ctx.cancel() && child.is_done());
     assert_eq!(count.get(), 1);
 }
+
+#[test]
+fn the_end_of_time_does_not_come_even_if_the_clock_gets_there() {
+    let clock = ManualClock::new();
+    clock.advance(Duration::MAX);
+    let (root, count) = (Context::with_clock(clock.clone()), Arc::new(Count::default()));
+    assert!(root.with_timeout(Duration::ZERO).error().unwrap().is_timeout(), "no time is over at once");
+    assert!(!root.wait(Duration::ZERO));
+    for never in [root.with_deadline(docache::Tick::MAX), root.with_timeout(SECOND)] {
+        let _hook = never.on_cancel(count.hook());
+        let waker = count.clone().into();
+        let mut future = std::pin::pin!(never.cancelled());
+        assert_eq!(future.as_mut().poll(&mut Task::from_waker(&waker)), Poll::Pending);
+        clock.advance(SECOND);
+        assert!(!never.is_done() && count.get() == 0);
+        let waiter = std::thread::spawn({
+            let never = never.clone();
+            move || never.wait(None)
+        });
+        assert!(never.cancel() && waiter.join().unwrap());
+        assert!(never.error().unwrap().is_cancelled());
+        count.0.store(0, Ordering::SeqCst);
+    }
+    drop(clock.alarm(docache::Tick::MAX, count.clone().into()));
+    assert_eq!(count.get(), 0);
+}

@@ -253,3 +253,21 @@ fn a_result_that_is_there_by_the_deadline_counts() {
     let since = cache.version();
     assert!(cache.changed(since).wait_in(&context).is_ok());
 }
+
+#[test]
+fn a_clock_at_the_end_of_time_lets_it_call_once_and_then_on_request_alone() {
+    for schedule in [Schedule::FixedDelay, Schedule::FixedRate] {
+        let clock = ManualClock::new();
+        clock.advance(Duration::MAX);
+        let cache = counter(&clock).schedule(schedule).build().unwrap();
+        cache.start().unwrap();
+        assert_eq!(*cache.wait_first(None).unwrap(), 1, "what is due at once");
+        for call in 2..5 {
+            clock.advance(SECOND);
+            assert!(cache.changed(call - 1).wait(Duration::ZERO).unwrap_err().is_timeout());
+            assert_eq!(cache.refresh().wait(None).unwrap().sequence(), call);
+        }
+        cache.stop();
+        assert_eq!(cache.version(), 4);
+    }
+}

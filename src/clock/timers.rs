@@ -93,6 +93,10 @@ impl Timers {
 
     fn run(&self) {
         let mut queue = self.lock();
+        if at == Tick::MAX {
+            // It is not queued, and its number is nobody's.
+            return Alarm { timers: self.clone(), id: (at, 0) };
+        }
         loop {
             let now = SystemClock.now();
             let (wait, idle) = match queue.alarms.first_key_value() {

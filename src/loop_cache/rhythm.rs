@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::settings::{Schedule, Settings};
 use crate::clock::{Tick, saturating_nanos};
 
-/// The sequence of due times of one run.
+/// The sequence of due times of one run. [`Tick::MAX`] does not come.
 pub(super) struct Rhythm {
     /// With jitter.
     pub(super) due: Tick,
@@ -18,7 +18,7 @@ pub(super) struct Rhythm {
 
 impl Rhythm {
     pub(super) fn new(begun: Tick, settings: &Settings) -> Rhythm {
-        let beat = begun.after(settings.first_delay);
+        let beat = begun.deadline(settings.first_delay);
         Rhythm { due: beat, beat, random: RandomState::new(), draws: 0 }
     }
 

@@ -170,7 +170,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             return Ok(());
         }
         let number = ending.event().number;
-        let deadline = timeout.map(|timeout| self.now().after(timeout));
+        let deadline = timeout.map(|timeout| self.now().deadline(timeout));
         if block_on(ending, &*self.settings.clock, deadline).is_none() {
             return Err(Error::timeout("the Doer is still in its call; the loop stops when it returns"));
         }
@@ -213,8 +213,7 @@ pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
     loop {
         let sleep = Wait::new(Calling { shared: run.shared.clone() });
         let clock = &*run.shared.settings.clock;
-        let deadline = (rhythm.due != Tick::MAX).then_some(rhythm.due);
-        match block_on(sleep, clock, deadline) {
+        match block_on(sleep, clock, Some(rhythm.due)) {
             Some(Called::Stop) => return,
             Some(Called::Refresh) => call(run, &mut rhythm, true),
             None => call(run, &mut rhythm, false),

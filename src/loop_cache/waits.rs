@@ -145,7 +145,7 @@ where
 {
     let own = shared.is_runner();
     let timeout = if own { Some(Duration::ZERO) } else { timeout };
-    let deadline = timeout.map(|timeout| shared.now().after(timeout));
+    let deadline = timeout.map(|timeout| shared.now().deadline(timeout));
     block_on(wait, &*shared.settings.clock, deadline).ok_or_else(|| {
         if own {
             Error::new(
