@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::sync::thread::Parker;
 use timers::{TimerId, Timers};
+pub(crate) use timers::{help, nap};
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
@@ -56,7 +57,6 @@ impl Tick {
         Tick(self.0.saturating_add(saturating_nanos(duration)))
     }
 
-    /// The time from `earlier` to this tick, or zero if `earlier` is later.
     /// The deadline of what may take `timeout` from this tick on. [`Tick::MAX`] never comes; a timeout of zero has come
     /// even on a clock that has got there.
     pub(crate) fn deadline(self, timeout: Duration) -> Tick {
@@ -68,6 +68,7 @@ impl Tick {
         self >= deadline && deadline != Tick::MAX
     }
 
+    /// The time from `earlier` to this tick, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Tick) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -106,7 +107,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
         SystemTime::now()
     }
 
-    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before.
+    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before. [`Tick::MAX`] never
+    /// comes.
+    ///
+    /// The provided method wakes on a thread named `docache-timer`, which serves all alarms of the process: what a Waker
+    /// blocks for, the others are late by. If the system gives no thread, the wake-up comes from whoever next sets an alarm
+    /// or waits in this crate, on that thread and perhaps late, until a thread can be had.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
         timers::real().arm_in(span, waker)
@@ -176,10 +182,18 @@ impl Clock for SystemClock {
 /// spuriously. `waker` unparks it.
 pub(crate) fn park_until(parker: &Parker, clock: &dyn Clock, until: Tick, waker: &Waker) {
     match clock.real_time_until(until) {
-        Some(duration) => parker.park_timeout(duration),
+        Some(duration) => parker.park_timeout(help().map_or(duration, |again| again.min(duration))),
         None => {
             let _alarm = clock.alarm(until, waker.clone());
-            parker.park();
+            park(parker);
         }
+    }
+}
+
+/// Parks the calling thread until something unparks it; may wake spuriously.
+pub(crate) fn park(parker: &Parker) {
+    match help() {
+        None => parker.park(),
+        Some(again) => parker.park_timeout(again),
     }
 }

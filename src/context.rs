@@ -262,6 +262,9 @@ impl Context {
 
     /// A future that is ready once the context is done. It may be sent to another task and dropped at any time.
     ///
+    /// A thread named `docache-timer` wakes the task at the deadline. If the system gives no thread, the future does without:
+    /// when polled it sleeps until a deadline that is no more than 100 ms off, or else for 10 ms, and wakes its task.
+    ///
     /// ```
     /// use std::task::{Context as Task, Poll, Waker};
     /// let ctx = docache::Context::new();
@@ -272,15 +275,17 @@ impl Context {
     /// assert_eq!(cancelled.as_mut().poll(&mut task), Poll::Ready(()));
     /// ```
     pub fn cancelled(&self) -> Cancelled {
-        self.inner.arm();
-        Cancelled::unarmed(self)
+        Cancelled::armed(self)
     }
 
     /// Has `hook` called once the context is done: on the thread that cancels it, on a timer's thread at the deadline,
     /// or at once on this thread if it is done already.
     ///
-    /// A hook must be short and must not block; its panic is contained and ignored. Dropping the [`Hook`] returned
-    /// takes it back.
+    /// A hook must be short and must not block: the timer's thread serves all deadlines of the process, and what one hook
+    /// blocks for, the others are late by. Its panic is contained and ignored. Dropping the [`Hook`] returned takes it back.
+    ///
+    /// If the system gives no thread for the timer, a hook is called once the deadline has passed by whoever then next sets
+    /// a hook or awaits a context with a deadline, or blocks in a method of this crate.
     ///
     /// ```
     /// let ctx = docache::Context::new();

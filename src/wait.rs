@@ -34,7 +34,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
-use crate::clock::{Clock, Tick, park_until};
+use crate::clock::{Clock, Tick, park, park_until};
 use crate::contain::contained;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
@@ -369,7 +369,7 @@ pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option
             break Some(output);
         }
         match deadline {
-            None => seat.parker.park(),
+            None => park(&seat.parker),
             Some(_) if late => break None,
             Some(deadline) => park_until(&seat.parker, clock, deadline, &seat.waker),
         }

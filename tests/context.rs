@@ -254,3 +254,54 @@ fn the_end_of_time_does_not_come_even_if_the_clock_gets_there() {
     drop(clock.alarm(docache::Tick::MAX, count.clone().into()));
     assert_eq!(count.get(), 0);
 }
+
+/// Whether this is a process in which no thread can be started. If not it runs `test` in one: no thread has room for so
+/// large a stack.
+fn without_threads(test: &str) -> bool {
+    const MARK: &str = "DOCACHE_NO_THREADS";
+    if std::env::var_os(MARK).is_some() {
+        assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+        return true;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("RUST_MIN_STACK", (1_u64 << 50).to_string())
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
+#[test]
+fn without_a_thread_a_task_is_woken_at_a_near_deadline_and_early_on_its_way_to_a_far_one() {
+    if !without_threads(
+        "without_a_thread_a_task_is_woken_at_a_near_deadline_and_early_on_its_way_to_a_far_one",
+    ) {
+        return;
+    }
+    let root = Context::background();
+    for (timeout, expected) in [(20 * SECOND / 1000, Poll::Ready(())), (3600 * SECOND, Poll::Pending)] {
+        let (ctx, count) = (root.with_timeout(timeout), Arc::new(Count::default()));
+        let waker = count.clone().into();
+        let mut future = std::pin::pin!(ctx.cancelled());
+        assert_eq!(future.as_mut().poll(&mut Task::from_waker(&waker)), expected);
+        assert!(count.get() > 0);
+        assert_eq!(ctx.is_done(), expected.is_ready(), "it is woken early, and not done early");
+    }
+}
+
+#[test]
+fn without_a_thread_hooks_run_while_somebody_waits() {
+    if !without_threads("without_a_thread_hooks_run_while_somebody_waits") {
+        return;
+    }
+    let (root, count) = (Context::new(), Arc::new(Count::default()));
+    let timed = root.with_timeout(SECOND / 1000);
+    let _hook = timed.on_cancel(count.hook());
+    // It waits for something else, for ever; the hook ends that, too.
+    let ends = root.clone();
+    let _end = timed.on_cancel(move || assert!(ends.cancel()));
+    assert!(root.wait(None));
+    assert_eq!(count.get(), 1);
+}

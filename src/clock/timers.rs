@@ -1,6 +1,15 @@
 //! Wake-ups owed: the queue behind every alarm, and the thread that serves the real-time one.
+//!
+//! # When no thread can be had
+//! The queue is then `stranded`, and served by those who call: whoever sets an alarm or is about to park in this crate
+//! tries to start the thread again, and if that fails wakes whom it finds due ([`help`]). A thread that parks does so no
+//! longer than until the next alarm. A task has nobody who waits for it; it naps in its poll and wakes itself ([`nap`]).
+//! Nobody is woken in vain or too early by this but the task that naps.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,6 +20,16 @@ use crate::contain::contained;
 /// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts one thread.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a thread parks at most before it helps again, and how soon at the earliest.
+const HELP_AGAIN: Duration = Duration::from_millis(50);
+const HELP_PAUSE: Duration = Duration::from_millis(1);
+/// A deadline that is no farther off is slept for in one poll.
+const NEAR: Duration = Duration::from_millis(100);
+/// For others a poll sleeps this long, and wakes its task early.
+const NAP: Duration = Duration::from_millis(10);
+/// How long after a nap polls do without one, so that many tasks share it.
+const NAP_PAUSE: Duration = Duration::from_millis(1);
+
 /// Names one alarm: its tick, and a number that tells alarms of one tick apart.
 pub(super) type TimerId = (Tick, u64);
 
@@ -20,8 +39,10 @@ pub(super) struct Timers {
     queue: Mutex<Queue>,
     /// Signalled when the thread has to look at the queue again.
     changed: Condvar,
-    /// Whether a thread of our own serves this queue (a manual clock's is served by whoever advances it).
-    threaded: bool,
+    /// Starts the thread that serves this queue (a manual clock's is served by whoever advances it).
+    spawn: Option<fn(Arc<Timers>) -> io::Result<()>>,
+    /// Whether alarms may be queued that no thread serves. Changed under the mutex.
+    stranded: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +55,31 @@ struct Queue {
 /// The alarms of real time, served by the thread `docache-timer`, which exists only while there are any.
 pub(super) fn real() -> &'static Arc<Timers> {
     static REAL: OnceLock<Arc<Timers>> = OnceLock::new();
-    REAL.get_or_init(|| Arc::new(Timers { threaded: true, ..Timers::default() }))
+    REAL.get_or_init(|| Arc::new(Timers { spawn: Some(spawn), ..Timers::default() }))
+}
+
+fn spawn(timers: Arc<Timers>) -> io::Result<()> {
+    std::thread::Builder::new().name("docache-timer".into()).spawn(move || timers.run()).map(drop)
+}
+
+/// Serves the alarms of real time if no thread does. How long the caller may sleep until it should do so again; `None`:
+/// a thread serves them. Runs foreign code.
+#[inline]
+pub(crate) fn help() -> Option<Duration> {
+    let timers = real();
+    if timers.stranded.load(Ordering::Relaxed) { timers.rescue() } else { None }
+}
+
+/// Sleeps for a task whose deadline is so far off and whom nobody would wake.
+pub(crate) fn nap(left: Duration) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let since = SystemClock.now().since(Tick::from_nanos(LAST.load(Ordering::Relaxed)));
+    if left <= NEAR {
+        std::thread::sleep(left);
+    } else if since >= NAP_PAUSE {
+        std::thread::sleep(NAP);
+        LAST.store(SystemClock.now().as_nanos(), Ordering::Relaxed);
+    }
 }
 
 impl Timers {
@@ -48,13 +93,19 @@ impl Timers {
     }
 
     pub(super) fn arm(self: &Arc<Timers>, at: Tick, waker: Waker) -> Alarm {
+        if at == Tick::MAX {
+            // It is not queued, and its number is nobody's.
+            return Alarm { timers: self.clone(), id: (at, 0) };
+        }
         let mut queue = self.lock();
         queue.armed += 1;
         let id = (at, queue.armed);
         queue.alarms.insert(id, waker);
-        if self.threaded {
-            let first = queue.alarms.first_key_value().is_some_and(|(first, _)| *first == id);
-            self.serve(&mut queue, first);
+        let first = queue.alarms.first_key_value().is_some_and(|(first, _)| *first == id);
+        let stranded = !self.serve(&mut queue, first);
+        drop(queue);
+        if stranded {
+            self.fire_here();
         }
         Alarm { timers: self.clone(), id }
     }
@@ -77,26 +128,50 @@ impl Timers {
         }
     }
 
-    /// Sees to it that the thread runs, and looks again if the alarm just armed is its `first`.
-    fn serve(self: &Arc<Timers>, queue: &mut Queue, first: bool) {
+    /// Sees to it that the thread runs, if there is to be one, and looks again if the alarm just armed is its `first`.
+    /// Whether it does.
+    fn serve(self: &Arc<Timers>, queue: &mut Queue, first: bool) -> bool {
+        let Some(spawn) = self.spawn else { return true };
         if queue.serving {
             if first {
                 self.changed.notify_one();
             }
-            return;
+            return true;
         }
-        let timers = self.clone();
-        let thread = std::thread::Builder::new().name("docache-timer".into()).spawn(move || timers.run());
-        // With no thread to be had the alarm stays queued, and the next one armed tries again.
-        queue.serving = thread.is_ok();
+        queue.serving = spawn(self.clone()).is_ok();
+        self.stranded.store(!queue.serving, Ordering::Relaxed);
+        queue.serving
+    }
+
+    /// Tries to start the thread again, and does its work if there is none.
+    #[cold]
+    fn rescue(self: &Arc<Timers>) -> Option<Duration> {
+        let mut queue = self.lock();
+        if queue.alarms.is_empty() {
+            self.stranded.store(false, Ordering::Relaxed);
+            return None;
+        }
+        if self.serve(&mut queue, false) {
+            return None;
+        }
+        drop(queue);
+        self.fire_here();
+        let first = self.lock().alarms.first_key_value().map(|((at, _), _)| *at);
+        let span = first.map_or(HELP_AGAIN, |at| at.since(SystemClock.now()));
+        Some(span.clamp(HELP_PAUSE, HELP_AGAIN))
+    }
+
+    /// Wakes everyone due on the calling thread, unless that is what it is doing.
+    fn fire_here(&self) {
+        thread_local!(static FIRING: Cell<bool> = const { Cell::new(false) });
+        if !FIRING.replace(true) {
+            self.fire(SystemClock.now());
+            FIRING.set(false);
+        }
     }
 
     fn run(&self) {
         let mut queue = self.lock();
-        if at == Tick::MAX {
-            // It is not queued, and its number is nobody's.
-            return Alarm { timers: self.clone(), id: (at, 0) };
-        }
         loop {
             let now = SystemClock.now();
             let (wait, idle) = match queue.alarms.first_key_value() {
@@ -117,5 +192,60 @@ impl Timers {
                 return;
             }
         }
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc;
+    use std::task::Wake;
+
+    struct Tell(mpsc::Sender<Option<String>>);
+
+    impl Wake for Tell {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.send(std::thread::current().name().map(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn without_a_thread_callers_serve_it_until_there_is_one() {
+        static TRIES: AtomicUsize = AtomicUsize::new(0);
+        let refuse_thrice = |timers| match TRIES.fetch_add(1, Ordering::Relaxed) {
+            0..3 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => spawn(timers),
+        };
+        let timers = Arc::new(Timers { spawn: Some(refuse_thrice), ..Timers::default() });
+        let (tell, told) = mpsc::channel();
+        let waker = || Arc::new(Tell(tell.clone())).into();
+        let here = std::thread::current().name().map(str::to_owned);
+        let (now, later) = (SystemClock.now(), Duration::from_secs(3600));
+        // Two that are refused a thread; the second one finds itself due.
+        let far = timers.arm(now.after(later), waker());
+        assert!(told.try_recv().is_err());
+        let due = timers.arm(now, waker());
+        assert_eq!(told.try_recv().unwrap(), here);
+        // A thread that is about to park: it is to help again, and not to sleep for an hour.
+        assert_eq!(timers.rescue(), Some(HELP_AGAIN));
+        assert!(told.try_recv().is_err() && timers.stranded.load(Ordering::Relaxed));
+        assert_eq!(timers.rescue(), None, "there is a thread now");
+        let by_thread = timers.arm(now, waker());
+        assert_eq!(told.recv().unwrap().as_deref(), Some("docache-timer"));
+        drop((far, due, by_thread));
+    }
+
+    #[test]
+    fn the_end_of_time_does_not_come() {
+        let timers = Arc::new(Timers::default());
+        let (tell, told) = mpsc::channel();
+        let never = timers.arm(Tick::MAX, Arc::new(Tell(tell)).into());
+        timers.fire(Tick::MAX);
+        assert!(
+            matches!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected)),
+            "its waker is not even kept"
+        );
+        drop(never);
     }
 }

@@ -4,26 +4,58 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use super::Context;
+use crate::clock::{Tick, help, nap};
 use crate::wait::{Event, Wait, WaitList};
 
 /// The future of [`Context::cancelled`].
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Cancelled(Wait<Done>);
+pub struct Cancelled {
+    wait: Wait<Done>,
+    /// Whether it is to be woken at the deadline.
+    armed: bool,
+}
 
 impl Cancelled {
     /// For waiters that watch the deadline themselves.
     pub(crate) fn unarmed(ctx: &Context) -> Cancelled {
-        Cancelled(Wait::new(Done(ctx.clone())))
+        Cancelled { wait: Wait::new(Done(ctx.clone())), armed: false }
+    }
+
+    pub(super) fn armed(ctx: &Context) -> Cancelled {
+        ctx.inner.arm();
+        Cancelled { armed: true, ..Cancelled::unarmed(ctx) }
+    }
+
+    /// If no thread can be had that would wake the task at the deadline: sleeps a while, wakes the task, and says so.
+    fn nap(&self, cx: &TaskContext<'_>) -> bool {
+        let ctx = &self.wait.event().0;
+        let Some(deadline) = ctx.deadline().filter(|deadline| self.armed && *deadline != Tick::MAX) else {
+            return false;
+        };
+        let left = help().and_then(|_| ctx.clock().real_time_until(deadline));
+        if let Some(left) = left {
+            nap(left);
+            cx.waker().wake_by_ref();
+        }
+        left.is_some()
     }
 }
 
 impl Future for Cancelled {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        // SAFETY: the only field is pinned whenever its owner is.
-        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        loop {
+            // SAFETY: the field is pinned whenever its owner is.
+            let wait = unsafe { self.as_mut().map_unchecked_mut(|this| &mut this.wait) };
+            if wait.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !self.nap(cx) || !self.wait.event().0.is_done() {
+                return Poll::Pending;
+            }
+        }
     }
 }
 
