@@ -148,7 +148,8 @@ static WOKEN: Condvar = Condvar::new();
 /// On an idle machine a reading is behind [`SystemClock`] by about 1 ms, and by no more than 5. While the system keeps the
 /// ticking thread from running it is behind by that much more: tens of milliseconds where many threads compete for few
 /// processors. A [`Cache`](crate::Cache) does not rely on it where it matters: for an entry that has less than 250 ms left,
-/// and for a time to live of up to a second, it asks the system's clock.
+/// and for a time to live of up to a second, it asks the system's clock. So it returns what is over only if that thread was
+/// kept from running for longer than those 250 ms.
 ///
 /// Progress: a reading is wait-free while the clock ticks.
 ///
