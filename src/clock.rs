@@ -8,7 +8,7 @@ mod manual;
 mod timers;
 
 pub use coarse::CoarseClock;
-pub(crate) use coarse::{GLANCE_SHIFT, GLANCE_UNIT, exact, glance, glance_of};
+pub(crate) use coarse::{GLANCE_SHIFT, GLANCE_UNIT, MARGIN, exact, glance, glance_of};
 pub use manual::ManualClock;
 
 use std::fmt;

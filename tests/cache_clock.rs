@@ -21,6 +21,8 @@ fn a_value_is_there_until_its_end_and_not_after_it() {
             if found {
                 assert!(asked < after + TTL, "it was over by {:?}", asked - after - TTL);
             } else {
+                cache.purge_expired();
+                assert!(cache.is_empty(), "what readers miss is taken out");
                 assert!(told + unit >= before + TTL, "it had {:?} left", before + TTL - told);
                 break;
             }

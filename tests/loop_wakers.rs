@@ -3,11 +3,11 @@
 mod common;
 
 use common::{Gated, SECOND, counter, gated};
-use docache::{Level, Logger, LoopCache, ManualClock};
+use docache::{Context, Level, Logger, LoopCache, ManualClock};
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::task::{Context as TaskContext, Poll, Wake};
+use std::task::{Context as TaskContext, Wake};
 use std::time::Duration;
 
 /// Long enough for any machine; only what hangs waits for it.
@@ -20,7 +20,7 @@ impl Wake for Task {
     fn wake(self: Arc<Self>) {
         let Some(mut future) = self.0.lock().unwrap().take() else { return };
         let waker = self.clone().into();
-        if let Poll::Pending = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
+        if future.as_mut().poll(&mut TaskContext::from_waker(&waker)).is_pending() {
             *self.0.lock().unwrap() = Some(future);
         }
     }
@@ -36,7 +36,7 @@ fn about_to_restart() -> (Gated, docache::Refresh<u64>) {
     let gated = gated(&ManualClock::new(), |builder| builder);
     gated.cache.start().unwrap();
     gated.entered.recv().unwrap();
-    let _ = gated.cache.refresh();
+    drop(gated.cache.refresh());
     gated.leave.send(()).unwrap();
     gated.entered.recv().unwrap();
     let refresh = gated.cache.refresh();
@@ -50,13 +50,15 @@ fn a_task_polled_where_it_is_woken_may_stop_the_run_that_follows() {
     let (other, (tell, told)) = (cache.clone(), mpsc::channel());
     spawn(async move {
         assert!(refresh.await.unwrap_err().is_closed());
+        tell.send(()).unwrap();
         other.stop();
         tell.send(()).unwrap();
     });
     cache.stop_within(Duration::ZERO).unwrap_err();
     assert!(cache.start().unwrap());
     leave.send(()).unwrap();
-    // The run that follows may be in its first call by then, or have been stopped before.
+    told.recv().unwrap();
+    // The run that follows is in its first call, or will be stopped before.
     leave.send(()).unwrap();
     told.recv_timeout(PATIENCE).unwrap();
     assert!(!cache.is_running());
@@ -105,6 +107,36 @@ fn a_waker_that_blocks_holds_up_its_own_loop_alone() {
     other.stop();
     drop(slow);
     release.send(()).unwrap();
+}
+
+#[test]
+fn a_waker_that_blocks_holds_up_neither_who_cancels_nor_who_drops() {
+    let (clock, context) = (ManualClock::new(), Context::new());
+    let [slow, other, dropped] = [(); 3].map(|()| counter(&clock).context(&context).build().unwrap());
+    for cache in [&slow, &other, &dropped] {
+        cache.start().unwrap();
+        cache.wait_first(PATIENCE).unwrap();
+    }
+    let (tell, told) = mpsc::channel();
+    let releases = [slow.changed(u64::MAX), dropped.changed(u64::MAX)].map(|changed| {
+        let (tell, (release, released)) = (tell.clone(), mpsc::channel::<()>());
+        spawn(async move {
+            changed.await.unwrap_err();
+            tell.send(std::thread::current().id()).unwrap();
+            let _ = released.recv();
+        });
+        release
+    });
+    let user = std::thread::spawn(move || {
+        drop(dropped);
+        assert!(context.cancel());
+        std::thread::current().id()
+    });
+    assert!(other.changed(u64::MAX).wait(PATIENCE).unwrap_err().is_cancelled());
+    let threads = [told.recv().unwrap(), told.recv().unwrap()];
+    assert!(!threads.contains(&user.join().unwrap()));
+    drop(releases);
+    slow.stop();
 }
 
 #[test]
@@ -161,7 +193,7 @@ fn the_destructor_of_an_old_result_may_stop_the_loop() {
     let cache = slot.get().unwrap();
     cache.start().unwrap();
     cache.wait_first(None).unwrap();
-    let _ = cache.refresh();
+    drop(cache.refresh());
     assert_eq!(cache.changed(1).wait(PATIENCE).unwrap(), 2);
     // The second result drops the first, which stops the loop.
     while cache.is_running() {
@@ -191,7 +223,7 @@ fn a_logger_may_stop_a_loop_that_got_no_thread() {
     let logger = Logger::new(Level::Info, move |_| inside.get().unwrap().stop());
     let cache = counter(&ManualClock::new()).logger(logger).build().unwrap();
     assert!(slot.set(cache).is_ok());
-    // Were it to wait for itself, the alarm would end this process.
+    // Its logger is called on this thread, and must not wait here for what happens here.
     let error = slot.get().unwrap().start().unwrap_err();
     assert!(error.to_string().contains("thread"), "{error}");
     assert!(!slot.get().unwrap().is_running());

@@ -134,7 +134,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     #[inline(never)]
     fn is_live_indeed(&self, until: Moment) -> bool {
-        until == Moment::NEVER || until.is_after(self.read_time.exact_now().as_nanos())
+        until == Moment::NEVER || self.read_time.is_before(until)
     }
 
     /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can be.
@@ -169,7 +169,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
             // The product may be a little too large; the cast and the subtraction saturate.
             nanos = nanos.saturating_sub((nanos as f64 * (self.settings.jitter * random)) as u64);
         }
-        let now = if nanos <= EXACT_TTL { self.settings.time.exact_now() } else { now };
+        // A short one must not be over before it begins, by a clock that is behind; one of zero is to be over by any.
+        let exact = nanos <= EXACT_TTL && nanos > 0;
+        let now = if exact { self.settings.time.exact_now() } else { now };
         Moment::of(now.after(Duration::from_nanos(nanos)))
     }
 

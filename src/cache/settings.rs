@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::entry::Moment;
 use super::policy::Kind;
 use super::stats::Cause;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
@@ -44,7 +45,14 @@ impl Time {
         }
     }
 
-    /// The same where it matters that the coarse clock is behind.
+    /// Whether a deadline has not come. The exact time is asked for only if it is near.
+    #[inline]
+    pub(super) fn is_before(&self, until: Moment) -> bool {
+        let far = |now: Tick| until.is_after(now.after(clock::MARGIN).as_nanos());
+        matches!(self, Time::Coarse) && far(CoarseClock.now()) || until.is_after(self.exact_now().as_nanos())
+    }
+
+    /// The time where it matters that the coarse clock is behind.
     #[inline]
     pub(crate) fn exact_now(&self) -> Tick {
         match self {

@@ -49,7 +49,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     pub(crate) fn purge_expired(&self) -> usize {
-        let tick = self.settings.time.now();
+        let tick = self.settings.time.exact_now();
         let now = Moment::of(tick);
         if self.settings.negative_ttl.is_some() {
             for shard in self.shards() {

@@ -32,7 +32,7 @@ const PERIOD: Duration = Duration::from_millis(1);
 const IDLE_TICKS: u32 = 64;
 /// How far ahead of the last tick one can see at a glance. The ticking thread may be kept from running for that long before
 /// anything is taken for alive that is not.
-const MARGIN: Duration = Duration::from_millis(250);
+pub(crate) const MARGIN: Duration = Duration::from_millis(250);
 /// How far, in nanoseconds, the word may be behind before somebody who knows better moves it: not much of the margin.
 const FAR_BEHIND: u64 = MARGIN.as_nanos() as u64 / 8;
 
@@ -148,7 +148,8 @@ static WOKEN: Condvar = Condvar::new();
 /// On an idle machine a reading is behind [`SystemClock`] by about 1 ms, and by no more than 5. While the system keeps the
 /// ticking thread from running it is behind by that much more: tens of milliseconds where many threads compete for few
 /// processors. A [`Cache`](crate::Cache) does not rely on it where it matters: for an entry that has less than 250 ms left,
-/// and for a time to live of up to a second, it asks the system's clock.
+/// and for a time to live of up to a second, it asks the system's clock. So it returns what is over only if that thread was
+/// kept from running for longer than those 250 ms.
 ///
 /// Progress: a reading is wait-free while the clock ticks.
 ///

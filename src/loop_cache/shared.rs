@@ -157,9 +157,18 @@ impl<T: Send + Sync + 'static> Shared<T> {
         control.context_done = true;
         control.restart = false;
         control.stop_by_context();
+        let running = control.is_running();
         drop(control);
+        self.tell_of_the_end(running);
+    }
+
+    /// Wakes those who wait for it all to be over (OVER). While there is a run it is not, and that run's end will wake them, on
+    /// the runner's thread: their Wakers are foreign code, which is not to hold up who cancels a context or drops a cache.
+    fn tell_of_the_end(&self, running: bool) {
         self.wake.notify_all();
-        self.changed.notify_all();
+        if !running {
+            self.changed.notify_all();
+        }
     }
 
     /// The error with which everything is over (OVER), if it is.
@@ -216,11 +225,10 @@ impl<T: Send + Sync + 'static> Shared<T> {
     pub(super) fn close(&self) {
         let mut control = self.lock();
         control.closed = true;
-        control.stop();
+        let running = control.stop().is_some();
         let (work, hook) = (control.work.take(), control.hook.take());
         drop(control);
-        self.wake.notify_all();
-        self.changed.notify_all();
+        self.tell_of_the_end(running);
         drop(hook);
         drop_contained(work);
     }
