@@ -78,7 +78,8 @@ pub struct CacheStats {
     /// Their weight; without a weigher, their number.
     pub weight: u64,
     /// Entries that have left and are still held: a reader may be looking at them, or nobody has got to dropping them, which
-    /// happens within a second of the last reader's leave.
+    /// happens within a second of the last reader's leave. (What needs no destructor may wait until its place is wanted: up to
+    /// 64 entries a shard.)
     pub retired: usize,
     /// What they weigh, as far as that is known: a part that is being dropped counts until the whole is.
     pub retired_weight: u64,

@@ -157,19 +157,19 @@ fn destructors_that_take_other_entries_out_do_not_recurse() {
 
 #[test]
 fn a_listener_that_puts_back_what_left_does_not_recurse() {
-    static CACHE: OnceLock<Cache<u64, u64>> = OnceLock::new();
+    static CACHE: OnceLock<Cache<u64, Box<u64>>> = OnceLock::new();
     static DEEPEST: AtomicUsize = AtomicUsize::new(0);
     static TOLD: AtomicUsize = AtomicUsize::new(0);
     let _turn = turn();
-    let builder = Cache::builder().capacity(2_000).on_evict(|key: &u64, value: &u64, cause| {
+    let builder = Cache::builder().capacity(2_000).on_evict(|key: &u64, value: &Box<u64>, cause| {
         TOLD.fetch_add(1, Ordering::Relaxed);
         // It is still in use; but not for ever.
-        if cause == Cause::Size && *value < 3 {
-            deeper(&DEEPEST, || CACHE.get().unwrap().insert(*key, *value + 1));
+        if cause == Cause::Size && **value < 3 {
+            deeper(&DEEPEST, || CACHE.get().unwrap().insert(*key, Box::new(**value + 1)));
         }
     });
     let cache = CACHE.get_or_init(|| builder.build().unwrap());
-    (0..20_000).for_each(|key| cache.insert(key, 0));
+    (0..20_000).for_each(|key| cache.insert(key, Box::new(0)));
     // What left inside the listener it is told of later.
     until(|| {
         let stats = cache.stats();
