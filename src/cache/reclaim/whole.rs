@@ -89,7 +89,7 @@ fn pin_otherwise() -> Guard {
 
 /// Whether the calling thread has a guard.
 #[inline]
-#[cfg_attr(not(test), allow(dead_code, reason = "for whoever must not wait while he reads"))]
+#[allow(dead_code, reason = "for whoever must not wait while he reads")]
 pub(crate) fn is_reading() -> bool {
     RECORD.get().is_some_and(Record::is_reading) || EPOCHS.get() > 0
 }
@@ -166,6 +166,24 @@ pub(crate) fn hint() {
     advance();
 }
 
+#[cfg(test)]
+mod reading {
+    use super::*;
+
+    #[test]
+    fn a_thread_knows_whether_it_reads() {
+        assert!(!is_reading());
+        let outer = pin();
+        let inner = pin();
+        assert!(is_reading());
+        std::thread::scope(|scope| scope.spawn(|| assert!(!is_reading())).join().unwrap());
+        drop(outer);
+        assert!(is_reading());
+        drop(inner);
+        assert!(!is_reading());
+    }
+}
+
 #[cfg(all(test, target_os = "linux", not(docache_portable)))]
 mod tests {
     use super::*;
@@ -189,19 +207,6 @@ mod tests {
     thread_local! {
         static FIRST: Cell<Option<Last>> = const { Cell::new(None) };
         static SECOND: Cell<Option<Last>> = const { Cell::new(None) };
-    }
-
-    #[test]
-    fn a_thread_knows_whether_it_reads() {
-        assert!(!is_reading());
-        let outer = pin();
-        let inner = pin();
-        assert!(is_reading());
-        std::thread::scope(|scope| scope.spawn(|| assert!(!is_reading())).join().unwrap());
-        drop(outer);
-        assert!(is_reading());
-        drop(inner);
-        assert!(!is_reading());
     }
 
     #[test]
