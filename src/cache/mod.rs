@@ -29,6 +29,9 @@ mod after;
 mod builder;
 mod bulk;
 mod core;
+// Not used yet: shards are to ask it before they evict what is alive.
+#[cfg(all(test, not(docache_loom)))]
+mod deadlines;
 mod detached;
 mod entry;
 mod failures;
