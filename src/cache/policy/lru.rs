@@ -29,7 +29,13 @@ impl<W: Weights> Lru<W> {
     }
 
     #[inline]
-    pub(super) fn admit(&mut self, arena: &impl Arena, i: u32, weight: u32, mut evict: impl FnMut(u32, Option<u64>)) {
+    pub(super) fn admit(
+        &mut self,
+        arena: &impl Arena,
+        i: u32,
+        weight: u32,
+        mut evict: impl FnMut(u32, Option<u64>),
+    ) {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some(oldest) = self.queues.first(QUEUE) else { break };
             self.queues.unlink(oldest);
