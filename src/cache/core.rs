@@ -18,7 +18,7 @@ use super::entry::{Entry, Moment};
 use super::locked::{Locked, Refused};
 use super::pending::Pending;
 use super::policy::Kind;
-use super::reclaim::{Guard, advance, pin};
+use super::reclaim::{Guard, advance, ended, is_reading, pin};
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::shard::{New, Plan, Shard};
 use super::stats::{CacheStats, Cause, Reads};
@@ -27,6 +27,11 @@ use crate::contain::{contained, drop_contained};
 
 /// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
 const EXACT_TTL: u64 = 1_000_000_000;
+
+/// How often a write of weight tries to have places back before it goes on without, and how long it waits in between: 10 ms
+/// at most in all, with what the system adds to a sleep.
+const RELIEF_TRIES: usize = 10;
+const RELIEF_PAUSE: Duration = Duration::from_micros(200);
 
 pub(crate) struct Core<K, V, E, S> {
     shards: Box<[Shard<K, V, E>]>,
@@ -355,18 +360,25 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much of it is there that with
-    /// a value of this weight it would be more than the shard may hold.
+    /// a value of this weight it would be more than the shard may hold. Gives readers a few milliseconds for that, unless the
+    /// caller is one, or somebody has just waited for them in vain.
     #[cold]
     pub(super) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
         let is_behind = || self.lock(shard).inner.is_behind(weight);
-        for _ in 0..2 {
+        for tries in 0..RELIEF_TRIES {
+            self.reclaim_all(shard);
             if !is_behind() {
                 return;
             }
-            self.reclaim_all(shard);
             advance();
+            if tries > 1 {
+                if is_reading() || self.lock(shard).inner.held_up == Some(ended()) {
+                    return;
+                }
+                std::thread::sleep(RELIEF_PAUSE);
+            }
         }
-        self.reclaim_all(shard);
+        self.lock(shard).inner.held_up = Some(ended());
     }
 
     /// Takes a key out; what `found` makes of its value, if it was there, alive.

@@ -8,7 +8,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
 /// A moment in units of 4,096 ns, of 48 bits (36 years).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {
@@ -18,6 +18,17 @@ impl Moment {
     #[inline]
     pub(crate) fn of(tick: Tick) -> Moment {
         Moment((tick.as_nanos() >> GLANCE_UNIT).min(Moment::NEVER.0 - 1))
+    }
+
+    /// The one after it.
+    pub(crate) fn next(self) -> Moment {
+        Moment((self.0 + 1).min(Moment::NEVER.0))
+    }
+
+    /// In its units; `u64::MAX` for what does not come.
+    #[inline]
+    pub(crate) fn units(self) -> u64 {
+        if self == Moment::NEVER { u64::MAX } else { self.0 }
     }
 
     /// Whether this deadline has not come after so many nanoseconds.

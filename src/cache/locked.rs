@@ -7,8 +7,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
-use super::entry::Entry;
+use super::entry::{Entry, Moment};
 use super::policy::{Arena, Policy};
 use super::shard::{FEW, Head, Inner, New};
 use super::slab::{Directory, entry};
@@ -224,6 +225,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if old.is_none() && self.inner.live >= self.head.table().capacity() {
             self.rebuild(self.inner.live + 1 + self.inner.live / 2, deferred);
         }
+        if self.inner.plan.share.is_some() {
+            self.evict_expired((index, old.map(|(old, _)| old)), new, deferred);
+        }
         let (entries, table) = (self.entries(), self.head.table());
         let inner = &mut *self.inner;
         let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
@@ -264,6 +268,56 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if inner.erased.is_some() {
             self.tidy_table(deferred);
         }
+    }
+
+    /// Notes the deadline of a new entry, and takes out what has expired if something must go for the entry: that goes
+    /// before what is alive.
+    #[inline]
+    fn evict_expired(
+        &mut self,
+        (index, old): (u32, Option<u32>),
+        new: &New,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        if new.now >= self.inner.earliest {
+            let share = self.inner.plan.share.unwrap_or(u64::MAX);
+            while self.inner.policy.weight() + u64::from(new.weight) > share {
+                let Some(expired) = self.find_expired(new.now, old) else { break };
+                self.unlink(expired, Cause::Expired, deferred);
+            }
+        }
+        let inner = &mut *self.inner;
+        inner.earliest = inner.earliest.min(new.until);
+        if let Some(deadlines) = &mut inner.deadlines {
+            deadlines.set(index, new.until.units());
+        }
+    }
+
+    /// An entry that has expired and that takes up room, but not `old`.
+    #[cold]
+    fn find_expired(&mut self, now: Moment, old: Option<u32>) -> Option<u32> {
+        let (entries, table) = (self.entries(), self.head.table());
+        let inner = &mut *self.inner;
+        let deadlines = inner.deadlines.get_or_insert_with(|| {
+            let mut deadlines = Deadlines::new();
+            for at in 0..table.buckets() {
+                let note = |index| deadlines.set(index, entries.entry(index).until().units());
+                // SAFETY: the lock keeps the table.
+                unsafe { table.each_in(at, note) };
+            }
+            deadlines
+        });
+        let policy = &inner.policy;
+        let deadline_of = |index| {
+            let counts = policy.holds(index) && Some(index) != old;
+            counts.then(|| entries.entry(index).until().units())
+        };
+        let found = deadlines.expired(now.units(), deadline_of);
+        if found.is_none() {
+            // Nothing more expires at this moment.
+            inner.earliest = now.next();
+        }
+        found
     }
 
     /// Takes an entry out.
@@ -332,6 +386,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.head.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         let policy = std::mem::replace(&mut inner.policy, inner.plan.policy());
         (inner.live, inner.erased) = (0, None);
+        (inner.deadlines, inner.earliest) = (None, Moment::NEVER);
         Detached { table: old, weight: policy.weight(), _policy: policy }
     }
 
@@ -354,6 +409,15 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             };
             // SAFETY: it was not retired yet.
             unsafe { table.each_in(at, retire) };
+        }
+    }
+
+    /// Lets go of the deadlines if they are many more than the entries: a guard that was held made indices large.
+    pub(crate) fn tidy_deadlines(&mut self) {
+        let inner = &mut *self.inner;
+        let (entry, most) = (size_of::<u64>(), 4 * inner.live + 4096);
+        if inner.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > most * entry) {
+            (inner.deadlines, inner.earliest) = (None, Moment::default());
         }
     }
 
@@ -427,7 +491,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// Bytes that the shard has allocated.
     pub(crate) fn memory(&self) -> usize {
         let tables = self.head.table().memory() + self.inner.limbo.memory();
-        tables + self.inner.slab.memory() + self.inner.policy.memory()
+        let deadlines = self.inner.deadlines.as_ref().map_or(0, Deadlines::memory);
+        tables + self.inner.slab.memory() + self.inner.policy.memory() + deadlines
     }
 }
 

@@ -35,6 +35,7 @@ mod background;
 mod builder;
 mod bulk;
 mod core;
+mod deadlines;
 mod deferred;
 mod detached;
 mod entry;

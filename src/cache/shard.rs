@@ -23,6 +23,7 @@ use std::mem::needs_drop;
 
 use crossbeam_utils::CachePadded;
 
+use super::deadlines::Deadlines;
 use super::deferred::Unheard;
 use super::entry::{Entry, Moment};
 use super::failures::Failures;
@@ -112,6 +113,12 @@ pub(crate) struct Inner<K, V, E> {
     pub(super) flights: Registry<K, V, E>,
     pub(super) failures: Option<Failures<K, E>>,
     pub(super) counts: Counts,
+    /// How many periods of grace had ended when a write last waited in vain for one more.
+    pub(super) held_up: Option<u64>,
+    /// No entry that may be evicted has an earlier deadline.
+    pub(super) earliest: Moment,
+    /// The deadlines of those entries, once one may have expired in a full shard.
+    pub(super) deadlines: Option<Deadlines>,
     pub(super) live: usize,
     /// Entries erased since the table was built, if one of its buckets has lost count.
     pub(super) erased: Option<usize>,
@@ -165,6 +172,9 @@ impl<K, V, E> Shard<K, V, E> {
             flights: Registry::new(),
             failures: plan.failures.map(Failures::new),
             counts: Counts::default(),
+            held_up: None,
+            earliest: Moment::NEVER,
+            deadlines: None,
             live: 0,
             erased: None,
         };

@@ -152,6 +152,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         for shard in self.shards().iter().filter(leftovers) {
             self.tell_unheard(shard);
             self.reclaim_all(shard);
+            self.lock(shard).tidy_deadlines();
         }
         let left = self.shards().iter().any(|shard| leftovers(&shard));
         if left {

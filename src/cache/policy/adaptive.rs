@@ -16,6 +16,8 @@ const MAIN: usize = 2;
 /// How many entries may be sent back to the end of the main queue before one goes in spite of its hits.
 const ROUNDS: usize = 16;
 const MAX_HISTORY: u8 = 15;
+/// Who comes back to probation with a longer history than this will not be helped by more room there.
+const NEWCOMER: u8 = 2;
 
 /// An entry's use in the past: `h:4 | epoch:4`. `h` grows by its hits and was true in the epoch beside it; with each
 /// epoch that has passed since it halves.
@@ -83,7 +85,8 @@ impl<W: Weights> Adaptive<W> {
         evict: impl FnMut(u32, Option<u64>),
     ) {
         let ghost = self.ghosts.take(hash, self.turns.tick());
-        let h = ghost.map_or(0, |ghost| ghost.history) + 1;
+        let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
+        let h = past + 1;
         arena.set_hits(i, 0);
         arena.set_hist(i, History::new(h, self.turns.epoch()).0);
         if W::DIFFER && weight == 0 {
@@ -92,11 +95,14 @@ impl<W: Weights> Adaptive<W> {
         }
         let mut proven = self.main_has_room(weight);
         if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
-            self.balance.steer(from, self.average_weight());
+            if from == From::Main || past <= NEWCOMER {
+                self.balance.steer(from, self.average_weight());
+            }
+            // One more is not enough: in a loop it is this one's turn, and not yet the victim's.
             proven = self.main_has_room(weight)
                 || self
                     .main_victim(arena)
-                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.history(arena, victim));
+                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.uses(arena, victim) + 1);
         }
         self.make_room(arena, weight, evict);
         self.newest = i;
@@ -184,12 +190,14 @@ impl<W: Weights> Adaptive<W> {
             };
             if arena.hits(candidate) > 0 {
                 self.promote(arena, candidate);
+                self.balance.probation_pays();
                 continue;
             }
             if !self.main_has_room(self.queues.entry_weight(candidate)) {
-                // A contest: who was used more in the past stays.
+                // A contest: who was used clearly more in the past stays.
                 if let Some(victim) = self.main_victim(arena) {
-                    if self.history(arena, candidate) > self.history(arena, victim) {
+                    let needed = self.uses(arena, victim);
+                    if self.uses(arena, candidate) > needed + needed / 4 {
                         self.promote(arena, candidate);
                         return Some(self.throw_out(arena, victim, From::Main));
                     }
@@ -257,8 +265,8 @@ impl<W: Weights> Adaptive<W> {
         if let Some(hash) = hash {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
+        self.balance.count(from, self.queues.entry_weight(i), self.turns.span());
         self.queues.unlink(i);
-        self.balance.count(from, self.turns.span());
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }
@@ -275,9 +283,10 @@ impl<W: Weights> Adaptive<W> {
         }
     }
 
+    /// An entry's history, and the hits that will be added to it.
     #[inline]
-    fn history(&self, arena: &impl Arena, i: u32) -> u8 {
-        self.remember(arena, i, 0)
+    fn uses(&self, arena: &impl Arena, i: u32) -> u8 {
+        self.remember(arena, i, 0) + arena.hits(i).min(MAX_HITS)
     }
 
     /// Adds hits to an entry's history, which it returns. What has not changed is not written: readers share the line.

@@ -3,6 +3,8 @@
 //! `p`, the room for those on probation, moves as in ARC (Megiddo & Modha, FAST 2003): an entry that comes back soon
 //! after it was thrown out of one part says that this part is too small. A step is the larger, the rarer such entries
 //! are among those that were thrown out lately.
+//!
+//! While entries are thrown out of probation and none is hit there, `p` shrinks slowly: nothing is gained by the room.
 
 use super::ghosts::From;
 
@@ -19,7 +21,13 @@ pub(super) struct Balance {
     /// Entries thrown out of either part lately.
     small_out: u32,
     main_out: u32,
+    /// How many more may be thrown out of probation before it seems to be of no use.
+    patience: u32,
 }
+
+/// How much patience a hit on probation gives, and how much there may be.
+const PATIENCE: u32 = 16;
+const MOST_PATIENCE: u32 = 64;
 
 impl Balance {
     pub(super) fn new(limit: u64) -> Balance {
@@ -27,8 +35,8 @@ impl Balance {
         // One unit at least; two if there are more, so that the newest is not alone.
         let part = |percent: u128, units: u128| (whole * percent / 100).max(units << FRACTION) as u64;
         let most = part(90, 1);
-        let least = part(3, 2).min(most);
-        Balance { p: part(10, 1).max(least), least, most, small_out: 0, main_out: 0 }
+        let least = part(2, 2).min(most);
+        Balance { p: part(10, 1).max(least), least, most, small_out: 0, main_out: 0, patience: 0 }
     }
 
     /// The room for entries on probation.
@@ -43,15 +51,29 @@ impl Balance {
         self.p >> (FRACTION + 2)
     }
 
-    /// An entry was thrown out of `from`, of a shard that holds about `entries`.
+    /// An entry was hit on probation.
     #[inline]
-    pub(super) fn count(&mut self, from: From, entries: u32) {
+    pub(super) fn probation_pays(&mut self) {
+        self.patience = (self.patience + PATIENCE).min(MOST_PATIENCE);
+    }
+
+    /// An entry of this weight was thrown out of `from`, of a shard that holds about `entries`.
+    #[inline]
+    pub(super) fn count(&mut self, from: From, weight: u32, entries: u32) {
         if u64::from(self.small_out) + u64::from(self.main_out) >= 2 * u64::from(entries) {
             self.small_out /= 2;
             self.main_out /= 2;
         }
         match from {
-            From::Small => self.small_out += 1,
+            From::Small => {
+                self.small_out += 1;
+                if self.patience > 0 {
+                    self.patience -= 1;
+                } else {
+                    let less = u64::from(weight) << (FRACTION - 5);
+                    self.p = self.p.saturating_sub(less).max(self.least);
+                }
+            }
             From::Main => self.main_out += 1,
         }
     }

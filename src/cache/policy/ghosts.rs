@@ -170,6 +170,12 @@ impl Turns {
         (self.ticks / EPOCH) as u8
     }
 
+    /// How many epochs began in the last `age` ticks.
+    #[inline]
+    pub(super) fn epochs_since(&self, age: u32) -> u32 {
+        (self.ticks + WRAP) / EPOCH - (self.ticks + WRAP - age) / EPOCH
+    }
+
     /// An entry was thrown out: whether a turn ends with it.
     #[inline]
     pub(super) fn advance(&mut self) -> bool {

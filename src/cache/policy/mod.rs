@@ -196,6 +196,12 @@ impl Policy {
     }
 
     /// Entries; if there is a limit, those that weigh something.
+    /// Whether `i` stands where it may be evicted for size.
+    #[inline]
+    pub(crate) fn holds(&self, i: u32) -> bool {
+        with!(&self.0, unbounded _ => false, bounded policy => policy.queues().queue_of(i).is_some())
+    }
+
     #[cfg(all(test, not(docache_loom)))]
     pub(crate) fn len(&self) -> usize {
         with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())

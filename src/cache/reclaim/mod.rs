@@ -32,12 +32,6 @@ mod stand_in;
 mod whole;
 
 #[cfg(docache_loom)]
-#[allow(unused_imports, reason = "for whoever must not wait while he reads")]
-pub(crate) use stand_in::is_reading;
-#[cfg(docache_loom)]
-pub(crate) use stand_in::{Era, Guard, advance, ended, hint, pin};
+pub(crate) use stand_in::{Era, Guard, advance, ended, hint, is_reading, pin};
 #[cfg(not(docache_loom))]
-#[allow(unused_imports, reason = "for whoever must not wait while he reads")]
-pub(crate) use whole::is_reading;
-#[cfg(not(docache_loom))]
-pub(crate) use whole::{Era, Guard, advance, ended, hint, pin};
+pub(crate) use whole::{Era, Guard, advance, ended, hint, is_reading, pin};

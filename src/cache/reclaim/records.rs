@@ -163,7 +163,6 @@ impl Record {
 
     /// Whether its thread has a guard. For that thread to ask.
     #[inline]
-    #[allow(dead_code, reason = "it has no other caller than `whole::is_reading`")]
     pub(super) fn is_reading(&self) -> bool {
         self.word().is_reading()
     }

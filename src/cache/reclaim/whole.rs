@@ -89,7 +89,6 @@ fn pin_otherwise() -> Guard {
 
 /// Whether the calling thread has a guard.
 #[inline]
-#[allow(dead_code, reason = "for whoever must not wait while he reads")]
 pub(crate) fn is_reading() -> bool {
     RECORD.get().is_some_and(Record::is_reading) || EPOCHS.get() > 0
 }

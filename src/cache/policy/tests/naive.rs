@@ -36,6 +36,7 @@ pub(super) struct Naive {
     memory: Vec<[Option<Slot>; 8]>,
     /// Small, main.
     out: [u64; 2],
+    patience: u64,
     evicted: u64,
     span: u64,
     /// The ticks, and the evictions, before `span` was what it is.
@@ -47,7 +48,7 @@ impl Naive {
         Naive {
             cap,
             weighted,
-            p: ((cap << 16) / 10).max((2 << 16).min(Self::most(cap))),
+            p: ((cap << 16) / 10).max(Self::least(cap)),
             newest: u32::MAX,
             window: VecDeque::new(),
             small: VecDeque::new(),
@@ -55,10 +56,15 @@ impl Naive {
             entries: vec![Entry::default(); indices],
             memory: Vec::new(),
             out: [0, 0],
+            patience: 0,
             evicted: 0,
             span: 1,
             before: (0, 0),
         }
+    }
+
+    fn least(cap: u64) -> u64 {
+        ((cap << 16) * 2 / 100).max(2 << 16).min(Self::most(cap))
     }
 
     fn most(cap: u64) -> u64 {
@@ -91,6 +97,10 @@ impl Naive {
         e.h >>= (epoch.wrapping_sub(e.ep) & 15).min(7);
         e.ep = epoch;
         e.h
+    }
+
+    fn uses(&mut self, i: u32) -> u8 {
+        self.hist(i) + self.entries[i as usize].f
     }
 
     fn fold(&mut self, i: u32) {
@@ -170,6 +180,12 @@ impl Naive {
             self.out = [self.out[0] / 2, self.out[1] / 2];
         }
         self.out[usize::from(main)] += 1;
+        if !main && self.patience == 0 {
+            let less = u64::from(self.entries[x as usize].weight) * 65_536 / 32;
+            self.p = self.p.saturating_sub(less).max(Self::least(self.cap));
+        } else if !main {
+            self.patience -= 1;
+        }
         let turn = self.tick() / 128;
         self.evicted += 1;
         let (len, span) = (self.len() as u64, self.span);
@@ -204,11 +220,13 @@ impl Naive {
             let e = self.entries[x as usize];
             if e.f > 0 {
                 self.promote(x);
+                self.patience = (self.patience + 16).min(64);
                 continue;
             }
             let full = !self.fits_main(e.weight);
             if let Some(v) = full.then(|| self.victim()).flatten() {
-                if self.hist(x) > self.hist(v) {
+                let needed = self.uses(v);
+                if self.hist(x) > needed + needed / 4 {
                     self.promote(x);
                     return self.throw_out(v, true, arena.hash(v));
                 }
@@ -226,13 +244,16 @@ impl Naive {
         } else {
             self.p + ratio(main_out, small_out)
         };
-        let most = Self::most(self.cap);
-        self.p = p.min(most).max(((self.cap << 16) * 3 / 100).max(2 << 16).min(most));
+        self.p = p.clamp(Self::least(self.cap), Self::most(self.cap));
     }
 
     pub(super) fn admit(&mut self, arena: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
         let ghost = self.take(hash);
-        let h = (ghost.map_or(0, |ghost| ghost.h) + 1).min(15);
+        let past = ghost.map_or(0, |ghost| {
+            let then = self.tick() - self.age(ghost.tick);
+            ghost.h >> (self.tick() / (12 * 128) - then / (12 * 128))
+        });
+        let h = (past + 1).min(15);
         self.entries[i as usize] = Entry { f: 0, h, ep: self.epoch(), weight };
         if weight == 0 {
             self.newest = i;
@@ -240,8 +261,10 @@ impl Naive {
         }
         let mut to_main = self.fits_main(weight);
         if let Some(ghost) = ghost.filter(|ghost| self.age(ghost.tick) <= 128) {
-            self.steer(ghost.main);
-            to_main = self.fits_main(weight) || self.victim().is_none_or(|v| h > self.hist(v));
+            if ghost.main || past <= 2 {
+                self.steer(ghost.main);
+            }
+            to_main = self.fits_main(weight) || self.victim().is_none_or(|v| h > self.uses(v) + 1);
         }
         let evicted = self.make_room(arena, weight);
         self.newest = i;
