@@ -83,7 +83,7 @@
 #define DOCACHE_CAUSE_REPLACED 3
 
 /**
- * It was never taken in: it is too heavy, or readers hold so much that was taken out that there is no place.
+ * It was never taken in: it is too heavy, or there is no place: 2^30 entries lie in a shard.
  */
 #define DOCACHE_CAUSE_REFUSED 4
 

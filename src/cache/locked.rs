@@ -281,7 +281,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ) {
         if new.now >= self.inner.earliest {
             let share = self.inner.plan.share.unwrap_or(u64::MAX);
-            while self.inner.policy.weight() + u64::from(new.weight) > share {
+            let leaves = u64::from(old.map_or(0, |old| self.inner.policy.weight_of(old)));
+            while self.inner.policy.weight() + u64::from(new.weight) > share.saturating_add(leaves) {
                 let Some(expired) = self.find_expired(new.now, old) else { break };
                 self.unlink(expired, Cause::Expired, deferred);
             }

@@ -5,6 +5,7 @@ mod common;
 
 mod bulk;
 mod failing;
+mod late;
 mod overtaken;
 mod raced;
 mod stampede;

@@ -158,8 +158,10 @@ impl Model {
         self.slots.insert(key, Slot { value, deadline, used });
         if let Bound::Lru(capacity) = self.bound {
             if self.slots.len() > capacity {
-                let oldest = *self.slots.iter().min_by_key(|(_, slot)| slot.used).expect("one of them").0;
-                self.end(oldest, Fate::Evicted);
+                // What has expired goes first.
+                let order = |slot: &Slot| (!self.is_over(slot.deadline), slot.used);
+                let first = *self.slots.iter().min_by_key(|(_, slot)| order(slot)).expect("one of them").0;
+                self.end(first, Fate::Evicted);
             }
         }
     }

@@ -166,3 +166,40 @@ fn tables_that_were_replaced_do_not_pile_up() {
     let most = (0..50).map(|_| round()).max().unwrap();
     assert!(most < 3 << 20, "{most} bytes after many rounds");
 }
+
+/// Many keys of one home are put in and taken out again: those who pass there later do not pay for it.
+#[test]
+fn a_table_forgets_hostile_keys() {
+    #[derive(Clone, Default)]
+    struct Home(u64);
+    impl std::hash::Hasher for Home {
+        fn write(&mut self, _: &[u8]) {
+            unreachable!("keys are numbers")
+        }
+        fn write_u64(&mut self, key: u64) {
+            // The lower bits say where the search begins; these are all alike.
+            self.0 = key << 40 | key >> 24;
+        }
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
+    let builder = Cache::<u64, u64>::builder().shards(1).no_sweep();
+    let cache = builder.hasher(std::hash::BuildHasherDefault::<Home>::default()).build().unwrap();
+    (0..70_000).for_each(|key| cache.insert(key, key));
+    let large = cache.stats().memory;
+    (0..70_000).for_each(|key| assert_eq!(cache.remove(&key), Some(key)));
+    assert!(cache.is_empty());
+    while !cache.flush() {}
+    assert!(cache.stats().memory < large / 20, "{} of {large}", cache.stats().memory);
+    assert_eq!(cache.get(&80_000), None);
+}
+
+/// Large values lie in small chunks: a few of them do not take memory for many.
+#[test]
+fn large_values_take_no_more_memory_than_they_must() {
+    let cache: Cache<u64, [u8; 65_536]> = Cache::builder().build().unwrap();
+    (0..200).for_each(|key| cache.insert(key, [0; 65_536]));
+    let stats = cache.stats();
+    assert!(stats.memory < 2 * 200 * 65_536, "{} MiB for 12 MiB of values", stats.memory >> 20);
+}

@@ -347,3 +347,48 @@ fn a_borrow_that_panics_leaves_the_cache_whole() {
     cache.clear();
     assert!(cache.is_empty());
 }
+
+thread_local!(static BAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+
+/// Its hash panics when it is told to, for some keys.
+#[derive(Debug, PartialEq, Eq)]
+struct Unhashable(u64);
+
+impl Hash for Unhashable {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if BAD.get() && self.0 < 20 {
+            hush("a hash");
+        }
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn a_hash_that_panics_under_the_lock_costs_its_own_entry_at_most() {
+    let _turn = turn();
+    let tally = Tally::new();
+    for capacity in [Some(20), None] {
+        let mut builder = Cache::<Unhashable, Counted>::builder().shards(1).no_sweep();
+        builder =
+            capacity.map_or(Cache::builder().shards(1).no_sweep(), |capacity| builder.capacity(capacity));
+        let cache = builder.build().unwrap();
+        (0..20).for_each(|key| cache.insert(Unhashable(key), tally.value(key)));
+        BAD.set(true);
+        // Entries are evicted, or moved into larger tables, meanwhile.
+        for key in 100..300 {
+            cache.insert(Unhashable(key), tally.value(key));
+            assert!(cache.contains_key(&Unhashable(key)));
+        }
+        BAD.set(false);
+        for key in 1_000..2_000 {
+            cache.insert(Unhashable(key), tally.value(key));
+            assert!(cache.contains_key(&Unhashable(key)));
+        }
+        let most = capacity.unwrap_or(2_000);
+        assert!(cache.len() <= most && cache.len() == cache.pin().iter().count());
+        settle(&cache);
+        assert_eq!(tally.alive(), cache.len() as u64);
+        drop(cache);
+        assert_eq!(tally.alive(), 0);
+    }
+}

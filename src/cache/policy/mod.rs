@@ -202,6 +202,12 @@ impl Policy {
         with!(&self.0, unbounded _ => false, bounded policy => policy.queues().queue_of(i).is_some())
     }
 
+    /// The weight of an entry that [stands](Policy::holds) there; else 0, where entries have weights.
+    #[inline]
+    pub(crate) fn weight_of(&self, i: u32) -> u32 {
+        with!(&self.0, unbounded _ => 0, bounded policy => policy.queues().entry_weight(i))
+    }
+
     #[cfg(all(test, not(docache_loom)))]
     pub(crate) fn len(&self) -> usize {
         with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())
