@@ -27,7 +27,7 @@ const MOST_SHARDS: usize = 1 << 16;
 /// How many it has without being told.
 const SHARDS: usize = 64;
 /// A shard of fewer entries decides badly which to evict.
-const LEAST_SHARE: usize = 32;
+const LEAST_SHARE: usize = 128;
 /// How many shards a cache has without being told whose entries have weights: a heavy one should fit into a share.
 const WEIGHTED_SHARDS: usize = 8;
 /// How many errors are cached at most.
@@ -196,7 +196,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     }
 
     /// Into how many parts the cache is split, each with a lock and a policy of its own: 1 to 65,536, rounded up to a power of
-    /// two, and at most as many as the capacity. Default 64, or as many as leave 32 entries for each; 8 where entries have
+    /// two, and at most as many as the capacity. Default 64, or as many as leave 128 entries for each; 8 where entries have
     /// weights.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);

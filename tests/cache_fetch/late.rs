@@ -29,8 +29,7 @@ fn built() -> Loading {
 }
 
 type Write = fn(&Loading);
-const WRITES: [Write; 3] =
-    [|cache| drop(cache.remove(&1)), |cache| drop(cache.remove_many(&[&1])), Cache::clear];
+const WRITES: [Write; 3] = [|cache| _ = cache.remove(&1), |cache| _ = cache.remove_many(&[&1]), Cache::clear];
 
 #[test]
 fn a_load_that_was_beaten_is_not_joined_by_one_key_nor_by_many() {

@@ -158,9 +158,10 @@ impl Model {
         self.slots.insert(key, Slot { value, deadline, used });
         if let Bound::Lru(capacity) = self.bound {
             if self.slots.len() > capacity {
-                // What has expired goes first.
+                // What has expired goes first; not what has just come.
                 let order = |slot: &Slot| (!self.is_over(slot.deadline), slot.used);
-                let first = *self.slots.iter().min_by_key(|(_, slot)| order(slot)).expect("one of them").0;
+                let others = self.slots.iter().filter(|(other, _)| **other != key);
+                let first = *others.min_by_key(|(_, slot)| order(slot)).expect("one of them").0;
                 self.end(first, Fate::Evicted);
             }
         }
