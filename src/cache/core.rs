@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::background::Registered;
 use super::deferred::{Deferred, Inside};
 use super::entry::{Entry, Moment};
-use super::locked::{Locked, Refused};
+use super::locked::{Locked, Refused, Stored};
 use super::pending::Pending;
 use super::policy::Kind;
 use super::reclaim::{Guard, advance, ended, is_reading, pin};
@@ -32,6 +32,14 @@ const EXACT_TTL: u64 = 1_000_000_000;
 /// at most in all, with what the system adds to a sleep.
 const RELIEF_TRIES: usize = 10;
 const RELIEF_PAUSE: Duration = Duration::from_micros(200);
+
+/// A time to live that does not end, where it is a number.
+const FOREVER: u64 = u64::MAX;
+
+/// A time to live in nanoseconds; [`Duration::MAX`] does not end.
+fn nanos_of(ttl: Duration) -> u64 {
+    if ttl == Duration::MAX { FOREVER } else { saturating_nanos(ttl).min(FOREVER - 1) }
+}
 
 pub(crate) struct Core<K, V, E, S> {
     shards: Box<[Shard<K, V, E>]>,
@@ -56,7 +64,8 @@ pub(crate) struct Core<K, V, E, S> {
 /// What only writers need.
 pub(crate) struct Writing<K, V, E> {
     pub(super) time: Time,
-    pub(super) ttl: Duration,
+    /// In nanoseconds, or [`FOREVER`].
+    ttl: u64,
     pub(super) limit: Option<u64>,
     jitter: f64,
     pub(super) weigher: Option<Weigher<K, V>>,
@@ -75,7 +84,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
         let watched = settings.kind == Kind::Lru || settings.record_stats;
         let plan = |number| Plan {
             kind: settings.kind,
-            share: settings.limit.map(|limit| limit / shards + u64::from(number < limit % shards)),
+            most: settings
+                .limit
+                .map_or(Plan::UNBOUNDED, |limit| limit / shards + u64::from(number < limit % shards)),
             weighted: settings.weigher.is_some(),
             failures: settings.negative.map(|(_, most)| most.div_ceil(settings.shards)),
         };
@@ -90,7 +101,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
             hasher: settings.hasher,
             settings: Writing {
                 time: settings.time,
-                ttl: settings.ttl,
+                ttl: nanos_of(settings.ttl),
                 limit: settings.limit,
                 jitter: settings.jitter,
                 weigher: settings.weigher,
@@ -162,11 +173,10 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// The deadline of what is written now.
     fn until(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Moment {
-        let ttl = ttl.unwrap_or(self.settings.ttl);
-        if ttl == Duration::MAX {
+        let mut nanos = ttl.map_or(self.settings.ttl, nanos_of);
+        if nanos == FOREVER {
             return Moment::NEVER;
         }
-        let mut nanos = saturating_nanos(ttl);
         if self.settings.jitter > 0.0 {
             // Any number will do that differs between keys and between times.
             let mixed = (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
@@ -177,7 +187,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
         // A short one must not be over before it begins, by a clock that is behind; one of zero is to be over by any.
         let exact = nanos <= EXACT_TTL && nanos > 0;
         let now = if exact { self.settings.time.exact_now() } else { now };
-        Moment::of(now.after(Duration::from_nanos(nanos)))
+        Moment::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
     }
 
     /// Counts a load that came to nothing.
@@ -312,9 +322,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// What a new entry is to be. The clock may be the user's.
     #[inline]
-    pub(super) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>) -> New {
-        let tick = self.settings.time.now();
-        New { hash, until: self.until(hash, ttl, tick), weight, now: Moment::of(tick) }
+    pub(super) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>, now: Tick) -> New {
+        New { hash, until: self.until(hash, ttl, now), weight, now: Moment::of(now) }
     }
 
     /// Takes a value in.
@@ -323,28 +332,36 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let weight = self.weigh(&key, &value);
         let hash = self.hash(&key);
         let shard = self.shard(hash);
-        let new = self.new_entry(hash, weight, ttl);
+        let new = self.new_entry(hash, weight, ttl, self.settings.time.now());
         let mut pair = Some((key, value));
-        let mut write = |relieved: bool| {
-            self.with_shard(shard, |locked, deferred| {
-                locked.reclaim(deferred);
-                if !relieved && locked.inner.is_behind(weight) {
-                    return None;
-                }
-                if let Some((key, _)) = &pair {
-                    locked.invalidate(hash, key, deferred);
-                }
-                Some(locked.store(&mut pair, new, deferred))
-            })
-        };
-        let result = write(false).or_else(|| {
-            self.relieve(shard, weight);
-            write(true)
+        self.relieve(shard, weight);
+        let stored = self.with_shard(shard, |locked, deferred| {
+            locked.reclaim(deferred);
+            if let Some((key, _)) = &pair {
+                locked.invalidate(hash, key, deferred);
+            }
+            locked.store(&mut pair, new, deferred)
         });
+        if stored == Stored::Yes {
+            std::mem::forget(pair);
+            return Ok(());
+        }
+        self.refused(shard, pair, weight, stored)
+    }
+
+    #[cold]
+    fn refused(
+        &self,
+        shard: &Shard<K, V, E>,
+        pair: Option<(K, V)>,
+        weight: u32,
+        stored: Stored,
+    ) -> Result<(), Refused> {
         if let Some(pair) = pair {
             self.refuse(shard, pair);
         }
-        result.unwrap_or(Ok(()))
+        let share = self.lock(shard).inner.plan.most;
+        Err(if stored == Stored::Full { Refused::Full } else { Refused::Heavy { weight, share } })
     }
 
     /// Tells the listener of what was not taken in, and drops it.
@@ -362,8 +379,15 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much of it is there that with
     /// a value of this weight it would be more than the shard may hold. Gives readers a few milliseconds for that, unless the
     /// caller is one, or somebody has just waited for them in vain.
-    #[cold]
+    #[inline(always)]
     pub(super) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
+            self.relieve_behind(shard, weight);
+        }
+    }
+
+    #[cold]
+    fn relieve_behind(&self, shard: &Shard<K, V, E>, weight: u32) {
         let is_behind = || self.lock(shard).inner.is_behind(weight);
         for tries in 0..RELIEF_TRIES {
             self.reclaim_all(shard);

@@ -65,34 +65,39 @@ pub(crate) struct Deferred<'c, K, V, E> {
     listened: bool,
     /// Whether the call comes from inside user code.
     pub(super) nested: bool,
-    pub(super) claimed: Vec<Claimed<'c, K, V>>,
-    pub(super) claimed_weight: u64,
-    /// Cached errors that are to be dropped.
-    pub(super) failures: Vec<Failure<K, E>>,
+    /// What few calls have, apart, so that the others need not make it.
+    rare: Option<Box<Rare<'c, K, V, E>>>,
     /// Whether a batch in limbo was closed, so that it is time for a [`hint`](super::reclaim::hint).
     pub(super) hint: bool,
     /// Whether the shard has something left for the cache's background work.
     pub(super) leftover: bool,
 }
 
+/// What few calls leave.
+#[derive(Debug)]
+pub(super) struct Rare<'c, K, V, E> {
+    pub(super) claimed: Vec<Claimed<'c, K, V>>,
+    pub(super) claimed_weight: u64,
+    /// Cached errors that are to be dropped.
+    pub(super) failures: Vec<Failure<K, E>>,
+}
+
 impl<'c, K, V, E> Deferred<'c, K, V, E> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(listened: bool, nested: bool) -> Self {
         Deferred {
             reclaimed: [MaybeUninit::uninit(); RECLAIM],
             count: 0,
             listened,
             nested,
-            claimed: Vec::new(),
-            claimed_weight: 0,
-            failures: Vec::new(),
+            rare: None,
             hint: false,
             leftover: false,
         }
     }
 
     /// Sends an entry that was unlinked to limbo; or, if there is a listener, to that first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&mut self, limbo: &mut Limbo, unheard: &mut Unheard, claimed: Claimed<'c, K, V>) {
         if !self.listened {
             self.hint |= limbo.retire(claimed.index);
@@ -101,7 +106,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
             unheard.entries.push((claimed.index, claimed.cause));
             self.leftover = true;
         } else {
-            self.claimed.push(claimed);
+            self.rare().claimed.push(claimed);
         }
     }
 
@@ -113,8 +118,21 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         } else if self.nested {
             unheard.weight += weight;
         } else {
-            self.claimed_weight += weight;
+            self.rare().claimed_weight += weight;
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn rare(&mut self) -> &mut Rare<'c, K, V, E> {
+        self.rare.get_or_insert_with(|| {
+            Box::new(Rare { claimed: Vec::new(), claimed_weight: 0, failures: Vec::new() })
+        })
+    }
+
+    #[inline]
+    pub(super) fn take_rare(&mut self) -> Option<Box<Rare<'c, K, V, E>>> {
+        self.rare.take()
     }
 
     /// Takes a place whose pair is to be dropped; at most [`RECLAIM`].

@@ -16,7 +16,7 @@ use std::time::Duration;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use super::handle::Cache;
 use super::inner::Inner;
-use super::locked::Flights;
+use super::locked::{Flights, Stored};
 use super::reclaim::pin;
 use super::shard::Shard;
 use crate::clock::Tick;
@@ -205,10 +205,11 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
             None => {}
         }
         let now = core.settings.time.now();
-        let new = core.new_entry(me.hash, weight, self.ttl);
-        if core.settings.weigher.is_some() && pair.is_some() {
-            core.relieve(self.shard, weight);
-        }
+        let new = core.new_entry(me.hash, weight, self.ttl, now);
+        core.relieve(self.shard, weight);
+        // An error is kept from now on.
+        let until = |ttl| core.settings.time.now().after(ttl);
+        let until = failed.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
         let told = core.with_shard_then(
             self.shard,
@@ -217,17 +218,12 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
                 if registered && pair.is_some() {
-                    refused = locked.store(&mut pair, new, deferred).is_err();
+                    refused = locked.store(&mut pair, new, deferred) != Stored::Yes;
                 }
-                let keys = if registered { failed.take() } else { None };
-                if let (Some(keys), Err(Failure::Failed(error))) = (keys, outcome) {
-                    locked.remember(
-                        me.hash,
-                        (keys, error.clone()),
-                        now,
-                        core.settings.negative_ttl,
-                        deferred,
-                    );
+                if let (true, Some(until), Err(Failure::Failed(error))) = (registered, until, outcome) {
+                    if let Some(keys) = failed.take() {
+                        locked.remember(me.hash, (keys, error.clone()), until, deferred);
+                    }
                 }
                 if let Some(began) = began {
                     locked.inner.counts.count_load(now.since(began), outcome.is_ok());
@@ -239,10 +235,13 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
             |end| unsafe { conclude(self, me, outcome, &end) },
         );
         match pair {
+            None => {}
             Some(pair) if refused => core.refuse(self.shard, pair),
-            pair => drop_contained(pair),
+            Some(pair) => drop_contained(pair),
         }
-        drop_contained(failed);
+        if let Some(keys) = failed {
+            drop_contained(keys);
+        }
         told
     }
 }

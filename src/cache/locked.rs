@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
@@ -117,7 +116,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// A key is written: what is being loaded for it is not kept, and nobody joins that any more; what is known of its
     /// failure is forgotten.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn invalidate<Q>(&mut self, hash: u64, key: &Q, deferred: &mut Deferred<'_, K, V, E>)
     where
         K: Borrow<Q>,
@@ -127,7 +126,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.inner.flights.forget(hash, key);
         }
         if let Some(failures) = &mut self.inner.failures {
-            deferred.failures.extend(failures.remove(hash, key));
+            if let Some(failure) = failures.remove(hash, key) {
+                deferred.rare().failures.push(failure);
+            }
         }
     }
 
@@ -136,12 +137,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &mut self,
         hash: u64,
         (keys, error): ([K; 2], Arc<E>),
-        now: Tick,
-        ttl: Option<Duration>,
+        until: Tick,
         deferred: &mut Deferred<'_, K, V, E>,
     ) {
-        if let (Some(failures), Some(ttl)) = (&mut self.inner.failures, ttl) {
-            failures.insert(hash, (keys, error), now.after(ttl), &mut deferred.failures);
+        if let Some(failures) = &mut self.inner.failures {
+            failures.insert(hash, (keys, error), until, &mut deferred.rare().failures);
         }
     }
 
@@ -170,50 +170,50 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Puts a pair in, or in the place of an earlier one of its key. What is refused stays with the caller; the earlier one is
     /// gone then, too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn store(
         &mut self,
         pair: &mut Option<(K, V)>,
         new: New,
         deferred: &mut Deferred<'a, K, V, E>,
-    ) -> Result<(), Refused> {
-        let Some((key, _)) = pair.as_ref() else { return Ok(()) };
+    ) -> Stored {
+        let Some((key, _)) = pair.as_ref() else { return Stored::Yes };
         let old = self.find(new.hash, key).map(|(index, entry)| {
             (index, if entry.until() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
-        let refused = match self.place(&new) {
-            Ok(index) => {
-                let Some((key, value)) = pair.take() else { return Ok(()) };
-                // SAFETY: just taken from the slab.
-                unsafe { self.entry(index).fill(key, value, new.until) };
-                self.link(index, &new, old, deferred);
-                return Ok(());
-            }
-            Err(refused) => refused,
-        };
+        let fits = u64::from(new.weight) <= self.inner.plan.most;
+        let place = if fits { self.place() } else { None };
+        if let (Some(index), Some((key, value))) = (place, pair.take_if(|_| place.is_some())) {
+            // SAFETY: just taken from the slab.
+            unsafe { self.entry(index).fill(key, value, new.until) };
+            self.link(index, &new, old, deferred);
+            return Stored::Yes;
+        }
+        self.refuse(old, deferred);
+        if fits { Stored::Full } else { Stored::TooHeavy }
+    }
+
+    #[cold]
+    fn refuse(&mut self, old: Option<(u32, Cause)>, deferred: &mut Deferred<'a, K, V, E>) {
         if let Some((index, cause)) = old {
             self.unlink(index, cause, deferred);
         }
         self.inner.counts.count(Cause::Refused);
-        Err(refused)
     }
 
     /// A place for a new entry.
-    #[inline]
-    fn place(&mut self, new: &New) -> Result<u32, Refused> {
-        if let Some(share) = self.inner.plan.share.filter(|share| u64::from(new.weight) > *share) {
-            return Err(Refused::Heavy { weight: new.weight, share });
-        }
-        let index = self.inner.slab.take().ok_or(Refused::Full)?;
+    #[inline(always)]
+    fn place(&mut self) -> Option<u32> {
+        let index = self.inner.slab.take()?;
         if self.inner.slab.directory() != self.head.directory() {
             // Before the index (THERE).
             self.head.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
         }
-        Ok(index)
+        Some(index)
     }
 
     /// Makes a filled place an entry.
-    #[inline]
+    #[inline(always)]
     fn link(
         &mut self,
         index: u32,
@@ -225,23 +225,21 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if old.is_none() && self.inner.live >= self.head.table().capacity() {
             self.rebuild(self.inner.live + 1 + self.inner.live / 2, deferred);
         }
-        if self.inner.plan.share.is_some() {
-            self.evict_expired((index, old.map(|(old, _)| old)), new, deferred);
+        if self.inner.plan.is_bounded() {
+            self.evict_expired((index, old), new, deferred);
         }
         let (entries, table) = (self.entries(), self.head.table());
         let inner = &mut *self.inner;
         let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
         let (live, limbo, unheard) = (&mut inner.live, &mut inner.limbo, &mut inner.unheard);
         let (counts, erased) = (&mut inner.counts, &mut inner.erased);
-        let mut retire = |index: u32, cause: Cause| {
-            counts.count(cause);
-            deferred.retire(limbo, unheard, Claimed { index, entry: entries.entry(index), cause });
-        };
         let evict = |victim: u32, hash: Option<u64>| {
-            let cause = if entries.entry(victim).until() <= now { Cause::Expired } else { Cause::Size };
+            let entry = entries.entry(victim);
+            let cause = if entry.until() <= now { Cause::Expired } else { Cause::Size };
             erase(table, hash, victim, erased);
             *live -= 1;
-            retire(victim, cause);
+            counts.count(cause);
+            deferred.retire(limbo, unheard, Claimed { index: victim, entry, cause });
         };
         match old {
             Some((old, cause)) => {
@@ -252,7 +250,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                     unsafe { table.erase_anywhere(old) };
                     insert(table, hash, index, &mut inner.erased);
                 }
-                retire(old, cause);
+                inner.counts.count(cause);
+                let claimed = Claimed { index: old, entry: entries.entry(old), cause };
+                deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
             }
             None => {
                 inner.policy.admit(&entries, index, hash, weight, evict);
@@ -272,25 +272,31 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Notes the deadline of a new entry, and takes out what has expired if something must go for the entry: that goes
     /// before what is alive.
-    #[inline]
+    #[inline(always)]
     fn evict_expired(
         &mut self,
-        (index, old): (u32, Option<u32>),
+        (index, old): (u32, Option<(u32, Cause)>),
         new: &New,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         if new.now >= self.inner.earliest {
-            let share = self.inner.plan.share.unwrap_or(u64::MAX);
-            let leaves = u64::from(old.map_or(0, |old| self.inner.policy.weight_of(old)));
-            while self.inner.policy.weight() + u64::from(new.weight) > share.saturating_add(leaves) {
-                let Some(expired) = self.find_expired(new.now, old) else { break };
-                self.unlink(expired, Cause::Expired, deferred);
-            }
+            self.evict_expired_for(old.map(|(old, _)| old), new, deferred);
         }
         let inner = &mut *self.inner;
         inner.earliest = inner.earliest.min(new.until);
         if let Some(deadlines) = &mut inner.deadlines {
             deadlines.set(index, new.until.units());
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn evict_expired_for(&mut self, old: Option<u32>, new: &New, deferred: &mut Deferred<'a, K, V, E>) {
+        let leaves = u64::from(old.map_or(0, |old| self.inner.policy.weight_of(old)));
+        let most = self.inner.plan.most.saturating_add(leaves);
+        while self.inner.policy.weight() + u64::from(new.weight) > most {
+            let Some(expired) = self.find_expired(new.now, old) else { break };
+            self.unlink(expired, Cause::Expired, deferred);
         }
     }
 
@@ -300,7 +306,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let (entries, table) = (self.entries(), self.head.table());
         let inner = &mut *self.inner;
         let deadlines = inner.deadlines.get_or_insert_with(|| {
-            let mut deadlines = Deadlines::new();
+            let mut deadlines = Box::new(Deadlines::new());
             for at in 0..table.buckets() {
                 let note = |index| deadlines.set(index, entries.entry(index).until().units());
                 // SAFETY: the lock keeps the table.
@@ -322,7 +328,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     }
 
     /// Takes an entry out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlink(&mut self, index: u32, cause: Cause, deferred: &mut Deferred<'a, K, V, E>) {
         let entries = self.entries();
         let inner = &mut *self.inner;
@@ -381,7 +387,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let inner = &mut *self.inner;
         inner.flights.forget_all();
         if let Some(failures) = &mut inner.failures {
-            failures.clear(&mut deferred.failures);
+            failures.clear(&mut deferred.rare().failures);
         }
         let old = self.head.table();
         self.head.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
@@ -457,7 +463,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Takes a few entries that nobody can see any more out of limbo, once for each `deferred`. Where pairs have destructors
     /// they go there. Whether there were any.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reclaim(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
         let inner = &mut *self.inner;
         if deferred.nested && needs_drop::<(K, V)>() {
@@ -492,7 +498,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// Bytes that the shard has allocated.
     pub(crate) fn memory(&self) -> usize {
         let tables = self.head.table().memory() + self.inner.limbo.memory();
-        let deadlines = self.inner.deadlines.as_ref().map_or(0, Deadlines::memory);
+        let deadlines = self.inner.deadlines.as_ref().map_or(0, |deadlines| deadlines.memory());
         tables + self.inner.slab.memory() + self.inner.policy.memory() + deadlines
     }
 }
@@ -504,6 +510,16 @@ pub(crate) struct Detached {
     pub(super) weight: u64,
     /// Dropped without the lock.
     _policy: Policy,
+}
+
+/// Whether a value was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    Yes,
+    /// It is heavier than the shard's share.
+    TooHeavy,
+    /// The shard has as many entries, live and retired, as it can have.
+    Full,
 }
 
 /// Why a value was not taken in.

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
 
 use super::core::Core;
-use super::deferred::{Claimed, Deferred, Inside};
+use super::deferred::{Claimed, Deferred, Inside, Rare};
 use super::reclaim::hint;
 use super::shard::Shard;
 use crate::contain::{contained, drop_contained};
@@ -37,14 +37,16 @@ pub(super) struct Pending<'c, K: Hash + Eq, V, E, S: BuildHasher> {
     pub(super) deferred: Deferred<'c, K, V, E>,
 }
 
-impl<K: Hash + Eq, V, E, S: BuildHasher> Pending<'_, K, V, E, S> {
+impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
     #[cold]
     #[inline(never)]
-    fn notify_listener(&mut self) {
-        let claimed = std::mem::take(&mut self.deferred.claimed);
-        let weight = std::mem::take(&mut self.deferred.claimed_weight);
-        self.deferred.hint |= self.core.notify_listener(self.shard, claimed, weight);
-        self.deferred.leftover |= needs_drop::<(K, V)>();
+    fn see_to_rare(&mut self, rare: Rare<'c, K, V, E>) {
+        if !rare.claimed.is_empty() {
+            self.deferred.hint |= self.core.notify_listener(self.shard, rare.claimed, rare.claimed_weight);
+            self.deferred.leftover |= needs_drop::<(K, V)>();
+        }
+        let _inside = Inside::enter();
+        rare.failures.into_iter().for_each(drop_contained);
     }
 
     /// Drops the pairs, and gives their places back.
@@ -63,20 +65,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Pending<'_, K, V, E, S> {
             unsafe { locked.give_back(index) };
         }
     }
-
-    #[cold]
-    #[inline(never)]
-    fn drop_failures(&mut self) {
-        let _inside = Inside::enter();
-        self.deferred.failures.drain(..).for_each(drop_contained);
-    }
 }
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if !self.deferred.claimed.is_empty() {
-            self.notify_listener();
+        if let Some(rare) = self.deferred.take_rare() {
+            self.see_to_rare(*rare);
         }
         if self.deferred.hint {
             hint();
@@ -85,9 +80,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
         }
         if self.deferred.has_reclaimed() {
             self.drop_reclaimed();
-        }
-        if !self.deferred.failures.is_empty() {
-            self.drop_failures();
         }
         if self.deferred.leftover {
             self.core.leave_to_background(self.deferred.is_unheard());

@@ -74,8 +74,9 @@ pub(crate) struct Shard<K, V, E> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(super) kind: Kind,
-    /// The share in what the cache may hold, in entries or, if `weighted`, in weight.
-    pub(super) share: Option<u64>,
+    /// The share in what the cache may hold, in entries or, if `weighted`, in weight; [`Plan::UNBOUNDED`] if that has no
+    /// limit.
+    pub(super) most: u64,
     pub(super) weighted: bool,
     /// How many errors are cached, if any are.
     pub(super) failures: Option<usize>,
@@ -84,11 +85,18 @@ pub(crate) struct Plan {
 impl Plan {
     /// What may be retired before a write looks after it, in weight.
     fn slack(&self) -> u64 {
-        self.share.filter(|_| self.weighted).unwrap_or(u64::MAX)
+        if self.weighted { self.most } else { u64::MAX }
+    }
+
+    pub(super) const UNBOUNDED: u64 = u64::MAX;
+
+    #[inline]
+    pub(super) fn is_bounded(&self) -> bool {
+        self.most != Plan::UNBOUNDED
     }
 
     pub(super) fn policy(&self) -> Policy {
-        Policy::new(self.kind, self.share, self.weighted)
+        Policy::new(self.kind, self.is_bounded().then_some(self.most), self.weighted)
     }
 }
 
@@ -111,14 +119,14 @@ pub(crate) struct Inner<K, V, E> {
     pub(super) limbo: Limbo,
     pub(super) unheard: Unheard,
     pub(super) flights: Registry<K, V, E>,
-    pub(super) failures: Option<Failures<K, E>>,
+    pub(super) failures: Option<Box<Failures<K, E>>>,
     pub(super) counts: Counts,
     /// How many periods of grace had ended when a write last waited in vain for one more.
     pub(super) held_up: Option<u64>,
     /// No entry that may be evicted has an earlier deadline.
     pub(super) earliest: Moment,
     /// The deadlines of those entries, once one may have expired in a full shard.
-    pub(super) deadlines: Option<Deadlines>,
+    pub(super) deadlines: Option<Box<Deadlines>>,
     pub(super) live: usize,
     /// Entries erased since the table was built, if one of its buckets has lost count.
     pub(super) erased: Option<usize>,
@@ -170,7 +178,7 @@ impl<K, V, E> Shard<K, V, E> {
             limbo: Limbo::new((plan.slack() / 8).max(1)),
             unheard: Unheard::default(),
             flights: Registry::new(),
-            failures: plan.failures.map(Failures::new),
+            failures: plan.failures.map(|most| Box::new(Failures::new(most))),
             counts: Counts::default(),
             held_up: None,
             earliest: Moment::NEVER,

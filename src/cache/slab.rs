@@ -21,7 +21,7 @@ use super::entry::Entry;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most bytes of a chunk, unless a single entry is larger.
-const CHUNK_BYTES: usize = 8 << 10;
+const CHUNK_BYTES: usize = 12 << 10;
 /// The most places of a slab: what fits into an index of the policy.
 pub(crate) const MOST: usize = 1 << 30;
 

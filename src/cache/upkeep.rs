@@ -55,7 +55,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             for shard in self.shards() {
                 self.with_shard(shard, |locked, deferred| {
                     if let Some(failures) = &mut locked.inner.failures {
-                        failures.purge(tick, &mut deferred.failures);
+                        failures.purge(tick, &mut deferred.rare().failures);
                     }
                 });
             }
@@ -168,9 +168,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         }
         self.with_shard(shard, |locked, deferred| {
             let unheard = std::mem::take(&mut locked.inner.unheard);
-            deferred.claimed_weight += unheard.weight;
+            if unheard.entries.is_empty() {
+                return;
+            }
+            let rare = deferred.rare();
+            rare.claimed_weight += unheard.weight;
             let claimed = |(index, cause)| Claimed { index, entry: locked.entry(index), cause };
-            deferred.claimed.extend(unheard.entries.into_iter().map(claimed));
+            rare.claimed.extend(unheard.entries.into_iter().map(claimed));
         });
     }
 }

@@ -13,12 +13,14 @@ use hashbrown::HashMap;
 pub(super) struct ByIndex<T> {
     near: Vec<T>,
     /// Those whose index is not below the length of `near`, unless they are the default.
-    far: HashMap<u32, T, FixedState>,
+    far: Option<Box<Far<T>>>,
 }
+
+type Far<T> = HashMap<u32, T, FixedState>;
 
 impl<T> Default for ByIndex<T> {
     fn default() -> ByIndex<T> {
-        ByIndex { near: Vec::new(), far: HashMap::with_hasher(FixedState::default()) }
+        ByIndex { near: Vec::new(), far: None }
     }
 }
 
@@ -34,7 +36,7 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
     #[cold]
     #[inline(never)]
     fn get_far(&self, i: u32) -> T {
-        self.far.get(&i).copied().unwrap_or_default()
+        self.far.as_ref().and_then(|far| far.get(&i).copied()).unwrap_or_default()
     }
 
     #[inline]
@@ -48,14 +50,21 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
     #[cold]
     #[inline(never)]
     fn set_far(&mut self, i: u32, value: T) {
-        self.far.insert(i, value);
+        self.far().insert(i, value);
     }
 
     #[inline]
     pub(super) fn update(&mut self, i: u32, change: impl FnOnce(&mut T)) {
-        let mut value = self.get(i);
-        change(&mut value);
-        self.set(i, value);
+        match self.near.get_mut(i as usize) {
+            Some(value) => change(value),
+            None => self.update_far(i, change),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn update_far(&mut self, i: u32, change: impl FnOnce(&mut T)) {
+        change(self.far().entry(i).or_default());
     }
 
     /// Makes the value of an index the default.
@@ -70,10 +79,17 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
     #[cold]
     #[inline(never)]
     fn clear_far(&mut self, i: u32) {
-        self.far.remove(&i);
-        if self.far.capacity() > 64 && self.far.len() < self.far.capacity() / 8 {
-            self.far.shrink_to_fit();
+        let Some(far) = &mut self.far else { return };
+        far.remove(&i);
+        if far.is_empty() {
+            self.far = None;
+        } else if far.capacity() > 64 && far.len() < far.capacity() / 8 {
+            far.shrink_to_fit();
         }
+    }
+
+    fn far(&mut self) -> &mut Far<T> {
+        self.far.get_or_insert_with(|| Box::new(HashMap::with_hasher(FixedState::default())))
     }
 
     /// How many indices are near.
@@ -85,17 +101,18 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
     /// Makes exactly so many indices near, which are more than there are.
     pub(super) fn grow(&mut self, near: usize) {
         super::queue::resize(&mut self.near, near);
-        if !self.far.is_empty() {
+        if let Some(far) = &mut self.far {
             let near = &mut self.near;
             let len = near.len();
-            let come_near = self.far.extract_if(|i, _| (*i as usize) < len);
+            let come_near = far.extract_if(|i, _| (*i as usize) < len);
             come_near.for_each(|(i, value)| near[i as usize] = value);
         }
     }
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
-        self.near.capacity() * size_of::<T>() + self.far.capacity() * size_of::<(u32, T)>()
+        self.near.capacity() * size_of::<T>()
+            + self.far.as_ref().map_or(0, |far| far.capacity() * size_of::<(u32, T)>())
     }
 }
 
