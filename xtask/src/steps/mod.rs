@@ -37,6 +37,7 @@ pub(crate) const VERIFY: &[Step] = &[
         run: features::dependencies,
     },
     Step { name: "msrv", about: "the rust-version of Cargo.toml", run: features::msrv },
+    Step { name: "host", about: "30 s of each test with more threads than cores", run: rust::host },
     Step { name: "portable", about: "the cache's tests without membarrier", run: rust::portable },
     Step { name: "loom", about: "every interleaving of the loom models", run: loom::models },
     Step { name: "fuzz", about: "30 s of every fuzz target", run: fuzz::smoke },
