@@ -60,7 +60,6 @@ pub(crate) enum Bound {
 }
 
 /// The state of a cache that one thread uses.
-#[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) now: u64,
     pub(crate) bound: Bound,
@@ -70,11 +69,13 @@ pub(crate) struct Model {
     failures: BTreeMap<u16, (Value, u64)>,
     loads: Vec<Load>,
     uses: u64,
+    /// Whether the listener was told that a value has left. Asked only which of those went that have expired: any may.
+    left: Box<dyn Fn(Value) -> bool>,
     pub(crate) lives: BTreeMap<Value, Life>,
 }
 
 impl Model {
-    pub(crate) fn new(bound: Bound, negative: Option<u64>) -> Model {
+    pub(crate) fn new(bound: Bound, negative: Option<u64>, left: Box<dyn Fn(Value) -> bool>) -> Model {
         Model {
             now: 0,
             bound,
@@ -83,6 +84,7 @@ impl Model {
             failures: BTreeMap::new(),
             loads: Vec::new(),
             uses: 0,
+            left,
             lives: BTreeMap::new(),
         }
     }
@@ -158,8 +160,11 @@ impl Model {
         self.slots.insert(key, Slot { value, deadline, used });
         if let Bound::Lru(capacity) = self.bound {
             if self.slots.len() > capacity {
-                // What has expired goes first; not what has just come.
-                let order = |slot: &Slot| (!self.is_over(slot.deadline), slot.used);
+                // What has expired goes first, in any order; not what has just come.
+                let order = |slot: &Slot| {
+                    let over = self.is_over(slot.deadline);
+                    (!over, over && !(self.left)(slot.value), slot.used)
+                };
                 let others = self.slots.iter().filter(|(other, _)| **other != key);
                 let first = *others.min_by_key(|(_, slot)| order(slot)).expect("one of them").0;
                 self.end(first, Fate::Evicted);

@@ -107,7 +107,13 @@ impl World {
         builder = builder.on_evict(move |key: &u16, value: &Value, cause| {
             told.lock().expect("nobody panics with it").push((*key, *value, cause));
         });
-        let model = RefCell::new(Model::new(settings.bound, settings.negative.map(u64::from)));
+        let told = events.clone();
+        let left = move |value| {
+            let events = told.lock().expect("nobody panics with it");
+            events.iter().rev().any(|(_, left, _)| *left == value)
+        };
+        let negative = settings.negative.map(u64::from);
+        let model = RefCell::new(Model::new(settings.bound, negative, Box::new(left)));
         let cache = builder.build().expect("good settings");
         World { cache, clock, model, settings, events, values: Cell::new(0) }
     }

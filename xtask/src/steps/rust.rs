@@ -23,8 +23,7 @@ pub(super) fn host() -> Result<String> {
 
 /// The cache's tests once more, with the readers guarded as they are where there is no `membarrier`.
 pub(super) fn portable() -> Result<String> {
-    let tests =
-        "--lib --test cache_guard --test cache_stress --test cache_linear --test host --target-dir target/portable";
+    let tests = "--lib --test cache_guard --test cache_stress --test cache_linear --test host --target-dir target/portable";
     Cmd::cargo("test -p docache").words(tests).env("RUSTFLAGS", "--cfg docache_portable").run()?;
     Ok(String::new())
 }
