@@ -207,7 +207,10 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         let now = core.settings.time.now();
         let new = core.new_entry(me.hash, weight, self.ttl);
         if core.settings.weigher.is_some() && pair.is_some() {
+            // Destructors run, and the call still leads.
+            me.enter_work();
             core.relieve(self.shard, weight);
+            me.leave_work();
         }
         let mut refused = false;
         let told = core.with_shard_then(

@@ -10,3 +10,4 @@ mod overtaken;
 mod raced;
 mod stampede;
 mod waiting;
+mod within;
