@@ -280,3 +280,25 @@ fn the_guards_of_one_cache_do_not_keep_another_from_being_dropped() {
     drop(gone);
     assert_eq!((tally.alive(), pinned.get(&1).map(Counted::of)), (1, Some(1)));
 }
+
+#[test]
+fn what_has_gone_weighs_nothing_any_more() {
+    let _turn = turn();
+    // As many as go together, fewer, more, and so many that they go by turns.
+    for entries in [1, 15, 16, 17, 32, 1_000] {
+        let builder = Cache::builder().max_weight(10 * entries).weigher(|_, _| 10).shards(1).no_sweep();
+        let cache: Cache<u64, Box<u64>> = builder.build().unwrap();
+        (0..entries).for_each(|key| cache.insert(key, Box::new(key)));
+        cache.clear();
+        settle(&cache);
+        assert_eq!(cache.stats().retired_weight, 0, "{entries}");
+        // One value that takes the room of many.
+        let builder =
+            Cache::builder().max_weight(entries).weigher(|_, value: &Box<u64>| **value as u32).shards(1);
+        let cache: Cache<u64, Box<u64>> = builder.no_sweep().build().unwrap();
+        (0..entries).for_each(|key| cache.insert(key, Box::new(1)));
+        cache.insert(entries, Box::new(entries));
+        settle(&cache);
+        assert_eq!((cache.stats().weight, cache.stats().retired_weight), (entries, 0));
+    }
+}

@@ -82,7 +82,11 @@ impl Limbo {
     #[inline]
     pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
         self.weight += weight;
-        self.open_weight += weight;
+        match self.batches.back_mut() {
+            // They have just filled it.
+            Some(last) if self.open == 0 => last.weight += weight,
+            _ => self.open_weight += weight,
+        }
         self.open_weight >= self.batch_weight && self.close()
     }
 
