@@ -302,3 +302,18 @@ fn what_has_gone_weighs_nothing_any_more() {
         assert_eq!((cache.stats().weight, cache.stats().retired_weight), (entries, 0));
     }
 }
+
+#[test]
+fn tables_that_were_outgrown_go_when_nobody_calls() {
+    let _turn = turn();
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).no_sweep().build().unwrap();
+    let pinned = cache.pin();
+    (0..20_000).for_each(|key| cache.insert(key, key));
+    let held = cache.stats().memory;
+    drop(pinned);
+    // Of that, the tables are more than a quarter, and only the last one is left.
+    until(|| cache.stats().memory < held - held / 6);
+    let left = cache.stats().memory;
+    assert!(cache.flush());
+    assert_eq!(cache.stats().memory, left, "nothing was left to be done");
+}

@@ -90,7 +90,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 let inner = &mut *locked.inner;
                 deferred.add_weight(&mut inner.limbo, &mut inner.unheard, std::mem::take(&mut weight));
                 if end == table.buckets() {
-                    inner.limbo.retire_table(table);
+                    deferred.leftover |= inner.limbo.retire_table(table);
                 }
                 locked.reclaim(deferred);
             });
