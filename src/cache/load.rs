@@ -219,14 +219,14 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
                 locked.reclaim(deferred);
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
-                if registered && pair.is_some() {
+                // Of a bulk call others' values may have come to nothing, and with them the call.
+                if registered && pair.is_some() && outcome.is_ok() {
                     refused = locked.store(&mut pair, new, deferred).is_err();
                 }
-                let keys = if registered { failed.take() } else { None };
-                if let (Some(keys), Err(Failure::Failed(error))) = (keys, outcome) {
+                if let (true, Err(Failure::Failed(error))) = (registered, outcome) {
                     locked.remember(
                         me.hash,
-                        (keys, error.clone()),
+                        (&mut failed, error.clone()),
                         now,
                         core.settings.negative_ttl,
                         deferred,

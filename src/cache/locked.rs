@@ -135,7 +135,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     pub(crate) fn remember(
         &mut self,
         hash: u64,
-        (keys, error): ([K; 2], Arc<E>),
+        (keys, error): (&mut Option<[K; 2]>, Arc<E>),
         now: Tick,
         ttl: Option<Duration>,
         deferred: &mut Deferred<'_, K, V, E>,

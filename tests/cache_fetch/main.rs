@@ -4,6 +4,7 @@
 mod common;
 
 mod bulk;
+mod careless;
 mod failing;
 mod late;
 mod overtaken;
