@@ -351,9 +351,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[cold]
     pub(super) fn refuse(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
-        if let Some(listener) = &self.settings.listener
-            && contained(|| listener(&key, &value, Cause::Refused)).is_err()
-        {
+        let told = self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
+        if let Some(Err(_)) = told {
             self.lock(shard).inner.counts.listener_panics += 1;
         }
         drop_contained((key, value));
