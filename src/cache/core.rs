@@ -363,6 +363,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// caller is one, or somebody has just waited for them in vain.
     #[cold]
     pub(super) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if needs_drop::<(K, V)>() && Inside::is_here() {
+            // It would wait in vain: here nothing is dropped. The background does so, as soon as it can.
+            return self.leave_to_background(true);
+        }
         let is_behind = || self.lock(shard).inner.is_behind(weight);
         for tries in 0..RELIEF_TRIES {
             self.reclaim_all(shard);
