@@ -317,3 +317,19 @@ fn tables_that_were_outgrown_go_when_nobody_calls() {
     assert!(cache.flush());
     assert_eq!(cache.stats().memory, left, "nothing was left to be done");
 }
+
+#[test]
+fn what_is_known_of_deadlines_shrinks_when_the_guard_has_gone() {
+    let _turn = turn();
+    let clock = ManualClock::new();
+    let builder = Cache::builder().capacity(100).shards(1).no_sweep().clock(clock.clone());
+    let cache: Cache<u64, u64> = builder.build().unwrap();
+    (0..100).for_each(|key| cache.insert_with_ttl(key, key, SECOND));
+    clock.advance(SECOND);
+    let pinned = cache.pin();
+    (0..30_000).for_each(|key| cache.insert(key, key));
+    drop(pinned);
+    assert!(cache.flush());
+    let memory = cache.stats().memory;
+    assert!(memory < 100_000, "{memory}");
+}

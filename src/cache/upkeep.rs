@@ -111,6 +111,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             self.tell_unheard(shard);
             if self.reclaim_all(shard) {
+                self.lock(shard).tidy_deadlines();
                 return true;
             }
             advance();
@@ -144,7 +145,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     pub(super) fn tidy(&self) -> bool {
         // Before the look: who leaves something later says so again.
         self.awaited().store(false, Ordering::Relaxed);
-        let leftovers = |shard: &&Shard<K, V, E>| self.lock(shard).inner.has_leftovers();
+        let leftovers = |shard: &&Shard<K, V, E>| {
+            let mut locked = self.lock(shard);
+            locked.tidy_deadlines();
+            locked.inner.has_leftovers()
+        };
         if !self.shards().iter().any(|shard| leftovers(&shard)) {
             return false;
         }
@@ -152,7 +157,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         for shard in self.shards().iter().filter(leftovers) {
             self.tell_unheard(shard);
             self.reclaim_all(shard);
-            self.lock(shard).tidy_deadlines();
         }
         let left = self.shards().iter().any(|shard| leftovers(&shard));
         if left {
