@@ -231,3 +231,25 @@ fn a_destructor_that_puts_much_in_does_not_wait_for_itself() {
     let took = *TOOK.get().unwrap();
     assert!(took < Duration::from_micros(500 * MANY), "{took:?}");
 }
+
+#[test]
+fn a_long_chain_of_entries_that_go_with_one_another_is_gone_soon() {
+    const LONG: u64 = 400;
+    static CACHE: OnceLock<Cache<u64, Link>> = OnceLock::new();
+    static DROPPED: AtomicU64 = AtomicU64::new(0);
+    struct Link(u64);
+    impl Drop for Link {
+        fn drop(&mut self) {
+            CACHE.get().unwrap().remove_many(&[&(self.0 + 1)]);
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let _turn = turn();
+    let cache = CACHE.get_or_init(|| Cache::builder().no_sweep().build().unwrap());
+    (0..LONG).for_each(|key| cache.insert(key, Link(key)));
+    let began = Instant::now();
+    cache.remove_many(&[&0]);
+    until(|| DROPPED.load(Ordering::SeqCst) == LONG);
+    // With a pause between each and the next it would be a hundred seconds.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
