@@ -293,9 +293,8 @@ fn what_has_gone_weighs_nothing_any_more() {
         settle(&cache);
         assert_eq!(cache.stats().retired_weight, 0, "{entries}");
         // One value that takes the room of many.
-        let builder =
-            Cache::builder().max_weight(entries).weigher(|_, value: &Box<u64>| **value as u32).shards(1);
-        let cache: Cache<u64, Box<u64>> = builder.no_sweep().build().unwrap();
+        let builder = Cache::<u64, Box<u64>>::builder().weigher(|_, value| **value as u32);
+        let cache = builder.max_weight(entries).shards(1).no_sweep().build().unwrap();
         (0..entries).for_each(|key| cache.insert(key, Box::new(1)));
         cache.insert(entries, Box::new(entries));
         settle(&cache);

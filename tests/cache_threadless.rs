@@ -25,7 +25,8 @@ fn forbid_threads() {
     let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     assert_eq!(done, 0);
     // SAFETY: the program and its steps live until it returns.
-    let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    let done =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "it is forbidden");
 }

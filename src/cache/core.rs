@@ -351,7 +351,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[cold]
     pub(super) fn refuse(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
-        let told = self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
+        let told =
+            self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
         if let Some(Err(_)) = told {
             self.lock(shard).inner.counts.listener_panics += 1;
         }
