@@ -1,6 +1,6 @@
 //! The clock that a cache has by default: near its end an entry goes by the exact time.
 
-use docache::Cache;
+use docache::{Cache, ManualClock};
 use std::time::{Duration, Instant};
 
 const TTL: Duration = Duration::from_millis(5);
@@ -28,4 +28,14 @@ fn a_value_is_there_until_its_end_and_not_after_it() {
             }
         }
     }
+}
+
+#[test]
+fn what_only_a_sweep_takes_out_is_there_until_then_whatever_the_clock_says() {
+    let clock = ManualClock::new();
+    let builder = Cache::builder().expire_on_sweep_only(true).no_sweep().clock(clock);
+    let cache: Cache<u32, u32> = builder.build().unwrap();
+    // Over at the clock's very first moment.
+    cache.insert_with_ttl(1, 10, Duration::ZERO);
+    assert_eq!((cache.get(&1), cache.purge_expired(), cache.get(&1)), (Some(10), 1, None));
 }

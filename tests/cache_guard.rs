@@ -280,3 +280,55 @@ fn the_guards_of_one_cache_do_not_keep_another_from_being_dropped() {
     drop(gone);
     assert_eq!((tally.alive(), pinned.get(&1).map(Counted::of)), (1, Some(1)));
 }
+
+#[test]
+fn what_has_gone_weighs_nothing_any_more() {
+    let _turn = turn();
+    // As many as go together, fewer, more, and so many that they go by turns.
+    for entries in [1, 15, 16, 17, 32, 1_000] {
+        let builder = Cache::builder().max_weight(10 * entries).weigher(|_, _| 10).shards(1).no_sweep();
+        let cache: Cache<u64, Box<u64>> = builder.build().unwrap();
+        (0..entries).for_each(|key| cache.insert(key, Box::new(key)));
+        cache.clear();
+        settle(&cache);
+        assert_eq!(cache.stats().retired_weight, 0, "{entries}");
+        // One value that takes the room of many.
+        let builder = Cache::<u64, Box<u64>>::builder().weigher(|_, value| **value as u32);
+        let cache = builder.max_weight(entries).shards(1).no_sweep().build().unwrap();
+        (0..entries).for_each(|key| cache.insert(key, Box::new(1)));
+        cache.insert(entries, Box::new(entries));
+        settle(&cache);
+        assert_eq!((cache.stats().weight, cache.stats().retired_weight), (entries, 0));
+    }
+}
+
+#[test]
+fn tables_that_were_outgrown_go_when_nobody_calls() {
+    let _turn = turn();
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).no_sweep().build().unwrap();
+    let pinned = cache.pin();
+    (0..20_000).for_each(|key| cache.insert(key, key));
+    let held = cache.stats().memory;
+    drop(pinned);
+    // Of that, the tables are more than a quarter, and only the last one is left.
+    until(|| cache.stats().memory < held - held / 6);
+    let left = cache.stats().memory;
+    assert!(cache.flush());
+    assert_eq!(cache.stats().memory, left, "nothing was left to be done");
+}
+
+#[test]
+fn what_is_known_of_deadlines_shrinks_when_the_guard_has_gone() {
+    let _turn = turn();
+    let clock = ManualClock::new();
+    let builder = Cache::builder().capacity(100).shards(1).no_sweep().clock(clock.clone());
+    let cache: Cache<u64, u64> = builder.build().unwrap();
+    (0..100).for_each(|key| cache.insert_with_ttl(key, key, SECOND));
+    clock.advance(SECOND);
+    let pinned = cache.pin();
+    (0..30_000).for_each(|key| cache.insert(key, key));
+    drop(pinned);
+    assert!(cache.flush());
+    let memory = cache.stats().memory;
+    assert!(memory < 100_000, "{memory}");
+}

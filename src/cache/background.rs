@@ -8,6 +8,8 @@
 //! A place runs user code, which may take as long as it likes. So whenever a thread goes to a place there is another that
 //! watches: if the queue has not moved for [`PATIENCE`] it takes the next place itself, and then there is one more to watch. A
 //! cache that does not come to an end costs a thread, and holds up nobody. What panics is contained, destructors included.
+//!
+//! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as something is queued.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -179,12 +181,23 @@ impl Drop for Registered {
 static WORKERS: Workers = Workers {
     queue: Mutex::new(Queue { places: VecDeque::new(), moved: None, busy: 0, watching: 0 }),
     changed: Condvar::new(),
+    again: Mutex::new(None),
 };
 
 /// The threads.
 struct Workers {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Set when there was no thread to be had.
+    again: Mutex<Option<Alarm>>,
+}
+
+struct Again;
+
+impl Wake for Again {
+    fn wake(self: Arc<Self>) {
+        WORKERS.attend();
+    }
 }
 
 struct Queue {
@@ -200,18 +213,36 @@ impl Workers {
     fn push(&'static self, place: Arc<Place>) {
         let mut queue = lock(&self.queue);
         queue.places.push_back(place);
-        self.see_to_a_watcher(&mut queue);
+        let watched = self.see_to_a_watcher(&mut queue);
         drop(queue);
         self.changed.notify_one();
+        self.try_again_unless(watched);
     }
 
-    /// Sees to it that there is a thread that is not at a place. With none to be had what is queued waits for the next push,
-    /// or for a thread that comes back.
-    fn see_to_a_watcher(&'static self, queue: &mut Queue) {
+    /// Sees to it that there is a thread that is not at a place, if anything is queued. Whether that is so.
+    fn see_to_a_watcher(&'static self, queue: &mut Queue) -> bool {
         if queue.watching == 0 {
             let thread = std::thread::Builder::new().name("docache-sweep".into()).spawn(|| self.watch());
             queue.watching += usize::from(thread.is_ok());
         }
+        queue.watching > 0 || queue.places.is_empty()
+    }
+
+    fn attend(&'static self) {
+        let mut queue = lock(&self.queue);
+        let watched = queue.places.is_empty() || self.see_to_a_watcher(&mut queue);
+        drop(queue);
+        self.try_again_unless(watched);
+    }
+
+    /// To be called without the lock of the queue: whoever sets an alarm may have to serve others.
+    fn try_again_unless(&self, watched: bool) {
+        if watched {
+            return;
+        }
+        let alarm = SystemClock.alarm(SystemClock.now().after(TIDY), Arc::new(Again).into());
+        let before = lock(&self.again).replace(alarm);
+        drop(before);
     }
 
     fn watch(&'static self) {
@@ -249,8 +280,9 @@ impl Workers {
         queue.busy += 1;
         while let Some(place) = queue.places.pop_front() {
             queue.moved = Some(Instant::now());
-            self.see_to_a_watcher(&mut queue);
+            let watched = self.see_to_a_watcher(&mut queue);
             drop(queue);
+            self.try_again_unless(watched);
             place.run();
             // With it may go what is left of a cache.
             let _ = contained(|| drop(place));

@@ -368,9 +368,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[cold]
     pub(super) fn refuse(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
-        if let Some(listener) = &self.settings.listener
-            && contained(|| listener(&key, &value, Cause::Refused)).is_err()
-        {
+        let told =
+            self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
+        if let Some(Err(_)) = told {
             self.lock(shard).inner.counts.listener_panics += 1;
         }
         drop_contained((key, value));
@@ -388,6 +388,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     #[cold]
     fn relieve_behind(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if needs_drop::<(K, V)>() && Inside::is_here() {
+            // It would wait in vain: here nothing is dropped. The background does so, as soon as it can.
+            return self.leave_to_background(true);
+        }
         let is_behind = || self.lock(shard).inner.is_behind(weight);
         for tries in 0..RELIEF_TRIES {
             self.reclaim_all(shard);

@@ -45,29 +45,29 @@ impl<K, E> Failures<K, E> {
         failure.error.as_ref().filter(|_| now < failure.until)
     }
 
-    /// Takes the error of a key in, which comes twice; what goes for it is added to `gone`.
+    /// Takes the error of a key in, which comes twice; what goes for it is added to `gone`. If `Eq` panics, all keys are with
+    /// those who had them, and the lock's holder drops none.
     pub(crate) fn insert(
         &mut self,
         hash: u64,
-        ([key, queued], error): ([K; 2], Arc<E>),
+        (keys, error): (&mut Option<[K; 2]>, Arc<E>),
         until: Tick,
         gone: &mut Vec<Failure<K, E>>,
     ) where
         K: Eq,
     {
-        gone.extend(self.remove(hash, &key));
-        while self.table.len() >= self.most {
-            let Some(oldest) = self.order.pop_front() else { break };
-            gone.extend(self.take(&oldest));
-            gone.push(oldest);
-        }
+        let Some([key, _]) = keys.as_ref() else { return };
+        gone.extend(self.remove(hash, key));
+        while self.table.len() >= self.most && self.take_oldest(gone) {}
+        let Some([key, queued]) = keys.take() else { return };
         self.order.push_back(Failure { hash, key: queued, error: None, until });
         self.table
             .insert_unique(hash, Failure { hash, key, error: Some(error), until }, |failure| failure.hash);
         if self.order.len() > 2 * self.table.len() + 16 {
-            let (order, table) = (std::mem::take(&mut self.order), &self.table);
-            for queued in order {
-                let named = table.find(queued.hash, |failure| failure.is_named_by(&queued)).is_some();
+            for _ in 0..self.order.len() {
+                let Some(queued) = self.order.front() else { break };
+                let named = self.table.find(queued.hash, |failure| failure.is_named_by(queued)).is_some();
+                let Some(queued) = self.order.pop_front() else { break };
                 if named { self.order.push_back(queued) } else { gone.push(queued) }
             }
         }
@@ -92,11 +92,7 @@ impl<K, E> Failures<K, E> {
     where
         K: Eq,
     {
-        while self.order.front().is_some_and(|oldest| oldest.until <= now) {
-            let Some(oldest) = self.order.pop_front() else { return };
-            gone.extend(self.take(&oldest));
-            gone.push(oldest);
-        }
+        while self.order.front().is_some_and(|oldest| oldest.until <= now) && self.take_oldest(gone) {}
     }
 
     /// Takes out everything.
@@ -105,13 +101,16 @@ impl<K, E> Failures<K, E> {
         gone.extend(self.table.drain());
     }
 
-    /// Takes out the one that another names.
-    fn take(&mut self, name: &Failure<K, E>) -> Option<Failure<K, E>>
+    /// Takes out the oldest name, and the one that it names. Whether there was a name.
+    fn take_oldest(&mut self, gone: &mut Vec<Failure<K, E>>) -> bool
     where
         K: Eq,
     {
-        let entry = self.table.find_entry(name.hash, |failure| failure.is_named_by(name)).ok()?;
-        Some(entry.remove().0)
+        let Some(oldest) = self.order.front() else { return false };
+        let named = self.table.find_entry(oldest.hash, |failure| failure.is_named_by(oldest)).ok();
+        gone.extend(named.map(|entry| entry.remove().0));
+        gone.extend(self.order.pop_front());
+        true
     }
 }
 
@@ -139,7 +138,7 @@ mod tests {
     type Numbers = Failures<u64, u64>;
 
     fn insert(failures: &mut Numbers, key: u64, until: u64, gone: &mut Vec<Failure<u64, u64>>) {
-        failures.insert(key % 7, ([key; 2], Arc::new(key)), Tick::from_nanos(until), gone);
+        failures.insert(key % 7, (&mut Some([key; 2]), Arc::new(key)), Tick::from_nanos(until), gone);
     }
 
     fn filled(most: usize, keys: std::ops::Range<u64>) -> (Numbers, Vec<Failure<u64, u64>>) {
@@ -178,7 +177,7 @@ mod tests {
     #[test]
     fn a_key_that_fails_again_has_the_new_error() {
         let (mut failures, mut gone) = filled(2, 0..2);
-        failures.insert(0, ([0; 2], Arc::new(77)), Tick::from_nanos(300), &mut gone);
+        failures.insert(0, (&mut Some([0; 2]), Arc::new(77)), Tick::from_nanos(300), &mut gone);
         assert_eq!(failures.get(0, &0, Tick::from_nanos(200)).map(|error| **error), Some(77));
         failures.purge(Tick::from_nanos(200), &mut gone);
         assert_eq!((keys(&gone), failures.table.len()), (vec![0, 1], 1));

@@ -30,6 +30,13 @@ struct Batch {
 /// Queues for fewer places are not made smaller.
 const MUCH: usize = 1024;
 
+/// Tables of more bytes are not left until there is another one.
+const LARGE: usize = 16 << 10;
+
+fn is_large(table: Table) -> bool {
+    table.memory() > LARGE
+}
+
 #[derive(Debug)]
 pub(crate) struct Limbo {
     places: VecDeque<u32>,
@@ -70,6 +77,11 @@ impl Limbo {
         self.places.is_empty() && self.tables.is_empty()
     }
 
+    /// Whether there are tables among what waits, and not only small ones.
+    pub(crate) fn has_large_tables(&self) -> bool {
+        self.tables.iter().any(|(_, table)| is_large(*table))
+    }
+
     /// Takes an entry in. Whether a batch is full, so that it is time for a [`hint`](super::reclaim::hint).
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
@@ -82,12 +94,18 @@ impl Limbo {
     #[inline]
     pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
         self.weight += weight;
-        self.open_weight += weight;
+        match self.batches.back_mut() {
+            // They have just filled it.
+            Some(last) if self.open == 0 => last.weight += weight,
+            _ => self.open_weight += weight,
+        }
         self.open_weight >= self.batch_weight && self.close()
     }
 
-    pub(crate) fn retire_table(&mut self, table: Table) {
+    /// Takes a table in. Whether it is a large one, which should not wait for the next.
+    pub(crate) fn retire_table(&mut self, table: Table) -> bool {
         self.tables.push((Era::now(), table));
+        is_large(table)
     }
 
     /// Closes the batch that is open; whether there is anything to wait for.

@@ -206,7 +206,12 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         }
         let now = core.settings.time.now();
         let new = core.new_entry(me.hash, weight, self.ttl, now);
-        core.relieve(self.shard, weight);
+        if core.settings.weigher.is_some() && pair.is_some() {
+            // Destructors run, and the call still leads.
+            me.enter_work();
+            core.relieve(self.shard, weight);
+            me.leave_work();
+        }
         // An error is kept from now on.
         let until = |ttl| core.settings.time.now().after(ttl);
         let until = failed.as_ref().and(core.settings.negative_ttl).map(until);
@@ -217,13 +222,12 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
                 locked.reclaim(deferred);
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
-                if registered && pair.is_some() {
+                // Of a bulk call others' values may have come to nothing, and with them the call.
+                if registered && pair.is_some() && outcome.is_ok() {
                     refused = locked.store(&mut pair, new, deferred) != Stored::Yes;
                 }
                 if let (true, Some(until), Err(Failure::Failed(error))) = (registered, until, outcome) {
-                    if let Some(keys) = failed.take() {
-                        locked.remember(me.hash, (keys, error.clone()), until, deferred);
-                    }
+                    locked.remember(me.hash, (&mut failed, error.clone()), until, deferred);
                 }
                 if let Some(began) = began {
                     locked.inner.counts.count_load(now.since(began), outcome.is_ok());

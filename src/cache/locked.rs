@@ -136,7 +136,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     pub(crate) fn remember(
         &mut self,
         hash: u64,
-        (keys, error): ([K; 2], Arc<E>),
+        (keys, error): (&mut Option<[K; 2]>, Arc<E>),
         until: Tick,
         deferred: &mut Deferred<'_, K, V, E>,
     ) {
@@ -458,7 +458,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.head.table.store(new.as_ptr(), Ordering::Release);
         self.inner.erased = erased;
         self.inner.limbo.free_tables();
-        self.inner.limbo.retire_table(old);
+        deferred.leftover |= self.inner.limbo.retire_table(old);
     }
 
     /// Takes a few entries that nobody can see any more out of limbo, once for each `deferred`. Where pairs have destructors

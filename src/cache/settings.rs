@@ -49,7 +49,9 @@ impl Time {
     #[inline]
     pub(super) fn is_before(&self, until: Moment) -> bool {
         let far = |now: Tick| until.is_after(now.after(clock::MARGIN).as_nanos());
-        matches!(self, Time::Coarse) && far(CoarseClock.now()) || until.is_after(self.exact_now().as_nanos())
+        matches!(self, Time::Frozen)
+            || matches!(self, Time::Coarse) && far(CoarseClock.now())
+            || until.is_after(self.exact_now().as_nanos())
     }
 
     /// The time where it matters that the coarse clock is behind.

@@ -159,7 +159,7 @@ impl<K, V, E> Inner<K, V, E> {
     /// Whether writes have left something that should not wait for the next write.
     pub(crate) fn has_leftovers(&self) -> bool {
         let few = !needs_drop::<(K, V)>() && self.limbo.len() < FEW;
-        !self.unheard.entries.is_empty() || !(few || self.limbo.is_empty())
+        !self.unheard.entries.is_empty() || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
 
     /// Whether so much is retired that a value of this weight should wait until readers were asked to let go of it.

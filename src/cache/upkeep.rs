@@ -18,6 +18,10 @@ use super::table::Table;
 const STEP: usize = 64;
 /// How often a walk begins anew because its table was replaced, before it goes through in one step.
 const ANEW: usize = 3;
+/// How often the background goes on at once with what its own listeners and destructors have left: entries that go with one
+/// another.
+#[cfg(not(docache_loom))]
+const TIDY_ROUNDS: usize = 256;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
@@ -90,7 +94,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 let inner = &mut *locked.inner;
                 deferred.add_weight(&mut inner.limbo, &mut inner.unheard, std::mem::take(&mut weight));
                 if end == table.buckets() {
-                    inner.limbo.retire_table(table);
+                    deferred.leftover |= inner.limbo.retire_table(table);
                 }
                 locked.reclaim(deferred);
             });
@@ -111,6 +115,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             self.tell_unheard(shard);
             if self.reclaim_all(shard) {
+                self.lock(shard).tidy_deadlines();
                 return true;
             }
             advance();
@@ -124,6 +129,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Drops what was retired and what no reader holds, as things stand. Whether nothing is left.
     pub(super) fn reclaim_all(&self, shard: &Shard<K, V, E>) -> bool {
+        self.reclaim_some(shard).1
+    }
+
+    /// The same. Whether there was anything, and whether nothing is left.
+    fn reclaim_some(&self, shard: &Shard<K, V, E>) -> (bool, bool) {
+        let mut any = false;
         loop {
             let (some, done) = self.with_shard(shard, |locked, deferred| {
                 locked.inner.limbo.close();
@@ -132,8 +143,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 // Others may be dropping or showing to the listener what they have taken.
                 (some, locked.inner.limbo.is_empty() && locked.inner.retired() == 0)
             });
+            any |= some;
             if done || !some {
-                return done;
+                return (any, done);
             }
         }
     }
@@ -144,37 +156,50 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     pub(super) fn tidy(&self) -> bool {
         // Before the look: who leaves something later says so again.
         self.awaited().store(false, Ordering::Relaxed);
-        let leftovers = |shard: &&Shard<K, V, E>| self.lock(shard).inner.has_leftovers();
+        let leftovers = |shard: &&Shard<K, V, E>| {
+            let mut locked = self.lock(shard);
+            locked.tidy_deadlines();
+            locked.inner.has_leftovers()
+        };
         if !self.shards().iter().any(|shard| leftovers(&shard)) {
             return false;
         }
-        advance();
-        for shard in self.shards().iter().filter(leftovers) {
-            self.tell_unheard(shard);
-            self.reclaim_all(shard);
-            self.lock(shard).tidy_deadlines();
+        let mut vain = 0;
+        for _ in 0..TIDY_ROUNDS {
+            advance();
+            let mut any = false;
+            for shard in self.shards().iter().filter(leftovers) {
+                any |= self.tell_unheard(shard);
+                any |= self.reclaim_some(shard).0;
+            }
+            if !self.shards().iter().any(|shard| leftovers(&shard)) {
+                return false;
+            }
+            // The first one may have closed what the next one can have.
+            vain = if any { 0 } else { vain + 1 };
+            if vain == 2 {
+                break;
+            }
         }
-        let left = self.shards().iter().any(|shard| leftovers(&shard));
-        if left {
-            self.awaited().store(true, Ordering::Relaxed);
-        }
-        left
+        self.awaited().store(true, Ordering::Relaxed);
+        true
     }
 
-    /// Tells the listener of entries that left inside user code.
-    fn tell_unheard(&self, shard: &Shard<K, V, E>) {
+    /// Tells the listener of entries that left inside user code. Whether there were any.
+    fn tell_unheard(&self, shard: &Shard<K, V, E>) -> bool {
         if self.listener().is_none() {
-            return;
+            return false;
         }
         self.with_shard(shard, |locked, deferred| {
             let unheard = std::mem::take(&mut locked.inner.unheard);
             if unheard.entries.is_empty() {
-                return;
+                return false;
             }
             let rare = deferred.rare();
             rare.claimed_weight += unheard.weight;
             let claimed = |(index, cause)| Claimed { index, entry: locked.entry(index), cause };
             rare.claimed.extend(unheard.entries.into_iter().map(claimed));
-        });
+            true
+        })
     }
 }

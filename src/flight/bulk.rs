@@ -187,7 +187,8 @@ fn run_for<H: Home>(
     work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
 ) {
     let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
-    // Those that wait are busy as well: nobody may wait from within the work for a lead that is handed to them meanwhile.
+    // Those that wait are busy as well: nobody may wait from within the work for a lead that is handed to them meanwhile. So
+    // it is until all are completed: where that calls user code it must not wait for one whose turn comes later.
     let busy = |part: &&Part<'_, H>| part.flown.is_none();
     parts.iter().filter(busy).for_each(|part| part.seat.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -202,7 +203,6 @@ fn run_for<H: Home>(
         led.iter().zip(&values).for_each(|(index, value)| parts[*index].keep(Ok(value)));
         Ok(values)
     }));
-    parts.iter().filter(busy).for_each(|part| part.seat.call().leave_work());
     let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
         let part = &mut parts[*index];
         part.flown = Some(part.seat.complete(outcome));
@@ -210,12 +210,14 @@ fn run_for<H: Home>(
     let (failure, payload) = match result {
         Ok(Ok(values)) => {
             led.iter().zip(values).for_each(|(index, value)| complete(index, Ok(value)));
+            parts.iter().for_each(|part| part.seat.call().leave_work());
             return;
         }
         Ok(Err(error)) => (Failure::Failed(Arc::new(error)), None),
         Err(payload) => (Failure::Panicked(panic_message(&*payload).into()), Some(payload)),
     };
     led.iter().for_each(|index| complete(index, Err(failure.clone())));
+    parts.iter().for_each(|part| part.seat.call().leave_work());
     if let Some(payload) = payload {
         resume_unwind(payload);
     }
@@ -236,10 +238,16 @@ fn poll_all<H: Home>(
             }
             match part.seat.poll(cx) {
                 Poll::Pending => waits = true,
-                Poll::Ready(Landed::Leads) => match part.seat.begin() {
-                    Some(outcome) => part.flown = Some(part.seat.complete(outcome)),
-                    None => led.push(index),
-                },
+                Poll::Ready(Landed::Leads) => {
+                    part.seat.call().enter_work();
+                    match part.seat.begin() {
+                        Some(outcome) => {
+                            part.flown = Some(part.seat.complete(outcome));
+                            part.seat.call().leave_work();
+                        }
+                        None => led.push(index),
+                    }
+                }
                 Poll::Ready(landed) => part.flown = Some(part.manner.joined(landed, None)),
             }
         }

@@ -151,13 +151,13 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// Says that the calling thread is inside this call's work.
     #[inline]
-    pub(super) fn enter_work(&self) {
+    pub(crate) fn enter_work(&self) {
         self.runner.0.store(thread::token().id(), Ordering::Relaxed);
     }
 
     /// Says that it is not any more.
     #[inline]
-    pub(super) fn leave_work(&self) {
+    pub(crate) fn leave_work(&self) {
         self.runner.0.store(0, Ordering::Relaxed);
     }
 

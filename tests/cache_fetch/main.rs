@@ -4,9 +4,11 @@
 mod common;
 
 mod bulk;
+mod careless;
 mod failing;
 mod late;
 mod overtaken;
 mod raced;
 mod stampede;
 mod waiting;
+mod within;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use docache::{Cache, Cause};
 
@@ -203,4 +203,53 @@ fn listeners_and_destructors_that_panic_are_counted_and_cost_nothing() {
     until(|| cache.stats().retired == 0);
     cache.clear();
     until(|| cache.flush());
+}
+
+#[test]
+fn a_destructor_that_puts_much_in_does_not_wait_for_itself() {
+    const MANY: u64 = 2_000;
+    static CACHE: OnceLock<Cache<u64, Source>> = OnceLock::new();
+    static TOOK: OnceLock<Duration> = OnceLock::new();
+    struct Source(bool);
+    impl Drop for Source {
+        fn drop(&mut self) {
+            if self.0 {
+                let began = Instant::now();
+                (0..MANY).for_each(|key| CACHE.get().unwrap().insert(key, Source(false)));
+                TOOK.set(began.elapsed()).unwrap();
+            }
+        }
+    }
+    let _turn = turn();
+    let builder = Cache::builder().max_weight(100).weigher(|_, _| 25).shards(1).no_sweep();
+    let cache = CACHE.get_or_init(|| builder.build().unwrap());
+    cache.insert(1, Source(true));
+    cache.remove_many(&[&1]);
+    cache.flush();
+    until(|| TOOK.get().is_some() && cache.stats().retired == 0);
+    // A wait for readers takes longer than a millisecond.
+    let took = *TOOK.get().unwrap();
+    assert!(took < Duration::from_micros(500 * MANY), "{took:?}");
+}
+
+#[test]
+fn a_long_chain_of_entries_that_go_with_one_another_is_gone_soon() {
+    const LONG: u64 = 400;
+    static CACHE: OnceLock<Cache<u64, Link>> = OnceLock::new();
+    static DROPPED: AtomicU64 = AtomicU64::new(0);
+    struct Link(u64);
+    impl Drop for Link {
+        fn drop(&mut self) {
+            CACHE.get().unwrap().remove_many(&[&(self.0 + 1)]);
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let _turn = turn();
+    let cache = CACHE.get_or_init(|| Cache::builder().no_sweep().build().unwrap());
+    (0..LONG).for_each(|key| cache.insert(key, Link(key)));
+    let began = Instant::now();
+    cache.remove_many(&[&0]);
+    until(|| DROPPED.load(Ordering::SeqCst) == LONG);
+    // With a pause between each and the next it would be a hundred seconds.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
