@@ -364,9 +364,19 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         Err(if stored == Stored::Full { Refused::Full } else { Refused::Heavy { weight, share } })
     }
 
-    /// Tells the listener of what was not taken in, and drops it.
+    /// Sees to what was not taken in: inside user code that is left to the background.
     #[cold]
-    pub(super) fn refuse(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
+    pub(super) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
+        if Inside::is_here() {
+            self.lock(shard).inner.refused.push(pair);
+            self.leave_to_background(true);
+        } else {
+            self.tell_refused(shard, pair);
+        }
+    }
+
+    /// Tells the listener of what was not taken in, and drops it.
+    pub(super) fn tell_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
         let told =
             self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));

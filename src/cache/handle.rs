@@ -31,8 +31,9 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Writes
 /// A write takes the lock of one of the shards for some ten to hundred nanoseconds; `K`'s `Eq` runs under it, and its
-/// `Hash` where entries are moved or evicted; they must not use the cache. No write waits for readers, and none is lost to
-/// them: what was written is there when the call returns. A shard that grows copies its table under that lock, which takes
+/// `Hash` where entries are moved or evicted; they must not use the cache. No write is lost to readers: what was
+/// written is there when the call returns. Nor does one wait for them, but where entries have weights and so much is retired
+/// that memory would exceed twice the limit: then up to 10 ms, once for as long as the same readers stand. A shard that grows copies its table under that lock, which takes
 /// time in proportion to its entries, and which readers do not notice. (An entry whose `Hash` panics then is taken out;
 /// one whose `Hash` or `Eq` is not always the same may not be found any more, and takes a place until it is evicted, expires
 /// or the cache is cleared.)
@@ -49,7 +50,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// and never while a lock is held. For as long as a guard stands anywhere in the process ([`pin`](Cache::pin), or a read
 /// whose thread is suspended, or whose value's `Clone` takes long) what leaves meanwhile is kept, in all caches:
 /// [`retired`](crate::CacheStats::retired) says how much. Without guards, a cache whose entries have weights holds at most
-/// twice its greatest weight.
+/// twice its greatest weight, beside what its listener is being shown, what writes from inside destructors and listeners put
+/// there, and one value for each thread that is writing.
 ///
 /// # Listeners and destructors
 /// They run on the thread of the call that took the entry out, after it has taken effect, and may use the cache. What leaves

@@ -118,6 +118,8 @@ pub(crate) struct Inner<K, V, E> {
     pub(super) policy: Policy,
     pub(super) limbo: Limbo,
     pub(super) unheard: Unheard,
+    /// Pairs that were refused inside user code.
+    pub(super) refused: Vec<(K, V)>,
     pub(super) flights: Registry<K, V, E>,
     pub(super) failures: Option<Box<Failures<K, E>>>,
     pub(super) counts: Counts,
@@ -159,13 +161,14 @@ impl<K, V, E> Inner<K, V, E> {
     /// Whether writes have left something that should not wait for the next write.
     pub(crate) fn has_leftovers(&self) -> bool {
         let few = !needs_drop::<(K, V)>() && self.limbo.len() < FEW;
-        !self.unheard.entries.is_empty() || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
+        let unheard = !self.unheard.entries.is_empty() || !self.refused.is_empty();
+        unheard || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
 
     /// Whether so much is retired that a value of this weight should wait until readers were asked to let go of it.
     #[inline]
     pub(crate) fn is_behind(&self, weight: u32) -> bool {
-        self.plan.weighted && self.limbo.weight() + u64::from(weight) > self.plan.slack()
+        self.plan.weighted && self.retired_weight() + u64::from(weight) > self.plan.slack()
     }
 }
 
@@ -177,6 +180,7 @@ impl<K, V, E> Shard<K, V, E> {
             policy: plan.policy(),
             limbo: Limbo::new((plan.slack() / 8).max(1)),
             unheard: Unheard::default(),
+            refused: Vec::new(),
             flights: Registry::new(),
             failures: plan.failures.map(|most| Box::new(Failures::new(most))),
             counts: Counts::default(),
@@ -249,5 +253,11 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         unsafe { table.free() };
         inner.limbo.drain().for_each(free);
         inner.unheard.entries.drain(..).for_each(|(index, _)| free(index));
+        inner.refused.drain(..).for_each(drop_contained);
+        if let Some(failures) = &mut inner.failures {
+            let mut gone = Vec::new();
+            failures.clear(&mut gone);
+            gone.into_iter().for_each(drop_contained);
+        }
     }
 }

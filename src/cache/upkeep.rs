@@ -187,10 +187,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Tells the listener of entries that left inside user code. Whether there were any.
     fn tell_unheard(&self, shard: &Shard<K, V, E>) -> bool {
+        let refused = std::mem::take(&mut self.lock(shard).inner.refused);
+        let any = !refused.is_empty();
+        refused.into_iter().for_each(|pair| self.tell_refused(shard, pair));
         if self.listener().is_none() {
-            return false;
+            return any;
         }
-        self.with_shard(shard, |locked, deferred| {
+        any | self.with_shard(shard, |locked, deferred| {
             let unheard = std::mem::take(&mut locked.inner.unheard);
             if unheard.entries.is_empty() {
                 return false;

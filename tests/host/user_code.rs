@@ -157,19 +157,19 @@ fn destructors_that_take_other_entries_out_do_not_recurse() {
 
 #[test]
 fn a_listener_that_puts_back_what_left_does_not_recurse() {
-    static CACHE: OnceLock<Cache<u64, Box<u64>>> = OnceLock::new();
+    static CACHE: OnceLock<Cache<u64, Arc<u64>>> = OnceLock::new();
     static DEEPEST: AtomicUsize = AtomicUsize::new(0);
     static TOLD: AtomicUsize = AtomicUsize::new(0);
     let _turn = turn();
-    let builder = Cache::builder().capacity(2_000).on_evict(|key: &u64, value: &Box<u64>, cause| {
+    let builder = Cache::builder().capacity(2_000).on_evict(|key: &u64, value: &Arc<u64>, cause| {
         TOLD.fetch_add(1, Ordering::Relaxed);
         // It is still in use; but not for ever.
         if cause == Cause::Size && **value < 3 {
-            deeper(&DEEPEST, || CACHE.get().unwrap().insert(*key, Box::new(**value + 1)));
+            deeper(&DEEPEST, || CACHE.get().unwrap().insert(*key, Arc::new(**value + 1)));
         }
     });
     let cache = CACHE.get_or_init(|| builder.build().unwrap());
-    (0..20_000).for_each(|key| cache.insert(key, Box::new(0)));
+    (0..20_000).for_each(|key| cache.insert(key, Arc::new(0)));
     // What left inside the listener it is told of later.
     until(|| {
         let stats = cache.stats();
@@ -178,6 +178,28 @@ fn a_listener_that_puts_back_what_left_does_not_recurse() {
     assert!(cache.stats().inserted > 20_000);
     assert_eq!(DEEPEST.load(Ordering::Relaxed), 1);
     assert_eq!(cache.len(), 2_000);
+}
+
+#[test]
+fn destructors_that_put_in_what_is_refused_do_not_recurse() {
+    struct Heavy(u64);
+    static CACHE: OnceLock<Cache<u64, Heavy>> = OnceLock::new();
+    static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    impl Drop for Heavy {
+        fn drop(&mut self) {
+            LAST.fetch_max(self.0, Ordering::Relaxed);
+            if self.0 < 1_000 {
+                deeper(&DEEPEST, || CACHE.get().unwrap().insert(0, Heavy(self.0 + 1)));
+            }
+        }
+    }
+    let _turn = turn();
+    let builder = Cache::builder().weigher(|_: &u64, _: &Heavy| 100).max_weight(10);
+    let cache = CACHE.get_or_init(|| builder.build().unwrap());
+    cache.insert(0, Heavy(1));
+    until(|| LAST.load(Ordering::Relaxed) == 1_000);
+    assert_eq!((DEEPEST.load(Ordering::Relaxed), cache.stats().refused), (1, 1_000));
 }
 
 #[test]
