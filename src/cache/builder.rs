@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+#[cfg(not(docache_loom))]
+use std::sync::Weak;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;

@@ -64,6 +64,7 @@ impl Time {
     }
 
     /// An alarm at a time of this clock, unless that never comes.
+    #[cfg(not(docache_loom))]
     pub(crate) fn alarm(&self, at: Tick, waker: Waker) -> Option<Alarm> {
         match self {
             Time::Other(clock, origin) => {

@@ -178,7 +178,7 @@ fn a_table_forgets_hostile_keys() {
         }
         fn write_u64(&mut self, key: u64) {
             // The lower bits say where the search begins; these are all alike.
-            self.0 = key << 40 | key >> 24;
+            self.0 = key.rotate_right(24);
         }
         fn finish(&self) -> u64 {
             self.0
