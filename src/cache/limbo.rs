@@ -78,7 +78,7 @@ impl Limbo {
     }
 
     /// Whether there are tables among what waits, and not only small ones.
-    #[cfg(not(docache_loom))]
+    #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn has_large_tables(&self) -> bool {
         self.tables.iter().any(|(_, table)| is_large(*table))
     }

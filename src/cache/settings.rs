@@ -64,7 +64,7 @@ impl Time {
     }
 
     /// An alarm at a time of this clock, unless that never comes.
-    #[cfg(not(docache_loom))]
+    #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn alarm(&self, at: Tick, waker: Waker) -> Option<Alarm> {
         match self {
             Time::Other(clock, origin) => {

@@ -159,7 +159,7 @@ impl<K, V, E> Inner<K, V, E> {
     }
 
     /// Whether writes have left something that should not wait for the next write.
-    #[cfg(not(docache_loom))]
+    #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn has_leftovers(&self) -> bool {
         let few = !needs_drop::<(K, V)>() && self.limbo.len() < FEW;
         let unheard = !self.unheard.entries.is_empty() || !self.refused.is_empty();
