@@ -346,11 +346,8 @@ impl World {
         let status = unsafe {
             docache_cache_fetch_begin(self.cache, start, len, 0, owner, places.0, places.1, null_mut())
         };
-        let mut model = self.model.borrow_mut();
+        let model = self.model.borrow_mut();
         let kept = key.and_then(|key| model.values.get(&key).copied());
-        if let (Some(key), None) = (key, kept) {
-            model.close_beaten(key);
-        }
         let joined = key.and_then(|key| model.joined(key));
         let expected = match (key, kept, joined) {
             (None, _, _) => DOCACHE_INVALID_ARGUMENT,
@@ -459,9 +456,6 @@ impl World {
         let (start, len, key) = key.arguments();
         let mut model = self.model.borrow_mut();
         let kept = key.and_then(|key| model.values.get(&key).copied());
-        if let (Some(key), None) = (key, kept) {
-            model.close_beaten(key);
-        }
         let joined = key.and_then(|key| model.joined(key));
         let early = match (key, kept, joined) {
             (None, _, _) => Some(DOCACHE_INVALID_ARGUMENT),

@@ -77,9 +77,8 @@ pub(super) struct Flight {
     waiters: VecDeque<Rc<Held>>,
     /// The leader's load has begun.
     pub(super) loads: bool,
+    /// A write has come since: nobody joins it any more, and nothing of it is kept.
     beaten: bool,
-    /// Nobody has found its load beaten yet.
-    joinable: bool,
 }
 
 /// A cache.
@@ -99,16 +98,7 @@ impl Model {
     fn beat(&mut self, key: usize) {
         self.failures.remove(&key);
         self.flights.values_mut().filter(|flight| flight.key == key).for_each(|flight| flight.beaten = true);
-    }
-
-    /// A call that finds no value is about to join the run of a key: not one whose load a write has beaten.
-    pub(super) fn close_beaten(&mut self, key: usize) {
-        let beaten =
-            |flight: &&mut Flight| flight.key == key && flight.loads && flight.beaten && flight.joinable;
-        let closed = self.flights.values_mut().filter(beaten).map(|flight| flight.joinable = false).count();
-        if closed > 0 {
-            self.open.remove(&key);
-        }
+        self.open.remove(&key);
     }
 
     /// The run that a call of a key joins, and what it is called.
@@ -120,7 +110,7 @@ impl Model {
     pub(super) fn start(&mut self, key: usize) -> u64 {
         self.runs += 1;
         let waiters = VecDeque::new();
-        let flight = Flight { key, leader: None, waiters, loads: false, beaten: false, joinable: true };
+        let flight = Flight { key, leader: None, waiters, loads: false, beaten: false };
         self.flights.insert(self.runs, flight);
         self.open.insert(key, self.runs);
         self.runs
@@ -140,6 +130,7 @@ impl Model {
         self.values.clear();
         self.failures.clear();
         self.flights.values_mut().for_each(|flight| flight.beaten = true);
+        self.open.clear();
     }
 
     /// What a leader finds that is about to load.
@@ -155,7 +146,11 @@ impl Model {
             Some(came) => self.land(run, came),
             None => {
                 let flight = self.flights.get_mut(&run).expect("somebody leads");
-                (flight.loads, flight.beaten, flight.joinable) = (true, false, true);
+                flight.loads = true;
+                // What was written before this load does not beat it; another run of the key does.
+                if *self.open.entry(flight.key).or_insert(run) == run {
+                    flight.beaten = false;
+                }
             }
         }
         found
