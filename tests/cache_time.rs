@@ -121,6 +121,17 @@ fn a_clock_may_count_from_anywhere() {
 }
 
 #[test]
+fn without_being_told_a_cache_keeps_what_it_has_for_fifteen_minutes() {
+    let clock = ManualClock::new();
+    let cache: Cache<u64, u64> = Cache::builder().clock(clock.clone()).no_sweep().build().unwrap();
+    cache.insert(1, 1);
+    clock.advance(15 * 60 * SECOND - SECOND / 1_000);
+    assert_eq!(cache.get(&1), Some(1));
+    clock.advance(SECOND / 500);
+    assert_eq!(cache.get(&1), None);
+}
+
+#[test]
 fn times_to_live_may_be_as_long_and_as_shortened_as_one_likes() {
     for ttl in [u64::MAX, u64::MAX - 1, 1 << 62, 1_000_000_000, 1] {
         for jitter in [1e-17, 0.5, 1.0] {
