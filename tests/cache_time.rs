@@ -34,6 +34,24 @@ fn what_has_expired_goes_before_what_is_alive() {
     }
 }
 
+/// What is replaced makes room for as much as it weighed: here for nothing.
+#[test]
+fn an_entry_that_becomes_heavier_takes_the_room_of_what_has_expired() {
+    for policy in POLICIES {
+        let clock = ManualClock::new();
+        let builder = builder(policy, &clock).weigher(|_, weight| *weight as u32).max_weight(10);
+        let cache: Cache<u64, u64> = builder.build().unwrap();
+        for (key, weight, ttl) in [(1, 9, 100 * SECOND), (2, 1, SECOND), (3, 0, 100 * SECOND)] {
+            cache.insert_with_ttl(key, weight, ttl);
+        }
+        clock.advance(2 * SECOND);
+        cache.insert_with_ttl(3, 1, 100 * SECOND);
+        let stats = cache.stats();
+        assert_eq!((stats.expired, stats.evicted, stats.len), (1, 0, 2), "{policy:?}");
+        assert_eq!([1, 2, 3].map(|key| cache.get(&key)), [Some(9), None, Some(1)]);
+    }
+}
+
 fn weight(key: u64, weighted: bool) -> u64 {
     if weighted { key % 3 * 2 } else { 1 }
 }
