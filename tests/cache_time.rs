@@ -150,6 +150,22 @@ fn without_being_told_a_cache_keeps_what_it_has_for_fifteen_minutes() {
 }
 
 #[test]
+fn without_being_told_a_cache_is_swept_every_twenty_minutes() {
+    let clock = ManualClock::new();
+    let build = |builder: CacheBuilder<u64, u64>| builder.clock(clock.clone()).build().unwrap();
+    let cache: Cache<u64, u64> = build(Cache::builder());
+    let often: Cache<u64, u64> = build(Cache::builder().sweep_interval(600 * SECOND));
+    for cache in [&cache, &often] {
+        cache.insert_with_ttl(1, 1, SECOND);
+    }
+    clock.advance(1_199 * SECOND);
+    common::flight::until(|| often.stats().expired == 1);
+    assert_eq!(cache.stats().expired, 0);
+    clock.advance(2 * SECOND);
+    common::flight::until(|| cache.stats().expired == 1);
+}
+
+#[test]
 fn times_to_live_may_be_as_long_and_as_shortened_as_one_likes() {
     for ttl in [u64::MAX, u64::MAX - 1, 1 << 62, 1_000_000_000, 1] {
         for jitter in [1e-17, 0.5, 1.0] {

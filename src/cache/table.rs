@@ -408,6 +408,9 @@ mod tests {
                 assert_eq!((ctrl.used(), ctrl.vacant()), (0x8000_0080_0080, Some(1)));
             }
         }
+        let full = (0..SLOTS).fold(Ctrl(0), |ctrl, slot| ctrl.with(slot, 127));
+        assert_eq!(full.vacant(), None);
+        (0..SLOTS).for_each(|slot| assert_eq!(full.without(slot).vacant(), Some(slot)));
         assert!((0..1024).all(|hash| (1..=127).contains(&tag(hash << 38))));
     }
 }
