@@ -10,6 +10,7 @@ use docache::{Cache, ManualClock};
 use std::sync::Barrier;
 use std::sync::mpsc::{self, Sender};
 use std::thread::Scope;
+use std::time::Duration;
 
 type Guarded = Cache<u64, Counted, &'static str>;
 
@@ -112,6 +113,20 @@ fn memory_is_back_soon_after_the_last_guard_has_gone_with_no_call() {
     drop(pinned);
     // Nothing that is called here writes or reclaims. Entries do not move, so some of their chunks are not full now.
     until(|| cache.stats().memory < 4 * before);
+}
+
+/// Without readers places are used again while the writes go on, long before the background looks after them.
+#[test]
+fn without_guards_writes_reclaim_what_they_retire() {
+    let _turn = turn();
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).never_expire().no_sweep().build().unwrap();
+    let most = (0..64).map(|_| {
+        (0..16).for_each(|value| cache.insert(1, value));
+        // So that it is worth while to look.
+        std::thread::sleep(Duration::from_millis(1));
+        cache.stats().retired
+    });
+    assert!(most.max() <= Some(64));
 }
 
 /// What weighs much is not kept longer than it must be, and without readers no more than as much as the limit again.

@@ -34,6 +34,24 @@ fn what_has_expired_goes_before_what_is_alive() {
     }
 }
 
+/// What is replaced makes room for as much as it weighed: here for nothing.
+#[test]
+fn an_entry_that_becomes_heavier_takes_the_room_of_what_has_expired() {
+    for policy in POLICIES {
+        let clock = ManualClock::new();
+        let builder = builder(policy, &clock).weigher(|_, weight| *weight as u32).max_weight(10);
+        let cache: Cache<u64, u64> = builder.build().unwrap();
+        for (key, weight, ttl) in [(1, 9, 100 * SECOND), (2, 1, SECOND), (3, 0, 100 * SECOND)] {
+            cache.insert_with_ttl(key, weight, ttl);
+        }
+        clock.advance(2 * SECOND);
+        cache.insert_with_ttl(3, 1, 100 * SECOND);
+        let stats = cache.stats();
+        assert_eq!((stats.expired, stats.evicted, stats.len), (1, 0, 2), "{policy:?}");
+        assert_eq!([1, 2, 3].map(|key| cache.get(&key)), [Some(9), None, Some(1)]);
+    }
+}
+
 fn weight(key: u64, weighted: bool) -> u64 {
     if weighted { key % 3 * 2 } else { 1 }
 }
@@ -118,6 +136,33 @@ fn a_clock_may_count_from_anywhere() {
         Cache::builder().clock(stopped).time_to_live(SECOND).sweep_interval(SECOND).build().unwrap();
     cache.insert(1, 1);
     assert_eq!(cache.get(&1), Some(1));
+}
+
+#[test]
+fn without_being_told_a_cache_keeps_what_it_has_for_fifteen_minutes() {
+    let clock = ManualClock::new();
+    let cache: Cache<u64, u64> = Cache::builder().clock(clock.clone()).no_sweep().build().unwrap();
+    cache.insert(1, 1);
+    clock.advance(15 * 60 * SECOND - SECOND / 1_000);
+    assert_eq!(cache.get(&1), Some(1));
+    clock.advance(SECOND / 500);
+    assert_eq!(cache.get(&1), None);
+}
+
+#[test]
+fn without_being_told_a_cache_is_swept_every_twenty_minutes() {
+    let clock = ManualClock::new();
+    let build = |builder: CacheBuilder<u64, u64>| builder.clock(clock.clone()).build().unwrap();
+    let cache: Cache<u64, u64> = build(Cache::builder());
+    let often: Cache<u64, u64> = build(Cache::builder().sweep_interval(600 * SECOND));
+    for cache in [&cache, &often] {
+        cache.insert_with_ttl(1, 1, SECOND);
+    }
+    clock.advance(1_199 * SECOND);
+    common::flight::until(|| often.stats().expired == 1);
+    assert_eq!(cache.stats().expired, 0);
+    clock.advance(2 * SECOND);
+    common::flight::until(|| cache.stats().expired == 1);
 }
 
 #[test]

@@ -182,3 +182,22 @@ impl<K, V> Entry<K, V> {
         self.mark.store(u64::from(next), Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_mark_do_not_touch_each_other() {
+        let until = Moment::of(Tick::from_nanos(123_456_789_012));
+        for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {
+            let marks = [
+                Mark::new(until).with_history(0xa5).with_history(history).with_hits(hits),
+                Mark::new(until).with_hits(0xa5).with_hits(hits).with_history(history),
+            ];
+            for mark in marks {
+                assert_eq!((mark.until(), mark.history(), mark.hits()), (until, history, hits));
+            }
+        }
+    }
+}

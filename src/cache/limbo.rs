@@ -172,3 +172,6 @@ impl Limbo {
         self.places.drain(..)
     }
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests;

@@ -378,6 +378,24 @@ mod tests {
         }
         assert_eq!((ctrl.passed(), ctrl.used()), (UNCOUNTED, 0x80 << 24), "nor does it spill");
         assert_eq!(Ctrl(0).one_less().passed(), 0);
+        let ctrl = Ctrl(0).with(3, 127).one_more();
+        assert_eq!(
+            (ctrl.one_less().passed(), ctrl.one_less().used()),
+            (0, ctrl.used()),
+            "two counts in one word"
+        );
+        assert_eq!(ctrl.one_more().one_less().0, ctrl.0);
+    }
+
+    #[test]
+    fn a_table_has_the_buckets_that_its_entries_need() {
+        for (entries, buckets) in [(0, 2), (8, 2), (9, 4), (1_000, 256), (1_024, 256), (1_025, 512)] {
+            let table = Table::for_entries(entries);
+            assert_eq!((table.buckets(), table.memory()), (buckets, buckets * 32), "{entries}");
+            assert_eq!(table.capacity(), buckets * 24 / 5);
+            // SAFETY: nobody else has it.
+            unsafe { table.free() };
+        }
     }
 
     #[test]
@@ -390,6 +408,9 @@ mod tests {
                 assert_eq!((ctrl.used(), ctrl.vacant()), (0x8000_0080_0080, Some(1)));
             }
         }
+        let full = (0..SLOTS).fold(Ctrl(0), |ctrl, slot| ctrl.with(slot, 127));
+        assert_eq!(full.vacant(), None);
+        (0..SLOTS).for_each(|slot| assert_eq!(full.without(slot).vacant(), Some(slot)));
         assert!((0..1024).all(|hash| (1..=127).contains(&tag(hash << 38))));
     }
 }

@@ -57,3 +57,34 @@ mod table;
 use table as imp;
 
 pub(crate) use imp::{wait, wake_one};
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::{wait, wake_one};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn who_wakes_is_told_whether_somebody_slept() {
+        let word = AtomicU32::new(0);
+        assert!(!wake_one(&word));
+        // It has changed.
+        wait(&word, 1, None);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while word.load(Ordering::Relaxed) == 0 {
+                    // With a limit, so that the test ends if nobody is woken.
+                    wait(&word, 0, Some(Duration::from_secs(1)));
+                }
+            });
+            let (start, mut woken) = (Instant::now(), false);
+            while !woken && start.elapsed() < Duration::from_secs(10) {
+                woken = wake_one(&word);
+                std::thread::yield_now();
+            }
+            word.store(1, Ordering::Relaxed);
+            wake_one(&word);
+            assert!(woken);
+        });
+    }
+}

@@ -57,14 +57,24 @@ struct Module {
 
 /// The first that fits counts. What fits none is a module of its own, tried with all integration tests.
 const MODULES: &[Module] = &[
-    Module { path: "cache/policy", tests: &["cache_model", "cache_reads"] },
-    Module { path: "cache", tests: &["cache_*"] },
-    Module { path: "flight", tests: &["flight*"] },
+    Module { path: "cache/policy", tests: &["cache_model", "cache_reads", "cache_time"] },
+    Module { path: "cache", tests: CACHE },
+    Module { path: "flight", tests: &["flight*", "host"] },
     Module { path: "loop_cache", tests: &["loop_*", "containment", "chaos"] },
     Module { path: "ffi", tests: &["abi*"] },
     Module { path: "context", tests: &["context"] },
-    Module { path: "clock", tests: &["context", "loop_*"] },
+    Module { path: "clock", tests: &["context", "loop_*", "cache_clock", "cache_time"] },
+    Module { path: "lock", tests: LOCK },
+    Module { path: "sync", tests: LOCK },
 ];
+
+/// All of the cache but `cache_stress`, which takes longer than the others together and looks for what threads do to each
+/// other, not for wrong code.
+const CACHE: &[&str] =
+    &["cache_clock", "cache_f*", "cache_guard", "cache_linear", "cache_model", "cache_reads", "cache_t*"];
+
+/// What locks a lot, sleeps, and does without fences.
+const LOCK: &[&str] = &["cache_forbidden", "cache_linear", "flight", "host"];
 
 /// What became of the mutants of one module.
 #[derive(Default)]
@@ -121,7 +131,8 @@ fn mutants(tree: &Path) -> Result<Cmd> {
         .dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0"))
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .env("DOCACHE_HOST_SECONDS", "1"))
 }
 
 /// The name of the module that a file below src belongs to.
@@ -180,7 +191,7 @@ fn try_tests(
     fs::create_dir_all(out)?;
     let out = fs::canonicalize(out)?;
     let cmd = self::mutants(tree)?
-        .args(["--in-place", "--all-features", "--no-shuffle", "--output"])
+        .args(["--in-place", "--all-features", "--no-shuffle", "--timeout-multiplier=3", "--output"])
         .arg(&out)
         .args(selection)
         .args(mutants.iter().flat_map(|name| ["--re".to_owned(), sample::exactly(name)]));
