@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use docache::{Cache, Cause};
 
+use crate::common::cache::turn;
 use crate::span;
 
 const THREADS: u64 = 64;
@@ -45,6 +46,7 @@ fn lost(cache: &Cache<u64, u64>, per_thread: u64) -> (u64, u64) {
 
 #[test]
 fn nobody_loses_a_write_to_a_key_of_its_own() {
+    let _turn = turn();
     for (capacity, per_thread) in [(10_000, 1), (10_000, 16)] {
         let cache = Cache::builder().capacity(capacity).never_expire().no_sweep().build().unwrap();
         let (lost, writes) = lost(&cache, per_thread);
@@ -57,6 +59,7 @@ fn nobody_loses_a_write_to_a_key_of_its_own() {
 /// As many as there is room for leave, and no more; what is taken in is in, or has left for a reason.
 #[test]
 fn a_full_cache_accounts_for_every_write() {
+    let _turn = turn();
     let (told, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let (told, refused): (&'static AtomicU64, &'static AtomicU64) =
         (Box::leak(Box::new(told)), Box::leak(Box::new(refused)));
