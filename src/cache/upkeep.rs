@@ -22,6 +22,9 @@ const ANEW: usize = 3;
 /// another.
 #[cfg(not(docache_loom))]
 const TIDY_ROUNDS: usize = 256;
+/// How many rounds that bring nothing end it.
+#[cfg(not(docache_loom))]
+const TIDY_VAIN: usize = 8;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
@@ -175,9 +178,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             if !self.shards().iter().any(|shard| leftovers(&shard)) {
                 return false;
             }
-            // The first one may have closed what the next one can have.
+            // The first one may have closed what the next one can have; and epochs take some steps to the end of a period.
             vain = if any { 0 } else { vain + 1 };
-            if vain == 2 {
+            if vain == TIDY_VAIN {
                 break;
             }
         }
