@@ -146,7 +146,11 @@ impl Model {
 
     /// A run begins.
     pub(super) fn begin(&mut self) {
-        let beat = self.now.saturating_add(self.settings.first_delay);
+        // The end of time does not come, but a first call without delay does, also there.
+        let beat = match self.settings.first_delay {
+            0 => self.now.min(NEVER - 1),
+            delay => self.now.saturating_add(delay),
+        };
         self.run = Some(Run { beat, due: (beat, beat) });
         self.runs += 1;
     }
