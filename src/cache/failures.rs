@@ -58,7 +58,9 @@ impl<K, E> Failures<K, E> {
     {
         let Some([key, _]) = keys.as_ref() else { return };
         gone.extend(self.remove(hash, key));
-        while self.table.len() >= self.most && self.take_oldest(gone) {}
+        if self.table.len() >= self.most {
+            self.make_room(gone);
+        }
         let Some([key, queued]) = keys.take() else { return };
         self.order.push_back(Failure { hash, key: queued, error: None, until });
         self.table
@@ -71,6 +73,15 @@ impl<K, E> Failures<K, E> {
                 if named { self.order.push_back(queued) } else { gone.push(queued) }
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, gone: &mut Vec<Failure<K, E>>)
+    where
+        K: Eq,
+    {
+        while self.table.len() >= self.most && self.take_oldest(gone) {}
     }
 
     /// Takes out the error of a key.
