@@ -57,7 +57,9 @@ impl<K, E> Failures<K, E> {
         K: Eq,
     {
         let Some([key, _]) = keys.as_ref() else { return };
-        gone.extend(self.remove(hash, key));
+        if let Some(earlier) = self.remove(hash, key) {
+            gone.push(earlier);
+        }
         if self.table.len() >= self.most {
             self.make_room(gone);
         }
