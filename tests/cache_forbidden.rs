@@ -6,28 +6,12 @@
 mod common;
 
 use common::cache::{Tally, settle, turn};
+use common::seccomp::deny;
 use docache::Cache;
 
 /// Has every thread's `membarrier` answered with EPERM from here on.
 fn forbid_membarrier() {
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let mut steps = [
-        step(load, 0, 0, 0),
-        step(equal, libc::SYS_membarrier as u32, 0, 1),
-        step(answer, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0, 0),
-        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    // SAFETY: numbers only.
-    let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(done, 0);
-    let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC);
-    // SAFETY: the program and its steps live until it returns.
-    let done = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    deny(&[libc::SYS_membarrier], libc::EPERM, libc::SECCOMP_FILTER_FLAG_TSYNC);
     // SAFETY: numbers only.
     let query = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_QUERY, 0, 0) };
     assert_eq!(query, -1, "it is forbidden");

@@ -4,12 +4,10 @@
 mod common;
 
 use common::SECOND;
-use common::cache::{Counted, Tally, settle, turn};
+use common::cache::{Counted, Tally, hold, settle, turn};
 use common::flight::until;
 use docache::{Cache, ManualClock};
 use std::sync::Barrier;
-use std::sync::mpsc::{self, Sender};
-use std::thread::Scope;
 use std::time::Duration;
 
 type Guarded = Cache<u64, Counted, &'static str>;
@@ -20,21 +18,6 @@ fn bounded(capacity: usize) -> Guarded {
 
 fn unbounded() -> Guarded {
     Cache::builder().shards(1).never_expire().build().unwrap()
-}
-
-/// Has another thread hold a guard until the result is dropped or told.
-fn hold<'scope>(scope: &'scope Scope<'scope, '_>, cache: &'scope Guarded) -> Sender<()> {
-    let (leave, left) = mpsc::channel();
-    let (enter, entered) = mpsc::channel();
-    scope.spawn(move || {
-        let pinned = cache.pin();
-        enter.send(()).unwrap();
-        // An error says that the sender is gone, which ends the guard too.
-        let _ = left.recv();
-        drop(pinned);
-    });
-    entered.recv().unwrap();
-    leave
 }
 
 #[test]

@@ -2,6 +2,10 @@
 //! had. A program of its own, in which nothing else has threads of the library started.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+#[path = "common/mod.rs"]
+mod common;
+
+use common::seccomp::deny;
 use docache::{Cache, Cause};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,25 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Has whatever would make a thread answer the calling one with EAGAIN from here on.
 fn forbid_threads() {
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let mut steps = [
-        step(load, 0, 0, 0),
-        step(equal, libc::SYS_clone as u32, 1, 0),
-        step(equal, libc::SYS_clone3 as u32, 0, 1),
-        step(answer, libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32, 0, 0),
-        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    // SAFETY: numbers only.
-    let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(done, 0);
-    // SAFETY: the program and its steps live until it returns.
-    let done =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    deny(&[libc::SYS_clone, libc::SYS_clone3], libc::EAGAIN, 0);
     assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "it is forbidden");
 }
 

@@ -175,7 +175,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     }
 
     /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without running their work; at
-    /// most 4,096 errors at a time. Default: not at all.
+    /// most 4,096 errors at a time, or one in each shard. Default: not at all.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self

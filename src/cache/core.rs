@@ -88,7 +88,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 .limit
                 .map_or(Plan::UNBOUNDED, |limit| limit / shards + u64::from(number < limit % shards)),
             weighted: settings.weigher.is_some(),
-            failures: settings.negative.map(|(_, most)| most.div_ceil(settings.shards)),
+            failures: settings.negative.map(|(_, most)| most / settings.shards),
         };
         Core {
             shards: (0..shards).map(|number| Shard::new(plan(number))).collect(),

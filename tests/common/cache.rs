@@ -3,7 +3,9 @@
 use docache::Cache;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 
 use super::flight::until;
 
@@ -78,4 +80,28 @@ impl Drop for Counted {
 pub(crate) fn settle<K: Hash + Eq, V, E, S: BuildHasher>(cache: &Cache<K, V, E, S>) {
     until(|| cache.flush());
     assert_eq!(cache.stats().retired, 0);
+}
+
+/// Has another thread hold a guard until the result is dropped or told.
+pub(crate) fn hold<'scope, K, V, E, S>(
+    scope: &'scope Scope<'scope, '_>,
+    cache: &'scope Cache<K, V, E, S>,
+) -> Sender<()>
+where
+    K: Hash + Eq + Send + Sync,
+    V: Send + Sync,
+    E: Send + Sync,
+    S: BuildHasher + Sync,
+{
+    let (leave, left) = mpsc::channel();
+    let (enter, entered) = mpsc::channel();
+    scope.spawn(move || {
+        let pinned = cache.pin();
+        enter.send(()).unwrap();
+        // An error says that the sender is gone, which ends the guard too.
+        let _ = left.recv();
+        drop(pinned);
+    });
+    entered.recv().unwrap();
+    leave
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 pub(crate) mod cache;
 pub(crate) mod flight;
+#[cfg(target_os = "linux")]
+pub(crate) mod seccomp;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,12 +1,11 @@
 //! Readers that stand still in the midst of a read, as any does whom the system suspends.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use docache::Cache;
 
-use crate::common::cache::turn;
+use crate::common::cache::{hold, turn};
 use crate::common::flight::until;
 
 /// Its clone stands still until it is let go. It has a destructor: what has none may stay, a few dozen to a shard.
@@ -103,16 +102,8 @@ fn a_writer_does_not_wait_for_a_reader_that_stands_still() {
     let weight: Cache<u64, Box<u64>> =
         Cache::builder().weigher(|_, _| 10).max_weight(2_000).shards(1).build().unwrap();
     for cache in [&number, &weight] {
-        let (leave, left) = mpsc::channel::<()>();
-        let (enter, entered) = mpsc::channel();
         std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let pinned = cache.pin();
-                enter.send(()).unwrap();
-                let _ = left.recv();
-                drop(pinned);
-            });
-            entered.recv().unwrap();
+            let leave = hold(scope, cache);
             let longest = longest_write(cache);
             assert!(longest < Duration::from_millis(10), "{longest:?}");
             assert!(cache.stats().retired > 10_000);
