@@ -342,11 +342,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             locked.store(&mut pair, new, deferred)
         });
-        if stored == Stored::Yes {
-            std::mem::forget(pair);
-            return Ok(());
-        }
-        self.refused(shard, pair, weight, stored)
+        if stored == Stored::Yes { Ok(()) } else { self.refused(shard, pair, weight, stored) }
     }
 
     #[cold]

@@ -1,6 +1,7 @@
 //! One entry: a key, a value and what readers must know about it.
 
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use super::policy::MAX_HITS;
 use crate::clock::{GLANCE_SHIFT, GLANCE_UNIT, Tick};
@@ -106,13 +107,18 @@ impl<K, V> Entry<K, V> {
         Entry { pair: UnsafeCell::new(MaybeUninit::uninit()), mark: AtomicU64::new(0) }
     }
 
-    /// Puts a pair into a free place.
+    /// Moves a pair into a free place: at once, since values may be large.
     ///
     /// # Safety
-    /// The place is free and the caller's alone, until it publishes it.
-    pub(crate) unsafe fn fill(&self, key: K, value: V, until: Moment) {
-        // SAFETY: the place is the caller's alone.
-        self.pair.with_mut(|pair| unsafe { pair.cast::<(K, V)>().write((key, value)) });
+    /// There is a pair. The place is free and the caller's alone, until it publishes it.
+    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, until: Moment) {
+        if let Some(from) = pair {
+            let from: *const (K, V) = from;
+            // SAFETY: the place is the caller's alone, and no part of what it is filled from.
+            self.pair.with_mut(|place| unsafe { place.cast::<(K, V)>().copy_from_nonoverlapping(from, 1) });
+            // SAFETY: what was there has moved; it is not dropped.
+            unsafe { ptr::write(pair, None) };
+        }
         self.set(Mark::new(until));
     }
 

@@ -20,23 +20,30 @@ use super::locked::{Flights, Stored};
 use super::reclaim::pin;
 use super::shard::Shard;
 use crate::clock::Tick;
-use crate::contain::drop_contained;
+use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
 use crate::flight::home::{Entered, Home, conclude, grow};
 use crate::flight::{Call, Failure, Manner, Outcome, Place, Registry};
 
-/// The key of what a load brought, to be kept.
-enum Kept<K> {
-    /// A value, which lies in the call, and its weight.
-    Value(K, u32),
-    /// An error; the key is wanted twice.
-    Failure([K; 2]),
+/// What is kept of what a load brought.
+pub(crate) struct Kept<K, V> {
+    pair: Option<(K, V)>,
+    weight: u32,
+    /// The key of an error, which is wanted twice.
+    failed: Option<[K; 2]>,
+}
+
+impl<K, V> Default for Kept<K, V> {
+    #[inline]
+    fn default() -> Self {
+        Kept { pair: None, weight: 0, failed: None }
+    }
 }
 
 /// The home of a key's flight, and what one call does there.
 ///
-/// The cells are the call's owner's (OWNER): they are touched by nothing but the `unsafe` functions of [`Home`], whose
+/// The cell is the call's owner's (OWNER): it is touched by nothing but the `unsafe` functions of [`Home`], whose
 /// callers promise to be it.
 pub(crate) struct LoadHome<'c, K, V, E, S> {
     cache: &'c Inner<K, V, E, S>,
@@ -44,10 +51,9 @@ pub(crate) struct LoadHome<'c, K, V, E, S> {
     ttl: Option<Duration>,
     /// When the load began that is this call's and not over.
     began: Cell<Option<Tick>>,
-    kept: Cell<Option<Kept<K>>>,
 }
 
-// SAFETY: OWNER: one thread at a time is at the cells; what they hold is Send.
+// SAFETY: OWNER: one thread at a time is at the cell; what it holds is Send.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync> Sync for LoadHome<'_, K, V, E, S> {}
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
@@ -56,7 +62,7 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
     pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Place<LoadHome<'_, K, V, E, S>> {
         let hash = self.core.hash(key);
         let shard = self.core.shard(hash);
-        let home = LoadHome { cache: self, shard, ttl, began: Cell::new(None), kept: Cell::new(None) };
+        let home = LoadHome { cache: self, shard, ttl, began: Cell::new(None) };
         Place { home, hash, manner: Manner { repanic: false, name: |key| format!("{key:?}").into() } }
     }
 }
@@ -127,6 +133,17 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S>
         Some(enter(&mut locked.inner.flights))
     }
 
+    /// Sees to what was set aside and is not kept.
+    #[cold]
+    #[inline(never)]
+    fn let_go(&self, kept: &mut Kept<K, V>, refused: bool) {
+        if let Some(pair) = kept.pair.take_if(|_| refused) {
+            self.cache.core.refuse(self.shard, pair);
+        }
+        let _ = contained(|| kept.pair = None);
+        let _ = contained(|| kept.failed = None);
+    }
+
     fn note_begin(&self) {
         self.began.set(Some(self.cache.core.settings.time.now()));
     }
@@ -136,6 +153,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
     type Key = K;
     type Value = V;
     type Error = E;
+    type Kept = Kept<K, V>;
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, V, E>> {
@@ -172,49 +190,36 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         begins
     }
 
-    unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>) {
+    unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>, kept: &mut Kept<K, V>) {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
-        let kept = match result {
+        match result {
             Ok(value) => {
-                let key = key.clone();
-                // SAFETY: the call is the caller's, and leads (OUTCOME).
-                unsafe { me.put_outcome(Ok(value.clone())) };
-                let weight = core.weigh(&key, value);
-                Kept::Value(key, weight)
+                kept.weight = core.weigh(key, value);
+                kept.pair = Some((key.clone(), value.clone()));
             }
             Err(error) if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) => {
-                Kept::Failure([key.clone(), key.clone()])
+                kept.failed = Some([key.clone(), key.clone()]);
             }
-            Err(_) => return,
-        };
-        self.kept.set(Some(kept));
+            Err(_) => {}
+        }
     }
 
-    unsafe fn complete(&self, me: &Call<K, V, E>, outcome: &Outcome<V, E>) -> bool {
+    unsafe fn complete(&self, me: &Call<K, V, E>, outcome: &Outcome<V, E>, kept: &mut Kept<K, V>) -> bool {
         let core = &self.cache.core;
-        let (began, mut pair, mut failed, mut weight) = (self.began.take(), None, None, 0);
-        match self.kept.take() {
-            // SAFETY: the call is the caller's, and leads (OUTCOME).
-            Some(Kept::Value(key, weighs)) => match unsafe { me.take_outcome() } {
-                Some(Ok(value)) => (pair, weight) = (Some((key, value)), weighs),
-                _ => unreachable!("a value is kept in its call"),
-            },
-            Some(Kept::Failure(keys)) => failed = Some(keys),
-            None => {}
-        }
+        let began = self.began.take();
         let now = core.settings.time.now();
-        let new = core.new_entry(me.hash, weight, self.ttl, now);
-        if core.settings.weigher.is_some() && pair.is_some() {
+        let new = core.new_entry(me.hash, kept.weight, self.ttl, now);
+        if core.settings.weigher.is_some() && kept.pair.is_some() {
             // Destructors run, and the call still leads.
             me.enter_work();
-            core.relieve(self.shard, weight);
+            core.relieve(self.shard, kept.weight);
             me.leave_work();
         }
         // An error is kept from now on.
         let until = |ttl| core.settings.time.now().after(ttl);
-        let until = failed.as_ref().and(core.settings.negative_ttl).map(until);
+        let until = kept.failed.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
         let told = core.with_shard_then(
             self.shard,
@@ -223,11 +228,11 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
                 // Of a bulk call others' values may have come to nothing, and with them the call.
-                if registered && pair.is_some() && outcome.is_ok() {
-                    refused = locked.store(&mut pair, new, deferred) != Stored::Yes;
+                if registered && kept.pair.is_some() && outcome.is_ok() {
+                    refused = locked.store(&mut kept.pair, new, deferred) != Stored::Yes;
                 }
                 if let (true, Some(until), Err(Failure::Failed(error))) = (registered, until, outcome) {
-                    locked.remember(me.hash, (&mut failed, error.clone()), until, deferred);
+                    locked.remember(me.hash, (&mut kept.failed, error.clone()), until, deferred);
                 }
                 if let Some(began) = began {
                     locked.inner.counts.count_load(now.since(began), outcome.is_ok());
@@ -238,13 +243,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
             // SAFETY: the caller's promise; it has just ended.
             |end| unsafe { conclude(self, me, outcome, &end) },
         );
-        match pair {
-            None => {}
-            Some(pair) if refused => core.refuse(self.shard, pair),
-            Some(pair) => drop_contained(pair),
-        }
-        if let Some(keys) = failed {
-            drop_contained(keys);
+        if kept.pair.is_some() || kept.failed.is_some() {
+            self.let_go(kept, refused);
         }
         told
     }

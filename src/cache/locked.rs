@@ -182,10 +182,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             (index, if entry.until() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
         let fits = u64::from(new.weight) <= self.inner.plan.most;
-        let place = if fits { self.place() } else { None };
-        if let (Some(index), Some((key, value))) = (place, pair.take_if(|_| place.is_some())) {
-            // SAFETY: just taken from the slab.
-            unsafe { self.entry(index).fill(key, value, new.until) };
+        if let Some(index) = if fits { self.place() } else { None } {
+            // SAFETY: there is a pair, and the place was just taken from the slab.
+            unsafe { self.entry(index).fill(pair, new.until) };
             self.link(index, &new, old, deferred);
             return Stored::Yes;
         }

@@ -119,11 +119,13 @@ impl docache_call {
         // SAFETY: OWNER: the caller has the state, and nobody is finishing.
         match unsafe { self.ticket.poll(&TaskContext::from_waker(waker)) } {
             Poll::Pending => return false,
-            Poll::Ready(Landed::Outcome(outcome)) => {
-                if outcome.is_ok() {
+            Poll::Ready(Landed::Told) => {
+                // SAFETY: as above; it was just told.
+                let outcome = unsafe { self.ticket.take() };
+                if matches!(outcome, Some(Ok(_))) {
                     self.ticket.count_coalesced();
                 }
-                state.result = Some(convert(outcome, true));
+                state.result = outcome.map(|outcome| convert(outcome, true));
             }
             Poll::Ready(Landed::Leads | Landed::Left) => {}
         }
@@ -282,7 +284,7 @@ pub(super) fn begin(lane: &Share, key: &[u8], owner: u64, ttl: Option<Duration>)
             // SAFETY: it is ours.
             let ticket = unsafe { &(*call).ticket };
             // SAFETY: OWNER; it was just found.
-            unsafe { ticket.found() }
+            unsafe { ticket.take() }
         }
     };
     // SAFETY: it is in no run, and ours.

@@ -144,16 +144,16 @@ impl CallTicket {
 
     /// # Safety
     /// OWNER.
-    pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed<Value, Error>> {
+    pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
         // SAFETY: the caller's promise.
         either!(self, ticket => unsafe { ticket.poll(cx) })
     }
 
     /// # Safety
-    /// OWNER; it was found, and this is called once.
-    pub(super) unsafe fn found(&self) -> Option<Outcome<Value, Error>> {
+    /// As [`Ticket::take`]'s.
+    pub(super) unsafe fn take(&self) -> Option<Outcome<Value, Error>> {
         // SAFETY: the caller's promise.
-        either!(self, ticket => unsafe { ticket.found() })
+        either!(self, ticket => unsafe { ticket.take() })
     }
 
     /// # Safety

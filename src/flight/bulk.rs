@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use super::call::{Kind, Stage};
-use super::fly::{Manner, Place, found};
+use super::fly::{Manner, Place};
 use super::home::{Entered, Home, OutcomeOf};
 use super::infallible::value;
 use super::keyed::KeyedGroup;
@@ -173,7 +173,7 @@ fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Found => part.flown = Some(found(part.seat.found())),
+            Entered::Found => part.flown = Some(part.seat.led(false)),
             Entered::Reentrant => part.flown = Some(Err(part.manner.reentrant(part.key))),
         }
     }
@@ -205,7 +205,8 @@ fn run_for<H: Home>(
     }));
     let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
         let part = &mut parts[*index];
-        part.flown = Some(part.seat.complete(outcome));
+        let shared = part.seat.complete(outcome);
+        part.flown = Some(part.seat.led(shared));
     };
     let (failure, payload) = match result {
         Ok(Ok(values)) => {
@@ -240,15 +241,14 @@ fn poll_all<H: Home>(
                 Poll::Pending => waits = true,
                 Poll::Ready(Landed::Leads) => {
                     part.seat.call().enter_work();
-                    match part.seat.begin() {
-                        Some(outcome) => {
-                            part.flown = Some(part.seat.complete(outcome));
-                            part.seat.call().leave_work();
-                        }
-                        None => led.push(index),
+                    if part.seat.begin() {
+                        led.push(index);
+                    } else {
+                        part.flown = Some(part.seat.led(part.seat.complete_own()));
+                        part.seat.call().leave_work();
                     }
                 }
-                Poll::Ready(landed) => part.flown = Some(part.manner.joined(landed, None)),
+                Poll::Ready(landed) => part.flown = Some(part.manner.joined(&part.seat, landed, None)),
             }
         }
         if !led.is_empty() {
@@ -270,7 +270,7 @@ impl<H: Home> Part<'_, H> {
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.flown.is_none() {
-            self.flown = Some(self.manner.joined(self.seat.leave(), context));
+            self.flown = Some(self.manner.joined(&self.seat, self.seat.leave(), context));
         }
     }
 }

@@ -180,8 +180,28 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         self.owner != 0 && self.owner == other.owner
     }
 
+    /// The outcome, where it lies: values may be large.
+    ///
+    /// # Safety
+    /// Under OUTCOME it is the caller's turn, for as long as the result is used.
+    #[inline]
+    pub(super) unsafe fn outcome(&self) -> Option<&Outcome<T, E>> {
+        // SAFETY: the caller's promise.
+        self.outcome.with(|place| unsafe { (*place).as_ref() })
+    }
+
+    /// Exchanges the outcome, which may be none, for another.
+    ///
     /// # Safety
     /// Under OUTCOME it is the caller's turn.
+    pub(super) unsafe fn swap_outcome(&self, other: &mut Option<Outcome<T, E>>) {
+        // SAFETY: the caller's promise makes this the only access.
+        self.outcome.with_mut(|place| unsafe { ptr::swap_nonoverlapping(place, other, 1) });
+    }
+
+    /// # Safety
+    /// Under OUTCOME it is the caller's turn.
+    #[inline]
     pub(crate) unsafe fn put_outcome(&self, outcome: Outcome<T, E>) {
         self.outcome.with_mut(|place| {
             // SAFETY: the caller's promise makes this the only access.

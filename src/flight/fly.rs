@@ -1,5 +1,6 @@
 //! One call from its beginning to its end: in the thread's frame, or in a future.
 
+use std::convert::identity;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use super::call::Kind;
 use super::home::{Entered, Home};
-use super::outcome::{Failure, FlightError, Outcome, Shared};
-use super::seat::{Flown, FlownOf, Landed, LandedOf, Seat, WorkedOf};
+use super::outcome::{Failure, FlightError, Shared};
+use super::seat::{FlownOf, Landed, Seat, WorkedOf};
 use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
@@ -47,10 +48,22 @@ impl<H: Home> Place<H> {
         context: Option<&Context>,
         work: impl FnOnce() -> WorkedOf<H>,
     ) -> FlownOf<H> {
+        self.fly_then(key, context, work, identity)
+    }
+
+    /// The same; `then` makes of what comes of it what is returned. Values may be large: so they need not lie here meanwhile.
+    #[inline]
+    pub(crate) fn fly_then<R>(
+        self,
+        key: &H::Key,
+        context: Option<&Context>,
+        work: impl FnOnce() -> WorkedOf<H>,
+        then: impl FnOnce(FlownOf<H>) -> R,
+    ) -> R {
         if let Some(error) = refused(context) {
-            return Err(error);
+            return then(Err(error));
         }
-        self.fly_and(key, context, |seat| seat.wait(context), work)
+        self.fly_and(key, context, |seat| seat.wait(context), work, then)
     }
 
     /// The same with a limit instead of a context. The limit is one of waiting: a call that leads runs the work, however
@@ -62,28 +75,30 @@ impl<H: Home> Place<H> {
         limit: Option<Duration>,
         work: impl FnOnce() -> WorkedOf<H>,
     ) -> FlownOf<H> {
-        self.fly_and(key, None, |seat| seat.wait_for(limit), work)
+        self.fly_and(key, None, |seat| seat.wait_for(limit), work, identity)
     }
 
     #[inline]
-    fn fly_and(
+    fn fly_and<R>(
         self,
         key: &H::Key,
         context: Option<&Context>,
-        wait: impl FnOnce(&Seat<H>) -> LandedOf<H>,
+        wait: impl FnOnce(&Seat<H>) -> Landed,
         work: impl FnOnce() -> WorkedOf<H>,
-    ) -> FlownOf<H> {
+        then: impl FnOnce(FlownOf<H>) -> R,
+    ) -> R {
         // SAFETY: the seat stays where it is until the end of this function, and a stack frame cannot be forgotten.
         let seat = unsafe { Seat::new(self.home, self.hash, key, Kind::Parked) };
-        match seat.enter() {
+        let shared = match seat.enter() {
             Entered::Leads => seat.lead(work),
-            Entered::Found => found(seat.found()),
-            Entered::Reentrant => Err(self.manner.reentrant(key)),
+            Entered::Found => false,
+            Entered::Reentrant => return then(Err(self.manner.reentrant(key))),
             Entered::Joined => match wait(&seat) {
                 Landed::Leads => seat.take_over(work),
-                landed => self.manner.joined(landed, context),
+                landed => return then(self.manner.joined(&seat, landed, context)),
             },
-        }
+        };
+        then(seat.led(shared))
     }
 
     /// The same for a task. `key` lies in the future's own memory.
@@ -110,27 +125,19 @@ impl<H: Home> Place<H> {
             let seat = seat.into_ref().get_ref();
             match seat.enter() {
                 Entered::Leads => {}
-                Entered::Found => return found(seat.found()),
+                Entered::Found => return seat.led(false),
                 Entered::Reentrant => return Err(self.manner.reentrant(key)),
                 Entered::Joined => match seat.wait_async(context).await {
                     Landed::Leads => {
-                        if let Some(outcome) = seat.begin() {
-                            return seat.complete(outcome);
+                        if !seat.begin() {
+                            return seat.led(seat.complete_own());
                         }
                     }
-                    landed => return self.manner.joined(landed, context),
+                    landed => return self.manner.joined(seat, landed, context),
                 },
             }
             lead_async(seat, work).await
         }
-    }
-}
-
-/// What a call comes to that needed no flight.
-pub(super) fn found<T, E>(outcome: Outcome<T, E>) -> Flown<T, E> {
-    match outcome {
-        Ok(value) => Ok(Shared::led_by_caller(value, false)),
-        Err(failure) => Err(failure.into()),
     }
 }
 
@@ -141,14 +148,19 @@ impl<K: ?Sized> Manner<K> {
     }
 
     /// What a call gets that joined.
-    pub(super) fn joined<T, E>(self, landed: Landed<T, E>, context: Option<&Context>) -> Flown<T, E> {
-        match landed {
-            Landed::Outcome(Ok(value)) => Ok(Shared::joined(value)),
-            Landed::Outcome(Err(Failure::Panicked(message))) if self.repanic => {
-                panic!("the run panicked: {message}")
-            }
-            Landed::Outcome(Err(failure)) => Err(failure.into()),
-            Landed::Leads | Landed::Left => Err(left(context)),
+    pub(super) fn joined<H: Home>(
+        self,
+        seat: &Seat<H>,
+        landed: Landed,
+        context: Option<&Context>,
+    ) -> FlownOf<H> {
+        if landed != Landed::Told {
+            return Err(left(context));
+        }
+        match seat.take() {
+            Ok(value) => Ok(Shared::joined(value)),
+            Err(Failure::Panicked(message)) if self.repanic => panic!("the run panicked: {message}"),
+            Err(failure) => Err(failure.into()),
         }
     }
 }
@@ -176,7 +188,10 @@ where
         Err(payload) => Err(payload),
     };
     match result {
-        Ok(result) => seat.complete(result.map_err(|error| Failure::Failed(Arc::new(error)))),
+        Ok(result) => {
+            let shared = seat.complete(result.map_err(|error| Failure::Failed(Arc::new(error))));
+            seat.led(shared)
+        }
         Err(payload) => {
             seat.panicked(&*payload);
             resume_unwind(payload)

@@ -4,7 +4,6 @@
 //! shard, where entering a flight is one critical section with the look into the table, and ending it is one with keeping
 //! the value.
 
-use std::array;
 use std::hint;
 use std::mem;
 use std::ops::DerefMut;
@@ -21,7 +20,7 @@ use crate::error::panic_message;
 const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 
 /// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the thread that tells.
-const LARGE: usize = 256;
+pub(super) const LARGE: usize = 256;
 
 /// What a call that wants to join finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +50,8 @@ pub(crate) trait Home {
     type Value: Clone;
     /// How it fails.
     type Error;
+    /// What is set aside of a call's result, between [`keep`](Self::keep) and [`complete`](Self::complete).
+    type Kept: Default;
 
     /// The registry, with its lock held.
     fn registry(&self) -> impl DerefMut<Target = Registry<Self::Key, Self::Value, Self::Error>>;
@@ -82,12 +83,18 @@ pub(crate) trait Home {
         true
     }
 
-    /// Takes for keeping what the work of `me` brought; it may be put into the call, whose outcome is its owner's while it
-    /// leads. Called as part of the work: what panics here is the work's panic.
+    /// Sets aside what is to be kept of what the work of `me` brought. Called as part of the work: what panics here is the
+    /// work's panic.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
-    unsafe fn keep(&self, _me: &CallOf<Self>, _result: Result<&Self::Value, &Self::Error>) {}
+    unsafe fn keep(
+        &self,
+        _me: &CallOf<Self>,
+        _result: Result<&Self::Value, &Self::Error>,
+        _kept: &mut Self::Kept,
+    ) {
+    }
 
     /// Ends the flight that `me` leads: from here on calls of its key begin a new one, and those that wait are told.
     /// Whether there were any.
@@ -95,7 +102,7 @@ pub(crate) trait Home {
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
     #[inline]
-    unsafe fn complete(&self, me: &CallOf<Self>, outcome: &OutcomeOf<Self>) -> bool {
+    unsafe fn complete(&self, me: &CallOf<Self>, outcome: &OutcomeOf<Self>, _kept: &mut Self::Kept) -> bool {
         // SAFETY: the caller's promise.
         let end = unsafe { self.registry().end(me) };
         // SAFETY: the caller's promise; it has just ended.
@@ -163,11 +170,11 @@ pub(super) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bool {
     heir.is_some()
 }
 
-/// Stops waiting. What is there by now counts: an outcome is returned and passed on, a lead is abandoned.
+/// Stops waiting. What is there by now counts: an outcome is passed on, a lead is abandoned. Whether the call has an outcome.
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
-pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> Option<OutcomeOf<H>> {
+pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool {
     // SAFETY: a call that waits is in this registry (PINNED).
     let call = unsafe { Ref::new(me) };
     let registry = home.registry();
@@ -177,31 +184,30 @@ pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> Option<OutcomeO
         drop(registry);
         me.set_stage(Stage::Out);
         drop(waker);
-        return None;
+        return false;
     }
     drop(registry);
     if me.stage() == Stage::Leads {
         // SAFETY: the lead was handed to us.
         unsafe { abandon(home, me) };
-        return None;
+        return false;
     }
     // SAFETY: it was told (the only stages that are left), and is ours.
-    unsafe { take(home, me) }
+    unsafe { land(home, me) };
+    true
 }
 
-/// Takes the outcome of a call that has one, and does what it owes to the others.
+/// Does what a call that has an outcome owes to the others; it is out then, with its outcome.
 ///
 /// # Safety
 /// `me` belongs to the caller, waited in this registry, and is at `Told` or `Tells`.
-pub(super) unsafe fn take<H: Home>(home: &H, me: &CallOf<H>) -> Option<OutcomeOf<H>> {
+pub(super) unsafe fn land<H: Home>(home: &H, me: &CallOf<H>) {
     // SAFETY: the stage says that it was put there and is the owner's now (OUTCOME).
-    let outcome = unsafe { me.take_outcome() };
-    if let (Stage::Tells, Some(outcome)) = (me.stage(), &outcome) {
+    if let (Stage::Tells, Some(outcome)) = (me.stage(), unsafe { me.outcome() }) {
         // SAFETY: a call that tells is in this registry (PINNED).
         tell(home, unsafe { Ref::new(me) }, outcome);
     }
     me.set_stage(Stage::Out);
-    outcome
 }
 
 /// Gives a call that waits its newest Waker; if it does not wait any more, says where it stands.
@@ -230,7 +236,7 @@ pub(super) unsafe fn poll<H: Home>(home: &H, me: &CallOf<H>, waker: &Waker) -> O
 /// Tells those in the ring of `me`, which nobody can join any more, or finds a parked thread that does; either way
 /// `me` is alone afterwards.
 fn tell<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
-    if mem::size_of::<OutcomeOf<H>>() <= LARGE {
+    if size_of::<OutcomeOf<H>>() <= LARGE {
         tell_by::<H, BATCH>(home, me, outcome);
     } else {
         tell_by::<H, 1>(home, me, outcome);
@@ -245,7 +251,8 @@ fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome:
         if count == 0 {
             return;
         }
-        let mut copies: [_; MOST] = array::from_fn(|at| (at < count).then(|| copy(outcome)));
+        let mut copies: [Option<OutcomeOf<H>>; MOST] = [const { None }; MOST];
+        copies[..count].iter_mut().for_each(|place| copy(outcome, place));
         let mut wakers: [Option<Waker>; MOST] = [const { None }; MOST];
         // Who tells the others has to have it whole.
         let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
@@ -256,7 +263,7 @@ fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome:
         drop(registry);
         wakers.into_iter().for_each(wake);
         // Of those who left meanwhile.
-        copies.into_iter().flatten().for_each(drop_contained);
+        copies.iter_mut().for_each(|copy| drop(contained(|| *copy = None)));
         if done {
             return;
         }
@@ -321,21 +328,20 @@ fn tell_batch<K: ?Sized, T, E>(
 /// Gives a call its outcome and returns its Waker. With `Told` this is the last access to it (LAST).
 fn put<K: ?Sized, T, E>(call: Ref<K, T, E>, copy: &mut Option<Outcome<T, E>>, stage: Stage) -> Option<Waker> {
     let waker = call.links(|links| links.waker.take());
-    if let Some(outcome) = copy.take() {
-        // SAFETY: it waits, and we hold the lock (OUTCOME).
-        unsafe { call.call().put_outcome(outcome) };
-    }
+    // SAFETY: it waits, and we hold the lock (OUTCOME).
+    unsafe { call.call().swap_outcome(copy) };
     call.call().set_stage(stage);
     waker
 }
 
 /// A copy for one who waits. The clone of a value is user code; if it panics, that is what the waiter gets.
-fn copy<T: Clone, E>(outcome: &Outcome<T, E>) -> Outcome<T, E> {
-    catch_unwind(AssertUnwindSafe(|| outcome.clone())).unwrap_or_else(|payload| {
-        let message = panic_message(&*payload).into();
+#[inline(never)]
+fn copy<T: Clone, E>(outcome: &Outcome<T, E>, place: &mut Option<Outcome<T, E>>) {
+    let copied = catch_unwind(AssertUnwindSafe(|| *place = Some(outcome.clone())));
+    if let Err(payload) = copied {
+        *place = Some(Err(Failure::Panicked(panic_message(&*payload).into())));
         drop_contained(payload);
-        Err(Failure::Panicked(message))
-    })
+    }
 }
 
 fn wake(waker: Option<Waker>) {

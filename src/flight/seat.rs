@@ -1,5 +1,6 @@
 //! A seat: a call together with the home of the flight that it may be in, and what its owner can do with it.
 
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -8,11 +9,12 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::call::{Call, Kind, Stage};
-use super::home::{self, CallOf, Entered, Home, OutcomeOf, spin};
-use super::outcome::{Failure, FlightError, Outcome, Shared};
+use super::home::{self, CallOf, Entered, Home, LARGE, OutcomeOf, spin};
+use super::outcome::{Failure, FlightError, Shared};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::clock::Clock;
 use crate::clock::SystemClock;
+use crate::contain::contained;
 use crate::context::{Context, until, until_armed};
 use crate::error::panic_message;
 use crate::wait::block_on;
@@ -29,24 +31,27 @@ pub(crate) type WorkedOf<H> = Result<<H as Home>::Value, <H as Home>::Error>;
 ///
 /// Users keep it pinned: on a stack, in a pinned future or in a box. Its key is borrowed if it lies on the stack, where it
 /// cannot be forgotten; where it can, the key lies in the same pinned memory.
+///
+/// Values may be large. So an outcome stays where it is, in the call, until its owner [takes](Seat::take) it.
 pub(crate) struct Seat<H: Home> {
     home: H,
     call: CallOf<H>,
+    kept: UnsafeCell<H::Kept>,
 }
 
+// SAFETY: what is kept is the owner's, who is one thread at a time (OWNER).
+unsafe impl<H: Home<Kept: Send> + Sync> Sync for Seat<H> where CallOf<H>: Sync {}
+
 /// How waiting ended.
-#[derive(Debug)]
-pub(crate) enum Landed<T, E> {
-    /// The run's outcome.
-    Outcome(Outcome<T, E>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Landed {
+    /// The call has the run's outcome.
+    Told,
     /// The lead was handed to this call.
     Leads,
     /// The caller's context was done; the call is in no flight any more.
     Left,
 }
-
-/// How the wait of a call of a [`Home`] ended.
-pub(crate) type LandedOf<H> = Landed<<H as Home>::Value, <H as Home>::Error>;
 
 impl<H: Home> Seat<H> {
     /// # Safety
@@ -54,7 +59,7 @@ impl<H: Home> Seat<H> {
     /// memory that the seat lies in, even if the seat is forgotten (KEY).
     #[inline]
     pub(crate) unsafe fn new(home: H, hash: u64, key: *const H::Key, kind: Kind) -> Self {
-        Seat { home, call: Call::new(hash, key, kind) }
+        Seat { home, call: Call::new(hash, key, kind), kept: UnsafeCell::new(H::Kept::default()) }
     }
 
     /// The same with an [owner](Call::set_owner).
@@ -76,22 +81,41 @@ impl<H: Home> Seat<H> {
         unsafe { self.home.enter(&self.call) }
     }
 
-    /// Ends the flight that this call leads.
+    /// Ends the flight that this call leads. Whether others got the outcome too.
     #[inline]
-    pub(crate) fn complete(&self, outcome: OutcomeOf<H>) -> FlownOf<H> {
-        let shared = self.publish(&outcome);
-        match outcome {
+    pub(crate) fn complete(&self, outcome: OutcomeOf<H>) -> bool {
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        unsafe { self.call.put_outcome(outcome) };
+        self.complete_own()
+    }
+
+    /// The same with the outcome that lies in the call.
+    #[inline]
+    pub(super) fn complete_own(&self) -> bool {
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        match unsafe { self.call.outcome() } {
+            Some(outcome) => self.publish(outcome),
+            None => unreachable!("the work has left its outcome in the call"),
+        }
+    }
+
+    /// What comes of a call that led, or needed no flight.
+    #[inline]
+    pub(super) fn led(&self, shared: bool) -> FlownOf<H> {
+        match self.take() {
             Ok(value) => Ok(Shared::led_by_caller(value, shared)),
             Err(failure) => Err(failure.into()),
         }
     }
 
-    /// The same, for an owner that keeps the outcome: whether others got it too.
+    /// The same, for an owner that has the outcome.
     #[inline]
     pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
         debug_assert_eq!(self.call.stage(), Stage::Leads);
+        // SAFETY: what is kept is ours alone (OWNER).
+        let kept = unsafe { &mut *self.kept.get() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.complete(&self.call, outcome) }
+        unsafe { self.home.complete(&self.call, outcome, kept) }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
@@ -104,55 +128,62 @@ impl<H: Home> Seat<H> {
     /// Ends the flight that this call leads with a panic.
     #[cold]
     pub(super) fn panicked(&self, payload: &(dyn std::any::Any + Send)) {
-        let _ = self.complete(Err(Failure::Panicked(panic_message(payload).into())));
+        self.publish(&Err(Failure::Panicked(panic_message(payload).into())));
+        // What the work brought before.
+        // SAFETY: it is ours, and out (OUTCOME).
+        let _ = contained(|| drop(unsafe { self.call.take_outcome() }));
     }
 
-    /// Has what the work brought taken for keeping; to be called inside the work.
+    /// Has what is to be kept of what the work brought set aside; to be called inside the work.
     #[inline]
     pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
+        // SAFETY: what is kept is ours alone (OWNER).
+        let kept = unsafe { &mut *self.kept.get() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.keep(&self.call, worked) };
+        unsafe { self.home.keep(&self.call, worked, kept) };
     }
 
-    /// Begins the work of a call that was handed the lead: what makes it unnecessary.
-    pub(super) fn begin(&self) -> Option<OutcomeOf<H>> {
+    /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the call has the outcome.
+    pub(super) fn begin(&self) -> bool {
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
-        if unsafe { self.home.begin(&self.call) } { None } else { Some(self.found()) }
+        unsafe { self.home.begin(&self.call) }
     }
 
-    /// What was found, of a call whose work is not needed.
-    pub(super) fn found(&self) -> OutcomeOf<H> {
+    /// Takes the outcome of a call that has one and does not wait.
+    #[inline]
+    pub(super) fn take(&self) -> OutcomeOf<H> {
         // SAFETY: it is ours, and does not wait (OUTCOME).
         match unsafe { self.call.take_outcome() } {
             Some(outcome) => outcome,
-            None => unreachable!("what was found lies in the call"),
+            None => unreachable!("the call has an outcome"),
         }
     }
 
-    /// Runs the work on this thread, to which the lead was handed, if it is still necessary.
-    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> FlownOf<H> {
-        match self.begin() {
-            Some(outcome) => self.complete(outcome),
-            None => self.lead(work),
-        }
+    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see [`lead`](Seat::lead).
+    #[inline(never)]
+    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
+        if self.begin() { self.lead(work) } else { self.complete_own() }
     }
 
-    /// Runs the work on this thread.
+    /// Runs the work on this thread, and ends the flight. Whether others got the outcome too.
     #[inline]
-    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> FlownOf<H> {
-        // The outcome is written where it is wanted: values may be large.
-        let mut outcome = None;
-        let inside = self.inside(|| {
-            let worked = work();
-            self.keep(worked.as_ref());
-            outcome = Some(worked.map_err(|error| Failure::Failed(Arc::new(error))));
-        });
-        match inside {
-            Ok(()) => match outcome {
-                Some(outcome) => self.complete(outcome),
-                None => unreachable!("the work has returned"),
-            },
+    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        let bring =
+            || unsafe { self.call.put_outcome(work().map_err(|error| Failure::Failed(Arc::new(error)))) };
+        // SAFETY: as above.
+        let keep = || match unsafe { self.call.outcome() } {
+            Some(Ok(value)) => self.keep(Ok(value)),
+            Some(Err(Failure::Failed(error))) => self.keep(Err(error)),
+            _ => {}
+        };
+        let inside = || {
+            in_frame_of_its_own_if_large::<H::Value>(bring);
+            in_frame_of_its_own_if_large::<H::Value>(keep);
+        };
+        match self.inside(inside) {
+            Ok(()) => self.complete_own(),
             Err(payload) => {
                 self.panicked(&*payload);
                 resume_unwind(payload)
@@ -171,32 +202,35 @@ impl<H: Home> Seat<H> {
     }
 
     /// How the wait of a call that joined has ended, if it has.
-    fn landed(&self, stage: Stage) -> Option<LandedOf<H>> {
+    fn landed(&self, stage: Stage) -> Option<Landed> {
         match stage {
             Stage::Waits | Stage::Out => None,
             Stage::Leads => Some(Landed::Leads),
-            // SAFETY: it is ours and joined.
-            Stage::Told | Stage::Tells => unsafe { home::take(&self.home, &self.call) }.map(Landed::Outcome),
+            Stage::Told | Stage::Tells => {
+                // SAFETY: it is ours and joined.
+                unsafe { home::land(&self.home, &self.call) };
+                Some(Landed::Told)
+            }
         }
     }
 
     /// One look at a call that joined; its Waker will be woken when there is something to see.
-    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<LandedOf<H>> {
+    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
         // SAFETY: it is ours and joined.
         let stage = unsafe { home::poll(&self.home, &self.call, cx.waker()) };
         stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Stops waiting.
-    pub(super) fn leave(&self) -> LandedOf<H> {
+    pub(super) fn leave(&self) -> Landed {
         // SAFETY: it is ours and joined.
-        unsafe { home::leave(&self.home, &self.call) }.map_or(Landed::Left, Landed::Outcome)
+        if unsafe { home::leave(&self.home, &self.call) } { Landed::Told } else { Landed::Left }
     }
 
     /// Blocks the thread until the flight has landed or the context is done.
     #[cold]
     #[inline(never)]
-    pub(super) fn wait(&self, context: Option<&Context>) -> LandedOf<H> {
+    pub(super) fn wait(&self, context: Option<&Context>) -> Landed {
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
@@ -210,7 +244,7 @@ impl<H: Home> Seat<H> {
     #[cfg(all(feature = "capi", not(docache_loom)))]
     #[cold]
     #[inline(never)]
-    pub(super) fn wait_for(&self, limit: Option<Duration>) -> LandedOf<H> {
+    pub(super) fn wait_for(&self, limit: Option<Duration>) -> Landed {
         let deadline = limit.map(|limit| SystemClock.now().after(limit));
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
@@ -218,7 +252,7 @@ impl<H: Home> Seat<H> {
     }
 
     /// The same for a task.
-    pub(super) async fn wait_async(&self, context: Option<&Context>) -> LandedOf<H> {
+    pub(super) async fn wait_async(&self, context: Option<&Context>) -> Landed {
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
             None => Some(landing.await),
@@ -236,9 +270,21 @@ impl<H: Home> Drop for Seat<H> {
             Stage::Leads => {
                 self.abandon();
             }
-            Stage::Waits | Stage::Told | Stage::Tells => drop(self.leave()),
+            Stage::Waits | Stage::Told | Stage::Tells => {
+                self.leave();
+            }
         }
     }
+}
+
+/// Calls `f`; if a `T` is large, so that the room that it has on the stack for some is given back before this returns.
+#[inline(always)]
+fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
+    #[inline(never)]
+    fn apart(f: impl FnOnce()) {
+        f();
+    }
+    if size_of::<T>() > LARGE { apart(f) } else { f() }
 }
 
 impl<H: Home> fmt::Debug for Seat<H> {

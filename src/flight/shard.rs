@@ -47,6 +47,7 @@ impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
     type Key = K;
     type Value = T;
     type Error = E;
+    type Kept = ();
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, T, E>> {

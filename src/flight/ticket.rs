@@ -18,7 +18,7 @@ use super::call::{Kind, Stage};
 use super::home::{Entered, Home, OutcomeOf};
 use super::keyed::KeyedGroup;
 use super::outcome::Outcome;
-use super::seat::{Flown, Landed, LandedOf, Seat};
+use super::seat::{Flown, Landed, Seat};
 use super::shard::Shard;
 use crate::contain::drop_contained;
 
@@ -196,12 +196,12 @@ impl<P: Port> Ticket<P> {
         self.seat.as_ref().map_or(Stage::Out, |seat| seat.call().stage())
     }
 
-    /// What was found, of a call whose work is not needed.
+    /// Takes the outcome of a call that has one.
     ///
     /// # Safety
-    /// OWNER; it was [found](Entered::Found), and this is called once.
-    pub(crate) unsafe fn found(&self) -> Option<OutcomeOf<P::Home>> {
-        self.seat.as_ref().map(Seat::found)
+    /// OWNER; it was [found](Entered::Found) or [told](Landed::Told), and this is called once.
+    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Home>> {
+        self.seat.as_ref().map(Seat::take)
     }
 
     /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
@@ -209,10 +209,10 @@ impl<P: Port> Ticket<P> {
     /// # Safety
     /// OWNER; the call leads.
     pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Home>> {
-        self.seat.as_ref().and_then(Seat::begin)
+        self.seat.as_ref().filter(|seat| !seat.begin()).map(Seat::take)
     }
 
-    /// Has what the work brought taken for keeping, where flights have a place for that. Contains a panic.
+    /// Has what is to be kept of what the work brought set aside, where flights have a place for that. Contains a panic.
     ///
     /// # Safety
     /// OWNER; the call leads.
@@ -239,7 +239,7 @@ impl<P: Port> Ticket<P> {
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<LandedOf<P::Home>> {
+    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
         self.seat.as_ref().map_or(Poll::Pending, |seat| seat.poll(cx))
     }
 
@@ -262,7 +262,7 @@ impl<P: Port> Ticket<P> {
             Stage::Leads if seat.abandon() => Gone::HandedOn,
             Stage::Leads => Gone::Lost,
             Stage::Waits | Stage::Told | Stage::Tells => match seat.leave() {
-                Landed::Outcome(outcome) => Gone::Waited(Some(outcome)),
+                Landed::Told => Gone::Waited(Some(seat.take())),
                 Landed::Leads | Landed::Left => Gone::Waited(None),
             },
         }

@@ -6,6 +6,7 @@ mod common;
 mod bulk;
 mod careless;
 mod failing;
+mod large;
 mod late;
 mod overtaken;
 mod raced;

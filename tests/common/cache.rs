@@ -91,7 +91,7 @@ where
     K: Hash + Eq + Send + Sync,
     V: Send + Sync,
     E: Send + Sync,
-    S: BuildHasher + Sync,
+    S: BuildHasher + Send + Sync,
 {
     let (leave, left) = mpsc::channel();
     let (enter, entered) = mpsc::channel();
