@@ -15,6 +15,9 @@ const MAIN: usize = 2;
 
 /// How many entries may be sent back to the end of the main queue before one goes in spite of its hits.
 const ROUNDS: usize = 16;
+/// The least room for those on probation, in percent: of entries, and of weight, where less may be room for one only.
+const LEAST: u128 = 1;
+const LEAST_WEIGHT: u128 = 2;
 const MAX_HISTORY: u8 = 15;
 /// Who comes back to probation with a longer history than this will not be helped by more room there.
 const NEWCOMER: u8 = 2;
@@ -55,7 +58,7 @@ impl<W: Weights> Adaptive<W> {
             queues: Queues::new(limit),
             limit,
             newest: u32::MAX,
-            balance: Balance::new(limit),
+            balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),
             turns: Turns::new(1),
             ghosts: Ghosts::default(),
         }

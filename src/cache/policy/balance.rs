@@ -30,12 +30,13 @@ const PATIENCE: u32 = 16;
 const MOST_PATIENCE: u32 = 64;
 
 impl Balance {
-    pub(super) fn new(limit: u64) -> Balance {
+    /// `percent` of it is the least room for those on probation.
+    pub(super) fn new(limit: u64, percent: u128) -> Balance {
         let whole = u128::from(limit.clamp(1, 1 << 47)) << FRACTION;
         // One unit at least; two if there are more, so that the newest is not alone.
         let part = |percent: u128, units: u128| (whole * percent / 100).max(units << FRACTION) as u64;
         let most = part(90, 1);
-        let least = part(2, 2).min(most);
+        let least = part(percent, 2).min(most);
         Balance { p: part(10, 1).max(least), least, most, small_out: 0, main_out: 0, patience: 0 }
     }
 

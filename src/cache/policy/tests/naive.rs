@@ -48,7 +48,7 @@ impl Naive {
         Naive {
             cap,
             weighted,
-            p: ((cap << 16) / 10).max(Self::least(cap)),
+            p: ((cap << 16) / 10).max(Self::least(cap, weighted)),
             newest: u32::MAX,
             window: VecDeque::new(),
             small: VecDeque::new(),
@@ -63,8 +63,8 @@ impl Naive {
         }
     }
 
-    fn least(cap: u64) -> u64 {
-        ((cap << 16) * 2 / 100).max(2 << 16).min(Self::most(cap))
+    fn least(cap: u64, weighted: bool) -> u64 {
+        ((cap << 16) * if weighted { 2 } else { 1 } / 100).max(2 << 16).min(Self::most(cap))
     }
 
     fn most(cap: u64) -> u64 {
@@ -182,7 +182,7 @@ impl Naive {
         self.out[usize::from(main)] += 1;
         if !main && self.patience == 0 {
             let less = u64::from(self.entries[x as usize].weight) * 65_536 / 32;
-            self.p = self.p.saturating_sub(less).max(Self::least(self.cap));
+            self.p = self.p.saturating_sub(less).max(Self::least(self.cap, self.weighted));
         } else if !main {
             self.patience -= 1;
         }
@@ -244,7 +244,7 @@ impl Naive {
         } else {
             self.p + ratio(main_out, small_out)
         };
-        self.p = p.clamp(Self::least(self.cap), Self::most(self.cap));
+        self.p = p.clamp(Self::least(self.cap, self.weighted), Self::most(self.cap));
     }
 
     pub(super) fn admit(&mut self, arena: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
