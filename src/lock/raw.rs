@@ -1,18 +1,23 @@
 //! What a lock locks with: two words.
 //!
 //! # State
-//! `state` says whether the lock is [`FREE`] or [`HELD`], or [`HANDED`] to one of those who have waited. `waiting` is not 0
-//! if somebody announced since it was last reset that he is about to sleep, on this word ([`parking`]):
+//! `state` says whether the lock is [`FREE`] or [`HELD`], or [`HANDED`] to one of those who have waited. `waiting` has
+//! [`PARKED`] if somebody announced since it was last reset that he is about to sleep, on this word ([`parking`]):
 //!
 //! ```text
 //!   who comes                              who leaves
-//!   spin a little                          state := FREE                (Release)
-//!   waiting |= PARKED                      light fence
-//!   heavy fence, if waiting was 0          waiting == 0? done
-//!   state == FREE? take it: done           waiting := 0
-//!   sleep while waiting is unchanged       wake one
+//!   spin; now and then                     state := FREE                (Release)
+//!     waiting |= SPINNING                  light fence
+//!   waiting |= PARKED                      waiting == 0? done
+//!   heavy fence, if PARKED was not there   waiting := 0
+//!   state == FREE? take it: done           it was PARKED? wake one
+//!   sleep while waiting is unchanged
 //!   (woken) spin; got it? waiting |= PARKED
 //! ```
+//!
+//! Who leaves stores plainly. If he comes back soon the lock is HELD again before anybody can have seen it FREE: the store
+//! waits in his processor for the line that those who spin have just read. So they say that they are there; to reset that is
+//! a read-modify-write, which lets the store out first.
 //!
 //! Where there is no [asymmetric fence](barrier), who leaves does not look but exchanges `waiting` with 0 at once.
 //!
@@ -21,7 +26,7 @@
 //! - AWAKE: whenever the lock is FREE and somebody sleeps, there is a thread awake, in here or holding the lock later, that
 //!   will wake him: one that is about to look at `waiting` and finds it set; or one that was woken; or one that set `waiting`
 //!   and has yet to look at `state`.
-//!   Who resets `waiting` wakes one, and those who are not asleep yet see that it has changed. Who was woken gets the lock
+//!   Who resets PARKED wakes one, and those who are not asleep yet see that it has changed. Who was woken gets the lock
 //!   and sets `waiting` while he has it, so he finds it set when he leaves; or he announces himself anew. Who found
 //!   `waiting` set and slept relies on the one who set it, who looks at `state` afterwards: either he gets the lock, and
 //!   then he finds it set when he leaves; or somebody had the lock, who will find it set.
@@ -34,7 +39,7 @@
 //! Taking acquires and leaving releases, so that each holder sees what the one before did. What happens to a FREE lock
 //! (handing over, taking back) is a read-modify-write, so who takes it then acquires what the last holder released.
 //!
-//! AWAKE needs that who leaves finds `waiting` set, or who set it finds the lock FREE (or taken anew since: then it is about
+//! AWAKE needs that who leaves finds `waiting` set, or who set PARKED finds the lock FREE (or taken anew since: then it is about
 //! that holder). With an asymmetric fence: the store to `state` comes before the light fence and that before the load of
 //! `waiting`; the setting of `waiting` before the heavy one and that before the load of `state`. Without, and where a handed
 //! lock is taken back: both sides do a read-modify-write of `waiting`. If it is reset (Release) first, who sets it (Acquire)
@@ -43,7 +48,7 @@
 //! # Progress
 //! An uncontended pair costs one read-modify-write, and two where there is no asymmetric fence. Who sleeps pays one heavy fence at
 //! most for it, and none if others were about to sleep already. Whoever runs may take a FREE lock, also before those who have
-//! waited longer; but who was woken [so often](PATIENCE) in vain says that he is [`HUNGRY`], and then the next one who
+//! waited longer; but who was woken in vain and has waited [so long](PATIENCE) says that he is [`HUNGRY`], and then the next one who
 //! leaves hands the lock over to the first of the sleepers.
 //!
 //! If the heavy fence fails, whoever needed it naps instead of sleeping, until he has got the lock.
@@ -51,7 +56,7 @@
 //! A lock that is held, or handed over, by another thread at the moment of a fork is never free again in the child; any
 //! other works there, whatever `waiting` says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{barrier, parking};
@@ -62,15 +67,20 @@ const HANDED: u32 = 2;
 
 /// In `waiting`: somebody sleeps, or is about to.
 const PARKED: u32 = 1;
-/// In `waiting`: one of them has been woken in vain too often.
+/// In `waiting`: one of them has been woken in vain, and waits too long.
 const HUNGRY: u32 = 2;
+/// In `waiting`: somebody spins.
+const SPINNING: u32 = 4;
 
-/// How often a thread looks before it goes to sleep: a few microseconds, longer than the sections that this lock is for. With
-/// more, two threads that meet go on meeting, and more of the waits are long.
-const SPINS: usize = if cfg!(docache_loom) { 1 } else { 35 };
+/// How often a thread looks before it goes to sleep: a few microseconds, longer than the sections that this lock is for.
+const SPINS: usize = if cfg!(docache_loom) { 1 } else { 100 };
 
-/// How often a thread is woken in vain before it asks for the lock to be handed over.
-const PATIENCE: usize = if cfg!(docache_loom) { 1 } else { 4 };
+/// After how many looks each it says that it spins.
+const ASK: usize = if cfg!(docache_loom) { 1 } else { 8 };
+
+/// How long a thread waits, if it is woken in vain, before it asks for the lock to be handed over: while that is done nobody
+/// else has it, which costs all of them, so not often.
+const PATIENCE: Duration = if cfg!(docache_loom) { Duration::ZERO } else { Duration::from_millis(10) };
 
 /// How long a thread sleeps that could miss its wake.
 const NAP: Duration = Duration::from_micros(500);
@@ -121,7 +131,7 @@ impl RawLock {
     /// Whether somebody has announced himself.
     #[cfg(all(test, not(docache_loom)))]
     pub(super) fn is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) != 0
+        self.waiting.load(Ordering::Relaxed) & PARKED != 0
     }
 
     #[inline]
@@ -151,7 +161,7 @@ impl RawLock {
     fn wake(&self) {
         loop {
             let waiting = self.waiting.swap(0, Ordering::Release);
-            if waiting == 0 {
+            if waiting & PARKED == 0 {
                 return;
             }
             let handed = waiting & HUNGRY != 0 && self.replace(FREE, HANDED);
@@ -176,11 +186,12 @@ impl RawLock {
         if self.spin(false) {
             return;
         }
-        let mut waits = 0;
+        let (began, mut waits) = (Instant::now(), 0);
         loop {
-            let mark = if waits < PATIENCE { PARKED } else { PARKED | HUNGRY };
+            let hungry = waits > 0 && began.elapsed() >= PATIENCE;
+            let mark = if hungry { PARKED | HUNGRY } else { PARKED };
             let seen = self.waiting.fetch_or(mark, Ordering::Acquire);
-            let fenced = seen != 0 || !is_asymmetric() || barrier::heavy();
+            let fenced = seen & PARKED != 0 || !is_asymmetric() || barrier::heavy();
             if self.look(waits > 0) {
                 return;
             }
@@ -200,9 +211,13 @@ impl RawLock {
     }
 
     fn spin(&self, has_waited: bool) -> bool {
-        (0..SPINS).any(|_| {
+        (1..=SPINS).any(|turn| {
             std::hint::spin_loop();
-            self.look(has_waited)
+            let taken = self.look(has_waited);
+            if !taken && turn % ASK == 0 {
+                self.waiting.fetch_or(SPINNING, Ordering::Relaxed);
+            }
+            taken
         })
     }
 }
