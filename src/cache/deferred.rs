@@ -148,6 +148,12 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         Reclaimed { places: self.reclaimed, count: std::mem::take(&mut self.count) }
     }
 
+    /// Whether there is anything to be done.
+    #[inline(always)]
+    pub(super) fn is_anything(&self) -> bool {
+        self.hint | self.leftover | (self.count > 0) | self.rare.is_some()
+    }
+
     /// Whether the listener is not told at once.
     pub(super) fn is_unheard(&self) -> bool {
         self.nested && self.listened

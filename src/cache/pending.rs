@@ -65,11 +65,9 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
             unsafe { locked.give_back(index) };
         }
     }
-}
 
-impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
-    #[inline(always)]
-    fn drop(&mut self) {
+    #[inline(never)]
+    fn see_to_all(&mut self) {
         if let Some(rare) = self.deferred.take_rare() {
             self.see_to_rare(*rare);
         }
@@ -83,6 +81,16 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
         }
         if self.deferred.leftover {
             self.core.leave_to_background(self.deferred.is_unheard());
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Here, so that a write that leaves nothing makes no call.
+        if self.deferred.is_anything() {
+            self.see_to_all();
         }
     }
 }
