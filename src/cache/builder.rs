@@ -21,6 +21,7 @@ use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::sync::barrier;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20 * 60);
@@ -321,6 +322,7 @@ where
     /// ```
     pub fn build(self) -> Result<Cache<K, V, E, S>> {
         self.check()?;
+        barrier::prepare();
         let shards = self.shard_count();
         let time = self.clock.clone().map_or(Time::Coarse, |clock| {
             let origin = clock.now();

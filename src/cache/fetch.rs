@@ -52,6 +52,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::co
     /// that. If the key is written, removed or the cache cleared while `work` runs, its value goes to those who had asked by
     /// then, and is not kept; who asks later gets another load.
     ///
+    /// Up to eight copies of a value may lie on the stack meanwhile: box those of a few hundred KiB and more.
+    ///
     /// `work` may use the cache, and fetch other keys. Two loads that each fetch the other's key, in one cache or in two, on two
     /// threads, wait for each other for ever; that is not found out.
     ///

@@ -17,6 +17,7 @@ use super::seat::Flown;
 use super::shard::Shard;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::sync::barrier;
 
 /// The most shards that a group can have.
 const MOST_SHARDS: usize = 1 << 16;
@@ -64,6 +65,7 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
 
     /// `shards` is a power of two.
     pub(crate) fn with(shards: usize, repanic: bool) -> KeyedGroup<K, T, E> {
+        barrier::prepare();
         let shards = (0..shards).map(|_| CachePadded::new(Shard::new())).collect();
         KeyedGroup { shards, hasher: RandomState::default(), repanic }
     }

@@ -49,6 +49,8 @@
 //!   the call behind tells whether there is any thread, and the last of the others is the last to come.
 //! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it `Told` or `Tells`;
 //!   from then on it is the owner's, as it is while the call does not wait.
+//! - OWNER: a call's owner is in one place at a time: a frame, the poll of a future, or whoever has a ticket. What is set
+//!   aside of its result, between its work and the end of its flight, is the owner's alone.
 //! - LAST: making a call `Told`, under the lock, is the last access that anybody but the owner makes to it. (The lock itself
 //!   lies in the group, which the teller borrows for longer.)
 //! - OWN: a call is unregistered at most once: by its completion, or by `forget` before that. So completion removes only

@@ -167,6 +167,13 @@ mod imp {
     }
 }
 
+/// Asks whether there is one, if nobody has. Beside running threads that takes the system some 10 ms, once: so it is done where
+/// caches and groups are made, before somebody waits for them.
+pub(crate) fn prepare() {
+    #[cfg(not(docache_loom))]
+    exists();
+}
+
 #[cfg(not(docache_loom))]
 pub(crate) use imp::{exists, is_found};
 pub(crate) use imp::{heavy, light};
