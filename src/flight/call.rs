@@ -180,14 +180,14 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         self.owner != 0 && self.owner == other.owner
     }
 
-    /// The outcome, where it lies: values may be large.
+    /// Uses the outcome where it lies: values may be large.
     ///
     /// # Safety
-    /// Under OUTCOME it is the caller's turn, for as long as the result is used.
+    /// Under OUTCOME it is the caller's turn, until `f` returns.
     #[inline]
-    pub(super) unsafe fn outcome(&self) -> Option<&Outcome<T, E>> {
+    pub(super) unsafe fn with_outcome<R>(&self, f: impl FnOnce(Option<&Outcome<T, E>>) -> R) -> R {
         // SAFETY: the caller's promise.
-        self.outcome.with(|place| unsafe { (*place).as_ref() })
+        self.outcome.with(|place| f(unsafe { (*place).as_ref() }))
     }
 
     /// Exchanges the outcome, which may be none, for another.

@@ -188,10 +188,7 @@ where
         Err(payload) => Err(payload),
     };
     match result {
-        Ok(result) => {
-            let shared = seat.complete(result.map_err(|error| Failure::Failed(Arc::new(error))));
-            seat.led(shared)
-        }
+        Ok(()) => seat.led(seat.complete_own()),
         Err(payload) => {
             seat.panicked(&*payload);
             resume_unwind(payload)
@@ -206,7 +203,7 @@ struct Inside<'a, H: Home, Fut> {
 }
 
 impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
-    type Output = std::thread::Result<Fut::Output>;
+    type Output = std::thread::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         // SAFETY: `future` is pinned whenever its owner is, and `seat` is a reference.
@@ -218,15 +215,15 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
                 Some(work) => work.poll(cx),
                 None => panic!("a future was polled after it was ready"),
             };
-            if let Poll::Ready(worked) = &polled {
+            polled.map(|worked| {
                 future.set(None);
-                seat.keep(worked.as_ref());
-            }
-            polled
+                seat.put_worked(worked);
+                seat.keep_own();
+            })
         });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
             Err(payload) => {
                 // What is left of the work goes now, while the call leads: of two panics the first is the run's.
                 if let Err(second) = seat.inside(|| future.set(None)) {

@@ -13,6 +13,7 @@ use super::outcome::Shared;
 use super::seat::Flown;
 use super::shard::Shard;
 use crate::context::Context;
+use crate::sync::barrier;
 
 /// Callers who want the same thing now share one run of it.
 ///
@@ -81,6 +82,7 @@ impl<T, E> Group<T, E> {
     }
 
     pub(super) fn with(repanic: bool) -> Group<T, E> {
+        barrier::prepare();
         Group { shard: Shard::new(), repanic }
     }
 

@@ -202,11 +202,14 @@ pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool {
 /// # Safety
 /// `me` belongs to the caller, waited in this registry, and is at `Told` or `Tells`.
 pub(super) unsafe fn land<H: Home>(home: &H, me: &CallOf<H>) {
+    let pass_on = |outcome: Option<&OutcomeOf<H>>| {
+        if let (Stage::Tells, Some(outcome)) = (me.stage(), outcome) {
+            // SAFETY: a call that tells is in this registry (PINNED).
+            tell(home, unsafe { Ref::new(me) }, outcome);
+        }
+    };
     // SAFETY: the stage says that it was put there and is the owner's now (OUTCOME).
-    if let (Stage::Tells, Some(outcome)) = (me.stage(), unsafe { me.outcome() }) {
-        // SAFETY: a call that tells is in this registry (PINNED).
-        tell(home, unsafe { Ref::new(me) }, outcome);
-    }
+    unsafe { me.with_outcome(pass_on) };
     me.set_stage(Stage::Out);
 }
 

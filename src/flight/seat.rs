@@ -92,11 +92,12 @@ impl<H: Home> Seat<H> {
     /// The same with the outcome that lies in the call.
     #[inline]
     pub(super) fn complete_own(&self) -> bool {
-        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        match unsafe { self.call.outcome() } {
+        let publish = |outcome: Option<&OutcomeOf<H>>| match outcome {
             Some(outcome) => self.publish(outcome),
             None => unreachable!("the work has left its outcome in the call"),
-        }
+        };
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        unsafe { self.call.with_outcome(publish) }
     }
 
     /// What comes of a call that led, or needed no flight.
@@ -169,18 +170,9 @@ impl<H: Home> Seat<H> {
     /// Runs the work on this thread, and ends the flight. Whether others got the outcome too.
     #[inline]
     pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
-        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        let bring =
-            || unsafe { self.call.put_outcome(work().map_err(|error| Failure::Failed(Arc::new(error)))) };
-        // SAFETY: as above.
-        let keep = || match unsafe { self.call.outcome() } {
-            Some(Ok(value)) => self.keep(Ok(value)),
-            Some(Err(Failure::Failed(error))) => self.keep(Err(error)),
-            _ => {}
-        };
         let inside = || {
-            in_frame_of_its_own_if_large::<H::Value>(bring);
-            in_frame_of_its_own_if_large::<H::Value>(keep);
+            in_frame_of_its_own_if_large::<H::Value>(|| self.put_worked(work()));
+            in_frame_of_its_own_if_large::<H::Value>(|| self.keep_own());
         };
         match self.inside(inside) {
             Ok(()) => self.complete_own(),
@@ -189,6 +181,26 @@ impl<H: Home> Seat<H> {
                 resume_unwind(payload)
             }
         }
+    }
+
+    /// Leaves what the work returned in the call.
+    #[inline]
+    pub(super) fn put_worked(&self, worked: WorkedOf<H>) {
+        let outcome = worked.map_err(|error| Failure::Failed(Arc::new(error)));
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        unsafe { self.call.put_outcome(outcome) };
+    }
+
+    /// The same as [`keep`](Seat::keep), of what was left in the call.
+    #[inline]
+    pub(super) fn keep_own(&self) {
+        let keep = |outcome: Option<&OutcomeOf<H>>| match outcome {
+            Some(Ok(value)) => self.keep(Ok(value)),
+            Some(Err(Failure::Failed(error))) => self.keep(Err(error)),
+            _ => {}
+        };
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        unsafe { self.call.with_outcome(keep) };
     }
 
     /// Calls user code as part of this call's work.

@@ -186,16 +186,18 @@ impl RawLock {
         if self.spin(false) {
             return;
         }
-        let (began, mut waits) = (Instant::now(), 0);
+        let (began, mut waits, mut misses) = (Instant::now(), 0, false);
         loop {
             let hungry = waits > 0 && began.elapsed() >= PATIENCE;
-            let mark = if hungry { PARKED | HUNGRY } else { PARKED };
+            // With SPINNING, so that those who spin do not change the word before this one sleeps.
+            let mark = PARKED | SPINNING | if hungry { HUNGRY } else { 0 };
             let seen = self.waiting.fetch_or(mark, Ordering::Acquire);
             let fenced = seen & PARKED != 0 || !is_asymmetric() || barrier::heavy();
             if self.look(waits > 0) {
                 return;
             }
-            parking::wait(&self.waiting, seen | mark, (!fenced).then_some(NAP));
+            misses |= !fenced;
+            parking::wait(&self.waiting, seen | mark, misses.then_some(NAP));
             waits += 1;
             if self.spin(true) {
                 // AWAKE: it may have been reset for the sake of the one who was woken.

@@ -168,7 +168,7 @@ mod imp {
 }
 
 /// Asks whether there is one, if nobody has. Beside running threads that takes the system some 10 ms, once: so it is done where
-/// caches and groups are made, before somebody waits for them.
+/// caches and groups are made (but for those that are made at compile time), before somebody waits for them.
 pub(crate) fn prepare() {
     #[cfg(not(docache_loom))]
     exists();

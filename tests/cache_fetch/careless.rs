@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
 
 use crate::common::SECOND;
-use crate::common::flight::{hush, panic_of};
+use crate::common::flight::{Task, hush, message_of, panic_of};
 
 thread_local! {
     /// How many more keys can be cloned.
@@ -115,4 +115,24 @@ fn a_bulk_load_that_comes_to_nothing_leaves_nothing() {
     let stats = cache.stats();
     assert_eq!((stats.load_failures, stats.inserted, cache.get(&1)), (3, 0, None));
     assert_eq!(cache.fetch(&1, || 10), 10);
+}
+
+/// A value that panics when it is dropped.
+#[derive(Clone)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        hush("a value's destructor");
+    }
+}
+
+#[test]
+fn a_weigher_that_panics_is_the_works_panic_also_if_the_value_then_panics_too() {
+    let weigh = |_: &u64, _: &Bomb| hush("a weigher");
+    let cache: Cache<u64, Bomb> = Cache::builder().weigher(weigh).max_weight(10).build().unwrap();
+    let thread = message_of(|| drop(cache.fetch(&1, || Bomb)));
+    let task = message_of(|| drop(Task::new(cache.fetch_async(&1, || async { Bomb })).ends()));
+    assert_eq!((&*thread, &*task), ("a weigher", "a weigher"));
+    assert_eq!((cache.len(), cache.stats().load_failures), (0, 2));
 }
