@@ -109,7 +109,7 @@ impl<H: Home> Seat<H> {
         }
     }
 
-    /// The same, for an owner that has the outcome.
+    /// Ends the flight that this call leads with an outcome that its owner has elsewhere, too. Whether others got it.
     #[inline]
     pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
         debug_assert_eq!(self.call.stage(), Stage::Leads);
@@ -191,7 +191,7 @@ impl<H: Home> Seat<H> {
         unsafe { self.call.put_outcome(outcome) };
     }
 
-    /// The same as [`keep`](Seat::keep), of what was left in the call.
+    /// Sets aside what is to be [kept](Seat::keep) of what was left in the call.
     #[inline]
     pub(super) fn keep_own(&self) {
         let keep = |outcome: Option<&OutcomeOf<H>>| match outcome {
