@@ -19,6 +19,8 @@ mod imp {
 
     use super::raw::RawLock;
 
+    /// The lock comes first: it shares a cache line with the first fields of the data.
+    #[repr(C)]
     pub(crate) struct Lock<T> {
         pub(super) raw: RawLock,
         data: UnsafeCell<T>,

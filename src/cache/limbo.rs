@@ -37,16 +37,18 @@ fn is_large(table: Table) -> bool {
     table.memory() > LARGE
 }
 
+/// What each write changes comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Limbo {
     places: VecDeque<u32>,
-    batches: VecDeque<Batch>,
     open: u32,
     /// The weight of all batches and of the places that are in none; and of the latter alone.
     weight: u64,
     open_weight: u64,
     /// The weight that makes a batch full.
     batch_weight: u64,
+    batches: VecDeque<Batch>,
     tables: Vec<(Era, Table)>,
 }
 
@@ -54,11 +56,11 @@ impl Limbo {
     pub(crate) fn new(batch_weight: u64) -> Limbo {
         Limbo {
             places: VecDeque::new(),
-            batches: VecDeque::new(),
             open: 0,
             weight: 0,
             open_weight: 0,
             batch_weight,
+            batches: VecDeque::new(),
             tables: Vec::new(),
         }
     }

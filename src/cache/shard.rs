@@ -111,28 +111,45 @@ pub(crate) struct New {
 }
 
 /// What is behind the lock.
+///
+/// A write of a full shard changes five cache lines of it: the first, which it shares with the lock, one of the slab, one
+/// of limbo and two of the policy. So threads that take turns hand over few.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Inner<K, V, E> {
+    pub(super) live: usize,
+    pub(super) counts: Counts,
     pub(super) plan: Plan,
+    /// No entry that may be evicted has an earlier deadline.
+    pub(super) earliest: Moment,
+    /// How many periods of grace had ended when a write last waited in vain for one more.
+    pub(super) held_up: Option<u64>,
+    /// The deadlines of those entries, once one may have expired in a full shard.
+    pub(super) deadlines: Option<Box<Deadlines>>,
+    /// Entries erased since the table was built, if one of its buckets has lost count.
+    pub(super) erased: Option<usize>,
+    pub(super) failures: Option<Box<Failures<K, E>>>,
     pub(super) slab: Slab<K, V>,
-    pub(super) policy: Policy,
     pub(super) limbo: Limbo,
+    _gap: u64,
+    pub(super) policy: Policy,
     pub(super) unheard: Unheard,
     /// Pairs that were refused inside user code.
     pub(super) refused: Vec<(K, V)>,
     pub(super) flights: Registry<K, V, E>,
-    pub(super) failures: Option<Box<Failures<K, E>>>,
-    pub(super) counts: Counts,
-    /// How many periods of grace had ended when a write last waited in vain for one more.
-    pub(super) held_up: Option<u64>,
-    /// No entry that may be evicted has an earlier deadline.
-    pub(super) earliest: Moment,
-    /// The deadlines of those entries, once one may have expired in a full shard.
-    pub(super) deadlines: Option<Box<Deadlines>>,
-    pub(super) live: usize,
-    /// Entries erased since the table was built, if one of its buckets has lost count.
-    pub(super) erased: Option<usize>,
 }
+
+/// That these begin a cache line, behind a lock of two words.
+#[cfg(all(target_pointer_width = "64", not(docache_loom)))]
+const _: () = {
+    use std::mem::offset_of;
+    const fn begins_line(offset: usize) {
+        assert!((offset + 8) % 64 == 0);
+    }
+    begins_line(offset_of!(Inner<u64, u64, ()>, slab));
+    begins_line(offset_of!(Inner<u64, u64, ()>, limbo));
+    begins_line(offset_of!(Inner<u64, u64, ()>, policy));
+};
 
 // SAFETY: the entries that the pointers lead to are shared among readers, and moved out by whoever reclaims them.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V, E> {}
@@ -176,20 +193,21 @@ impl<K, V, E> Inner<K, V, E> {
 impl<K, V, E> Shard<K, V, E> {
     pub(crate) fn new(plan: Plan) -> Shard<K, V, E> {
         let inner = Inner {
+            live: 0,
+            counts: Counts::default(),
             plan,
+            earliest: Moment::NEVER,
+            held_up: None,
+            deadlines: None,
+            erased: None,
+            failures: plan.failures.map(|most| Box::new(Failures::new(most))),
             slab: Slab::new(MOST),
-            policy: plan.policy(),
             limbo: Limbo::new((plan.slack() / 8).max(1)),
+            _gap: 0,
+            policy: plan.policy(),
             unheard: Unheard::default(),
             refused: Vec::new(),
             flights: Registry::new(),
-            failures: plan.failures.map(|most| Box::new(Failures::new(most))),
-            counts: Counts::default(),
-            held_up: None,
-            earliest: Moment::NEVER,
-            deadlines: None,
-            live: 0,
-            erased: None,
         };
         let head = Head {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),

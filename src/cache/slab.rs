@@ -73,9 +73,14 @@ struct Chunk {
     open: bool,
 }
 
-/// The places of a shard.
+/// The places of a shard. What each write changes comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slab<K, V> {
+    /// How many places are given out.
+    used: usize,
+    /// A place that was given back and goes to whoever wants one next, if it is not a far one; its chunk counts it as given out.
+    next: u32,
     chunks: Vec<Chunk>,
     /// Chunks with free places, the lowest first; others may be among them. So indices become small again after many
     /// places were wanted for a while.
@@ -86,25 +91,22 @@ pub(crate) struct Slab<K, V> {
     freed: Vec<u32>,
     /// How many places there may be.
     most: usize,
-    /// How many there are, and how many are given out.
+    /// How many there are.
     places: usize,
-    used: usize,
-    /// A place that was given back and goes to whoever wants one next, if it is not a far one; its chunk counts it as given out.
-    next: u32,
 }
 
 impl<K, V> Slab<K, V> {
     /// An empty slab that may grow to `most` places.
     pub(crate) fn new(most: usize) -> Slab<K, V> {
         Slab {
+            used: 0,
+            next: NONE,
             chunks: Vec::new(),
             open: BinaryHeap::new(),
             directories: Vec::new(),
             freed: Vec::new(),
             most: most.min(MOST),
             places: 0,
-            used: 0,
-            next: NONE,
         }
     }
 

@@ -89,6 +89,7 @@ pub struct CacheStats {
 
 /// The counters of a shard, which change under its lock.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Counts {
     pub(super) inserted: u64,
     causes: [u64; CAUSES],

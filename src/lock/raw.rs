@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!   who comes                              who leaves
-//!   spin; now and then                     state := FREE                (Release)
-//!     waiting |= SPINNING                  light fence
+//!   spin, if PARKED is not there;          state := FREE                (Release)
+//!     now and then waiting |= SPINNING     light fence
 //!   waiting |= PARKED                      waiting == 0? done
 //!   heavy fence, if PARKED was not there   waiting := 0
 //!   state == FREE? take it: done           it was PARKED? wake one
@@ -212,14 +212,21 @@ impl RawLock {
         (state == FREE || has_waited && state == HANDED) && self.take(state)
     }
 
+    /// Looks often enough for the section of another to end, unless others sleep already: where threads are more than
+    /// processors, those that spin too only keep the holder from running.
     fn spin(&self, has_waited: bool) -> bool {
-        (1..=SPINS).any(|turn| {
+        for turn in 1..=SPINS {
             std::hint::spin_loop();
-            let taken = self.look(has_waited);
-            if !taken && turn % ASK == 0 {
+            if self.look(has_waited) {
+                return true;
+            }
+            if self.waiting.load(Ordering::Relaxed) & PARKED != 0 {
+                return false;
+            }
+            if turn % ASK == 0 {
                 self.waiting.fetch_or(SPINNING, Ordering::Relaxed);
             }
-            taken
-        })
+        }
+        false
     }
 }

@@ -84,6 +84,7 @@ fn who_sleeps_is_woken_also_where_there_is_no_asymmetric_fence() {
 /// How long threads wait, against those of a [`std::sync::Mutex`].
 mod waits {
     use super::Lock;
+    use crossbeam_utils::CachePadded;
     use std::hint::{black_box, spin_loop};
     use std::sync::{Barrier, Mutex};
     use std::time::{Duration, Instant};
@@ -125,8 +126,8 @@ mod waits {
     fn against_the_mutex_of_std() {
         for (threads, hold, think) in [(1, 0, 0), (2, 2, 2), (8, 2, 20), (64, 2, 2), (64, 20, 20)] {
             println!("{threads} threads, {hold} rests inside and {think} between:");
-            for _ in 0..4 {
-                let (lock, mutex) = (Lock::new(()), Mutex::new(()));
+            for _ in 0..5 {
+                let (lock, mutex) = (CachePadded::new(Lock::new(())), CachePadded::new(Mutex::new(())));
                 let ours = || {
                     let start = Instant::now();
                     let _guard = lock.lock();

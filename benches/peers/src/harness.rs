@@ -319,7 +319,6 @@ fn countable<'s>(subject: &str, samples: &'s [Sample]) -> impl Iterator<Item = D
 /// One measurement of one subject.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// The mean of the threads' times.
     time: Duration,
     /// Another program took a thread's processor away, or the threads ran one after the other rather than at
     /// the same time. Blocking, which is the subject's own doing, is no disturbance, and turns of more threads
@@ -348,7 +347,7 @@ impl Sample {
             };
             workers.into_iter().map(join).collect()
         });
-        let time = parts.iter().map(|part| part.end - part.begin).sum::<Duration>() / threads as u32;
+        let time = time_of(&parts);
         let last_begin = parts.iter().map(|part| part.begin).max();
         let first_end = parts.iter().map(|part| part.end).min();
         let together = last_begin.zip(first_end).map(|(begin, end)| end.saturating_duration_since(begin));
@@ -356,6 +355,17 @@ impl Sample {
         let preempted = parts.iter().any(|part| part.preempted);
         Sample { time, disturbed: fit(threads) && (apart || preempted) }
     }
+}
+
+/// What a sample took: the mean of the threads' times. Threads that share processors are timed as a whole: the mean would be
+/// the smaller, the more of them run one after the other.
+fn time_of(parts: &[Part]) -> Duration {
+    if fit(parts.len()) {
+        return parts.iter().map(|part| part.end - part.begin).sum::<Duration>() / parts.len() as u32;
+    }
+    let first_begin = parts.iter().map(|part| part.begin).min();
+    let last_end = parts.iter().map(|part| part.end).max();
+    first_begin.zip(last_end).map_or(Duration::ZERO, |(begin, end)| end - begin)
 }
 
 impl Part {
@@ -404,6 +414,19 @@ mod tests {
         assert_eq!(millis(&samples), [1, 2, 3, 4, 9]);
         samples.push(sample(5, false));
         assert_eq!(millis(&samples), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn threads_that_share_processors_are_timed_as_a_whole() {
+        let start = Instant::now();
+        let part = |from, to| {
+            let at = |millis| start + Duration::from_millis(millis);
+            Part { begin: at(from), end: at(to), preempted: false }
+        };
+        assert_eq!(time_of(&[part(0, 4)]), Duration::from_millis(4));
+        let many = thread::available_parallelism().unwrap().get() + 1;
+        let parts: Vec<_> = (0..many as u64).map(|turn| part(turn, turn + 4)).collect();
+        assert_eq!(time_of(&parts), Duration::from_millis(many as u64 + 3));
     }
 
     #[test]

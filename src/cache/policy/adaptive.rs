@@ -41,14 +41,16 @@ impl History {
     }
 }
 
+/// What each eviction changes comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Adaptive<W> {
     queues: Queues<W, 3>,
-    limit: u64,
     /// What was put in last: nothing else that can go goes after it.
     newest: u32,
-    balance: Balance,
     turns: Turns,
+    balance: Balance,
+    limit: u64,
     ghosts: Ghosts,
 }
 
@@ -56,10 +58,10 @@ impl<W: Weights> Adaptive<W> {
     pub(super) fn new(limit: u64) -> Self {
         Adaptive {
             queues: Queues::new(limit),
-            limit,
             newest: u32::MAX,
-            balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),
             turns: Turns::new(1),
+            balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),
+            limit,
             ghosts: Ghosts::default(),
         }
     }

@@ -13,16 +13,17 @@ const FRACTION: u32 = 16;
 
 /// In weight units; the limit is at least 1, and at most 2^47 here: no shard has more.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Balance {
-    /// In 1 / 2^[`FRACTION`], as the bounds are.
-    p: u64,
-    least: u64,
-    most: u64,
     /// Entries thrown out of either part lately.
     small_out: u32,
     main_out: u32,
     /// How many more may be thrown out of probation before it seems to be of no use.
     patience: u32,
+    /// In 1 / 2^[`FRACTION`], as the bounds are.
+    p: u64,
+    least: u64,
+    most: u64,
 }
 
 /// How much patience a hit on probation gives, and how much there may be.

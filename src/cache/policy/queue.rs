@@ -139,10 +139,11 @@ const NEAR: usize = 1024;
 
 /// `N` queues (at most three) and the entries in them.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Queues<W, const N: usize> {
+    queues: [Queue; N],
     nodes: ByIndex<Node>,
     weights: W,
-    queues: [Queue; N],
     /// How many nodes there will be, if that is known.
     expected: usize,
 }
@@ -152,7 +153,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     pub(super) fn new(limit: u64) -> Self {
         const { assert!(N <= NOWHERE, "two bits say which queue") };
         let expected = if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        Queues { nodes: ByIndex::default(), weights: W::default(), queues: [Queue::default(); N], expected }
+        Queues { queues: [Queue::default(); N], nodes: ByIndex::default(), weights: W::default(), expected }
     }
 
     #[inline]
