@@ -24,7 +24,6 @@ const (
 	firstSuccess event = iota
 	anyChange          // of the version, beyond `since`
 	oneRefresh
-	fullStop
 )
 
 // await begins to wait. It returns nil if the event has happened already, or cannot happen (err says why).
@@ -40,8 +39,6 @@ func (l *loop) await(what event, since uint64) (w *wait, err error) {
 		status = C.docache_loop_changed_begin(l.c, C.uint64_t(since), &c, &failure)
 	case oneRefresh:
 		status = C.docache_loop_refresh_begin(l.c, &c, &failure)
-	case fullStop:
-		status = C.docache_loop_stop_begin(l.c, &c, &failure)
 	}
 	if status != C.DOCACHE_PENDING {
 		return nil, asError(status, failure)

@@ -1,5 +1,6 @@
 #include "bridge.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "_cgo_export.h"
@@ -7,42 +8,101 @@
 /* What the bytes of a value are: the key of a Go result. */
 typedef struct ticket {
   uint64_t id;
-  uintptr_t worker;
+  docache_go_drops *drops;
+  struct ticket *next; /* among the drops */
 } ticket;
+
+/* Many push, and whoever takes takes all, so that a plain stack will do. It outlives its tickets: the loop goes first. */
+struct docache_go_drops {
+  _Atomic(ticket *) head;
+};
+
+static void push(docache_go_drops *drops, ticket *first, ticket *last) {
+  ticket *head = atomic_load_explicit(&drops->head, memory_order_relaxed);
+  do {
+    last->next = head;
+  } while (!atomic_compare_exchange_weak_explicit(&drops->head, &head, first, memory_order_release,
+                                                  memory_order_relaxed));
+}
 
 static void drop_ticket(uintptr_t ctx) {
   ticket *t = (ticket *)ctx;
-  uintptr_t worker = t->worker;
-  uint64_t id = t->id;
-  free(t);
-  docacheGoDropResult(worker, id);
+  push(t->drops, t, t);
 }
 
-static docache_status perform(uintptr_t ctx, docache_value **out_value, docache_error **out_error) {
-  return docacheGoPerform(ctx, out_value, out_error);
+/* Takes up to `most` ids; the others wait for the next time. */
+static uint32_t drain(docache_go_drops *drops, uint64_t *ids, uint32_t most) {
+  if (atomic_load_explicit(&drops->head, memory_order_relaxed) == NULL) return 0;
+  ticket *t = atomic_exchange_explicit(&drops->head, NULL, memory_order_acquire);
+  uint32_t n = 0;
+  while (t != NULL && n < most) {
+    ticket *next = t->next;
+    ids[n++] = t->id;
+    free(t);
+    t = next;
+  }
+  if (t != NULL) {
+    ticket *last = t;
+    while (last->next != NULL) last = last->next;
+    push(drops, t, last);
+  }
+  return n;
 }
 
-static void drop_worker(uintptr_t ctx) { docacheGoDropWorker(ctx); }
+docache_go_drops *docache_go_drops_new(void) {
+  docache_go_drops *drops = malloc(sizeof *drops);
+  if (drops != NULL) atomic_init(&drops->head, NULL);
+  return drops;
+}
+
+void docache_go_loop_free(docache_loop *loop, docache_go_drops *drops) {
+  docache_loop_free(loop);
+  uint64_t ids[DOCACHE_GO_DROPS];
+  while (drain(drops, ids, DOCACHE_GO_DROPS) != 0) {
+  }
+  free(drops);
+}
 
 static void notify(uintptr_t token) { docacheGoNotify(token); }
 
-docache_status docache_go_loop_new(const docache_loop_options *options, uintptr_t worker, docache_loop **out,
-                                   docache_error **out_error) {
-  return docache_loop_new(options, perform, worker, drop_worker, out, out_error);
+docache_go_next docache_go_drive_begin(docache_drive *drive, docache_go_drops *drops) {
+  docache_go_next next;
+  next.wait_ns = 0;
+  next.status = docache_drive_begin(drive, &next.wait_ns, NULL);
+  next.dropped = drain(drops, next.ids, DOCACHE_GO_DROPS);
+  return next;
 }
 
-docache_status docache_go_value_new(uintptr_t worker, uint64_t id, docache_value **out) {
+static docache_go_next finish(docache_drive *drive, docache_go_drops *drops, docache_status status,
+                              docache_value *value, docache_error *error) {
+  docache_drive_finish(drive, status, value, error, NULL);
+  return docache_go_drive_begin(drive, drops);
+}
+
+docache_go_next docache_go_drive_succeed(docache_drive *drive, docache_go_drops *drops, uint64_t id) {
+  docache_value *value = NULL;
   ticket *t = malloc(sizeof *t);
-  if (t == NULL) {
-    docacheGoDropResult(worker, id);
-    return DOCACHE_INTERNAL;
-  }
-  t->id = id;
-  t->worker = worker;
-  return docache_value_wrap((const uint8_t *)t, sizeof *t, (uintptr_t)t, drop_ticket, out, NULL);
+  if (t == NULL) return finish(drive, drops, DOCACHE_INTERNAL, NULL, NULL);
+  *t = (ticket){id, drops, NULL};
+  docache_status status =
+      docache_value_wrap((const uint8_t *)&t->id, sizeof t->id, (uintptr_t)t, drop_ticket, &value, NULL);
+  return finish(drive, drops, status, value, NULL);
 }
 
-static uint64_t id_of(const docache_value *value) { return ((const ticket *)docache_value_data(value))->id; }
+docache_go_next docache_go_drive_fail(docache_drive *drive, docache_go_drops *drops, docache_status status, uint64_t id,
+                                      const char *message, size_t message_len) {
+  docache_error *error = NULL;
+  docache_error_new((int64_t)id, message, message_len, &error, NULL);
+  return finish(drive, drops, status, NULL, error);
+}
+
+void docache_go_loop_ask_to_stop(const docache_loop *loop) {
+  docache_wait *wait = NULL;
+  docache_loop_stop_begin(loop, &wait, NULL);
+  docache_wait_free(wait);
+}
+
+static uint64_t id_of(const docache_value *value) { return *(const uint64_t *)(const void *)docache_value_data(value); }
 
 docache_go_latest docache_go_loop_latest(const docache_loop *loop) {
   docache_go_latest latest = {0, NULL};

@@ -8,13 +8,21 @@ package docache
 #cgo nocallback docache_abi_version
 #cgo noescape docache_wait_poll
 #cgo noescape docache_loop_stats
+#cgo nocallback docache_go_drive_begin
+#cgo nocallback docache_go_loop_latest
+#cgo nocallback docache_value_release
+#cgo nocallback docache_loop_snapshot
+#cgo nocallback docache_snapshot_release
+#cgo noescape docache_go_drive_fail
 #include "bridge.h"
 #include <stdlib.h>
 */
 import "C"
 
 import (
+	"math"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -22,19 +30,19 @@ import (
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
 //
-// Only calls that cannot let go of a result are marked nocallback: letting go calls back to say so.
+// Only calls that cannot notify are marked nocallback: what notifies is publishing a result, and the end of a run.
 
 // loop owns a docache_loop, which is freed once the loop is unreachable. That, and not an explicit free, is what makes
 // the version word safe to read without a lock: whoever holds the word's address also holds the loop.
 //
-// Invariant: a loop that runs is reachable from its worker (worker.running), so what is freed does not run, and the
-// free does not block.
+// Invariant: a loop that runs is reachable from the goroutine that drives it (drive.loop), so what is freed does not run.
 type loop struct {
-	c    *C.docache_loop
-	word *uint64 // in the library's memory; grows by one with each result
+	c     *C.docache_loop
+	word  *uint64 // in the library's memory; grows by one with each result
+	drops *C.docache_go_drops
 }
 
-func newLoop(s *settings, p performer) (*loop, error) {
+func newLoop(s *settings) (*loop, error) {
 	if v := abiVersion(); v != C.DOCACHE_ABI_VERSION {
 		return nil, &ArgumentError{"library", v, "link the one whose docache_abi_version is the header's"}
 	}
@@ -56,13 +64,32 @@ func newLoop(s *settings, p performer) (*loop, error) {
 	}
 	var c *C.docache_loop
 	var failure *C.docache_error
-	// From here on the worker's id belongs to the library, which drops it also when it refuses.
-	if status := C.docache_go_loop_new(&options, C.uintptr_t(workers.Add(p)), &c, &failure); status != C.DOCACHE_OK {
+	if status := C.docache_loop_new(&options, nil, 0, nil, &c, &failure); status != C.DOCACHE_OK {
 		return nil, takeError(status, failure)
 	}
-	l := &loop{c: c, word: (*uint64)(unsafe.Pointer(C.docache_loop_version_word(c)))}
-	runtime.AddCleanup(l, func(c *C.docache_loop) { C.docache_loop_free(c) }, c)
+	drops := C.docache_go_drops_new()
+	if drops == nil {
+		C.docache_loop_free(c)
+		return nil, &LibraryError{int(C.DOCACHE_INTERNAL), "out of memory"}
+	}
+	l := &loop{c: c, word: (*uint64)(unsafe.Pointer(C.docache_loop_version_word(c))), drops: drops}
+	liveLoops.Add(1)
+	runtime.AddCleanup(l, freeLoop, freed{c, drops})
 	return l, nil
+}
+
+// liveLoops are those that have not been freed.
+var liveLoops atomic.Int64
+
+// freed is what a loop leaves to its cleanup. Freeing it does not block, since it does not run.
+type freed struct {
+	c     *C.docache_loop
+	drops *C.docache_go_drops
+}
+
+func freeLoop(f freed) {
+	C.docache_go_loop_free(f.c, f.drops)
+	liveLoops.Add(-1)
 }
 
 // version is the number of results published so far.
@@ -72,13 +99,84 @@ func (l *loop) version() uint64 {
 	return v
 }
 
-func (l *loop) start() error {
-	defer runtime.KeepAlive(l)
+// drive is a run, as the library sees it. One goroutine at a time uses it, and frees it, which ends the run.
+type drive struct {
+	c    *C.docache_drive
+	loop *loop
+}
+
+func (l *loop) drive() (*drive, error) {
+	d := &drive{loop: l}
 	var failure *C.docache_error
-	if status := C.docache_loop_start(l.c, &failure); status != C.DOCACHE_OK {
-		return takeError(status, failure)
+	if status := C.docache_loop_drive(l.c, &d.c, &failure); status != C.DOCACHE_OK {
+		return nil, takeError(status, failure)
 	}
-	return nil
+	return d, nil
+}
+
+// step is what a drive has to do next.
+type step struct {
+	what next
+	wait time.Duration // for nextWait
+	// The ids of results that nobody can see any more: the first so many.
+	dropped int
+	ids     [C.DOCACHE_GO_DROPS]uint64
+}
+
+type next int
+
+const (
+	nextCall next = iota // which has begun: succeed or fail has to follow
+	nextWait
+	nextStop
+)
+
+// begin begins a call if one is due.
+func (d *drive) begin() step { return stepOf(C.docache_go_drive_begin(d.c, d.loop.drops)) }
+
+// succeed ends a call with the result of that id, and says what is next.
+func (d *drive) succeed(id uint64) step {
+	return stepOf(C.docache_go_drive_succeed(d.c, d.loop.drops, C.uint64_t(id)))
+}
+
+// fail ends a call with the failure of that id, and says what is next.
+func (d *drive) fail(id uint64, panicked bool, message string) step {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	status := C.docache_status(C.DOCACHE_DOER_FAILED)
+	if panicked {
+		status = C.DOCACHE_PANIC
+	}
+	text := (*C.char)(unsafe.Pointer(unsafe.StringData(message)))
+	return stepOf(C.docache_go_drive_fail(d.c, d.loop.drops, status, C.uint64_t(id), text, C.size_t(len(message))))
+}
+
+func stepOf(n C.docache_go_next) step {
+	s := step{dropped: int(n.dropped)}
+	for i := range n.dropped {
+		s.ids[i] = uint64(n.ids[i])
+	}
+	switch n.status {
+	case C.DOCACHE_OK:
+		s.what = nextCall
+	case C.DOCACHE_PENDING:
+		s.what, s.wait = nextWait, time.Duration(min(uint64(n.wait_ns), math.MaxInt64))
+	case C.DOCACHE_CLOSED:
+		s.what = nextStop
+	default:
+		panic(takeError(n.status, nil)) // the library refused its own handle
+	}
+	return s
+}
+
+func (d *drive) free() {
+	C.docache_drive_free(d.c)
+	runtime.KeepAlive(d.loop)
+}
+
+// askToStop returns at once; the drive learns of it when it asks what is next.
+func (l *loop) askToStop() {
+	C.docache_go_loop_ask_to_stop(l.c)
+	runtime.KeepAlive(l)
 }
 
 // latest is the id of the last success, 0 if there was none, and a function that the caller calls after its look-up:
@@ -166,11 +264,6 @@ func takeError(status C.docache_status, e *C.docache_error) error {
 		C.docache_error_release(e)
 	}
 	return &LibraryError{Status: int(status), Message: message}
-}
-
-// valueNew gives the library a value that stands for a result; the worker is told when the value is gone.
-func valueNew(worker C.uintptr_t, id uint64, out **C.docache_value) C.docache_status {
-	return C.docache_go_value_new(worker, C.uint64_t(id), out)
 }
 
 // abiVersion is also the cheapest call there is into the library, which the benchmarks measure.

@@ -17,12 +17,36 @@ typedef struct docache_go_slot {
   const docache_error *error; /* borrowed from the snapshot */
 } docache_go_slot;
 
-/* Creates a loop that calls docacheGoPerform(worker) and, when the library has let go of it, docacheGoDropWorker. */
-docache_status docache_go_loop_new(const docache_loop_options *options, uintptr_t worker, docache_loop **out,
-                                   docache_error **out_error);
+/* The results of a loop that nobody can see any more: whoever lets go of one puts it here, and Go takes it from here. */
+typedef struct docache_go_drops docache_go_drops;
 
-/* Makes a value that stands for the result `id` of `worker`; docacheGoDropResult tells when nobody can see it. */
-docache_status docache_go_value_new(uintptr_t worker, uint64_t id, docache_value **out);
+docache_go_drops *docache_go_drops_new(void);
+
+/* Frees the loop, and with it the last of its results. */
+void docache_go_loop_free(docache_loop *loop, docache_go_drops *drops);
+
+/* How many drops Go is told of at a time. */
+#define DOCACHE_GO_DROPS 4
+
+/* What a drive has to do (see docache_drive_begin), and the first `dropped` of ids are those of results that were dropped. */
+typedef struct docache_go_next {
+  docache_status status;
+  uint32_t dropped;
+  uint64_t wait_ns;
+  uint64_t ids[DOCACHE_GO_DROPS];
+} docache_go_next;
+
+docache_go_next docache_go_drive_begin(docache_drive *drive, docache_go_drops *drops);
+
+/* Ends a call with the result `id`, and goes on to what is next. */
+docache_go_next docache_go_drive_succeed(docache_drive *drive, docache_go_drops *drops, uint64_t id);
+
+/* Ends a call with the failure `id`, and goes on to what is next. The status is what a docache_perform_fn would return. */
+docache_go_next docache_go_drive_fail(docache_drive *drive, docache_go_drops *drops, docache_status status, uint64_t id,
+                                      const char *message, size_t message_len);
+
+/* Asks the loop to stop, and waits for nothing. */
+void docache_go_loop_ask_to_stop(const docache_loop *loop);
 
 docache_go_latest docache_go_loop_latest(const docache_loop *loop);
 

@@ -71,12 +71,12 @@ func New[T any](ctx context.Context, interval time.Duration, doer Doer[T], optio
 	}
 	w := &worker[T]{logger: s.logger, capacity: uint64(s.capacity)}
 	w.doer.Store(&doer)
-	l, err := newLoop(&s, w)
+	l, err := newLoop(&s)
 	if err != nil {
 		return nil, err
 	}
 	w.word = l.word
-	c := &LoopCache[T]{ctx: ctx, worker: w, loop: l, closed: make(chan struct{})}
+	c := &LoopCache[T]{ctx: ctx, name: s.name, worker: w, loop: l, closed: make(chan struct{})}
 	c.latest.Store(&latest[T]{word: l.word, owner: l})
 	c.history.Store(&history[T]{word: l.word, owner: l})
 	return c, nil
@@ -88,6 +88,7 @@ type LoopCache[T any] struct {
 	history atomic.Pointer[history[T]]
 
 	ctx    context.Context
+	name   string
 	worker *worker[T]
 	closed chan struct{} // closed by seal
 
@@ -106,6 +107,9 @@ var _ Cache[int] = (*LoopCache[int])(nil)
 
 // run is one stretch from start to stop.
 type run struct {
+	drive    *drive // of the goroutine that follows
+	next     step
+	called   chan struct{} // holds one call to ask the library what is next
 	done     chan struct{}
 	unwatch  func() bool // stops watching the context
 	stopping bool

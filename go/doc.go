@@ -1,7 +1,7 @@
 // Package docache does expensive work on a schedule and shares the last result with any number of readers.
 //
 // A [Doer] fetches or computes something. A cache calls it at once and then again and again, an interval apart, on a
-// thread of its own, and keeps what it returned. Readers get the newest result, or the last few, without ever waiting
+// goroutine of its own, and keeps what it returned. Readers get the newest result, or the last few, without ever waiting
 // for the Doer:
 //
 //	cache := docache.NewCache(ctx, time.Second, 60, nil, docache.DoerFunc[Load](readLoad))
@@ -24,7 +24,8 @@
 //     come back as they were, so [errors.Is] and [errors.As] work on Data.Error.
 //   - The Doer is never called twice at the same time by one cache, though successive calls may come from different
 //     goroutines.
-//   - Waiting blocks a goroutine, never a thread. Each running cache has one thread, which sleeps between calls.
+//   - Waiting blocks a goroutine, never a thread. A running cache is one goroutine, which sleeps between calls: a thousand of
+//     them add no thread, and no thread of the library ever calls Go. A slow Doer delays only its own cache.
 //   - The values you return are shared with every reader, not copied: do not change what a pointer, slice or map leads
 //     to once it was returned or read.
 //

@@ -48,7 +48,7 @@ func (e *ArgumentError) Error() string {
 	return fmt.Sprintf("docache: %s: %v is not accepted; %s", e.Name, e.Value, e.Accepted)
 }
 
-// LibraryError is a failure that the library itself reports, for instance that no thread could be started.
+// LibraryError is a failure that the library itself reports, for instance that it is out of memory.
 type LibraryError struct {
 	// Status is one of the negative DOCACHE_ constants of docache.h.
 	Status int

@@ -2,13 +2,14 @@ package docache
 
 import (
 	"context"
+	"runtime/pprof"
+	"time"
 )
 
-// Start starts the loop and returns; the Doer's first call is made at once, on the loop's own thread. If the cache is
-// running already, or is just being stopped, Start does nothing.
+// Start starts the loop and returns; the Doer's first call is made at once, on a goroutine of the loop's own. If the cache
+// is running already, or is just being stopped, Start does nothing.
 //
-// It returns [ErrClosed] after Close, the context's error once the context is done, and a [*LibraryError] if no thread
-// could be started.
+// It returns [ErrClosed] after Close, and the context's error once the context is done.
 func (c *LoopCache[T]) Start() error {
 	_, err := c.begin()
 	return err
@@ -16,14 +17,8 @@ func (c *LoopCache[T]) Start() error {
 
 // Loop starts the loop and blocks until it has ended, by Stop, Close or the context. If the cache is running already,
 // or is just being stopped, or can no longer run, Loop returns at once.
-//
-// Loop panics with a [*LibraryError] if no thread could be started, as Go itself would; [LoopCache.Start] returns it.
 func (c *LoopCache[T]) Loop() {
-	r, err := c.begin()
-	if _, ok := err.(*LibraryError); ok {
-		panic(err)
-	}
-	if r != nil {
+	if r, _ := c.begin(); r != nil {
 		<-r.done
 	}
 }
@@ -42,37 +37,83 @@ func (c *LoopCache[T]) begin() (*run, error) {
 		return nil, nil
 	}
 	// Not sealed, since that takes closing; so the loop is there, and stays for as long as it runs.
-	c.worker.running.Store(c.loop)
-	if err := c.loop.start(); err != nil {
-		c.worker.running.Store(nil)
+	d, err := c.loop.drive()
+	if err != nil {
 		return nil, err
 	}
-	r := &run{done: make(chan struct{})}
+	r := &run{drive: d, next: d.begin(), called: make(chan struct{}, 1), done: make(chan struct{})}
 	r.unwatch = context.AfterFunc(c.ctx, func() { c.requestStop(r) })
 	c.run = r
+	go c.labelled(r)
 	return r, nil
 }
 
-// requestStop asks the library to stop, once per run, and returns. When the loop has stopped, r ends.
+// labelled drives a run on a goroutine that profiles can tell by the cache's name.
+func (c *LoopCache[T]) labelled(r *run) {
+	if c.name == "" {
+		c.follow(r)
+		return
+	}
+	pprof.Do(c.ctx, pprof.Labels("docache", c.name), func(context.Context) { c.follow(r) })
+}
+
+// follow does what the library says is due, until it says stop.
+func (c *LoopCache[T]) follow(r *run) {
+	over := false
+	defer func() {
+		if !over {
+			go c.labelled(r) // The Doer has ended this goroutine, with Goexit.
+		}
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		switch r.next.what {
+		case nextCall:
+			c.worker.turn(r)
+		case nextWait:
+			timer.Reset(r.next.wait)
+			select {
+			case <-timer.C:
+			case <-r.called:
+			}
+			r.next = r.drive.begin()
+			c.worker.drop(&r.next)
+		case nextStop:
+			over = true
+			r.drive.free()
+			c.end(r)
+			return
+		}
+	}
+}
+
+// wake has the run that there is, if any, ask the library what is next.
+func (c *LoopCache[T]) wake() {
+	c.life.Lock()
+	r := c.run
+	c.life.Unlock()
+	if r != nil {
+		r.wake()
+	}
+}
+
+func (r *run) wake() {
+	select {
+	case r.called <- struct{}{}:
+	default: // It has been called, and not asked yet.
+	}
+}
+
+// requestStop asks the loop to end, and returns.
 func (c *LoopCache[T]) requestStop(r *run) {
 	c.life.Lock()
 	defer c.life.Unlock()
-	if c.run != r || r.stopping {
-		return
+	if c.run == r && !r.stopping {
+		r.stopping = true
+		r.drive.loop.askToStop()
+		r.wake()
 	}
-	r.stopping = true
-	w, err := c.worker.running.Load().await(fullStop, 0)
-	if err != nil {
-		panic(err) // the library refused its own handle
-	}
-	// On its own goroutine also if the loop has stopped already, because end takes life again.
-	go func() {
-		if w != nil {
-			<-w.ready
-			w.finish()
-		}
-		c.end(r)
-	}()
 }
 
 // end is called once per run, when the loop has stopped.
@@ -80,7 +121,6 @@ func (c *LoopCache[T]) end(r *run) {
 	r.unwatch()
 	c.life.Lock()
 	c.run = nil
-	c.worker.running.Store(nil)
 	closing := c.closing
 	c.life.Unlock()
 	if closing {

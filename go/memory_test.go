@@ -133,7 +133,7 @@ func TestForgettingNeverRacesWithReading(t *testing.T) {
 }
 
 func TestForgottenCachesAreFreed(t *testing.T) {
-	base := workers.Len()
+	base := liveLoops.Load()
 	func() {
 		for range 20 {
 			c, err := New(context.Background(), never, Doer[*big](DoerFunc[*big](func() (*big, error) {
@@ -153,7 +153,7 @@ func TestForgottenCachesAreFreed(t *testing.T) {
 			c.Data()
 		}
 	}()
-	collect(t, "forgotten caches", func() bool { return workers.Len() <= base })
+	collect(t, "forgotten caches", func() bool { return liveLoops.Load() <= base })
 }
 
 // A cache that runs is kept, though nobody refers to it.
@@ -183,7 +183,7 @@ func TestARunningCacheIsKept(t *testing.T) {
 }
 
 func TestAThousandCycles(t *testing.T) {
-	collect(t, "earlier tests' caches", func() bool { return workers.Len() == 0 })
+	collect(t, "earlier tests' caches", func() bool { return liveLoops.Load() == 0 })
 	goroutines, tokens := runtime.NumGoroutine(), waiters.Len()
 	before := threads()
 	for i := range 1000 {
@@ -209,7 +209,7 @@ func TestAThousandCycles(t *testing.T) {
 			t.Fatalf("cycle %d: %d results left after Close", i, n)
 		}
 	}
-	collect(t, "closed caches", func() bool { return workers.Len() == 0 && runtime.NumGoroutine() <= goroutines+2 })
+	collect(t, "closed caches", func() bool { return liveLoops.Load() == 0 && runtime.NumGoroutine() <= goroutines+2 })
 	if n := waiters.Len(); n != tokens {
 		t.Errorf("%d tokens left", n-tokens)
 	}

@@ -30,7 +30,7 @@ func WithLogger(logger *log.Logger) Option {
 	return func(s *settings) { s.logger = logger }
 }
 
-// WithName names the loop's thread, for debuggers and profilers. The system may cut it short.
+// WithName labels the loop's goroutine in profiles, under "docache" (see package runtime/pprof).
 func WithName(name string) Option {
 	return func(s *settings) { s.name = name }
 }

@@ -62,6 +62,9 @@ func (c *LoopCache[T]) await(ctx context.Context, what event, since uint64) (uin
 	if w == nil {
 		return 0, err
 	}
+	if what == oneRefresh {
+		c.wake()
+	}
 	select {
 	case <-w.ready:
 		return w.finish()

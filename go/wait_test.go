@@ -124,7 +124,11 @@ func TestRefreshEndsWithStop(t *testing.T) {
 	go func() { errs <- c.Refresh(soon(t)) }()
 	eventually(t, "a token", func() bool { return waiters.Len() > base })
 	stopped := async(c.Stop)
-	eventually(t, "the token of the stop", func() bool { return waiters.Len() == base+2 })
+	eventually(t, "the stop", func() bool {
+		c.life.Lock()
+		defer c.life.Unlock()
+		return c.run.stopping
+	})
 	g.leave <- struct{}{}
 	within(t, stopped, "Stop")
 	if err := <-errs; err != ErrNotRunning {

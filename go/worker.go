@@ -2,7 +2,6 @@ package docache
 
 import (
 	"log"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -11,29 +10,23 @@ import (
 	"docache/internal/goroutine"
 )
 
-// worker is the half of a cache that the library knows: it runs the Doer and keeps the results, to which the library
+// worker is the half of a cache that the library knows: it calls the Doer and keeps the results, to which the library
 // refers by id. It does not refer to the cache, so that a forgotten cache can be collected.
 //
-// Results enter the table in perform, before the library learns their id. Successes leave it when the library says
+// Results enter the table in turn, before the library learns their id. Successes leave it when the library says
 // that nobody can see them (drop). Failures have nothing in the library that could say so; they leave once the version
 // shows that they are out of the history, see prune.
 type worker[T any] struct {
 	doer     atomic.Pointer[Doer[T]] // nil once the cache is closed
 	logger   *log.Logger
 	capacity uint64
-	word     *uint64 // the loop's version word; valid inside perform, where the loop is alive
-
-	// returned is when the last call did. Only perform uses it.
-	returned time.Time
+	word     *uint64 // the loop's version word; valid inside turn, where the loop is alive
 
 	// doing is the goroutine inside Do, 0 if there is none.
 	doing atomic.Uintptr
 
-	// running is the loop while it runs, which keeps it from being freed; see loop.
-	running atomic.Pointer[loop]
-
 	lastID  atomic.Uint64
-	results sync.Map // uint64 → *Data[T]
+	results results[T]
 	lastErr atomic.Pointer[error]
 	panics  atomic.Uint64 // the library sees only that the call failed
 
@@ -46,52 +39,49 @@ type worker[T any] struct {
 
 type failedResult struct{ id, sequence uint64 }
 
-// monitorNotices is well above the time in which the runtime's monitor, which looks every 10 ms at least, takes away
-// the processor of a thread that is in C.
-const monitorNotices = 50 * time.Millisecond
-
-func (w *worker[T]) perform() outcome {
-	// After the last call, the thread took its share of Go's processors (see GOMAXPROCS) along into C. If it is back
-	// before the monitor noticed, and had the only processor, no other goroutine has run since. Let them, and do so
-	// before the Doer is called, so that its result is not held up.
-	if time.Since(w.returned) < monitorNotices {
-		runtime.Gosched()
-	}
-	defer func() { w.returned = time.Now() }()
+// turn does the call that the run's drive has begun. The Doer may end the goroutine; the call is ended all the same.
+func (w *worker[T]) turn(r *run) {
 	published := atomic.LoadUint64(w.word)
 	w.pruneUnlessRead(published)
-	doer := w.doer.Load()
-	if doer == nil {
-		return outcome{failed: true, message: ErrClosed.Error()}
+	data := &Data[T]{Error: ErrClosed}
+	var message string
+	// Deferred, because Goexit runs nothing else.
+	defer func() {
+		if id := w.keep(data, published); data.Error == nil {
+			r.next = r.drive.succeed(id)
+		} else {
+			_, panicked := data.Error.(*PanicError)
+			r.next = r.drive.fail(id, panicked, message)
+		}
+		w.drop(&r.next)
+	}()
+	if doer := w.doer.Load(); doer != nil {
+		w.call(*doer, data, &message)
 	}
-	d, message := w.call(*doer)
-	o := outcome{id: w.lastID.Add(1), failed: d.Error != nil, message: message}
-	w.results.Store(o.id, &d)
-	if o.failed {
-		if _, o.panicked = d.Error.(*PanicError); o.panicked {
+}
+
+// keep puts a result where the id that it returns leads to it.
+func (w *worker[T]) keep(d *Data[T], published uint64) uint64 {
+	id := w.lastID.Add(1)
+	w.results.add(id, d)
+	if d.Error != nil {
+		if _, panicked := d.Error.(*PanicError); panicked {
 			w.panics.Add(1)
 		}
 		w.lastErr.Store(&d.Error)
 		w.failedMu.Lock()
-		w.failed = append(w.failed, failedResult{o.id, published + 1})
+		w.failed = append(w.failed, failedResult{id, published + 1})
 		w.failedMu.Unlock()
 	}
-	return o
+	return id
 }
 
-// call runs the Doer on a goroutine of its own, so that neither a panic nor Goexit can unwind the library's thread.
-func (w *worker[T]) call(doer Doer[T]) (d Data[T], message string) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer w.doing.Store(0)
-		w.doing.Store(goroutine.ID())
-		// Deferred, because Goexit runs nothing else.
-		defer func() { message = w.report(&d) }()
-		do(doer, &d)
-	}()
-	<-done
-	return d, message
+// call calls the Doer and reports what became of it.
+func (w *worker[T]) call(doer Doer[T], d *Data[T], message *string) {
+	w.doing.Store(goroutine.ID())
+	defer w.doing.Store(0)
+	defer func() { *message = w.report(d) }()
+	do(doer, d)
 }
 
 // do fills d with what became of one call.
@@ -138,13 +128,18 @@ func (w *worker[T]) inside() bool {
 
 // result finds what the library refers to.
 func (w *worker[T]) result(id uint64) (Data[T], bool) {
-	if d, ok := w.results.Load(id); ok {
-		return *d.(*Data[T]), true
+	if d := w.results.get(id); d != nil {
+		return *d, true
 	}
 	return Data[T]{}, false
 }
 
-func (w *worker[T]) drop(id uint64) { w.results.Delete(id) }
+// drop forgets the results that no reader can reach any more.
+func (w *worker[T]) drop(s *step) {
+	if s.dropped != 0 {
+		w.results.remove(s.ids[:s.dropped])
+	}
+}
 
 // prune forgets the failures that the history had lost when `published` results were out: it holds the last `capacity`
 // of them, and so does every snapshot taken from then on. An older snapshot may hold more, so the caller holds
@@ -154,7 +149,7 @@ func (w *worker[T]) prune(published uint64) {
 	defer w.failedMu.Unlock()
 	gone := 0
 	for gone < len(w.failed) && w.failed[gone].sequence+w.capacity <= published {
-		w.results.Delete(w.failed[gone].id)
+		w.results.remove([]uint64{w.failed[gone].id})
 		gone++
 	}
 	w.failed = w.failed[gone:]
@@ -174,15 +169,52 @@ func (w *worker[T]) pruneUnlessRead(published uint64) {
 // release forgets the Doer and all results. The loop has stopped for good, and nobody looks things up any more.
 func (w *worker[T]) release() {
 	w.doer.Store(nil)
-	w.results.Clear()
+	w.results.clear()
 	w.failedMu.Lock()
 	w.failed = nil
 	w.failedMu.Unlock()
 }
 
 // len is the number of results in the table.
-func (w *worker[T]) len() int {
-	n := 0
-	w.results.Range(func(any, any) bool { n++; return true })
-	return n
+func (w *worker[T]) len() int { return w.results.len() }
+
+// results are what ids stand for. The lock is held for no longer than a look-up takes.
+type results[T any] struct {
+	mu   sync.Mutex
+	byID map[uint64]*Data[T]
+}
+
+func (r *results[T]) add(id uint64, d *Data[T]) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID == nil {
+		r.byID = make(map[uint64]*Data[T])
+	}
+	r.byID[id] = d
+}
+
+func (r *results[T]) get(id uint64) *Data[T] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+func (r *results[T]) remove(ids []uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		delete(r.byID, id)
+	}
+}
+
+func (r *results[T]) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byID = nil
+}
+
+func (r *results[T]) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.byID)
 }

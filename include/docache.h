@@ -165,6 +165,11 @@ typedef struct docache_cache docache_cache;
 typedef struct docache_call docache_call;
 
 /**
+ * A run of a loop cache that its host drives. One owner, who uses it on one thread at a time; which one may change.
+ */
+typedef struct docache_drive docache_drive;
+
+/**
  * An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
  */
 typedef struct docache_error docache_error;
@@ -1190,7 +1195,7 @@ void docache_logger_release(const struct docache_logger *logger);
 
 /**
  * Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
- * this function fails. [CB] only `drop`
+ * this function fails. Without a `perform` only its host can drive it: see docache_loop_drive. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -1269,6 +1274,65 @@ docache_status docache_loop_stats(const struct docache_loop *handle,
 docache_status docache_loop_last_error(const struct docache_loop *handle,
                                        struct docache_error **out,
                                        struct docache_error **out_error);
+
+/**
+ * Begins a run that the caller drives: it asks docache_drive_begin when a call is due, does the work itself, and hands in
+ * what came of it with docache_drive_finish. The loop's own `perform` is not called, and may be NULL. BUSY if the loop is
+ * running already. The run ends when the drive is freed, and the loop cache must live until then, or be freed by the
+ * host on the same thread: docache_loop_free does not wait for a run that the host drives. [CB] only the logger
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_loop_drive(const struct docache_loop *handle,
+                                  struct docache_drive **out,
+                                  struct docache_error **out_error);
+
+/**
+ * Begins a call of the Doer if one is due: OK, and docache_drive_finish has to follow. PENDING if none is due for
+ * `out_wait_ns`, unless docache_drive_called says otherwise. CLOSED if the run has been asked to stop: free the drive.
+ * `out_wait_ns` is written with PENDING only. REENTRANT while a call is under way. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN; nothing else may be going on with the drive.
+ */
+docache_status docache_drive_begin(struct docache_drive *drive,
+                                   uint64_t *out_wait_ns,
+                                   struct docache_error **out_error);
+
+/**
+ * Ends the call under way and publishes what came of it: what a docache_perform_fn would return and write. The shares of
+ * `value` and `error` are given away, also if this fails. INVALID_ARGUMENT if no call is under way.
+ * [CB] `drop` of what nobody can see any more, the logger, notifications
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the drive.
+ */
+docache_status docache_drive_finish(struct docache_drive *drive,
+                                    docache_status status,
+                                    struct docache_value *value,
+                                    struct docache_error *error,
+                                    struct docache_error **out_error);
+
+/**
+ * Begins a wait for the moment at which docache_drive_begin has something else to say than it said last: a refresh has been
+ * asked for, or the end. OK if that is so already, else PENDING with a wait in `out`. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_drive_called(const struct docache_drive *drive,
+                                    struct docache_wait **out,
+                                    struct docache_error **out_error);
+
+/**
+ * Ends the run and frees the drive; a call under way stays without a result. Those who wait for the end of the run are told.
+ * NULL is fine. [CB] the logger, notifications; `drop` if the loop cache was freed
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the drive.
+ */
+void docache_drive_free(struct docache_drive *drive);
 
 /**
  * The last success: its value, whose share the caller releases, and in `out_entry`, which may be NULL, what is known of

@@ -286,9 +286,8 @@ static void bad_options(void) {
   atomic_uint drops = 0;
   docache_loop *loop = NULL;
   options = loop_options(MS, 0);
-  REFUSED(docache_loop_new(&options, NULL, (uintptr_t)&drops, count_up, &loop, &error), "perform");
   REFUSED(docache_loop_new(&options, test_doer_perform, (uintptr_t)&drops, count_up, NULL, &error), "out");
-  REFUSED(docache_loop_new(&options, NULL, 0, NULL, &loop, &error), "perform");
+  REFUSED(docache_loop_new(NULL, NULL, (uintptr_t)&drops, count_up, &loop, &error), "options");
   CHECK_INT(atomic_load(&drops), ==, 2);
   CHECK(loop == NULL);
   checked("options: every bad value is refused by name, and the Doer's context is dropped");

@@ -25,7 +25,24 @@ pub const DOCACHE_FIXED_RATE: u32 = 1;
 
 /// A loop cache: calls a Doer at an interval and keeps its last results for readers.
 #[derive(Debug)]
-pub struct docache_loop(pub(super) LoopCache<Value>);
+pub struct docache_loop {
+    pub(super) cache: LoopCache<Value>,
+    /// Whether it has a Doer of its own; without one, only its host can drive it.
+    performs: bool,
+}
+
+impl docache_loop {
+    fn performing(&self) -> Result<&LoopCache<Value>> {
+        if self.performs {
+            return Ok(&self.cache);
+        }
+        Err(Error::invalid_argument(
+            "handle",
+            "a loop made without a perform",
+            "drive it: docache_loop_drive",
+        ))
+    }
+}
 
 /// How a loop cache is to run. Zero the struct, set `size` and what you need.
 #[repr(C)]
@@ -88,7 +105,7 @@ unsafe impl Options for docache_loop_options {
 
 /// A Doer on the other side of the boundary.
 struct ForeignDoer {
-    perform: Perform,
+    perform: Option<Perform>,
     registration: Registration,
 }
 
@@ -97,8 +114,9 @@ impl Doer for ForeignDoer {
     type Error = BoxError;
 
     fn perform(&mut self) -> Result<Value, BoxError> {
+        let Some(perform) = self.perform else { return Err("the loop has no perform".into()) };
         // SAFETY: CALLBACK.
-        unsafe { perform::call(self.perform, self.registration.ctx) }
+        unsafe { perform::call(perform, self.registration.ctx) }
     }
 }
 
@@ -120,6 +138,7 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
     if options.interval_ns == 0 {
         return Err(Error::invalid_argument("options.interval_ns", 0, "give at least 1"));
     }
+    let performs = doer.perform.is_some();
     let mut builder = LoopCache::builder(doer)
         .interval(Duration::from_nanos(options.interval_ns))
         .first_delay(Duration::from_nanos(options.first_delay_ns))
@@ -142,11 +161,11 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
         // SAFETY: the caller's promise.
         builder = builder.logger(unsafe { borrow(options.logger, "options.logger") }?.logger());
     }
-    builder.build().map(docache_loop)
+    Ok(docache_loop { performs, cache: builder.build()? })
 }
 
 /// Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
-/// this function fails. \[CB\] only `drop`
+/// this function fails. Without a `perform` only its host can drive it: see docache_loop_drive. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -163,7 +182,6 @@ pub unsafe extern "C" fn docache_loop_new(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
-        let perform = perform::required(perform)?;
         // SAFETY: the caller's promise.
         let options = unsafe { options::read(options) }?;
         // SAFETY: the caller's promise.
@@ -187,7 +205,11 @@ pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
     quietly((), || {
         // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
         let owned = unsafe { Box::from_raw(handle) };
-        owned.0.stop();
+        if owned.cache.is_driven() {
+            owned.cache.ask_to_stop();
+        } else {
+            owned.cache.stop();
+        }
         drop(owned);
     });
 }
@@ -204,7 +226,7 @@ pub unsafe extern "C" fn docache_loop_start(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        unsafe { borrow(handle, "handle") }?.0.start()?;
+        unsafe { borrow(handle, "handle") }?.performing()?.start()?;
         Ok(DOCACHE_OK)
     })
 }
@@ -220,7 +242,7 @@ pub unsafe extern "C" fn docache_loop_run(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        unsafe { borrow(handle, "handle") }?.0.run(&Context::background())?;
+        unsafe { borrow(handle, "handle") }?.performing()?.run(&Context::background())?;
         Ok(DOCACHE_OK)
     })
 }
@@ -239,10 +261,10 @@ pub unsafe extern "C" fn docache_loop_stop(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
+        let handle = unsafe { borrow(handle, "handle") }?;
         match timeout(timeout_ns) {
-            None => cache.0.stop(),
-            Some(limit) => cache.0.stop_within(limit)?,
+            None => handle.cache.stop(),
+            Some(limit) => handle.cache.stop_within(limit)?,
         }
         Ok(DOCACHE_OK)
     })
@@ -255,7 +277,7 @@ pub unsafe extern "C" fn docache_loop_stop(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) -> bool {
     // SAFETY: the caller's promise.
-    quietly(false, || unsafe { borrow(handle, "handle") }.is_ok_and(|cache| cache.0.is_running()))
+    quietly(false, || unsafe { borrow(handle, "handle") }.is_ok_and(|handle| handle.cache.is_running()))
 }
 
 /// Fills `out`; a part of it that this library does not know becomes zero. \[NC\]
@@ -270,7 +292,7 @@ pub unsafe extern "C" fn docache_loop_stats(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
+        let handle = unsafe { borrow(handle, "handle") }?;
         check(out, "out")?;
         // SAFETY: SPAN: the first field is readable, whatever the size.
         let size = unsafe { out.cast::<usize>().read() };
@@ -278,7 +300,7 @@ pub unsafe extern "C" fn docache_loop_stats(
         if !(OURS..=options::LARGEST).contains(&size) {
             return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_counters)"));
         }
-        let stats = cache.0.stats();
+        let stats = handle.cache.stats();
         let filled = docache_loop_counters {
             size,
             calls: stats.calls,
@@ -314,7 +336,7 @@ pub unsafe extern "C" fn docache_loop_last_error(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let Some(error) = unsafe { borrow(handle, "handle") }?.0.stats().last_error else {
+        let Some(error) = unsafe { borrow(handle, "handle") }?.cache.stats().last_error else {
             return Ok(DOCACHE_MISS);
         };
         out.write(error.into_ptr().cast_mut().cast());

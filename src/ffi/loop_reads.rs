@@ -91,10 +91,10 @@ pub unsafe extern "C" fn docache_loop_latest(
         // SAFETY: the caller's promise.
         let out_entry = unsafe { Out::optional(out_entry, "out_entry") }?;
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
-        let Some(reading) = cache.0.latest() else { return Ok(DOCACHE_MISS) };
+        let handle = unsafe { borrow(handle, "handle") }?;
+        let Some(reading) = handle.cache.latest() else { return Ok(DOCACHE_MISS) };
         if let Some(out) = out_entry {
-            out.write(export(reading.entry(), cache.0.now()));
+            out.write(export(reading.entry(), handle.cache.now()));
         }
         out_value.write((*reading).clone().into_ptr());
         Ok(DOCACHE_OK)
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
+        let handle = unsafe { borrow(handle, "handle") }?;
         // SAFETY: the caller's promise.
         let out_len = unsafe { Out::required(out_len, "out_len") }?;
         // SAFETY: the caller's promise.
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
         if buffer.is_null() && capacity > 0 {
             return Err(Error::invalid_argument("buffer", "NULL", "give a buffer, or a capacity of 0"));
         }
-        let Some(reading) = cache.0.latest() else { return Ok(DOCACHE_MISS) };
+        let Some(reading) = handle.cache.latest() else { return Ok(DOCACHE_MISS) };
         let bytes = reading.bytes();
         out_len.write(bytes.len());
         if bytes.len() > capacity {
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
         // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer of the caller's.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
         if let Some(out) = out_entry {
-            out.write(docache_entry { value: ptr::null(), ..export(reading.entry(), cache.0.now()) });
+            out.write(docache_entry { value: ptr::null(), ..export(reading.entry(), handle.cache.now()) });
         }
         Ok(DOCACHE_OK)
     })
@@ -155,8 +155,8 @@ pub unsafe extern "C" fn docache_loop_snapshot(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
-        let snapshot = docache_snapshot { snapshot: cache.0.snapshot(), taken: cache.0.now() };
+        let handle = unsafe { borrow(handle, "handle") }?;
+        let snapshot = docache_snapshot { snapshot: handle.cache.snapshot(), taken: handle.cache.now() };
         out.write(Arc::into_raw(Arc::new(snapshot)).cast_mut());
         Ok(DOCACHE_OK)
     })
@@ -254,7 +254,7 @@ pub unsafe extern "C" fn docache_snapshot_read(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_version(handle: *const docache_loop) -> u64 {
     // SAFETY: the caller's promise.
-    unsafe { borrow(handle, "handle") }.map_or(0, |cache| cache.0.version())
+    unsafe { borrow(handle, "handle") }.map_or(0, |handle| handle.cache.version())
 }
 
 /// The version word itself, so that a binding can keep its own copy of the latest value and cross the boundary only when
@@ -266,5 +266,5 @@ pub unsafe extern "C" fn docache_loop_version(handle: *const docache_loop) -> u6
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_version_word(handle: *const docache_loop) -> *const u64 {
     // SAFETY: the caller's promise.
-    unsafe { borrow(handle, "handle") }.map_or(ptr::null(), |cache| cache.0.version_word())
+    unsafe { borrow(handle, "handle") }.map_or(ptr::null(), |handle| handle.cache.version_word())
 }

@@ -17,7 +17,7 @@ pub unsafe extern "C" fn docache_loop_wait_first(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        unsafe { borrow(handle, "handle") }?.0.wait_first(timeout(timeout_ns))?;
+        unsafe { borrow(handle, "handle") }?.cache.wait_first(timeout(timeout_ns))?;
         Ok(DOCACHE_OK)
     })
 }
@@ -39,8 +39,8 @@ pub unsafe extern "C" fn docache_loop_changed(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::required(out_version, "out_version") }?;
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
-        out.write(cache.0.changed(since).wait(timeout(timeout_ns))?);
+        let handle = unsafe { borrow(handle, "handle") }?;
+        out.write(handle.cache.changed(since).wait(timeout(timeout_ns))?);
         Ok(DOCACHE_OK)
     })
 }
@@ -62,8 +62,8 @@ pub unsafe extern "C" fn docache_loop_refresh(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::required(out_version, "out_version") }?;
         // SAFETY: the caller's promise.
-        let cache = unsafe { borrow(handle, "handle") }?;
-        out.write(cache.0.refresh().wait(timeout(timeout_ns))?.sequence());
+        let handle = unsafe { borrow(handle, "handle") }?;
+        out.write(handle.cache.refresh().wait(timeout(timeout_ns))?.sequence());
         Ok(DOCACHE_OK)
     })
 }
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn docache_loop_wait_first_begin(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let first = unsafe { borrow(handle, "handle") }?.0.first();
+        let first = unsafe { borrow(handle, "handle") }?.cache.first();
         hand_out(out, async move {
             first.await?;
             Ok(0)
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn docache_loop_changed_begin(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let changed = unsafe { borrow(handle, "handle") }?.0.changed(since);
+        let changed = unsafe { borrow(handle, "handle") }?.cache.changed(since);
         hand_out(out, changed)
     })
 }
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn docache_loop_refresh_begin(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let refresh = unsafe { borrow(handle, "handle") }?.0.refresh();
+        let refresh = unsafe { borrow(handle, "handle") }?.cache.refresh();
         hand_out(out, async move { Ok(refresh.await?.sequence()) })
     })
 }
@@ -145,7 +145,9 @@ pub unsafe extern "C" fn docache_loop_stop_begin(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let Some(ending) = unsafe { borrow(handle, "handle") }?.0.begin_stop() else { return Ok(DOCACHE_OK) };
+        let Some(ending) = unsafe { borrow(handle, "handle") }?.cache.begin_stop() else {
+            return Ok(DOCACHE_OK);
+        };
         hand_out(out, async move {
             ending.await;
             Ok(0)

@@ -32,7 +32,20 @@ pub(super) unsafe fn call(perform: Perform, ctx: usize) -> Result<Value, BoxErro
     let (mut value, mut error) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: CALLBACK; both places are ours and writable.
     let status = unsafe { perform(ctx, &raw mut value, &raw mut error) };
-    // SAFETY: HANDLE: what the callback wrote is a share that it gives away.
+    // SAFETY: HANDLE: what the callback wrote are shares that it gives away.
+    unsafe { outcome(status, value, error) }
+}
+
+/// What work came to that reported this.
+///
+/// # Safety
+/// HANDLE; the shares of the value and the error are given away.
+pub(super) unsafe fn outcome(
+    status: docache_status,
+    value: *mut docache_value,
+    error: *mut docache_error,
+) -> Result<Value, BoxError> {
+    // SAFETY: the caller's promise.
     let error = if is_usable(error) { Some(unsafe { take_error(error) }) } else { None };
     // SAFETY: as above.
     let value = unsafe { take(value) }?;

@@ -5,6 +5,8 @@
 
 mod builder;
 mod doer;
+#[cfg(feature = "capi")]
+mod driven;
 mod entry;
 mod reader;
 mod rhythm;
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 pub use builder::Builder;
 pub use doer::Doer;
+#[cfg(feature = "capi")]
+pub(crate) use driven::{Driven, Next};
 pub use entry::{Entries, Entry, Reading, Snapshot, View};
 pub use reader::Reader;
 pub use settings::Schedule;

@@ -1,7 +1,7 @@
 //! A run: how it begins, what it does, and how it ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::doer::Work;
 use super::entry::Entry;
@@ -62,6 +62,10 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
     }
 }
 
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "the loop cache is running already")
+}
+
 /// What [`Shared::begin`] found.
 enum Begun<T: Send + Sync + 'static> {
     Run(Run<T>),
@@ -106,6 +110,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         control.run += 1;
         control.stopping = false;
         control.by_context = false;
+        control.driven = false;
         Run { number: control.run, begun, work, shared: self.clone() }
     }
 
@@ -136,13 +141,21 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Ok(())
     }
 
+    /// Begins a run that the caller drives.
+    #[cfg(feature = "capi")]
+    pub(super) fn begin_driven(self: &Arc<Shared<T>>) -> Result<Run<T>> {
+        let Begun::Run(run) = self.begin(false)? else { return Err(busy()) };
+        self.lock().driven = true;
+        Ok(run)
+    }
+
     /// Runs on the calling thread.
     pub(super) fn run(self: &Arc<Shared<T>>, context: &Context) -> Result<()> {
         if let Some(error) = context.error() {
             return Err(error);
         }
         let Begun::Run(mut run) = self.begin(false)? else {
-            return Err(Error::new(ErrorKind::Busy, "the loop cache is running already"));
+            return Err(busy());
         };
         let (number, weak) = (run.number, Arc::downgrade(self));
         let hook = context.on_cancel(move || {
@@ -224,44 +237,73 @@ pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
 /// Calls the Doer once and publishes what comes of it.
 fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh: bool) {
     let shared = run.shared.clone();
-    shared.lock().begun += 1;
-    let (started, timestamp) = (shared.now(), shared.settings.clock.wall());
-    let lateness = if refresh { Duration::ZERO } else { started.since(rhythm.due) };
+    let call = Call::begin(&shared, rhythm, refresh);
     let Some(work) = run.work.as_mut() else { return };
     let result = work.perform();
-    let ended = shared.now();
-    let duration = ended.since(started);
-    let error = result.as_ref().err().cloned();
-    let old = shared.publish(Entry::new(result, timestamp, started, duration));
-    let skipped = rhythm.next(ended, refresh, &shared.settings);
+    call.end(&shared, rhythm, result);
+}
 
-    let mut control = shared.lock();
-    control.done += 1;
-    let stats = &mut control.stats;
-    stats.calls += 1;
-    stats.skipped_ticks += skipped;
-    stats.last_duration = duration;
-    stats.last_lateness = lateness;
-    stats.max_lateness = stats.max_lateness.max(lateness);
-    let before = match &error {
-        None => {
-            stats.consecutive_failures = 0;
-            None
+/// A call of the Doer under way.
+pub(super) struct Call {
+    started: Tick,
+    timestamp: SystemTime,
+    lateness: Duration,
+    refresh: bool,
+}
+
+impl Call {
+    pub(super) fn begin<T: Send + Sync + 'static>(
+        shared: &Shared<T>,
+        rhythm: &Rhythm,
+        refresh: bool,
+    ) -> Call {
+        shared.lock().begun += 1;
+        let (started, timestamp) = (shared.now(), shared.settings.clock.wall());
+        let lateness = if refresh { Duration::ZERO } else { started.since(rhythm.due) };
+        Call { started, timestamp, lateness, refresh }
+    }
+
+    /// Publishes what came of it.
+    pub(super) fn end<T: Send + Sync + 'static>(
+        self,
+        shared: &Shared<T>,
+        rhythm: &mut Rhythm,
+        result: Result<T>,
+    ) {
+        let ended = shared.now();
+        let duration = ended.since(self.started);
+        let error = result.as_ref().err().cloned();
+        let old = shared.publish(Entry::new(result, self.timestamp, self.started, duration));
+        let skipped = rhythm.next(ended, self.refresh, &shared.settings);
+
+        let mut control = shared.lock();
+        control.done += 1;
+        let stats = &mut control.stats;
+        stats.calls += 1;
+        stats.skipped_ticks += skipped;
+        stats.last_duration = duration;
+        stats.last_lateness = self.lateness;
+        stats.max_lateness = stats.max_lateness.max(self.lateness);
+        let before = match &error {
+            None => {
+                stats.consecutive_failures = 0;
+                None
+            }
+            Some(error) => {
+                stats.failures += 1;
+                stats.panics += u64::from(error.is_panicked());
+                stats.consecutive_failures += 1;
+                stats.last_error.replace(error.clone())
+            }
+        };
+        drop(control);
+        shared.changed.notify_all();
+        drop(old);
+        drop_contained(before);
+        match error {
+            None => shared.log(Level::Debug, format_args!("succeeded in {duration:?}")),
+            Some(error) if error.is_panicked() => shared.log(Level::Error, format_args!("{error}")),
+            Some(error) => shared.log(Level::Warn, format_args!("failed: {error}")),
         }
-        Some(error) => {
-            stats.failures += 1;
-            stats.panics += u64::from(error.is_panicked());
-            stats.consecutive_failures += 1;
-            stats.last_error.replace(error.clone())
-        }
-    };
-    drop(control);
-    shared.changed.notify_all();
-    drop(old);
-    drop_contained(before);
-    match error {
-        None => shared.log(Level::Debug, format_args!("succeeded in {duration:?}")),
-        Some(error) if error.is_panicked() => shared.log(Level::Error, format_args!("{error}")),
-        Some(error) => shared.log(Level::Warn, format_args!("failed: {error}")),
     }
 }

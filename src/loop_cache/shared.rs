@@ -49,6 +49,8 @@ pub(super) struct Control<T> {
     pub(super) stopping: bool,
     /// A context asked it, and nobody before.
     pub(super) by_context: bool,
+    /// The host drives the run: nobody waits for its end who could be the host.
+    pub(super) driven: bool,
     /// Another run has been asked for, to begin when the one that is stopping has ended.
     pub(super) restart: bool,
     /// Calls of the Doer begun, and ended, over all runs.
@@ -108,6 +110,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             ended: 0,
             stopping: false,
             by_context: false,
+            driven: false,
             restart: false,
             begun: 0,
             done: 0,

@@ -1,0 +1,109 @@
+//! A run that its host drives: it asks what is to be done, does the work itself, and hands in what came of it.
+//!
+//! # State
+//! A [`Driven`] is the run (ONE-RUNNER) with its rhythm. `call` is set between [`begin`](Driven::begin) and
+//! [`finish`](Driven::finish). Its loop's thread is whichever calls in, for as long as it is in here: a logger that stops the
+//! loop does not wait for it.
+
+use std::time::Duration;
+
+use super::LoopCache;
+use super::rhythm::Rhythm;
+use super::runner::{Call, Run};
+use super::waits::{Called, Calling};
+use crate::error::Result;
+use crate::log::Level;
+use crate::sync::thread;
+use crate::wait::{Event, Wait};
+
+/// What a run has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// To end: somebody asked it to.
+    Stop,
+    /// To call the Doer; whether that was asked for.
+    Call { refresh: bool },
+    /// Nothing, for so long.
+    Wait(Duration),
+}
+
+/// A run and its rhythm. Dropping it ends the run; a call under way is then without a result.
+pub(crate) struct Driven<T: Send + Sync + 'static> {
+    run: Run<T>,
+    rhythm: Rhythm,
+    call: Option<Call>,
+}
+
+impl<T: Send + Sync + 'static> LoopCache<T> {
+    /// Begins a run that the caller drives.
+    pub(crate) fn drive(&self) -> Result<Driven<T>> {
+        let run = self.shared.begin_driven()?;
+        let rhythm = Rhythm::new(run.begun, &run.shared.settings);
+        let driven = Driven { run, rhythm, call: None };
+        driven.inside(|run| run.shared.log(Level::Info, format_args!("started")));
+        Ok(driven)
+    }
+
+    /// Whether the run that exists is driven by its host.
+    pub(crate) fn is_driven(&self) -> bool {
+        let control = self.shared.lock();
+        control.is_running() && control.driven
+    }
+
+    /// Asks the run to end, and does not wait.
+    pub(crate) fn ask_to_stop(&self) {
+        drop(self.shared.begin_stop());
+    }
+}
+
+impl<T: Send + Sync + 'static> Driven<T> {
+    /// Does something that may run a logger.
+    fn inside<R>(&self, body: impl FnOnce(&Run<T>) -> R) -> R {
+        self.run.shared.lock().runner = Some(thread::token());
+        let result = body(&self.run);
+        self.run.shared.lock().runner = None;
+        result
+    }
+
+    fn calling(&self) -> Calling<T> {
+        Calling { shared: self.run.shared.clone() }
+    }
+
+    /// What is to be done now.
+    pub(crate) fn next(&self) -> Next {
+        match self.calling().check() {
+            Some(Called::Stop) => Next::Stop,
+            Some(Called::Refresh) => Next::Call { refresh: true },
+            None => match self.rhythm.due.since(self.run.shared.now()) {
+                Duration::ZERO => Next::Call { refresh: false },
+                wait => Next::Wait(wait),
+            },
+        }
+    }
+
+    /// The moment at which it is to stop, or to call out of turn.
+    pub(crate) fn called(&self) -> impl Future<Output = ()> + Send + use<T> {
+        let calling = Wait::new(self.calling());
+        async {
+            let _ = calling.await;
+        }
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn is_calling(&self) -> bool {
+        self.call.is_some()
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&mut self, refresh: bool) {
+        self.call = Some(Call::begin(&self.run.shared, &self.rhythm, refresh));
+    }
+
+    /// The call under way, if there is one, came to this.
+    pub(crate) fn finish(&mut self, result: Result<T>) {
+        let Some(call) = self.call.take() else { return };
+        self.run.shared.lock().runner = Some(thread::token());
+        call.end(&self.run.shared, &mut self.rhythm, result);
+        self.run.shared.lock().runner = None;
+    }
+}
