@@ -171,11 +171,10 @@ func tickCost(t testing.TB, start func() loops) float64 {
 func TestTicksAreCheap(t *testing.T) {
 	for _, n := range []int{1, 8, 60} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			const interval = 2 * time.Millisecond
 			var ratios, costs []float64
 			for range rounds {
-				theirs := tickCost(t, func() loops { return startPlains(n, interval) })
-				ours := tickCost(t, func() loops { return startOurs(t, n, interval) })
+				theirs := tickCost(t, func() loops { return startPlains(n, tickInterval) })
+				ours := tickCost(t, func() loops { return startOurs(t, n, tickInterval) })
 				ratios, costs = append(ratios, ours/theirs), append(costs, ours)
 			}
 			m := median(ratios)

@@ -92,19 +92,23 @@ fn output(mut command: Command) -> Result<String, Box<dyn Error>> {
 }
 
 /// A line such as `BenchmarkLatest/docache-2  1000  2.1 ns/op`. Go ends at the first iteration if that was disturbed for
-/// as long as a sample takes: such a line says nothing about the operation.
+/// as long as a sample takes: such a line says nothing about the operation. A benchmark that takes a time of its own
+/// reports it as `ns/call`; that counts as it is.
 fn parse(line: &str) -> Option<(Key, f64)> {
     let mut words = line.split_whitespace();
     let name = words.next()?.strip_prefix("Benchmark")?;
     let iterations: u64 = words.next()?.parse().ok()?;
-    let value: f64 = words.next()?.parse().ok()?;
-    if words.next()? != "ns/op" || iterations < LEAST {
-        return None;
-    }
     let with_threads = name.rsplit_once('-').and_then(|(name, n)| Some((name, n.parse::<usize>().ok()?)));
     let (name, threads) = with_threads.unwrap_or((name, 1));
     let (case, subject) = name.split_once('/').unwrap_or((name, "docache"));
-    Some(((kebab(case), threads, subject.to_owned()), value * threads as f64))
+    let figures: Vec<&str> = words.collect();
+    let figure = |unit| figures.chunks_exact(2).find(|pair| pair[1] == unit)?[0].parse::<f64>().ok();
+    let value = match figure("ns/call") {
+        Some(value) => value,
+        None if iterations < LEAST => return None,
+        None => figure("ns/op")? * threads as f64,
+    };
+    Some(((kebab(case), threads, subject.to_owned()), value))
 }
 
 /// `LatestString` as the case `go-latest-string`.
@@ -132,6 +136,10 @@ mod tests {
         );
         assert_eq!(parse("BenchmarkLatest/rwmutex 10 7 ns/op"), Some((key("go-latest", 1, "rwmutex"), 7.0)));
         assert_eq!(parse("BenchmarkLatestAge 10 7 ns/op"), Some((key("go-latest-age", 1, "docache"), 7.0)));
+        assert_eq!(
+            parse("BenchmarkTick60/by_hand-2 1 9e8 ns/op 2300 ns/call"),
+            Some((key("go-tick60", 2, "by_hand"), 2300.0))
+        );
         let disturbed = "BenchmarkLatest 1 2400000 ns/op";
         for other in
             ["", "PASS", "goos: linux", "BenchmarkLatest/docache", "BenchmarkLatest 10 7 MB/s", disturbed]
