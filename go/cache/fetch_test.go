@@ -172,8 +172,8 @@ func TestAPanicGoesOnInTheLeaderAndReachesTheWaiters(t *testing.T) {
 				t.Errorf("%v at %s", got, stack)
 			}
 			for _, err := range errs {
-				var p *PanicError
-				if !errors.As(err, &p) || p.Value != value || !strings.Contains(string(p.Stack), "cache.explode") {
+				var p PanicError
+				if !errors.As(err, &p) || p.Value != value || !strings.Contains(p.Stack, "cache.explode") {
 					t.Errorf("%#v", err)
 				}
 			}

@@ -109,7 +109,7 @@ func lead[V any](l loader[V], k call, fn func() (V, error)) (v V, err error) {
 		p := recover()
 		err = ErrGoexit
 		if p != nil {
-			err = &PanicError{Value: p, Panic: p, Stack: debug.Stack()}
+			err = PanicError{Value: p, Panic: p, Stack: string(debug.Stack())}
 		}
 		k.fail(err)
 		if p != nil {
