@@ -61,7 +61,7 @@ func (g *Group[Res]) DoShared(fn Func[Res]) (res Res, err error, shared bool) {
 //
 // fn runs on a goroutine of its own. If it panics there the result is a [PanicError], also for the one that leads, and
 // [ErrGoexit] after [runtime.Goexit]. To wait from inside the run that one asked for is a deadlock that is not found out.
-// Nobody need receive.
+// Nobody need receive; the channel is not closed.
 func (g *Group[Res]) DoChan(fn Func[Res]) <-chan Result[Res] { return g.ready().doChan(struct{}{}, fn) }
 
 func (g *Group[Res]) ready() *core[struct{}, Res] { return g.keyed.readyAs(g.Repanic) }
