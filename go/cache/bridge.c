@@ -181,15 +181,16 @@ static const uint8_t *end_of(docache_bytes span) { return span.data + span.len; 
 static size_t part(size_t n) { return n < SPANS ? n : SPANS; }
 
 docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *keys, const size_t *key_lens,
-                                     const uint8_t *values, const size_t *value_lens, size_t n, uint64_t ttl_ns) {
+                                     const uint8_t *values, const size_t *value_lens, size_t n, uint64_t ttl_ns,
+                                     docache_error **out_error) {
   docache_bytes k[SPANS], v[SPANS];
   docache_status worst = DOCACHE_OK;
   for (size_t m; n != 0; n -= m, key_lens += m, value_lens += m) {
     m = part(n);
     spans(k, keys, key_lens, m);
     spans(v, values, value_lens, m);
-    docache_status status = docache_cache_set_many(cache, k, v, m, ttl_ns, NULL);
-    if (status != DOCACHE_OK) worst = status;
+    docache_status status = docache_cache_set_many(cache, k, v, m, ttl_ns, worst == DOCACHE_OK ? out_error : NULL);
+    if (worst == DOCACHE_OK) worst = status;
     keys = end_of(k[m - 1]);
     values = end_of(v[m - 1]);
   }
@@ -251,7 +252,10 @@ docache_go_cache_begun docache_go_cache_begin(docache_cache *cache, const uint8_
 docache_go_cache_begun docache_go_cache_look(docache_call *call) {
   docache_go_cache_begun seen = {call, NULL, {NULL, NULL, 0}, DOCACHE_INTERNAL};
   docache_value *value = NULL;
+  log l;
+  begin_log(&l);
   seen.status = docache_call_poll(call, &value, NULL, NULL);
+  seen.told = end_log(&l, DOCACHE_OK).told; /* if the lead had come to it, and then the value */
   seen.found = found(value);
   return seen;
 }

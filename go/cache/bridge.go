@@ -65,8 +65,9 @@ import (
 // table owns a docache_cache, which is freed once the table is unreachable. That, and not an explicit free, is what makes
 // it safe to read without a lock while somebody closes the cache.
 type table struct {
-	c      *C.docache_cache
-	closed atomic.Bool
+	c            *C.docache_cache
+	closed       atomic.Bool
+	keepsExpired bool // and reads return it
 }
 
 func newTable(config *Config) (*table, error) {
@@ -90,7 +91,7 @@ func newTable(config *Config) (*table, error) {
 	if config.ExpireOnCleanupOnly {
 		options.flags |= C.DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY
 	}
-	t := new(table)
+	t := &table{keepsExpired: config.ExpireOnCleanupOnly}
 	var failure *C.docache_error
 	if status := C.docache_cache_new(&options, nil, 0, nil, &t.c, &failure); status != C.DOCACHE_OK {
 		return nil, takeError(status, failure)
@@ -183,6 +184,9 @@ func (t *table) has(key string) bool {
 	defer runtime.KeepAlive(t)
 	return !t.closed.Load() && C.docache_cache_contains(t.c, start(key), C.size_t(len(key)), nil) == C.DOCACHE_OK
 }
+
+// isWorth is false for what nobody would see if it was kept.
+func (t *table) isWorth(ttl time.Duration) bool { return ttl > 0 || ttl == NoTTL || t.keepsExpired }
 
 // set keeps a copy of the value.
 func (t *table) set(key, value string, ttl lifetime) error {
@@ -292,6 +296,7 @@ func (k call) cancel() bool { return C.docache_call_cancel(k.c) == C.DOCACHE_OK 
 // look tells where a call that joined stands, once it is ready.
 func (k call) look() (found, standing) {
 	seen := C.docache_go_cache_look(k.c)
+	tell(seen.told, nil)
 	switch seen.status {
 	case C.DOCACHE_OK:
 		return found{seen.found}, hit
@@ -412,11 +417,12 @@ func (t *table) setAllIDs(keys *list, ids []uint64, ttl lifetime, d *drops) {
 }
 
 func (t *table) setAll(keys, values *list, ttl lifetime) error {
+	var failure *C.docache_error
 	status := C.docache_go_cache_set_all(t.c, keys.start(), unsafe.SliceData(keys.lens), values.start(),
-		unsafe.SliceData(values.lens), C.size_t(keys.len()), C.uint64_t(ttl))
+		unsafe.SliceData(values.lens), C.size_t(keys.len()), C.uint64_t(ttl), &failure)
 	t.settle()
 	if status != C.DOCACHE_OK {
-		return takeError(status, nil)
+		return takeError(status, failure)
 	}
 	return nil
 }

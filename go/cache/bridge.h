@@ -71,9 +71,10 @@ docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *key
 size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t id, uint64_t ttl_ns,
                                docache_go_cache_drops *drops, uint64_t *ids, size_t cap);
 
-/* docache_cache_set_many with the keys and the values one after the other. */
+/* docache_cache_set_many with the keys and the values one after the other; says what the first part that fails says. */
 docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *keys, const size_t *key_lens,
-                                     const uint8_t *values, const size_t *value_lens, size_t n, uint64_t ttl_ns);
+                                     const uint8_t *values, const size_t *value_lens, size_t n, uint64_t ttl_ns,
+                                     docache_error **out_error);
 
 /* docache_cache_get_many, likewise; found[i].value is NULL where there is nothing. */
 docache_status docache_go_cache_find_all(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
@@ -92,6 +93,8 @@ void docache_go_cache_let_go(const docache_go_cache_found *found, size_t n);
 docache_go_cache_begun docache_go_cache_begin(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t ttl_ns,
                                         uint64_t owner, docache_go_cache_seat *seat);
 
+/* What a call that joined has come to. A call that was handed the lead, and finds that the value has come meanwhile, ends
+ * the load with that, and then there are those that are `told`. */
 docache_go_cache_begun docache_go_cache_look(docache_call *call);
 
 /* Ends the load that the call leads, and the call: with a copy of bytes, with an id as in docache_go_cache_set_ids, or, if

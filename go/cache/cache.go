@@ -64,10 +64,11 @@ func (c *Cache) cleanEvery(interval time.Duration) {
 // Set keeps the value for as long as the [Config] says.
 func (c *Cache) Set(key string, value any) { c.set(key, byDefault, value) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete.
+// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete, unless
+// expired values are returned.
 func (c *Cache) SetEx(key string, ttl time.Duration, value any) {
-	if life, worth := lifetimeOf(ttl); worth {
-		c.set(key, life, value)
+	if c.table.isWorth(ttl) {
+		c.set(key, lifetimeOf(ttl), value)
 	} else {
 		c.Delete(key)
 	}
@@ -145,7 +146,7 @@ func (c *Cache) GetList(keys []string) []any {
 // the same key at once only one does, on its own goroutine, and the others wait for it, and get the same value or the same
 // error. Errors are not kept.
 //
-// A panic of fallback goes on in the call that ran it; those that waited get a [*PanicError], or [ErrGoexit] after
+// A panic of fallback goes on in the call that ran it; those that waited get a [PanicError], or [ErrGoexit] after
 // [runtime.Goexit]. A load that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
 // returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
 func (c *Cache) Fetch(key string, fallback func(string) (any, error)) (any, error) {
@@ -153,13 +154,15 @@ func (c *Cache) Fetch(key string, fallback func(string) (any, error)) (any, erro
 }
 
 // FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fallback returns. Of callers who want the
-// same key at once, the one that loads decides. If the time is over already the value is returned and not kept.
+// same key at once, the one that loads decides. If the time is over already the value is returned and not
+// kept, unless expired values are returned.
 func (c *Cache) FetchEx(key string, ttl time.Duration, fallback func(string) (any, error)) (any, error) {
-	return c.fetch(context.Background(), key, shortest(ttl), fallback)
+	return c.fetch(context.Background(), key, lifetimeOf(ttl), fallback)
 }
 
 // FetchCtx is Fetch for a caller that waits no longer than ctx allows: it returns the cause of ctx (see [context.Cause])
-// once that is done, and nobody else notices. A caller that loads is inside fallback, which ctx does not stop.
+// once that is done, and nobody else notices. A caller that loads is inside fallback, which ctx does not stop; an error that
+// it returns once ctx is done goes to this caller only, see [Typed.Fetch].
 func (c *Cache) FetchCtx(ctx context.Context, key string, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(ctx, key, byDefault, fallback)
 }

@@ -85,7 +85,7 @@ func TestValuesExpire(t *testing.T) {
 		"Fetch":      func(c *Cache) { c.Fetch("key", func(string) (any, error) { return 1, nil }) },
 		"FetchEx":    func(c *Cache) { c.FetchEx("key", short, func(string) (any, error) { return 1, nil }) },
 	} {
-		c := newCache(t, &Config{DefaultTTL: short, CleanupInterval: NoCleanup})
+		c := newCache(t, &Config{DefaultTTL: short, CleanupInterval: rarely})
 		c.SetEx("stays", NoTTL, 2)
 		keep(c)
 		gone(t, short)
@@ -108,16 +108,54 @@ func TestValuesExpire(t *testing.T) {
 	}
 }
 
-func TestExpiredValuesStayUntilTheCleanupIfAsked(t *testing.T) {
-	c := newCache(t, &Config{CleanupInterval: NoCleanup, ExpireOnCleanupOnly: true})
-	c.SetEx("key", 1, "value")
-	gone(t, time.Millisecond)
-	if v, err := c.Get("key"); v != "value" || err != nil {
-		t.Error(v, err)
+// Those with NoCleanup, and those that ask for it.
+func TestExpiredValuesStayUntilTheCleanup(t *testing.T) {
+	for _, config := range []Config{
+		{CleanupInterval: NoCleanup},
+		{CleanupInterval: NoCleanup, ExpireOnCleanupOnly: true},
+		{CleanupInterval: rarely, ExpireOnCleanupOnly: true},
+	} {
+		config.DefaultTTL = time.Microsecond
+		c := newCache(t, &config)
+		again := func(string) (any, error) { t.Error("loaded again"); return nil, nil }
+		c.Set("a", "a")
+		c.SetEx("b", 0, "b")
+		c.SetEx("c", -2, "c")
+		c.SetList(map[string]any{"d": "d"})
+		c.Fetch("e", func(string) (any, error) { return "e", nil })
+		c.FetchEx("f", -7, func(string) (any, error) { return "f", nil })
+		gone(t, time.Microsecond)
+		for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
+			if v, err := c.Get(key); v != key || err != nil {
+				t.Error(key, v, err)
+			}
+			if v, err := c.Fetch(key, again); v != key || err != nil {
+				t.Error(key, v, err)
+			}
+		}
+		if got := c.GetList([]string{"a", "b", "f"}); fmt.Sprint(got) != "[a b f]" {
+			t.Error(got)
+		}
+		c.SetEx("stays", NoTTL, "stays")
+		c.Delete("b")
+		if _, err := c.Get("b"); err != ErrNotFound {
+			t.Error("deleted:", err)
+		}
+		c.DeleteExpired()
+		if _, err := c.Get("a"); err != ErrNotFound || c.Len() != 1 {
+			t.Error("cleaned up:", err, c.Len())
+		}
 	}
-	c.DeleteExpired()
-	if _, err := c.Get("key"); err != ErrNotFound {
-		t.Error(err)
+	// The library reads the clock for what is deleted at once after it was set.
+	c := newCache(t, &Config{CleanupInterval: NoCleanup})
+	for range 100 {
+		c.SetEx("key", 0, 1)
+		if v, err := c.Get("key"); v != 1 || err != nil {
+			t.Fatal(v, err)
+		}
+		if c.DeleteExpired(); c.Len() != 0 {
+			t.Fatal("still there")
+		}
 	}
 }
 
@@ -141,10 +179,12 @@ func TestATimeThatIsOverKeepsNothing(t *testing.T) {
 }
 
 func TestTheCleanupRunsByItself(t *testing.T) {
-	c := newCache(t, &Config{DefaultTTL: time.Millisecond, CleanupInterval: time.Millisecond})
-	for range 3 {
-		c.Set("key", 1)
-		eventually(t, "the cleanup", func() bool { return c.Len() == 0 && c.values.len() == 0 })
+	for _, interval := range []time.Duration{1, time.Millisecond} {
+		c := newCache(t, &Config{DefaultTTL: time.Millisecond, CleanupInterval: interval})
+		for range 3 {
+			c.Set("key", 1)
+			eventually(t, "the cleanup", func() bool { return c.Len() == 0 && c.values.len() == 0 })
+		}
 	}
 }
 
@@ -171,7 +211,7 @@ func TestConfigsAreChecked(t *testing.T) {
 	nan := math.NaN()
 	for name, config := range map[string]Config{
 		"DefaultTTL":      {DefaultTTL: -2},
-		"CleanupInterval": {CleanupInterval: 10},
+		"CleanupInterval": {CleanupInterval: -10},
 		"Capacity":        {Capacity: -1},
 		"MaxBytes":        {MaxBytes: -1},
 		"Policy":          {Policy: 7},

@@ -18,7 +18,10 @@ type Codec[V any] interface {
 	Decode(data []byte) (V, error)
 }
 
-// JSON is the [Codec] that uses encoding/json. Unexported fields are lost.
+// JSON is the [Codec] that uses encoding/json. Unexported fields are lost. [NewTyped] refuses types of which encoding/json
+// writes no value, such as channels, functions and structs with such a field; types of which it would write nothing, which
+// are structs without an exported field; and interfaces with methods, which it does not read back. Types with a MarshalJSON
+// or MarshalText of their own are taken at their word.
 type JSON[V any] struct{}
 
 // AppendTo appends what [json.Marshal] returns.
@@ -43,7 +46,7 @@ func (Bytes[V]) AppendTo(dst []byte, v V) ([]byte, error) { return append(dst, v
 // Decode copies data.
 func (Bytes[V]) Decode(data []byte) (V, error) { return V(data), nil }
 
-func (Bytes[V]) form() form { return formOf[V]() }
+func (Bytes[V]) native() (form, reflect.Type) { return formOf[V](), reflect.TypeFor[Bytes[V]]() }
 
 // Image is the [Codec] of types without pointers, such as numbers, and structs and arrays of numbers, which are copied as
 // they lie in memory. Strings, slices, maps, interfaces, functions, channels and pointers are not among them; [NewTyped]
@@ -61,7 +64,7 @@ func (Image[V]) Decode(data []byte) (v V, err error) {
 	return v, nil
 }
 
-func (Image[V]) form() form { return image }
+func (Image[V]) native() (form, reflect.Type) { return image, reflect.TypeFor[Image[V]]() }
 
 // form is how the values of a cache are kept.
 type form int
@@ -110,18 +113,36 @@ func codecOf[V any](given []Codec[V]) (Codec[V], form, error) {
 	case len(given) > 1:
 		return nil, 0, &docache.ArgumentError{Name: "codecs", Value: len(given), Accepted: "give one or none"}
 	case len(given) == 0 || given[0] == nil:
-		return JSON[V]{}, formOf[V](), nil
+		f := formOf[V]()
+		if f == coded {
+			return JSON[V]{}, f, jsonTakes(reflect.TypeFor[V]())
+		}
+		return JSON[V]{}, f, nil
 	}
-	f := coded
-	if known, ok := given[0].(interface{ form() form }); ok {
-		f = known.form()
-	}
-	if t := reflect.TypeFor[V](); f == image && !isImage(t) {
+	t, f := reflect.TypeFor[V](), nativeForm(given[0])
+	if f == image && !isImage(t) {
 		return nil, 0, &docache.ArgumentError{
 			Name: "codec", Value: "Image of " + t.String(), Accepted: "give a type without pointers",
 		}
 	}
+	if _, ok := given[0].(JSON[V]); ok {
+		return given[0], f, jsonTakes(t)
+	}
 	return given[0], f, nil
+}
+
+// nativeForm is the form that a codec of this package stands for. One that embeds such a codec has its methods too, but is
+// another type, whose own methods are to be asked.
+func nativeForm[V any](given Codec[V]) form {
+	known, ok := given.(interface{ native() (form, reflect.Type) })
+	if !ok {
+		return coded
+	}
+	f, itself := known.native()
+	if reflect.TypeOf(given) != itself {
+		return coded
+	}
+	return f
 }
 
 // viewOf is the bytes of a value of that form, other than coded. They are valid, and must not change, while *v is there.

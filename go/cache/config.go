@@ -10,7 +10,8 @@ import (
 const (
 	// NoTTL is the time to live of values that do not expire.
 	NoTTL time.Duration = -1
-	// NoCleanup is the CleanupInterval of caches that take out what has expired only when they are told to.
+	// NoCleanup is the CleanupInterval of caches that take out what has expired only when they are told to, and whose reads
+	// return it until then, as Lockotron's do.
 	NoCleanup time.Duration = -1
 )
 
@@ -35,22 +36,26 @@ const (
 type Config struct {
 	// DefaultTTL is how long values live for which nothing else is said: 15 minutes by default, [NoTTL] for ever.
 	DefaultTTL time.Duration
-	// CleanupInterval is how often expired values are taken out: every 20 minutes by default, at least a millisecond
-	// apart. [NoCleanup] leaves it to DeleteExpired, and to whatever takes their place.
+	// CleanupInterval is how often expired values are taken out: every 20 minutes by default; less than a millisecond
+	// counts as one. [NoCleanup] leaves it to DeleteExpired, and to whatever takes their place, and sets
+	// ExpireOnCleanupOnly. For a cache that neither cleans up nor returns what has expired give a long time.
 	CleanupInterval time.Duration
 
 	// Capacity is the most entries that are kept. 0: no limit. Not together with MaxBytes.
 	Capacity int
-	// MaxBytes is the most bytes, of keys and encoded values together, that are kept. 0: no limit. A [Cache] has no use
-	// for it, since it does not know how large Go values are.
+	// MaxBytes is the most bytes, of keys and encoded values together, that are kept. 0: no limit. They are divided among
+	// up to 8 shards, and an entry lies in one of them: what is larger than an eighth of MaxBytes is refused. Then the key
+	// has no value, Set returns an error, Fetch returns what was loaded all the same, and [Stats] counts it as Refused. A
+	// [Cache] has no use for it, since it does not know how large Go values are.
 	MaxBytes int64
 	// Policy says what a full cache lets go. The default is [Adaptive].
 	Policy Policy
 	// TTLJitter is by which part of it each time to live may be cut short, at random, so that what was stored together
 	// does not expire together: 0, the default, to 1.
 	TTLJitter float64
-	// ExpireOnCleanupOnly lets reads return expired values until the cleanup takes those out, which with [NoCleanup] may
-	// be never; so does Lockotron. The default is that an expired value is not returned.
+	// ExpireOnCleanupOnly lets reads, and Fetch, return expired values until the cleanup, DeleteExpired or want of room
+	// takes those out. A time to live of 0 or less then is one that is over at once. The default is that an expired value
+	// is not returned, unless the CleanupInterval is [NoCleanup], with which this is always on.
 	ExpireOnCleanupOnly bool
 	// CountReads counts the hits and misses of [Stats], which costs each read a few nanoseconds.
 	CountReads bool
@@ -75,8 +80,13 @@ func (c *Config) filled() (Config, error) {
 	if f.DefaultTTL == 0 {
 		f.DefaultTTL = defaultTTL
 	}
-	if f.CleanupInterval == 0 {
+	switch {
+	case f.CleanupInterval == 0:
 		f.CleanupInterval = defaultCleanup
+	case f.CleanupInterval == NoCleanup:
+		f.ExpireOnCleanupOnly = true
+	case f.CleanupInterval > 0:
+		f.CleanupInterval = max(f.CleanupInterval, shortestCleanup)
 	}
 	refuse := func(name string, value any, accepted string) (Config, error) {
 		return f, &docache.ArgumentError{Name: name, Value: value, Accepted: accepted}
@@ -84,8 +94,8 @@ func (c *Config) filled() (Config, error) {
 	switch {
 	case f.DefaultTTL < NoTTL:
 		return refuse("DefaultTTL", f.DefaultTTL, "give a duration greater than 0, 0 (15 minutes) or NoTTL")
-	case f.CleanupInterval < shortestCleanup && f.CleanupInterval != NoCleanup:
-		return refuse("CleanupInterval", f.CleanupInterval, "give a millisecond or more, 0 (20 minutes) or NoCleanup")
+	case f.CleanupInterval < NoCleanup:
+		return refuse("CleanupInterval", f.CleanupInterval, "give a duration greater than 0, 0 (20 minutes) or NoCleanup")
 	case f.Capacity < 0:
 		return refuse("Capacity", f.Capacity, "give 0 (no limit) or more")
 	case f.MaxBytes < 0:
@@ -110,22 +120,14 @@ const (
 	forever   lifetime = math.MaxUint64
 )
 
-// lifetimeOf is false if a value that lives so long is not worth keeping.
-func lifetimeOf(ttl time.Duration) (lifetime, bool) {
+// lifetimeOf is how long a value lives that is given ttl; the shortest time there is stands for none.
+func lifetimeOf(ttl time.Duration) lifetime {
 	switch {
 	case ttl == NoTTL:
-		return forever, true
+		return forever
 	case ttl <= 0:
-		return 0, false
+		return 1
 	default:
-		return lifetime(ttl), true
+		return lifetime(ttl)
 	}
-}
-
-// shortest is for loads, whose time to live counts from their end: the shortest there is stands for none.
-func shortest(ttl time.Duration) lifetime {
-	if life, worth := lifetimeOf(ttl); worth {
-		return life
-	}
-	return 1
 }

@@ -29,13 +29,14 @@
 // # What holds
 //
 //   - Every method may be called from any goroutine at any time, also after Close.
-//   - A value is not returned once its time is over, unless ExpireOnCleanupOnly is set. The clock may be a millisecond or
-//     two behind.
+//   - A value is not returned once its time is over, unless ExpireOnCleanupOnly or NoCleanup is set. The clock may be a
+//     millisecond or two behind.
 //   - Loads of one key never overlap, but for those that a Set or a Delete has overtaken. Everybody who waited for a load
 //     gets what that very load returned.
-//   - Errors go to those who wait, as they are, and are not kept.
+//   - Errors go to those who wait, as they are, and are not kept. An error of a load whose own context is done goes to its
+//     caller only; one of the others loads next.
 //   - A panic of a load goes on in the call that ran it, with the value and the stack it had. Those that waited get a
-//     [*PanicError] with both; after [runtime.Goexit] they get [ErrGoexit]. The next call loads again.
+//     [PanicError] with both; after [runtime.Goexit] they get [ErrGoexit]. The next call loads again.
 //   - What is set or deleted during a load stays so: the load's callers get its value, the cache does not.
 //   - Waiting blocks a goroutine, never a thread, however many wait.
 //   - A caller with a context can leave. The load goes on, and nobody else notices.
@@ -46,7 +47,7 @@
 //
 // # What is different from Lockotron
 //
-//   - An expired value is not returned, also if it was not cleaned up yet. See ExpireOnCleanupOnly.
+//   - An expired value is not returned, also if it was not cleaned up yet, but with NoCleanup: see ExpireOnCleanupOnly.
 //   - NoTTL works. A time to live of 0 or less is over at once.
 //   - The cleanup runs every 20 minutes where nothing else is said, and ends with Close, or with the cache.
 //   - After Close, Get and Fetch return [ErrClosed].

@@ -20,7 +20,8 @@ var (
 	ErrGoexit = singleflight.ErrGoexit
 )
 
-// PanicError is what those who waited get if a load panicked. The panic itself goes on in the call that loaded.
+// PanicError is what those who waited get if a load panicked. The panic itself goes on in the call that loaded. It travels
+// as a value; [errors.As] finds a pointer to one too. Its text is the panic's value and the stack.
 type PanicError = singleflight.PanicError
 
 // IsNotFoundErr tells whether err is [ErrNotFound], itself or wrapped.

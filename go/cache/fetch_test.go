@@ -172,9 +172,15 @@ func TestAPanicGoesOnInTheLeaderAndReachesTheWaiters(t *testing.T) {
 				t.Errorf("%v at %s", got, stack)
 			}
 			for _, err := range errs {
-				var p *PanicError
-				if !errors.As(err, &p) || p.Value != value || !strings.Contains(string(p.Stack), "cache.explode") {
+				p, ok := err.(PanicError)
+				if !ok || p.Value != value || !strings.Contains(p.Stack, "cache.explode") || err != errs[0] {
 					t.Errorf("%#v", err)
+				}
+				if text := err.Error(); !strings.HasPrefix(text, fmt.Sprint("panic: ", value)) || !strings.Contains(text, "cache.explode") {
+					t.Error(text)
+				}
+				if errors.Is(err, errTest) != (value == errTest) {
+					t.Errorf("%v unwraps to %v", err, errors.Unwrap(err))
 				}
 			}
 		}
@@ -243,6 +249,146 @@ func TestTheLeadCanBeHandedOn(t *testing.T) {
 	}
 }
 
+// lend lets a call lead for a goroutine that is not there, and others wait for it.
+func lend(t *testing.T, c *Cache, owner uintptr) call {
+	t.Helper()
+	s := takeSeat()
+	t.Cleanup(s.put)
+	k, _, standing := c.table.begin("key", byDefault, owner, s.token)
+	if standing != leads {
+		t.Fatal(standing)
+	}
+	return k
+}
+
+// The one that the lead comes to finds that the value has come meanwhile, and tells the others.
+func TestTheLeadCanComeTooLate(t *testing.T) {
+	c := newCache(t, manual())
+	k, s := lend(t, c, 1), takeSeat()
+	defer s.put()
+	j, _, standing := c.table.begin("key", byDefault, 2, s.token)
+	if standing != waits {
+		t.Fatal(standing)
+	}
+	results := make(chan any, 3)
+	for range 3 {
+		go func() {
+			v, _ := c.Fetch("key", func(string) (any, error) { return "loaded", nil })
+			results <- v
+		}()
+	}
+	eventually(t, "waiters", func() bool { return waiting(t) == 3 })
+	c.Set("key", "set")
+	k.leave()
+	v, err, again := join(soon(t), c, s, j, func() (any, error) { return "loaded", nil })
+	if v != "set" || err != nil || again {
+		t.Error(v, err, again)
+	}
+	<-s.ready
+	for range 3 {
+		if v := <-results; v != "set" {
+			t.Error(v)
+		}
+	}
+}
+
+// leaves makes n callers wait for one whose load fails, as work says, once its context has ended.
+func leaves(t *testing.T, c fetcher, n int, work func(ctx context.Context) error) (first error, rest []outcome) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	g := newGate()
+	led := async(func() {
+		_, first = c.fetch(ctx, "key", func() (string, error) {
+			g.Pass()
+			return "half", work(ctx)
+		})
+	})
+	within(t, g.Entered, "the load")
+	results := make(chan outcome, n)
+	for i := range n {
+		go func() {
+			v, err := c.fetch(soon(t), "key", func() (string, error) { return fmt.Sprint("by ", i), nil })
+			results <- outcome{v, err}
+		}()
+	}
+	eventually(t, "waiters", func() bool { return waiting(t) == n })
+	cancel()
+	close(g.Leave)
+	within(t, led, "the one that loads")
+	for range n {
+		rest = append(rest, <-results)
+	}
+	return first, rest
+}
+
+func TestTheFirstCallersContextFailsNobodyElse(t *testing.T) {
+	both(t, func(t *testing.T, c fetcher) {
+		for name, work := range map[string]func(ctx context.Context) error{
+			"its own error":   func(ctx context.Context) error { return ctx.Err() },
+			"another's":       func(context.Context) error { return errTest },
+			"a wrapped one's": func(ctx context.Context) error { return fmt.Errorf("load: %w", ctx.Err()) },
+		} {
+			before := c.stats()
+			first, rest := leaves(t, c, 5, work)
+			if first == nil {
+				t.Error(name, "the first got no error")
+			}
+			for _, o := range rest {
+				if o != rest[0] || !strings.HasPrefix(o.v, "by ") || o.err != nil {
+					t.Error(name, o)
+				}
+			}
+			if v, err := c.get("key"); v != rest[0].v || err != nil {
+				t.Error(name, v, err)
+			}
+			after := c.stats()
+			if l, f := after.Loads-before.Loads, after.LoadFailures-before.LoadFailures; l != 2 || f != 1 {
+				t.Errorf("%s: %d loads, %d of them failed", name, l, f)
+			}
+			c.remove("key")
+		}
+		// With nobody there to lead, the next call begins anew.
+		if first, _ := leaves(t, c, 0, func(ctx context.Context) error { return ctx.Err() }); first != context.Canceled {
+			t.Error(first)
+		}
+		if v, err := c.fetch(soon(t), "key", func() (string, error) { return "next", nil }); v != "next" || err != nil {
+			t.Error(v, err)
+		}
+		c.remove("key")
+		// What it brought in spite of its context everybody gets.
+		_, rest := leaves(t, c, 3, func(context.Context) error { return nil })
+		for _, o := range rest {
+			if o.v != "half" || o.err != nil {
+				t.Error(o)
+			}
+		}
+	})
+}
+
+// One whose context is done when the lead comes to it does not load, and hands it on.
+func TestTheLeadIsNotTakenWithAContextThatIsDone(t *testing.T) {
+	c := newCache(t, manual())
+	k, s := lend(t, c, 1), takeSeat()
+	defer s.put()
+	j, _, _ := c.table.begin("key", byDefault, 2, s.token)
+	other := make(chan any, 1)
+	go func() {
+		v, _ := c.Fetch("key", func(string) (any, error) { return "other", nil })
+		other <- v
+	}()
+	eventually(t, "a waiter", func() bool { return waiting(t) == 1 })
+	k.leave()
+	<-s.ready
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errTest)
+	if _, err, _ := join(ctx, c, s, j, func() (any, error) { t.Error("ran"); return nil, nil }); err != errTest {
+		t.Error(err)
+	}
+	if v := <-other; v != "other" {
+		t.Error(v)
+	}
+}
+
 // One that joins a load which fails before it can ask to be told begins anew.
 func TestAFailureThatCameTooEarlyIsNotMissed(t *testing.T) {
 	c := newCache(t, manual())
@@ -255,7 +401,7 @@ func TestAFailureThatCameTooEarlyIsNotMissed(t *testing.T) {
 		t.Fatal(standing)
 	}
 	k.fail(errTest)
-	if _, err, again := join[any](c, second, j, nil); err != nil || !again {
+	if _, err, again := join[any](soon(t), c, second, j, nil); err != nil || !again {
 		t.Error(err, again)
 	}
 	if v, err := c.Fetch("key", func(string) (any, error) { return 1, nil }); v != 1 || err != nil {

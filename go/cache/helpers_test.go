@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"docache/internal/testkit"
 )
@@ -26,8 +27,11 @@ func waiting(t testing.TB) int {
 	return testkit.Inside(t, "cache.(*seat).wait")
 }
 
-// manual is a Config with which nothing happens in the background.
-func manual() *Config { return &Config{CleanupInterval: NoCleanup} }
+// rarely is a CleanupInterval that no test lives to see.
+const rarely = 1000 * time.Hour
+
+// manual is a Config with which nothing happens in the background, and reads return nothing that has expired.
+func manual() *Config { return &Config{CleanupInterval: rarely} }
 
 func newCache(t testing.TB, config *Config) *Cache {
 	c := NewCache(config)

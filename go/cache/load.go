@@ -46,7 +46,7 @@ func load[V any](ctx context.Context, t *table, l loader[V], key string, ttl lif
 	}
 }
 
-// attempt may find that the run it joined had failed before it could ask to be told why. Then it came when that run was
+// attempt may find that the load it joined had failed before it could ask to be told why. Then it came when that load was
 // ending, and may as well have come later.
 func attempt[V any](
 	ctx context.Context, t *table, l loader[V], key string, ttl lifetime, fn func() (V, error),
@@ -62,7 +62,7 @@ func attempt[V any](
 		v, err = open(l, f)
 		return v, err, false
 	case leads:
-		v, err = lead(l, k, fn)
+		v, err = lead(ctx, l, k, fn)
 		return v, err, false
 	case reentrant:
 		return v, ErrReentrant, false
@@ -72,15 +72,21 @@ func attempt[V any](
 			return v, context.Cause(ctx), false
 		}
 	}
-	return join(l, s, k, fn)
+	return join(ctx, l, s, k, fn)
 }
 
 // join takes what came of a call that waited, which may be the lead.
-func join[V any](l loader[V], s *seat, k call, fn func() (V, error)) (v V, err error, again bool) {
+func join[V any](
+	ctx context.Context, l loader[V], s *seat, k call, fn func() (V, error),
+) (v V, err error, again bool) {
 	f, standing := k.look()
 	switch standing {
 	case leads:
-		v, err = lead(l, k, fn)
+		if ctx.Err() != nil {
+			k.leave()
+			return v, context.Cause(ctx), false
+		}
+		v, err = lead(ctx, l, k, fn)
 		return v, err, false
 	case hit:
 		defer k.leave()
@@ -97,8 +103,10 @@ func open[V any](l loader[V], f found) (V, error) {
 	return l.open(f)
 }
 
-// lead runs the load. However that ends, the call does too.
-func lead[V any](l loader[V], k call, fn func() (V, error)) (v V, err error) {
+// lead runs the load. However that ends, the call does too. A failure once the leader's own context is done is the leader's
+// alone: what else would have come of the load the others cannot know, and one of them leads next, with a context that
+// lives. Whether the failure says that it came of the context is not asked, since many do not.
+func lead[V any](ctx context.Context, l loader[V], k call, fn func() (V, error)) (v V, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -109,7 +117,7 @@ func lead[V any](l loader[V], k call, fn func() (V, error)) (v V, err error) {
 		p := recover()
 		err = ErrGoexit
 		if p != nil {
-			err = &PanicError{Value: p, Panic: p, Stack: debug.Stack()}
+			err = PanicError{Value: p, Panic: p, Stack: string(debug.Stack())}
 		}
 		k.fail(err)
 		if p != nil {
@@ -122,7 +130,11 @@ func lead[V any](l loader[V], k call, fn func() (V, error)) (v V, err error) {
 	}
 	returned = true
 	if err != nil {
-		k.fail(err)
+		if ctx.Err() != nil {
+			k.leave()
+		} else {
+			k.fail(err)
+		}
 		var none V
 		return none, err
 	}

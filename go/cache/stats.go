@@ -19,7 +19,7 @@ type Stats struct {
 	// Entries left because there was no room, because their time was over, because they were deleted, and because their
 	// key got another value.
 	Evicted, Expired, Removed, Replaced uint64
-	// Refused counts values that were not taken in, for instance because they are too large for MaxBytes.
+	// Refused counts values that were not taken in, for instance because they are too large for MaxBytes, see [Config].
 	Refused uint64
 	// Len is the number of entries, those included that have expired and were not taken out yet.
 	Len int

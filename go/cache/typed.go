@@ -20,7 +20,8 @@ type Typed[K ~string | ~[]byte, V any] struct {
 // NewTyped makes a cache. A nil config means [NewConfig]. Without a codec, strings and byte slices are kept as [Bytes],
 // types without pointers as [Image], and all others as [JSON].
 //
-// It returns a [docache.ArgumentError] for what the [Config] or the codec does not accept.
+// It returns a [docache.ArgumentError] for what the [Config] or the codec does not accept, for instance values of a type
+// that encoding/json does not write, if it is to.
 func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*Typed[K, V], error) {
 	filled, err := config.filled()
 	if err != nil {
@@ -101,18 +102,18 @@ func (c *Typed[K, V]) AppendTo(dst []byte, key K) ([]byte, error) {
 // Has tells whether there is a value. It is not a use of the key.
 func (c *Typed[K, V]) Has(key K) bool { return c.table.has(stringOf(&key)) }
 
-// Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec], and, if v is too large
-// ever to be kept, a [docache.LibraryError].
+// Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec], and, if v is larger than
+// what one shard may hold of MaxBytes, a [docache.LibraryError]; then the key's earlier value is gone as well.
 func (c *Typed[K, V]) Set(key K, v V) error { return c.set(key, byDefault, v) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete.
+// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete, unless
+// expired values are returned.
 func (c *Typed[K, V]) SetEx(key K, ttl time.Duration, v V) error {
-	life, worth := lifetimeOf(ttl)
-	if !worth {
+	if !c.table.isWorth(ttl) {
 		c.Delete(key)
 		return nil
 	}
-	return c.set(key, life, v)
+	return c.set(key, lifetimeOf(ttl), v)
 }
 
 func (c *Typed[K, V]) set(key K, life lifetime, v V) error {
@@ -134,7 +135,10 @@ func (c *Typed[K, V]) set(key K, life lifetime, v V) error {
 // is done first; nobody else notices. The function gets the context of the caller that runs it, and runs on until it
 // returns. Errors are not kept: who calls after the load has failed begins a new one.
 //
-// A panic of fn goes on in the call that ran it; those that waited get a [*PanicError], or [ErrGoexit] after
+// An error that fn returns once ctx is done goes to its caller only: fn was given ctx, so that it says nothing of what the
+// others would get, whose contexts may well live. One of them loads next, with its own function and context.
+//
+// A panic of fn goes on in the call that ran it; those that waited get a [PanicError], or [ErrGoexit] after
 // [runtime.Goexit]. A load that is overtaken by a Set, Delete or Clear is not kept, though its callers get what it
 // returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
 func (c *Typed[K, V]) Fetch(ctx context.Context, key K, fn func(ctx context.Context) (V, error)) (V, error) {
@@ -142,11 +146,12 @@ func (c *Typed[K, V]) Fetch(ctx context.Context, key K, fn func(ctx context.Cont
 }
 
 // FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fn returns. Of callers who want the same
-// key at once, the one that loads decides. If the time is over already the value is returned and not kept.
+// key at once, the one that loads decides. If the time is over already the value is returned and not kept, unless expired
+// values are returned.
 func (c *Typed[K, V]) FetchEx(
 	ctx context.Context, key K, ttl time.Duration, fn func(ctx context.Context) (V, error),
 ) (V, error) {
-	return c.fetch(ctx, key, shortest(ttl), fn)
+	return c.fetch(ctx, key, lifetimeOf(ttl), fn)
 }
 
 func (c *Typed[K, V]) fetch(

@@ -80,17 +80,17 @@ func (c *Typed[K, V]) GetList(keys []K) (values []V, found []bool, err error) {
 	return values, found, nil
 }
 
-// SetList is Set for each key and the value at the same place. It stops at the first error; what came before stays.
+// SetList is Set for each key and the value at the same place. It stops at the first error, though values that are too
+// large keep no others of the same 64 from being set; what came before stays.
 func (c *Typed[K, V]) SetList(keys []K, values []V) error { return c.setList(keys, values, byDefault) }
 
 // SetListEx is SetList with a time to live of its own, see [Typed.SetEx].
 func (c *Typed[K, V]) SetListEx(keys []K, ttl time.Duration, values []V) error {
-	life, worth := lifetimeOf(ttl)
-	if !worth {
+	if !c.table.isWorth(ttl) {
 		c.DeleteList(keys)
 		return nil
 	}
-	return c.setList(keys, values, life)
+	return c.setList(keys, values, lifetimeOf(ttl))
 }
 
 func (c *Typed[K, V]) setList(keys []K, values []V, life lifetime) error {

@@ -2,9 +2,11 @@ package cache
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync"
@@ -244,6 +246,123 @@ func TestAPanicOfTheCodecEndsTheLoad(t *testing.T) {
 	}
 }
 
+// These embed a codec of this package, and put a method of their own in the place of one of its.
+type (
+	upperBytes struct{ Bytes[string] }
+	upperJSON  struct{ JSON[string] }
+	plusOne    struct{ Image[int] }
+	wrapped    struct{ Codec[string] }
+)
+
+func (upperBytes) AppendTo(dst []byte, v string) ([]byte, error) {
+	return append(dst, strings.ToUpper(v)...), nil
+}
+func (upperJSON) Decode(data []byte) (string, error) { return strings.ToUpper(string(data)), nil }
+func (plusOne) Decode(data []byte) (int, error) {
+	v, err := Image[int]{}.Decode(data)
+	return v + 1, err
+}
+
+func TestACodecThatEmbedsOneOfOursIsAsked(t *testing.T) {
+	texts := typed[string, string](t, nil, Codec[string](upperBytes{}))
+	texts.Set("key", "value")
+	if v, err := texts.Get("key"); v != "VALUE" || err != nil {
+		t.Error(v, err)
+	}
+	if err := texts.SetList([]string{"list"}, []string{"value"}); err != nil {
+		t.Error(err)
+	}
+	if v, err := texts.AppendTo(nil, "list"); string(v) != "VALUE" || err != nil {
+		t.Error(v, err)
+	}
+	if v, err := texts.Fetch(soon(t), "new", func(context.Context) (string, error) { return "value", nil }); v != "value" || err != nil {
+		t.Error(v, err)
+	}
+	if v, err := texts.Get("new"); v != "VALUE" || err != nil {
+		t.Error(v, err)
+	}
+	written := typed[string, string](t, nil, Codec[string](upperJSON{}))
+	written.Set("key", "value")
+	if v, err := written.Get("key"); v != `"VALUE"` || err != nil {
+		t.Error(v, err)
+	}
+	numbers := typed[string, int](t, nil, Codec[int](plusOne{}))
+	numbers.Set("key", 1)
+	if v, err := numbers.Get("key"); v != 2 || err != nil {
+		t.Error(v, err)
+	}
+	comesBack(t, []string{"a", "b"}, Codec[string](wrapped{Bytes[string]{}}))
+	comesBack(t, []string{"a", "b"}, Codec[string](&Bytes[string]{}))
+}
+
+type (
+	writesItself struct{ c chan int }
+	linked       struct {
+		Next *linked
+		Call func() `json:"-"`
+		Rare func() `json:",omitzero"`
+		List []chan int
+	}
+	outer struct{ inner }
+	inner struct{ A string }
+)
+
+func (writesItself) MarshalJSON() ([]byte, error) { return []byte("1"), nil }
+func (writesItself) UnmarshalJSON([]byte) error   { return nil }
+
+func TestTypesThatNoCodecHandlesAreRefused(t *testing.T) {
+	refused := func(what string, err error) {
+		t.Helper()
+		var argument *docache.ArgumentError
+		if !errors.As(err, &argument) || argument.Name != "V" || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	refused("chan int", newTypedError[chan int]())
+	refused("func()", newTypedError[func()]())
+	refused("func()", newTypedError[func()](JSON[func()]{}))
+	refused("[]func()", newTypedError[[]func()]())
+	refused("chan int", newTypedError[map[string]*chan int]())
+	refused("map[bool]string", newTypedError[map[bool]string]())
+	refused("complex128", newTypedError[*complex128]())
+	refused("error", newTypedError[error]())
+	refused("fmt.Stringer", newTypedError[[]fmt.Stringer]())
+	refused("the chan int in it", newTypedError[struct {
+		Name string
+		Wake chan int
+	}]())
+	refused("the func() in it", newTypedError[struct{ In [2]struct{ F func() } }]())
+	refused("none is exported", newTypedError[struct{ name string }]())
+	refused("none is exported", newTypedError[[]*struct{ next *int }]())
+	for _, err := range []error{
+		newTypedError[any](), newTypedError[person](), newTypedError[linked](), newTypedError[*linked](), newTypedError[outer](),
+		newTypedError[writesItself](), newTypedError[map[int]time.Time](), newTypedError[struct{}](), newTypedError[complex64](),
+		newTypedError[[]any](), newTypedError[*netip.Addr](), newTypedError[map[netip.Addr]string](), newTypedError[json.RawMessage](),
+		newTypedError[error](Codec[error](errorCodec{})),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	comesBack(t, []linked{{}, {Next: &linked{}}})
+	comesBack(t, []outer{{}, {inner{"a"}}})
+}
+
+func newTypedError[V any](codec ...Codec[V]) error {
+	c, err := NewTyped[string, V](nil, codec...)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+type errorCodec struct{}
+
+func (errorCodec) AppendTo(dst []byte, v error) ([]byte, error) {
+	return append(dst, v.Error()...), nil
+}
+func (errorCodec) Decode(data []byte) (error, error) { return errors.New(string(data)), nil }
+
 func TestCodecsAreChecked(t *testing.T) {
 	var argument *docache.ArgumentError
 	if _, err := NewTyped[string, *int](nil, Codec[*int](Image[*int]{})); !errors.As(err, &argument) {
@@ -266,7 +385,7 @@ func TestCodecsAreChecked(t *testing.T) {
 
 func TestTypedValuesExpire(t *testing.T) {
 	const short = time.Millisecond
-	c := typed[string, int](t, &Config{DefaultTTL: short, CleanupInterval: NoCleanup, CountReads: true})
+	c := typed[string, int](t, &Config{DefaultTTL: short, CleanupInterval: rarely, CountReads: true})
 	two := func(context.Context) (int, error) { return 2, nil }
 	c.Set("a", 1)
 	c.SetEx("b", NoTTL, 1)
@@ -296,6 +415,53 @@ func TestTypedValuesExpire(t *testing.T) {
 		t.Error(n, c.Len())
 	}
 	if s := c.Stats(); s.Hits == 0 || s.Misses == 0 || s.Expired != 5 || s.Loads != 3 || s.LoadTime < 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestExpiredTypedValuesStayWithNoCleanup(t *testing.T) {
+	c := typed[string, int](t, &Config{DefaultTTL: time.Microsecond, CleanupInterval: NoCleanup})
+	c.Set("a", 1)
+	c.SetEx("b", 0, 1)
+	c.SetListEx([]string{"c"}, -2, []int{1})
+	gone(t, time.Microsecond)
+	values, found, err := c.GetList([]string{"a", "b", "c"})
+	if fmt.Sprint(values, found, err) != "[1 1 1] [true true true] <nil>" || !c.Has("b") {
+		t.Error(values, found, err)
+	}
+	if v, err := c.Get("c"); v != 1 || err != nil {
+		t.Error(v, err)
+	}
+	if n := c.Purge(); n != 3 || c.Has("a") || c.Len() != 0 {
+		t.Error(n, c.Len())
+	}
+}
+
+// What is larger than a shard's part of MaxBytes is refused, and takes the earlier value with it.
+func TestValuesBeyondAShardsPartAreRefused(t *testing.T) {
+	c := typed[string, string](t, &Config{MaxBytes: 80_000})
+	fits, beyond := strings.Repeat("x", 9_000), strings.Repeat("x", 11_000)
+	if err := c.Set("key", fits); err != nil || !c.Has("key") {
+		t.Error(err)
+	}
+	var refused *docache.LibraryError
+	err := c.Set("key", beyond)
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "10000") || c.Has("key") {
+		t.Error(err, c.Has("key"))
+	}
+	keys, values := keysOf(100), make([]string, 100)
+	values[3] = beyond
+	if err := c.SetList(keys, values); !errors.As(err, &refused) || !strings.Contains(err.Error(), "10000") {
+		t.Error(err)
+	}
+	if c.Has(keys[3]) || !c.Has(keys[2]) || !c.Has(keys[4]) || c.Has(keys[99]) {
+		t.Error("not the others of the same 64")
+	}
+	v, err := c.Fetch(soon(t), "key", func(context.Context) (string, error) { return beyond, nil })
+	if v != beyond || err != nil || c.Has("key") {
+		t.Error(len(v), err)
+	}
+	if s := c.Stats(); s.Refused != 3 {
 		t.Errorf("%+v", s)
 	}
 }

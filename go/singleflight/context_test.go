@@ -68,6 +68,63 @@ func TestTheLeadersContextDoesNotStopTheRun(t *testing.T) {
 	}
 }
 
+func TestTheFirstCallersContextFailsNobodyElse(t *testing.T) {
+	for _, failure := range []error{context.Canceled, errors.New("another")} {
+		var group Group[int]
+		g := newGate()
+		ctx, cancel := context.WithCancel(context.Background())
+		led := async(func() {
+			v, err := group.DoCtx(ctx, func() (int, error) {
+				g.Pass()
+				return 1, failure
+			})
+			if v != 1 || err != failure {
+				t.Error(v, err)
+			}
+		})
+		within(t, g.Entered, "the run")
+		results := make(chan int, 5)
+		for i := range 5 {
+			go func() {
+				v, err := group.DoCtx(soon(t), func() (int, error) { return 10 + i, nil })
+				if err != nil {
+					t.Error(err)
+				}
+				results <- v
+			}()
+		}
+		eventually(t, "waiters", func() bool { return waiting(t) == 5 })
+		cancel()
+		close(g.Leave)
+		within(t, led, "the leader")
+		first := <-results
+		for range 4 {
+			if v := <-results; v != first || v < 10 {
+				t.Error(v)
+			}
+		}
+		if group.InFlight() {
+			t.Error("still in flight")
+		}
+	}
+}
+
+// With nobody there to lead next, the next call begins anew.
+func TestALeaderAloneFailsWithItsContext(t *testing.T) {
+	var group Group[int]
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := group.DoCtx(ctx, func() (int, error) {
+		cancel()
+		return 0, ctx.Err()
+	})
+	if err != context.Canceled || group.InFlight() {
+		t.Error(err, group.InFlight())
+	}
+	if v, err := group.Do(func() (int, error) { return 2, nil }); v != 2 || err != nil {
+		t.Error(v, err)
+	}
+}
+
 // Contexts end while runs land. Everybody gets an outcome or its own context's error, and no notification is lost or
 // reaches a later call.
 func TestLeavingRacesWithLanding(t *testing.T) {

@@ -11,7 +11,8 @@
 // new run: nothing is kept. [Group] is for work without a key.
 //
 // The types have the shape of nikand.dev/go/singleflight, whose programs need only change the import path; those of
-// golang.org/x/sync/singleflight find their three results in DoShared.
+// golang.org/x/sync/singleflight find their three results in DoShared, their channel in DoChan, and their panics with
+// Repanic.
 //
 // # What holds
 //
@@ -19,9 +20,12 @@
 //   - Everybody who waited for a run gets what that very run returned, not a copy: do not change what a pointer, slice or
 //     map leads to once it was returned.
 //   - A panic of the run goes on in the call that led, with the value and the stack it had. Those that waited get a
-//     [*PanicError] with both; after [runtime.Goexit] they get [ErrGoexit]. The next call runs again.
+//     [PanicError] with both; after [runtime.Goexit] they get [ErrGoexit]. The next call runs again. With Repanic they
+//     panic and exit as the one that led.
 //   - Waiting blocks a goroutine, never a thread, however many wait.
-//   - DoCtx lets a caller that waits leave. The run goes on, and nobody else notices.
+//   - DoCtx lets a caller that waits leave. The run goes on, and nobody else notices. An error of a run whose own context
+//     is done goes to its caller only; one of the others runs next.
+//   - DoChan lets a caller go on, and hear of the result later.
 //   - A call from inside the run that it would wait for returns [ErrReentrant], if it comes from the goroutine that
 //     leads. Circles through other goroutines or other keys are deadlocks that are not found out.
 //   - A result is let go as soon as all who share it have returned, a key as soon as its run has ended.

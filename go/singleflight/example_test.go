@@ -58,3 +58,15 @@ func ExampleKeyedGroups_DoShared() {
 	fmt.Println(page, err, shared)
 	// Output: welcome <nil> false
 }
+
+func ExampleKeyedGroups_DoChan() {
+	var pages singleflight.KeyedGroups[string, string]
+	results := pages.DoChan("/", func() (string, error) { return "welcome", nil })
+	select {
+	case r := <-results:
+		fmt.Println(r.Val, r.Err, r.Shared)
+	case <-time.After(time.Minute):
+		fmt.Println("the run goes on, and whoever calls meanwhile shares it")
+	}
+	// Output: welcome <nil> false
+}

@@ -60,6 +60,13 @@ func isPlain(t reflect.Type) bool {
 	}
 }
 
+// checkKey panics for a key that cannot be hashed, with the words of a map.
+func checkKey[Key comparable](f form, key Key) {
+	if f == written {
+		_ = map[Key]struct{}(nil)[key]
+	}
+}
+
 // keyBytes are valid for as long as the seat keeps its key.
 func (p *place[Key, Res]) keyBytes(f form) (unsafe.Pointer, int) {
 	switch f {
@@ -69,8 +76,7 @@ func (p *place[Key, Res]) keyBytes(f form) (unsafe.Pointer, int) {
 		s := *(*string)(unsafe.Pointer(&p.key)) // the kind of Key is string
 		return unsafe.Pointer(unsafe.StringData(s)), len(s)
 	default:
-		// A key that cannot be hashed panics here, with the words of a map.
-		_ = map[Key]struct{}(nil)[p.key]
+		checkKey(f, p.key)
 		p.bytes = write(p.bytes[:0], reflect.ValueOf(&p.key).Elem())
 		return unsafe.Pointer(unsafe.SliceData(p.bytes)), len(p.bytes)
 	}

@@ -1,6 +1,7 @@
 package singleflight
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"testing"
@@ -92,7 +93,7 @@ func TestKeysOfSharedRunsAreNotKept(t *testing.T) {
 	slow.key, key = nil, nil
 	collect(t, "the key", func() bool { return left.Value() == nil })
 	within(t, slow.ready, "the notification")
-	if v, err, _ := c.join(slow, k, nil); v != 1 || err != nil {
+	if v, err, _ := c.join(context.Background(), slow, k, nil, nil); v != 1 || err != nil {
 		t.Error(v, err)
 	}
 }

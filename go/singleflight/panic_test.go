@@ -2,6 +2,7 @@ package singleflight
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
@@ -68,19 +69,27 @@ func TestAPanicGoesOnInTheLeaderAndReachesTheWaiters(t *testing.T) {
 			t.Errorf("the leader's stack lost the panic: %s", stack)
 		}
 		for _, err := range errs {
-			var p *PanicError
-			if !errors.As(err, &p) || p.Value != value || p.Panic != value {
+			p, ok := err.(PanicError)
+			if !ok || p.Value != value || p.Panic != value {
 				t.Fatalf("%#v", err)
 			}
-			if !strings.Contains(string(p.Stack), "singleflight.explode") {
+			if !strings.Contains(p.Stack, "singleflight.explode") {
 				t.Errorf("%s", p.Stack)
+			}
+			if text := err.Error(); text != fmt.Sprintf("panic: %v\n\n%s", value, p.Stack) {
+				t.Error(text)
 			}
 			if cause, ok := value.(error); errors.Is(err, io.ErrUnexpectedEOF) != ok || errors.Unwrap(err) != cause {
 				t.Errorf("%v unwraps to %v", err, errors.Unwrap(err))
 			}
+			wrapped := fmt.Errorf("it: %w", err)
 			var copied PanicError
-			if q, ok := AsPanicError(err); !ok || q.Value != value || !errors.As(err, &copied) || copied.Value != value {
+			var pointer *PanicError
+			if q, ok := AsPanicError(wrapped); !ok || q.Value != value || !errors.As(wrapped, &copied) || copied != p {
 				t.Errorf("%v, %v", q, copied)
+			}
+			if !errors.As(wrapped, &pointer) || *pointer != p || !errors.Is(wrapped, err) {
+				t.Errorf("%v", pointer)
 			}
 			if err != errs[0] {
 				t.Error("the waiters got different errors")
@@ -89,6 +98,11 @@ func TestAPanicGoesOnInTheLeaderAndReachesTheWaiters(t *testing.T) {
 	}
 	if p, ok := AsPanicError(io.EOF); ok || p.Value != nil {
 		t.Error("EOF is no panic")
+	}
+	for _, e := range []PanicError{{Value: io.EOF}, {Panic: io.EOF}} {
+		if e.Error() != "panic: EOF" || !errors.Is(e, io.EOF) {
+			t.Error(e)
+		}
 	}
 }
 

@@ -8,12 +8,26 @@ import (
 // Func is the work that callers share.
 type Func[Res any] = func() (Res, error)
 
+// Result is what DoChan sends, in the shape of golang.org/x/sync/singleflight: what Do would have returned, and whether
+// others got it too, as DoShared says it.
+type Result[Res any] struct {
+	Val    Res
+	Err    error
+	Shared bool
+}
+
 // Group is one piece of work: those that call while a run is under way wait for it and share its outcome. The zero Group
 // is ready for use. A Group must not be copied after its first use.
 //
-// A panic of the run goes on in the call that led; those that waited get a [*PanicError]. If the run ends its goroutine
-// with [runtime.Goexit] they get [ErrGoexit].
+// A panic of the run goes on in the call that led; those that waited get a [PanicError]. If the run ends its goroutine
+// with [runtime.Goexit] they get [ErrGoexit]. With Repanic they panic and exit too.
 type Group[Res any] struct {
+	// Repanic makes the group deal with panics as golang.org/x/sync/singleflight does: all callers of a run that panics
+	// panic, the one that led among them, with a [PanicError]; where DoChan is among the calls, which nobody can recover,
+	// that ends the program. If the run ends its goroutine with [runtime.Goexit], those that waited end theirs; DoChan
+	// still sends [ErrGoexit]. It must not change after the first call.
+	Repanic bool
+
 	keyed KeyedGroups[struct{}, Res]
 }
 
@@ -22,20 +36,35 @@ type Group[Res any] struct {
 // It returns [ErrReentrant] from inside the run that it would wait for, if on the same goroutine. A run that waits for
 // another goroutine which calls Do cannot be found out, and waits for ever.
 func (g *Group[Res]) Do(fn Func[Res]) (Res, error) {
-	return g.keyed.Do(struct{}{}, fn)
+	res, err, _ := g.ready().do(context.Background(), struct{}{}, fn)
+	return res, err
 }
 
 // DoCtx is Do for a caller that waits no longer than ctx allows: it returns the cause of ctx (see [context.Cause]) once
 // that is done, and nobody else notices. If it was done before, nothing runs. A caller that leads is inside fn, which
 // ctx does not stop unless fn looks at it.
+//
+// An error that fn returns once ctx is done goes to this caller only: the others, whose contexts may well live, cannot
+// know what it has to do with this one. One of them leads next, and runs its own function.
 func (g *Group[Res]) DoCtx(ctx context.Context, fn Func[Res]) (Res, error) {
-	return g.keyed.DoCtx(ctx, struct{}{}, fn)
+	res, err, _ := g.ready().do(ctx, struct{}{}, fn)
+	return res, err
 }
 
 // DoShared is Do that also tells whether others got the same result, in the order of golang.org/x/sync/singleflight.
 func (g *Group[Res]) DoShared(fn Func[Res]) (res Res, err error, shared bool) {
-	return g.keyed.DoShared(struct{}{}, fn)
+	return g.ready().do(context.Background(), struct{}{}, fn)
 }
+
+// DoChan is Do for a caller that does not wait here: it returns a channel on which the result comes, once. The call takes
+// its place before DoChan returns, so that a later call of anybody's shares the run, or begins one after it.
+//
+// fn runs on a goroutine of its own. If it panics there the result is a [PanicError], also for the one that leads, and
+// [ErrGoexit] after [runtime.Goexit]. To wait from inside the run that one asked for is a deadlock that is not found out.
+// Nobody need receive; the channel is not closed.
+func (g *Group[Res]) DoChan(fn Func[Res]) <-chan Result[Res] { return g.ready().doChan(struct{}{}, fn) }
+
+func (g *Group[Res]) ready() *core[struct{}, Res] { return g.keyed.readyAs(g.Repanic) }
 
 // Forget lets the next call begin a new run even while one is under way, whose outcome those that wait for it still get.
 // It tells whether there was one.
@@ -53,6 +82,9 @@ func (g *Group[Res]) InFlight() bool { return g.keyed.InFlight() > 0 }
 //
 // Runs of different keys that wait for each other in a circle are a deadlock that is not found out.
 type KeyedGroups[Key comparable, Res any] struct {
+	// Repanic makes those who wait for a run that panics or exits do the same. See [Group].
+	Repanic bool
+
 	core atomic.Pointer[core[Key, Res]] // nil before the first call
 }
 
@@ -75,6 +107,11 @@ func (g *KeyedGroups[Key, Res]) DoShared(key Key, fn Func[Res]) (res Res, err er
 	return g.ready().do(context.Background(), key, fn)
 }
 
+// DoChan is Do for a caller that does not wait here. See [Group.DoChan].
+func (g *KeyedGroups[Key, Res]) DoChan(key Key, fn Func[Res]) <-chan Result[Res] {
+	return g.ready().doChan(key, fn)
+}
+
 // Forget lets the next call of the key begin a new run. See [Group.Forget].
 func (g *KeyedGroups[Key, Res]) Forget(key Key) bool {
 	c := g.core.Load()
@@ -90,11 +127,13 @@ func (g *KeyedGroups[Key, Res]) InFlight() int {
 	return c.group.inFlight()
 }
 
-func (g *KeyedGroups[Key, Res]) ready() *core[Key, Res] {
+func (g *KeyedGroups[Key, Res]) ready() *core[Key, Res] { return g.readyAs(g.Repanic) }
+
+func (g *KeyedGroups[Key, Res]) readyAs(repanic bool) *core[Key, Res] {
 	if c := g.core.Load(); c != nil {
 		return c
 	}
 	// If another goroutine is faster, the group made here is collected.
-	g.core.CompareAndSwap(nil, newCore[Key, Res]())
+	g.core.CompareAndSwap(nil, newCore[Key, Res](repanic))
 	return g.core.Load()
 }
