@@ -25,7 +25,6 @@ type worker[T any] struct {
 	// doing is the goroutine inside Do, 0 if there is none.
 	doing atomic.Uintptr
 
-	lastID  atomic.Uint64
 	results results[T]
 	lastErr atomic.Pointer[error]
 	panics  atomic.Uint64 // the library sees only that the call failed
@@ -35,6 +34,7 @@ type worker[T any] struct {
 
 	failedMu sync.Mutex
 	failed   []failedResult // oldest first
+	failing  atomic.Bool    // whether there are any
 }
 
 type failedResult struct{ id, sequence uint64 }
@@ -62,8 +62,7 @@ func (w *worker[T]) turn(r *run) {
 
 // keep puts a result where the id that it returns leads to it.
 func (w *worker[T]) keep(d *Data[T], published uint64) uint64 {
-	id := w.lastID.Add(1)
-	w.results.add(id, d)
+	id := w.results.add(d)
 	if d.Error != nil {
 		if _, panicked := d.Error.(*PanicError); panicked {
 			w.panics.Add(1)
@@ -71,6 +70,7 @@ func (w *worker[T]) keep(d *Data[T], published uint64) uint64 {
 		w.lastErr.Store(&d.Error)
 		w.failedMu.Lock()
 		w.failed = append(w.failed, failedResult{id, published + 1})
+		w.failing.Store(true)
 		w.failedMu.Unlock()
 	}
 	return id
@@ -137,7 +137,7 @@ func (w *worker[T]) result(id uint64) (Data[T], bool) {
 // drop forgets the results that no reader can reach any more.
 func (w *worker[T]) drop(s *step) {
 	if s.dropped != 0 {
-		w.results.remove(s.ids[:s.dropped])
+		w.results.remove(s.ids[:s.dropped]...)
 	}
 }
 
@@ -149,18 +149,19 @@ func (w *worker[T]) prune(published uint64) {
 	defer w.failedMu.Unlock()
 	gone := 0
 	for gone < len(w.failed) && w.failed[gone].sequence+w.capacity <= published {
-		w.results.remove([]uint64{w.failed[gone].id})
+		w.results.remove(w.failed[gone].id)
 		gone++
 	}
 	w.failed = w.failed[gone:]
 	if len(w.failed) == 0 {
 		w.failed = nil
+		w.failing.Store(false)
 	}
 }
 
 // pruneUnlessRead leaves the work to the reader if there is one, since the loop does not wait for readers.
 func (w *worker[T]) pruneUnlessRead(published uint64) {
-	if w.reading.TryLock() {
+	if w.failing.Load() && w.reading.TryLock() {
 		w.prune(published)
 		w.reading.Unlock()
 	}
@@ -178,43 +179,67 @@ func (w *worker[T]) release() {
 // len is the number of results in the table.
 func (w *worker[T]) len() int { return w.results.len() }
 
-// results are what ids stand for. The lock is held for no longer than a look-up takes.
+// results are what ids stand for. An id is a place and, above it, which use of the places it is, so that it is used again
+// only after four billion others. The lock is held for no longer than a look-up takes.
 type results[T any] struct {
-	mu   sync.Mutex
-	byID map[uint64]*Data[T]
+	mu     sync.Mutex
+	places []kept[T]
+	free   []uint32
+	uses   uint32
 }
 
-func (r *results[T]) add(id uint64, d *Data[T]) {
+type kept[T any] struct {
+	id uint64 // 0: the place is free
+	d  *Data[T]
+}
+
+// add gives a result an id, which is not 0.
+func (r *results[T]) add(d *Data[T]) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byID == nil {
-		r.byID = make(map[uint64]*Data[T])
+	if r.uses++; r.uses == 0 {
+		r.uses = 1
 	}
-	r.byID[id] = d
+	place := uint32(len(r.places))
+	if n := len(r.free); n > 0 {
+		place = r.free[n-1]
+		r.free = r.free[:n-1]
+	} else {
+		r.places = append(r.places, kept[T]{})
+	}
+	id := uint64(r.uses)<<32 | uint64(place)
+	r.places[place] = kept[T]{id, d}
+	return id
 }
 
 func (r *results[T]) get(id uint64) *Data[T] {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.byID[id]
+	if place := uint32(id); int(place) < len(r.places) && r.places[place].id == id {
+		return r.places[place].d
+	}
+	return nil
 }
 
-func (r *results[T]) remove(ids []uint64) {
+func (r *results[T]) remove(ids ...uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range ids {
-		delete(r.byID, id)
+		if place := uint32(id); int(place) < len(r.places) && r.places[place].id == id {
+			r.places[place] = kept[T]{}
+			r.free = append(r.free, place)
+		}
 	}
 }
 
 func (r *results[T]) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byID = nil
+	r.places, r.free = nil, nil
 }
 
 func (r *results[T]) len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.byID)
+	return len(r.places) - len(r.free)
 }

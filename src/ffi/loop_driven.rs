@@ -78,8 +78,8 @@ pub unsafe extern "C" fn docache_drive_begin(
                 out.write(saturating_nanos(wait));
                 Ok(DOCACHE_PENDING)
             }
-            Next::Call { refresh } => {
-                driven.begin(refresh);
+            Next::Call { now, refresh } => {
+                driven.begin(now, refresh);
                 Ok(DOCACHE_OK)
             }
         }

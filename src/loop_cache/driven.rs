@@ -11,6 +11,7 @@ use super::LoopCache;
 use super::rhythm::Rhythm;
 use super::runner::{Call, Run};
 use super::waits::{Called, Calling};
+use crate::clock::Tick;
 use crate::error::Result;
 use crate::log::Level;
 use crate::sync::thread;
@@ -21,8 +22,8 @@ use crate::wait::{Event, Wait};
 pub(crate) enum Next {
     /// To end: somebody asked it to.
     Stop,
-    /// To call the Doer; whether that was asked for.
-    Call { refresh: bool },
+    /// To call the Doer, from now on; whether that was asked for.
+    Call { now: Tick, refresh: bool },
     /// Nothing, for so long.
     Wait(Duration),
 }
@@ -71,13 +72,14 @@ impl<T: Send + Sync + 'static> Driven<T> {
 
     /// What is to be done now.
     pub(crate) fn next(&self) -> Next {
-        match self.calling().check() {
-            Some(Called::Stop) => Next::Stop,
-            Some(Called::Refresh) => Next::Call { refresh: true },
-            None => match self.rhythm.due.since(self.run.shared.now()) {
-                Duration::ZERO => Next::Call { refresh: false },
-                wait => Next::Wait(wait),
-            },
+        let called = self.calling().check();
+        if called == Some(Called::Stop) {
+            return Next::Stop;
+        }
+        let (now, refresh) = (self.run.shared.now(), called.is_some());
+        match self.rhythm.due.since(now) {
+            wait if !refresh && wait > Duration::ZERO => Next::Wait(wait),
+            _ => Next::Call { now, refresh },
         }
     }
 
@@ -95,8 +97,8 @@ impl<T: Send + Sync + 'static> Driven<T> {
     }
 
     /// A call begins.
-    pub(crate) fn begin(&mut self, refresh: bool) {
-        self.call = Some(Call::begin(&self.run.shared, &self.rhythm, refresh));
+    pub(crate) fn begin(&mut self, now: Tick, refresh: bool) {
+        self.call = Some(Call::begin(&self.run.shared, &self.rhythm, now, refresh));
     }
 
     /// The call under way, if there is one, came to this.

@@ -237,7 +237,7 @@ pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
 /// Calls the Doer once and publishes what comes of it.
 fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh: bool) {
     let shared = run.shared.clone();
-    let call = Call::begin(&shared, rhythm, refresh);
+    let call = Call::begin(&shared, rhythm, shared.now(), refresh);
     let Some(work) = run.work.as_mut() else { return };
     let result = work.perform();
     call.end(&shared, rhythm, result);
@@ -255,10 +255,11 @@ impl Call {
     pub(super) fn begin<T: Send + Sync + 'static>(
         shared: &Shared<T>,
         rhythm: &Rhythm,
+        started: Tick,
         refresh: bool,
     ) -> Call {
         shared.lock().begun += 1;
-        let (started, timestamp) = (shared.now(), shared.settings.clock.wall());
+        let timestamp = shared.settings.clock.wall();
         let lateness = if refresh { Duration::ZERO } else { started.since(rhythm.due) };
         Call { started, timestamp, lateness, refresh }
     }

@@ -144,7 +144,11 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
             })],
         );
     }
-    go::measure(bench, "go", "^Benchmark(Latest|LatestWhileChanging|Data|Tick|Tick8|Tick60|Lateness|Lateness8|Lateness60)$")?;
+    go::measure(
+        bench,
+        "go",
+        "^Benchmark(Latest|LatestWhileChanging|Data|Tick|Tick8|Tick60|Lateness|Lateness8|Lateness60)$",
+    )?;
     go::measure(bench, "go/cache", "^BenchmarkGet$")?;
     Ok(contract(bench))
 }
