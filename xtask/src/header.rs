@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use similar::TextDiff;
 
-const HEADER: &str = "include/docache.h";
+pub(crate) const HEADER: &str = "include/docache.h";
 const CONFIG: &str = "cbindgen.toml";
 
 /// Writes the header, unless it is up to date.

@@ -13,6 +13,9 @@ use crate::tool;
 /// The static library that `build_library` makes.
 pub(crate) const LIBRARY: &str = "target/release/libdocache.a";
 
+/// What the shared library calls itself (build.rs).
+pub(crate) const SONAME: &str = "libdocache.so.0";
+
 const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Werror";
 pub(crate) const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
@@ -80,7 +83,23 @@ pub(crate) struct Program {
 pub(crate) fn build_library() -> Result<()> {
     Cmd::cargo("build --release --features capi --target-dir target").run()?;
     ensure!(Path::new(LIBRARY).exists(), "the build did not leave {LIBRARY}");
+    name_shared_library()
+}
+
+/// Programs look for the shared library by its SONAME, which is a link to it.
+fn name_shared_library() -> Result<()> {
+    let link = Path::new("target/release").join(SONAME);
+    if cfg!(unix) && link.symlink_metadata().is_err() {
+        Cmd::new("ln").words("-s libdocache.so").arg(link).run()?;
+    }
     Ok(())
+}
+
+/// The target triple of the machine that this runs on.
+pub(crate) fn host() -> Result<String> {
+    let version = Cmd::new("rustc").arg("-vV").read()?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
 }
 
 /// The programs of one language: those of `ffi-tests`, the examples, and the one in README.md.

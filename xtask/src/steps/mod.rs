@@ -18,6 +18,11 @@ pub(crate) const TEST: &[Step] = &[
     Step { name: "c", about: "C programs of ffi-tests and examples", run: programs::c },
     Step { name: "cpp", about: "C++ programs of ffi-tests and examples", run: programs::cpp },
     Step { name: "go", about: "go vet and go test: the module and the C ABI", run: programs::go },
+    Step {
+        name: "go-app",
+        about: "a vendored program, and what it says if it cannot be built",
+        run: programs::go_app,
+    },
     Step { name: "go-examples", about: "Go programs of examples", run: programs::go_examples },
 ];
 

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use crate::app;
 use crate::cmd::Cmd;
 use crate::golang;
 use crate::native::{self, Flavor, Language, Program};
@@ -55,7 +56,7 @@ pub(super) fn sanitizers() -> Result<String> {
 }
 
 fn sanitized_library() -> Result<PathBuf> {
-    let host = host()?;
+    let host = native::host()?;
     Cmd::cargo(
         "rustc --lib --crate-type staticlib --release --features capi --target-dir target/asan --target",
     )
@@ -71,18 +72,18 @@ fn all_programs() -> Result<Vec<Program>> {
     Ok(programs?.into_iter().flatten().collect())
 }
 
-/// The target triple of the machine that this runs on.
-fn host() -> Result<String> {
-    let version = Cmd::new("rustc").arg("-vV").read()?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).context("`rustc -vV` names no host")
-}
-
 pub(super) fn go() -> Result<String> {
     tool::need(&[&tool::GO, &tool::CC])?;
     native::build_library()?;
     golang::vet()?;
     golang::test("", &[])?;
+    Ok(String::new())
+}
+
+pub(super) fn go_app() -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    native::build_library()?;
+    app::check()?;
     Ok(String::new())
 }
 
@@ -108,8 +109,11 @@ pub(super) fn go_cgocheck() -> Result<String> {
 
 pub(super) fn gofmt() -> Result<String> {
     tool::need(&[&tool::GO])?;
-    let unformatted =
-        Cmd::new("gofmt").arg("-l").args(golang::MODULES).args(["benches/peers/go", "examples"]).read()?;
+    let unformatted = Cmd::new("gofmt")
+        .arg("-l")
+        .args(golang::MODULES)
+        .args([app::SOURCES, "benches/peers/go", "examples"])
+        .read()?;
     if !unformatted.is_empty() {
         bail!("run `gofmt -w` on:\n{}", unformatted.trim_end());
     }
