@@ -37,12 +37,21 @@ impl Language {
         }
     }
 
+    /// What the programs are written in.
+    pub(crate) fn standard(self) -> &'static str {
+        match self {
+            Self::C => "c11",
+            Self::Cpp => "c++17",
+        }
+    }
+
     /// The compiler with the standard and the warnings that every program must pass.
     pub(crate) fn compiler(self) -> Cmd {
         match self {
-            Self::C => Cmd::new("cc").arg("-std=c11"),
-            Self::Cpp => Cmd::new("c++").arg("-std=c++17"),
+            Self::C => Cmd::new("cc"),
+            Self::Cpp => Cmd::new("c++"),
         }
+        .arg(format!("-std={}", self.standard()))
         .words(WARNINGS)
         .arg("-Iinclude")
     }
@@ -74,7 +83,7 @@ impl Flavor {
 
 /// One program: its name and the files that it is made of.
 pub(crate) struct Program {
-    name: String,
+    pub(crate) name: String,
     language: Language,
     sources: Vec<PathBuf>,
 }
@@ -114,8 +123,11 @@ pub(crate) fn programs(language: Language) -> Result<Vec<Program>> {
         programs.push(Program { name: format!("{suffix}-header"), language, sources: pair });
     }
     let examples = sources("examples", suffix)?.into_iter().map(|path| ("example", path));
-    let readme = [("readme", readme::program(suffix)?)];
-    for (kind, path) in single.into_iter().map(|path| ("test", path)).chain(examples).chain(readme) {
+    let mut shown = vec![("readme", readme::program(suffix)?)];
+    if language == Language::C {
+        shown.push(("header", readme::header_program()?));
+    }
+    for (kind, path) in single.into_iter().map(|path| ("test", path)).chain(examples).chain(shown) {
         let name = format!("{suffix}-{kind}-{}", stem(&path));
         programs.push(Program { name, language, sources: vec![path] });
     }

@@ -1,8 +1,9 @@
 //! The programs that use the C ABI from C, C++ and Go.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::app;
 use crate::cmd::Cmd;
@@ -13,6 +14,10 @@ use crate::tool;
 const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
     --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --fair-sched=try \
     --suppressions=ffi-tests/valgrind.supp";
+/// As a user would run it, who knows of nothing that is to be suppressed.
+const VALGRIND_PLAIN: &str = "valgrind --quiet --leak-check=full --error-exitcode=99 --fair-sched=try";
+/// The program that ends all of the library's threads.
+const SHUTDOWN: &str = "c-test-shutdown";
 const SANITIZERS: &str =
     "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all";
 
@@ -29,6 +34,24 @@ pub(super) fn cpp() -> Result<String> {
     plain(Language::Cpp)
 }
 
+pub(super) fn shared() -> Result<String> {
+    tool::need(&[&tool::CC])?;
+    native::build_library()?;
+    let library = "target/release/libdocache.so";
+    let dynamic = Cmd::new("readelf").args(["-d", library]).read()?;
+    let name = dynamic.lines().find(|line| line.contains("(SONAME)"));
+    ensure!(
+        name.is_some_and(|line| line.ends_with(&format!("[{}]", native::SONAME))),
+        "the SONAME is {name:?}"
+    );
+    let program = "target/native/unload";
+    std::fs::create_dir_all("target/native")?;
+    let cc = Language::C.compiler().args(["ffi-tests/beside/unload.c", "-o", program]);
+    cc.words(native::SYSTEM_LIBRARIES).run()?;
+    Cmd::new(program).arg(library).limit(Duration::from_secs(60)).run()?;
+    Ok(String::new())
+}
+
 fn plain(language: Language) -> Result<String> {
     tool::need(&[language.tool()])?;
     native::build_library()?;
@@ -39,7 +62,12 @@ pub(super) fn valgrind() -> Result<String> {
     tool::need(&[&tool::CC, &tool::CXX, &tool::VALGRIND])?;
     native::build_library()?;
     let flavor = Flavor { name: "valgrind", flags: "-O1 -g", runner: VALGRIND, ..Flavor::plain() };
-    native::run_all(&all_programs()?, &flavor)
+    let note = native::run_all(&all_programs()?, &flavor)?;
+    let clean: Vec<Program> =
+        native::programs(Language::C)?.into_iter().filter(|p| p.name == SHUTDOWN).collect();
+    ensure!(!clean.is_empty(), "there is no {SHUTDOWN}");
+    native::run_all(&clean, &Flavor { runner: VALGRIND_PLAIN, ..flavor })?;
+    Ok(note)
 }
 
 /// Both sides are instrumented: the programs by the C compiler, the library by rustc.
