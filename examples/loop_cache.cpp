@@ -33,7 +33,7 @@ int main() try {
   auto reader = cache.make_reader();  // one per thread: a read is one atomic load
   while (cache.version() < 10) {
     const auto* load = reader.latest();
-    sum += (**load)[0];
+    if (load != nullptr) sum += (**load)[0];
     ++reads;
   }
   cache.stop();

@@ -35,8 +35,21 @@
 // referenced is collected like anything else, together with what the library keeps for it. A Doer that refers to its
 // own cache keeps it from being collected; call [LoopCache.Close] on such a cache when it is no longer needed.
 //
-// # Linking
+// # Building
 //
-// The package links the static library that `cargo build --release --features capi` leaves in target/release. With
-// the build tag docache_shared it links the shared library of the same folder instead.
+// The module needs cgo, a C compiler and the C library. In a checkout of docache
+//
+//	cargo xtask go-lib
+//
+// builds that library and puts it, with its header, into this module (internal/clib), from where it is linked statically.
+// A program requires the module by a replace directive; `go mod vendor` takes the library along. Run the command again
+// when the library has changed. For another platform add --target with its Rust target, set DOCACHE_BINUTILS to the
+// prefix of its binutils, such as aarch64-linux-gnu-, and give Go its C compiler: CGO_ENABLED=1, GOARCH and CC.
+//
+// Without that copy the module links what `cargo build --release --features capi` has left in target/release of the
+// checkout. The copy is better where a program has another Rust library in it: all of its names are local but the
+// functions of docache.h, so that it fits beside any other.
+//
+// Build tags choose another library: docache_system links -ldocache and leaves it to the system's tools, CGO_CFLAGS and
+// CGO_LDFLAGS where header and library are; docache_shared links the shared library in target/release of the checkout.
 package docache

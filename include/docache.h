@@ -1,7 +1,61 @@
 /* Generated from src/ffi by `cargo xtask header`; do not edit. MIT OR Apache-2.0. */
 
 /**
- * The C ABI: one file per family of `extern "C"` functions. `include/docache.h` is generated from it.
+ * docache for C: do expensive work once, and share the result.
+ *
+ * - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last results and never wait.
+ * - docache_group_: callers who want the same thing for the same key share one run of the work.
+ * - docache_cache_: values by key, for a time and up to a limit; what is not there is fetched once for all who ask.
+ * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be told, look.
+ * - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is told of it.
+ *
+ *     #include <docache.h>
+ *     #include <stdio.h>
+ *
+ *     static docache_status render(uintptr_t ctx, const uint8_t *key, size_t key_len, docache_value **out_value,
+ *                                  docache_error **out_error) {
+ *       (void)ctx;
+ *       return docache_value_new(key, key_len, out_value, out_error);
+ *     }
+ *
+ *     int main(void) {
+ *       docache_cache_options options = DOCACHE_CACHE_OPTIONS_INIT;
+ *       docache_cache *pages = NULL;
+ *       docache_value *page = NULL;
+ *       docache_error *error = NULL;
+ *       const uint8_t key[] = {'/', 'a'};
+ *       options.capacity = 1000;
+ *       docache_status status = docache_cache_new(&options, NULL, 0, NULL, &pages, &error);
+ *       if (status == DOCACHE_OK) {
+ *         status = docache_cache_fetch_key(pages, key, sizeof key, 0, DOCACHE_FOREVER, render, 0, &page, &error);
+ *       }
+ *       if (status == DOCACHE_OK) {
+ *         printf("%.*s\n", (int)docache_value_len(page), (const char *)docache_value_data(page));
+ *       } else {
+ *         printf("%s: %s\n", docache_status_name(status), docache_error_message(error, NULL));
+ *       }
+ *       docache_error_release(error);
+ *       docache_value_release(page);
+ *       docache_cache_free(pages);
+ *       return status == DOCACHE_OK ? 0 : 1;
+ *     }
+ *
+ * Link libdocache.a with -lpthread -ldl -lm, or the shared library, whose name is libdocache.so.0.
+ *
+ * # Errors
+ * Every function that can fail returns a docache_status: 0 for success, positive for regular outcomes such as MISS,
+ * negative for mistakes and defects. Statuses are written here without their DOCACHE_. The last parameter takes a
+ * docache_error with a message, and with the number that a callback gave; or NULL, if the status will do. An error that
+ * was given is the caller's to release.
+ *
+ * # Threads, fork, signals, the end
+ * - The library starts threads when they are needed: docache-clock while caches are used, docache-timer while somebody
+ *   waits with a deadline or a cache is to be swept, docache-sweep while one is, and one for each loop that was started.
+ *   They block all signals but those that a fault raises, and so do threads that are started from callbacks on them.
+ * - After fork, caches, groups and values work in the child as in the parent. Loops that ran count as stopped there, and
+ *   can be started again.
+ * - A program may simply end. One that looks for leaks, or that unloads the library, frees its handles and calls
+ *   docache_shutdown first.
  *
  * # Conventions
  * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
@@ -22,7 +76,7 @@
  *   its owner frees it.
  *
  * # Safety
- * What a caller of every function promises, and what each `unsafe` block here rests on:
+ * What a caller of every function promises:
  * - HANDLE: a handle is NULL or came from this library and has not been freed or released.
  * - SPAN: a pointer with a length of `n` leads to `n` readable elements (for outputs: writable).
  * - CALLBACK: a function pointer has the type in the header and may be called from any thread with its `ctx`.
@@ -583,6 +637,15 @@ typedef struct docache_entry {
    */
   uint32_t reserved;
 } docache_entry;
+
+/**
+ * A docache_perform_fn that is also told the key, which is borrowed for the call.
+ */
+typedef docache_status (*docache_perform_key_fn)(uintptr_t ctx,
+                                                 const uint8_t *key,
+                                                 size_t key_len,
+                                                 struct docache_value **out_value,
+                                                 struct docache_error **out_error);
 
 /**
  * Done.
@@ -1516,6 +1579,47 @@ docache_status docache_loop_stop_begin(const struct docache_loop *handle,
                                        struct docache_error **out_error);
 
 /**
+ * docache_group_run with work that is told the key. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_group_run_key(struct docache_group *group,
+                                     const uint8_t *key,
+                                     size_t key_len,
+                                     int64_t timeout_ns,
+                                     docache_perform_key_fn perform,
+                                     uintptr_t ctx,
+                                     struct docache_value **out_value,
+                                     uint32_t *out_shared,
+                                     struct docache_error **out_error);
+
+/**
+ * docache_cache_fetch with work that is told the key. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_cache_fetch_key(const struct docache_cache *cache,
+                                       const uint8_t *key,
+                                       size_t key_len,
+                                       uint64_t ttl_ns,
+                                       int64_t timeout_ns,
+                                       docache_perform_key_fn perform,
+                                       uintptr_t ctx,
+                                       struct docache_value **out_value,
+                                       struct docache_error **out_error);
+
+/**
+ * Ends the threads that the library keeps for itself, and waits until they have ended. For programs that are searched for
+ * leaks, and before the library is unloaded; others need not call it. Free all handles first: loops have threads of their
+ * own, which end when they are freed. OK: there are none. BUSY: a cache or a wait still needs one, or work for a cache is
+ * not over within a second; or the call comes from a callback on one of them. What is called meanwhile or later may start
+ * them again. [NC] [BLK]
+ */
+docache_status docache_shutdown(void);
+
+/**
  * The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and static. [NC]
  */
 const char *docache_status_name(docache_status status);
@@ -1622,12 +1726,34 @@ void docache_wait_free(struct docache_wait *wait);
 }  // extern "C"
 #endif  // __cplusplus
 
-#if UINTPTR_MAX == 0xFFFFFFFFFFFFFFFF
-#ifdef __cplusplus
-#define DOCACHE_LAYOUT(figure, expected) static_assert((figure) == (expected), #figure)
+/**
+ * Initialisers: all defaults, and the size. A loop also needs an `interval_ns`.
+ *
+ *     docache_loop_options options = DOCACHE_LOOP_OPTIONS_INIT;
+ *     options.interval_ns = 100000000;
+ */
+#define DOCACHE_LOOP_OPTIONS_INIT \
+  {sizeof(docache_loop_options), 0, 0, 0, 0, DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_GROUP_OPTIONS_INIT {sizeof(docache_group_options), 0, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_CACHE_OPTIONS_INIT {sizeof(docache_cache_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** All zero, and the size. */
+#define DOCACHE_LOOP_COUNTERS_INIT {sizeof(docache_loop_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** See DOCACHE_LOOP_COUNTERS_INIT. */
+#define DOCACHE_CACHE_COUNTERS_INIT {sizeof(docache_cache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define DOCACHE_INIT_NULL nullptr
 #else
-#define DOCACHE_LAYOUT(figure, expected) _Static_assert((figure) == (expected), #figure)
+#define DOCACHE_INIT_NULL NULL
 #endif
+
+#if UINTPTR_MAX == 0xFFFFFFFFFFFFFFFF
+/* An array of -1 elements where a figure is not what is expected; C99 has no other assertion. */
+#define DOCACHE_LAYOUT(figure, expected) DOCACHE_LAYOUT_AT(figure, expected, __LINE__)
+#define DOCACHE_LAYOUT_AT(figure, expected, line) DOCACHE_LAYOUT_AS(figure, expected, line)
+#define DOCACHE_LAYOUT_AS(figure, expected, line) typedef char docache_layout_##line[(figure) == (expected) ? 1 : -1]
 
 DOCACHE_LAYOUT(sizeof(docache_log_record), 48);
 DOCACHE_LAYOUT(offsetof(docache_log_record, size), 0);
@@ -1716,6 +1842,8 @@ DOCACHE_LAYOUT(offsetof(docache_cache_counters, retired), 120);
 DOCACHE_LAYOUT(offsetof(docache_cache_counters, memory), 128);
 
 #undef DOCACHE_LAYOUT
+#undef DOCACHE_LAYOUT_AT
+#undef DOCACHE_LAYOUT_AS
 #endif
 
 #endif /* DOCACHE_H */

@@ -8,6 +8,8 @@ mod manual;
 mod timers;
 
 pub use coarse::CoarseClock;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use coarse::dismiss_ticker;
 pub(crate) use coarse::{GLANCE_SHIFT, GLANCE_UNIT, MARGIN, exact, glance, glance_of};
 pub use manual::ManualClock;
 
@@ -17,6 +19,8 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::sync::thread::Parker;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use timers::dismiss_timer;
 use timers::{TimerId, Timers};
 pub(crate) use timers::{help, nap};
 

@@ -55,6 +55,7 @@ mod error;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub mod ffi;
 mod flight;
+mod housekeeping;
 mod latest;
 mod lock;
 mod log;

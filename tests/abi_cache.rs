@@ -1,41 +1,15 @@
 //! The caches of the C ABI: what they keep and let go of, and every way that a fetch can begin and end.
 
+#[path = "common/allocations.rs"]
+mod allocations;
+
+use allocations::Counting;
 use docache::ffi::*;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
-
-/// Counts what the calling thread allocates.
-struct Counting;
-
-thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
-
-fn count() {
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -369,11 +343,11 @@ fn what_puts_nothing_in_allocates_nothing() {
         for _ in 0..3 {
             cycle(key);
         }
-        let before = ALLOCATIONS.get();
+        let before = allocations::on_this_thread();
         for _ in 0..100 {
             cycle(key);
         }
-        assert_eq!(ALLOCATIONS.get() - before, 0, "with a key of {} bytes", key.len());
+        assert_eq!(allocations::on_this_thread() - before, 0, "with a key of {} bytes", key.len());
     }
 }
 

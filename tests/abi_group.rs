@@ -1,41 +1,15 @@
 //! The groups of the C ABI, where memory has to be counted or two uses of one call have to meet.
 
+#[path = "common/allocations.rs"]
+mod allocations;
+
+use allocations::Counting;
 use docache::ffi::*;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::{null, null_mut};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-
-/// Counts what the calling thread allocates.
-struct Counting;
-
-thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
-
-fn count() {
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -198,11 +172,11 @@ fn a_warm_call_allocates_nothing() {
         for _ in 0..3 {
             cycle(key);
         }
-        let before = ALLOCATIONS.get();
+        let before = allocations::on_this_thread();
         for _ in 0..100 {
             cycle(key);
         }
-        assert_eq!(ALLOCATIONS.get() - before, 0, "a key of {} bytes", key.len());
+        assert_eq!(allocations::on_this_thread() - before, 0, "a key of {} bytes", key.len());
     }
     assert_eq!(told.load(Ordering::SeqCst), 5 * 103);
 }

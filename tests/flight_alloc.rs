@@ -3,59 +3,27 @@
 #[path = "common/mod.rs"]
 mod common;
 
+use common::allocations::{self, Counting};
 use common::flight::{Joins, Key, until};
 use docache::{Context, Group, KeyedGroup};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Counts what the threads allocate that asked for it.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local!(static COUNTED: Cell<bool> = const { Cell::new(false) });
-
-fn note() {
-    if COUNTED.get() {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(place, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
 /// Counts the allocations of this thread in `f`.
 fn counted(f: impl FnOnce()) {
-    COUNTED.set(true);
+    let before = allocations::on_this_thread();
     f();
-    COUNTED.set(false);
+    ALLOCATIONS.fetch_add(allocations::on_this_thread() - before, Ordering::Relaxed);
 }
 
 /// Says how many allocations there were since it was last asked.
-fn allocations() -> usize {
+fn noted() -> u64 {
     ALLOCATIONS.swap(0, Ordering::SeqCst)
 }
 
@@ -65,7 +33,7 @@ const CALLS: usize = 1_000_000;
 fn lead(mut call: impl FnMut(usize)) {
     call(0);
     counted(|| (0..CALLS).for_each(&mut call));
-    assert_eq!(allocations(), 0);
+    assert_eq!(noted(), 0);
 }
 
 fn leaders_allocate_nothing() {
@@ -105,7 +73,7 @@ fn crowd(calls: usize, call: impl Fn() -> bool + Sync) -> usize {
             });
         }
     });
-    assert_eq!(allocations(), 0);
+    assert_eq!(noted(), 0);
     waited.into_inner()
 }
 
@@ -146,7 +114,7 @@ fn bulk_calls_allocate_as_often_for_many_keys_as_for_few() {
         drop(call(&mut keys.iter().map(|key| **key).collect()));
         let mut ends = Vec::new();
         counted(|| ends = call(&mut values));
-        assert_eq!((allocations(), ends.len(), ends.capacity()), (4, len, len));
+        assert_eq!((noted(), ends.len(), ends.capacity()), (4, len, len));
     }
 }
 
@@ -157,5 +125,5 @@ fn neither_leaders_nor_waiters_allocate() {
     waiters_allocate_nothing();
     bulk_calls_allocate_as_often_for_many_keys_as_for_few();
     counted(|| drop(std::hint::black_box(Box::new(1))));
-    assert_eq!(allocations(), 1, "the counter counts");
+    assert_eq!(noted(), 1, "the counter counts");
 }

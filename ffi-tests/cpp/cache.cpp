@@ -179,8 +179,10 @@ void fetches() {
   CHECK(pages.fetch("value", [] { return docache::value(); }).empty());
   const auto unique = [n = std::make_unique<int>(8)] { return std::vector<std::uint8_t>(static_cast<std::size_t>(*n)); };
   CHECK_EQUAL(pages.fetch("vector", unique).size(), 8u);
+  CHECK_EQUAL(pages.fetch("keyed", [](std::string_view key) { return "the page " + std::string(key); }).view(), "the page keyed");
+  CHECK_EQUAL(pages.fetch("", [](const std::string_view& key) { return docache::value(key); }).size(), 0u);
   const auto stats = pages.stats();
-  CHECK(stats.loads == 5 && stats.load_failures == 0 && stats.inserted == 5 && stats.hits >= 2 && stats.size == 4);
+  CHECK(stats.loads == 7 && stats.load_failures == 0 && stats.inserted == 7 && stats.hits >= 2 && stats.size == 6);
   check::passed("a fetch runs its work once, and keeps what it returns");
 }
 
@@ -268,5 +270,6 @@ int main() {
   shared_fetches();
   exceptions();
   moved_handles();
+  CHECK(docache::shutdown());
   return check::all_passed("cache.cpp");
 }

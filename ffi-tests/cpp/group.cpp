@@ -36,6 +36,9 @@ void alone() {
     CHECK_EQUAL(numbers.run([n = std::make_unique<int>(8)] { return counted(*n); })->number, 8);
     CHECK_EQUAL((*numbers.run_for(0s, "nine", [] { return counted(9); }))->number, 9);
     CHECK_EQUAL((*numbers.run_for(-1s, [] { return counted(10); }))->number, 10);
+    const auto length = [](std::string_view key) { return counted(static_cast<int>(key.size())); };
+    CHECK_EQUAL(numbers.run("four", length)->number, 4);
+    CHECK_EQUAL(numbers.run(length)->number, 0);
     CHECK_EQUAL(numbers.in_flight(), 0u);
   }
   CHECK_EQUAL(counted::alive, 1);

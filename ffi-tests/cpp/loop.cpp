@@ -55,7 +55,8 @@ void read_while_it_runs() {
         std::uint64_t last = 0, distinct = 0;
         auto reader = cache.make_reader();
         while (!stop) {
-          const auto held = i % 2 == 0 ? cache.latest() : *reader.latest();
+          const auto* kept = i % 2 == 0 ? nullptr : reader.latest();
+          const auto held = kept == nullptr ? cache.latest() : *kept;
           CHECK(held && (*held)->whole() && (*held)->number == held->sequence());
           CHECK(held->sequence() >= last);
           if (held->sequence() > last && ++distinct == 5) ++seen_enough;

@@ -62,9 +62,9 @@ class duration {
   static constexpr std::int64_t saturate(std::chrono::duration<Rep, Period> length) noexcept {
     // Comparing as long double cannot overflow; the bound is a little inside int64_t's, so neither can the cast.
     const long double ns = std::chrono::duration<long double, std::nano>(length).count();
-    if (ns != ns) return 0;
     if (ns >= 9.22e18L) return (std::numeric_limits<std::int64_t>::max)();
     if (ns <= -9.22e18L) return (std::numeric_limits<std::int64_t>::min)();
+    if (!(ns > -9.22e18L)) return 0;  // Not a number.
     // A cast that has to multiply and divide, as from thirds of a second, may overflow in between.
     using factor = std::ratio_divide<Period, std::nano>;
     if constexpr (factor::num != 1 && factor::den != 1) return static_cast<std::int64_t>(ns);
@@ -277,7 +277,7 @@ inline docache_status report(docache_error** out_error) noexcept {
     return fail(text != nullptr ? text : "an exception without a text", 0, out_error);
   } catch (const std::string& failure) {
     return fail(failure, 0, out_error);
-  } catch (const char* failure) {
+  } catch (const char* const& failure) {
     return fail(failure != nullptr ? failure : "the Doer threw a null pointer", 0, out_error);
   } catch (...) {
     return fail("the Doer threw something that is not a std::exception", 0, out_error);
@@ -291,6 +291,10 @@ inline void check_version() {
 }
 
 }  // namespace detail
+
+/// Ends the library's own threads, and waits until they have ended: before a search for leaks, or before the library is
+/// unloaded. Whether there are none; destroy all handles first. What is called later may start them again.
+inline bool shutdown() noexcept { return docache_shutdown() == DOCACHE_OK; }
 
 /// How grave a log record is; a logger is called for its own level and the graver ones.
 enum class level : std::int32_t {

@@ -112,11 +112,6 @@ struct cache_stats {
 
 namespace detail {
 
-/// `count` bytes as text; a view of nothing has no address.
-inline std::string_view text_of(const std::uint8_t* data, std::size_t count) noexcept {
-  return count == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data), count);
-}
-
 /// A value that is borrowed for as long as a callback runs, as a handle of its own.
 inline value shared_value(const docache_value* raw) noexcept {
   return value::from_handle(docache_value_retain(raw));
@@ -173,6 +168,8 @@ class cache {
   /// header and library differ) or std::bad_alloc.
   explicit cache(cache_options options = {}) : raw_(make(std::move(options))) {}
 
+  cache(const cache&) = delete;
+  cache& operator=(const cache&) = delete;
   cache(cache&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
   cache& operator=(cache&& other) noexcept {
     docache_cache_free(std::exchange(raw_, std::exchange(other.raw_, nullptr)));
@@ -277,9 +274,9 @@ class cache {
     return remove_many<std::initializer_list<bytes_view>>(keys);
   }
 
-  /// The key's value. If it is not there, runs `work()`, which returns a value or what one is made of (a string, string_view or
-  /// vector of bytes), and keeps that for `ttl`; or blocks until the run of the key that is under way has ended and shares its
-  /// outcome.
+  /// The key's value. If it is not there, runs `work()`, or `work(key)` with a string_view, which returns a value or what one is
+  /// made of (a string, string_view or vector of bytes), and keeps that for `ttl`; or blocks until the run of the key that is
+  /// under way has ended and shares its outcome.
   ///
   /// What the work throws reaches the caller that ran it as it was thrown, and those that waited as docache::error
   /// (DOCACHE_DOER_FAILED) with its message and code; with cache_options::negative_ttl also those who fetch later. A call
@@ -407,14 +404,14 @@ class cache {
   template <class F>
   std::optional<value> load(timeout limit, bytes_view key, std::optional<lifetime> ttl, F& work) const {
     using job = detail::job<value, F>;
-    static_assert(std::is_invocable_v<F&>, "cache: the work is called without arguments");
+    static_assert(detail::is_work<F>(), "cache: the work is called without arguments or with the key, a string_view");
     static_assert(detail::returns_a<value, F>(), "cache: the work returns a value, or what one is made of");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;
     const auto context = reinterpret_cast<std::uintptr_t>(&mine);
-    const auto status = docache_cache_fetch(raw_, key.data(), key.size(), to_ns(ttl), limit.nanoseconds(),
-                                            &job::perform, context, &owned, slot.out());
+    const auto status = docache_cache_fetch_key(raw_, key.data(), key.size(), to_ns(ttl), limit.nanoseconds(),
+                                                &job::perform, context, &owned, slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     if (detail::expect(status, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
     return value::from_handle(owned);

@@ -16,15 +16,22 @@ class group;
 template <class T>
 class shared {
  public:
-  const T& operator*() const noexcept { return *get(); }
-  const T* operator->() const noexcept { return get(); }
+  /// Not of one that was moved from.
+  const T& operator*() const noexcept {
+    if constexpr (std::is_same_v<T, value>) {
+      return owner_;
+    } else {
+      return detail::object_in<T>(owner_.handle());
+    }
+  }
+  const T* operator->() const noexcept { return std::addressof(**this); }
 
   /// Never null, unless this was moved from.
   const T* get() const noexcept {
     if constexpr (std::is_same_v<T, value>) {
       return &owner_;
     } else {
-      return owner_.handle() == nullptr ? nullptr : &detail::object_in<T>(owner_.handle());
+      return owner_.handle() == nullptr ? nullptr : std::addressof(**this);
     }
   }
 
@@ -46,11 +53,31 @@ class shared {
 
 namespace detail {
 
+/// Work is called without arguments, or, if it cannot be, with the key.
+template <class F>
+constexpr bool is_work() noexcept {
+  return std::is_invocable_v<F&> || std::is_invocable_v<F&, std::string_view>;
+}
+
+template <class F>
+decltype(auto) call_work(F& work, std::string_view key) {
+  if constexpr (std::is_invocable_v<F&>) {
+    return std::invoke(work);
+  } else {
+    return std::invoke(work, key);
+  }
+}
+
 /// Whether what F returns is a T, or is converted to one without being asked to.
 template <class T, class F>
 constexpr bool returns_a() noexcept {
-  using result = std::remove_cv_t<std::invoke_result_t<F&>>;
+  using result = std::remove_cv_t<decltype(call_work(std::declval<F&>(), std::string_view()))>;
   return std::is_same_v<result, T> || std::is_convertible_v<result, T>;
+}
+
+/// `count` bytes as text; a view of nothing has no address.
+inline std::string_view text_of(const std::uint8_t* data, std::size_t count) noexcept {
+  return count == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data), count);
 }
 
 /// Work on the stack of the caller that perhaps leads, and the function through which the library calls it.
@@ -60,11 +87,13 @@ struct job {
   bool ran = false;
   std::exception_ptr thrown{};
 
-  static docache_status perform(std::uintptr_t context, docache_value** out, docache_error** out_error) noexcept {
+  static docache_status perform(std::uintptr_t context, const std::uint8_t* key, std::size_t key_len,
+                                docache_value** out, docache_error** out_error) noexcept {
     job& self = *reinterpret_cast<job*>(context);
     self.ran = true;
     try {
-      *out = detail::make_value<T>(self.call);
+      const auto work = [&]() -> decltype(auto) { return call_work(self.call, text_of(key, key_len)); };
+      *out = detail::make_value<T>(work);
       return DOCACHE_OK;
     } catch (...) {
       self.thrown = std::current_exception();
@@ -98,6 +127,8 @@ class group {
   /// docache::error (DOCACHE_INVALID_ARGUMENT, DOCACHE_VERSION_MISMATCH) or std::bad_alloc.
   explicit group(std::size_t shards = 0) : raw_(make(shards)) {}
 
+  group(const group&) = delete;
+  group& operator=(const group&) = delete;
   group(group&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
   group& operator=(group&& other) noexcept {
     docache_group_free(std::exchange(raw_, std::exchange(other.raw_, nullptr)));
@@ -105,7 +136,8 @@ class group {
   }
   ~group() { docache_group_free(raw_); }
 
-  /// Runs `work()`, or blocks until the run of the key that is under way has ended and shares its outcome.
+  /// Runs `work()`, or `work(key)` with a string_view, or blocks until the run of the key that is under way has ended and
+  /// shares its outcome.
   template <class F>
   shared<T> run(std::string_view key, F&& work) const {
     return *fly(forever, key, work);
@@ -164,14 +196,14 @@ class group {
   template <class F>
   std::optional<shared<T>> fly(timeout limit, std::string_view key, F& work) const {
     using job = detail::job<T, F>;
-    static_assert(std::is_invocable_v<F&>, "group: the work is called without arguments");
+    static_assert(detail::is_work<F>(), "group: the work is called without arguments or with the key, a string_view");
     static_assert(detail::returns_a<T, F>(), "group<T>: the work returns a T, or what is converted to one");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;
     std::uint32_t is_shared = 0;
-    const auto status = docache_group_run(raw_, bytes(key), key.size(), limit.nanoseconds(), &job::perform,
-                                          reinterpret_cast<std::uintptr_t>(&mine), &owned, &is_shared, slot.out());
+    const auto status = docache_group_run_key(raw_, bytes(key), key.size(), limit.nanoseconds(), &job::perform,
+                                              reinterpret_cast<std::uintptr_t>(&mine), &owned, &is_shared, slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     if (detail::expect(status, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
     return shared<T>(value::from_handle(owned), mine.ran, is_shared != 0);

@@ -82,15 +82,22 @@ class loop_cache;
 template <class T>
 class reading : public result_info {
  public:
-  const T& operator*() const noexcept { return *get(); }
-  const T* operator->() const noexcept { return get(); }
+  /// Not of one that was moved from.
+  const T& operator*() const noexcept {
+    if constexpr (std::is_same_v<T, value>) {
+      return owner_;
+    } else {
+      return detail::object_in<T>(owner_.handle());
+    }
+  }
+  const T* operator->() const noexcept { return std::addressof(**this); }
 
   /// Never null, unless this reading was moved from.
   const T* get() const noexcept {
     if constexpr (std::is_same_v<T, value>) {
       return &owner_;
     } else {
-      return owner_.handle() == nullptr ? nullptr : &detail::object_in<T>(owner_.handle());
+      return owner_.handle() == nullptr ? nullptr : std::addressof(**this);
     }
   }
 
@@ -296,6 +303,8 @@ class loop_cache {
   template <class F>
   loop_cache(docache::duration interval, F doer) : raw_(make(with_interval(interval), std::move(doer))) {}
 
+  loop_cache(const loop_cache&) = delete;
+  loop_cache& operator=(const loop_cache&) = delete;
   loop_cache(loop_cache&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
   loop_cache& operator=(loop_cache&& other) noexcept {
     docache_loop_free(std::exchange(raw_, std::exchange(other.raw_, nullptr)));
@@ -456,6 +465,12 @@ loop_cache(docache::duration, F) -> loop_cache<std::decay_t<std::invoke_result_t
 template <class T>
 class loop_cache<T>::reader {
  public:
+  reader(const reader&) = default;
+  reader(reader&&) = default;
+  reader& operator=(const reader&) = default;
+  reader& operator=(reader&&) = default;
+  ~reader() = default;
+
   /// The last success, or null before the first; valid until this reader's next call or move. Never blocks.
   const reading<T>* latest() {
     // The version is read before the value: what is published in between shows as a change at the next call.
@@ -481,7 +496,7 @@ class loop_cache<T>::reader {
   const docache_loop* loop_;
   const std::uint64_t* word_;
   std::uint64_t seen_ = 0;
-  std::optional<reading<T>> held_;
+  std::optional<reading<T>> held_{};
 };
 
 }  // namespace docache

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::settings::Time;
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
+use crate::housekeeping;
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -179,7 +180,7 @@ impl Drop for Registered {
 }
 
 static WORKERS: Workers = Workers {
-    queue: Mutex::new(Queue { places: VecDeque::new(), moved: None, busy: 0, watching: 0 }),
+    queue: Mutex::new(Queue { places: VecDeque::new(), moved: None, busy: 0, watching: 0, dismissals: 0 }),
     changed: Condvar::new(),
     again: Mutex::new(None),
 };
@@ -207,6 +208,26 @@ struct Queue {
     /// Threads at a place, and threads that are not.
     busy: usize,
     watching: usize,
+    /// How often those that watched were sent away. One that finds more than when it came is not counted any more.
+    dismissals: u64,
+}
+
+const THREAD: &str = "docache-sweep";
+
+/// Ends the threads, and waits for them, unless one is at a place. Whether they have ended.
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) fn dismiss_workers() -> bool {
+    housekeeping::finish(THREAD, || {
+        let mut queue = lock(&WORKERS.queue);
+        let idle = queue.busy == 0 && queue.places.is_empty();
+        if idle {
+            queue.dismissals += 1;
+            queue.watching = 0;
+        }
+        drop(queue);
+        WORKERS.changed.notify_all();
+        idle
+    })
 }
 
 impl Workers {
@@ -222,7 +243,8 @@ impl Workers {
     /// Sees to it that there is a thread that is not at a place, if anything is queued. Whether that is so.
     fn see_to_a_watcher(&'static self, queue: &mut Queue) -> bool {
         if queue.watching == 0 {
-            let thread = std::thread::Builder::new().name("docache-sweep".into()).spawn(|| self.watch());
+            let dismissals = queue.dismissals;
+            let thread = housekeeping::spawn(THREAD, move || self.watch(dismissals));
             queue.watching += usize::from(thread.is_ok());
         }
         queue.watching > 0 || queue.places.is_empty()
@@ -245,16 +267,17 @@ impl Workers {
         drop(before);
     }
 
-    fn watch(&'static self) {
+    fn watch(&'static self, dismissals: u64) {
         let mut queue = lock(&self.queue);
-        loop {
+        // While it is at a place nobody is sent away.
+        while queue.dismissals == dismissals {
             if queue.places.is_empty() {
                 // One is enough to wait.
                 let (back, timeout) =
                     self.changed.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
                 queue = back;
                 let idle = queue.places.is_empty() && timeout.timed_out();
-                if idle && (queue.busy == 0 || queue.watching > 1) {
+                if idle && queue.dismissals == dismissals && (queue.busy == 0 || queue.watching > 1) {
                     queue.watching -= 1;
                     return;
                 }

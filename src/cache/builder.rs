@@ -26,7 +26,7 @@ use crate::sync::barrier;
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20 * 60);
 /// The most shards that a cache can have.
-const MOST_SHARDS: usize = 1 << 16;
+pub(crate) const MOST_SHARDS: usize = 1 << 16;
 /// How many it has without being told.
 const SHARDS: usize = 64;
 /// A shard of fewer entries decides badly which to evict.

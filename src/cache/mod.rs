@@ -60,6 +60,10 @@ mod stats;
 mod table;
 mod upkeep;
 
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use background::dismiss_workers;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use builder::MOST_SHARDS;
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
 #[cfg(all(feature = "capi", not(docache_loom)))]

@@ -19,10 +19,11 @@
 //! its own, and so no thread sees it go back. The wake-up goes through a mutex.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Clock, SystemClock, Tick};
+use crate::housekeeping;
 
 /// Set in `word` while no ticker keeps it.
 const STOPPED: u64 = 1;
@@ -177,7 +178,12 @@ impl Clock for CoarseClock {
 /// Moves a stopped word to the present and wakes the ticker.
 #[cold]
 fn restart(present: Tick) -> Tick {
-    if !ticker_exists() {
+    // While it is started, or sent away, others ask the system.
+    let Ok(mut exists) = TICKER.try_lock() else { return present };
+    if !*exists {
+        *exists = housekeeping::spawn(THREAD, tick).is_ok();
+    }
+    if !*exists {
         return present;
     }
     // First the ticker, then the word (AWAKE).
@@ -186,23 +192,50 @@ fn restart(present: Tick) -> Tick {
     Tick::from_nanos(HANDS.advance(present.as_nanos()) >> 1)
 }
 
-/// Starts the ticker, once. With no thread to be had the word stays stopped and every reading asks the system.
-fn ticker_exists() -> bool {
-    static TICKER: OnceLock<bool> = OnceLock::new();
-    *TICKER.get_or_init(|| std::thread::Builder::new().name("docache-clock".into()).spawn(tick).is_ok())
+/// Whether there is a ticker. With no thread to be had the word stays stopped and every reading asks the system.
+static TICKER: Mutex<bool> = Mutex::new(false);
+const THREAD: &str = "docache-clock";
+
+/// Set while the ticker is being sent away, under the lock of `TICKER`.
+static DISMISSED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the ticker, and waits for it. The next reading starts another.
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) fn dismiss_ticker() {
+    // Until it has ended nobody takes back what it does last (AWAKE).
+    let mut exists = TICKER.lock().unwrap_or_else(PoisonError::into_inner);
+    housekeeping::finish(THREAD, || {
+        let wanted = WANTED.lock().unwrap_or_else(PoisonError::into_inner);
+        DISMISSED.store(true, Ordering::Relaxed);
+        drop(wanted);
+        WOKEN.notify_one();
+        true
+    });
+    DISMISSED.store(false, Ordering::Relaxed);
+    *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    *exists = false;
+}
+
+fn dismissed() -> bool {
+    DISMISSED.load(Ordering::Relaxed)
 }
 
 fn tick() {
     loop {
         let mut wanted = WANTED.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*wanted {
+        while !*wanted && !dismissed() {
             wanted = WOKEN.wait(wanted).unwrap_or_else(PoisonError::into_inner);
         }
         *wanted = false;
         drop(wanted);
+        if dismissed() {
+            // Somebody may have been promised that it ticks.
+            HANDS.stop();
+            return;
+        }
         HANDS.begin(SystemClock.now().as_nanos());
         let mut unread = 0;
-        while unread < IDLE_TICKS {
+        while unread < IDLE_TICKS && !dismissed() {
             std::thread::sleep(PERIOD);
             unread = if HANDS.tick(SystemClock.now().as_nanos()) { 0 } else { unread + 1 };
         }

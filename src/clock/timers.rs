@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::{Alarm, Clock, SystemClock, Tick};
 use crate::contain::contained;
+use crate::housekeeping;
 
 /// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts one thread.
 const LINGER: Duration = Duration::from_secs(1);
@@ -33,14 +34,17 @@ const NAP_PAUSE: Duration = Duration::from_millis(1);
 /// Names one alarm: its tick, and a number that tells alarms of one tick apart.
 pub(super) type TimerId = (Tick, u64);
 
+type Spawn = fn(Arc<Timers>, u64) -> io::Result<()>;
+
 /// Alarms by time.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: Mutex<Queue>,
     /// Signalled when the thread has to look at the queue again.
     changed: Condvar,
-    /// Starts the thread that serves this queue (a manual clock's is served by whoever advances it).
-    spawn: Option<fn(Arc<Timers>) -> io::Result<()>>,
+    /// Starts the thread that serves this queue (a manual clock's is served by whoever advances it), and tells it how many
+    /// were sent away before.
+    spawn: Option<Spawn>,
     /// Whether alarms may be queued that no thread serves. Changed under the mutex.
     stranded: AtomicBool,
 }
@@ -50,6 +54,28 @@ struct Queue {
     alarms: BTreeMap<TimerId, Waker>,
     armed: u64,
     serving: bool,
+    /// How often the thread that served was sent away. One that finds more than when it came leaves what there is to its
+    /// successor.
+    dismissals: u64,
+}
+
+const THREAD: &str = "docache-timer";
+
+/// Ends the thread that serves the alarms of real time, and waits for it, unless there are any. Whether there is none.
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) fn dismiss_timer() -> bool {
+    let timers = real();
+    housekeeping::finish(THREAD, || {
+        let mut queue = timers.lock();
+        let idle = queue.alarms.is_empty();
+        if idle {
+            queue.dismissals += 1;
+            queue.serving = false;
+        }
+        drop(queue);
+        timers.changed.notify_all();
+        idle
+    })
 }
 
 /// The alarms of real time, served by the thread `docache-timer`, which exists only while there are any.
@@ -58,8 +84,8 @@ pub(super) fn real() -> &'static Arc<Timers> {
     REAL.get_or_init(|| Arc::new(Timers { spawn: Some(spawn), ..Timers::default() }))
 }
 
-fn spawn(timers: Arc<Timers>) -> io::Result<()> {
-    std::thread::Builder::new().name("docache-timer".into()).spawn(move || timers.run()).map(drop)
+fn spawn(timers: Arc<Timers>, dismissals: u64) -> io::Result<()> {
+    housekeeping::spawn(THREAD, move || timers.run(dismissals))
 }
 
 /// Serves the alarms of real time if no thread does. How long the caller may sleep until it should do so again; `None`:
@@ -138,7 +164,7 @@ impl Timers {
             }
             return true;
         }
-        queue.serving = spawn(self.clone()).is_ok();
+        queue.serving = spawn(self.clone(), queue.dismissals).is_ok();
         self.stranded.store(!queue.serving, Ordering::Relaxed);
         queue.serving
     }
@@ -170,9 +196,9 @@ impl Timers {
         }
     }
 
-    fn run(&self) {
+    fn run(&self, dismissals: u64) {
         let mut queue = self.lock();
-        loop {
+        while queue.dismissals == dismissals {
             let now = SystemClock.now();
             let (wait, idle) = match queue.alarms.first_key_value() {
                 Some(((at, _), _)) if *at <= now => {
@@ -187,7 +213,7 @@ impl Timers {
             let (guard, timeout) =
                 self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
             queue = guard;
-            if idle && timeout.timed_out() && queue.alarms.is_empty() {
+            if idle && timeout.timed_out() && queue.alarms.is_empty() && queue.dismissals == dismissals {
                 queue.serving = false;
                 return;
             }
@@ -213,9 +239,9 @@ mod tests {
     #[test]
     fn without_a_thread_callers_serve_it_until_there_is_one() {
         static TRIES: AtomicUsize = AtomicUsize::new(0);
-        let refuse_thrice = |timers| match TRIES.fetch_add(1, Ordering::Relaxed) {
+        let refuse_thrice = |timers, dismissals| match TRIES.fetch_add(1, Ordering::Relaxed) {
             0..3 => Err(io::ErrorKind::WouldBlock.into()),
-            _ => spawn(timers),
+            _ => spawn(timers, dismissals),
         };
         let timers = Arc::new(Timers { spawn: Some(refuse_thrice), ..Timers::default() });
         let (tell, told) = mpsc::channel();

@@ -1,5 +1,6 @@
 //! Family `cache`: its life. Reading is in `cache_reads`, writing in `cache_writes`, fetching in `cache_fetch`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::call::docache_call;
@@ -10,7 +11,7 @@ use super::value::{Value, docache_value, start};
 use super::{
     DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
 };
-use crate::cache::{CacheBuilder, Cause, EvictionPolicy};
+use crate::cache::{CacheBuilder, Cause, EvictionPolicy, MOST_SHARDS};
 use crate::error::{Error, Result};
 
 /// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
@@ -117,12 +118,40 @@ fn new_builder() -> Builder {
     Store::builder().remembers(|error| !error.is_panicked())
 }
 
-/// What is not a default goes to the builder, which checks it.
-fn configure(options: &docache_cache_options) -> Result<Builder> {
+/// Refuses what the builder would refuse, by the names that C knows.
+fn check(options: &docache_cache_options) -> Result<()> {
     const FLAGS: u32 = DOCACHE_CACHE_RECORD_STATS | DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY;
-    let refuse = |name: &str, value: u32, accepted: &str| {
+    let refuse = |name: &str, value: &dyn Display, accepted: &str| {
         Err(Error::invalid_argument(&format!("options.{name}"), value, accepted))
     };
+    let limited = options.capacity != 0 || options.max_weight != 0;
+    if options.capacity != 0 && options.max_weight != 0 {
+        return refuse("capacity", &"together with options.max_weight", "give one of them");
+    }
+    match options.policy {
+        DOCACHE_POLICY_LRU if !limited => {
+            let accepted = "give options.capacity or options.max_weight with it";
+            return refuse("policy", &"DOCACHE_POLICY_LRU without a limit", accepted);
+        }
+        DOCACHE_POLICY_ADAPTIVE | DOCACHE_POLICY_LRU => {}
+        other => return refuse("policy", &other, "give a DOCACHE_POLICY, 0 or 1"),
+    }
+    if (1..1_000_000).contains(&options.sweep_interval_ns) {
+        return refuse("sweep_interval_ns", &options.sweep_interval_ns, "give at least 1000000, or 0");
+    }
+    options::shards(options.shards, MOST_SHARDS)?;
+    if options.jitter_permille > 1000 {
+        return refuse("jitter_permille", &options.jitter_permille, "give 0 to 1000");
+    }
+    if options.flags & !FLAGS != 0 {
+        return refuse("flags", &options.flags, "give DOCACHE_CACHE_ flags, 0 to 3");
+    }
+    options::reserved("options.reserved", options.reserved)
+}
+
+/// What is not a default goes to the builder.
+fn configure(options: &docache_cache_options) -> Result<Builder> {
+    check(options)?;
     let mut builder = new_builder();
     builder = match ttl(options.time_to_live_ns) {
         None => builder,
@@ -146,18 +175,9 @@ fn configure(options: &docache_cache_options) -> Result<Builder> {
     if options.shards != 0 {
         builder = builder.shards(options.shards);
     }
-    builder = match options.policy {
-        DOCACHE_POLICY_ADAPTIVE => builder,
-        DOCACHE_POLICY_LRU => builder.policy(EvictionPolicy::Lru),
-        other => return refuse("policy", other, "give a DOCACHE_POLICY, 0 or 1"),
-    };
-    if options.jitter_permille > 1000 {
-        return refuse("jitter_permille", options.jitter_permille, "give 0 to 1000");
+    if options.policy == DOCACHE_POLICY_LRU {
+        builder = builder.policy(EvictionPolicy::Lru);
     }
-    if options.flags & !FLAGS != 0 {
-        return refuse("flags", options.flags, "give DOCACHE_CACHE_ flags, 0 to 3");
-    }
-    options::reserved("options.reserved", options.reserved)?;
     Ok(builder
         .ttl_jitter(f64::from(options.jitter_permille) / 1000.0)
         .record_stats(options.flags & DOCACHE_CACHE_RECORD_STATS != 0)

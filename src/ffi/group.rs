@@ -12,7 +12,7 @@ use super::{
     timeout,
 };
 use crate::error::Error;
-use crate::flight::{FlightError, KeyedGroup};
+use crate::flight::{FlightError, KeyedGroup, MOST_SHARDS};
 
 /// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
 /// run's end begins a new run.
@@ -65,6 +65,7 @@ pub unsafe extern "C" fn docache_group_new(
             let options = unsafe { options::read(options) }?;
             options::reserved("options.reserved", options.reserved)?;
             options::reserved("options.reserved2", options.reserved2)?;
+            options::shards(options.shards, MOST_SHARDS)?;
             if options.shards != 0 {
                 builder = builder.shards(options.shards);
             }

@@ -1,4 +1,60 @@
-//! The C ABI: one file per family of `extern "C"` functions. `include/docache.h` is generated from it.
+//! docache for C: do expensive work once, and share the result.
+//!
+//! - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last results and never wait.
+//! - docache_group_: callers who want the same thing for the same key share one run of the work.
+//! - docache_cache_: values by key, for a time and up to a limit; what is not there is fetched once for all who ask.
+//! - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be told, look.
+//! - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is told of it.
+//!
+//! ```c
+//! #include <docache.h>
+//! #include <stdio.h>
+//!
+//! static docache_status render(uintptr_t ctx, const uint8_t *key, size_t key_len, docache_value **out_value,
+//!                              docache_error **out_error) {
+//!   (void)ctx;
+//!   return docache_value_new(key, key_len, out_value, out_error);
+//! }
+//!
+//! int main(void) {
+//!   docache_cache_options options = DOCACHE_CACHE_OPTIONS_INIT;
+//!   docache_cache *pages = NULL;
+//!   docache_value *page = NULL;
+//!   docache_error *error = NULL;
+//!   const uint8_t key[] = {'/', 'a'};
+//!   options.capacity = 1000;
+//!   docache_status status = docache_cache_new(&options, NULL, 0, NULL, &pages, &error);
+//!   if (status == DOCACHE_OK) {
+//!     status = docache_cache_fetch_key(pages, key, sizeof key, 0, DOCACHE_FOREVER, render, 0, &page, &error);
+//!   }
+//!   if (status == DOCACHE_OK) {
+//!     printf("%.*s\n", (int)docache_value_len(page), (const char *)docache_value_data(page));
+//!   } else {
+//!     printf("%s: %s\n", docache_status_name(status), docache_error_message(error, NULL));
+//!   }
+//!   docache_error_release(error);
+//!   docache_value_release(page);
+//!   docache_cache_free(pages);
+//!   return status == DOCACHE_OK ? 0 : 1;
+//! }
+//! ```
+//!
+//! Link libdocache.a with -lpthread -ldl -lm, or the shared library, whose name is libdocache.so.0.
+//!
+//! # Errors
+//! Every function that can fail returns a docache_status: 0 for success, positive for regular outcomes such as MISS,
+//! negative for mistakes and defects. Statuses are written here without their DOCACHE_. The last parameter takes a
+//! docache_error with a message, and with the number that a callback gave; or NULL, if the status will do. An error that
+//! was given is the caller's to release.
+//!
+//! # Threads, fork, signals, the end
+//! - The library starts threads when they are needed: docache-clock while caches are used, docache-timer while somebody
+//!   waits with a deadline or a cache is to be swept, docache-sweep while one is, and one for each loop that was started.
+//!   They block all signals but those that a fault raises, and so do threads that are started from callbacks on them.
+//! - After fork, caches, groups and values work in the child as in the parent. Loops that ran count as stopped there, and
+//!   can be started again.
+//! - A program may simply end. One that looks for leaks, or that unloads the library, frees its handles and calls
+//!   docache_shutdown first.
 //!
 //! # Conventions
 //! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
@@ -19,7 +75,7 @@
 //!   its owner frees it.
 //!
 //! # Safety
-//! What a caller of every function promises, and what each `unsafe` block here rests on:
+//! What a caller of every function promises:
 //! - HANDLE: a handle is NULL or came from this library and has not been freed or released.
 //! - SPAN: a pointer with a length of `n` leads to `n` readable elements (for outputs: writable).
 //! - CALLBACK: a function pointer has the type in the header and may be called from any thread with its `ctx`.
@@ -47,6 +103,8 @@ mod loop_waits;
 mod notify;
 mod options;
 mod perform;
+mod perform_key;
+mod shutdown;
 mod spans;
 mod status;
 mod store;
@@ -68,6 +126,8 @@ pub use loop_reads::*;
 pub use loop_waits::*;
 pub use notify::docache_notify_fn;
 pub use perform::docache_perform_fn;
+pub use perform_key::*;
+pub use shutdown::docache_shutdown;
 pub use spans::docache_bytes;
 pub use status::*;
 pub use value::*;

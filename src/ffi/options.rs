@@ -42,3 +42,11 @@ pub(super) unsafe fn read<O: Options>(options: *const O) -> Result<O> {
 pub(super) fn reserved(name: &str, value: u32) -> Result<()> {
     if value == 0 { Ok(()) } else { Err(Error::invalid_argument(name, value, "give 0")) }
 }
+
+/// Refuses more shards than there may be; 0 is a default.
+pub(super) fn shards(given: usize, most: usize) -> Result<()> {
+    if given <= most {
+        return Ok(());
+    }
+    Err(Error::invalid_argument("options.shards", given, &format!("give 1 to {most}, or 0")))
+}

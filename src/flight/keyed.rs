@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::sync::barrier;
 
 /// The most shards that a group can have.
-const MOST_SHARDS: usize = 1 << 16;
+pub(crate) const MOST_SHARDS: usize = 1 << 16;
 
 /// Callers who want the same thing for the same key share one run; those of different keys do not meet.
 ///

@@ -95,6 +95,8 @@ pub(crate) use call::Call;
 pub(crate) use fly::{Manner, Place};
 pub use group::Group;
 pub use keyed::KeyedGroup;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use keyed::MOST_SHARDS;
 pub(crate) use outcome::{Failure, Outcome};
 pub use outcome::{FlightError, Shared};
 pub(crate) use registry::Registry;

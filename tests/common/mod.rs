@@ -6,6 +6,7 @@ use docache::{Builder, LoopCache, ManualClock};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
+pub(crate) mod allocations;
 pub(crate) mod cache;
 pub(crate) mod flight;
 #[cfg(target_os = "linux")]

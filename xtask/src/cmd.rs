@@ -87,6 +87,21 @@ impl Cmd {
         Ok(text)
     }
 
+    /// Runs the command in silence; what it printed is part of the error if it fails.
+    pub(crate) fn run_quietly(&self) -> Result<()> {
+        self.read_all().map(drop)
+    }
+
+    /// Runs a command that must fail, in silence, and returns all that it printed.
+    pub(crate) fn read_failure(&self) -> Result<String> {
+        let output = self.finish(self.expression().stderr_to_stdout().stdout_capture())?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            bail!("`{self}` should have failed; it printed:\n{}", text.trim_end());
+        }
+        Ok(text)
+    }
+
     /// Whether the command exists and succeeds.
     pub(crate) fn succeeds(&self) -> bool {
         self.expression().stdout_null().stderr_null().run().is_ok_and(|output| output.status.success())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::archive;
 use crate::cmd::Cmd;
 use crate::native;
 use crate::readme;
@@ -32,11 +33,13 @@ pub(crate) fn go(module: &str) -> Result<Cmd> {
 
 /// `go vet` in both modules.
 pub(crate) fn vet() -> Result<()> {
+    archive::refresh()?;
     MODULES.iter().try_for_each(|module| go(module)?.words("vet ./...").run())
 }
 
 /// `go test` in both modules, always linked and run afresh: the static library is not part of Go's cache key.
 pub(crate) fn test(flags: &str, envs: &[(&str, &str)]) -> Result<()> {
+    archive::refresh()?;
     for module in MODULES {
         let mut cmd = go(module)?.words("test -count=1").words(flags).arg("./...");
         for (name, value) in envs {
@@ -53,6 +56,7 @@ pub(crate) fn examples() -> Result<String> {
     let mut files = native::sources("examples", "go")?;
     ensure!(!files.is_empty(), "examples holds no *.go file");
     files.push(readme::program("go")?);
+    archive::refresh()?;
     let dir = Path::new("target/native/go");
     fs::create_dir_all(dir)?;
     for file in &files {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use similar::TextDiff;
 
-const HEADER: &str = "include/docache.h";
+pub(crate) const HEADER: &str = "include/docache.h";
 const CONFIG: &str = "cbindgen.toml";
 
 /// Writes the header, unless it is up to date.
@@ -65,11 +65,33 @@ fn generate() -> Result<String> {
     Ok(format!("{first}\n\n{}{}", module_comment(&source), rest.lines().map(adjust).collect::<String>()))
 }
 
-/// The `//!` lines at the top of a source file as a C comment.
+/// The `//!` lines at the top of a source file as a C comment, in which programs are indented instead of fenced.
 fn module_comment(source: &str) -> String {
-    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-    let body: String = lines.map(|line| adjust(format!(" *{line}").trim_end())).collect();
+    let mut body = String::new();
+    let mut indent = "";
+    for line in documentation(source) {
+        if line.starts_with(" ```") {
+            indent = if indent.is_empty() { "    " } else { "" };
+        } else if indent.is_empty() {
+            body += &adjust(format!(" *{line}").trim_end());
+        } else {
+            body += &format!(" *{indent}{line}").trim_end();
+            body.push('\n');
+        }
+    }
     format!("/**\n{body} */\n")
+}
+
+/// The `//!` lines at the top of a source file.
+fn documentation(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().map_while(|line| line.strip_prefix("//!"))
+}
+
+/// The documentation of the header, as Markdown.
+pub(crate) fn introduction() -> Result<String> {
+    let source = fs::read_to_string(ffi_module()?)?;
+    let lines = documentation(&source).map(|line| line.strip_prefix(' ').unwrap_or(line));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Turns a line of cbindgen's into the line that C should see:
@@ -135,6 +157,8 @@ mod tests {
     fn the_documentation_of_a_module_becomes_a_comment() {
         let source = "//! One.\n//!\n//! - \\[NC\\]\n\nuse std::ptr;\n//! not this\n";
         assert_eq!(module_comment(source), "/**\n * One.\n *\n * - [NC]\n */\n");
+        let source = "//! ```c\n//! int x[2];\n//!\n//! ```\n//! Two.\n";
+        assert_eq!(module_comment(source), "/**\n *     int x[2];\n *\n * Two.\n */\n");
     }
 
     #[test]

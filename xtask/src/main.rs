@@ -1,5 +1,7 @@
 //! The commands that build, test and verify docache: `cargo xtask --help`.
 
+mod app;
+mod archive;
 mod bench;
 mod cmd;
 mod golang;
@@ -39,6 +41,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Put libdocache.a and docache.h where the Go module, or any C program, can take them along
+    GoLib(archive::Options),
     /// Our own benchmarks, then the side-by-side measurements
     Bench(bench::Options),
     /// Change the code in small ways, one at a time, and see whether its tests notice: a sample, about half an hour
@@ -63,6 +67,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Verify(selection) => run::run(strict, steps::VERIFY, &selection),
         Command::Header { check: true } => header::check(),
         Command::Header { check: false } => header::write(),
+        Command::GoLib(options) => archive::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Mutants(options) => mutants::run(&options),
     }

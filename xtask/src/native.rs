@@ -13,6 +13,9 @@ use crate::tool;
 /// The static library that `build_library` makes.
 pub(crate) const LIBRARY: &str = "target/release/libdocache.a";
 
+/// What the shared library calls itself (build.rs).
+pub(crate) const SONAME: &str = "libdocache.so.0";
+
 const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Werror";
 pub(crate) const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
@@ -34,12 +37,21 @@ impl Language {
         }
     }
 
+    /// What the programs are written in.
+    pub(crate) fn standard(self) -> &'static str {
+        match self {
+            Self::C => "c11",
+            Self::Cpp => "c++17",
+        }
+    }
+
     /// The compiler with the standard and the warnings that every program must pass.
     pub(crate) fn compiler(self) -> Cmd {
         match self {
-            Self::C => Cmd::new("cc").arg("-std=c11"),
-            Self::Cpp => Cmd::new("c++").arg("-std=c++17"),
+            Self::C => Cmd::new("cc"),
+            Self::Cpp => Cmd::new("c++"),
         }
+        .arg(format!("-std={}", self.standard()))
         .words(WARNINGS)
         .arg("-Iinclude")
     }
@@ -71,7 +83,7 @@ impl Flavor {
 
 /// One program: its name and the files that it is made of.
 pub(crate) struct Program {
-    name: String,
+    pub(crate) name: String,
     language: Language,
     sources: Vec<PathBuf>,
 }
@@ -80,7 +92,23 @@ pub(crate) struct Program {
 pub(crate) fn build_library() -> Result<()> {
     Cmd::cargo("build --release --features capi --target-dir target").run()?;
     ensure!(Path::new(LIBRARY).exists(), "the build did not leave {LIBRARY}");
+    name_shared_library()
+}
+
+/// Programs look for the shared library by its SONAME, which is a link to it.
+fn name_shared_library() -> Result<()> {
+    let link = Path::new("target/release").join(SONAME);
+    if cfg!(unix) && link.symlink_metadata().is_err() {
+        Cmd::new("ln").words("-s libdocache.so").arg(link).run()?;
+    }
     Ok(())
+}
+
+/// The target triple of the machine that this runs on.
+pub(crate) fn host() -> Result<String> {
+    let version = Cmd::new("rustc").arg("-vV").read()?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
 }
 
 /// The programs of one language: those of `ffi-tests`, the examples, and the one in README.md.
@@ -95,8 +123,11 @@ pub(crate) fn programs(language: Language) -> Result<Vec<Program>> {
         programs.push(Program { name: format!("{suffix}-header"), language, sources: pair });
     }
     let examples = sources("examples", suffix)?.into_iter().map(|path| ("example", path));
-    let readme = [("readme", readme::program(suffix)?)];
-    for (kind, path) in single.into_iter().map(|path| ("test", path)).chain(examples).chain(readme) {
+    let mut shown = vec![("readme", readme::program(suffix)?)];
+    if language == Language::C {
+        shown.push(("header", readme::header_program()?));
+    }
+    for (kind, path) in single.into_iter().map(|path| ("test", path)).chain(examples).chain(shown) {
         let name = format!("{suffix}-{kind}-{}", stem(&path));
         programs.push(Program { name, language, sources: vec![path] });
     }

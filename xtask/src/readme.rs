@@ -1,24 +1,35 @@
-//! The programs that README.md shows, as files. (The Rust ones are doctests of the library.)
+//! The programs that README.md and docache.h show, as files. (The Rust ones are doctests of the library.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::header;
+
 const README: &str = "README.md";
 
-/// Writes the one program in `language` (the word after the fence) to a file with that suffix.
+/// Writes the one program of README.md in `language` (the word after the fence) to a file with that suffix.
 pub(crate) fn program(language: &str) -> Result<PathBuf> {
     let text = fs::read_to_string(README).with_context(|| format!("cannot read {README}"))?;
-    let programs = blocks(&text, language);
+    write(&text, README, language, "readme")
+}
+
+/// Writes the program that the introduction of docache.h shows to a file.
+pub(crate) fn header_program() -> Result<PathBuf> {
+    write(&header::introduction()?, "the introduction of docache.h", "c", "introduction")
+}
+
+fn write(text: &str, place: &str, language: &str, name: &str) -> Result<PathBuf> {
+    let programs = blocks(text, language);
     ensure!(
         programs.len() == 1,
-        "{README} holds {} blocks in `{language}`; it must hold one, a whole program",
+        "{place} holds {} blocks in `{language}`; it must hold one, a whole program",
         programs.len()
     );
     let dir = Path::new("target/native/readme");
     fs::create_dir_all(dir)?;
-    let path = dir.join("readme").with_extension(language);
+    let path = dir.join(name).with_extension(language);
     fs::write(&path, &programs[0])?;
     Ok(path)
 }

@@ -47,6 +47,8 @@ enum Install {
 pub(crate) const CC: Tool =
     Tool { name: "cc", probe: &["cc", "--version"], install: Install::Apt("gcc libc6-dev") };
 pub(crate) const CXX: Tool = Tool { name: "c++", probe: &["c++", "--version"], install: Install::Apt("g++") };
+pub(crate) const CLANG: Tool =
+    Tool { name: "clang", probe: &["clang++", "--version"], install: Install::Apt("clang") };
 pub(crate) const GO: Tool =
     Tool { name: "go", probe: &["go", "version"], install: Install::Apt("golang-go") };
 pub(crate) const VALGRIND: Tool =
@@ -83,7 +85,7 @@ pub(crate) fn need(tools: &[&Tool]) -> Result<()> {
 }
 
 impl Tool {
-    fn found(&self) -> bool {
+    pub(crate) fn found(&self) -> bool {
         Cmd::new(self.probe[0]).args(&self.probe[1..]).succeeds()
     }
 

@@ -1,22 +1,17 @@
-//! The system's allocator, which counts what each thread asks of it.
+//! The allocator of the tests, which counts what each thread asks of it, and on a [`Scale`] what all hold.
 //!
 //! All families run over it. What it adds is one addition to a thread's own word per allocation and a look at a word
 //! that hardly ever changes, below what can be measured beside an allocation. Only while there is a [`Scale`] are the
 //! bytes of all threads added up.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../../tests/common/allocations.rs"]
+mod counting;
+
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-thread_local! {
-    // Neither made lazily nor dropped, so that the allocator may use it at any time of a thread's life.
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// How often the calling thread has allocated or grown memory so far.
-pub(crate) fn on_this_thread() -> u64 {
-    COUNT.get()
-}
+use counting::Counting;
+pub(crate) use counting::on_this_thread;
 
 /// Whether bytes are added up.
 static WEIGHING: AtomicBool = AtomicBool::new(false);
@@ -76,45 +71,37 @@ fn taken(size: usize) -> usize {
 
 /// The allocator.
 #[derive(Debug)]
-pub(crate) struct Counting;
+pub(crate) struct Weighing;
 
-#[inline]
-fn count() {
-    COUNT.set(COUNT.get() + 1);
-}
-
-// SAFETY: everything is passed on to the system's allocator; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
+// SAFETY: everything is passed on to the allocator that counts; weighing neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Weighing {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
         weigh(1, layout.size());
         // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
+        unsafe { Counting.alloc(layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
         weigh(1, layout.size());
         // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Counting.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
         weigh(-1, layout.size());
         weigh(1, size);
-        // SAFETY: the caller's promise; `place` came from the system's allocator.
-        unsafe { System.realloc(place, layout, size) }
+        // SAFETY: the caller's promise; `place` came from that allocator.
+        unsafe { Counting.realloc(place, layout, size) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         weigh(-1, layout.size());
         // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
+        unsafe { Counting.dealloc(place, layout) }
     }
 }
 

@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use crate::harness::{Bench, Plan};
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: allocations::Weighing = allocations::Weighing;
 
 /// What can be measured; one module of [`family`] each.
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -6,6 +6,7 @@ mod headers;
 mod loom;
 mod programs;
 mod rust;
+mod strict;
 
 use crate::run::Step;
 
@@ -17,7 +18,17 @@ pub(crate) const TEST: &[Step] = &[
     Step { name: "quickstart", about: "examples/quickstart runs", run: rust::quickstart },
     Step { name: "c", about: "C programs of ffi-tests and examples", run: programs::c },
     Step { name: "cpp", about: "C++ programs of ffi-tests and examples", run: programs::cpp },
+    Step {
+        name: "shared",
+        about: "the shared library: its SONAME, and that it can be unloaded",
+        run: programs::shared,
+    },
     Step { name: "go", about: "go vet and go test: the module and the C ABI", run: programs::go },
+    Step {
+        name: "go-app",
+        about: "a vendored program, and what it says if it cannot be built",
+        run: programs::go_app,
+    },
     Step { name: "go-examples", about: "Go programs of examples", run: programs::go_examples },
 ];
 
@@ -29,6 +40,7 @@ pub(crate) const VERIFY: &[Step] = &[
     Step { name: "rustdoc", about: "rustdoc, warnings denied", run: rust::doc },
     Step { name: "header", about: "include/docache.h is what src/ffi says", run: headers::drift },
     Step { name: "header-alone", about: "each header compiles alone, from two files", run: headers::alone },
+    Step { name: "header-strict", about: "no header warns under any strict flag", run: strict::headers },
     Step { name: "symbols", about: "the library exports what the header declares", run: headers::symbols },
     Step { name: "features", about: "clippy over every set of features", run: features::powerset },
     Step {

@@ -1,9 +1,11 @@
 //! The programs that use the C ABI from C, C++ and Go.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 
+use crate::app;
 use crate::cmd::Cmd;
 use crate::golang;
 use crate::native::{self, Flavor, Language, Program};
@@ -12,6 +14,10 @@ use crate::tool;
 const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
     --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --fair-sched=try \
     --suppressions=ffi-tests/valgrind.supp";
+/// As a user would run it, who knows of nothing that is to be suppressed.
+const VALGRIND_PLAIN: &str = "valgrind --quiet --leak-check=full --error-exitcode=99 --fair-sched=try";
+/// The program that ends all of the library's threads.
+const SHUTDOWN: &str = "c-test-shutdown";
 const SANITIZERS: &str =
     "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all";
 
@@ -28,6 +34,24 @@ pub(super) fn cpp() -> Result<String> {
     plain(Language::Cpp)
 }
 
+pub(super) fn shared() -> Result<String> {
+    tool::need(&[&tool::CC])?;
+    native::build_library()?;
+    let library = "target/release/libdocache.so";
+    let dynamic = Cmd::new("readelf").args(["-d", library]).read()?;
+    let name = dynamic.lines().find(|line| line.contains("(SONAME)"));
+    ensure!(
+        name.is_some_and(|line| line.ends_with(&format!("[{}]", native::SONAME))),
+        "the SONAME is {name:?}"
+    );
+    let program = "target/native/unload";
+    std::fs::create_dir_all("target/native")?;
+    let cc = Language::C.compiler().args(["ffi-tests/beside/unload.c", "-o", program]);
+    cc.words(native::SYSTEM_LIBRARIES).run()?;
+    Cmd::new(program).arg(library).limit(Duration::from_secs(60)).run()?;
+    Ok(String::new())
+}
+
 fn plain(language: Language) -> Result<String> {
     tool::need(&[language.tool()])?;
     native::build_library()?;
@@ -38,7 +62,12 @@ pub(super) fn valgrind() -> Result<String> {
     tool::need(&[&tool::CC, &tool::CXX, &tool::VALGRIND])?;
     native::build_library()?;
     let flavor = Flavor { name: "valgrind", flags: "-O1 -g", runner: VALGRIND, ..Flavor::plain() };
-    native::run_all(&all_programs()?, &flavor)
+    let note = native::run_all(&all_programs()?, &flavor)?;
+    let clean: Vec<Program> =
+        native::programs(Language::C)?.into_iter().filter(|p| p.name == SHUTDOWN).collect();
+    ensure!(!clean.is_empty(), "there is no {SHUTDOWN}");
+    native::run_all(&clean, &Flavor { runner: VALGRIND_PLAIN, ..flavor })?;
+    Ok(note)
 }
 
 /// Both sides are instrumented: the programs by the C compiler, the library by rustc.
@@ -55,7 +84,7 @@ pub(super) fn sanitizers() -> Result<String> {
 }
 
 fn sanitized_library() -> Result<PathBuf> {
-    let host = host()?;
+    let host = native::host()?;
     Cmd::cargo(
         "rustc --lib --crate-type staticlib --release --features capi --target-dir target/asan --target",
     )
@@ -71,18 +100,18 @@ fn all_programs() -> Result<Vec<Program>> {
     Ok(programs?.into_iter().flatten().collect())
 }
 
-/// The target triple of the machine that this runs on.
-fn host() -> Result<String> {
-    let version = Cmd::new("rustc").arg("-vV").read()?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).context("`rustc -vV` names no host")
-}
-
 pub(super) fn go() -> Result<String> {
     tool::need(&[&tool::GO, &tool::CC])?;
     native::build_library()?;
     golang::vet()?;
     golang::test("", &[])?;
+    Ok(String::new())
+}
+
+pub(super) fn go_app() -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    native::build_library()?;
+    app::check()?;
     Ok(String::new())
 }
 
@@ -108,8 +137,11 @@ pub(super) fn go_cgocheck() -> Result<String> {
 
 pub(super) fn gofmt() -> Result<String> {
     tool::need(&[&tool::GO])?;
-    let unformatted =
-        Cmd::new("gofmt").arg("-l").args(golang::MODULES).args(["benches/peers/go", "examples"]).read()?;
+    let unformatted = Cmd::new("gofmt")
+        .arg("-l")
+        .args(golang::MODULES)
+        .args([app::SOURCES, "benches/peers/go", "examples"])
+        .read()?;
     if !unformatted.is_empty() {
         bail!("run `gofmt -w` on:\n{}", unformatted.trim_end());
     }

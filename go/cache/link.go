@@ -1,0 +1,3 @@
+package cache
+
+import _ "docache/internal/clib" // links the C library; without cgo it says what to do

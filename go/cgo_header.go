@@ -1,0 +1,6 @@
+package docache
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/internal/clib -I${SRCDIR}/../include
+*/
+import "C"

@@ -1,9 +1,0 @@
-//go:build docache_shared
-
-package docache
-
-/*
-#cgo CFLAGS: -I${SRCDIR}/../include
-#cgo LDFLAGS: -L${SRCDIR}/../target/release -Wl,-rpath,${SRCDIR}/../target/release -ldocache
-*/
-import "C"

@@ -1,0 +1,8 @@
+//go:build cgo && docache_system
+
+package clib
+
+/*
+#cgo LDFLAGS: -ldocache
+*/
+import "C"

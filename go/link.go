@@ -1,0 +1,3 @@
+package docache
+
+import _ "docache/internal/clib" // links the C library; without cgo it says what to do

@@ -1,0 +1,34 @@
+//! Ending the threads that have nothing to do.
+
+use std::time::Duration;
+
+use super::{DOCACHE_BUSY, DOCACHE_OK, docache_status, guard};
+use crate::{cache, clock, housekeeping};
+
+/// How long work under way is waited for.
+const PATIENCE: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Ends the threads that the library keeps for itself, and waits until they have ended. For programs that are searched for
+/// leaks, and before the library is unloaded; others need not call it. Free all handles first: loops have threads of their
+/// own, which end when they are freed. OK: there are none. BUSY: a cache or a wait still needs one, or work for a cache is
+/// not over within a second; or the call comes from a callback on one of them. What is called meanwhile or later may start
+/// them again. \[NC\] \[BLK\]
+#[unsafe(no_mangle)]
+pub extern "C" fn docache_shutdown() -> docache_status {
+    guard(std::ptr::null_mut(), || {
+        if housekeeping::is_here() {
+            return Ok(DOCACHE_BUSY);
+        }
+        // The sweep sets alarms, and both read the clock.
+        let swept = (0..PATIENCE).any(|turn| {
+            if turn > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            cache::dismiss_workers()
+        });
+        let timed = clock::dismiss_timer();
+        clock::dismiss_ticker();
+        Ok(if swept && timed { DOCACHE_OK } else { DOCACHE_BUSY })
+    })
+}
