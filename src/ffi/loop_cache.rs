@@ -27,7 +27,7 @@ pub const DOCACHE_FIXED_RATE: u32 = 1;
 #[derive(Debug)]
 pub struct docache_loop(pub(super) LoopCache<Value>);
 
-/// How a loop cache is to run. Zero the struct, set `size` and what you need.
+/// How a loop cache is to run. Begin with DOCACHE_LOOP_OPTIONS_INIT and set what you need.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct docache_loop_options {
