@@ -267,7 +267,7 @@ typedef struct docache_wait docache_wait;
 typedef int32_t docache_status;
 
 /**
- * How a cache is to be. Zero the struct, set `size` and what you need.
+ * How a cache is to be. Begin with DOCACHE_CACHE_OPTIONS_INIT and set what you need.
  */
 typedef struct docache_cache_options {
   /**
@@ -444,7 +444,7 @@ typedef struct docache_cache_counters {
 typedef void (*docache_notify_fn)(uintptr_t token);
 
 /**
- * How a group is to be. Zero the struct, set `size` and what you need.
+ * How a group is to be. Begin with DOCACHE_GROUP_OPTIONS_INIT and set what you need.
  */
 typedef struct docache_group_options {
   /**
@@ -505,7 +505,7 @@ typedef struct docache_log_record {
 typedef void (*docache_log_fn)(uintptr_t ctx, const struct docache_log_record *record);
 
 /**
- * How a loop cache is to run. Zero the struct, set `size` and what you need.
+ * How a loop cache is to run. Begin with DOCACHE_LOOP_OPTIONS_INIT and set what you need.
  */
 typedef struct docache_loop_options {
   /**

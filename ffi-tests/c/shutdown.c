@@ -46,6 +46,14 @@ static void run_a_loop(void) {
   CHECK_DOER_GONE(&doer);
 }
 
+static atomic_bool used_up;
+
+static void *use(void *none) {
+  for (int round = 0; round < 50; round++) docache_cache_free(busy_cache());
+  atomic_store(&used_up, true);
+  return none;
+}
+
 int main(void) {
   CHECK_OK(docache_shutdown());
   CHECK_INT(threads(), ==, 1);
@@ -71,5 +79,12 @@ int main(void) {
     CHECK_INT(threads(), ==, 1);
   }
   checked("they come back when they are needed, and go again");
+
+  const pthread_t user = spawn(use, NULL);
+  while (!atomic_load(&used_up)) docache_shutdown();
+  join(user);
+  CHECK_OK(docache_shutdown());
+  CHECK_INT(threads(), ==, 1);
+  checked("others may use the library meanwhile");
   return all_checked("shutdown.c");
 }

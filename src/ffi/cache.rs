@@ -65,7 +65,7 @@ pub type docache_evict_fn = Option<
     ),
 >;
 
-/// How a cache is to be. Zero the struct, set `size` and what you need.
+/// How a cache is to be. Begin with DOCACHE_CACHE_OPTIONS_INIT and set what you need.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct docache_cache_options {

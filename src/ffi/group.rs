@@ -27,7 +27,7 @@ impl std::fmt::Debug for docache_group {
     }
 }
 
-/// How a group is to be. Zero the struct, set `size` and what you need.
+/// How a group is to be. Begin with DOCACHE_GROUP_OPTIONS_INIT and set what you need.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct docache_group_options {

@@ -44,7 +44,7 @@ impl docache_loop {
     }
 }
 
-/// How a loop cache is to run. Zero the struct, set `size` and what you need.
+/// How a loop cache is to run. Begin with DOCACHE_LOOP_OPTIONS_INIT and set what you need.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct docache_loop_options {

@@ -75,7 +75,7 @@ fn module_comment(source: &str) -> String {
         } else if indent.is_empty() {
             body += &adjust(format!(" *{line}").trim_end());
         } else {
-            body += &format!(" *{indent}{line}").trim_end();
+            body += format!(" *{indent}{line}").trim_end();
             body.push('\n');
         }
     }
