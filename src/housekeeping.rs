@@ -19,6 +19,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use crate::sync::spawn::Blocked;
+
 struct Started {
     name: &'static str,
     /// In a forked process the handles of its parent mean nothing.
@@ -34,13 +36,15 @@ fn started() -> MutexGuard<'static, Vec<Started>> {
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a thread.
+/// Starts a thread, with the host's signals blocked.
 pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let work = move || {
         HERE.set(true);
         body();
     };
+    let blocked = Blocked::new();
     let thread = Builder::new().name(name.into()).spawn(work)?;
+    drop(blocked);
     let mut started = started();
     started.retain(|one| !one.thread.is_finished());
     started.push(Started { name, process: std::process::id(), thread });
