@@ -25,7 +25,8 @@
  *   with anything held, such as a mutex, that they need. Inside a callback of the object's own it returns at once: the object
  *   ends, and `drop` is called, when the call that the callback came from is over. Inside other objects' callbacks it
  *   waits, but not in a circle: of threads that free each other's objects one does not wait; its object ends as if it had
- *   been freed inside a callback of its own. Only a docache_call outlives what it was begun at, and its notification with it.
+ *   been freed inside a callback of its own. The only exception is a docache_call, which outlives what it was begun at,
+ *   its notification with it; the listener's `drop` of a cache then comes with the end of the last such call.
  * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
  *   sweep or its free.
  *
@@ -708,8 +709,9 @@ docache_status docache_cache_new(const struct docache_cache_options *options,
  * when the outermost call on the cache, or the sweep, is over that the callback came from. Inside callbacks of other objects
  * it waits, unless these are being freed by who is waited for.
  *
- * Calls of docache_cache_fetch_begin that are out stay valid and go on among themselves, with their notifications; the shares
- * of values are then given back with the last of them. NULL is fine. [CB] only `drop` [BLK]
+ * Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on among themselves, with their
+ * notifications. They tell `on_evict` nothing, but its `drop`, and that of values, then waits for the last of them to be freed,
+ * and not this function. NULL is fine. [CB] only `drop` [BLK]
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.

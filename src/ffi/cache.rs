@@ -218,11 +218,13 @@ pub unsafe extern "C" fn docache_cache_new(
             configure(&unsafe { options::read(options) }?)?
         };
         let gate = Gate::new();
-        gate.keep(registration);
+        let registration = Arc::new(registration);
+        gate.keep(registration.clone());
         if let Some(on_evict) = on_evict {
             let gate = gate.clone();
             builder = builder.on_evict(move |key, value, cause| {
-                // SAFETY: CALLBACK; what is borrowed lives through the call, and the registration behind the gate.
+                let ctx = registration.ctx;
+                // SAFETY: CALLBACK; what is borrowed lives through the call.
                 gate.during(|| unsafe {
                     on_evict(ctx, start(key), key.len(), value.as_ptr(), number(cause));
                 });
@@ -247,8 +249,9 @@ pub unsafe extern "C" fn docache_cache_new(
 /// when the outermost call on the cache, or the sweep, is over that the callback came from. Inside callbacks of other objects
 /// it waits, unless these are being freed by who is waited for.
 ///
-/// Calls of docache_cache_fetch_begin that are out stay valid and go on among themselves, with their notifications; the shares
-/// of values are then given back with the last of them. NULL is fine. \[CB\] only `drop` \[BLK\]
+/// Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on among themselves, with their
+/// notifications. They tell `on_evict` nothing, but its `drop`, and that of values, then waits for the last of them to be freed,
+/// and not this function. NULL is fine. \[CB\] only `drop` \[BLK\]
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.

@@ -11,6 +11,8 @@
 //! - CLOSED: once the word is closed there are no new holds, so no callback begins.
 //! - HELD: what lies behind the gate is dropped by whoever gives back the last hold, so while there is one it is there.
 //!   A free inside a call on its own thread gives the handle's hold to that call's outermost frame.
+//! - GATE: while there is a hold the gate is there: the handle, which has a share of it, was not freed or lies behind it; or
+//!   who has the hold was given it by somebody who keeps a share until it is given back, such as the listener's closure.
 //! - FRAMES: a frame is in its thread's list exactly while it lies on the stack, and only its thread looks at it.
 //! - ACYCLIC: in `WAITS` is an edge from each object that a waiting thread calls back for to the one that it waits for, and
 //!   no edge is added that closes a circle. So of threads that free each other's objects one does not wait.
@@ -75,7 +77,7 @@ impl Word {
 
     /// The word as it stands in this process.
     fn here(self, process: u32) -> Word {
-        match (self.0 >> Word::PROCESS == u64::from(process), self.is_closed()) {
+        match (self.process() == process, self.is_closed()) {
             (true, _) => self,
             (false, false) => Word::open(process),
             // Who was to give back the last hold does not exist.
@@ -87,9 +89,13 @@ impl Word {
         (!self.is_closed()).then(|| Word(self.0 + Word::HOLD))
     }
 
-    /// Without one of its holds. A closed word of another process has none.
+    /// Without one of its holds.
     fn without_hold(self) -> Word {
-        Word(if self.holds() { self.0 - Word::HOLD } else { self.0 })
+        Word(self.0 - Word::HOLD)
+    }
+
+    fn process(self) -> u32 {
+        (self.0 >> Word::PROCESS) as u32
     }
 
     fn closed(self) -> Word {
@@ -159,7 +165,7 @@ impl Gate {
     pub(super) fn close(self: &Arc<Gate>, handle: impl Send + 'static) {
         self.keep(handle);
         self.update(|word| Some(word.closed()));
-        let mine = Hold { gate: self.clone(), process: process() };
+        let mine = Hold { gate: Arc::as_ptr(self), process: process() };
         match Frame::outermost(self) {
             // SAFETY: FRAMES: this thread's, and further out on its stack.
             Some(frame) => unsafe { &*frame }.inherit(mine),
@@ -228,14 +234,14 @@ impl Gate {
 
 /// A hold of a gate.
 struct Hold {
-    gate: Arc<Gate>,
+    gate: *const Gate,
     process: u32,
 }
 
 impl Hold {
     fn take(gate: &Arc<Gate>) -> Option<Hold> {
-        gate.update(Word::with_hold)?;
-        Some(Hold { gate: gate.clone(), process: process() })
+        let before = gate.update(Word::with_hold)?;
+        Some(Hold { gate: Arc::as_ptr(gate), process: before.process() })
     }
 }
 
@@ -245,10 +251,13 @@ impl Drop for Hold {
             // It did not come along into this process, nor was it counted there.
             return;
         }
-        let before = self.gate.update(|word| Some(word.without_hold()));
-        if before.is_some_and(|before| before.is_closed() && before.holds() && !before.without_hold().holds())
-        {
-            self.gate.end();
+        // SAFETY: GATE.
+        let before = Word(unsafe { &*self.gate }.word.fetch_sub(Word::HOLD, Ordering::AcqRel));
+        if before.is_closed() && !before.without_hold().holds() {
+            // SAFETY: GATE: this was the last hold, so what has a share still lies behind the gate, or is the caller's.
+            unsafe { Arc::increment_strong_count(self.gate) };
+            // SAFETY: that is this one.
+            unsafe { Arc::from_raw(self.gate) }.end();
         }
     }
 }

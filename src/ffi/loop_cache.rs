@@ -246,6 +246,8 @@ pub unsafe extern "C" fn docache_loop_run(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let docache_loop(cache, gate) = unsafe { borrow(handle, "handle") }?;
+        // The loop may be gone when the frame is.
+        let gate = gate.clone();
         gate.call(|| cache.run(&Context::background()))?;
         Ok(DOCACHE_OK)
     })

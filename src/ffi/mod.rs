@@ -22,7 +22,8 @@
 //!   with anything held, such as a mutex, that they need. Inside a callback of the object's own it returns at once: the object
 //!   ends, and `drop` is called, when the call that the callback came from is over. Inside other objects' callbacks it
 //!   waits, but not in a circle: of threads that free each other's objects one does not wait; its object ends as if it had
-//!   been freed inside a callback of its own. Only a docache_call outlives what it was begun at, and its notification with it.
+//!   been freed inside a callback of its own. The only exception is a docache_call, which outlives what it was begun at,
+//!   its notification with it; the listener's `drop` of a cache then comes with the end of the last such call.
 //! - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
 //!   sweep or its free.
 //!
