@@ -73,7 +73,16 @@
  *   "Only `drop`": whoever gives back the last share of something calls the `drop` of its registration. That can also be
  *   a reader that was under way while the loop moved on.
  * - All functions may be called from any thread, and at once, except that nothing may be going on with a handle while
- *   its owner frees it.
+ *   its owner frees it, but callbacks and the calls that these were called from.
+ * - When `_free` of a loop, a group, a cache or a wait has returned, none of the object's callbacks runs or will, and `drop`
+ *   of its registration has been called: it waits for those that are under way on other threads, so it must not be called
+ *   with anything held, such as a mutex, that they need. Inside a callback of the object's own it returns at once: the object
+ *   ends, and `drop` is called, when the call that the callback came from is over. Inside other objects' callbacks it
+ *   waits, but not in a circle: of threads that free each other's objects one does not wait; its object ends as if it had
+ *   been freed inside a callback of its own. The only exception is a docache_call, which outlives what it was begun at,
+ *   its notification with it; the listener's `drop` of a cache then comes with the end of the last such call.
+ * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
+ *   sweep or its free.
  *
  * # Safety
  * What a caller of every function promises:
@@ -235,7 +244,8 @@ typedef struct docache_error docache_error;
 typedef struct docache_group docache_group;
 
 /**
- * A logger, shared by reference counting; the count is atomic.
+ * A logger, shared by reference counting; the count is atomic. An object that was given it gives its share back when it is
+ * freed, before the free returns, or when it ends, if it was freed inside a callback of its own.
  */
 typedef struct docache_logger docache_logger;
 
@@ -317,8 +327,9 @@ typedef struct docache_cache_options {
 } docache_cache_options;
 
 /**
- * Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, with no
- * lock held. Key and value are borrowed for the call. It must return; it may use the cache, but not free it.
+ * Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, a writer's
+ * or the sweep's, with no lock held. Key and value are borrowed for the call. It must return; it may use the cache, and free
+ * it: then it is not called any more, and the cache ends when the write or the sweep is over that it was called from.
  */
 typedef void (*docache_evict_fn)(uintptr_t ctx,
                                  const uint8_t *key,
@@ -335,7 +346,8 @@ typedef void (*docache_drop_fn)(uintptr_t ctx);
  * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
  * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
  * called. A loop runs it on one thread at a time, a group or a cache on the thread of the call that leads. It must not
- * throw, unwind or longjmp, and must not free its own loop's, group's or cache's handles that others use.
+ * throw, unwind or longjmp. It may free its own loop, group or cache, if nobody else uses that: the call goes on, its caller
+ * gets what this returns, and the object ends when that call, or a loop's run, is over.
  */
 typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
                                              struct docache_value **out_value,
@@ -356,7 +368,8 @@ typedef struct docache_bytes {
 } docache_bytes;
 
 /**
- * Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit.
+ * Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit. It may free the cache, which
+ * ends when the visit is over; the visit goes on until then.
  */
 typedef int32_t (*docache_visit_fn)(uintptr_t ctx,
                                     const uint8_t *key,
@@ -439,7 +452,7 @@ typedef struct docache_cache_counters {
 
 /**
  * Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
- * or one that polls. It must return, must not block, and must not free the object that it was given to.
+ * or one that polls. It must return, and must not block. It may free the wait that it was given to, but not a call.
  */
 typedef void (*docache_notify_fn)(uintptr_t token);
 
@@ -500,7 +513,8 @@ typedef struct docache_log_record {
 } docache_log_record;
 
 /**
- * Receives messages, on any thread, perhaps on several at once. It must return, and must not free the object that speaks.
+ * Receives messages, on any thread, perhaps on several at once. It must return. It may free the object that speaks, which then
+ * ends when its call or its run is over, and may say so. Of an object that was freed elsewhere it receives nothing more.
  */
 typedef void (*docache_log_fn)(uintptr_t ctx, const struct docache_log_record *record);
 
@@ -756,12 +770,19 @@ docache_status docache_cache_new(const struct docache_cache_options *options,
                                  struct docache_error **out_error);
 
 /**
- * Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Calls of
- * docache_cache_fetch_begin that are out stay valid and go on among themselves; the cache then goes with the last of them,
- * or with a sweep that is under way. NULL is fine. [CB] only `drop`
+ * Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Waits for a sweep under way on
+ * another thread; so when this has returned `on_evict` is not being called, nor will be, its `drop` has been called, and the
+ * cache's shares are given back. Inside a callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the
+ * `visit` of a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and all that happens
+ * when the outermost call on the cache, or the sweep, is over that the callback came from. Inside callbacks of other objects
+ * it waits, unless these are being freed by who is waited for.
+ *
+ * Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on among themselves, with their
+ * notifications. They tell `on_evict` nothing, but its `drop`, and that of values, then waits for the last of them to be freed,
+ * and not this function. NULL is fine. [CB] only `drop` [BLK]
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle.
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
  */
 void docache_cache_free(struct docache_cache *cache);
 
@@ -1151,10 +1172,12 @@ docache_status docache_group_new(const struct docache_group_options *options,
                                  struct docache_error **out_error);
 
 /**
- * Frees the handle. Calls of docache_group_begin that are out stay valid, and go on among themselves. NULL is fine. [NC]
+ * Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that run's outcome goes to all who
+ * wait for it, and the group ends when the last of their calls is over. Calls of docache_group_begin that are out stay valid,
+ * and go on among themselves, with their notifications. NULL is fine. [NC]
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle.
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
  */
 void docache_group_free(struct docache_group *group);
 
@@ -1271,18 +1294,22 @@ docache_status docache_loop_new(const struct docache_loop_options *options,
                                 struct docache_error **out_error);
 
 /**
- * Stops the loop, waits for the Doer's call under way, and frees the handle. Called from inside the Doer it does not
- * wait; the Doer is then dropped when its call returns, and must not use the handle any more. Called from elsewhere, it is
- * the caller's part that the Doer no longer uses the handle either. Snapshots and values stay valid. NULL is fine. [CB] [BLK]
+ * Stops the loop, waits for the Doer's call under way, and frees the handle. When it has returned the Doer was dropped, and
+ * the logger hears nothing more of the loop. Called from inside the Doer, or from the logger while that hears of this loop, it
+ * does not wait: the Doer, which must not use the handle any more, is called no more, and is dropped when the run ends; that of
+ * docache_loop_run before that returns. Called from inside callbacks of other objects it waits, unless these are being freed
+ * by who is waited for. Called from elsewhere, it is the caller's part that the Doer no longer uses the handle either.
+ * Snapshots, values and waits stay valid. NULL is fine. [CB] [BLK]
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle.
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
  */
 void docache_loop_free(struct docache_loop *handle);
 
 /**
  * Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
- * as the Doer's call ends. [CB] only the logger
+ * as the Doer's call ends. On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all
+ * threads of the library do; threads and processes that the Doer starts inherit that. [CB] only the logger
  *
  * # Safety
  * HANDLE.
@@ -1715,10 +1742,11 @@ docache_status docache_wait_poll(struct docache_wait *wait,
 docache_status docache_wait_cancel(struct docache_wait *wait);
 
 /**
- * Cancels and frees the wait. A notification that is being called at this moment goes on. NULL is fine. [CB] only `drop`
+ * Cancels and frees the wait. A notification that is being called on another thread at this moment is waited for; inside
+ * the notification this returns at once. NULL is fine. [CB] only `drop` [BLK] only for that
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle.
+ * HANDLE; nothing else may be going on with the handle, but what calls the notification.
  */
 void docache_wait_free(struct docache_wait *wait);
 

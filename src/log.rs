@@ -78,6 +78,18 @@ impl Logger {
         level <= self.max
     }
 
+    /// The least important level that reaches the hook.
+    #[cfg(feature = "capi")]
+    pub(crate) fn max(&self) -> Level {
+        self.max
+    }
+
+    /// Passes a record of another logger's on.
+    #[cfg(feature = "capi")]
+    pub(crate) fn pass(&self, record: &Record<'_>) {
+        let _ = contained(|| (self.log)(record));
+    }
+
     pub(crate) fn log(&self, level: Level, target: &str, message: fmt::Arguments<'_>) {
         if self.enabled(level) {
             // Formatting runs user code too: the Display of a Doer's error.

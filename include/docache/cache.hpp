@@ -71,8 +71,9 @@ class bytes_view {
   docache_bytes raw_{nullptr, 0};
 };
 
-/// Told of an entry that has left: on the thread that brought it about, with no lock held. It may use the cache, but not
-/// destroy it; what it throws is dropped.
+/// Told of an entry that has left: on the thread that brought it about, a writer's or the sweep's, with no lock held. It may use
+/// the cache, and destroy it: then it is not called any more, and is destroyed when the write or the sweep is over that it was
+/// called from. What it throws is dropped.
 using evict_listener = std::function<void(std::string_view key, const value& value, docache::cause cause)>;
 
 /// How a cache is to be. Everything has a default; without capacity and max_weight there is no limit.
@@ -176,7 +177,10 @@ class cache {
     return *this;
   }
 
-  /// Values stay valid. The listener is not told, and is destroyed.
+  /// Values stay valid. The listener is not told, and is destroyed, before this returns: a sweep that is calling it is waited for.
+  /// Inside the listener, the work of a fetch or a visit of this cache this does not wait; the cache and its listener then
+  /// end when that call is over. A destructor inside another object's callback waits, unless that object is being destroyed
+  /// by who is waited for.
   ~cache() { docache_cache_free(raw_); }
 
   /// The key's value, or nothing if it is not there or has expired. Never blocks.

@@ -134,6 +134,7 @@ class group {
     docache_group_free(std::exchange(raw_, std::exchange(other.raw_, nullptr)));
     return *this;
   }
+  /// Also inside the work of its own run, which goes on.
   ~group() { docache_group_free(raw_); }
 
   /// Runs `work()`, or `work(key)` with a string_view, or blocks until the run of the key that is under way has ended and

@@ -311,7 +311,9 @@ class loop_cache {
     return *this;
   }
 
-  /// Stops, and blocks until the Doer's current call ends. Readings and snapshots stay valid.
+  /// Stops, blocks until the Doer's current call ends, and destroys the Doer. Inside the Doer it does not block, and the Doer is
+  /// destroyed when the run ends, that of run() before it returns. A destructor inside another object's callback blocks,
+  /// unless that object is being destroyed by who is waited for. Readings and snapshots stay valid.
   ~loop_cache() { docache_loop_free(raw_); }
 
   /// Runs the loop on a thread of its own; if it is running already, does nothing. Does not wait for the first result.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::settings::Time;
+use super::settings::{Around, Time};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
 use crate::housekeeping;
@@ -61,6 +61,8 @@ struct Place {
     time: Time,
     /// How often it is swept, if it is.
     interval: Option<Duration>,
+    /// Who is to know of each pass, and may leave it out.
+    around: Option<Around>,
     state: Mutex<State>,
 }
 
@@ -106,7 +108,7 @@ impl Place {
     /// Does what is due.
     fn run(self: &Arc<Self>) {
         let due = std::mem::take(&mut lock(&self.state).due);
-        let work = || {
+        let mut work = || {
             let Some(cache) = self.cache.upgrade() else { return };
             if due.sweep {
                 // A clock or a hasher may panic; the next sweep comes in any case.
@@ -118,7 +120,10 @@ impl Place {
             }
         };
         // The cache may go with this handle, and with it all that its user gave it.
-        let _ = contained(work);
+        let _ = contained(|| match &self.around {
+            Some(around) => around(&mut work),
+            None => work(),
+        });
         let mut state = lock(&self.state);
         let again = state.due.sweep || state.due.tidy;
         state.queued = again;
@@ -149,8 +154,13 @@ impl Wake for TidyAlarm {
 pub(super) struct Registered(Arc<Place>);
 
 impl Registered {
-    pub(super) fn new(cache: Weak<dyn Background>, time: Time, interval: Option<Duration>) -> Registered {
-        Registered(Arc::new(Place { cache, time, interval, state: Mutex::default() }))
+    pub(super) fn new(
+        cache: Weak<dyn Background>,
+        time: Time,
+        interval: Option<Duration>,
+        around: Option<Around>,
+    ) -> Registered {
+        Registered(Arc::new(Place { cache, time, interval, around, state: Mutex::default() }))
     }
 
     /// Has the cache swept from now on, if it is to be.

@@ -17,6 +17,8 @@ use super::core::Core;
 use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::Kind;
+#[cfg(not(docache_loom))]
+use super::settings::Around;
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
 use crate::clock::Clock;
@@ -84,6 +86,8 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     negative_ttl: Option<Duration>,
     remembers: fn(&E) -> bool,
     listener: Option<Listener<K, V>>,
+    #[cfg(not(docache_loom))]
+    around: Option<Around>,
     shards: Option<usize>,
     hasher: S,
     clock: Option<Arc<dyn Clock>>,
@@ -105,6 +109,8 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             negative_ttl: None,
             remembers: |_| true,
             listener: None,
+            #[cfg(not(docache_loom))]
+            around: None,
             shards: None,
             hasher: RandomState::default(),
             clock: None,
@@ -198,6 +204,16 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
+    /// Who is given each pass of the background over the cache, to do it or to leave it out.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
+    pub(crate) fn around_background(
+        mut self,
+        around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static,
+    ) -> Self {
+        self.around = Some(Arc::new(around));
+        self
+    }
+
     /// Into how many parts the cache is split, each with a lock and a policy of its own: 1 to 65,536, rounded up to a power of
     /// two, and at most as many as the capacity. Default 64, or as many as leave 128 entries for each; 8 where entries have
     /// weights.
@@ -219,6 +235,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             negative_ttl: self.negative_ttl,
             remembers: self.remembers,
             listener: self.listener,
+            #[cfg(not(docache_loom))]
+            around: self.around,
             shards: self.shards,
             hasher,
             clock: self.clock,
@@ -330,7 +348,7 @@ where
         });
         let read_time = if self.expire_on_sweep_only { Time::Frozen } else { time.clone() };
         #[cfg(not(docache_loom))]
-        let (background_time, interval) = (time.clone(), self.sweep);
+        let (background_time, interval, around) = (time.clone(), self.sweep, self.around);
         let settings = Settings {
             hasher: self.hasher,
             shards,
@@ -353,7 +371,7 @@ where
         let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });
         #[cfg(not(docache_loom))]
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
-            let background = Registered::new(weak.clone(), background_time, interval);
+            let background = Registered::new(weak.clone(), background_time, interval, around);
             Inner { core: Core::new(settings, background), coalesced: AtomicU64::new(0) }
         });
         #[cfg(not(docache_loom))]

@@ -1,18 +1,20 @@
 //! Family `cache`: its life. Reading is in `cache_reads`, writing in `cache_writes`, fetching in `cache_fetch`.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::docache_call;
 use super::flights::{Lanes, Source};
+use super::gate::Gate;
 use super::options::{self, Options};
 use super::store::{Key, Store};
-use super::value::{Value, docache_value, start};
+use super::value::{Value, any_wraps, docache_value, start};
 use super::{
     DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
 };
 use crate::cache::{CacheBuilder, Cause, EvictionPolicy, MOST_SHARDS};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
 ///
@@ -21,6 +23,22 @@ use crate::error::{Error, Result};
 pub struct docache_cache {
     pub(super) store: Store,
     pub(super) lanes: Lanes<docache_call>,
+    gate: Arc<Gate>,
+    listened: bool,
+}
+
+impl docache_cache {
+    /// Does a write, which may call the listener, or a value's `drop`, and these may free the cache.
+    #[inline]
+    pub(super) fn write<R>(&self, write: impl FnOnce(&Store) -> R) -> R {
+        if self.listened || any_wraps() { self.gate.call(|| write(&self.store)) } else { write(&self.store) }
+    }
+
+    /// Does what calls back.
+    pub(super) fn during<R>(&self, f: impl FnOnce(&Store) -> R) -> Result<R> {
+        let freed = || Error::new(ErrorKind::Closed, "the cache was freed");
+        self.gate.during(|| f(&self.store)).ok_or_else(freed)
+    }
 }
 
 impl std::fmt::Debug for docache_cache {
@@ -53,8 +71,9 @@ pub const DOCACHE_CACHE_RECORD_STATS: u32 = 1;
 /// What has expired is still found until the sweep takes it out.
 pub const DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY: u32 = 2;
 
-/// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, with no
-/// lock held. Key and value are borrowed for the call. It must return; it may use the cache, but not free it.
+/// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, a writer's
+/// or the sweep's, with no lock held. Key and value are borrowed for the call. It must return; it may use the cache, and free
+/// it: then it is not called any more, and the cache ends when the write or the sweep is over that it was called from.
 pub type docache_evict_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,
@@ -218,30 +237,49 @@ pub unsafe extern "C" fn docache_cache_new(
             // SAFETY: the caller's promise.
             configure(&unsafe { options::read(options) }?)?
         };
+        let gate = Gate::new();
+        let registration = Arc::new(registration);
+        gate.keep(registration.clone());
         if let Some(on_evict) = on_evict {
+            let gate = gate.clone();
             builder = builder.on_evict(move |key, value, cause| {
-                let registration = &registration;
+                let ctx = registration.ctx;
                 // SAFETY: CALLBACK; what is borrowed lives through the call.
-                unsafe { on_evict(registration.ctx, start(key), key.len(), value.as_ptr(), number(cause)) };
+                gate.during(|| unsafe {
+                    on_evict(ctx, start(key), key.len(), value.as_ptr(), number(cause));
+                });
             });
         }
+        let around = gate.clone();
+        builder = builder.around_background(move |pass| {
+            around.during(pass);
+        });
         let store = builder.build()?;
         let lanes = Lanes::new(&Source::Cache(store.clone()));
-        out.write(Box::into_raw(Box::new(docache_cache { store, lanes })));
+        let listened = on_evict.is_some();
+        out.write(Box::into_raw(Box::new(docache_cache { store, lanes, gate, listened })));
         Ok(DOCACHE_OK)
     })
 }
 
-/// Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Calls of
-/// docache_cache_fetch_begin that are out stay valid and go on among themselves; the cache then goes with the last of them,
-/// or with a sweep that is under way. NULL is fine. \[CB\] only `drop`
+/// Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Waits for a sweep under way on
+/// another thread; so when this has returned `on_evict` is not being called, nor will be, its `drop` has been called, and the
+/// cache's shares are given back. Inside a callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the
+/// `visit` of a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and all that happens
+/// when the outermost call on the cache, or the sweep, is over that the callback came from. Inside callbacks of other objects
+/// it waits, unless these are being freed by who is waited for.
+///
+/// Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on among themselves, with their
+/// notifications. They tell `on_evict` nothing, but its `drop`, and that of values, then waits for the last of them to be freed,
+/// and not this function. NULL is fine. \[CB\] only `drop` \[BLK\]
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle.
+/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_cache_free(cache: *mut docache_cache) {
     if is_usable(cache) {
         // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        quietly((), || drop(unsafe { Box::from_raw(cache) }));
+        let owned = unsafe { Box::from_raw(cache) };
+        quietly((), || owned.gate.clone().close(owned));
     }
 }

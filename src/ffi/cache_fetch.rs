@@ -4,7 +4,7 @@ use super::cache::{docache_cache, ttl};
 use super::call::{Begun, begin, docache_call};
 use super::group::explain;
 use super::perform::{self, docache_perform_fn};
-use super::store::Sought;
+use super::store::{Sought, Store};
 use super::value::docache_value;
 use super::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
 
@@ -44,7 +44,8 @@ pub unsafe extern "C" fn docache_cache_fetch(
         }
         // SAFETY: CALLBACK.
         let work = || unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
-        let fetched = cache.store.load_within(timeout(timeout_ns), &key.into(), ttl(ttl_ns), work);
+        let load = |store: &Store| store.load_within(timeout(timeout_ns), &key.into(), ttl(ttl_ns), work);
+        let fetched = cache.during(load)?;
         out_value.write(fetched.map_err(|error| explain(key, error))?.into_ptr());
         Ok(DOCACHE_OK)
     })

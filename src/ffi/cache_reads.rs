@@ -189,7 +189,8 @@ pub unsafe extern "C" fn docache_cache_get_many(
     })
 }
 
-/// Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit.
+/// Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit. It may free the cache, which
+/// ends when the visit is over; the visit goes on until then.
 pub type docache_visit_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,
@@ -214,14 +215,16 @@ pub unsafe extern "C" fn docache_cache_each(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let store = &unsafe { borrow(cache, "cache") }?.store;
+        let cache = unsafe { borrow(cache, "cache") }?;
         let visit = visit.ok_or_else(|| Error::invalid_argument("visit", "NULL", "give a function"))?;
-        for (key, value) in store.iter() {
-            // SAFETY: CALLBACK; key and value live through the call.
-            if unsafe { visit(ctx, start(&key), key.len(), value.as_ptr()) } != 0 {
-                break;
+        cache.during(|store| {
+            for (key, value) in store.iter() {
+                // SAFETY: CALLBACK; key and value live through the call.
+                if unsafe { visit(ctx, start(&key), key.len(), value.as_ptr()) } != 0 {
+                    break;
+                }
             }
-        }
+        })?;
         Ok(DOCACHE_OK)
     })
 }

@@ -2,7 +2,7 @@
 
 use super::cache::{docache_cache, ttl};
 use super::spans::{Spans, docache_bytes};
-use super::store::Sought;
+use super::store::{Sought, Store};
 use super::value::{Value, docache_value, share_value};
 use super::{
     DOCACHE_MISS, DOCACHE_OK, DOCACHE_PENDING, Out, borrow, bytes, check, docache_error, docache_status,
@@ -29,12 +29,13 @@ pub unsafe extern "C" fn docache_cache_set(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let store = &unsafe { borrow(cache, "cache") }?.store;
+        let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         // SAFETY: the caller's promise.
         let data = unsafe { bytes(data, len, "data") }?;
-        store.try_put(key.into(), Value::copy(data)?, ttl(ttl_ns))?;
+        let value = Value::copy(data)?;
+        cache.write(|store| store.try_put(key.into(), value, ttl(ttl_ns)))?;
         Ok(DOCACHE_OK)
     })
 }
@@ -55,13 +56,13 @@ pub unsafe extern "C" fn docache_cache_set_value(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let store = &unsafe { borrow(cache, "cache") }?.store;
+        let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         check(value, "value")?;
         // SAFETY: HANDLE, not NULL.
         let value = unsafe { share_value(value) };
-        store.try_put(key.into(), value, ttl(ttl_ns))?;
+        cache.write(|store| store.try_put(key.into(), value, ttl(ttl_ns)))?;
         Ok(DOCACHE_OK)
     })
 }
@@ -82,21 +83,23 @@ pub unsafe extern "C" fn docache_cache_set_many(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let store = &unsafe { borrow(cache, "cache") }?.store;
+        let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let keys = unsafe { Spans::new(keys, count, "keys") }?;
         // SAFETY: the caller's promise.
         let values = unsafe { Spans::new(values, count, "values") }?;
         keys.check_each()?;
         values.check_each()?;
-        let mut first = Ok(());
-        for (at, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
-            let put = store.try_put(key.into(), Value::copy(value)?, ttl(ttl_ns));
-            if let (Err(error), true) = (put, first.is_ok()) {
-                first = Err(Error::new(error.kind(), format!("values[{at}]: {error}")));
+        cache.write(|store| {
+            let mut first = Ok(());
+            for (at, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
+                let put = store.try_put(key.into(), Value::copy(value)?, ttl(ttl_ns));
+                if let (Err(error), true) = (put, first.is_ok()) {
+                    first = Err(Error::new(error.kind(), format!("values[{at}]: {error}")));
+                }
             }
-        }
-        first.map(|()| DOCACHE_OK)
+            first.map(|()| DOCACHE_OK)
+        })
     })
 }
 
@@ -120,10 +123,11 @@ pub unsafe extern "C" fn docache_cache_remove(
             out.write(std::ptr::null_mut());
         }
         // SAFETY: the caller's promise.
-        let store = &unsafe { borrow(cache, "cache") }?.store;
+        let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let Some(value) = store.remove(Sought::new(key)) else { return Ok(DOCACHE_MISS) };
+        let removed = cache.write(|store| store.remove(Sought::new(key)));
+        let Some(value) = removed else { return Ok(DOCACHE_MISS) };
         if let Some(out) = out_value {
             out.write(value.into_ptr());
         }
@@ -148,11 +152,12 @@ pub unsafe extern "C" fn docache_cache_remove_many(
         // SAFETY: the caller's promise.
         let out_removed = unsafe { Out::optional(out_removed, "out_removed") }?;
         // SAFETY: the caller's promise.
-        let store = &unsafe { borrow(cache, "cache") }?.store;
+        let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let keys = unsafe { Spans::new(keys, count, "keys") }?;
         keys.check_each()?;
-        let removed = keys.iter().map(|key| store.remove_many(&[Sought::new(key)])).sum();
+        let removed =
+            cache.write(|store| keys.iter().map(|key| store.remove_many(&[Sought::new(key)])).sum());
         if let Some(out) = out_removed {
             out.write(removed);
         }
@@ -171,7 +176,7 @@ pub unsafe extern "C" fn docache_cache_clear(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        unsafe { borrow(cache, "cache") }?.store.clear();
+        unsafe { borrow(cache, "cache") }?.write(Store::clear);
         Ok(DOCACHE_OK)
     })
 }
@@ -191,7 +196,7 @@ pub unsafe extern "C" fn docache_cache_purge_expired(
         // SAFETY: the caller's promise.
         let out_purged = unsafe { Out::optional(out_purged, "out_purged") }?;
         // SAFETY: the caller's promise.
-        let purged = unsafe { borrow(cache, "cache") }?.store.purge_expired();
+        let purged = unsafe { borrow(cache, "cache") }?.write(Store::purge_expired);
         if let Some(out) = out_purged {
             out.write(purged);
         }
@@ -211,7 +216,7 @@ pub unsafe extern "C" fn docache_cache_flush(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let flushed = unsafe { borrow(cache, "cache") }?.store.flush();
+        let flushed = unsafe { borrow(cache, "cache") }?.write(Store::flush);
         Ok(if flushed { DOCACHE_OK } else { DOCACHE_PENDING })
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::call::{Begun, begin, docache_call};
 use super::flights::{Lanes, Source, panicked, reentrant};
+use super::gate::Gate;
 use super::options::{self, Options};
 use super::perform::{self, docache_perform_fn};
 use super::value::{Value, docache_value};
@@ -11,7 +12,7 @@ use super::{
     DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, is_usable, quietly,
     timeout,
 };
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::flight::{FlightError, KeyedGroup, MOST_SHARDS};
 
 /// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
@@ -19,6 +20,7 @@ use crate::flight::{FlightError, KeyedGroup, MOST_SHARDS};
 pub struct docache_group {
     flights: Arc<KeyedGroup<[u8], Value, Error>>,
     lanes: Lanes<docache_call>,
+    gate: Arc<Gate>,
 }
 
 impl std::fmt::Debug for docache_group {
@@ -72,20 +74,23 @@ pub unsafe extern "C" fn docache_group_new(
         }
         let flights = Arc::new(builder.build()?);
         let lanes = Lanes::new(&Source::Group(flights.clone()));
-        out.write(Box::into_raw(Box::new(docache_group { flights, lanes })));
+        out.write(Box::into_raw(Box::new(docache_group { flights, lanes, gate: Gate::new() })));
         Ok(DOCACHE_OK)
     })
 }
 
-/// Frees the handle. Calls of docache_group_begin that are out stay valid, and go on among themselves. NULL is fine. \[NC\]
+/// Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that run's outcome goes to all who
+/// wait for it, and the group ends when the last of their calls is over. Calls of docache_group_begin that are out stay valid,
+/// and go on among themselves, with their notifications. NULL is fine. \[NC\]
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle.
+/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_group_free(group: *mut docache_group) {
     if is_usable(group) {
         // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        quietly((), || drop(unsafe { Box::from_raw(group) }));
+        let owned = unsafe { Box::from_raw(group) };
+        quietly((), || owned.gate.clone().close(owned));
     }
 }
 
@@ -115,15 +120,15 @@ pub unsafe extern "C" fn docache_group_run(
         // SAFETY: the caller's promise.
         let out_shared = unsafe { Out::optional(out_shared, "out_shared") }?;
         // SAFETY: the caller's promise.
-        let flights = &unsafe { borrow(group, "group") }?.flights;
+        let docache_group { flights, gate, .. } = unsafe { borrow(group, "group") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         let perform = perform::required(perform)?;
-        let flown = flights.try_run_within(timeout(timeout_ns), key, || {
-            // SAFETY: CALLBACK.
-            unsafe { perform::call(perform, ctx) }.map_err(perform::into_error)
-        });
-        let flown = flown.map_err(|error| explain(key, error))?;
+        // SAFETY: CALLBACK.
+        let work = || unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
+        let flown = gate.during(|| flights.try_run_within(timeout(timeout_ns), key, work));
+        let freed = || Error::new(ErrorKind::Closed, "the group was freed");
+        let flown = flown.ok_or_else(freed)?.map_err(|error| explain(key, error))?;
         if let Some(out) = out_shared {
             out.write(u32::from(flown.is_shared()));
         }

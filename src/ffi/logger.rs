@@ -40,10 +40,12 @@ pub struct docache_log_record {
     pub reserved: u32,
 }
 
-/// Receives messages, on any thread, perhaps on several at once. It must return, and must not free the object that speaks.
+/// Receives messages, on any thread, perhaps on several at once. It must return. It may free the object that speaks, which then
+/// ends when its call or its run is over, and may say so. Of an object that was freed elsewhere it receives nothing more.
 pub type docache_log_fn = Option<unsafe extern "C-unwind" fn(ctx: usize, record: *const docache_log_record)>;
 
-/// A logger, shared by reference counting; the count is atomic.
+/// A logger, shared by reference counting; the count is atomic. An object that was given it gives its share back when it is
+/// freed, before the free returns, or when it ends, if it was freed inside a callback of its own.
 #[derive(Debug)]
 pub struct docache_logger(Logger);
 

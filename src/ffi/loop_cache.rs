@@ -1,8 +1,10 @@
 //! Family `loop`: its life. Reading is in `loop_reads`, waiting in `loop_waits`.
 
 use std::ffi::c_char;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::gate::{self, Gate};
 use super::logger::docache_logger;
 use super::options::{self, Options};
 use super::perform::{self, Perform, docache_perform_fn};
@@ -14,6 +16,7 @@ use super::{
 use crate::clock::saturating_nanos;
 use crate::context::Context;
 use crate::error::{BoxError, Error, Result};
+use crate::log::Logger;
 use crate::loop_cache::{Doer, LoopCache, Schedule};
 
 /// A negative `timeout_ns`: no limit.
@@ -29,6 +32,7 @@ pub struct docache_loop {
     pub(super) cache: LoopCache<Value>,
     /// Whether it has a Doer of its own; without one, only its host can drive it.
     performs: bool,
+    gate: Arc<Gate>,
 }
 
 impl docache_loop {
@@ -107,6 +111,7 @@ unsafe impl Options for docache_loop_options {
 struct ForeignDoer {
     perform: Option<Perform>,
     registration: Registration,
+    gate: Arc<Gate>,
 }
 
 impl Doer for ForeignDoer {
@@ -115,9 +120,22 @@ impl Doer for ForeignDoer {
 
     fn perform(&mut self) -> Result<Value, BoxError> {
         let Some(perform) = self.perform else { return Err("the loop has no perform".into()) };
+        gate::serve(&self.gate);
         // SAFETY: CALLBACK.
-        unsafe { perform::call(perform, self.registration.ctx) }
+        let called = self.gate.during(|| unsafe { perform::call(perform, self.registration.ctx) });
+        called.unwrap_or_else(|| Err("the loop was freed".into()))
     }
+}
+
+/// A logger that calls back for a loop. The loop's share of it lies behind the gate.
+fn logger_of(gate: &Arc<Gate>, logger: Logger) -> Logger {
+    let max = logger.max();
+    let share = Arc::new(logger);
+    let (gate, weak) = (gate.clone(), Arc::downgrade(&share));
+    gate.keep(share);
+    Logger::new(max, move |record| {
+        gate.during(|| weak.upgrade().map(|logger| logger.pass(record)));
+    })
 }
 
 /// # Safety
@@ -138,7 +156,7 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
     if options.interval_ns == 0 {
         return Err(Error::invalid_argument("options.interval_ns", 0, "give at least 1"));
     }
-    let performs = doer.perform.is_some();
+    let (performs, gate) = (doer.perform.is_some(), doer.gate.clone());
     let mut builder = LoopCache::builder(doer)
         .interval(Duration::from_nanos(options.interval_ns))
         .first_delay(Duration::from_nanos(options.first_delay_ns))
@@ -159,9 +177,10 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
     }
     if !options.logger.is_null() {
         // SAFETY: the caller's promise.
-        builder = builder.logger(unsafe { borrow(options.logger, "options.logger") }?.logger());
+        let logger = unsafe { borrow(options.logger, "options.logger") }?.logger();
+        builder = builder.logger(logger_of(&gate, logger));
     }
-    Ok(docache_loop { performs, cache: builder.build()? })
+    Ok(docache_loop { cache: builder.build()?, performs, gate })
 }
 
 /// Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
@@ -185,18 +204,21 @@ pub unsafe extern "C" fn docache_loop_new(
         // SAFETY: the caller's promise.
         let options = unsafe { options::read(options) }?;
         // SAFETY: the caller's promise.
-        let made = unsafe { build(&options, ForeignDoer { perform, registration }) }?;
+        let made = unsafe { build(&options, ForeignDoer { perform, registration, gate: Gate::new() }) }?;
         out.write(Box::into_raw(Box::new(made)));
         Ok(DOCACHE_OK)
     })
 }
 
-/// Stops the loop, waits for the Doer's call under way, and frees the handle. Called from inside the Doer it does not
-/// wait; the Doer is then dropped when its call returns, and must not use the handle any more. Called from elsewhere, it is
-/// the caller's part that the Doer no longer uses the handle either. Snapshots and values stay valid. NULL is fine. \[CB\] \[BLK\]
+/// Stops the loop, waits for the Doer's call under way, and frees the handle. When it has returned the Doer was dropped, and
+/// the logger hears nothing more of the loop. Called from inside the Doer, or from the logger while that hears of this loop, it
+/// does not wait: the Doer, which must not use the handle any more, is called no more, and is dropped when the run ends; that of
+/// docache_loop_run before that returns. Called from inside callbacks of other objects it waits, unless these are being freed
+/// by who is waited for. Called from elsewhere, it is the caller's part that the Doer no longer uses the handle either.
+/// Snapshots, values and waits stay valid. NULL is fine. \[CB\] \[BLK\]
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle.
+/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
     if !is_usable(handle) {
@@ -205,12 +227,15 @@ pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
     quietly((), || {
         // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
         let owned = unsafe { Box::from_raw(handle) };
+        let gate = owned.gate.clone();
+        // If somebody waits for this thread, the loop stops and ends without being waited for.
+        let Some(_wait) = gate.begin_wait() else { return drop(owned) };
         if owned.cache.is_driven() {
             owned.cache.ask_to_stop();
         } else {
             owned.cache.stop();
         }
-        drop(owned);
+        gate.close(owned);
     });
 }
 
@@ -243,7 +268,10 @@ pub unsafe extern "C" fn docache_loop_run(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        unsafe { borrow(handle, "handle") }?.performing()?.run(&Context::background())?;
+        let handle = unsafe { borrow(handle, "handle") }?;
+        // The loop may be gone when the frame is.
+        let (cache, gate) = (handle.performing()?, handle.gate.clone());
+        gate.call(|| cache.run(&Context::background()))?;
         Ok(DOCACHE_OK)
     })
 }

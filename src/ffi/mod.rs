@@ -72,7 +72,16 @@
 //!   "Only `drop`": whoever gives back the last share of something calls the `drop` of its registration. That can also be
 //!   a reader that was under way while the loop moved on.
 //! - All functions may be called from any thread, and at once, except that nothing may be going on with a handle while
-//!   its owner frees it.
+//!   its owner frees it, but callbacks and the calls that these were called from.
+//! - When `_free` of a loop, a group, a cache or a wait has returned, none of the object's callbacks runs or will, and `drop`
+//!   of its registration has been called: it waits for those that are under way on other threads, so it must not be called
+//!   with anything held, such as a mutex, that they need. Inside a callback of the object's own it returns at once: the object
+//!   ends, and `drop` is called, when the call that the callback came from is over. Inside other objects' callbacks it
+//!   waits, but not in a circle: of threads that free each other's objects one does not wait; its object ends as if it had
+//!   been freed inside a callback of its own. The only exception is a docache_call, which outlives what it was begun at,
+//!   its notification with it; the listener's `drop` of a cache then comes with the end of the last such call.
+//! - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
+//!   sweep or its free.
 //!
 //! # Safety
 //! What a caller of every function promises:
@@ -94,6 +103,7 @@ mod call;
 mod call_ticket;
 mod error;
 mod flights;
+mod gate;
 mod group;
 mod logger;
 mod loop_cache;

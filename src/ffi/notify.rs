@@ -4,7 +4,7 @@ use super::quietly;
 use crate::error::{Error, Result};
 
 /// Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
-/// or one that polls. It must return, must not block, and must not free the object that it was given to.
+/// or one that polls. It must return, and must not block. It may free the wait that it was given to, but not a call.
 pub type docache_notify_fn = Option<unsafe extern "C-unwind" fn(token: usize)>;
 
 /// A notification that is due. It is called with no lock held.

@@ -7,7 +7,8 @@ use crate::error::{BoxError, Error, ReportedPanic, Result};
 /// Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
 /// as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
 /// called. A loop runs it on one thread at a time, a group or a cache on the thread of the call that leads. It must not
-/// throw, unwind or longjmp, and must not free its own loop's, group's or cache's handles that others use.
+/// throw, unwind or longjmp. It may free its own loop, group or cache, if nobody else uses that: the call goes on, its caller
+/// gets what this returns, and the object ends when that call, or a loop's run, is over.
 pub type docache_perform_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,

@@ -12,7 +12,7 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use super::{DOCACHE_OK, check};
 use super::{
@@ -45,6 +45,14 @@ unsafe impl Send for docache_value {}
 unsafe impl Sync for docache_value {}
 
 static EMPTY: [u8; 1] = [0];
+
+/// Whether there ever was a value that wraps: dropping others calls nobody back.
+static ANY_WRAPS: AtomicBool = AtomicBool::new(false);
+
+#[inline]
+pub(super) fn any_wraps() -> bool {
+    ANY_WRAPS.load(Ordering::Relaxed)
+}
 
 /// Where bytes begin. Not the dangling address that an empty slice may have: some runtimes take it for a damaged pointer.
 pub(super) fn start(bytes: &[u8]) -> *const u8 {
@@ -136,6 +144,9 @@ impl Value {
     /// # Safety
     /// SPAN, until `keeps` is dropped; NULL if there are no bytes.
     unsafe fn wrap(data: *const u8, len: usize, keeps: Registration) -> Value {
+        if !any_wraps() {
+            ANY_WRAPS.store(true, Ordering::Relaxed);
+        }
         let data = if len == 0 { EMPTY.as_ptr() } else { data };
         let head = docache_value { shares: AtomicUsize::new(1), wraps: true, data, len };
         Value(NonNull::from(Box::leak(Box::new(Wrapped { head, _keeps: keeps }))).cast())

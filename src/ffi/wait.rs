@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
+use super::gate::Gate;
 use super::notify::{self, Notify, docache_notify_fn};
 use super::{
     DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard, is_usable, quietly,
@@ -34,11 +35,14 @@ struct State {
     freed: bool,
 }
 
-struct Waiting(Mutex<State>);
+struct Waiting {
+    state: Mutex<State>,
+    gate: Arc<Gate>,
+}
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
@@ -83,7 +87,7 @@ impl Waiting {
         drop(state);
         drop(spare);
         if let Some(due) = due {
-            due.call();
+            self.gate.during(|| due.call());
         }
         again
     }
@@ -121,7 +125,8 @@ pub(super) fn hand_out(
         woken: false,
         freed: false,
     };
-    out.write(Box::into_raw(Box::new(docache_wait(Arc::new(Waiting(Mutex::new(state)))))));
+    let waiting = Waiting { state: Mutex::new(state), gate: Gate::new() };
+    out.write(Box::into_raw(Box::new(docache_wait(Arc::new(waiting)))));
     Ok(DOCACHE_PENDING)
 }
 
@@ -139,7 +144,7 @@ pub unsafe extern "C" fn docache_wait_on_ready(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let waiting = &unsafe { borrow(wait, "wait") }?.0;
+        let waiting = unsafe { borrow(wait, "wait") }?.0.clone();
         let notify = notify::required(notify)?;
         waiting.drive();
         let mut state = waiting.lock();
@@ -169,7 +174,7 @@ pub unsafe extern "C" fn docache_wait_poll(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::optional(out_version, "out_version") }?;
         // SAFETY: the caller's promise.
-        let waiting = &unsafe { borrow(wait, "wait") }?.0;
+        let waiting = unsafe { borrow(wait, "wait") }?.0.clone();
         waiting.drive();
         let result = waiting.lock().result.clone();
         let Some(version) = result.transpose()? else { return Ok(DOCACHE_PENDING) };
@@ -194,10 +199,11 @@ pub unsafe extern "C" fn docache_wait_cancel(wait: *mut docache_wait) -> docache
     })
 }
 
-/// Cancels and frees the wait. A notification that is being called at this moment goes on. NULL is fine. \[CB\] only `drop`
+/// Cancels and frees the wait. A notification that is being called on another thread at this moment is waited for; inside
+/// the notification this returns at once. NULL is fine. \[CB\] only `drop` \[BLK\] only for that
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle.
+/// HANDLE; nothing else may be going on with the handle, but what calls the notification.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_wait_free(wait: *mut docache_wait) {
     if !is_usable(wait) {
@@ -212,5 +218,6 @@ pub unsafe extern "C" fn docache_wait_free(wait: *mut docache_wait) {
         state.notify.cancel();
         drop(state);
         drop(future);
+        owned.0.gate.clone().close(owned);
     });
 }

@@ -131,7 +131,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn start(&self) -> Result<bool> {
-        self.shared.start()
+        self.kept().start()
     }
 
     /// Runs the loop on the calling thread until `context` is done or [`stop`](LoopCache::stop) is called.
@@ -152,7 +152,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn run(&self, context: &Context) -> Result<()> {
-        self.shared.run(context)
+        self.kept().run(context)
     }
 
     /// Stops the loop and waits until the Doer's call under way, if any, has ended. A loop that is not running is fine.
@@ -169,7 +169,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// ```
     pub fn stop(&self) {
         // Without a limit there is nothing that can fail.
-        let _ = self.shared.stop(None);
+        let _ = self.kept().stop(None);
     }
 
     /// Like [`stop`](LoopCache::stop), but waits no longer than `timeout`, on the loop cache's clock.
@@ -186,7 +186,12 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn stop_within(&self, timeout: Duration) -> Result<()> {
-        self.shared.stop(Some(timeout))
+        self.kept().stop(Some(timeout))
+    }
+
+    /// For calls beside which the Doer is called: where a binding frees handles, it may free this one.
+    fn kept(&self) -> Arc<Shared<T>> {
+        self.shared.clone()
     }
 
     /// Whether a run exists, including one that has been asked to stop and is still in the Doer's call.

@@ -46,7 +46,10 @@ pub(super) enum LoopOp {
     },
     Settle(Pick),
     Free(Pick),
-    FreeInside(Pick),
+    FreeInside {
+        pick: Pick,
+        runs: bool,
+    },
 }
 
 /// A loop as everybody makes it.
@@ -204,7 +207,7 @@ impl LoopOp {
                 }
             }
             LoopOp::Free(pick) => free(world, pick),
-            LoopOp::FreeInside(pick) => free_inside(world, pick),
+            LoopOp::FreeInside { pick, runs } => free_inside(world, pick, runs),
         }
     }
 }
@@ -332,8 +335,8 @@ fn free(world: &mut World, pick: Pick) {
     world.freed.push(plan);
 }
 
-/// Lets the Doer free its loop from inside its call.
-fn free_inside(world: &mut World, pick: Pick) {
+/// Lets the Doer free its loop from inside its call, on a thread of its own or on this one, which `runs` it.
+fn free_inside(world: &mut World, pick: Pick, runs: bool) {
     let Some(index) = pick.index(world.loops.len()) else { return };
     let held = &mut world.loops[index];
     if !held.effect.at_once || !held.plan.registration.is_counted() || !held.settle() {
@@ -341,9 +344,18 @@ fn free_inside(world: &mut World, pick: Pick) {
     }
     let mut held = world.loops.swap_remove(index);
     held.plan.free_next.store(true, Ordering::SeqCst);
-    held.start(Given::Valid).is(DOCACHE_OK);
-    held.plan.released.store(true, Ordering::SeqCst);
-    await_drop(&held.plan);
+    if runs {
+        held.plan.allow(1);
+        held.plan.released.store(true, Ordering::SeqCst);
+        // SAFETY: HANDLE: freed inside.
+        call("loop_run", Given::Valid, |error| unsafe { docache_loop_run(held.handle, error) })
+            .is(DOCACHE_OK);
+        assert!(held.plan.registration.is_dropped(), "the run is over, and with it the loop");
+    } else {
+        held.start(Given::Valid).is(DOCACHE_OK);
+        held.plan.released.store(true, Ordering::SeqCst);
+        await_drop(&held.plan);
+    }
     assert_eq!(held.plan.calls.load(Ordering::SeqCst), held.settled + 1, "no call after the loop was freed");
     world.freed.push(held.plan);
 }

@@ -6,6 +6,9 @@ mod model;
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::{self, ThreadId};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use docache::ffi::*;
@@ -55,8 +58,20 @@ impl<'a> Arbitrary<'a> for Answer {
     }
 }
 
+/// A kind of callbacks. The cache can be freed inside each; inside the work of a fetch it is by an [`Op`].
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+enum Callback {
+    Listener,
+    Visit,
+    Notify,
+    Drop,
+}
+
 #[derive(Clone, Debug)]
 enum Op {
+    FreeCache,
+    /// The next callback of a kind frees the cache.
+    FreeIn(Callback),
     Set(Key, u8, bool),
     Remove(Key),
     Clear,
@@ -73,7 +88,7 @@ enum Op {
 
 impl<'a> Arbitrary<'a> for Op {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Op> {
-        Ok(match u8::arbitrary(u)? % 32 {
+        Ok(match u8::arbitrary(u)? % 34 {
             0..=7 => Op::Begin(u.arbitrary()?, u64::from(u8::arbitrary(u)? % 8).saturating_sub(4)),
             8..=12 => Op::Finish(u.arbitrary()?, u.arbitrary()?, u.arbitrary()?),
             13..=15 => Op::OnReady(u.arbitrary()?),
@@ -85,6 +100,8 @@ impl<'a> Arbitrary<'a> for Op {
             27 => Op::Cancel(u.arbitrary()?),
             28 => Op::Read(u.arbitrary()?),
             29 => Op::Visit,
+            32 if u8::arbitrary(u)? % 4 == 0 => Op::FreeCache,
+            32..=33 => Op::FreeIn(u.arbitrary()?),
             _ => {
                 let (key, answer, inside) = (u.arbitrary()?, u.arbitrary()?, u8::arbitrary(u)?);
                 Op::Fetch(key, answer, list(u, usize::from(inside % 4))?)
@@ -98,13 +115,15 @@ impl<'a> Arbitrary<'a> for Op {
 pub struct Case {
     keeps_failures: bool,
     cache_first: bool,
+    listens: bool,
     ops: Vec<Op>,
 }
 
 impl<'a> Arbitrary<'a> for Case {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
         let flags = u8::arbitrary(u)?;
-        Ok(Case { keeps_failures: flags & 1 == 1, cache_first: flags & 2 == 2, ops: list(u, 64)? })
+        let (keeps_failures, cache_first, listens) = (flags & 1 == 1, flags & 2 == 2, flags & 4 == 4);
+        Ok(Case { keeps_failures, cache_first, listens, ops: list(u, 64)? })
     }
 }
 
@@ -113,28 +132,66 @@ fn bytes(value: u8) -> Vec<u8> {
     vec![value; 1 + usize::from(value % 32)]
 }
 
-/// A value's memory, and how many of them there are.
-struct Blob(Vec<u8>, Rc<Cell<i32>>);
+/// A value's memory, how many of them there are, and whose it is.
+struct Blob(Vec<u8>, Arc<AtomicI32>, *const World, ThreadId);
 
 unsafe extern "C-unwind" fn drop_blob(blob: usize) {
     // SAFETY: it came from `Box::into_raw`, and the library calls this once.
     let blob = unsafe { Box::from_raw(blob as *mut Blob) };
-    blob.1.set(blob.1.get() - 1);
+    let Blob(_, count, world, thread) = *blob;
+    count.fetch_sub(1, Ordering::SeqCst);
+    // The background may drop values too.
+    if thread == thread::current().id() {
+        // SAFETY: the world outlives its values.
+        unsafe { &*world }.called(Callback::Drop);
+    }
+}
+
+unsafe extern "C-unwind" fn listen(
+    world: usize,
+    key: *const u8,
+    len: usize,
+    value: *const docache_value,
+    cause: i32,
+) {
+    // SAFETY: the world outlives its cache.
+    let world = unsafe { &*(world as *const World) };
+    assert!(!world.cache.get().is_null(), "the listener of a cache that was freed");
+    assert!(matches!(cause, DOCACHE_CAUSE_REMOVED | DOCACHE_CAUSE_REPLACED));
+    // SAFETY: SPAN.
+    assert!(KEYS.contains(&unsafe { std::slice::from_raw_parts(key, len) }));
+    // SAFETY: HANDLE.
+    assert!(unsafe { docache_value_len(value) } > 0);
+    world.called(Callback::Listener);
+}
+
+unsafe extern "C-unwind" fn drop_world(world: usize) {
+    // SAFETY: as above.
+    let world = unsafe { &*(world as *const World) };
+    assert!(world.cache.get().is_null(), "the listener's drop, before the cache was freed");
+    world.drops.fetch_add(1, Ordering::SeqCst);
 }
 
 unsafe extern "C-unwind" fn notify(held: usize) {
     // SAFETY: the world keeps every call's record to the end.
     let held = unsafe { &*(held as *const Held) };
     held.told.set(held.told.get() + 1);
+    // SAFETY: the world outlives the calls.
+    unsafe { &*held.world }.called(Callback::Notify);
 }
 
 struct World {
-    cache: *mut docache_cache,
+    /// NULL once it was freed.
+    cache: Cell<*mut docache_cache>,
+    /// Inside which callback it is to be freed.
+    free_in: Cell<Option<Callback>>,
+    /// How often the `drop` of its registration was called.
+    drops: AtomicI32,
     model: RefCell<Model>,
     calls: RefCell<Vec<Rc<Held>>>,
     /// All calls there ever were: a notification that is too late must be seen.
     records: RefCell<Vec<Rc<Held>>>,
-    blobs: Rc<Cell<i32>>,
+    blobs: Arc<AtomicI32>,
     depth: Cell<u32>,
 }
 
@@ -165,7 +222,7 @@ unsafe extern "C-unwind" fn perform(
 }
 
 impl World {
-    fn new(keeps_failures: bool) -> World {
+    fn new(keeps_failures: bool, listens: bool) -> Box<World> {
         let options = docache_cache_options {
             size: size_of::<docache_cache_options>(),
             time_to_live_ns: DOCACHE_NEVER,
@@ -179,24 +236,44 @@ impl World {
             flags: 0,
             reserved: 0,
         };
-        let mut cache = null_mut();
-        // SAFETY: all pointers are valid.
-        let made =
-            unsafe { docache_cache_new(&raw const options, None, 0, None, &raw mut cache, null_mut()) };
-        assert_eq!(made, DOCACHE_OK);
-        World {
-            cache,
+        let world = Box::new(World {
+            cache: Cell::new(null_mut()),
+            free_in: Cell::new(None),
+            drops: AtomicI32::new(0),
             model: RefCell::new(Model { keeps_failures, ..Model::default() }),
             calls: RefCell::default(),
             records: RefCell::default(),
-            blobs: Rc::default(),
+            blobs: Arc::default(),
             depth: Cell::new(0),
+        });
+        let mut cache = null_mut();
+        let listener: docache_evict_fn = if listens { Some(listen) } else { None };
+        let ctx = std::ptr::from_ref(&*world) as usize;
+        let drop: docache_drop_fn = Some(drop_world);
+        // SAFETY: all pointers are valid; CALLBACK: the world lives longer than the cache.
+        let made =
+            unsafe { docache_cache_new(&raw const options, listener, ctx, drop, &raw mut cache, null_mut()) };
+        assert_eq!(made, DOCACHE_OK);
+        world.cache.set(cache);
+        world
+    }
+
+    fn free_cache(&self) {
+        // SAFETY: HANDLE: freed once, by this thread, inside whatever calls of its own.
+        unsafe { docache_cache_free(self.cache.replace(null_mut())) };
+    }
+
+    /// A callback was called.
+    fn called(&self, callback: Callback) {
+        if self.free_in.get() == Some(callback) {
+            self.free_in.set(None);
+            self.free_cache();
         }
     }
 
     fn new_value(&self, value: u8) -> *mut docache_value {
-        self.blobs.set(self.blobs.get() + 1);
-        let blob = Box::new(Blob(bytes(value), self.blobs.clone()));
+        self.blobs.fetch_add(1, Ordering::SeqCst);
+        let blob = Box::new(Blob(bytes(value), self.blobs.clone(), self, thread::current().id()));
         let (data, len) = (blob.0.as_ptr(), blob.0.len());
         let mut out = null_mut();
         let ctx = Box::into_raw(blob) as usize;
@@ -241,12 +318,21 @@ impl World {
     }
 
     fn apply(&self, op: &Op) {
+        let calls_only = matches!(
+            op,
+            Op::Finish(..) | Op::OnReady(_) | Op::Cancel(_) | Op::Poll(_) | Op::Free(_) | Op::FreeIn(_)
+        );
+        if self.cache.get().is_null() && !calls_only {
+            return;
+        }
         match op {
+            Op::FreeCache => self.free_cache(),
+            Op::FreeIn(callback) => self.free_in.set(Some(*callback)),
             Op::Set(key, value, shares) => self.set(*key, *value, *shares),
             Op::Remove(key) => self.remove(*key),
             Op::Clear => {
                 // SAFETY: HANDLE.
-                assert_eq!(unsafe { docache_cache_clear(self.cache, null_mut()) }, DOCACHE_OK);
+                assert_eq!(unsafe { docache_cache_clear(self.cache.get(), null_mut()) }, DOCACHE_OK);
                 self.model.borrow_mut().clear();
             }
             Op::Read(key) => self.read(*key),
@@ -267,14 +353,16 @@ impl World {
         let status = if shares {
             let value = self.new_value(value);
             // SAFETY: HANDLE; SPAN, or what is refused.
-            let set = unsafe { docache_cache_set_value(self.cache, start, len, value, 0, null_mut()) };
+            let set = unsafe { docache_cache_set_value(self.cache.get(), start, len, value, 0, null_mut()) };
             // SAFETY: the share is ours.
             unsafe { docache_value_release(value) };
             set
         } else {
             let data = bytes(value);
             // SAFETY: as above.
-            unsafe { docache_cache_set(self.cache, start, len, data.as_ptr(), data.len(), 0, null_mut()) }
+            unsafe {
+                docache_cache_set(self.cache.get(), start, len, data.as_ptr(), data.len(), 0, null_mut())
+            }
         };
         assert_eq!(status, if key.is_some() { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT });
         if let Some(key) = key {
@@ -286,7 +374,7 @@ impl World {
         let (start, len, key) = key.arguments();
         let mut out = null_mut();
         // SAFETY: HANDLE; SPAN, or what is refused.
-        let status = unsafe { docache_cache_remove(self.cache, start, len, &raw mut out, null_mut()) };
+        let status = unsafe { docache_cache_remove(self.cache.get(), start, len, &raw mut out, null_mut()) };
         let removed = key.and_then(|key| self.model.borrow_mut().remove(key));
         assert_eq!(status, found(key, removed));
         self.check_value(out, removed);
@@ -297,20 +385,29 @@ impl World {
         let (mut out, mut buffer, mut size) = (null_mut(), [0; 32], 0);
         let expected = key.and_then(|key| self.model.borrow().values.get(&key).copied());
         // SAFETY: HANDLE; SPAN, or what is refused.
-        let got = unsafe { docache_cache_get(self.cache, start, len, &raw mut out, null_mut()) };
+        let got = unsafe { docache_cache_get(self.cache.get(), start, len, &raw mut out, null_mut()) };
         assert_eq!(got, found(key, expected));
         self.check_value(out, expected);
         let place = buffer.as_mut_ptr();
         // SAFETY: as above.
         let copied = unsafe {
-            docache_cache_try_get(self.cache, start, len, place, buffer.len(), &raw mut size, null_mut())
+            docache_cache_try_get(
+                self.cache.get(),
+                start,
+                len,
+                place,
+                buffer.len(),
+                &raw mut size,
+                null_mut(),
+            )
         };
         assert_eq!((copied, &buffer[..size]), (got, &*expected.map(bytes).unwrap_or_default()));
         // SAFETY: as above.
-        assert_eq!(unsafe { docache_cache_contains(self.cache, start, len, null_mut()) }, got);
+        assert_eq!(unsafe { docache_cache_contains(self.cache.get(), start, len, null_mut()) }, got);
     }
 
     fn visit(&self) {
+        type Seen = RefCell<Vec<(Vec<u8>, usize)>>;
         unsafe extern "C-unwind" fn visit(
             seen: usize,
             key: *const u8,
@@ -318,18 +415,20 @@ impl World {
             value: *const docache_value,
         ) -> i32 {
             // SAFETY: the visit's own, below.
-            let seen = unsafe { &*(seen as *const RefCell<Vec<(Vec<u8>, usize)>>) };
+            let (world, seen) = unsafe { &*(seen as *const (&World, Seen)) };
             // SAFETY: SPAN.
             let key = unsafe { std::slice::from_raw_parts(key, len) };
             // SAFETY: HANDLE.
             seen.borrow_mut().push((key.to_vec(), unsafe { docache_value_len(value) }));
+            // The visit goes on.
+            world.called(Callback::Visit);
             0
         }
-        let seen = RefCell::new(Vec::<(Vec<u8>, usize)>::new());
-        let ctx = std::ptr::from_ref(&seen) as usize;
+        let visited: (&World, Seen) = (self, RefCell::default());
+        let ctx = std::ptr::from_ref(&visited) as usize;
         // SAFETY: HANDLE, CALLBACK.
-        assert_eq!(unsafe { docache_cache_each(self.cache, Some(visit), ctx, null_mut()) }, DOCACHE_OK);
-        let mut seen = seen.into_inner();
+        assert_eq!(unsafe { docache_cache_each(self.cache.get(), Some(visit), ctx, null_mut()) }, DOCACHE_OK);
+        let mut seen = visited.1.into_inner();
         seen.sort();
         let model = self.model.borrow();
         let pair = |(key, value): (&usize, &u8)| (KEYS[*key].to_vec(), bytes(*value).len());
@@ -344,7 +443,7 @@ impl World {
         let places = (&raw mut value, &raw mut call);
         // SAFETY: HANDLE; SPAN, or what is refused.
         let status = unsafe {
-            docache_cache_fetch_begin(self.cache, start, len, 0, owner, places.0, places.1, null_mut())
+            docache_cache_fetch_begin(self.cache.get(), start, len, 0, owner, places.0, places.1, null_mut())
         };
         let model = self.model.borrow_mut();
         let kept = key.and_then(|key| model.values.get(&key).copied());
@@ -371,7 +470,7 @@ impl World {
             let (armed, told) = (Cell::new(Armed::No), Cell::new(0));
             let mut model = self.model.borrow_mut();
             let run = if joined { run.expect("it waits for one") } else { model.start(key) };
-            let held = Rc::new(Held { handle: call, run, owner, joined, stage, armed, told });
+            let held = Rc::new(Held { world: self, handle: call, run, owner, joined, stage, armed, told });
             model.join(&held);
             if !joined {
                 assert_eq!(model.take_lead(run), None);
@@ -474,7 +573,7 @@ impl World {
         let place = &raw mut value;
         // SAFETY: HANDLE; SPAN, or what is refused; CALLBACK: the work lives through the call.
         let status = unsafe {
-            docache_cache_fetch(self.cache, start, len, 0, 0, Some(perform), ctx, place, null_mut())
+            docache_cache_fetch(self.cache.get(), start, len, 0, 0, Some(perform), ctx, place, null_mut())
         };
         if let Some(run) = run {
             self.model.borrow_mut().finish(run, answer);
@@ -487,16 +586,19 @@ impl World {
     /// What must hold between two calls.
     fn check(&self) {
         self.records.borrow().iter().for_each(|held| held.check());
-        // SAFETY: HANDLE.
-        let len = unsafe { docache_cache_len(self.cache) };
-        assert_eq!(len, self.model.borrow().values.len() as u64);
+        if !self.cache.get().is_null() {
+            // SAFETY: HANDLE.
+            let len = unsafe { docache_cache_len(self.cache.get()) };
+            assert_eq!(len, self.model.borrow().values.len() as u64);
+        }
     }
 
     /// Frees what is left; nothing is kept then.
-    fn finish_all(self, cache_first: bool) {
+    fn finish_all(&self, cache_first: bool) {
         if cache_first {
-            // SAFETY: HANDLE: freed once; the calls go on.
-            unsafe { docache_cache_free(self.cache) };
+            self.free_cache();
+            let dropped = self.drops.load(Ordering::SeqCst) == 1;
+            assert!(dropped || !self.calls.borrow().is_empty(), "only calls keep a registration");
         }
         while !self.calls.borrow().is_empty() {
             self.with(Pick::at(0), |held| {
@@ -506,10 +608,10 @@ impl World {
             self.records.borrow().iter().for_each(|held| held.check());
         }
         if !cache_first {
-            // SAFETY: as above.
-            unsafe { docache_cache_free(self.cache) };
+            self.free_cache();
         }
-        assert_eq!(self.blobs.get(), 0, "values that were not dropped");
+        assert_eq!(self.drops.load(Ordering::SeqCst), 1);
+        assert_eq!(self.blobs.load(Ordering::SeqCst), 0, "values that were not dropped");
     }
 }
 
@@ -527,7 +629,7 @@ fn found(key: Option<usize>, value: Option<u8>) -> docache_status {
 /// # Panics
 /// If the library breaks a promise.
 pub fn run(case: &Case) {
-    let world = World::new(case.keeps_failures);
+    let world = World::new(case.keeps_failures, case.listens);
     world.act(&case.ops);
     world.finish_all(case.cache_first);
 }

@@ -41,6 +41,7 @@ pub(super) enum Armed {
 /// A call that is out.
 #[derive(Debug)]
 pub(super) struct Held {
+    pub(super) world: *const super::World,
     pub(super) handle: *mut docache_call,
     /// The run that it is in.
     pub(super) run: u64,

@@ -67,9 +67,7 @@ pub(super) fn new(world: &World, options: Option<Options>, (out, error): (Given,
 pub(super) fn free(world: &World, pick: Pick) {
     let (handle, group) = world.group(pick);
     if let Some(group) = group {
-        if group.running.get() > 0 {
-            return;
-        }
+        // It may be inside its own work, or a notification of its own run: that goes on.
         world.groups.borrow_mut().retain(|other| !Rc::ptr_eq(other, &group));
     }
     // SAFETY: HANDLE: the table's, which it has left, or counts as NULL.
