@@ -9,6 +9,7 @@
 pub(crate) mod barrier;
 #[cfg(any(not(docache_loom), test))]
 pub(crate) mod parking;
+pub(crate) mod spawn;
 
 #[cfg(not(docache_loom))]
 mod imp {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::settings::Time;
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
+use crate::sync::spawn::spawn;
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -222,7 +223,7 @@ impl Workers {
     /// Sees to it that there is a thread that is not at a place, if anything is queued. Whether that is so.
     fn see_to_a_watcher(&'static self, queue: &mut Queue) -> bool {
         if queue.watching == 0 {
-            let thread = std::thread::Builder::new().name("docache-sweep".into()).spawn(|| self.watch());
+            let thread = spawn("docache-sweep", || self.watch());
             queue.watching += usize::from(thread.is_ok());
         }
         queue.watching > 0 || queue.places.is_empty()

@@ -23,6 +23,7 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::{Clock, SystemClock, Tick};
+use crate::sync::spawn::spawn;
 
 /// Set in `word` while no ticker keeps it.
 const STOPPED: u64 = 1;
@@ -189,7 +190,7 @@ fn restart(present: Tick) -> Tick {
 /// Starts the ticker, once. With no thread to be had the word stays stopped and every reading asks the system.
 fn ticker_exists() -> bool {
     static TICKER: OnceLock<bool> = OnceLock::new();
-    *TICKER.get_or_init(|| std::thread::Builder::new().name("docache-clock".into()).spawn(tick).is_ok())
+    *TICKER.get_or_init(|| spawn("docache-clock", tick).is_ok())
 }
 
 fn tick() {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::{Alarm, Clock, SystemClock, Tick};
 use crate::contain::contained;
+use crate::sync::spawn::spawn as spawn_thread;
 
 /// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts one thread.
 const LINGER: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ pub(super) fn real() -> &'static Arc<Timers> {
 }
 
 fn spawn(timers: Arc<Timers>) -> io::Result<()> {
-    std::thread::Builder::new().name("docache-timer".into()).spawn(move || timers.run()).map(drop)
+    spawn_thread("docache-timer", move || timers.run()).map(drop)
 }
 
 /// Serves the alarms of real time if no thread does. How long the caller may sleep until it should do so again; `None`:

@@ -193,7 +193,8 @@ pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
 }
 
 /// Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
-/// as the Doer's call ends. \[CB\] only the logger
+/// as the Doer's call ends. On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all
+/// threads of the library do; threads and processes that the Doer starts inherit that. \[CB\] only the logger
 ///
 /// # Safety
 /// HANDLE.

@@ -112,6 +112,9 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// Returns whether this call did it: `false` if the loop was running, or another start was first. If it is about to
     /// stop, a new run follows as soon as the Doer's call ends.
     ///
+    /// On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of this crate
+    /// do, so that signals go to threads that expect them. Threads and processes that the Doer starts inherit that.
+    ///
     /// # Errors
     /// The context's error if the loop cache's context is done; [`Internal`](crate::ErrorKind::Internal) if the system
     /// gives no thread.

@@ -13,6 +13,7 @@ use crate::contain::{contained, drop_contained};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
+use crate::sync::spawn::spawn;
 use crate::sync::thread;
 use crate::wait::{Wait, block_on};
 
@@ -120,14 +121,12 @@ impl<T: Send + Sync + 'static> Shared<T> {
     pub(super) fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
         let number = run.number;
         // If there is no thread to be had, the closure is dropped and the run ends with it.
-        let thread = thread::Builder::new()
-            .name(self.settings.name.clone())
-            .spawn(move || {
-                thread::set_ours();
-                let mut run = run;
-                drive(&mut run);
-            })
-            .map_err(|error| Error::internal("cannot start a thread", error))?;
+        let thread = spawn(&self.settings.name, move || {
+            thread::set_ours();
+            let mut run = run;
+            drive(&mut run);
+        })
+        .map_err(|error| Error::internal("cannot start a thread", error))?;
         let mut control = self.lock();
         // A thread that is done already, or that a later run has replaced, needs nobody to join it.
         let spare = if control.run == number { control.thread.replace((number, thread)) } else { None };
