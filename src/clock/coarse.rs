@@ -17,12 +17,17 @@
 //! # Orderings
 //! Both words are numbers and publish nothing else, so `Relaxed` suffices: a single atomic object is coherent on
 //! its own, and so no thread sees it go back. The wake-up goes through a mutex.
+//!
+//! # In the child of a fork
+//! There is no ticker, so the word is stopped before anybody reads it (AWAKE). The first reading starts another one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Clock, SystemClock, Tick};
+#[cfg(not(docache_loom))]
+use crate::sync::fork::{self, Across, Forked};
 use crate::sync::spawn::spawn;
 
 /// Set in `word` while no ticker keeps it.
@@ -136,9 +141,22 @@ pub(crate) fn exact() -> Tick {
     present
 }
 
-/// Whether a reader has asked the ticker to go on.
-static WANTED: Mutex<bool> = Mutex::new(false);
+/// What readers and the ticker say to each other.
+struct Ticker {
+    /// Whether there is one, once that was tried.
+    exists: Option<bool>,
+    /// Whether a reader has asked it to go on.
+    wanted: bool,
+}
+
+static TICKER: Mutex<Ticker> = Mutex::new(Ticker { exists: None, wanted: false });
 static WOKEN: Condvar = Condvar::new();
+/// No thread was to be had.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+fn ticker() -> MutexGuard<'static, Ticker> {
+    TICKER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A clock of one-millisecond granularity that costs one or two plain loads to read.
 ///
@@ -175,32 +193,36 @@ impl Clock for CoarseClock {
     }
 }
 
-/// Moves a stopped word to the present and wakes the ticker.
+/// Moves a stopped word to the present and wakes the ticker, which is started once. With no thread to be had the word stays
+/// stopped and every reading asks the system.
 #[cold]
 fn restart(present: Tick) -> Tick {
-    if !ticker_exists() {
+    if REFUSED.load(Ordering::Relaxed) {
+        return present;
+    }
+    #[cfg(not(docache_loom))]
+    fork::revive();
+    watch();
+    let mut ticker = ticker();
+    if !*ticker.exists.get_or_insert_with(|| spawn("docache-clock", tick).is_ok()) {
+        REFUSED.store(true, Ordering::Relaxed);
         return present;
     }
     // First the ticker, then the word (AWAKE).
-    *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    ticker.wanted = true;
+    drop(ticker);
     WOKEN.notify_one();
     Tick::from_nanos(HANDS.advance(present.as_nanos()) >> 1)
 }
 
-/// Starts the ticker, once. With no thread to be had the word stays stopped and every reading asks the system.
-fn ticker_exists() -> bool {
-    static TICKER: OnceLock<bool> = OnceLock::new();
-    *TICKER.get_or_init(|| spawn("docache-clock", tick).is_ok())
-}
-
 fn tick() {
     loop {
-        let mut wanted = WANTED.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*wanted {
-            wanted = WOKEN.wait(wanted).unwrap_or_else(PoisonError::into_inner);
+        let mut ticker = ticker();
+        while !ticker.wanted {
+            ticker = WOKEN.wait(ticker).unwrap_or_else(PoisonError::into_inner);
         }
-        *wanted = false;
-        drop(wanted);
+        ticker.wanted = false;
+        drop(ticker);
         HANDS.begin(SystemClock.now().as_nanos());
         let mut unread = 0;
         while unread < IDLE_TICKS {
@@ -208,6 +230,43 @@ fn tick() {
             unread = if HANDS.tick(SystemClock.now().as_nanos()) { 0 } else { unread + 1 };
         }
         HANDS.stop();
+    }
+}
+
+/// Sees to it that the child of a fork knows that its clock has no ticker.
+pub(super) fn watch() {
+    #[cfg(not(docache_loom))]
+    fork::join_once(&forked::JOINED, fork::Level::Time, &forked::Ticking);
+}
+
+#[cfg(not(docache_loom))]
+mod forked {
+    use super::*;
+
+    pub(super) static JOINED: AtomicBool = AtomicBool::new(false);
+    static HELD: Across<MutexGuard<'static, Ticker>> = Across::new();
+
+    pub(super) struct Ticking;
+
+    impl Forked for Ticking {
+        fn hold(&self) {
+            // SAFETY: it is called before the fork by the thread that forks.
+            unsafe { HELD.put(ticker()) };
+        }
+
+        unsafe fn release(&self) {
+            // SAFETY: the caller's promise.
+            drop(unsafe { HELD.take() });
+        }
+
+        unsafe fn renew(&self) {
+            // SAFETY: the caller's promise.
+            if let Some(mut ticker) = unsafe { HELD.take() } {
+                *ticker = Ticker { exists: None, wanted: false };
+                REFUSED.store(false, Ordering::Relaxed);
+                HANDS.stop();
+            }
+        }
     }
 }
 

@@ -85,7 +85,8 @@ mod tests {
         assert_eq!(blocked(), before, "the caller's are as they were");
         assert_eq!(inside, inherited);
         let is_blocked = |signal: i32| inside >> (signal - 1) & 1 == 1;
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGALRM, libc::SIGCHLD] {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGALRM, libc::SIGCHLD]
+        {
             assert!(is_blocked(signal), "{signal}");
         }
         for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
