@@ -84,6 +84,17 @@
  * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
  *   sweep or its free.
  *
+ * # Signals
+ * The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a Doer starts inherits that.
+ *
+ * # Fork
+ * After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free all handles that it has from
+ * its parent. Caches are whole; what expires does so and is swept; what other threads were fetching or running is not waited
+ * for. A loop cache that ran counts as stopped and can be started again; if the fork fell into a call of its Doer, that call
+ * has no end in the child, and it is the Doer's part that its own data are fit for another one. A loop whose own thread forks
+ * goes on in the child. A call, or a wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of
+ * what threads would have done that are not there; and none must be used on which another thread was just at work.
+ *
  * # Safety
  * What a caller of every function promises:
  * - HANDLE: a handle is NULL or came from this library and has not been freed or released.

@@ -18,6 +18,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
+#[cfg(not(docache_loom))]
+use crate::sync::fork;
 use crate::sync::thread::Parker;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use timers::dismiss_timer;
@@ -155,6 +157,15 @@ pub struct Alarm {
     id: TimerId,
 }
 
+impl Alarm {
+    /// Whether it was set to ring in real time and does not any more: it has rung, or the thread that was at it was lost in a
+    /// fork.
+    #[cfg(not(docache_loom))]
+    pub(crate) fn is_spent(&self) -> bool {
+        Arc::ptr_eq(&self.timers, timers::real()) && !self.timers.has(self.id)
+    }
+}
+
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.timers.disarm(self.id);
@@ -173,7 +184,22 @@ pub struct SystemClock;
 /// The origin that every real-time clock of this crate counts from.
 fn origin() -> Instant {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    *ORIGIN.get_or_init(Instant::now)
+    once(&ORIGIN, Instant::now)
+}
+
+/// What is made once, and not beside a fork: its child would wait for ever for whoever was at it.
+fn once<T: Copy>(place: &OnceLock<T>, make: impl FnOnce() -> T) -> T {
+    #[cfg(not(docache_loom))]
+    return *place.get().unwrap_or_else(|| fork::apart(|| place.get_or_init(make)));
+    #[cfg(docache_loom)]
+    return *place.get_or_init(make);
+}
+
+/// Makes what readings of clocks and alarms need, which is to be there before somebody forks. To be called with no lock held.
+pub(crate) fn prepare() {
+    origin();
+    coarse::watch();
+    timers::real();
 }
 
 impl Clock for SystemClock {

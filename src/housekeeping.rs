@@ -2,7 +2,7 @@
 //! for.
 //!
 //! # State
-//! One handle for each thread that may still be there, with the process that started it. A thread leaves by itself when it
+//! One handle for each thread that may still be there. A thread leaves by itself when it
 //! has nothing to do for a while; its handle then goes with the next thread that is started, or with [`finish`].
 //!
 //! # Invariants
@@ -16,15 +16,17 @@
 
 use std::cell::Cell;
 use std::io;
+#[cfg(not(docache_loom))]
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+#[cfg(not(docache_loom))]
+use crate::sync::fork::{self, Across, Forked};
 use crate::sync::spawn::Blocked;
 
 struct Started {
     name: &'static str,
-    /// In a forked process the handles of its parent mean nothing.
-    process: u32,
     thread: JoinHandle<()>,
 }
 
@@ -47,8 +49,41 @@ pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) ->
     drop(blocked);
     let mut started = started();
     started.retain(|one| !one.thread.is_finished());
-    started.push(Started { name, process: std::process::id(), thread });
+    started.push(Started { name, thread });
     Ok(())
+}
+
+/// Has the child of a fork forget its parent's handles. To be called with no lock held, before the first thread is started.
+#[cfg(not(docache_loom))]
+pub(crate) fn watch() {
+    static JOINED: AtomicBool = AtomicBool::new(false);
+    fork::join_once(&JOINED, fork::Level::Threads, &Handles);
+}
+
+#[cfg(not(docache_loom))]
+struct Handles;
+
+#[cfg(not(docache_loom))]
+static HELD: Across<MutexGuard<'static, Vec<Started>>> = Across::new();
+
+#[cfg(not(docache_loom))]
+impl Forked for Handles {
+    fn hold(&self) {
+        // SAFETY: it is called before the fork by the thread that forks.
+        unsafe { HELD.put(started()) };
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { HELD.take() });
+    }
+
+    unsafe fn renew(&self) {
+        // SAFETY: the caller's promise.
+        if let Some(mut started) = unsafe { HELD.take() } {
+            std::mem::forget(std::mem::take(&mut *started));
+        }
+    }
 }
 
 /// Whether the calling thread is one of them.
@@ -68,14 +103,9 @@ pub(crate) fn finish(name: &str, dismiss: impl FnOnce() -> bool) -> bool {
         started().extend(theirs);
         return false;
     }
-    let process = std::process::id();
     for one in theirs {
-        if one.process == process {
-            // LEAVES. What it runs is contained, so that it does not panic.
-            let _ = one.thread.join();
-        } else {
-            std::mem::forget(one.thread);
-        }
+        // LEAVES. What it runs is contained, so that it does not panic.
+        let _ = one.thread.join();
     }
     true
 }

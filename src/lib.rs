@@ -43,6 +43,32 @@
 //! loom. The value cell is the arc-swap crate's. The cache's readers are guarded by plain stores and, for those who
 //! reclaim, Linux's `membarrier`; where there is none, by crossbeam-epoch.
 //!
+//! # Signals
+//!
+//! On Unix the threads of this crate block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a [`Doer`] starts
+//! inherits that.
+//!
+//! # Fork
+//!
+//! After `fork` (and `daemon`, but not `vfork` or a bare system call) the child works with all that it has from its parent,
+//! though it has none of the parent's other threads: time goes on, what expires is swept, alarms ring. The threads for that
+//! start when the child first uses something that needs them, and those that fork and go on to `exec` start none.
+//!
+//! - Caches are whole in the child, also where other threads were writing. An entry that another thread was just dropping, or
+//!   showing to the listener, is not dropped there.
+//! - Loads and runs of other threads are not joined or waited for: their keys are free. Guards of other threads hold nothing up.
+//!   A call that leads and forks inside its work comes to its end in both processes. A future that waited is to be polled once
+//!   more; it may then lead.
+//! - A [`LoopCache`] whose loop ran on another thread is not running, and can be started again with the Doer as it is. If the
+//!   fork fell into a call of a Doer written in Rust, that is half-way through it; it is then left where it is and never
+//!   dropped, and `start` and `run` fail with [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
+//! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a [`ManualClock`] that another
+//!   thread was just setting an alarm on, must not be used in the child. (All else that a process shares among threads, such as
+//!   a lock in a closure, is as usual the program's own matter.)
+//!
+//! `fork` waits for other threads to leave the locks of caches and loop caches, which they hold for moments. It must not be
+//! called from a key's `Hash` or `Eq`.
+//!
 //! # Features
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.
 //! - `full`: everything.

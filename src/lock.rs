@@ -42,6 +42,38 @@ mod imp {
             Guard(self, PhantomData)
         }
 
+        /// The lock, marked as this process's. Whether it was held, in a process of which this one is a copy, by a thread that is
+        /// not here: then the data may be half-changed, and is to be replaced. It is to be taken in this way only.
+        #[inline]
+        pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
+            let torn = self.raw.lock_marked();
+            (Guard(self, PhantomData), torn)
+        }
+
+        /// Takes the lock across a fork.
+        pub(crate) fn hold(&self) {
+            self.raw.lock();
+        }
+
+        /// Gives it back in the parent.
+        ///
+        /// # Safety
+        /// The calling thread has called `hold`, and not yet let go.
+        pub(crate) unsafe fn release(&self) {
+            self.raw.unlock();
+        }
+
+        /// Gives it back in the child, when `f` has seen to the data.
+        ///
+        /// # Safety
+        /// The calling thread has called `hold`, and not yet let go; it is the only one.
+        pub(crate) unsafe fn renew<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            // SAFETY: the lock is ours.
+            let result = f(unsafe { &mut *self.data.get() });
+            self.raw.renew();
+            result
+        }
+
         /// The data, which nobody else can be at.
         #[cfg(feature = "capi")]
         pub(crate) fn get_mut(&mut self) -> &mut T {
@@ -100,6 +132,10 @@ mod imp {
 
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             self.0.lock()
+        }
+
+        pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
+            (self.lock(), false)
         }
     }
 }

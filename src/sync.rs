@@ -7,8 +7,18 @@
 
 #[cfg(any(not(docache_loom), test))]
 pub(crate) mod barrier;
+#[cfg(not(docache_loom))]
+pub(crate) mod fork;
 #[cfg(any(not(docache_loom), test))]
 pub(crate) mod parking;
+#[cfg(docache_loom)]
+pub(crate) mod fork {
+    //! Models do not fork.
+
+    pub(crate) fn forks() -> u32 {
+        0
+    }
+}
 pub(crate) mod spawn;
 
 #[cfg(not(docache_loom))]

@@ -16,6 +16,9 @@
 //! - LAST: a notifier unlinks a node, takes its Waker and then stores `NOTIFIED`, all under the mutex. That store is
 //!   its last access to the node, so an owner that reads `NOTIFIED`, even without the mutex, may free the node.
 //! - PINNED: a node does not move while it is linked, and it is unlinked before it is dropped.
+//! - COPIED: in the child of a fork a list is empty: nodes that were linked before may lie in frames that belong to others
+//!   now. So the first who has the mutex there forgets them without a look. A node that came along is linked no more; its owner
+//!   links it anew when it is next polled.
 //!
 //! # Orderings
 //! - `NOTIFIED` is stored with Release and read with Acquire: the owner sees the notifier done with the node.
@@ -36,9 +39,10 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use crate::clock::{Clock, Tick, park, park_until};
 use crate::contain::contained;
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use crate::lock::{Guard, Lock};
+use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
+use crate::sync::fork::forks;
 use crate::sync::thread::{Parker, Unparker};
 
 #[cfg(test)]
@@ -82,6 +86,8 @@ struct Body {
 #[derive(Debug)]
 struct Node {
     state: NodeState,
+    /// The process in which it was linked; written under the mutex.
+    forks: AtomicU32,
     body: UnsafeCell<Body>,
     _pinned: PhantomPinned,
 }
@@ -94,7 +100,25 @@ unsafe impl Sync for Node {}
 impl Node {
     fn new() -> Node {
         let body = Body { prev: ptr::null(), next: ptr::null(), waker: None };
-        Node { state: NodeState(AtomicU8::new(IDLE)), body: UnsafeCell::new(body), _pinned: PhantomPinned }
+        Node {
+            state: NodeState(AtomicU8::new(IDLE)),
+            forks: AtomicU32::new(0),
+            body: UnsafeCell::new(body),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Whether the node, which belongs to the caller, is in its list, whose mutex he holds. One that was linked in a process of
+    /// which this is a copy is made idle.
+    fn is_linked(&self) -> bool {
+        let linked = self.state.get() == LINKED;
+        if linked && self.forks.load(Ordering::Relaxed) != forks() {
+            // SAFETY: no list has it (COPIED), and it is the caller's.
+            unsafe { self.with_body(|body| std::mem::forget(body.waker.take())) };
+            self.state.set(IDLE);
+            return false;
+        }
+        linked
     }
 
     /// # Safety
@@ -113,6 +137,8 @@ impl Node {
 struct Chain {
     head: *const Node,
     tail: *const Node,
+    /// The process whose nodes they are.
+    forks: u32,
 }
 
 // SAFETY: a chain is reached only through its list's mutex, and its nodes are Send.
@@ -162,13 +188,23 @@ impl Chain {
 pub(crate) struct WaitList {
     /// How many nodes are linked; written under the mutex, read by notifiers without it.
     linked: AtomicUsize,
-    chain: Mutex<Chain>,
+    chain: Lock<Chain>,
 }
 
 impl WaitList {
     pub(crate) fn new() -> WaitList {
-        let chain = Chain { head: ptr::null(), tail: ptr::null() };
-        WaitList { linked: AtomicUsize::new(0), chain: Mutex::new(chain) }
+        let chain = Chain { head: ptr::null(), tail: ptr::null(), forks: forks() };
+        WaitList { linked: AtomicUsize::new(0), chain: Lock::new(chain) }
+    }
+
+    /// The chain, which has nodes only of this process (COPIED).
+    fn lock(&self) -> Guard<'_, Chain> {
+        let (mut chain, torn) = self.chain.lock_marked();
+        if torn || chain.forks != forks() {
+            *chain = Chain { head: ptr::null(), tail: ptr::null(), forks: forks() };
+            self.linked.store(0, Ordering::Relaxed);
+        }
+        chain
     }
 
     /// Wakes everyone who waits at the time of the call. Make their condition true before.
@@ -188,7 +224,7 @@ impl WaitList {
 
     /// Unlinks waiters from the front, one for each place in `wakers`, and returns how many there were.
     fn take(&self, wakers: &mut [Option<Waker>]) -> usize {
-        let mut chain = self.chain.lock();
+        let mut chain = self.lock();
         let mut taken = 0;
         for place in wakers {
             // SAFETY: a linked node is alive (PINNED).
@@ -208,8 +244,8 @@ impl WaitList {
     /// The caller owns `node`, which is pinned and is never linked to another list.
     unsafe fn enter(&self, node: &Node, waker: &Waker) {
         let mut new = Some(waker.clone());
-        let mut chain = self.chain.lock();
-        let old = if node.state.get() == LINKED {
+        let mut chain = self.lock();
+        let old = if node.is_linked() {
             // SAFETY: linked, and we hold the mutex (BODY).
             unsafe { node.with_body(|body| std::mem::replace(&mut body.waker, new.take())) }
         } else {
@@ -217,6 +253,7 @@ impl WaitList {
                 // SAFETY: we hold the mutex and own the node, which is not linked.
                 unsafe { chain.push_back(node, waker) };
             }
+            node.forks.store(chain.forks, Ordering::Relaxed);
             node.state.set(LINKED);
             self.linked.fetch_add(1, Ordering::Relaxed);
             None
@@ -234,8 +271,8 @@ impl WaitList {
         if node.state.get() != LINKED {
             return;
         }
-        let mut chain = self.chain.lock();
-        if node.state.get() != LINKED {
+        let mut chain = self.lock();
+        if !node.is_linked() {
             return;
         }
         // SAFETY: linked, and we hold the mutex.
@@ -249,7 +286,10 @@ impl WaitList {
 
 impl Drop for WaitList {
     fn drop(&mut self) {
-        debug_assert_eq!(self.linked.load(Ordering::Relaxed), 0, "a wait list was dropped under its waiters");
+        debug_assert!(
+            self.linked.load(Ordering::Relaxed) == 0 || self.lock().head.is_null(),
+            "a wait list was dropped under its waiters"
+        );
     }
 }
 
@@ -318,17 +358,25 @@ impl<E: Event> Drop for Wait<E> {
 struct Seat {
     parker: Parker,
     waker: Waker,
+    /// The process whose threads may be at it.
+    forks: u32,
 }
 
-struct Unpark(Unparker);
+struct Unpark {
+    unparker: Unparker,
+    forks: u32,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        // COPIED: nobody parks there any more, and whoever did may have a lock of it for ever.
+        if self.forks == forks() {
+            self.unparker.unpark();
+        }
     }
 }
 
@@ -340,11 +388,13 @@ impl Seat {
     fn take() -> Seat {
         #[cfg(not(docache_loom))]
         if let Some(seat) = SEAT.try_with(std::cell::Cell::take).ok().flatten() {
-            return seat;
+            if seat.forks == forks() {
+                return seat;
+            }
         }
-        let parker = Parker::new();
-        let waker = Arc::new(Unpark(parker.unparker().clone())).into();
-        Seat { parker, waker }
+        let (parker, forks) = (Parker::new(), forks());
+        let waker = Arc::new(Unpark { unparker: parker.unparker().clone(), forks }).into();
+        Seat { parker, waker, forks }
     }
 
     /// Keeps the seat for the thread's next wait.
@@ -360,9 +410,13 @@ impl Seat {
 pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
     let deadline = deadline.filter(|deadline| *deadline != Tick::MAX);
     let mut future = pin!(future);
-    let seat = Seat::take();
-    let mut cx = TaskContext::from_waker(&seat.waker);
+    let mut seat = Seat::take();
     let output = loop {
+        if seat.forks != forks() {
+            // The future has forked, and this is the child.
+            seat = Seat::take();
+        }
+        let mut cx = TaskContext::from_waker(&seat.waker);
         // Before the poll: what is ready by the deadline counts.
         let late = deadline.is_some_and(|deadline| clock.now() >= deadline);
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {

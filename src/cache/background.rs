@@ -9,9 +9,14 @@
 //! watches: if the queue has not moved for [`PATIENCE`] it takes the next place itself, and then there is one more to watch. A
 //! cache that does not come to an end costs a thread, and holds up nobody. What panics is contained, destructors included.
 //!
+//! # In the child of a fork
+//! There are no threads, and no place is queued or run. When the child first uses a cache (or a clock) whatever was due at the
+//! fork is demanded anew, and whatever has lost its alarm.
+//!
 //! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as something is queued.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -20,6 +25,8 @@ use super::settings::{Around, Time};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
 use crate::housekeeping;
+use crate::lock::Lock;
+use crate::sync::fork::{self, Across, Forked};
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -43,9 +50,22 @@ struct Due {
     tidy: bool,
 }
 
+impl Due {
+    fn add(&mut self, other: Due) {
+        self.sweep |= other.sweep;
+        self.tidy |= other.tidy;
+    }
+
+    fn is_any(self) -> bool {
+        self.sweep || self.tidy
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     due: Due,
+    /// What a thread is at.
+    doing: Due,
     /// In the queue, or being run.
     queued: bool,
     /// What will be due; dropping an alarm takes it back.
@@ -63,7 +83,7 @@ struct Place {
     interval: Option<Duration>,
     /// Who is to know of each pass, and may leave it out.
     around: Option<Around>,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,9 +93,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Place {
     /// Notes that something is due.
     fn demand(self: &Arc<Self>, due: Due) {
-        let mut state = lock(&self.state);
-        state.due.sweep |= due.sweep;
-        state.due.tidy |= due.tidy;
+        let mut state = self.state.lock();
+        state.due.add(due);
         let queue = !std::mem::replace(&mut state.queued, true);
         drop(state);
         if queue {
@@ -99,7 +118,7 @@ impl Place {
     }
 
     fn keep_alarm(&self, alarm: Alarm, place: impl FnOnce(&mut State) -> &mut Option<Alarm>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let spare = if state.closed { Some(alarm) } else { place(&mut state).replace(alarm) };
         drop(state);
         drop(spare);
@@ -107,7 +126,13 @@ impl Place {
 
     /// Does what is due.
     fn run(self: &Arc<Self>) {
-        let due = std::mem::take(&mut lock(&self.state).due);
+        let mut state = self.state.lock();
+        let due = std::mem::take(&mut state.due);
+        state.doing = due;
+        // An alarm that has rung, or need not any more.
+        let spare = state.tidy.take_if(|_| due.tidy);
+        drop(state);
+        drop(spare);
         let mut work = || {
             let Some(cache) = self.cache.upgrade() else { return };
             if due.sweep {
@@ -124,8 +149,9 @@ impl Place {
             Some(around) => around(&mut work),
             None => work(),
         });
-        let mut state = lock(&self.state);
-        let again = state.due.sweep || state.due.tidy;
+        let mut state = self.state.lock();
+        state.doing = Due::default();
+        let again = state.due.is_any();
         state.queued = again;
         drop(state);
         if again {
@@ -160,7 +186,10 @@ impl Registered {
         interval: Option<Duration>,
         around: Option<Around>,
     ) -> Registered {
-        Registered(Arc::new(Place { cache, time, interval, around, state: Mutex::default() }))
+        static JOINED: AtomicBool = AtomicBool::new(false);
+        fork::join_once(&JOINED, fork::Level::Upkeep, &WORKERS);
+        housekeeping::watch();
+        Registered(Arc::new(Place { cache, time, interval, around, state: Lock::new(State::default()) }))
     }
 
     /// Has the cache swept from now on, if it is to be.
@@ -181,13 +210,76 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
+        let mut state = self.0.state.lock();
         state.closed = true;
         let alarms = (state.sweep.take(), state.tidy.take());
         drop(state);
         drop(alarms);
     }
 }
+
+/// The place's part in a fork: see [`Forked`].
+impl Registered {
+    pub(super) fn hold(&self) {
+        self.0.state.hold();
+    }
+
+    /// # Safety
+    /// The calling thread holds it.
+    pub(super) unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.state.release() };
+    }
+
+    /// # Safety
+    /// The calling thread holds it, and is the only one.
+    pub(super) unsafe fn renew(&self) {
+        let renew = |state: &mut State| {
+            // The queue forgets it, too.
+            state.queued = false;
+            state.due.add(std::mem::take(&mut state.doing));
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.0.state.renew(renew) };
+    }
+
+    /// Has that done which was due at the fork, or whose alarm was lost there.
+    pub(super) fn revive(&self) {
+        let state = self.0.state.lock();
+        let is_lost = |alarm: &Option<Alarm>| alarm.as_ref().is_some_and(Alarm::is_spent);
+        let mut due = state.due;
+        due.add(Due { sweep: is_lost(&state.sweep), tidy: is_lost(&state.tidy) });
+        drop(state);
+        if due.is_any() {
+            self.0.demand(due);
+        }
+    }
+}
+
+impl Forked for Workers {
+    fn hold(&self) {
+        // SAFETY: it is called before the fork by the thread that forks.
+        unsafe { HELD.put((lock(&WORKERS.queue), lock(&WORKERS.again))) };
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { HELD.take() });
+    }
+
+    unsafe fn renew(&self) {
+        // SAFETY: the caller's promise.
+        if let Some((mut queue, _again)) = unsafe { HELD.take() } {
+            // Each place is queued anew when it is revived. These may be last owners, and this is no place for destructors.
+            std::mem::forget(std::mem::take(&mut queue.places));
+            (queue.moved, queue.busy, queue.watching) = (None, 0, 0);
+        }
+    }
+}
+
+type Kept = (MutexGuard<'static, Queue>, MutexGuard<'static, Option<Alarm>>);
+
+static HELD: Across<Kept> = Across::new();
 
 static WORKERS: Workers = Workers {
     queue: Mutex::new(Queue { places: VecDeque::new(), moved: None, busy: 0, watching: 0, dismissals: 0 }),

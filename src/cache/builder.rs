@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-#[cfg(not(docache_loom))]
-use std::sync::Weak;
 use std::sync::atomic::AtomicU64;
+#[cfg(not(docache_loom))]
+use std::sync::{OnceLock, Weak};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -18,12 +18,16 @@ use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::Kind;
 #[cfg(not(docache_loom))]
+use super::reclaim;
+#[cfg(not(docache_loom))]
 use super::settings::Around;
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
 use crate::sync::barrier;
+#[cfg(not(docache_loom))]
+use crate::sync::fork;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20 * 60);
@@ -341,6 +345,9 @@ where
     pub fn build(self) -> Result<Cache<K, V, E, S>> {
         self.check()?;
         barrier::prepare();
+        clock::prepare();
+        #[cfg(not(docache_loom))]
+        reclaim::prepare();
         let shards = self.shard_count();
         let time = self.clock.clone().map_or(Time::Coarse, |clock| {
             let origin = clock.now();
@@ -372,10 +379,18 @@ where
         #[cfg(not(docache_loom))]
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
             let background = Registered::new(weak.clone(), background_time, interval, around);
-            Inner { core: Core::new(settings, background), coalesced: AtomicU64::new(0) }
+            Inner {
+                core: Core::new(settings, background),
+                coalesced: AtomicU64::new(0),
+                membership: OnceLock::new(),
+            }
         });
         #[cfg(not(docache_loom))]
-        inner.core.background().start();
+        {
+            let member: Weak<Inner<K, V, E, S>> = Arc::downgrade(&inner);
+            let _ = inner.membership.set(fork::join(member));
+            inner.core.background().start();
+        }
         Ok(Cache { inner })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+#[cfg(not(docache_loom))]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(not(docache_loom))]
@@ -9,12 +11,17 @@ use super::background::Background;
 use super::core::Core;
 use super::reclaim::pin;
 use crate::flight::{FlightError, Shared};
+#[cfg(not(docache_loom))]
+use crate::sync::fork::{Forked, Membership};
 
 /// What all clones of a cache share.
 pub(super) struct Inner<K, V, E, S> {
     pub(super) core: Core<K, V, E, S>,
     /// Calls that shared a load of somebody else's.
     pub(super) coalesced: AtomicU64,
+    /// That a fork leaves it whole.
+    #[cfg(not(docache_loom))]
+    pub(super) membership: OnceLock<Membership>,
 }
 
 #[cfg(not(docache_loom))]
@@ -31,6 +38,38 @@ where
 
     fn tidy(&self) -> bool {
         self.core.tidy()
+    }
+}
+
+#[cfg(not(docache_loom))]
+impl<K, V, E, S> Forked for Inner<K, V, E, S>
+where
+    K: Send + Sync,
+    V: Send + Sync,
+    E: Send + Sync,
+    S: Send + Sync,
+{
+    fn hold(&self) {
+        self.core.shards().iter().for_each(|shard| shard.hold());
+        self.core.background().hold();
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.core.background().release() };
+        // SAFETY: the caller's promise.
+        self.core.shards().iter().for_each(|shard| unsafe { shard.release() });
+    }
+
+    unsafe fn renew(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.core.background().renew() };
+        // SAFETY: the caller's promise.
+        self.core.shards().iter().for_each(|shard| unsafe { shard.renew() });
+    }
+
+    fn revive(&self) {
+        self.core.background().revive();
     }
 }
 

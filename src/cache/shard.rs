@@ -24,6 +24,8 @@ use std::mem::needs_drop;
 use crossbeam_utils::CachePadded;
 
 use super::deadlines::Deadlines;
+#[cfg(not(docache_loom))]
+use super::deferred::Inside;
 use super::deferred::Unheard;
 use super::entry::{Entry, Moment};
 use super::failures::Failures;
@@ -136,6 +138,8 @@ pub(crate) struct Inner<K, V, E> {
     pub(super) unheard: Unheard,
     /// Pairs that were refused inside user code.
     pub(super) refused: Vec<(K, V)>,
+    /// Entries that threads were dropping, or showing to the listener, which did not come along in a fork. They stay.
+    pub(super) lost: usize,
     pub(super) flights: Registry<K, V, E>,
 }
 
@@ -167,7 +171,7 @@ impl<K, V, E> Inner<K, V, E> {
 
     /// How many entries are retired, or shown to the listener.
     pub(crate) fn retired(&self) -> usize {
-        self.slab.used() - self.live
+        (self.slab.used() - self.live).saturating_sub(self.lost)
     }
 
     /// What they weigh; those that the listener is being shown are not known here.
@@ -207,6 +211,7 @@ impl<K, V, E> Shard<K, V, E> {
             policy: plan.policy(),
             unheard: Unheard::default(),
             refused: Vec::new(),
+            lost: 0,
             flights: Registry::new(),
         };
         let head = Head {
@@ -246,6 +251,38 @@ impl<K, V, E> Shard<K, V, E> {
     pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Entry<K, V> {
         // SAFETY: found in the table; the guard keeps its place.
         unsafe { entry(self.head.directory(), index) }
+    }
+
+    /// Takes the lock across a fork.
+    #[cfg(not(docache_loom))]
+    pub(super) fn hold(&self) {
+        self.inner.hold();
+    }
+
+    /// # Safety
+    /// The calling thread holds it.
+    #[cfg(not(docache_loom))]
+    pub(super) unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.release() };
+    }
+
+    /// Forgets the flights: who led them, or waited, is not there. Those calls that the calling thread has are in none.
+    ///
+    /// # Safety
+    /// The calling thread holds it, and is the only one.
+    #[cfg(not(docache_loom))]
+    pub(super) unsafe fn renew(&self) {
+        let renew = |inner: &mut Inner<K, V, E>| {
+            inner.flights.renew(false);
+            // Unless the calling thread has some of them itself.
+            if !Inside::is_here() {
+                let waiting = inner.limbo.len() + inner.unheard.entries.len();
+                inner.lost += inner.retired().saturating_sub(waiting);
+            }
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.renew(renew) };
     }
 
     #[inline]

@@ -17,13 +17,18 @@
 //! # Orderings
 //! Both words are numbers and publish nothing else, so `Relaxed` suffices: a single atomic object is coherent on
 //! its own, and so no thread sees it go back. The wake-up goes through a mutex.
+//!
+//! # In the child of a fork
+//! There is no ticker, so the word is stopped before anybody reads it (AWAKE). The first reading starts another one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Clock, SystemClock, Tick};
 use crate::housekeeping;
+#[cfg(not(docache_loom))]
+use crate::sync::fork::{self, Across, Forked};
 
 /// Set in `word` while no ticker keeps it.
 const STOPPED: u64 = 1;
@@ -175,15 +180,16 @@ impl Clock for CoarseClock {
     }
 }
 
-/// Moves a stopped word to the present and wakes the ticker.
+/// Moves a stopped word to the present and wakes the ticker, which is started once. With no thread to be had the word stays
+/// stopped and every reading asks the system.
 #[cold]
 fn restart(present: Tick) -> Tick {
+    #[cfg(not(docache_loom))]
+    fork::revive();
+    watch();
     // While it is started, or sent away, others ask the system.
-    let Ok(mut exists) = TICKER.try_lock() else { return present };
-    if !*exists {
-        *exists = housekeeping::spawn(THREAD, tick).is_ok();
-    }
-    if !*exists {
+    let Ok(mut exists) = EXISTS.try_lock() else { return present };
+    if !*exists.get_or_insert_with(|| housekeeping::spawn(THREAD, tick).is_ok()) {
         return present;
     }
     // First the ticker, then the word (AWAKE).
@@ -192,18 +198,18 @@ fn restart(present: Tick) -> Tick {
     Tick::from_nanos(HANDS.advance(present.as_nanos()) >> 1)
 }
 
-/// Whether there is a ticker. With no thread to be had the word stays stopped and every reading asks the system.
-static TICKER: Mutex<bool> = Mutex::new(false);
+/// Whether there is a ticker, or none to be had; `None` until one was wanted.
+static EXISTS: Mutex<Option<bool>> = Mutex::new(None);
 const THREAD: &str = "docache-clock";
 
-/// Set while the ticker is being sent away, under the lock of `TICKER`.
+/// Set while the ticker is being sent away, under the lock of `EXISTS`.
 static DISMISSED: AtomicBool = AtomicBool::new(false);
 
 /// Ends the ticker, and waits for it. The next reading starts another.
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) fn dismiss_ticker() {
     // Until it has ended nobody takes back what it does last (AWAKE).
-    let mut exists = TICKER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut exists = EXISTS.lock().unwrap_or_else(PoisonError::into_inner);
     housekeeping::finish(THREAD, || {
         let wanted = WANTED.lock().unwrap_or_else(PoisonError::into_inner);
         DISMISSED.store(true, Ordering::Relaxed);
@@ -213,7 +219,7 @@ pub(crate) fn dismiss_ticker() {
     });
     DISMISSED.store(false, Ordering::Relaxed);
     *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = false;
-    *exists = false;
+    *exists = None;
 }
 
 fn dismissed() -> bool {
@@ -240,6 +246,48 @@ fn tick() {
             unread = if HANDS.tick(SystemClock.now().as_nanos()) { 0 } else { unread + 1 };
         }
         HANDS.stop();
+    }
+}
+
+/// Sees to it that the child of a fork knows that its clock has no ticker.
+pub(super) fn watch() {
+    #[cfg(not(docache_loom))]
+    {
+        fork::join_once(&forked::JOINED, fork::Level::Time, &forked::Ticking);
+        housekeeping::watch();
+    }
+}
+
+#[cfg(not(docache_loom))]
+mod forked {
+    use super::*;
+
+    type Kept = (MutexGuard<'static, Option<bool>>, MutexGuard<'static, bool>);
+
+    pub(super) static JOINED: AtomicBool = AtomicBool::new(false);
+    static HELD: Across<Kept> = Across::new();
+
+    pub(super) struct Ticking;
+
+    impl Forked for Ticking {
+        fn hold(&self) {
+            let exists = EXISTS.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: it is called before the fork by the thread that forks.
+            unsafe { HELD.put((exists, WANTED.lock().unwrap_or_else(PoisonError::into_inner))) };
+        }
+
+        unsafe fn release(&self) {
+            // SAFETY: the caller's promise.
+            drop(unsafe { HELD.take() });
+        }
+
+        unsafe fn renew(&self) {
+            // SAFETY: the caller's promise.
+            if let Some((mut exists, mut wanted)) = unsafe { HELD.take() } {
+                (*exists, *wanted) = (None, false);
+                HANDS.stop();
+            }
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! tries to start the thread again, and if that fails wakes whom it finds due ([`help`]). A thread that parks does so no
 //! longer than until the next alarm. A task has nobody who waits for it; it naps in its poll and wakes itself ([`nap`]).
 //! Nobody is woken in vain or too early by this but the task that naps.
+//!
+//! The same goes for the child of a fork, which has its parent's alarms and no thread, until it first uses something here.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use std::time::Duration;
 use super::{Alarm, Clock, SystemClock, Tick};
 use crate::contain::contained;
 use crate::housekeeping;
+#[cfg(not(docache_loom))]
+use crate::sync::fork;
 
 /// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts one thread.
 const LINGER: Duration = Duration::from_secs(1);
@@ -80,8 +84,51 @@ pub(crate) fn dismiss_timer() -> bool {
 
 /// The alarms of real time, served by the thread `docache-timer`, which exists only while there are any.
 pub(super) fn real() -> &'static Arc<Timers> {
-    static REAL: OnceLock<Arc<Timers>> = OnceLock::new();
-    REAL.get_or_init(|| Arc::new(Timers { spawn: Some(spawn), ..Timers::default() }))
+    static REAL: OnceLock<&'static Arc<Timers>> = OnceLock::new();
+    let make = || &*Box::leak(Box::new(Arc::new(Timers { spawn: Some(spawn), ..Timers::default() })));
+    let real = super::once(&REAL, make);
+    #[cfg(not(docache_loom))]
+    {
+        fork::join_once(&forked::JOINED, fork::Level::Time, &forked::Real);
+        housekeeping::watch();
+    }
+    real
+}
+
+#[cfg(not(docache_loom))]
+mod forked {
+    use super::*;
+    use crate::sync::fork::{Across, Forked};
+
+    pub(super) static JOINED: AtomicBool = AtomicBool::new(false);
+    static HELD: Across<MutexGuard<'static, Queue>> = Across::new();
+
+    /// The timers of [`real`], which are there before this is a member.
+    pub(super) struct Real;
+
+    impl Forked for Real {
+        fn hold(&self) {
+            // SAFETY: it is called before the fork by the thread that forks.
+            unsafe { HELD.put(real().lock()) };
+        }
+
+        unsafe fn release(&self) {
+            // SAFETY: the caller's promise.
+            drop(unsafe { HELD.take() });
+        }
+
+        unsafe fn renew(&self) {
+            // SAFETY: the caller's promise.
+            if let Some(mut queue) = unsafe { HELD.take() } {
+                queue.serving = false;
+                real().stranded.store(!queue.alarms.is_empty(), Ordering::Relaxed);
+            }
+        }
+
+        fn revive(&self) {
+            help();
+        }
+    }
 }
 
 fn spawn(timers: Arc<Timers>, dismissals: u64) -> io::Result<()> {
@@ -140,6 +187,12 @@ impl Timers {
         // The waker may be the last owner of something: it is dropped after the lock.
         let waker = self.lock().alarms.remove(&id);
         drop(waker);
+    }
+
+    /// Whether an alarm is still to ring.
+    #[cfg(not(docache_loom))]
+    pub(super) fn has(&self, id: TimerId) -> bool {
+        self.lock().alarms.contains_key(&id)
     }
 
     /// Wakes everyone due at `now`, in the order of their ticks.

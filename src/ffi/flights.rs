@@ -7,7 +7,7 @@ use super::store::Store;
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
 use crate::flight::KeyedGroup;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 
 /// How many calls that were freed each lane keeps for the next ones.
 const KEPT_CALLS: usize = 32;
@@ -51,14 +51,23 @@ impl<C> Lanes<C> {
 }
 
 impl<C> Lane<C> {
+    /// The calls that are kept. In the child of a fork whose other threads were just at it, those are let go.
+    fn lock(&self) -> Guard<'_, Vec<Box<C>>> {
+        let (mut kept, torn) = self.kept.lock_marked();
+        if torn {
+            std::mem::forget(std::mem::replace(&mut *kept, Vec::with_capacity(KEPT_CALLS)));
+        }
+        kept
+    }
+
     /// A call that was used before, if there is one.
     pub(super) fn take_call(&self) -> Option<Box<C>> {
-        self.kept.lock().pop()
+        self.lock().pop()
     }
 
     /// Keeps a call for the next one, unless there are enough.
     pub(super) fn keep_call(&self, call: Box<C>) {
-        let mut kept = self.kept.lock();
+        let mut kept = self.lock();
         if kept.len() < KEPT_CALLS {
             kept.push(call);
         } else {

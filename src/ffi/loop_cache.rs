@@ -162,7 +162,9 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
         .first_delay(Duration::from_nanos(options.first_delay_ns))
         .jitter(Duration::from_nanos(options.jitter_ns))
         .capacity(options.capacity)
-        .schedule(schedule);
+        .schedule(schedule)
+        // What there is of it lies behind the boundary.
+        .stateless();
     // SAFETY: the caller's promise.
     let name = unsafe { text(options.name, options.name_len, "options.name") }?;
     if name.contains('\0') {

@@ -233,6 +233,7 @@ fn poll_all<H: Home>(
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
         for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.flown.is_none()) {
+            part.seat.call().see_to_fork();
             if mem::replace(&mut part.armed, true) && part.seat.call().stage() == Stage::Waits {
                 waits = true;
                 continue;

@@ -6,8 +6,9 @@ use std::ptr::{self, NonNull};
 use std::task::Waker;
 
 use super::Outcome;
-use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::cell::UnsafeCell;
+use crate::sync::fork::forks;
 use crate::sync::thread;
 
 /// Whether a caller can be trusted to go on as soon as it is woken.
@@ -78,12 +79,21 @@ pub(super) struct Links<K: ?Sized, T, E> {
     pub(super) waker: Option<Waker>,
 }
 
+impl<K: ?Sized, T, E> Links<K, T, E> {
+    #[inline]
+    const fn new() -> Self {
+        Links { prev: None, next: None, before: None, after: None, registered: false, waker: None }
+    }
+}
+
 /// One caller's part in a flight. It lies in the caller's own frame.
 pub(crate) struct Call<K: ?Sized, T, E> {
     stage: StageWord,
     runner: Runner,
     owner: u64,
     pub(super) kind: Kind,
+    /// The process in which its links were made.
+    forks: AtomicU32,
     pub(crate) hash: u64,
     key: *const K,
     links: UnsafeCell<Links<K, T, E>>,
@@ -106,16 +116,10 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
             runner: Runner(AtomicUsize::new(0)),
             owner: 0,
             kind,
+            forks: AtomicU32::new(forks()),
             hash,
             key,
-            links: UnsafeCell::new(Links {
-                prev: None,
-                next: None,
-                before: None,
-                after: None,
-                registered: false,
-                waker: None,
-            }),
+            links: UnsafeCell::new(Links::new()),
             outcome: UnsafeCell::new(None),
             _pinned: PhantomPinned,
         }
@@ -132,6 +136,36 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     #[inline]
     pub(crate) fn stage(&self) -> Stage {
         self.stage.get()
+    }
+
+    /// To be called before the owner does anything with a call that may be in a flight (COPIED).
+    #[inline]
+    pub(super) fn see_to_fork(&self) {
+        if self.forks.load(Ordering::Relaxed) != forks() {
+            self.leave_behind();
+        }
+    }
+
+    /// Takes the call out of all that it was in before this process was copied: the others are not there. One that waited now
+    /// leads.
+    #[cold]
+    #[inline(never)]
+    fn leave_behind(&self) {
+        self.forks.store(forks(), Ordering::Relaxed);
+        // SAFETY: no list has it (COPIED), so it is the owner's alone.
+        let old = self.links.with_mut(|links| std::mem::replace(unsafe { &mut *links }, Links::new()));
+        // Somebody may have been at it.
+        std::mem::forget(old);
+        match self.stage() {
+            Stage::Waits => {
+                // At this, too.
+                // SAFETY: as above; what is overwritten is not dropped.
+                self.outcome.with_mut(|place| unsafe { place.write(None) });
+                self.set_stage(Stage::Leads);
+            }
+            Stage::Tells => self.set_stage(Stage::Told),
+            Stage::Out | Stage::Leads | Stage::Told => {}
+        }
     }
 
     #[inline]

@@ -57,6 +57,11 @@
 //!   what is its own.
 //! - ONE-RUN: a registered leader is the only one of its key; so runs of a key overlap only if one was forgotten.
 //!
+//! - COPIED: in the child of a fork, calls of threads that are not there are not looked at: their frames belong to others. So
+//!   a registry forgets its calls before it is used there ([`renew`](Registry::renew)), and a call that came along, since its
+//!   owner forked or it lies on the heap, leaves what it was in before its owner does anything with it
+//!   ([`see_to_fork`](Call)). If it waited it then leads.
+//!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
 //! - `Stage` is stored with Release and loaded with Acquire: who sees `Told` or `Tells` without the lock sees the outcome,

@@ -6,6 +6,7 @@ use std::mem;
 
 use super::call::{Call, Kind, Ref, Stage};
 use super::home::{End, Entered};
+use crate::sync::fork::forks;
 
 /// How many flights a list may hold on average before there are to be more lists.
 const CROWD: usize = 2;
@@ -17,6 +18,8 @@ pub(crate) struct Registry<K: ?Sized, T, E> {
     single: Option<Ref<K, T, E>>,
     /// Once there were many flights: a power of two of lists.
     lists: Vec<Option<Ref<K, T, E>>>,
+    /// The process whose calls they are.
+    forks: u32,
 }
 
 impl<K: ?Sized, T, E> fmt::Debug for Registry<K, T, E> {
@@ -30,7 +33,24 @@ unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Registry<K, T, E
 
 impl<K: ?Sized, T, E> Registry<K, T, E> {
     pub(crate) const fn new() -> Self {
-        Registry { flights: 0, single: None, lists: Vec::new() }
+        Registry { flights: 0, single: None, lists: Vec::new(), forks: 0 }
+    }
+
+    /// Whether its calls may be those of a process of which this one is a copy (COPIED).
+    #[inline]
+    pub(super) fn is_copied(&self) -> bool {
+        self.forks != forks()
+    }
+
+    /// Forgets all calls, which may not be there any more, without a look at them (COPIED). `torn`: a thread that is not there
+    /// was changing the registry, and what it has on the heap is left alone, too.
+    pub(crate) fn renew(&mut self, torn: bool) {
+        if torn {
+            mem::forget(mem::take(&mut self.lists));
+        }
+        self.lists.fill(None);
+        (self.flights, self.single) = (0, None);
+        self.forks = forks();
     }
 
     pub(crate) fn flights(&self) -> usize {

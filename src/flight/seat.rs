@@ -77,6 +77,7 @@ impl<H: Home> Seat<H> {
     #[inline]
     pub(crate) fn enter(&self) -> Entered {
         debug_assert_eq!(self.call.stage(), Stage::Out);
+        self.call.see_to_fork();
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
         unsafe { self.home.enter(&self.call) }
     }
@@ -112,6 +113,7 @@ impl<H: Home> Seat<H> {
     /// Ends the flight that this call leads with an outcome that its owner has elsewhere, too. Whether others got it.
     #[inline]
     pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
+        self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: what is kept is ours alone (OWNER).
         let kept = unsafe { &mut *self.kept.get() };
@@ -121,6 +123,7 @@ impl<H: Home> Seat<H> {
 
     /// Gives up the lead of this call: whether somebody took it.
     pub(super) fn abandon(&self) -> bool {
+        self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
         unsafe { home::abandon(&self.home, &self.call) }
@@ -146,6 +149,7 @@ impl<H: Home> Seat<H> {
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the call has the outcome.
     pub(super) fn begin(&self) -> bool {
+        self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
         unsafe { self.home.begin(&self.call) }
@@ -228,6 +232,7 @@ impl<H: Home> Seat<H> {
 
     /// One look at a call that joined; its Waker will be woken when there is something to see.
     pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
+        self.call.see_to_fork();
         // SAFETY: it is ours and joined.
         let stage = unsafe { home::poll(&self.home, &self.call, cx.waker()) };
         stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
@@ -235,6 +240,7 @@ impl<H: Home> Seat<H> {
 
     /// Stops waiting.
     pub(super) fn leave(&self) -> Landed {
+        self.call.see_to_fork();
         // SAFETY: it is ours and joined.
         if unsafe { home::leave(&self.home, &self.call) } { Landed::Told } else { Landed::Left }
     }

@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 
 use super::home::Home;
 use super::registry::Registry;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 
 /// Some of a group's flights.
 pub(crate) struct Shard<K: ?Sized, T, E> {
@@ -29,9 +29,19 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
         Shard { registry: Lock::new(Registry::new()) }
     }
 
+    /// The registry with its lock held, which knows of calls that are there (COPIED).
+    #[inline]
+    fn lock(&self) -> Guard<'_, Registry<K, T, E>> {
+        let (mut registry, torn) = self.registry.lock_marked();
+        if torn || registry.is_copied() {
+            registry.renew(torn);
+        }
+        registry
+    }
+
     /// How many flights a new call of the same key could join.
     pub(crate) fn flights(&self) -> usize {
-        self.registry.lock().flights()
+        self.lock().flights()
     }
 
     /// Makes later calls of the key begin a new flight. Whether there was one to be forgotten.
@@ -39,7 +49,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
     where
         K: Eq,
     {
-        self.registry.lock().forget(hash, key)
+        self.lock().forget(hash, key)
     }
 }
 
@@ -51,6 +61,6 @@ impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, T, E>> {
-        self.registry.lock()
+        self.lock()
     }
 }

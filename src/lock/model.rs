@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::raw::RawLock;
+use super::raw::{HELD, RawLock};
 use crate::sync::{cell::UnsafeCell, model};
 use loom::thread;
 
@@ -21,7 +21,7 @@ impl Shared {
     fn count(&self, times: usize) {
         for _ in 0..times {
             if !self.lock.try_lock() {
-                self.lock.lock_contended(|| self.is_asymmetric);
+                assert!(!self.lock.lock_contended(HELD, || self.is_asymmetric), "nobody forks");
             }
             // SAFETY: the lock is ours, or loom says that it is not.
             self.count.with_mut(|count| unsafe { *count += 1 });

@@ -53,17 +53,37 @@
 //!
 //! If the heavy fence fails, whoever needed it naps instead of sleeping, until he has got the lock.
 //!
-//! A lock that is held, or handed over, by another thread at the moment of a fork is never free again in the child; any
-//! other works there, whatever `waiting` says.
+//! # In the child of a fork
+//! A lock that another thread holds at that moment would never be free again. Two ways lead out:
+//! - Who forks has taken it before, as a [member](crate::sync::fork), and in the child it is [renewed](RawLock::renew): nobody
+//!   sleeps there, and it is INHERITED, which is free and has whoever takes it first say that the child is in use.
+//! - It is [marked](RawLock::lock_marked) with the number of the process when it is taken. A mark of another number is that of a
+//!   thread that is not there. Whoever finds that takes the lock and is told, since what it protects may be half-done.
+//!
+//! A lock that was handed over has such a mark in any case, and is free if that is of another number. `waiting` may say that
+//! somebody sleeps who is not there. That costs a wake in vain.
 
 use std::time::{Duration, Instant};
 
 use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::fork::forks;
 use crate::sync::{barrier, parking};
 
 const FREE: u32 = 0;
-const HELD: u32 = 1;
+pub(super) const HELD: u32 = 1;
 const HANDED: u32 = 2;
+#[cfg(not(docache_loom))]
+const INHERITED: u32 = 3;
+
+/// The bits of those; the others are the mark.
+const KIND_BITS: u32 = 2;
+const KIND: u32 = (1 << KIND_BITS) - 1;
+
+/// This process's mark.
+#[inline]
+fn mark() -> u32 {
+    forks() << KIND_BITS
+}
 
 /// In `waiting`: somebody sleeps, or is about to.
 const PARKED: u32 = 1;
@@ -106,8 +126,25 @@ impl RawLock {
     #[inline]
     pub(super) fn lock(&self) {
         if !self.try_lock() {
-            self.lock_contended(barrier::exists);
+            self.lock_contended(HELD, barrier::exists);
         }
+    }
+
+    /// Takes it with this process's mark. Whether it was held by a thread that is not there; it is to be taken in this way
+    /// only, then.
+    #[cfg(not(docache_loom))]
+    #[inline]
+    #[must_use]
+    pub(super) fn lock_marked(&self) -> bool {
+        let held = HELD | mark();
+        !self.take(FREE, held) && self.lock_contended(held, barrier::exists)
+    }
+
+    /// Makes it as new, in the child of a fork, whose only thread holds it.
+    #[cfg(not(docache_loom))]
+    pub(super) fn renew(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        self.state.store(INHERITED, Ordering::Relaxed);
     }
 
     /// Gives back what the caller holds.
@@ -125,7 +162,7 @@ impl RawLock {
 
     #[inline]
     pub(super) fn try_lock(&self) -> bool {
-        self.take(FREE)
+        self.take(FREE, HELD)
     }
 
     /// Whether somebody has announced himself.
@@ -135,8 +172,8 @@ impl RawLock {
     }
 
     #[inline]
-    fn take(&self, from: u32) -> bool {
-        self.state.compare_exchange(from, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    fn take(&self, from: u32, held: u32) -> bool {
+        self.state.compare_exchange(from, held, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Gives back what the caller holds: where an asymmetric fence exists.
@@ -164,10 +201,10 @@ impl RawLock {
             if waiting & PARKED == 0 {
                 return;
             }
-            let handed = waiting & HUNGRY != 0 && self.replace(FREE, HANDED);
+            let handed = waiting & HUNGRY != 0 && self.replace(FREE, HANDED | mark());
             let woken = parking::wake_one(&self.waiting);
             // HANDED.
-            if woken || !handed || !self.replace(HANDED, FREE) {
+            if woken || !handed || !self.replace(HANDED | mark(), FREE) {
                 return;
             }
         }
@@ -178,13 +215,13 @@ impl RawLock {
         self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes it if it is free, or handed over to those who have waited. `is_asymmetric` says whether who leaves relies on the
-    /// heavy fence of those who come.
+    /// Takes it, so that it is `held`, if it is free, or handed over to those who have waited. `is_asymmetric` says whether who
+    /// leaves relies on the heavy fence of those who come. Whether it was held by a thread that is not there.
     #[cold]
     #[inline(never)]
-    pub(super) fn lock_contended(&self, is_asymmetric: impl Fn() -> bool) {
-        if self.spin(false) {
-            return;
+    pub(super) fn lock_contended(&self, held: u32, is_asymmetric: impl Fn() -> bool) -> bool {
+        if let Some(torn) = self.spin(held, false) {
+            return torn;
         }
         let (began, mut waits, mut misses) = (Instant::now(), 0, false);
         loop {
@@ -193,40 +230,53 @@ impl RawLock {
             let mark = PARKED | SPINNING | if hungry { HUNGRY } else { 0 };
             let seen = self.waiting.fetch_or(mark, Ordering::Acquire);
             let fenced = seen & PARKED != 0 || !is_asymmetric() || barrier::heavy();
-            if self.look(waits > 0) {
-                return;
+            if let Some(torn) = self.look(held, waits > 0) {
+                return torn;
             }
             misses |= !fenced;
             parking::wait(&self.waiting, seen | mark, misses.then_some(NAP));
             waits += 1;
-            if self.spin(true) {
+            if let Some(torn) = self.spin(held, true) {
                 // AWAKE: it may have been reset for the sake of the one who was woken.
                 self.waiting.fetch_or(PARKED, Ordering::Relaxed);
-                return;
+                return torn;
             }
         }
     }
 
-    fn look(&self, has_waited: bool) -> bool {
+    /// Takes it if that can be; then, whether it was held by a thread that is not there.
+    fn look(&self, held: u32, has_waited: bool) -> Option<bool> {
         let state = self.state.load(Ordering::Relaxed);
-        (state == FREE || has_waited && state == HANDED) && self.take(state)
+        let is_marked_as = |other: u32| (state ^ other) & !KIND == 0;
+        let may = match state & KIND {
+            FREE => true,
+            HELD => !is_marked_as(held),
+            HANDED => has_waited || !is_marked_as(mark()),
+            _ => {
+                #[cfg(not(docache_loom))]
+                crate::sync::fork::revive();
+                true
+            }
+        };
+        (may && self.take(state, held)).then_some(state & KIND == HELD)
     }
 
     /// Looks often enough for the section of another to end, unless others sleep already: where threads are more than
     /// processors, those that spin too only keep the holder from running.
-    fn spin(&self, has_waited: bool) -> bool {
+    fn spin(&self, held: u32, has_waited: bool) -> Option<bool> {
         for turn in 1..=SPINS {
             std::hint::spin_loop();
-            if self.look(has_waited) {
-                return true;
+            let looked = self.look(held, has_waited);
+            if looked.is_some() {
+                return looked;
             }
             if self.waiting.load(Ordering::Relaxed) & PARKED != 0 {
-                return false;
+                return None;
             }
             if turn % ASK == 0 {
                 self.waiting.fetch_or(SPINNING, Ordering::Relaxed);
             }
         }
-        false
+        None
     }
 }

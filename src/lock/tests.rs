@@ -81,6 +81,28 @@ fn who_sleeps_is_woken_also_where_there_is_no_asymmetric_fence() {
     (0..50).for_each(|_| wait_in_vain(leave));
 }
 
+#[test]
+fn what_a_thread_holds_that_did_not_come_along_is_taken_and_said_to_be_torn() {
+    use super::raw::HELD;
+    let lock = Lock::new(1);
+    // As a thread of another process of the same memory has left it.
+    let other = HELD | 7 << 2;
+    assert!(!lock.raw.lock_contended(other, crate::sync::barrier::exists));
+    let (guard, torn) = lock.lock_marked();
+    assert!(torn);
+    drop(guard);
+    assert!(!lock.lock_marked().1);
+    // Nor does a lock that was held across the fork keep anybody out.
+    lock.hold();
+    // SAFETY: it is held, and there is only this thread.
+    assert_eq!(unsafe { lock.renew(|data| std::mem::replace(data, 2)) }, 1);
+    assert_eq!(*lock.lock(), 2);
+    lock.hold();
+    // SAFETY: it is held.
+    unsafe { lock.release() };
+    assert_eq!(*lock.lock(), 2);
+}
+
 /// How long threads wait, against those of a [`std::sync::Mutex`].
 mod waits {
     use super::Lock;

@@ -45,6 +45,7 @@ impl<T: Send + Sync + 'static> Builder<T> {
             logger: None,
             context: Context::background(),
             clock: Arc::new(SystemClock),
+            stateless: false,
         };
         Builder { work: Box::new(Performs(doer)), interval: None, settings }
     }
@@ -101,6 +102,13 @@ impl<T: Send + Sync + 'static> Builder<T> {
     /// The clock to go by. Default [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Builder<T> {
         self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// Says that the Doer has no state of its own, and can be called again in the child of a fork that fell into its call.
+    #[cfg(feature = "capi")]
+    pub(crate) fn stateless(mut self) -> Builder<T> {
+        self.settings.stateless = true;
         self
     }
 

@@ -8,6 +8,7 @@ mod doer;
 #[cfg(feature = "capi")]
 mod driven;
 mod entry;
+mod forked;
 mod reader;
 mod rhythm;
 mod ring;
@@ -121,7 +122,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     ///
     /// # Errors
     /// The context's error if the loop cache's context is done; [`Internal`](crate::ErrorKind::Internal) if the system
-    /// gives no thread.
+    /// gives no thread; [`Closed`](crate::ErrorKind::Closed) in the child of a fork that fell into the Doer's call (see the
+    /// [crate's page](crate#fork)).
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::doer::Work;
 use super::entry::Entry;
+use super::forked::{self, Lent};
 use super::rhythm::Rhythm;
 use super::shared::{Control, Shared};
 use super::waits::{Called, Calling, Ending};
@@ -37,6 +38,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         let begun = contained(|| self.shared.now()).unwrap_or_default();
         let mut control = self.shared.lock();
         control.ended = self.number;
+        control.lent = None;
         control.done = control.begun;
         control.runner = None;
         control.wanted = control.begun;
@@ -95,8 +97,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
             control.restart |= restart;
             return Ok(Begun::Exists { restart });
         }
-        let work = control.work.take();
-        Ok(Begun::Run(self.next_run(&mut control, begun, work)))
+        let Some(work) = control.work.take() else { return Err(forked::lost()) };
+        Ok(Begun::Run(self.next_run(&mut control, begun, Some(work))))
     }
 
     /// The next run. The caller holds the lock, under which there was none or the last one has just ended (ONE-RUNNER),
@@ -105,13 +107,14 @@ impl<T: Send + Sync + 'static> Shared<T> {
         self: &Arc<Shared<T>>,
         control: &mut Control<T>,
         begun: Tick,
-        work: Option<Box<dyn Work<T>>>,
+        mut work: Option<Box<dyn Work<T>>>,
     ) -> Run<T> {
         debug_assert!(work.is_some() && !control.is_running(), "HOME");
         control.run += 1;
         control.stopping = false;
         control.by_context = false;
         control.driven = false;
+        control.lent = work.as_deref_mut().map(Lent::new);
         Run { number: control.run, begun, work, shared: self.clone() }
     }
 

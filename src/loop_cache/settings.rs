@@ -31,4 +31,7 @@ pub(super) struct Settings {
     pub(super) logger: Option<Logger>,
     pub(super) context: Context,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether the Doer has no state that a call which is cut off leaves half-changed.
+    #[cfg_attr(docache_loom, allow(dead_code, reason = "models do not fork"))]
+    pub(super) stateless: bool,
 }

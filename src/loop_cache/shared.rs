@@ -20,27 +20,36 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+#[cfg(not(docache_loom))]
+use std::sync::{OnceLock, Weak};
 
 use crossbeam_utils::CachePadded;
 
 use super::Stats;
 use super::doer::Work;
 use super::entry::{Entry, View};
+use super::forked::Lent;
 use super::settings::Settings;
+#[cfg(not(docache_loom))]
+use crate::clock;
 use crate::clock::Tick;
 use crate::contain::drop_contained;
 use crate::context::Hook;
 use crate::error::{Error, ErrorKind};
 use crate::latest::Latest;
+use crate::lock::{Guard, Lock};
 use crate::log::Level;
 use crate::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(docache_loom))]
+use crate::sync::fork::{self, Membership};
 use crate::sync::thread::{self, JoinHandle, Token};
-use crate::sync::{Mutex, MutexGuard};
 use crate::wait::WaitList;
 
 pub(super) struct Control<T> {
     /// The Doer, while nobody runs it (HOME).
     pub(super) work: Option<Box<dyn Work<T>>>,
+    /// Where the Doer of a run on a thread lies, for the child of a fork.
+    pub(super) lent: Option<Lent<T>>,
     /// The number of the newest run; 0 before the first.
     pub(super) run: u64,
     /// The number of the newest run that has ended.
@@ -99,13 +108,17 @@ pub(super) struct Shared<T> {
     pub(super) version: CachePadded<AtomicU64>,
     pub(super) changed: WaitList,
     pub(super) wake: WaitList,
-    pub(super) control: Mutex<Control<T>>,
+    pub(super) control: Lock<Control<T>>,
+    /// That a fork leaves it whole.
+    #[cfg(not(docache_loom))]
+    membership: OnceLock<Membership>,
 }
 
 impl<T: Send + Sync + 'static> Shared<T> {
     pub(super) fn new(settings: Settings, work: Box<dyn Work<T>>) -> Arc<Shared<T>> {
         let control = Control {
             work: Some(work),
+            lent: None,
             run: 0,
             ended: 0,
             stopping: false,
@@ -128,9 +141,17 @@ impl<T: Send + Sync + 'static> Shared<T> {
             version: CachePadded::new(AtomicU64::new(0)),
             changed: WaitList::new(),
             wake: WaitList::new(),
-            control: Mutex::new(control),
+            control: Lock::new(control),
+            #[cfg(not(docache_loom))]
+            membership: OnceLock::new(),
             settings,
         });
+        #[cfg(not(docache_loom))]
+        {
+            clock::prepare();
+            let member: Weak<Shared<T>> = Arc::downgrade(&shared);
+            let _ = shared.membership.set(fork::join(member));
+        }
         let weak = Arc::downgrade(&shared);
         let hook = context.on_cancel(move || {
             if let Some(shared) = weak.upgrade() {
@@ -141,7 +162,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         shared
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Control<T>> {
+    pub(super) fn lock(&self) -> Guard<'_, Control<T>> {
         self.control.lock()
     }
 

@@ -18,6 +18,8 @@ mod imp {
     use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
     use std::sync::{Once, OnceLock};
 
+    use super::super::fork;
+
     static FOUND: AtomicBool = AtomicBool::new(false);
 
     #[inline(always)]
@@ -46,15 +48,33 @@ mod imp {
         FOUND.load(Ordering::Relaxed)
     }
 
+    static EXISTS: OnceLock<bool> = OnceLock::new();
+
     #[cold]
     fn ask() -> bool {
-        static EXISTS: OnceLock<bool> = OnceLock::new();
-        *EXISTS.get_or_init(|| {
-            let exists = membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
-                && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-            FOUND.store(exists, Ordering::Relaxed);
-            exists
+        if let Some(exists) = EXISTS.get() {
+            return *exists;
+        }
+        fork::watch();
+        // A child is not to find somebody at it.
+        fork::apart(|| {
+            *EXISTS.get_or_init(|| {
+                let exists = register() && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+                FOUND.store(exists, Ordering::Relaxed);
+                exists
+            })
         })
+    }
+
+    fn register() -> bool {
+        membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+    }
+
+    /// Asks for it anew in the child of a fork: that it is inherited is not written anywhere.
+    pub(crate) fn renew() {
+        if is_found() {
+            register();
+        }
     }
 
     fn membarrier(command: libc::c_int) -> bool {
@@ -144,12 +164,17 @@ mod imp {
     }
 
     pub(crate) fn exists() -> bool {
+        // Where it is asked for something is used that a fork may find in use.
+        super::super::fork::watch();
         false
     }
 
     pub(crate) fn is_found() -> bool {
         false
     }
+
+    #[cfg_attr(not(unix), allow(dead_code, reason = "nobody forks"))]
+    pub(crate) fn renew() {}
 }
 
 /// A model cannot make other threads do things, so both sides pay.
@@ -175,7 +200,7 @@ pub(crate) fn prepare() {
 }
 
 #[cfg(not(docache_loom))]
-pub(crate) use imp::{exists, is_found};
+pub(crate) use imp::{exists, is_found, renew};
 pub(crate) use imp::{heavy, light};
 
 #[cfg(all(test, target_os = "linux", not(docache_portable), not(docache_loom)))]

@@ -12,28 +12,66 @@
 //! before the period began, so its fence stands before that of the pin under which it did, and that before the pins of the
 //! readers in question.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::RefCell;
+use std::mem;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
 use super::periods::Periods;
 
+/// The collector, once it is needed. It is never freed.
+static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
+static UNDER_WAY: AtomicBool = AtomicBool::new(false);
+
 /// A collector of our own: no other library's destructors run in our readers' pins, and their guards do not hold ours up.
 fn collector() -> &'static Collector {
-    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-    COLLECTOR.get_or_init(Collector::new)
+    // SAFETY: it is null, or leads to one that is never freed.
+    unsafe { COLLECTOR.load(Ordering::Acquire).as_ref() }.unwrap_or_else(make)
 }
 
-thread_local!(static LOCAL: LocalHandle = collector().register());
+#[cold]
+fn make() -> &'static Collector {
+    let new = Box::into_raw(Box::new(Collector::new()));
+    match COLLECTOR.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: it is never freed from now on.
+        Ok(_) => unsafe { &*new },
+        Err(other) => {
+            // SAFETY: nobody has seen it.
+            drop(unsafe { Box::from_raw(new) });
+            // SAFETY: it is never freed.
+            unsafe { &*other }
+        }
+    }
+}
+
+/// A thread's handle, and the collector that it is of.
+struct Local(&'static Collector, LocalHandle);
+
+thread_local!(static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) });
 
 pub(super) fn pin() -> Guard {
-    LOCAL.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin())
+    let collector = collector();
+    let pinned = LOCAL.try_with(|local| {
+        let mut local = local.borrow_mut();
+        if !local.as_ref().is_some_and(|local| ptr::eq(local.0, collector)) {
+            // One of before a fork, if any, is left as it is: it might end a period in which it knows nobody of now.
+            mem::forget(local.replace(Local(collector, collector.register())));
+        }
+        local.as_ref().map(|local| local.1.pin())
+    });
+    pinned.ok().flatten().unwrap_or_else(|| collector.register().pin())
+}
+
+/// Begins anew in the child of a fork, whose only thread has no guard: nobody waits for those of other threads.
+pub(super) fn renew() {
+    COLLECTOR.store(ptr::null_mut(), Ordering::Release);
+    UNDER_WAY.store(false, Ordering::Relaxed);
 }
 
 /// Begins a period if none is under way, and takes a step towards the end of the one that is.
 pub(super) fn advance(periods: &'static Periods) {
-    static UNDER_WAY: AtomicBool = AtomicBool::new(false);
     if !UNDER_WAY.load(Ordering::Relaxed) && !UNDER_WAY.swap(true, Ordering::Acquire) {
         // Before the pin.
         periods.begin();

@@ -12,10 +12,10 @@
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
 //!
 //! A process that forbids itself `membarrier` after its first guard goes on with a fence that costs more; where
-//! [there is none](crate::sync::barrier) it reclaims nothing any more. Neither does the child of a fork beside which another
-//! thread was reading. What they retire is bounded as if a guard were held for ever. A child that is
-//! forked while another thread takes a record or gives one back, or notes who reads (that is some nanoseconds for each
-//! record), finds the list of records locked: its threads that have none of their own wait for ever when they read.
+//! [there is none](crate::sync::barrier) it reclaims nothing any more, as if a guard were held for ever.
+//!
+//! In the child of a fork the guards of other threads are gone with them. (With [`epochs`] that is so unless the thread that
+//! forks has a guard: then the child reclaims nothing if another one had, too.)
 
 #[cfg(not(docache_loom))]
 mod epochs;
@@ -34,4 +34,4 @@ mod whole;
 #[cfg(docache_loom)]
 pub(crate) use stand_in::{Era, Guard, advance, ended, hint, is_reading, pin};
 #[cfg(not(docache_loom))]
-pub(crate) use whole::{Era, Guard, advance, ended, hint, is_reading, pin};
+pub(crate) use whole::{Era, Guard, advance, ended, hint, is_reading, pin, prepare};

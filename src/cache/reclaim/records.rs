@@ -35,6 +35,8 @@
 
 use super::periods::Periods;
 use crate::sync::Mutex;
+#[cfg(not(docache_loom))]
+use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::barrier::{heavy, light};
 
@@ -181,6 +183,32 @@ pub(crate) struct Records {
     readers: Mutex<Vec<(&'static Record, Word)>>,
 }
 
+/// The locks of the records.
+#[cfg(not(docache_loom))]
+#[derive(Debug)]
+pub(super) struct Held {
+    readers: MutexGuard<'static, Vec<(&'static Record, Word)>>,
+    seats: MutexGuard<'static, Seats>,
+}
+
+#[cfg(not(docache_loom))]
+impl Held {
+    /// Forgets the guards of all threads but the calling one, which are not there any more and whose records become free.
+    pub(super) fn renew(mut self, own: Option<&'static Record>) {
+        let is_own = |record: &'static Record| own.is_some_and(|own| std::ptr::eq(own, record));
+        self.readers.retain(|(record, _)| is_own(record));
+        let seats = &mut *self.seats;
+        for record in seats.taken.drain(..).filter(|record| !is_own(record)) {
+            record.set(record.word().left());
+            seats.free.push(record);
+        }
+        if let Some(own) = own {
+            own.place.store(0, Ordering::Relaxed);
+            seats.taken.push(own);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Seats {
     taken: Vec<&'static Record>,
@@ -196,9 +224,18 @@ impl Records {
     pub(super) fn take(&self) -> &'static Record {
         let mut seats = self.seats.lock();
         let record = seats.free.pop().unwrap_or_else(Record::leak);
+        // So that all can be given back where no memory is to be had: in the child of a fork.
+        let most = seats.taken.len() + 1;
+        seats.free.reserve(most);
         record.place.store(seats.taken.len(), Ordering::Relaxed);
         seats.taken.push(record);
         record
+    }
+
+    /// Takes both locks, across a fork.
+    #[cfg(not(docache_loom))]
+    pub(super) fn hold(&'static self) -> Held {
+        Held { readers: self.readers.lock(), seats: self.seats.lock() }
     }
 
     /// Makes a record of the calling thread free, which has no guards any more.

@@ -3,15 +3,16 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
 use super::epochs;
 use super::periods::{self, Periods};
-use super::records::{Record, Records};
+use super::records::{Held, Record, Records};
 use crate::clock::{Clock, SystemClock};
 use crate::sync::barrier;
+use crate::sync::fork::{self, Across, Forked};
 
 /// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
 const PAUSE: u64 = 100_000;
@@ -26,6 +27,45 @@ thread_local! {
     static EPOCHS: Cell<usize> = const { Cell::new(0) };
     /// Gives it back.
     static SEAT: Seat = Seat(RECORDS.take());
+}
+
+/// Makes what guards need, which is to be there before somebody forks. To be called with no lock held.
+pub(crate) fn prepare() {
+    static JOINED: AtomicBool = AtomicBool::new(false);
+    if !JOINED.load(Ordering::Acquire) {
+        fork::apart(|| {
+            LazyLock::force(&PERIODS);
+            LazyLock::force(&RECORDS);
+        });
+        fork::join_once(&JOINED, fork::Level::Readers, &Readers);
+    }
+}
+
+static HELD: Across<Held> = Across::new();
+
+/// Those who read, who are not there any more in the child of a fork.
+struct Readers;
+
+impl Forked for Readers {
+    fn hold(&self) {
+        // SAFETY: it is called before the fork by the thread that forks.
+        unsafe { HELD.put(RECORDS.hold()) };
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { HELD.take() });
+    }
+
+    unsafe fn renew(&self) {
+        // SAFETY: the caller's promise.
+        if let Some(held) = unsafe { HELD.take() } {
+            held.renew(RECORD.get());
+        }
+        if EPOCHS.get() == 0 {
+            epochs::renew();
+        }
+    }
 }
 
 struct Seat(&'static Record);

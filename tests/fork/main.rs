@@ -1,0 +1,61 @@
+//! What works in the child of a fork, while the parent's threads are idle, busy, reading, leading or waiting.
+//!
+//! A fork copies all of a process but its threads. So each case has a process of its own, without a test harness and its
+//! threads: this program runs itself again with the case's name, and says which cases failed.
+
+#[cfg(not(unix))]
+fn main() {}
+
+#[cfg(unix)]
+mod caches;
+#[cfg(unix)]
+mod flights;
+#[cfg(unix)]
+mod loops;
+#[cfg(unix)]
+mod process;
+
+#[cfg(unix)]
+const CASES: &[(&str, fn())] = &[
+    ("idle_threads", caches::idle_threads),
+    ("a_clock_of_the_users", caches::a_clock_of_the_users),
+    ("busy_writers", caches::busy_writers),
+    ("a_place_in_the_background", caches::a_place_in_the_background),
+    ("guards_of_others", caches::guards_of_others),
+    ("a_guard_of_ones_own", caches::a_guard_of_ones_own),
+    ("timers", caches::timers),
+    ("a_daemon", caches::a_daemon),
+    ("a_child_of_a_child", caches::a_child_of_a_child),
+    ("only_what_is_used_starts_threads", caches::only_what_is_used_starts_threads),
+    ("flights_of_others", flights::flights_of_others),
+    ("a_flight_of_ones_own", flights::a_flight_of_ones_own),
+    ("a_bulk_call_of_ones_own", flights::a_bulk_call_of_ones_own),
+    ("a_future_that_waited", flights::a_future_that_waited),
+    ("busy_groups", flights::busy_groups),
+    ("a_loop_between_calls", loops::a_loop_between_calls),
+    ("a_loop_in_its_call", loops::a_loop_in_its_call),
+    ("a_loop_that_forks", loops::a_loop_that_forks),
+    ("those_who_wait_for_a_loop", loops::those_who_wait_for_a_loop),
+    ("busy_loops", loops::busy_loops),
+];
+
+#[cfg(unix)]
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let Ok(name) = std::env::var(process::CASE) {
+        let case = CASES.iter().find(|(case, _)| *case == name);
+        return case.expect("a case").1();
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
+    let failed: Vec<&str> = CASES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| is_wanted(name))
+        .filter(|name| {
+            let passed = process::run_case(name);
+            println!("{name} ... {}", if passed { "ok" } else { "FAILED" });
+            !passed
+        })
+        .collect();
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
