@@ -68,9 +68,11 @@ struct State {
     doing: Due,
     /// In the queue, or being run.
     queued: bool,
-    /// What will be due; dropping an alarm takes it back.
-    sweep: Option<Alarm>,
-    tidy: Option<Alarm>,
+    /// What will be due, and when it was set; dropping an alarm takes it back.
+    sweep: Option<(u64, Alarm)>,
+    tidy: Option<(u64, Alarm)>,
+    /// How many alarms were set.
+    turns: u64,
     /// The cache is gone.
     closed: bool,
 }
@@ -105,21 +107,34 @@ impl Place {
     /// Sets the alarm for the next sweep.
     fn arm_sweep(self: &Arc<Self>) {
         let Some(interval) = self.interval else { return };
+        let turn = self.take_turn();
         let waker = Waker::from(Arc::new(SweepAlarm(self.clone())));
         if let Some(alarm) = self.time.alarm(self.time.now().after(interval), waker) {
-            self.keep_alarm(alarm, |state| &mut state.sweep);
+            self.keep_alarm((turn, alarm), |state| &mut state.sweep);
         }
     }
 
     fn arm_tidy(self: &Arc<Self>) {
+        let turn = self.take_turn();
         let alarm =
             SystemClock.alarm(SystemClock.now().after(TIDY), Arc::new(TidyAlarm(self.clone())).into());
-        self.keep_alarm(alarm, |state| &mut state.tidy);
+        self.keep_alarm((turn, alarm), |state| &mut state.tidy);
     }
 
-    fn keep_alarm(&self, alarm: Alarm, place: impl FnOnce(&mut State) -> &mut Option<Alarm>) {
+    fn take_turn(&self) -> u64 {
         let mut state = self.state.lock();
-        let spare = if state.closed { Some(alarm) } else { place(&mut state).replace(alarm) };
+        state.turns += 1;
+        state.turns
+    }
+
+    /// Keeps an alarm in place of an earlier one. It may have come late: it was set without the lock, has gone off since, and
+    /// what it brought about has set another one, which must stay.
+    fn keep_alarm(&self, alarm: (u64, Alarm), place: impl FnOnce(&mut State) -> &mut Option<(u64, Alarm)>) {
+        let mut state = self.state.lock();
+        let closed = state.closed;
+        let kept = place(&mut state);
+        let is_late = kept.as_ref().is_some_and(|(turn, _)| *turn > alarm.0);
+        let spare = if closed || is_late { Some(alarm) } else { kept.replace(alarm) };
         drop(state);
         drop(spare);
     }
@@ -246,7 +261,7 @@ impl Registered {
     /// Has that done which was due at the fork, or whose alarm was lost there.
     pub(super) fn revive(&self) {
         let state = self.0.state.lock();
-        let is_lost = |alarm: &Option<Alarm>| alarm.as_ref().is_some_and(Alarm::is_spent);
+        let is_lost = |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
         let mut due = state.due;
         due.add(Due { sweep: is_lost(&state.sweep), tidy: is_lost(&state.tidy) });
         drop(state);
@@ -416,5 +431,36 @@ impl Workers {
         queue.busy -= 1;
         queue.watching += 1;
         queue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Background for Nothing {
+        fn sweep(&self) {}
+
+        fn tidy(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
+        let cache: Weak<Nothing> = Weak::new();
+        let Registered(place) = &Registered::new(cache, Time::Coarse, None, None);
+        let alarm =
+            || SystemClock.alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone());
+        let (first, second) = (place.take_turn(), place.take_turn());
+        let kept = || place.state.lock().sweep.as_ref().map(|(turn, _)| *turn);
+        place.keep_alarm((second, alarm()), |state| &mut state.sweep);
+        place.keep_alarm((first, alarm()), |state| &mut state.sweep);
+        assert_eq!(kept(), Some(second));
+        let third = place.take_turn();
+        place.keep_alarm((third, alarm()), |state| &mut state.sweep);
+        assert_eq!(kept(), Some(third));
     }
 }

@@ -25,33 +25,12 @@
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::contain::drop_contained;
+use crate::sync::fork::{self, forks};
 use crate::sync::thread;
-
-/// How many forks lie between the first process and this one.
-static PROCESS: AtomicU32 = AtomicU32::new(0);
-
-fn process() -> u32 {
-    PROCESS.load(Ordering::Relaxed)
-}
-
-#[cfg(unix)]
-fn watch_forks() {
-    extern "C" fn in_child() {
-        PROCESS.fetch_add(1, Ordering::Relaxed);
-    }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler only changes an atomic. If there is no memory for it, children take their parents' holds for theirs.
-        let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    });
-}
-
-#[cfg(not(unix))]
-fn watch_forks() {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,9 +103,9 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     pub(super) fn new() -> Arc<Gate> {
-        watch_forks();
+        fork::watch();
         Arc::new(Gate {
-            word: AtomicU64::new(Word::open(process()).0),
+            word: AtomicU64::new(Word::open(forks()).0),
             behind: Mutex::default(),
             over: Mutex::new(false),
             ended: Condvar::new(),
@@ -165,7 +144,7 @@ impl Gate {
     pub(super) fn close(self: &Arc<Gate>, handle: impl Send + 'static) {
         self.keep(handle);
         self.update(|word| Some(word.closed()));
-        let mine = Hold { gate: Arc::as_ptr(self), process: process() };
+        let mine = Hold { gate: Arc::as_ptr(self), process: forks() };
         match Frame::outermost(self) {
             // SAFETY: FRAMES: this thread's, and further out on its stack.
             Some(frame) => unsafe { &*frame }.inherit(mine),
@@ -210,7 +189,7 @@ impl Gate {
 
     /// Changes the word as it stands in this process: what it was before, if `change` agreed.
     fn update(&self, change: impl Fn(Word) -> Option<Word>) -> Option<Word> {
-        let process = process();
+        let process = forks();
         let changed = |word| change(Word(word).here(process)).map(|word| word.0);
         let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, changed).ok()?;
         Some(Word(before).here(process))
@@ -247,7 +226,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.process != process() {
+        if self.process != forks() {
             // It did not come along into this process, nor was it counted there.
             return;
         }
@@ -313,7 +292,7 @@ impl Frame {
 
     fn has_hold(&self) -> bool {
         let hold = self.hold.take();
-        let has = hold.as_ref().is_some_and(|hold| hold.process == process());
+        let has = hold.as_ref().is_some_and(|hold| hold.process == forks());
         self.hold.set(hold);
         has
     }
