@@ -149,29 +149,23 @@ func TestOptionsAreChecked(t *testing.T) {
 	var keep *Loop
 	for what, test := range map[string]struct {
 		options *Options
-		doer    bool
 		out     **Loop
 	}{
-		"no options":       {nil, true, &keep},
-		"no function":      {&good, false, &keep},
-		"no place":         {&good, true, nil},
-		"size 0":           {with(func(o *Options) { o.size = 0 }), true, &keep},
-		"size 8":           {with(func(o *Options) { o.size = 8 }), true, &keep},
-		"size huge":        {with(func(o *Options) { o.size = 1 << 62 }), true, &keep},
-		"interval 0":       {with(func(o *Options) { o.interval_ns = 0 }), true, &keep},
-		"schedule unknown": {with(func(o *Options) { o.schedule = 77 }), true, &keep},
-		"reserved":         {with(func(o *Options) { o.reserved = 1 }), true, &keep},
-		"unknown tail":     {bad, true, &keep},
+		"no options":       {nil, &keep},
+		"no place":         {&good, nil},
+		"size 0":           {with(func(o *Options) { o.size = 0 }), &keep},
+		"size 8":           {with(func(o *Options) { o.size = 8 }), &keep},
+		"size huge":        {with(func(o *Options) { o.size = 1 << 62 }), &keep},
+		"interval 0":       {with(func(o *Options) { o.interval_ns = 0 }), &keep},
+		"schedule unknown": {with(func(o *Options) { o.schedule = 77 }), &keep},
+		"reserved":         {with(func(o *Options) { o.reserved = 1 }), &keep},
+		"unknown tail":     {bad, &keep},
 	} {
-		fn := doerFn
-		if !test.doer {
-			fn = nil
-		}
 		var ctxs []uintptr
 		refused(t, what, func(e **Error) Status {
 			ctx := register(number(1))
 			ctxs = append(ctxs, ctx)
-			return loopNew(test.options, fn, ctx, test.out, e)
+			return loopNew(test.options, doerFn, ctx, test.out, e)
 		})
 		for _, ctx := range ctxs {
 			if n := drops(ctx); n != 1 {
