@@ -126,7 +126,15 @@ func lateness() time.Duration {
 	return median(late)
 }
 
+// timed leaves a test out under the race detector, which slows this package down and not what it is compared with.
+func timed(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a timing, which the race detector distorts")
+	}
+}
+
 func TestOthersWakeInTime(t *testing.T) {
+	timed(t)
 	for _, procs := range []int{1, 2, 8} {
 		for _, n := range []int{1, 2, 8, 60} {
 			t.Run(fmt.Sprintf("GOMAXPROCS=%d/%d", procs, n), func(t *testing.T) {
@@ -169,6 +177,7 @@ func tickCost(t testing.TB, start func() loops) float64 {
 }
 
 func TestTicksAreCheap(t *testing.T) {
+	timed(t)
 	for _, n := range []int{1, 8, 60} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			var ratios, costs []float64
@@ -187,6 +196,7 @@ func TestTicksAreCheap(t *testing.T) {
 }
 
 func TestStopIsPrompt(t *testing.T) {
+	timed(t)
 	ours := startOurs(t, 20, 10*time.Millisecond)
 	defer ours.stop()
 	var took []time.Duration

@@ -1,0 +1,5 @@
+//go:build !race
+
+package docache
+
+const raceEnabled = false
