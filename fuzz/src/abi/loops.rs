@@ -229,15 +229,55 @@ fn new(
     let made = call("loop_new", error, |error| unsafe {
         docache_loop_new(pointer, function, ctx(&plan), drop, out.pointer(), error)
     });
-    let acceptable = given.effect.is_some() && !no_options && !no_perform && out.is_valid();
+    let acceptable = given.effect.is_some() && !no_options && out.is_valid();
     made.is_ok_if(acceptable);
     let dropped = plan.registration.is_dropped();
     assert_eq!(dropped, !made.is_ok() && plan.registration.is_counted(), "dropped at once when refused");
     if let (Some(handle), Some(effect)) = (out.handle(made.is_ok(), "loop_new"), given.effect) {
+        if no_perform {
+            drive(handle, effect.at_once);
+            assert_eq!(plan.registration.is_dropped(), plan.registration.is_counted(), "dropped when freed");
+            return world.keep(made);
+        }
         plan.handle.store(handle, Ordering::SeqCst);
         world.loops.push(Held { handle, plan, effect, base: Running::No, settled: 0, seen: 0 });
     }
     world.keep(made);
+}
+
+/// Drives a loop without a Doer, which is all that can be done with it, and frees it in the midst of its last call.
+fn drive(handle: *mut docache_loop, at_once: bool) {
+    // SAFETY: HANDLE.
+    let started = call("loop_start", Given::Valid, |error| unsafe { docache_loop_start(handle, error) });
+    started.is(DOCACHE_INVALID_ARGUMENT);
+    let (mut drive, mut wait) = (std::ptr::null_mut(), 0);
+    // SAFETY: HANDLE, SPAN.
+    let driven = call("loop_drive", Given::Valid, |error| unsafe {
+        docache_loop_drive(handle, &raw mut drive, error)
+    });
+    driven.is(DOCACHE_OK);
+    let mut begin = || {
+        // SAFETY: HANDLE, SPAN.
+        call("drive_begin", Given::Valid, |error| unsafe { docache_drive_begin(drive, &raw mut wait, error) })
+    };
+    let first = begin();
+    if at_once {
+        first.is(DOCACHE_OK);
+        begin().is(DOCACHE_REENTRANT);
+    }
+    // SAFETY: HANDLE.
+    unsafe { docache_loop_free(handle) };
+    if first.is_ok() {
+        let null = std::ptr::null_mut();
+        // SAFETY: HANDLE.
+        let finished = call("drive_finish", Given::Valid, |error| unsafe {
+            docache_drive_finish(drive, DOCACHE_DOER_FAILED, null, std::ptr::null_mut(), error)
+        });
+        finished.is(DOCACHE_OK);
+    }
+    begin().is(DOCACHE_CLOSED);
+    // SAFETY: HANDLE.
+    unsafe { docache_drive_free(drive) };
 }
 
 fn start(world: &mut World, pick: Pick, wait: bool, error: Given) {
