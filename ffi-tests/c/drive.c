@@ -115,7 +115,9 @@ static void who_refreshes_or_stops_calls_the_host(void) {
   CHECK_STATUS(docache_loop_stop_begin(loop, &stopped, NULL), DOCACHE_PENDING);
   CHECK_OK(docache_wait_poll(called, NULL, NULL));
   docache_wait_free(called);
-  CHECK_STATUS(docache_drive_begin(drive, &wait_ns, NULL), DOCACHE_CLOSED);
+  docache_error *error = NULL;
+  CHECK_STATUS(docache_drive_begin(drive, &wait_ns, &error), DOCACHE_CLOSED);
+  CHECK_ERROR(error, DOCACHE_CLOSED, "stop");
   CHECK_STATUS(docache_wait_poll(stopped, NULL, NULL), DOCACHE_PENDING);
   docache_drive_free(drive);
   CHECK_OK(docache_wait_poll(stopped, NULL, NULL));

@@ -5,8 +5,7 @@ use super::perform;
 use super::value::{Value, docache_value};
 use super::wait::{docache_wait, hand_out};
 use super::{
-    DOCACHE_CLOSED, DOCACHE_OK, DOCACHE_PENDING, Out, borrow, check, docache_error, docache_status, guard,
-    is_usable, quietly,
+    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, check, docache_error, docache_status, guard, is_usable, quietly,
 };
 use crate::clock::saturating_nanos;
 use crate::error::{Error, ErrorKind, Result};
@@ -73,7 +72,7 @@ pub unsafe extern "C" fn docache_drive_begin(
             return Err(Error::new(ErrorKind::Reentrant, "the last call has not been finished"));
         }
         match driven.next() {
-            Next::Stop => Ok(DOCACHE_CLOSED),
+            Next::Stop => Err(Error::new(ErrorKind::Closed, "the loop has been asked to stop")),
             Next::Wait(wait) => {
                 out.write(saturating_nanos(wait));
                 Ok(DOCACHE_PENDING)
