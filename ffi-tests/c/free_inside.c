@@ -470,6 +470,6 @@ int main(void) {
   rings();
   the_sweep_is_waited_for();
   waits();
-  CHECK(await_end_of_sweeps());
+  CHECK(await_end_of_threads());
   return all_checked("free_inside.c");
 }

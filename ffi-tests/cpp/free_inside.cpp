@@ -166,6 +166,6 @@ int main() {
   loops();
   each_other();
   a_listener_that_owns_a_cache();
-  CHECK(await_end_of_sweeps());
+  CHECK(await_end_of_threads());
   return check::all_passed("free_inside.cpp");
 }
