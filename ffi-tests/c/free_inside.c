@@ -471,5 +471,6 @@ int main(void) {
   the_sweep_is_waited_for();
   waits();
   CHECK(await_end_of_threads());
+  CHECK_OK(docache_shutdown()); /* a thread of ours may have the stack, and what belongs to it, of one that is gone */
   return all_checked("free_inside.c");
 }

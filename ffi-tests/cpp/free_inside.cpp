@@ -167,5 +167,6 @@ int main() {
   each_other();
   a_listener_that_owns_a_cache();
   CHECK(await_end_of_threads());
+  CHECK(docache_shutdown() == DOCACHE_OK);
   return check::all_passed("free_inside.cpp");
 }
