@@ -268,6 +268,40 @@ static void loops_that_ran(void) {
 static docache_loop *running;
 static pid_t first_process;
 
+typedef struct driven {
+  docache_loop *loop;
+  docache_drive *drive;
+  test_doer doer;
+} driven;
+
+static void drive_on(void *argument) {
+  driven *d = argument;
+  uint64_t wait_ns = 0;
+  docache_value *value = NULL;
+  CHECK(docache_loop_is_running(d->loop));
+  CHECK_OK(docache_value_new(KEY, KEY_LEN, &value, NULL));
+  CHECK_OK(docache_drive_finish(d->drive, DOCACHE_OK, value, NULL, NULL));
+  CHECK_STATUS(docache_drive_begin(d->drive, &wait_ns, NULL), DOCACHE_PENDING);
+  CHECK_INT(docache_loop_version(d->loop), ==, 1);
+  docache_drive_free(d->drive);
+  CHECK(!docache_loop_is_running(d->loop));
+  CHECK_INT(atomic_load(&d->doer.drops), ==, 0);
+  docache_loop_free(d->loop);
+  CHECK_INT(atomic_load(&d->doer.drops), ==, 1);
+}
+
+/* A run that the host drives is the host's, in the child as in the parent; so is the Doer that it does not need. */
+static void a_drive_goes_on_in_both(void) {
+  driven d = {.doer = TEST_DOER_INIT};
+  uint64_t wait_ns = 0;
+  d.loop = new_loop(&d.doer, HOUR, 0);
+  CHECK_OK(docache_loop_drive(d.loop, &d.drive, NULL));
+  CHECK_OK(docache_drive_begin(d.drive, &wait_ns, NULL));
+  in_child(drive_on, &d);
+  drive_on(&d);
+  checked("a run that the host drives goes on in the child");
+}
+
 static void free_running(void) {
   docache_loop_free(running);
   if (getpid() != first_process) end_well(reports[1]);
@@ -349,6 +383,7 @@ int main(void) {
   prefork_with_busy_threads();
   a_load_of_another_thread();
   loops_that_ran();
+  a_drive_goes_on_in_both();
   a_daemon();
   signals_are_the_hosts();
   exits_with_running_loops();

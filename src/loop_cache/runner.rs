@@ -147,7 +147,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
     #[cfg(feature = "capi")]
     pub(super) fn begin_driven(self: &Arc<Shared<T>>) -> Result<Run<T>> {
         let Begun::Run(run) = self.begin(false)? else { return Err(busy()) };
-        self.lock().driven = true;
+        let mut control = self.lock();
+        control.driven = true;
+        // In the child of a fork the host has the run, and the Doer with it.
+        control.lent = None;
+        drop(control);
         Ok(run)
     }
 
