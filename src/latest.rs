@@ -117,10 +117,10 @@ impl<T: Versioned> Latest<T> {
     }
 
     /// Publishes a value and returns the one before, so that the caller chooses where that is dropped.
-    pub(crate) fn swap(&self, value: T) -> Arc<T> {
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
         // First the announcement, then the value (ANNOUNCED).
         self.announced.store(value.version(), Ordering::Relaxed);
-        imp::swap(&self.cell, Arc::new(value))
+        imp::swap(&self.cell, value)
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
         let mut cached = Cached::new(Holder(cell.clone()));
         assert_eq!((*cell.load(), *cell.load_full(), **cached.load()), (1, 1, 1));
         let guard = cell.load();
-        assert_eq!(*cell.swap(2), 1);
+        assert_eq!(*cell.swap(Arc::new(2)), 1);
         assert_eq!((*guard, *cell.load(), *cell.load_full(), **cached.load()), (1, 2, 2, 2));
     }
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 use super::LoopCache;
 use super::rhythm::Rhythm;
 use super::runner::{Call, Run};
+use super::shared::Shared;
 use super::waits::{Called, Calling};
 use crate::clock::Tick;
 use crate::error::Result;
 use crate::log::Level;
 use crate::sync::thread;
-use crate::wait::{Event, Wait};
+use crate::wait::Wait;
 
 /// What a run has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         let run = self.shared.begin_driven()?;
         let rhythm = Rhythm::new(run.begun, &run.shared.settings);
         let driven = Driven { run, rhythm, call: None };
-        driven.inside(|run| run.shared.log(Level::Info, format_args!("started")));
+        let shared = &driven.run.shared;
+        inside(shared, || shared.log(Level::Info, format_args!("started")));
         Ok(driven)
     }
 
@@ -57,22 +59,17 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     }
 }
 
+/// Does something that may run a logger.
+fn inside<T: Send + Sync + 'static>(shared: &Shared<T>, body: impl FnOnce()) {
+    shared.lock().runner = Some(thread::token());
+    body();
+    shared.lock().runner = None;
+}
+
 impl<T: Send + Sync + 'static> Driven<T> {
-    /// Does something that may run a logger.
-    fn inside<R>(&self, body: impl FnOnce(&Run<T>) -> R) -> R {
-        self.run.shared.lock().runner = Some(thread::token());
-        let result = body(&self.run);
-        self.run.shared.lock().runner = None;
-        result
-    }
-
-    fn calling(&self) -> Calling<T> {
-        Calling { shared: self.run.shared.clone() }
-    }
-
     /// What is to be done now.
     pub(crate) fn next(&self) -> Next {
-        let called = self.calling().check();
+        let called = self.run.shared.called();
         if called == Some(Called::Stop) {
             return Next::Stop;
         }
@@ -85,7 +82,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
 
     /// The moment at which it is to stop, or to call out of turn.
     pub(crate) fn called(&self) -> impl Future<Output = ()> + Send + use<T> {
-        let calling = Wait::new(self.calling());
+        let calling = Wait::new(Calling { shared: self.run.shared.clone() });
         async {
             let _ = calling.await;
         }
@@ -104,8 +101,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
     /// The call under way, if there is one, came to this.
     pub(crate) fn finish(&mut self, result: Result<T>) {
         let Some(call) = self.call.take() else { return };
-        self.run.shared.lock().runner = Some(thread::token());
-        call.end(&self.run.shared, &mut self.rhythm, result);
-        self.run.shared.lock().runner = None;
+        let Run { shared, publisher, .. } = &mut self.run;
+        inside(shared, || call.end(shared, publisher, &mut self.rhythm, result));
     }
 }

@@ -115,21 +115,31 @@ pub struct View<T> {
     pub(super) version: u64,
 }
 
+// By hand, since the entries are shared: `T` need not be `Clone`.
+impl<T> Clone for View<T> {
+    fn clone(&self) -> View<T> {
+        View {
+            ring: self.ring.clone(),
+            latest: self.latest.clone(),
+            newest: self.newest.clone(),
+            version: self.version,
+        }
+    }
+}
+
 impl<T> View<T> {
     pub(super) fn empty(capacity: usize) -> View<T> {
         View { ring: Ring::new(capacity), latest: None, newest: None, version: 0 }
     }
 
-    /// The view that follows when `entry` arrives: O(log capacity).
-    pub(super) fn with(&self, mut entry: Entry<T>) -> View<T> {
-        entry.sequence = self.version + 1;
-        let entry = Arc::new(entry);
-        View {
-            ring: self.ring.push(entry.clone()),
-            latest: if entry.result.is_ok() { Some(entry.clone()) } else { self.latest.clone() },
-            version: entry.sequence,
-            newest: Some(entry),
+    /// Becomes the view that follows when `entry` arrives: O(log capacity).
+    pub(super) fn push(&mut self, entry: Arc<Entry<T>>) {
+        self.version = entry.sequence;
+        self.ring.push(entry.clone());
+        if entry.result.is_ok() {
+            self.latest = Some(entry.clone());
         }
+        self.newest = Some(entry);
     }
 
     /// The version: how many results there have been; 0 before the first.

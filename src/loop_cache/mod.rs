@@ -9,6 +9,7 @@ mod doer;
 mod driven;
 mod entry;
 mod forked;
+mod publisher;
 mod reader;
 mod rhythm;
 mod ring;

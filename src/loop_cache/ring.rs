@@ -1,7 +1,8 @@
-//! A persistent ring: the newest `capacity` items, where pushing leaves every earlier version as it was.
+//! A persistent ring: the newest `capacity` items, where pushing leaves every clone as it was.
 //!
-//! A tree of fixed fan-out is indexed by place (`item number % capacity`). A push copies the path from the root to
-//! that place and shares the rest with the version before: O(log capacity) time and memory, whatever the ring holds.
+//! A tree of fixed fan-out is indexed by place (`item number % capacity`). Clones share it. A push copies what they share
+//! of the path from the root to that place, and changes the rest in place: O(log capacity) time and memory, whatever the
+//! ring holds.
 //! This is the path copying of Driscoll, Sarnak, Sleator and Tarjan (1989) on the array trie of Bagwell (2001). It
 //! keeps exactly the items it shows: the item that a push overwrites is released with the last version that has it.
 //!
@@ -52,18 +53,20 @@ impl<T: Clone> Ring<T> {
         (number % self.capacity as u64) as usize
     }
 
-    /// This ring with `item` as its newest, and without its oldest if it was full.
-    pub(super) fn push(&self, item: T) -> Ring<T> {
+    /// Adds `item` as the newest, and drops the oldest if the ring was full.
+    pub(super) fn push(&mut self, item: T) {
+        let number = self.end;
+        self.end += 1;
         if self.capacity == 0 {
-            return Ring { end: self.end + 1, ..self.clone() };
+            return;
         }
-        let place = self.place(self.end);
-        let (mut root, mut height) = (self.root.clone(), self.height);
-        while !reaches(height, place) {
-            root = Node::Branch(Arc::new(with_first(root)));
-            height += 1;
+        let place = self.place(number);
+        while !reaches(self.height, place) {
+            let first = std::mem::replace(&mut self.root, Node::Empty);
+            self.root = Node::Branch(Arc::new(with_first(first)));
+            self.height += 1;
         }
-        Ring { root: root.with(height, place, item), height, capacity: self.capacity, end: self.end + 1 }
+        self.root.put(self.height, place, item);
     }
 
     /// The `index`-th item, counted from the oldest.
@@ -93,23 +96,18 @@ fn with_first<T>(node: Node<T>) -> [Node<T>; FANOUT] {
 }
 
 impl<T: Clone> Node<T> {
-    /// A copy of this subtree with `item` at `place`.
-    fn with(&self, height: u32, place: usize, item: T) -> Node<T> {
+    /// Puts `item` at `place` of this subtree; what other trees share of it is copied first.
+    fn put(&mut self, height: u32, place: usize, item: T) {
         if height == 0 {
-            return Node::Item(item);
+            *self = Node::Item(item);
+            return;
         }
-        let mine = child(height, place);
-        // Build the new child first: then the copy of this node never holds the child that it replaces.
-        let (new, children) = match self {
-            Node::Branch(children) => (children[mine].with(height - 1, place, item), Some(children)),
-            Node::Empty | Node::Item(_) => (Node::Empty.with(height - 1, place, item), None),
-        };
-        let mut new = Some(new);
-        Node::Branch(Arc::new(std::array::from_fn(|at| match children {
-            _ if at == mine => new.take().unwrap_or(Node::Empty),
-            Some(children) => children[at].clone(),
-            None => Node::Empty,
-        })))
+        if !matches!(self, Node::Branch(_)) {
+            *self = Node::Branch(Arc::new(with_first(Node::Empty)));
+        }
+        if let Node::Branch(children) = self {
+            Arc::make_mut(children)[child(height, place)].put(height - 1, place, item);
+        }
     }
 
     fn get(&self, height: u32, place: usize) -> Option<&T> {
@@ -133,7 +131,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_version_stays_what_it_was(capacity in 0_usize..150, pushes in 0_usize..400) {
+        fn every_version_stays_what_it_was(
+            capacity in 0_usize..150,
+            pushes in 0_usize..400,
+            keep_every in 1_usize..5,
+        ) {
             let mut model = VecDeque::new();
             let mut versions = vec![(Ring::new(capacity), model.clone())];
             for item in 0..pushes {
@@ -141,7 +143,13 @@ mod tests {
                 if model.len() > capacity {
                     model.pop_front();
                 }
-                let ring = versions.last().map(|(ring, _)| ring.push(item)).unwrap();
+                // What an older version shares is copied; what none does, changed in place.
+                let mut ring = if item % keep_every == 0 {
+                    versions.last().map(|(ring, _)| ring.clone()).unwrap()
+                } else {
+                    versions.pop().unwrap().0
+                };
+                ring.push(item);
                 versions.push((ring, model.clone()));
             }
             for (ring, model) in versions {
@@ -155,8 +163,11 @@ mod tests {
     #[test]
     fn an_item_is_released_with_the_last_version_that_shows_it() {
         let item = Arc::new(());
-        let old = Ring::new(2).push(item.clone());
-        let newer = old.push(Arc::new(())).push(Arc::new(()));
+        let mut old = Ring::new(2);
+        old.push(item.clone());
+        let mut newer = old.clone();
+        newer.push(Arc::new(()));
+        newer.push(Arc::new(()));
         assert_eq!(Arc::strong_count(&item), 2);
         drop(old);
         assert_eq!(Arc::strong_count(&item), 1);
@@ -167,7 +178,7 @@ mod tests {
     fn a_huge_capacity_costs_only_what_is_pushed() {
         let mut ring = Ring::new(usize::MAX);
         for item in 0..1_000 {
-            ring = ring.push(item);
+            ring.push(item);
         }
         assert_eq!((ring.len(), ring.get(999)), (1_000, Some(&999)));
     }

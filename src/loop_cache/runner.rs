@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::doer::Work;
 use super::entry::Entry;
 use super::forked::{self, Lent};
+use super::publisher::Publisher;
 use super::rhythm::Rhythm;
 use super::shared::{Control, Shared};
 use super::waits::{Called, Calling, Ending};
@@ -23,6 +24,7 @@ pub(super) struct Run<T: Send + Sync + 'static> {
     pub(super) shared: Arc<Shared<T>>,
     pub(super) number: u64,
     pub(super) begun: Tick,
+    pub(super) publisher: Publisher<T>,
     /// `Some` until the run ends.
     pub(super) work: Option<Box<dyn Work<T>>>,
 }
@@ -30,6 +32,8 @@ pub(super) struct Run<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Drop for Run<T> {
     fn drop(&mut self) {
         let mut work = self.work.take();
+        // Who waits for the end may count on it that nothing here keeps results alive.
+        self.publisher = Publisher::new();
         // Without a thread the run ends on the one that asked for it; its logger must not wait for that end either.
         self.shared.lock().runner = Some(thread::token());
         // Before anybody who waits for the end goes on: a logger may be slow.
@@ -115,7 +119,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         control.by_context = false;
         control.driven = false;
         control.lent = work.as_deref_mut().map(Lent::new);
-        Run { number: control.run, begun, work, shared: self.clone() }
+        Run { number: control.run, begun, publisher: Publisher::new(), work, shared: self.clone() }
     }
 
     /// Starts a run on a thread of its own. Whether this call did it.
@@ -246,7 +250,7 @@ fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh
     let call = Call::begin(&shared, rhythm, shared.now(), refresh);
     let Some(work) = run.work.as_mut() else { return };
     let result = work.perform();
-    call.end(&shared, rhythm, result);
+    call.end(&shared, &mut run.publisher, rhythm, result);
 }
 
 /// A call of the Doer under way.
@@ -274,13 +278,15 @@ impl Call {
     pub(super) fn end<T: Send + Sync + 'static>(
         self,
         shared: &Shared<T>,
+        publisher: &mut Publisher<T>,
         rhythm: &mut Rhythm,
         result: Result<T>,
     ) {
         let ended = shared.now();
         let duration = ended.since(self.started);
         let error = result.as_ref().err().cloned();
-        let old = shared.publish(Entry::new(result, self.timestamp, self.started, duration));
+        let entry = Entry::new(result, self.timestamp, self.started, duration);
+        let replaced = publisher.publish(shared, entry);
         let skipped = rhythm.next(ended, self.refresh, &shared.settings);
 
         let mut control = shared.lock();
@@ -305,7 +311,7 @@ impl Call {
         };
         drop(control);
         shared.changed.notify_all();
-        drop(old);
+        publisher.settle(replaced);
         drop_contained(before);
         match error {
             None => shared.log(Level::Debug, format_args!("succeeded in {duration:?}")),

@@ -27,7 +27,7 @@ use crossbeam_utils::CachePadded;
 
 use super::Stats;
 use super::doer::Work;
-use super::entry::{Entry, View};
+use super::entry::View;
 use super::forked::Lent;
 use super::settings::Settings;
 #[cfg(not(docache_loom))]
@@ -39,7 +39,7 @@ use crate::error::{Error, ErrorKind};
 use crate::latest::Latest;
 use crate::lock::{Guard, Lock};
 use crate::log::Level;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::AtomicU64;
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{self, Membership};
 use crate::sync::thread::{self, JoinHandle, Token};
@@ -233,16 +233,6 @@ impl<T: Send + Sync + 'static> Shared<T> {
         drop(control);
         self.wake.notify_all();
         Some(owed)
-    }
-
-    /// Publishes a result and returns the view before.
-    pub(super) fn publish(&self, entry: Entry<T>) -> Arc<View<T>> {
-        let new = self.view.load().with(entry);
-        let version = new.version;
-        let old = self.view.swap(new);
-        // Release: VERSION.
-        self.version.store(version, Ordering::Release);
-        old
     }
 
     /// The end of the loop cache: no more runs; the Doer goes now, or with the run that has it.

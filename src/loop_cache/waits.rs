@@ -34,7 +34,14 @@ unsafe impl<T: Send + Sync + 'static> Event for Calling<T> {
     }
 
     fn check(&mut self) -> Option<Called> {
-        let control = self.shared.lock();
+        self.shared.called()
+    }
+}
+
+impl<T: Send + Sync + 'static> Shared<T> {
+    /// What the runner has been called for.
+    pub(super) fn called(&self) -> Option<Called> {
+        let control = self.lock();
         if control.stopping {
             Some(Called::Stop)
         } else {
