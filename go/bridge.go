@@ -140,10 +140,10 @@ func (d *drive) succeed(id uint64) step {
 }
 
 // fail ends a call with the failure of that id, and says what is next.
-func (d *drive) fail(id uint64, panicked bool, message string) step {
-	message = strings.ToValidUTF8(message, "\uFFFD")
+func (d *drive) fail(id uint64, f failure) step {
+	message := strings.ToValidUTF8(f.message, "\uFFFD")
 	status := C.docache_status(C.DOCACHE_DOER_FAILED)
-	if panicked {
+	if f.panicked {
 		status = C.DOCACHE_PANIC
 	}
 	text := (*C.char)(unsafe.Pointer(unsafe.StringData(message)))

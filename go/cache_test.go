@@ -242,7 +242,7 @@ func TestStats(t *testing.T) {
 	if s.Calls != 3 || s.Failures != 2 || s.Panics != 1 || s.ConsecutiveFailures != 0 || !s.Running {
 		t.Errorf("stats: %+v", s)
 	}
-	var p *PanicError
+	var p PanicError
 	if !errors.As(s.LastError, &p) || p.Value != "second" {
 		t.Errorf("last error: %v", s.LastError)
 	}

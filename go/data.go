@@ -14,7 +14,7 @@ type Data[T any] struct {
 	Value T
 	// Timestamp is the moment at which the call of the Doer began. It carries a monotonic clock reading.
 	Timestamp time.Time
-	// Error is the error that the Doer returned, a [*PanicError] if it panicked, or [ErrGoexit]. It is nil on success.
+	// Error is the error that the Doer returned, a [PanicError] if it panicked, or [ErrGoexit]. It is nil on success.
 	Error error
 }
 

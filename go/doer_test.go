@@ -1,6 +1,7 @@
 package docache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,18 +34,18 @@ func TestPanicsBecomeEntries(t *testing.T) {
 	), WithCapacity(5))
 	again(t, c, 4)
 	data := c.Data()
-	for i, check := range []func(p *PanicError) bool{
-		func(p *PanicError) bool { return p.Value == "text" && p.Unwrap() == nil },
-		func(p *PanicError) bool { return errors.Is(p, cause) },
-		func(p *PanicError) bool { var e *runtime.PanicNilError; return errors.As(p, &e) },
-		func(p *PanicError) bool { var e runtime.Error; return errors.As(p, &e) },
+	for i, check := range []func(p PanicError) bool{
+		func(p PanicError) bool { return p.Value == "text" && p.Unwrap() == nil },
+		func(p PanicError) bool { return errors.Is(p, cause) },
+		func(p PanicError) bool { var e *runtime.PanicNilError; return errors.As(p, &e) },
+		func(p PanicError) bool { var e runtime.Error; return errors.As(p, &e) },
 	} {
-		p, ok := data[i].Error.(*PanicError)
+		p, ok := data[i].Error.(PanicError)
 		if !ok || !check(p) || data[i].Value != 0 || data[i].Timestamp.IsZero() {
 			t.Errorf("entry %d: %+v", i, data[i])
 			continue
 		}
-		if !strings.Contains(string(p.Stack), "TestPanicsBecomeEntries") {
+		if !strings.Contains(p.Stack, "TestPanicsBecomeEntries") {
 			t.Errorf("entry %d: the stack does not show the Doer:\n%s", i, p.Stack)
 		}
 	}
@@ -52,6 +53,16 @@ func TestPanicsBecomeEntries(t *testing.T) {
 		t.Errorf("the loop did not go on: %+v", d)
 	}
 	if s := c.Stats(); s.Panics != 4 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+func TestAReturnedPanicErrorIsNoPanic(t *testing.T) {
+	c := started(t, steps(func() (int, error) { return 0, PanicError{Value: "of another call"} }))
+	if _, err := c.Changed(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Stats(); s.Panics != 0 || s.Failures != 1 {
 		t.Errorf("stats: %+v", s)
 	}
 }

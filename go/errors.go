@@ -19,21 +19,50 @@ var (
 	ErrGoexit = errors.New("docache: the Doer called runtime.Goexit")
 )
 
-// PanicError is the Error of an entry whose Doer panicked. The panic itself ends there; the loop goes on.
+// PanicError is the Error of an entry whose Doer panicked: the panic itself ends there, and the loop goes on. In the
+// packages singleflight and cache it is what those get who waited for work that panicked.
+//
+// It travels as a PanicError, not as a pointer to one; [errors.As] finds it as either. Two can be compared if what was given
+// to panic can.
 type PanicError struct {
 	// Value is what was given to panic.
 	Value any
+	// Panic is the Value again, under the name by which programs of nikand.dev/go/singleflight know it.
+	Panic any
 	// Stack is the stack of the panicking goroutine, as [runtime/debug.Stack] formats it.
-	Stack []byte
+	Stack string
 }
 
-// Error names the panic's value; the stack is left to the Stack field.
-func (e *PanicError) Error() string { return fmt.Sprintf("docache: the Doer panicked: %v", e.Value) }
+// Error is the panic's value and, as in golang.org/x/sync/singleflight, an empty line and the stack after it.
+func (e PanicError) Error() string {
+	text := fmt.Sprint("panic: ", e.value())
+	if e.Stack == "" {
+		return text
+	}
+	return text + "\n\n" + e.Stack
+}
 
 // Unwrap returns the panic's value if that is an error, such as a [runtime.Error], else nil.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
+func (e PanicError) Unwrap() error {
+	err, _ := e.value().(error)
 	return err
+}
+
+// As lets [errors.As] fill in a pointer too.
+func (e PanicError) As(target any) bool {
+	t, ok := target.(**PanicError)
+	if ok {
+		*t = &e
+	}
+	return ok
+}
+
+// value is also that of a PanicError which somebody else made with the one name or the other.
+func (e PanicError) value() any {
+	if e.Value == nil {
+		return e.Panic
+	}
+	return e.Value
 }
 
 // ArgumentError tells which argument was refused, the value given and what is accepted.

@@ -162,9 +162,9 @@ func ExamplePanicError() {
 	if _, err := cache.Changed(context.Background(), 0); err != nil {
 		log.Fatal(err)
 	}
-	var p *docache.PanicError
+	var p docache.PanicError
 	if errors.As(cache.Data()[0].Error, &p) {
-		fmt.Println(p.Value, len(p.Stack) > 0)
+		fmt.Println(p.Value, p.Stack != "")
 	}
 	// Output: no sensor true
 }

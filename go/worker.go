@@ -1,6 +1,7 @@
 package docache
 
 import (
+	"fmt"
 	"log"
 	"runtime/debug"
 	"sync"
@@ -37,6 +38,12 @@ type worker[T any] struct {
 	failing  atomic.Bool    // whether there are any
 }
 
+// failure is what the library learns of a call that failed.
+type failure struct {
+	panicked bool
+	message  string // without the stack of a panic
+}
+
 type failedResult struct{ id, sequence uint64 }
 
 // turn does the call that the run's drive has begun. The Doer may end the goroutine; the call is ended all the same.
@@ -44,19 +51,18 @@ func (w *worker[T]) turn(r *run) {
 	published := atomic.LoadUint64(w.word)
 	w.pruneUnlessRead(published)
 	data := &Data[T]{Error: ErrClosed}
-	var message string
+	var failed failure
 	// Deferred, because Goexit runs nothing else.
 	defer func() {
 		if id := w.keep(data, published); data.Error == nil {
 			r.next = r.drive.succeed(id)
 		} else {
-			_, panicked := data.Error.(*PanicError)
-			r.next = r.drive.fail(id, panicked, message)
+			r.next = r.drive.fail(id, failed)
 		}
 		w.drop(&r.next)
 	}()
 	if doer := w.doer.Load(); doer != nil {
-		w.call(*doer, data, &message)
+		w.call(*doer, data, &failed)
 	}
 }
 
@@ -64,9 +70,6 @@ func (w *worker[T]) turn(r *run) {
 func (w *worker[T]) keep(d *Data[T], published uint64) uint64 {
 	id := w.results.add(d)
 	if d.Error != nil {
-		if _, panicked := d.Error.(*PanicError); panicked {
-			w.panics.Add(1)
-		}
 		w.lastErr.Store(&d.Error)
 		w.failedMu.Lock()
 		w.failed = append(w.failed, failedResult{id, published + 1})
@@ -77,35 +80,43 @@ func (w *worker[T]) keep(d *Data[T], published uint64) uint64 {
 }
 
 // call calls the Doer and reports what became of it.
-func (w *worker[T]) call(doer Doer[T], d *Data[T], message *string) {
+func (w *worker[T]) call(doer Doer[T], d *Data[T], failed *failure) {
 	w.doing.Store(goroutine.ID())
 	defer w.doing.Store(0)
-	defer func() { *message = w.report(d) }()
-	do(doer, d)
+	defer func() { failed.message = w.report(d, failed.panicked) }()
+	if do(doer, d) {
+		failed.panicked = true
+		w.panics.Add(1)
+	}
 }
 
-// do fills d with what became of one call.
-func do[T any](doer Doer[T], d *Data[T]) {
+// do fills d with what became of one call, and tells whether it panicked. An error that the Doer returns may be the
+// PanicError of another call.
+func do[T any](doer Doer[T], d *Data[T]) (panicked bool) {
 	d.Error = ErrGoexit // stands unless something else happens
 	defer func() {
 		if p := recover(); p != nil {
-			d.Error = &PanicError{Value: p, Stack: debug.Stack()}
+			d.Error = PanicError{Value: p, Panic: p, Stack: string(debug.Stack())}
+			panicked = true
 		}
 	}()
 	d.Timestamp = time.Now()
 	v, err := doer.Do()
 	d.Value, d.Error = v, err
+	return false
 }
 
 // report writes the log line and makes the message for the library. Both run code of the user: the Error method, the
 // Formatter of the value and the logger's writer. Their panics end here, and change nothing about the result.
-func (w *worker[T]) report(d *Data[T]) (message string) {
+func (w *worker[T]) report(d *Data[T], panicked bool) (message string) {
 	defer func() {
 		if p := recover(); p != nil && message == "" && d.Error != nil {
 			message = "an error whose Error method panicked"
 		}
 	}()
-	if d.Error != nil {
+	if panicked {
+		message = fmt.Sprint("panic: ", d.Error.(PanicError).Value)
+	} else if d.Error != nil {
 		message = d.Error.Error()
 	}
 	if w.logger == nil {
