@@ -12,8 +12,8 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 #[cfg(not(docache_loom))]
-use super::background::Registered;
-use super::core::Core;
+use super::sweep::Registered;
+use crate::cache::store::core::Core;
 use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::Kind;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::inner::Inner;
-use super::locked::Refused;
+use crate::cache::store::locked::Refused;
 use super::pinned::Pinned;
 use super::reclaim::pin;
 use super::stats::CacheStats;
@@ -66,7 +66,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// assert_eq!(cache.get("docache"), Some(7));
 /// ```
 pub struct Cache<K, V, E = Infallible, S = RandomState> {
-    pub(super) inner: Arc<Inner<K, V, E, S>>,
+    pub(crate) inner: Arc<Inner<K, V, E, S>>,
 }
 
 impl<K, V, E, S> Clone for Cache<K, V, E, S> {

@@ -7,21 +7,21 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(not(docache_loom))]
-use super::background::Background;
-use super::core::Core;
+use super::sweep::Background;
+use crate::cache::store::core::Core;
 use super::reclaim::pin;
 use crate::flight::{FlightError, Shared};
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{Forked, Membership};
 
 /// What all clones of a cache share.
-pub(super) struct Inner<K, V, E, S> {
-    pub(super) core: Core<K, V, E, S>,
+pub(crate) struct Inner<K, V, E, S> {
+    pub(crate) core: Core<K, V, E, S>,
     /// Calls that shared a load of somebody else's.
-    pub(super) coalesced: AtomicU64,
+    pub(crate) coalesced: AtomicU64,
     /// That a fork leaves it whole.
     #[cfg(not(docache_loom))]
-    pub(super) membership: OnceLock<Membership>,
+    pub(crate) membership: OnceLock<Membership>,
 }
 
 #[cfg(not(docache_loom))]
@@ -76,7 +76,7 @@ where
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// A clone of the key's value.
     #[inline]
-    pub(super) fn get<Q>(&self, key: &Q, silent: bool) -> Option<V>
+    pub(crate) fn get<Q>(&self, key: &Q, silent: bool) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -89,7 +89,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 
     /// What a call returns, from what its flight brought.
     #[inline]
-    pub(super) fn landed(&self, flown: Result<Shared<V>, FlightError<E>>) -> Result<V, FlightError<E>> {
+    pub(crate) fn landed(&self, flown: Result<Shared<V>, FlightError<E>>) -> Result<V, FlightError<E>> {
         flown.map(|shared| {
             if !shared.led() {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);

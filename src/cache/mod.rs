@@ -1,7 +1,7 @@
 //! The cache: keyed, with expiry, and lock-free to read.
 //!
 //! # State
-//! A cache is a number of [shards](shard::Shard), chosen by the top bits of a key's hash. In each,
+//! A cache is a number of [shards](store::shard::Shard), chosen by the top bits of a key's hash. In each,
 //!
 //! ```text
 //!   readers:  hash ─► head ─► table: bucket ─► index ─► slab: entry (key, value, deadline, hits)
@@ -18,11 +18,11 @@
 //! key, whoever asks. A write ends the flight of its key in its own critical section: the load's callers get what it brings,
 //! the cache does not keep it, and who comes later begins another one.
 //!
-//! User code runs without a lock ([`deferred`]). What it leaves when it uses the cache itself, what is retired and not looked
-//! after by later writes, and what expires is seen to in the background ([`background`]), for each cache apart.
+//! User code runs without a lock ([`store::deferred`]). What it leaves when it uses the cache itself, what is retired and not looked
+//! after by later writes, and what expires is seen to in the background ([`sweep`]), for each cache apart.
 //!
-//! The invariants, and the orderings that keep them, stand at the head of each part: [`table`], [`slab`], [`limbo`],
-//! [`shard`], [`reclaim`], [`policy`].
+//! The invariants, and the orderings that keep them, stand at the head of each part: [`table`](store::table),
+//! [`slab`](store::slab), [`limbo`](store::limbo), [`shard`](store::shard), [`reclaim`], [`policy`].
 //!
 //! # What a read may see
 //! A read sees every write that happened before it began. Beside writes of its key it sees the value before or after;
@@ -30,38 +30,23 @@
 //! was there all the time. Each operation on a key takes effect at one moment between call and return. Operations on many
 //! keys (`get_many`, `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
 
-#[cfg(not(docache_loom))]
-mod background;
 mod builder;
-mod bulk;
-mod core;
-mod deadlines;
-mod deferred;
-mod detached;
-mod entry;
-mod failures;
-mod fetch;
-mod fetch_async;
 mod handle;
 mod inner;
-mod limbo;
 mod load;
-mod locked;
 #[cfg(all(test, docache_loom))]
 mod model;
-mod pending;
 mod pinned;
 mod policy;
 mod reclaim;
 mod settings;
-mod shard;
-mod slab;
 mod stats;
-mod table;
-mod upkeep;
+mod store;
+#[cfg(not(docache_loom))]
+mod sweep;
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use background::dismiss_workers;
+pub(crate) use sweep::dismiss_workers;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use builder::MOST_SHARDS;
 pub use builder::{CacheBuilder, EvictionPolicy};

@@ -7,10 +7,10 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
 
-use super::core::Core;
+use crate::cache::store::core::Core;
 use super::inner::Inner;
 use super::reclaim::Guard;
-use super::table::Table;
+use crate::cache::store::table::Table;
 
 /// A guard under which values are lent; see [`Cache::pin`](crate::Cache::pin).
 ///
@@ -31,7 +31,7 @@ pub struct Pinned<'c, K, V, E = Infallible, S = RandomState> {
 }
 
 impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
-    pub(super) fn new(cache: &'c Inner<K, V, E, S>, guard: Guard) -> Pinned<'c, K, V, E, S> {
+    pub(crate) fn new(cache: &'c Inner<K, V, E, S>, guard: Guard) -> Pinned<'c, K, V, E, S> {
         Pinned { cache, guard }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::entry::Moment;
+use crate::cache::store::entry::Moment;
 use super::policy::Kind;
 use super::stats::Cause;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
@@ -28,7 +28,7 @@ pub(crate) enum Time {
 
 impl Time {
     /// Where to look first. `watched` reads are to look again.
-    pub(super) fn glance(&self, watched: bool) -> &'static AtomicU64 {
+    pub(crate) fn glance(&self, watched: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
         static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::glance_of(0));
         match self {
@@ -50,7 +50,7 @@ impl Time {
 
     /// Whether a deadline has not come. The exact time is asked for only if it is near.
     #[inline]
-    pub(super) fn is_before(&self, until: Moment) -> bool {
+    pub(crate) fn is_before(&self, until: Moment) -> bool {
         let far = |now: Tick| until.is_after(now.after(clock::MARGIN).as_nanos());
         matches!(self, Time::Frozen)
             || matches!(self, Time::Coarse) && far(CoarseClock.now())

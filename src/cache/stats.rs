@@ -91,12 +91,12 @@ pub struct CacheStats {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Counts {
-    pub(super) inserted: u64,
+    pub(crate) inserted: u64,
     causes: [u64; CAUSES],
     loads: u64,
     load_failures: u64,
     load_time: Duration,
-    pub(super) listener_panics: u64,
+    pub(crate) listener_panics: u64,
 }
 
 impl Counts {

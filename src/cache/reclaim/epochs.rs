@@ -1,7 +1,7 @@
 //! Where there is no `membarrier`: the epochs of [`crossbeam_epoch`].
 //!
 //! Its garbage lists are not used: they would run destructors inside some reader's pin, on a thread that has nothing to do
-//! with them. Instead a deferred function ends a [period](super::periods).
+//! with them. Instead a deferred function ends a [period](super::grace).
 //!
 //! # Invariants
 //! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
-use super::periods::Periods;
+use super::grace::GracePeriods;
 
 /// The collector, once it is needed. It is never freed.
 static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
@@ -71,7 +71,7 @@ pub(super) fn renew() {
 }
 
 /// Begins a period if none is under way, and takes a step towards the end of the one that is.
-pub(super) fn advance(periods: &'static Periods) {
+pub(super) fn advance(periods: &'static GracePeriods) {
     if !UNDER_WAY.load(Ordering::Relaxed) && !UNDER_WAY.swap(true, Ordering::Acquire) {
         // Before the pin.
         periods.begin();

@@ -1,7 +1,7 @@
 //! When what was taken out of a table can be used again.
 //!
-//! Readers hold a [`Guard`] around what they read. Whoever retires something notes its [`Era`] and sees to it that *periods
-//! of grace* go by: at the end of one all guards are gone that were there when it began. When a period is over that began
+//! Readers hold a [`Guard`] around what they read. Whoever retires something notes its [`Era`] and sees to it that *grace
+//! periods* go by: at the end of one all guards are gone that were there when it began. When a period is over that began
 //! after the era, nobody sees any more what was unlinked before it. No destructor runs here: who retired a thing asks
 //! whether its era [is over](Era::is_over), and then it is his again.
 //!
@@ -22,16 +22,16 @@ mod epochs;
 #[cfg(all(test, docache_loom))]
 mod model;
 #[cfg(any(not(docache_loom), test))]
-mod periods;
+mod grace;
 #[cfg(any(not(docache_loom), test))]
 #[cfg_attr(docache_loom, allow(dead_code, reason = "models need no more than guards and periods"))]
 mod records;
 #[cfg(docache_loom)]
-mod stand_in;
+mod loom;
 #[cfg(not(docache_loom))]
-mod whole;
+mod global;
 
 #[cfg(docache_loom)]
-pub(crate) use stand_in::{Era, Guard, advance, ended, hint, is_reading, pin};
+pub(crate) use self::loom::{Era, Guard, advance, ended, hint, is_reading, pin};
 #[cfg(not(docache_loom))]
-pub(crate) use whole::{Era, Guard, advance, ended, hint, is_reading, pin, prepare};
+pub(crate) use global::{Era, Guard, advance, ended, hint, is_reading, pin, prepare};

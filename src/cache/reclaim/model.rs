@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::periods::Periods;
+use super::grace::GracePeriods;
 use super::records::Records;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::{cell::UnsafeCell, model};
@@ -11,7 +11,7 @@ use loom::thread;
 /// Two places, one of which is published.
 struct Shared {
     records: Records,
-    periods: Periods,
+    periods: GracePeriods,
     published: AtomicUsize,
     places: [UnsafeCell<u32>; 2],
 }
@@ -19,7 +19,7 @@ struct Shared {
 impl Shared {
     fn new() -> Arc<Shared> {
         let places = [UnsafeCell::new(1), UnsafeCell::new(2)];
-        let (records, periods) = (Records::new(), Periods::new());
+        let (records, periods) = (Records::new(), GracePeriods::new());
         Arc::new(Shared { records, periods, published: AtomicUsize::new(0), places })
     }
 

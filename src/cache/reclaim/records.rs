@@ -33,7 +33,7 @@
 //! A word is stored with Release and read with Acquire: whoever finds that a reader left has all behind it that the reader
 //! did. The end of a period is counted and read in the same way.
 
-use super::periods::Periods;
+use super::grace::GracePeriods;
 use crate::sync::Mutex;
 #[cfg(not(docache_loom))]
 use crate::sync::MutexGuard;
@@ -265,7 +265,7 @@ impl Records {
 
     /// Ends the period under way if it can be ended, and then begins another one, and ends that if it can. Does nothing if
     /// somebody else is at it.
-    pub(super) fn advance(&self, periods: &Periods) {
+    pub(super) fn advance(&self, periods: &GracePeriods) {
         let Some(mut readers) = self.readers.try_lock() else { return };
         if !readers.is_empty() && !have_left(&mut readers) {
             return;
@@ -305,12 +305,12 @@ fn have_left(readers: &mut Vec<(&'static Record, Word)>) -> bool {
 mod tests {
     use super::*;
 
-    fn new() -> (Records, Periods) {
+    fn new() -> (Records, GracePeriods) {
         assert!(
             crate::sync::barrier::exists(),
             "this system has no membarrier: test with --cfg docache_portable"
         );
-        (Records::new(), Periods::new())
+        (Records::new(), GracePeriods::new())
     }
 
     #[test]

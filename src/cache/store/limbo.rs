@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use super::reclaim::Era;
+use crate::cache::reclaim::Era;
 use super::table::Table;
 
 /// How many entries share an era at most.
@@ -85,7 +85,7 @@ impl Limbo {
         self.tables.iter().any(|(_, table)| is_large(*table))
     }
 
-    /// Takes an entry in. Whether a batch is full, so that it is time for a [`hint`](super::reclaim::hint).
+    /// Takes an entry in. Whether a batch is full, so that it is time for a [`hint`](crate::cache::reclaim::hint).
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
         self.places.push_back(place);

@@ -5,6 +5,11 @@
 //! later finds the value or the flight, and a write, which ends the flight in its own, is never overtaken by a load that
 //! began before it.
 
+mod bulk;
+mod detached;
+mod fetch;
+mod fetch_async;
+
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
@@ -14,11 +19,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
-use super::handle::Cache;
-use super::inner::Inner;
-use super::locked::{Flights, Stored};
-use super::reclaim::pin;
-use super::shard::Shard;
+use crate::cache::handle::Cache;
+use crate::cache::inner::Inner;
+use crate::cache::store::locked::{Flights, Stored};
+use crate::cache::reclaim::pin;
+use crate::cache::store::shard::Shard;
 use crate::clock::Tick;
 use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use super::handle::Cache;
+use crate::cache::handle::Cache;
 use crate::context::{Context, until_armed};
 use crate::error::{Error, panic_message};
 use crate::flight::FlightError;

@@ -36,7 +36,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_millis(250);
 
 /// What a cache does in the background.
-pub(super) trait Background: Send + Sync {
+pub(crate) trait Background: Send + Sync {
     /// Takes out what has expired.
     fn sweep(&self);
     /// Sees to what writes have left: retired entries and what the listener was not told. Whether anything is left.
@@ -192,10 +192,10 @@ impl Wake for TidyAlarm {
 }
 
 /// A cache's share in the background, for as long as the cache lives.
-pub(super) struct Registered(Arc<Place>);
+pub(crate) struct Registered(Arc<Place>);
 
 impl Registered {
-    pub(super) fn new(
+    pub(crate) fn new(
         cache: Weak<dyn Background>,
         time: Time,
         interval: Option<Duration>,
@@ -208,17 +208,17 @@ impl Registered {
     }
 
     /// Has the cache swept from now on, if it is to be.
-    pub(super) fn start(&self) {
+    pub(crate) fn start(&self) {
         self.0.arm_sweep();
     }
 
     /// Has the cache tidied after a while.
-    pub(super) fn tidy_later(&self) {
+    pub(crate) fn tidy_later(&self) {
         self.0.arm_tidy();
     }
 
     /// Has the cache tidied soon.
-    pub(super) fn tidy_now(&self) {
+    pub(crate) fn tidy_now(&self) {
         self.0.demand(Due { sweep: false, tidy: true });
     }
 }
@@ -235,20 +235,20 @@ impl Drop for Registered {
 
 /// The place's part in a fork: see [`Forked`].
 impl Registered {
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.0.state.hold();
     }
 
     /// # Safety
     /// The calling thread holds it.
-    pub(super) unsafe fn release(&self) {
+    pub(crate) unsafe fn release(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.0.state.release() };
     }
 
     /// # Safety
     /// The calling thread holds it, and is the only one.
-    pub(super) unsafe fn renew(&self) {
+    pub(crate) unsafe fn renew(&self) {
         let renew = |state: &mut State| {
             // The queue forgets it, too.
             state.queued = false;
@@ -259,7 +259,7 @@ impl Registered {
     }
 
     /// Has that done which was due at the fork, or whose alarm was lost there.
-    pub(super) fn revive(&self) {
+    pub(crate) fn revive(&self) {
         let state = self.0.state.lock();
         let is_lost = |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
         let mut due = state.due;

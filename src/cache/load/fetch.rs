@@ -5,14 +5,14 @@ use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
-use super::handle::Cache;
-use super::inner::Inner;
+use crate::cache::handle::Cache;
+use crate::cache::inner::Inner;
 use crate::context::Context;
 use crate::flight::FlightError;
 
 /// The value of a fetch that cannot fail, but by a panic.
 #[inline]
-pub(super) fn infallible<V>(fetched: Result<V, FlightError>) -> V {
+pub(crate) fn infallible<V>(fetched: Result<V, FlightError>) -> V {
     match fetched {
         Ok(value) => value,
         Err(error) => no_value(&error),

@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use super::entry::Entry;
 use super::failures::Failure;
 use super::limbo::Limbo;
-use super::stats::Cause;
+use crate::cache::stats::Cause;
 
 /// How many places a call takes out of limbo at most.
 pub(crate) const RECLAIM: usize = 8;
@@ -41,17 +41,17 @@ impl Drop for Inside {
 /// An entry that was unlinked, and that the listener is to see before it goes to limbo.
 #[derive(Debug)]
 pub(crate) struct Claimed<'c, K, V> {
-    pub(super) index: u32,
-    pub(super) entry: &'c Entry<K, V>,
-    pub(super) cause: Cause,
+    pub(crate) index: u32,
+    pub(crate) entry: &'c Entry<K, V>,
+    pub(crate) cause: Cause,
 }
 
 /// Entries that were unlinked from inside user code, and that the listener was not told of.
 #[derive(Debug, Default)]
 pub(crate) struct Unheard {
     /// Indices, and why they left.
-    pub(super) entries: Vec<(u32, Cause)>,
-    pub(super) weight: u64,
+    pub(crate) entries: Vec<(u32, Cause)>,
+    pub(crate) weight: u64,
 }
 
 /// Collected under the lock, done without it.
@@ -64,27 +64,27 @@ pub(crate) struct Deferred<'c, K, V, E> {
     /// Whether the cache has a listener.
     listened: bool,
     /// Whether the call comes from inside user code.
-    pub(super) nested: bool,
+    pub(crate) nested: bool,
     /// What few calls have, apart, so that the others need not make it.
     rare: Option<Box<Rare<'c, K, V, E>>>,
-    /// Whether a batch in limbo was closed, so that it is time for a [`hint`](super::reclaim::hint).
-    pub(super) hint: bool,
+    /// Whether a batch in limbo was closed, so that it is time for a [`hint`](crate::cache::reclaim::hint).
+    pub(crate) hint: bool,
     /// Whether the shard has something left for the cache's background work.
-    pub(super) leftover: bool,
+    pub(crate) leftover: bool,
 }
 
 /// What few calls leave.
 #[derive(Debug)]
-pub(super) struct Rare<'c, K, V, E> {
-    pub(super) claimed: Vec<Claimed<'c, K, V>>,
-    pub(super) claimed_weight: u64,
+pub(crate) struct Rare<'c, K, V, E> {
+    pub(crate) claimed: Vec<Claimed<'c, K, V>>,
+    pub(crate) claimed_weight: u64,
     /// Cached errors that are to be dropped.
-    pub(super) failures: Vec<Failure<K, E>>,
+    pub(crate) failures: Vec<Failure<K, E>>,
 }
 
 impl<'c, K, V, E> Deferred<'c, K, V, E> {
     #[inline(always)]
-    pub(super) fn new(listened: bool, nested: bool) -> Self {
+    pub(crate) fn new(listened: bool, nested: bool) -> Self {
         Deferred {
             reclaimed: [MaybeUninit::uninit(); RECLAIM],
             count: 0,
@@ -124,14 +124,14 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn rare(&mut self) -> &mut Rare<'c, K, V, E> {
+    pub(crate) fn rare(&mut self) -> &mut Rare<'c, K, V, E> {
         self.rare.get_or_insert_with(|| {
             Box::new(Rare { claimed: Vec::new(), claimed_weight: 0, failures: Vec::new() })
         })
     }
 
     #[inline]
-    pub(super) fn take_rare(&mut self) -> Option<Box<Rare<'c, K, V, E>>> {
+    pub(crate) fn take_rare(&mut self) -> Option<Box<Rare<'c, K, V, E>>> {
         self.rare.take()
     }
 
@@ -144,35 +144,35 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
     /// The places whose pairs are to be dropped, which the caller sees to.
     #[inline]
-    pub(super) fn take_reclaimed(&mut self) -> Reclaimed<'c, K, V> {
+    pub(crate) fn take_reclaimed(&mut self) -> Reclaimed<'c, K, V> {
         Reclaimed { places: self.reclaimed, count: std::mem::take(&mut self.count) }
     }
 
     /// Whether there is anything to be done.
     #[inline(always)]
-    pub(super) fn is_anything(&self) -> bool {
+    pub(crate) fn is_anything(&self) -> bool {
         self.hint | self.leftover | (self.count > 0) | self.rare.is_some()
     }
 
     /// Whether the listener is not told at once.
-    pub(super) fn is_unheard(&self) -> bool {
+    pub(crate) fn is_unheard(&self) -> bool {
         self.nested && self.listened
     }
 
     #[inline]
-    pub(super) fn has_reclaimed(&self) -> bool {
+    pub(crate) fn has_reclaimed(&self) -> bool {
         self.count > 0
     }
 }
 
 /// Places out of limbo.
-pub(super) struct Reclaimed<'c, K, V> {
+pub(crate) struct Reclaimed<'c, K, V> {
     places: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
     count: usize,
 }
 
 impl<'c, K, V> Reclaimed<'c, K, V> {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'c Entry<K, V>)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &'c Entry<K, V>)> + '_ {
         // SAFETY: the first `count` are written before that is counted up.
         self.places[..self.count].iter().map(|place| unsafe { place.assume_init() })
     }

@@ -1,4 +1,4 @@
-//! Periods of grace, by number.
+//! Grace periods, by number.
 
 use crossbeam_utils::CachePadded;
 
@@ -6,7 +6,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How many periods have begun, and how many have ended. They do so one after the other.
 #[derive(Debug)]
-pub(super) struct Periods {
+pub(super) struct GracePeriods {
     begun: CachePadded<AtomicU64>,
     ended: CachePadded<AtomicU64>,
 }
@@ -15,9 +15,9 @@ pub(super) struct Periods {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Era(u64);
 
-impl Periods {
-    pub(super) fn new() -> Periods {
-        Periods { begun: CachePadded::new(AtomicU64::new(0)), ended: CachePadded::new(AtomicU64::new(0)) }
+impl GracePeriods {
+    pub(super) fn new() -> GracePeriods {
+        GracePeriods { begun: CachePadded::new(AtomicU64::new(0)), ended: CachePadded::new(AtomicU64::new(0)) }
     }
 
     /// The era of what the caller has unlinked, if a fence stands between.

@@ -9,9 +9,9 @@ use super::core::Core;
 use super::deferred::{Claimed, Inside};
 use super::entry::{Entry, Moment};
 use super::locked::Detached;
-use super::reclaim::advance;
+use crate::cache::reclaim::advance;
 use super::shard::Shard;
-use super::stats::Cause;
+use crate::cache::stats::Cause;
 use super::table::Table;
 
 /// Buckets that a walk goes through without giving the lock back.
@@ -131,7 +131,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// Drops what was retired and what no reader holds, as things stand. Whether nothing is left.
-    pub(super) fn reclaim_all(&self, shard: &Shard<K, V, E>) -> bool {
+    pub(crate) fn reclaim_all(&self, shard: &Shard<K, V, E>) -> bool {
         self.reclaim_some(shard).1
     }
 
@@ -156,7 +156,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// What the background does: tells the listener what it was not told, and drops what was retired. Whether something is
     /// left.
     #[cfg(not(docache_loom))]
-    pub(super) fn tidy(&self) -> bool {
+    pub(crate) fn tidy(&self) -> bool {
         // Before the look: who leaves something later says so again.
         self.awaited().store(false, Ordering::Relaxed);
         let leftovers = |shard: &&Shard<K, V, E>| {

@@ -7,14 +7,14 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use super::fetch::infallible;
-use super::handle::Cache;
-use super::inner::Inner;
+use crate::cache::handle::Cache;
+use crate::cache::inner::Inner;
 use crate::context::Context;
 use crate::flight::FlightError;
 
 impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// The key's value, which was not there a moment ago.
-    pub(super) async fn load_async<Q, F, Fut>(
+    pub(crate) async fn load_async<Q, F, Fut>(
         &self,
         context: Option<&Context>,
         key: &Q,

@@ -12,16 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[cfg(not(docache_loom))]
-use super::background::Registered;
+use crate::cache::sweep::Registered;
 use super::deferred::{Deferred, Inside};
 use super::entry::{Entry, Moment};
 use super::locked::{Locked, Refused, Stored};
 use super::pending::Pending;
-use super::policy::Kind;
-use super::reclaim::{Guard, advance, ended, is_reading, pin};
-use super::settings::{Listener, Settings, Time, Weigher};
+use crate::cache::policy::Kind;
+use crate::cache::reclaim::{Guard, advance, ended, is_reading, pin};
+use crate::cache::settings::{Listener, Settings, Time, Weigher};
 use super::shard::{New, Plan, Shard};
-use super::stats::{CacheStats, Cause, Reads};
+use crate::cache::stats::{CacheStats, Cause, Reads};
 use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
 
@@ -54,7 +54,7 @@ pub(crate) struct Core<K, V, E, S> {
     watched: bool,
     lru: bool,
     reads: Option<Reads>,
-    pub(super) settings: Writing<K, V, E>,
+    pub(crate) settings: Writing<K, V, E>,
     /// Whether the background will look after what writes leave.
     awaited: AtomicBool,
     #[cfg(not(docache_loom))]
@@ -63,16 +63,16 @@ pub(crate) struct Core<K, V, E, S> {
 
 /// What only writers need.
 pub(crate) struct Writing<K, V, E> {
-    pub(super) time: Time,
+    pub(crate) time: Time,
     /// In nanoseconds, or [`FOREVER`].
     ttl: u64,
-    pub(super) limit: Option<u64>,
+    pub(crate) limit: Option<u64>,
     jitter: f64,
-    pub(super) weigher: Option<Weigher<K, V>>,
+    pub(crate) weigher: Option<Weigher<K, V>>,
     listener: Option<Listener<K, V>>,
     /// How long errors are cached, and which.
-    pub(super) negative_ttl: Option<Duration>,
-    pub(super) remembers: fn(&E) -> bool,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) remembers: fn(&E) -> bool,
 }
 
 impl<K, V, E, S> Core<K, V, E, S> {
@@ -115,35 +115,35 @@ impl<K, V, E, S> Core<K, V, E, S> {
         }
     }
 
-    pub(super) fn listener(&self) -> Option<&Listener<K, V>> {
+    pub(crate) fn listener(&self) -> Option<&Listener<K, V>> {
         self.settings.listener.as_ref()
     }
 
     /// Whether the background will look after what writes leave.
     #[cfg(not(docache_loom))]
-    pub(super) fn awaited(&self) -> &AtomicBool {
+    pub(crate) fn awaited(&self) -> &AtomicBool {
         &self.awaited
     }
 
     #[cfg(not(docache_loom))]
-    pub(super) fn background(&self) -> &Registered {
+    pub(crate) fn background(&self) -> &Registered {
         &self.background
     }
 
     #[inline(always)]
-    pub(super) fn shard(&self, hash: u64) -> &Shard<K, V, E> {
+    pub(crate) fn shard(&self, hash: u64) -> &Shard<K, V, E> {
         // Other bits than those that the table goes by.
         let number = (hash >> 48) as usize & self.mask;
         // SAFETY: the number of shards is a power of two, and this is less.
         unsafe { self.shards.get_unchecked(number) }
     }
 
-    pub(super) fn shards(&self) -> &[Shard<K, V, E>] {
+    pub(crate) fn shards(&self) -> &[Shard<K, V, E>] {
         &self.shards
     }
 
     /// Whether a reader may have an entry.
-    pub(super) fn is_live(&self, entry: &Entry<K, V>) -> bool {
+    pub(crate) fn is_live(&self, entry: &Entry<K, V>) -> bool {
         let mark = entry.mark();
         mark.is_after(self.glance.load(Ordering::Relaxed)) || self.is_live_indeed(mark.until())
     }
@@ -155,7 +155,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can be.
     #[inline]
-    pub(super) fn reading(&self) -> Option<Tick> {
+    pub(crate) fn reading(&self) -> Option<Tick> {
         match &self.read_time {
             Time::Coarse | Time::Frozen => None,
             Time::Other(..) => Some(self.read_time.now()),
@@ -192,13 +192,13 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// Counts a load that came to nothing.
     #[cold]
-    pub(super) fn count_failed_load(&self, shard: &Shard<K, V, E>, took: Duration) {
+    pub(crate) fn count_failed_load(&self, shard: &Shard<K, V, E>, took: Duration) {
         shard.lock(&self.hasher).inner.counts.count_load(took, false);
     }
 
     /// Says that a write has left something for the background.
     #[inline]
-    pub(super) fn leave_to_background(&self, unheard: bool) {
+    pub(crate) fn leave_to_background(&self, unheard: bool) {
         if unheard || (!self.awaited.load(Ordering::Relaxed) && !self.awaited.swap(true, Ordering::Relaxed)) {
             #[cfg(not(docache_loom))]
             if unheard {
@@ -212,13 +212,13 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)
     }
 
     /// Has `f` write to a shard; does what that leaves when the lock is given back.
     #[inline(always)]
-    pub(super) fn with_shard<'a, R>(
+    pub(crate) fn with_shard<'a, R>(
         &'a self,
         shard: &'a Shard<K, V, E>,
         f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
@@ -228,7 +228,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// The same, with something to be done between: what a `Clone` may need a guard for, or others wait for.
     #[inline(always)]
-    pub(super) fn with_shard_then<'a, R, T>(
+    pub(crate) fn with_shard_then<'a, R, T>(
         &'a self,
         shard: &'a Shard<K, V, E>,
         f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
@@ -245,7 +245,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     #[inline]
-    pub(super) fn lock<'a>(&'a self, shard: &'a Shard<K, V, E>) -> Locked<'a, K, V, E, S> {
+    pub(crate) fn lock<'a>(&'a self, shard: &'a Shard<K, V, E>) -> Locked<'a, K, V, E, S> {
         shard.lock(&self.hasher)
     }
 
@@ -316,13 +316,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// What an entry weighs. The weigher is the user's.
     #[inline]
-    pub(super) fn weigh(&self, key: &K, value: &V) -> u32 {
+    pub(crate) fn weigh(&self, key: &K, value: &V) -> u32 {
         self.settings.weigher.as_ref().map_or(1, |weigh| weigh(key, value))
     }
 
     /// What a new entry is to be. The clock may be the user's.
     #[inline]
-    pub(super) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>, now: Tick) -> New {
+    pub(crate) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>, now: Tick) -> New {
         New { hash, until: self.until(hash, ttl, now), weight, now: Moment::of(now) }
     }
 
@@ -362,7 +362,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Sees to what was not taken in: inside user code that is left to the background.
     #[cold]
-    pub(super) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
+    pub(crate) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
         if Inside::is_here() {
             self.lock(shard).inner.refused.push(pair);
             self.leave_to_background(true);
@@ -372,7 +372,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// Tells the listener of what was not taken in, and drops it.
-    pub(super) fn tell_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
+    pub(crate) fn tell_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
         let told =
             self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
@@ -386,7 +386,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// a value of this weight it would be more than the shard may hold. Gives readers a few milliseconds for that, unless the
     /// caller is one, or somebody has just waited for them in vain.
     #[inline(always)]
-    pub(super) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
+    pub(crate) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
         if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
             self.relieve_behind(shard, weight);
         }
@@ -446,7 +446,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// The live entry of a key, under its shard's lock.
-    pub(super) fn find_live<'a>(
+    pub(crate) fn find_live<'a>(
         &self,
         locked: &Locked<'a, K, V, E, S>,
         (hash, key): (u64, &K),

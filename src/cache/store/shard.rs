@@ -31,10 +31,10 @@ use super::entry::{Entry, Moment};
 use super::failures::Failures;
 use super::limbo::Limbo;
 use super::locked::Locked;
-use super::policy::{Kind, Policy};
-use super::reclaim::Guard;
+use crate::cache::policy::{Kind, Policy};
+use crate::cache::reclaim::Guard;
 use super::slab::{Directory, MOST, Slab, entry};
-use super::stats::Counts;
+use crate::cache::stats::Counts;
 use super::table::{Bucket, Table};
 use crate::contain::drop_contained;
 use crate::flight::Registry;
@@ -42,24 +42,24 @@ use crate::lock::Lock;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// How many retired entries that need no destructor may wait until their places are wanted.
-pub(super) const FEW: usize = 64;
+pub(crate) const FEW: usize = 64;
 
 /// What readers look at.
 #[derive(Debug)]
 pub(crate) struct Head<K, V> {
-    pub(super) table: AtomicPtr<Bucket>,
-    pub(super) directory: AtomicPtr<Directory<K, V>>,
+    pub(crate) table: AtomicPtr<Bucket>,
+    pub(crate) directory: AtomicPtr<Directory<K, V>>,
 }
 
 impl<K, V> Head<K, V> {
     #[inline(always)]
-    pub(super) fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> Table {
         // SAFETY: only tables are stored here.
         unsafe { Table::from_ptr(self.table.load(Ordering::Acquire)) }
     }
 
     #[inline(always)]
-    pub(super) fn directory(&self) -> *const Directory<K, V> {
+    pub(crate) fn directory(&self) -> *const Directory<K, V> {
         self.directory.load(Ordering::Acquire)
     }
 }
@@ -75,13 +75,13 @@ pub(crate) struct Shard<K, V, E> {
 /// What a shard is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// The share in what the cache may hold, in entries or, if `weighted`, in weight; [`Plan::UNBOUNDED`] if that has no
     /// limit.
-    pub(super) most: u64,
-    pub(super) weighted: bool,
+    pub(crate) most: u64,
+    pub(crate) weighted: bool,
     /// How many errors are cached, if any are.
-    pub(super) failures: Option<usize>,
+    pub(crate) failures: Option<usize>,
 }
 
 impl Plan {
@@ -90,14 +90,14 @@ impl Plan {
         if self.weighted { self.most } else { u64::MAX }
     }
 
-    pub(super) const UNBOUNDED: u64 = u64::MAX;
+    pub(crate) const UNBOUNDED: u64 = u64::MAX;
 
     #[inline]
-    pub(super) fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.most != Plan::UNBOUNDED
     }
 
-    pub(super) fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         Policy::new(self.kind, self.is_bounded().then_some(self.most), self.weighted)
     }
 }
@@ -105,11 +105,11 @@ impl Plan {
 /// What a new entry is to be, beside its key and value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct New {
-    pub(super) hash: u64,
-    pub(super) until: Moment,
-    pub(super) weight: u32,
+    pub(crate) hash: u64,
+    pub(crate) until: Moment,
+    pub(crate) weight: u32,
     /// The time of the call.
-    pub(super) now: Moment,
+    pub(crate) now: Moment,
 }
 
 /// What is behind the lock.
@@ -119,28 +119,28 @@ pub(crate) struct New {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Inner<K, V, E> {
-    pub(super) live: usize,
-    pub(super) counts: Counts,
-    pub(super) plan: Plan,
+    pub(crate) live: usize,
+    pub(crate) counts: Counts,
+    pub(crate) plan: Plan,
     /// No entry that may be evicted has an earlier deadline.
-    pub(super) earliest: Moment,
+    pub(crate) earliest: Moment,
     /// How many periods of grace had ended when a write last waited in vain for one more.
-    pub(super) held_up: Option<u64>,
+    pub(crate) held_up: Option<u64>,
     /// The deadlines of those entries, once one may have expired in a full shard.
-    pub(super) deadlines: Option<Box<Deadlines>>,
+    pub(crate) deadlines: Option<Box<Deadlines>>,
     /// Entries erased since the table was built, if one of its buckets has lost count.
-    pub(super) erased: Option<usize>,
-    pub(super) failures: Option<Box<Failures<K, E>>>,
-    pub(super) slab: Slab<K, V>,
-    pub(super) limbo: Limbo,
+    pub(crate) erased: Option<usize>,
+    pub(crate) failures: Option<Box<Failures<K, E>>>,
+    pub(crate) slab: Slab<K, V>,
+    pub(crate) limbo: Limbo,
     _gap: u64,
-    pub(super) policy: Policy,
-    pub(super) unheard: Unheard,
+    pub(crate) policy: Policy,
+    pub(crate) unheard: Unheard,
     /// Pairs that were refused inside user code.
-    pub(super) refused: Vec<(K, V)>,
+    pub(crate) refused: Vec<(K, V)>,
     /// Entries that threads were dropping, or showing to the listener, which did not come along in a fork. They stay.
-    pub(super) lost: usize,
-    pub(super) flights: Registry<K, V, E>,
+    pub(crate) lost: usize,
+    pub(crate) flights: Registry<K, V, E>,
 }
 
 /// That these begin a cache line, behind a lock of two words.
@@ -255,14 +255,14 @@ impl<K, V, E> Shard<K, V, E> {
 
     /// Takes the lock across a fork.
     #[cfg(not(docache_loom))]
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.inner.hold();
     }
 
     /// # Safety
     /// The calling thread holds it.
     #[cfg(not(docache_loom))]
-    pub(super) unsafe fn release(&self) {
+    pub(crate) unsafe fn release(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.inner.release() };
     }
@@ -272,7 +272,7 @@ impl<K, V, E> Shard<K, V, E> {
     /// # Safety
     /// The calling thread holds it, and is the only one.
     #[cfg(not(docache_loom))]
-    pub(super) unsafe fn renew(&self) {
+    pub(crate) unsafe fn renew(&self) {
         let renew = |inner: &mut Inner<K, V, E>| {
             inner.flights.renew(false);
             // Unless the calling thread has some of them itself.

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 
 use super::fetch::infallible;
-use super::handle::Cache;
-use super::inner::Inner;
+use crate::cache::handle::Cache;
+use crate::cache::inner::Inner;
 use crate::flight::{FlightError, fly_all};
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {

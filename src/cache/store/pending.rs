@@ -5,7 +5,7 @@ use std::mem::needs_drop;
 
 use super::core::Core;
 use super::deferred::{Claimed, Deferred, Inside, Rare};
-use super::reclaim::hint;
+use crate::cache::reclaim::hint;
 use super::shard::Shard;
 use crate::contain::{contained, drop_contained};
 
@@ -31,10 +31,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 }
 
 /// What a write leaves, which is seen to in any case, also if the caller panics.
-pub(super) struct Pending<'c, K: Hash + Eq, V, E, S: BuildHasher> {
-    pub(super) core: &'c Core<K, V, E, S>,
-    pub(super) shard: &'c Shard<K, V, E>,
-    pub(super) deferred: Deferred<'c, K, V, E>,
+pub(crate) struct Pending<'c, K: Hash + Eq, V, E, S: BuildHasher> {
+    pub(crate) core: &'c Core<K, V, E, S>,
+    pub(crate) shard: &'c Shard<K, V, E>,
+    pub(crate) deferred: Deferred<'c, K, V, E>,
 }
 
 impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {

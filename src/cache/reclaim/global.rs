@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crossbeam_utils::CachePadded;
 
 use super::epochs;
-use super::periods::{self, Periods};
+use super::grace::{self, GracePeriods};
 use super::records::{Held, Record, Records};
 use crate::clock::{Clock, SystemClock};
 use crate::sync::barrier;
@@ -17,7 +17,7 @@ use crate::sync::fork::{self, Across, Forked};
 /// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
 const PAUSE: u64 = 100_000;
 
-static PERIODS: LazyLock<Periods> = LazyLock::new(Periods::new);
+static PERIODS: LazyLock<GracePeriods> = LazyLock::new(GracePeriods::new);
 static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
 
 thread_local! {
@@ -160,7 +160,7 @@ impl Drop for Guard {
 
 /// When something was retired.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Era(periods::Era);
+pub(crate) struct Era(grace::Era);
 
 impl Era {
     /// The era of what the caller has unlinked before.

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use super::policy::MAX_HITS;
+use crate::cache::policy::MAX_HITS;
 use crate::clock::{GLANCE_SHIFT, GLANCE_UNIT, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;

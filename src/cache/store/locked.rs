@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
 use super::entry::{Entry, Moment};
-use super::policy::{Arena, Policy};
+use crate::cache::policy::{Arena, Policy};
 use super::shard::{FEW, Head, Inner, New};
 use super::slab::{Directory, entry};
-use super::stats::Cause;
+use crate::cache::stats::Cause;
 use super::table::Table;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -26,12 +26,12 @@ const SMALL: usize = 64;
 pub(crate) struct Locked<'a, K, V, E, S> {
     head: &'a Head<K, V>,
     hasher: &'a S,
-    pub(super) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+    pub(crate) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
 }
 
 impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
     #[inline]
-    pub(super) fn new(
+    pub(crate) fn new(
         head: &'a Head<K, V>,
         hasher: &'a S,
         inner: crate::lock::Guard<'a, Inner<K, V, E>>,
@@ -41,7 +41,7 @@ impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
 }
 
 /// The registry of the shard's flights, under the shard's lock.
-pub(super) struct Flights<'a, K, V, E>(pub(super) crate::lock::Guard<'a, Inner<K, V, E>>);
+pub(crate) struct Flights<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, Inner<K, V, E>>);
 
 impl<K, V, E> Deref for Flights<'_, K, V, E> {
     type Target = Registry<K, V, E>;
@@ -505,8 +505,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 /// What a shard had before it was [detached](Locked::detach).
 #[derive(Debug)]
 pub(crate) struct Detached {
-    pub(super) table: Table,
-    pub(super) weight: u64,
+    pub(crate) table: Table,
+    pub(crate) weight: u64,
     /// Dropped without the lock.
     _policy: Policy,
 }

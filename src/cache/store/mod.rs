@@ -1,0 +1,14 @@
+//! Where entries are: the shards, what readers look at in them, and what writers do to them.
+
+pub(crate) mod core;
+mod deadlines;
+pub(crate) mod deferred;
+pub(crate) mod entry;
+mod failures;
+mod limbo;
+pub(crate) mod locked;
+mod pending;
+pub(crate) mod shard;
+pub(crate) mod slab;
+pub(crate) mod table;
+mod upkeep;
