@@ -11,9 +11,6 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-#[cfg(not(docache_loom))]
-use super::sweep::Registered;
-use crate::cache::store::core::Core;
 use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::Kind;
@@ -23,6 +20,9 @@ use super::reclaim;
 use super::settings::Around;
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
+#[cfg(not(docache_loom))]
+use super::sweep::Registered;
+use crate::cache::store::core::Core;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
 use crate::sync::barrier;

@@ -11,10 +11,10 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::inner::Inner;
-use crate::cache::store::locked::Refused;
 use super::pinned::Pinned;
 use super::reclaim::pin;
 use super::stats::CacheStats;
+use crate::cache::store::locked::Refused;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the work once however many

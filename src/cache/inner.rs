@@ -6,10 +6,10 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::reclaim::pin;
 #[cfg(not(docache_loom))]
 use super::sweep::Background;
 use crate::cache::store::core::Core;
-use super::reclaim::pin;
 use crate::flight::{FlightError, Shared};
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{Forked, Membership};

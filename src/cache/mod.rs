@@ -46,8 +46,6 @@ mod store;
 mod sweep;
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use sweep::dismiss_workers;
-#[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use builder::MOST_SHARDS;
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
@@ -55,3 +53,5 @@ pub use handle::Cache;
 pub(crate) use load::LoadHome;
 pub use pinned::{Iter, Pinned};
 pub use stats::{CacheStats, Cause};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use sweep::dismiss_workers;

@@ -7,9 +7,9 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
 
-use crate::cache::store::core::Core;
 use super::inner::Inner;
 use super::reclaim::Guard;
+use crate::cache::store::core::Core;
 use crate::cache::store::table::Table;
 
 /// A guard under which values are lent; see [`Cache::pin`](crate::Cache::pin).

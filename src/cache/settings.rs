@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::cache::store::entry::Moment;
 use super::policy::Kind;
 use super::stats::Cause;
+use crate::cache::store::entry::Moment;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;

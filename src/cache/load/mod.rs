@@ -21,8 +21,8 @@ use std::time::Duration;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
-use crate::cache::store::locked::{Flights, Stored};
 use crate::cache::reclaim::pin;
+use crate::cache::store::locked::{Flights, Stored};
 use crate::cache::store::shard::Shard;
 use crate::clock::Tick;
 use crate::contain::contained;

@@ -100,7 +100,7 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
 
     /// Makes exactly so many indices near, which are more than there are.
     pub(super) fn grow(&mut self, near: usize) {
-        super::queue::resize(&mut self.near, near);
+        resize(&mut self.near, near);
         if let Some(far) = &mut self.far {
             let near = &mut self.near;
             let len = near.len();
@@ -114,6 +114,12 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
         self.near.capacity() * size_of::<T>()
             + self.far.as_ref().map_or(0, |far| far.capacity() * size_of::<(u32, T)>())
     }
+}
+
+/// Makes `vec` exactly as long as said, and no larger.
+pub(super) fn resize<T: Clone + Default>(vec: &mut Vec<T>, len: usize) {
+    vec.reserve_exact(len.saturating_sub(vec.len()));
+    vec.resize(len, T::default());
 }
 
 #[cfg(all(test, not(docache_loom)))]

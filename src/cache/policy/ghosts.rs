@@ -8,7 +8,7 @@
 
 use std::mem;
 
-use super::queue::resize;
+use super::by_index::resize;
 
 /// Which queue an entry was thrown out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -306,12 +306,6 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     }
 }
 
-/// Makes `vec` exactly as long as said, and no larger.
-pub(super) fn resize<T: Clone + Default>(vec: &mut Vec<T>, len: usize) {
-    vec.reserve_exact(len.saturating_sub(vec.len()));
-    vec.resize(len, T::default());
-}
-
 #[cfg(all(test, not(docache_loom)))]
 impl<W: Weights, const N: usize> Queues<W, N> {
     /// The entries of each queue, oldest first.

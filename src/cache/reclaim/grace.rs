@@ -17,7 +17,10 @@ pub(crate) struct Era(u64);
 
 impl GracePeriods {
     pub(super) fn new() -> GracePeriods {
-        GracePeriods { begun: CachePadded::new(AtomicU64::new(0)), ended: CachePadded::new(AtomicU64::new(0)) }
+        GracePeriods {
+            begun: CachePadded::new(AtomicU64::new(0)),
+            ended: CachePadded::new(AtomicU64::new(0)),
+        }
     }
 
     /// The era of what the caller has unlinked, if a fence stands between.

@@ -19,17 +19,17 @@
 
 #[cfg(not(docache_loom))]
 mod epochs;
+#[cfg(not(docache_loom))]
+mod global;
+#[cfg(any(not(docache_loom), test))]
+mod grace;
+#[cfg(docache_loom)]
+mod loom;
 #[cfg(all(test, docache_loom))]
 mod model;
 #[cfg(any(not(docache_loom), test))]
-mod grace;
-#[cfg(any(not(docache_loom), test))]
 #[cfg_attr(docache_loom, allow(dead_code, reason = "models need no more than guards and periods"))]
 mod records;
-#[cfg(docache_loom)]
-mod loom;
-#[cfg(not(docache_loom))]
-mod global;
 
 #[cfg(docache_loom)]
 pub(crate) use self::loom::{Era, Guard, advance, ended, hint, is_reading, pin};

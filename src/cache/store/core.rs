@@ -1,37 +1,24 @@
-//! Shards, time, and the order in which the lock, the listener and destructors come.
-//!
-//! Writers look like this: weigh, without a lock; lock the shard; move a few pairs out of limbo; write; unlock; tell the
-//! listener of what left; drop the pairs. So user code other than `Hash` and `Eq` never runs under the lock, and no
-//! reader ever runs a destructor. [`Core::with_shard`] keeps that order.
+//! The shards of a cache, its time, and how it is read.
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
-use std::mem::needs_drop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::entry::{Entry, Moment};
+use super::locked::Locked;
+use super::shard::{New, Plan, Shard};
+use crate::cache::policy::Kind;
+use crate::cache::reclaim::Guard;
+use crate::cache::settings::{Listener, Settings, Time, Weigher};
+use crate::cache::stats::{CacheStats, Reads};
 #[cfg(not(docache_loom))]
 use crate::cache::sweep::Registered;
-use super::deferred::{Deferred, Inside};
-use super::entry::{Entry, Moment};
-use super::locked::{Locked, Refused, Stored};
-use super::pending::Pending;
-use crate::cache::policy::Kind;
-use crate::cache::reclaim::{Guard, advance, ended, is_reading, pin};
-use crate::cache::settings::{Listener, Settings, Time, Weigher};
-use super::shard::{New, Plan, Shard};
-use crate::cache::stats::{CacheStats, Cause, Reads};
 use crate::clock::{Tick, saturating_nanos};
-use crate::contain::{contained, drop_contained};
 
 /// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
 const EXACT_TTL: u64 = 1_000_000_000;
-
-/// How often a write of weight tries to have places back before it goes on without, and how long it waits in between: 10 ms
-/// at most in all, with what the system adds to a sleep.
-const RELIEF_TRIES: usize = 10;
-const RELIEF_PAUSE: Duration = Duration::from_micros(200);
 
 /// A time to live that does not end, where it is a number.
 const FOREVER: u64 = u64::MAX;
@@ -69,7 +56,7 @@ pub(crate) struct Writing<K, V, E> {
     pub(crate) limit: Option<u64>,
     jitter: f64,
     pub(crate) weigher: Option<Weigher<K, V>>,
-    listener: Option<Listener<K, V>>,
+    pub(super) listener: Option<Listener<K, V>>,
     /// How long errors are cached, and which.
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) remembers: fn(&E) -> bool,
@@ -164,7 +151,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// Whether a reader may have an entry, under a lock.
     #[inline]
-    fn was_live(&self, entry: &Entry<K, V>, reading: Option<Tick>) -> bool {
+    pub(super) fn was_live(&self, entry: &Entry<K, V>, reading: Option<Tick>) -> bool {
         match reading {
             None => self.is_live(entry),
             Some(now) => entry.until() == Moment::NEVER || entry.until().is_after(now.as_nanos()),
@@ -214,34 +201,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[inline(always)]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)
-    }
-
-    /// Has `f` write to a shard; does what that leaves when the lock is given back.
-    #[inline(always)]
-    pub(crate) fn with_shard<'a, R>(
-        &'a self,
-        shard: &'a Shard<K, V, E>,
-        f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
-    ) -> R {
-        self.with_shard_then(shard, f, |result| result)
-    }
-
-    /// The same, with something to be done between: what a `Clone` may need a guard for, or others wait for.
-    #[inline(always)]
-    pub(crate) fn with_shard_then<'a, R, T>(
-        &'a self,
-        shard: &'a Shard<K, V, E>,
-        f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
-        then: impl FnOnce(R) -> T,
-    ) -> T {
-        let listened = self.settings.listener.is_some();
-        let nested = (listened || needs_drop::<(K, V)>()) && Inside::is_here();
-        // Seen to when it is dropped, also if `f` or `then` panics.
-        let mut pending = Pending { core: self, shard, deferred: Deferred::new(listened, nested) };
-        let mut locked = self.lock(shard);
-        let result = f(&mut locked, &mut pending.deferred);
-        drop(locked);
-        then(result)
     }
 
     #[inline]
@@ -324,125 +283,6 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[inline]
     pub(crate) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>, now: Tick) -> New {
         New { hash, until: self.until(hash, ttl, now), weight, now: Moment::of(now) }
-    }
-
-    /// Takes a value in.
-    #[inline]
-    pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<(), Refused> {
-        let weight = self.weigh(&key, &value);
-        let hash = self.hash(&key);
-        let shard = self.shard(hash);
-        let new = self.new_entry(hash, weight, ttl, self.settings.time.now());
-        let mut pair = Some((key, value));
-        self.relieve(shard, weight);
-        let stored = self.with_shard(shard, |locked, deferred| {
-            locked.reclaim(deferred);
-            if let Some((key, _)) = &pair {
-                locked.invalidate(hash, key, deferred);
-            }
-            locked.store(&mut pair, new, deferred)
-        });
-        if stored == Stored::Yes { Ok(()) } else { self.refused(shard, pair, weight, stored) }
-    }
-
-    #[cold]
-    fn refused(
-        &self,
-        shard: &Shard<K, V, E>,
-        pair: Option<(K, V)>,
-        weight: u32,
-        stored: Stored,
-    ) -> Result<(), Refused> {
-        if let Some(pair) = pair {
-            self.refuse(shard, pair);
-        }
-        let share = self.lock(shard).inner.plan.most;
-        Err(if stored == Stored::Full { Refused::Full } else { Refused::Heavy { weight, share } })
-    }
-
-    /// Sees to what was not taken in: inside user code that is left to the background.
-    #[cold]
-    pub(crate) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
-        if Inside::is_here() {
-            self.lock(shard).inner.refused.push(pair);
-            self.leave_to_background(true);
-        } else {
-            self.tell_refused(shard, pair);
-        }
-    }
-
-    /// Tells the listener of what was not taken in, and drops it.
-    pub(crate) fn tell_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
-        let _inside = Inside::enter();
-        let told =
-            self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
-        if let Some(Err(_)) = told {
-            self.lock(shard).inner.counts.listener_panics += 1;
-        }
-        drop_contained((key, value));
-    }
-
-    /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much of it is there that with
-    /// a value of this weight it would be more than the shard may hold. Gives readers a few milliseconds for that, unless the
-    /// caller is one, or somebody has just waited for them in vain.
-    #[inline(always)]
-    pub(crate) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
-        if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
-            self.relieve_behind(shard, weight);
-        }
-    }
-
-    #[cold]
-    fn relieve_behind(&self, shard: &Shard<K, V, E>, weight: u32) {
-        if needs_drop::<(K, V)>() && Inside::is_here() {
-            // It would wait in vain: here nothing is dropped. The background does so, as soon as it can.
-            return self.leave_to_background(true);
-        }
-        let is_behind = || self.lock(shard).inner.is_behind(weight);
-        for tries in 0..RELIEF_TRIES {
-            self.reclaim_all(shard);
-            if !is_behind() {
-                return;
-            }
-            advance();
-            if tries > 1 {
-                if is_reading() || self.lock(shard).inner.held_up == Some(ended()) {
-                    return;
-                }
-                std::thread::sleep(RELIEF_PAUSE);
-            }
-        }
-        self.lock(shard).inner.held_up = Some(ended());
-    }
-
-    /// Takes a key out; what `found` makes of its value, if it was there, alive.
-    pub(crate) fn remove<Q, R>(&self, key: &Q, found: impl FnOnce(&V) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hash(key);
-        let shard = self.shard(hash);
-        let reading = self.reading();
-        let guard = pin();
-        self.with_shard_then(
-            shard,
-            |locked, deferred| {
-                locked.reclaim(deferred);
-                locked.invalidate(hash, key, deferred);
-                let (index, entry) = locked.find(hash, key)?;
-                let live = self.was_live(entry, reading);
-                locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
-                locked.tidy_table(deferred);
-                live.then_some(entry)
-            },
-            |removed| {
-                // SAFETY: the guard has been there since before the entry was retired.
-                let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
-                drop(guard);
-                removed
-            },
-        )
     }
 
     /// The live entry of a key, under its shard's lock.

@@ -12,8 +12,8 @@
 
 use std::collections::VecDeque;
 
-use crate::cache::reclaim::Era;
 use super::table::Table;
+use crate::cache::reclaim::Era;
 
 /// How many entries share an era at most.
 const BATCH: u32 = if cfg!(docache_loom) { 1 } else { 16 };

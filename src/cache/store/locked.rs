@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
 use super::entry::{Entry, Moment};
-use crate::cache::policy::{Arena, Policy};
-use super::shard::{FEW, Head, Inner, New};
+use super::shard::{FEW, Head, Inner, New, Shard};
 use super::slab::{Directory, entry};
-use crate::cache::stats::Cause;
 use super::table::Table;
+use crate::cache::policy::{Arena, Policy};
+use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::contain::contained;
 use crate::flight::Registry;
@@ -27,6 +27,13 @@ pub(crate) struct Locked<'a, K, V, E, S> {
     head: &'a Head<K, V>,
     hasher: &'a S,
     pub(crate) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+}
+
+impl<K, V, E> Shard<K, V, E> {
+    #[inline]
+    pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
+        Locked::new(&self.head, hasher, self.inner.lock())
+    }
 }
 
 impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {

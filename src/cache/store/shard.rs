@@ -30,12 +30,11 @@ use super::deferred::Unheard;
 use super::entry::{Entry, Moment};
 use super::failures::Failures;
 use super::limbo::Limbo;
-use super::locked::Locked;
+use super::slab::{Directory, MOST, Slab, entry};
+use super::table::{Bucket, Table};
 use crate::cache::policy::{Kind, Policy};
 use crate::cache::reclaim::Guard;
-use super::slab::{Directory, MOST, Slab, entry};
 use crate::cache::stats::Counts;
-use super::table::{Bucket, Table};
 use crate::contain::drop_contained;
 use crate::flight::Registry;
 use crate::lock::Lock;
@@ -68,8 +67,8 @@ impl<K, V> Head<K, V> {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Shard<K, V, E> {
-    head: Head<K, V>,
-    inner: Box<CachePadded<Lock<Inner<K, V, E>>>>,
+    pub(super) head: Head<K, V>,
+    pub(super) inner: Box<CachePadded<Lock<Inner<K, V, E>>>>,
 }
 
 /// What a shard is made of.
@@ -283,11 +282,6 @@ impl<K, V, E> Shard<K, V, E> {
         };
         // SAFETY: the caller's promise.
         unsafe { self.inner.renew(renew) };
-    }
-
-    #[inline]
-    pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
-        Locked::new(&self.head, hasher, self.inner.lock())
     }
 }
 

@@ -9,10 +9,10 @@ use super::core::Core;
 use super::deferred::{Claimed, Inside};
 use super::entry::{Entry, Moment};
 use super::locked::Detached;
-use crate::cache::reclaim::advance;
 use super::shard::Shard;
-use crate::cache::stats::Cause;
 use super::table::Table;
+use crate::cache::reclaim::advance;
+use crate::cache::stats::Cause;
 
 /// Buckets that a walk goes through without giving the lock back.
 const STEP: usize = 64;

@@ -1,0 +1,256 @@
+//! Writes, and the order in which the lock, the listener and destructors come.
+//!
+//! A write looks like this: weigh, without a lock; lock the shard; move a few pairs out of limbo; write; unlock; tell the
+//! listener of what left; drop the pairs. So user code other than `Hash` and `Eq` never runs under the lock, and no
+//! reader ever runs a destructor. [`Core::with_shard`] keeps that order.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+use std::mem::needs_drop;
+use std::time::Duration;
+
+use super::core::Core;
+use super::deferred::{Claimed, Deferred, Inside, Rare};
+use super::locked::{Locked, Refused, Stored};
+use super::shard::Shard;
+use crate::cache::reclaim::{advance, ended, hint, is_reading, pin};
+use crate::cache::stats::Cause;
+use crate::contain::{contained, drop_contained};
+
+/// How often a write of weight tries to have places back before it goes on without, and how long it waits in between: 10 ms
+/// at most in all, with what the system adds to a sleep.
+const RELIEF_TRIES: usize = 10;
+const RELIEF_PAUSE: Duration = Duration::from_micros(200);
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
+    /// Has `f` write to a shard; does what that leaves when the lock is given back.
+    #[inline(always)]
+    pub(crate) fn with_shard<'a, R>(
+        &'a self,
+        shard: &'a Shard<K, V, E>,
+        f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
+    ) -> R {
+        self.with_shard_then(shard, f, |result| result)
+    }
+
+    /// The same, with something to be done between: what a `Clone` may need a guard for, or others wait for.
+    #[inline(always)]
+    pub(crate) fn with_shard_then<'a, R, T>(
+        &'a self,
+        shard: &'a Shard<K, V, E>,
+        f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
+        then: impl FnOnce(R) -> T,
+    ) -> T {
+        let listened = self.settings.listener.is_some();
+        let nested = (listened || needs_drop::<(K, V)>()) && Inside::is_here();
+        // Seen to when it is dropped, also if `f` or `then` panics.
+        let mut pending = Pending { core: self, shard, deferred: Deferred::new(listened, nested) };
+        let mut locked = self.lock(shard);
+        let result = f(&mut locked, &mut pending.deferred);
+        drop(locked);
+        then(result)
+    }
+
+    /// Takes a value in.
+    #[inline]
+    pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<(), Refused> {
+        let weight = self.weigh(&key, &value);
+        let hash = self.hash(&key);
+        let shard = self.shard(hash);
+        let new = self.new_entry(hash, weight, ttl, self.settings.time.now());
+        let mut pair = Some((key, value));
+        self.relieve(shard, weight);
+        let stored = self.with_shard(shard, |locked, deferred| {
+            locked.reclaim(deferred);
+            if let Some((key, _)) = &pair {
+                locked.invalidate(hash, key, deferred);
+            }
+            locked.store(&mut pair, new, deferred)
+        });
+        if stored == Stored::Yes { Ok(()) } else { self.refused(shard, pair, weight, stored) }
+    }
+
+    #[cold]
+    fn refused(
+        &self,
+        shard: &Shard<K, V, E>,
+        pair: Option<(K, V)>,
+        weight: u32,
+        stored: Stored,
+    ) -> Result<(), Refused> {
+        if let Some(pair) = pair {
+            self.refuse(shard, pair);
+        }
+        let share = self.lock(shard).inner.plan.most;
+        Err(if stored == Stored::Full { Refused::Full } else { Refused::Heavy { weight, share } })
+    }
+
+    /// Sees to what was not taken in: inside user code that is left to the background.
+    #[cold]
+    pub(crate) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
+        if Inside::is_here() {
+            self.lock(shard).inner.refused.push(pair);
+            self.leave_to_background(true);
+        } else {
+            self.tell_refused(shard, pair);
+        }
+    }
+
+    /// Tells the listener of what was not taken in, and drops it.
+    pub(crate) fn tell_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
+        let _inside = Inside::enter();
+        let told =
+            self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
+        if let Some(Err(_)) = told {
+            self.lock(shard).inner.counts.listener_panics += 1;
+        }
+        drop_contained((key, value));
+    }
+
+    /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much of it is there that with
+    /// a value of this weight it would be more than the shard may hold. Gives readers a few milliseconds for that, unless the
+    /// caller is one, or somebody has just waited for them in vain.
+    #[inline(always)]
+    pub(crate) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
+            self.relieve_behind(shard, weight);
+        }
+    }
+
+    #[cold]
+    fn relieve_behind(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if needs_drop::<(K, V)>() && Inside::is_here() {
+            // It would wait in vain: here nothing is dropped. The background does so, as soon as it can.
+            return self.leave_to_background(true);
+        }
+        let is_behind = || self.lock(shard).inner.is_behind(weight);
+        for tries in 0..RELIEF_TRIES {
+            self.reclaim_all(shard);
+            if !is_behind() {
+                return;
+            }
+            advance();
+            if tries > 1 {
+                if is_reading() || self.lock(shard).inner.held_up == Some(ended()) {
+                    return;
+                }
+                std::thread::sleep(RELIEF_PAUSE);
+            }
+        }
+        self.lock(shard).inner.held_up = Some(ended());
+    }
+
+    /// Takes a key out; what `found` makes of its value, if it was there, alive.
+    pub(crate) fn remove<Q, R>(&self, key: &Q, found: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        let reading = self.reading();
+        let guard = pin();
+        self.with_shard_then(
+            shard,
+            |locked, deferred| {
+                locked.reclaim(deferred);
+                locked.invalidate(hash, key, deferred);
+                let (index, entry) = locked.find(hash, key)?;
+                let live = self.was_live(entry, reading);
+                locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
+                locked.tidy_table(deferred);
+                live.then_some(entry)
+            },
+            |removed| {
+                // SAFETY: the guard has been there since before the entry was retired.
+                let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
+                drop(guard);
+                removed
+            },
+        )
+    }
+
+    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
+    #[cold]
+    fn notify_listener(&self, shard: &Shard<K, V, E>, claimed: Vec<Claimed<'_, K, V>>, weight: u64) -> bool {
+        let Some(listener) = self.listener() else { return false };
+        let mut panics = 0;
+        let inside = Inside::enter();
+        for claimed in &claimed {
+            // SAFETY: unlinked by this call and not yet in limbo, so nobody empties its place.
+            let (key, value) = unsafe { claimed.entry.pair() };
+            panics += u64::from(contained(|| listener(key, value, claimed.cause)).is_err());
+        }
+        drop(inside);
+        let mut locked = self.lock(shard);
+        locked.inner.counts.listener_panics += panics;
+        let retire = |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
+        let full = claimed.into_iter().fold(false, retire);
+        locked.inner.limbo.add_weight(weight) || full
+    }
+}
+
+/// What a write leaves, which is seen to in any case, also if the caller panics.
+pub(crate) struct Pending<'c, K: Hash + Eq, V, E, S: BuildHasher> {
+    pub(crate) core: &'c Core<K, V, E, S>,
+    pub(crate) shard: &'c Shard<K, V, E>,
+    pub(crate) deferred: Deferred<'c, K, V, E>,
+}
+
+impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
+    #[cold]
+    #[inline(never)]
+    fn see_to_rare(&mut self, rare: Rare<'c, K, V, E>) {
+        if !rare.claimed.is_empty() {
+            self.deferred.hint |= self.core.notify_listener(self.shard, rare.claimed, rare.claimed_weight);
+            self.deferred.leftover |= needs_drop::<(K, V)>();
+        }
+        let _inside = Inside::enter();
+        rare.failures.into_iter().for_each(drop_contained);
+    }
+
+    /// Drops the pairs, and gives their places back.
+    #[inline(never)]
+    fn drop_reclaimed(&mut self) {
+        let reclaimed = self.deferred.take_reclaimed();
+        let inside = Inside::enter();
+        for (_, place) in reclaimed.iter() {
+            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
+            unsafe { place.drop_pair(drop_contained) };
+        }
+        drop(inside);
+        let mut locked = self.core.lock(self.shard);
+        for (index, _) in reclaimed.iter() {
+            // SAFETY: it has just been emptied.
+            unsafe { locked.give_back(index) };
+        }
+    }
+
+    #[inline(never)]
+    fn see_to_all(&mut self) {
+        if let Some(rare) = self.deferred.take_rare() {
+            self.see_to_rare(*rare);
+        }
+        if self.deferred.hint {
+            hint();
+            // What need not be dropped is left to the background only where it is much: a guard is held.
+            self.deferred.leftover |= !needs_drop::<(K, V)>();
+        }
+        if self.deferred.has_reclaimed() {
+            self.drop_reclaimed();
+        }
+        if self.deferred.leftover {
+            self.core.leave_to_background(self.deferred.is_unheard());
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Here, so that a write that leaves nothing makes no call.
+        if self.deferred.is_anything() {
+            self.see_to_all();
+        }
+    }
+}
