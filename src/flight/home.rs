@@ -12,7 +12,8 @@ use std::task::Waker;
 
 use super::call::{Call, Kind, Ref, Stage};
 use super::outcome::{Failure, Outcome};
-use super::registry::Registry;
+pub(crate) use super::registry::Entered;
+use super::registry::{End, Registry};
 use crate::contain::{contained, drop_contained};
 use crate::error::panic_message;
 
@@ -21,20 +22,6 @@ const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 
 /// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the thread that tells.
 pub(super) const LARGE: usize = 256;
-
-/// What a call that wants to join finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entered {
-    /// Nobody: the call leads.
-    Leads,
-    /// A flight: the call waits.
-    Joined,
-    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads; the call is in no
-    /// flight.
-    Reentrant,
-    /// What its work would bring: no flight is needed, and the call is in none, but has the outcome.
-    Found,
-}
 
 /// A call of a [`Home`].
 pub(crate) type CallOf<H> = Call<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
@@ -108,13 +95,6 @@ pub(crate) trait Home {
         // SAFETY: the caller's promise; it has just ended.
         unsafe { conclude(self, me, outcome, &end) }
     }
-}
-
-/// How the flight of a call stood when it ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
-    /// Nobody waits for its outcome.
-    pub(crate) alone: bool,
 }
 
 /// Tells those who wait of the outcome of a flight that has [ended](Registry::end). Whether there were any.

@@ -5,7 +5,6 @@ use std::fmt;
 use std::mem;
 
 use super::call::{Call, Kind, Ref, Stage};
-use super::home::{End, Entered};
 use crate::sync::fork::forks;
 
 /// How many flights a list may hold on average before there are to be more lists.
@@ -20,6 +19,27 @@ pub(crate) struct Registry<K: ?Sized, T, E> {
     lists: Vec<Option<Ref<K, T, E>>>,
     /// The process whose calls they are.
     forks: u32,
+}
+
+/// What a call that wants to join finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// Nobody: the call leads.
+    Leads,
+    /// A flight: the call waits.
+    Joined,
+    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads; the call is in no
+    /// flight.
+    Reentrant,
+    /// What its work would bring: no flight is needed, and the call is in none, but has the outcome.
+    Found,
+}
+
+/// How the flight of a call stood when it ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// Nobody waits for its outcome.
+    pub(crate) alone: bool,
 }
 
 impl<K: ?Sized, T, E> fmt::Debug for Registry<K, T, E> {

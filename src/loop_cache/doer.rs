@@ -2,6 +2,7 @@
 
 use crate::contain::contained;
 use crate::error::{BoxError, Error, Result};
+use std::ptr::NonNull;
 
 /// Work that is done again and again. Closures that return a `Result` are Doers.
 ///
@@ -63,5 +64,25 @@ impl<D: Doer + Send> Work<D::Output> for Performs<D> {
         // A Doer that panicked is called again: its trait's contract. Inside, because this formats the user's error.
         contained(|| self.0.perform().map_err(|error| Error::reported(error.into())))
             .and_then(|result| result)
+    }
+}
+
+/// Where a run's Doer lies.
+pub(super) struct Lent<T>(#[cfg_attr(docache_loom, allow(dead_code))] NonNull<dyn Work<T>>);
+
+// SAFETY: it leads to something that may be on any thread, and is used only in a process that has only one.
+unsafe impl<T> Send for Lent<T> {}
+
+impl<T> Lent<T> {
+    pub(super) fn new(work: &mut (dyn Work<T> + 'static)) -> Lent<T> {
+        Lent(NonNull::from(work))
+    }
+
+    /// # Safety
+    /// The run's own box is gone without having been dropped.
+    #[cfg(not(docache_loom))]
+    pub(super) unsafe fn take_back(self) -> Box<dyn Work<T>> {
+        // SAFETY: it came out of a box, which nobody else has any more.
+        unsafe { Box::from_raw(self.0.as_ptr()) }
     }
 }

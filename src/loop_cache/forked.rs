@@ -5,22 +5,7 @@
 //! call of the Doer, though, what that was changing is half-changed. It is then left where it is, for ever, unless it has
 //! nothing of its own [here](super::settings::Settings::stateless).
 
-use std::ptr::NonNull;
-
-use super::doer::Work;
 use crate::error::{Error, ErrorKind};
-
-/// Where a run's Doer lies.
-pub(super) struct Lent<T>(#[cfg_attr(docache_loom, allow(dead_code))] NonNull<dyn Work<T>>);
-
-// SAFETY: it leads to something that may be on any thread, and is used only in a process that has only one.
-unsafe impl<T> Send for Lent<T> {}
-
-impl<T> Lent<T> {
-    pub(super) fn new(work: &mut (dyn Work<T> + 'static)) -> Lent<T> {
-        Lent(NonNull::from(work))
-    }
-}
 
 /// Why a loop cache cannot be started whose Doer was lost.
 pub(super) fn lost() -> Error {
@@ -33,20 +18,9 @@ pub(super) fn lost() -> Error {
 mod imp {
     use std::mem;
 
-    use super::super::doer::Work;
     use super::super::shared::{Control, Shared};
-    use super::Lent;
     use crate::sync::fork::Forked;
     use crate::sync::thread;
-
-    impl<T> Lent<T> {
-        /// # Safety
-        /// The run's own box is gone without having been dropped.
-        unsafe fn take_back(self) -> Box<dyn Work<T>> {
-            // SAFETY: it came out of a box, which nobody else has any more.
-            unsafe { Box::from_raw(self.0.as_ptr()) }
-        }
-    }
 
     impl<T: Send + Sync + 'static> Forked for Shared<T> {
         fn hold(&self) {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::doer::Lent;
 use super::doer::Work;
 use super::entry::Entry;
-use super::forked::{self, Lent};
+use super::forked;
 use super::publisher::Publisher;
 use super::rhythm::Rhythm;
 use super::shared::{Control, Shared};

@@ -26,9 +26,9 @@ use std::sync::{OnceLock, Weak};
 use crossbeam_utils::CachePadded;
 
 use super::Stats;
+use super::doer::Lent;
 use super::doer::Work;
 use super::entry::View;
-use super::forked::Lent;
 use super::settings::Settings;
 #[cfg(not(docache_loom))]
 use crate::clock;
