@@ -18,7 +18,7 @@ mod imp {
     use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
     use std::sync::{Once, OnceLock};
 
-    use super::super::fork;
+    use super::super::fork::{self, Forked};
 
     static FOUND: AtomicBool = AtomicBool::new(false);
 
@@ -55,7 +55,7 @@ mod imp {
         if let Some(exists) = EXISTS.get() {
             return *exists;
         }
-        fork::watch();
+        fork::join_once(&JOINED, fork::Level::Fence, &Registration);
         // A child is not to find somebody at it.
         fork::apart(|| {
             *EXISTS.get_or_init(|| {
@@ -70,10 +70,20 @@ mod imp {
         membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
     }
 
-    /// Asks for it anew in the child of a fork: that it is inherited is not written anywhere.
-    pub(crate) fn renew() {
-        if is_found() {
-            register();
+    static JOINED: AtomicBool = AtomicBool::new(false);
+
+    struct Registration;
+
+    impl Forked for Registration {
+        fn hold(&self) {}
+
+        unsafe fn release(&self) {}
+
+        /// Asks for it anew in the child of a fork: that it is inherited is not written anywhere.
+        unsafe fn renew(&self) {
+            if is_found() {
+                register();
+            }
         }
     }
 
@@ -172,9 +182,6 @@ mod imp {
     pub(crate) fn is_found() -> bool {
         false
     }
-
-    #[cfg_attr(not(unix), allow(dead_code, reason = "nobody forks"))]
-    pub(crate) fn renew() {}
 }
 
 /// A model cannot make other threads do things, so both sides pay.
@@ -200,7 +207,7 @@ pub(crate) fn prepare() {
 }
 
 #[cfg(not(docache_loom))]
-pub(crate) use imp::{exists, is_found, renew};
+pub(crate) use imp::{exists, is_found};
 pub(crate) use imp::{heavy, light};
 
 #[cfg(all(test, target_os = "linux", not(docache_portable), not(docache_loom)))]

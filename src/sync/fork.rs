@@ -47,6 +47,8 @@ pub(crate) enum Level {
     Threads,
     /// Who reads.
     Readers,
+    /// The heavy fence: no lock, but the first to be seen to in a child.
+    Fence,
 }
 
 /// Something with locks that a child is to find whole.
@@ -236,7 +238,6 @@ extern "C" fn parent() {
 #[cfg(unix)]
 extern "C" fn child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
-    super::barrier::renew();
     REVIVE.store(true, Ordering::Relaxed);
     // SAFETY: `prepare` held it.
     let_go(|held| unsafe { held.member().renew() });
