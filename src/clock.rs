@@ -10,7 +10,7 @@ mod timers;
 pub use coarse::CoarseClock;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use coarse::dismiss_ticker;
-pub(crate) use coarse::{GLANCE_SHIFT, GLANCE_UNIT, MARGIN, exact, glance, glance_of};
+pub(crate) use coarse::{HORIZON_SHIFT, HORIZON_UNIT, MARGIN, exact, horizon, horizon_of};
 pub use manual::ManualClock;
 
 use std::fmt;

@@ -96,8 +96,8 @@ pub use error::{BoxError, Error, ErrorKind, Result};
 pub use flight::{FlightError, Group, GroupBuilder, KeyedGroup, Shared};
 pub use log::{Level, Logger, Record};
 pub use loop_cache::{
-    Builder, Changed, Doer, Entries, Entry, LoopCache, Reader, Reading, Refresh, Schedule, Snapshot, Stats,
-    View,
+    Changed, Doer, Entries, LoopCache, LoopCacheBuilder, LoopCacheStats, LoopEntry, Reader, Reading, Refresh,
+    Schedule, Snapshot, View,
 };
 
 #[cfg(doctest)]

@@ -355,7 +355,7 @@ impl<E: Event> Drop for Wait<E> {
 }
 
 /// Where a thread parks, and the Waker that ends its park.
-struct Seat {
+struct ThreadParker {
     parker: Parker,
     waker: Waker,
     /// The process whose threads may be at it.
@@ -381,26 +381,26 @@ impl Wake for Unpark {
 }
 
 #[cfg(not(docache_loom))]
-thread_local!(static SEAT: std::cell::Cell<Option<Seat>> = const { std::cell::Cell::new(None) });
+thread_local!(static PARKER: std::cell::Cell<Option<ThreadParker>> = const { std::cell::Cell::new(None) });
 
-impl Seat {
-    /// The calling thread's seat, made once in its life; a new one if that is taken, or if the thread is ending.
-    fn take() -> Seat {
+impl ThreadParker {
+    /// The calling thread's parker, made once in its life; a new one if that is taken, or if the thread is ending.
+    fn take() -> ThreadParker {
         #[cfg(not(docache_loom))]
-        if let Some(seat) = SEAT.try_with(std::cell::Cell::take).ok().flatten() {
-            if seat.forks == forks() {
-                return seat;
+        if let Some(parker) = PARKER.try_with(std::cell::Cell::take).ok().flatten() {
+            if parker.forks == forks() {
+                return parker;
             }
         }
         let (parker, forks) = (Parker::new(), forks());
         let waker = Arc::new(Unpark { unparker: parker.unparker().clone(), forks }).into();
-        Seat { parker, waker, forks }
+        ThreadParker { parker, waker, forks }
     }
 
-    /// Keeps the seat for the thread's next wait.
+    /// Keeps the parker for the thread's next wait.
     fn give_back(self) {
         #[cfg(not(docache_loom))]
-        let _ = SEAT.try_with(|place| place.set(Some(self)));
+        let _ = PARKER.try_with(|place| place.set(Some(self)));
     }
 }
 
@@ -410,25 +410,25 @@ impl Seat {
 pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
     let deadline = deadline.filter(|deadline| *deadline != Tick::MAX);
     let mut future = pin!(future);
-    let mut seat = Seat::take();
+    let mut parker = ThreadParker::take();
     let output = loop {
-        if seat.forks != forks() {
+        if parker.forks != forks() {
             // The future has forked, and this is the child.
-            seat = Seat::take();
+            parker = ThreadParker::take();
         }
-        let mut cx = TaskContext::from_waker(&seat.waker);
+        let mut cx = TaskContext::from_waker(&parker.waker);
         // Before the poll: what is ready by the deadline counts.
         let late = deadline.is_some_and(|deadline| clock.now() >= deadline);
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             break Some(output);
         }
         match deadline {
-            None => park(&seat.parker),
+            None => park(&parker.parker),
             Some(_) if late => break None,
-            Some(deadline) => park_until(&seat.parker, clock, deadline, &seat.waker),
+            Some(deadline) => park_until(&parker.parker, clock, deadline, &parker.waker),
         }
     };
-    seat.give_back();
+    parker.give_back();
     output
 }
 

@@ -42,7 +42,7 @@ fn failures_and_panics_are_recorded_and_the_loop_goes_on() {
     }
     cache.stop();
     let snapshot = cache.snapshot();
-    let errors: Vec<_> = snapshot.iter().filter_map(docache::Entry::error).collect();
+    let errors: Vec<_> = snapshot.iter().filter_map(docache::LoopEntry::error).collect();
     assert_eq!(errors[0].downcast_ref::<std::io::Error>().unwrap().to_string(), "no signal");
     assert_eq!(
         (errors[1].kind(), errors[1].to_string()),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Gated, SECOND, counter, gated};
-use docache::{Builder, Clock, Context, LoopCache, ManualClock, Schedule};
+use docache::{Clock, Context, LoopCache, LoopCacheBuilder, ManualClock, Schedule};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -22,7 +22,7 @@ fn it_calls_at_once_and_then_at_the_interval() {
     }
     let values: Vec<_> = cache.snapshot().iter().filter_map(|entry| entry.value().copied()).collect();
     assert_eq!(values, [3, 4, 5]);
-    let backwards: Vec<_> = cache.snapshot().iter().rev().map(docache::Entry::sequence).collect();
+    let backwards: Vec<_> = cache.snapshot().iter().rev().map(docache::LoopEntry::sequence).collect();
     assert_eq!(backwards, [5, 4, 3]);
     assert_eq!(cache.stats().calls, 5);
 }
@@ -52,7 +52,7 @@ fn an_entry_tells_when_it_was_made_and_how_long_it_took() {
 #[test]
 fn bad_settings_are_refused_by_name() {
     let clock = ManualClock::new();
-    let refused = |builder: Builder<u64>| builder.build().unwrap_err().to_string();
+    let refused = |builder: LoopCacheBuilder<u64>| builder.build().unwrap_err().to_string();
     assert_eq!(
         refused(counter(&clock).interval(Duration::ZERO)),
         "interval: 0ns is not accepted; give at least 1ns"

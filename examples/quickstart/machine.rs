@@ -4,7 +4,7 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use docache::{Context, Entry, LoopCache, Schedule, Snapshot};
+use docache::{Context, LoopCache, LoopEntry, Schedule, Snapshot};
 use indicatif::{ProgressBar, ProgressStyle};
 use sysinfo::{ProcessesToUpdate, System};
 
@@ -185,7 +185,7 @@ fn report(seen: &Seen, time: Duration, machine: &LoopCache<Machine>) {
 
 /// How long the Doer took, on average over the snapshot.
 fn mean_duration(snapshot: &Snapshot<Machine>) -> Duration {
-    let total: Duration = snapshot.iter().map(Entry::duration).sum();
+    let total: Duration = snapshot.iter().map(LoopEntry::duration).sum();
     total / (snapshot.len().max(1) as u32)
 }
 
@@ -199,7 +199,7 @@ fn chart(
 ) {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const WIDTH: usize = 50;
-    let figures: Vec<f64> = snapshot.iter().filter_map(Entry::value).map(figure).collect();
+    let figures: Vec<f64> = snapshot.iter().filter_map(LoopEntry::value).map(figure).collect();
     let last = &figures[figures.len().saturating_sub(WIDTH)..];
     let low = last.iter().copied().fold(f64::INFINITY, f64::min);
     let high = last.iter().copied().fold(f64::NEG_INFINITY, f64::max);

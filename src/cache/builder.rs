@@ -20,9 +20,9 @@ use super::reclaim;
 use super::settings::Around;
 use super::settings::{Listener, Settings, Time, Weigher};
 use super::stats::Cause;
+use super::store::core::Core;
 #[cfg(not(docache_loom))]
 use super::sweep::Registered;
-use crate::cache::store::core::Core;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
 use crate::sync::barrier;

@@ -14,7 +14,8 @@ use super::inner::Inner;
 use super::pinned::Pinned;
 use super::reclaim::pin;
 use super::stats::CacheStats;
-use crate::cache::store::locked::Refused;
+use super::store::core::Access;
+use super::store::locked::Refused;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the work once however many
@@ -90,7 +91,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.inner.get(key, false)
+        self.inner.get(key)
     }
 
     /// [`get`](Cache::get) for each of the keys, in their order. Lock-free.
@@ -173,7 +174,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.inner.core.read(&pin(), key, true).is_some()
+        self.inner.core.read(&pin(), key, Access::Peek).is_some()
     }
 
     /// Puts a value in, for the cache's time to live. An earlier value of the key is replaced, and loads of the key that are

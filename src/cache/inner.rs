@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::reclaim::pin;
+use super::store::core::{Access, Core};
 #[cfg(not(docache_loom))]
 use super::sweep::Background;
-use crate::cache::store::core::Core;
 use crate::flight::{FlightError, Shared};
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{Forked, Membership};
@@ -76,13 +76,13 @@ where
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// A clone of the key's value.
     #[inline]
-    pub(crate) fn get<Q>(&self, key: &Q, silent: bool) -> Option<V>
+    pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let guard = pin();
-        let entry = self.core.read(&guard, key, silent)?;
+        let entry = self.core.read(&guard, key, Access::Get)?;
         // SAFETY: found in the table under this guard.
         Some(unsafe { &entry.pair().1 }.clone())
     }

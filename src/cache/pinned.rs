@@ -9,8 +9,8 @@ use foldhash::fast::RandomState;
 
 use super::inner::Inner;
 use super::reclaim::Guard;
-use crate::cache::store::core::Core;
-use crate::cache::store::table::Table;
+use super::store::core::{Access, Core};
+use super::store::table::Table;
 
 /// A guard under which values are lent; see [`Cache::pin`](crate::Cache::pin).
 ///
@@ -48,7 +48,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.cache.core.read(&self.guard, key, false)?;
+        let entry = self.cache.core.read(&self.guard, key, Access::Get)?;
         // SAFETY: found in the table under the guard.
         Some(unsafe { &entry.pair().1 })
     }
@@ -64,7 +64,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.cache.core.read(&self.guard, key, true).is_some()
+        self.cache.core.read(&self.guard, key, Access::Peek).is_some()
     }
 
     /// All that is in the cache and has not expired, as it stands when the iterator gets there, in no order. What is written

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::policy::Kind;
 use super::stats::Cause;
-use crate::cache::store::entry::Moment;
+use super::store::entry::Deadline;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
@@ -28,12 +28,12 @@ pub(crate) enum Time {
 
 impl Time {
     /// Where to look first. `watched` reads are to look again.
-    pub(crate) fn glance(&self, watched: bool) -> &'static AtomicU64 {
+    pub(crate) fn horizon(&self, watched: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
-        static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::glance_of(0));
+        static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::horizon_of(0));
         match self {
             _ if watched => &ALWAYS_LOOK_AGAIN,
-            Time::Coarse => clock::glance(),
+            Time::Coarse => clock::horizon(),
             Time::Other(..) => &ALWAYS_LOOK_AGAIN,
             Time::Frozen => &STANDING_STILL,
         }
@@ -50,7 +50,7 @@ impl Time {
 
     /// Whether a deadline has not come. The exact time is asked for only if it is near.
     #[inline]
-    pub(crate) fn is_before(&self, until: Moment) -> bool {
+    pub(crate) fn is_before(&self, until: Deadline) -> bool {
         let far = |now: Tick| until.is_after(now.after(clock::MARGIN).as_nanos());
         matches!(self, Time::Frozen)
             || matches!(self, Time::Coarse) && far(CoarseClock.now())

@@ -1,8 +1,8 @@
 //! A clock word kept by one ticking thread, for paths on which 20 ns is too much.
 //!
 //! # State
-//! `word` is `nanoseconds << 1 | STOPPED`. `read` says that somebody looked since the last tick. `glance` is [`MARGIN`] past
-//! the last tick, [in a form of its own](glance_of), or [`STOPPED_GLANCE`]: for those who only want to know whether some
+//! `word` is `nanoseconds << 1 | STOPPED`. `read` says that somebody looked since the last tick. `horizon` is [`MARGIN`] past
+//! the last tick, [in a form of its own](horizon_of), or [`STOPPED_HORIZON`]: for those who only want to know whether some
 //! moment is still far off, and ask the [`exact`] clock if it is not. Nobody notes that it was read, so the ticker may stop
 //! meanwhile; then no moment is far off.
 //!
@@ -10,8 +10,8 @@
 //! - MONOTONE: `word` only grows. Readers and the ticker move it by `fetch_max`, or from the value that they saw, and the
 //!   ticker stops by setting the low bit of the value it last saw, which is the next larger word.
 //! - AWAKE: a word without `STOPPED` has a ticker that is awake or has been woken.
-//! - AHEAD: what the glance calls far off is so for [`MARGIN`], less the time since somebody last moved it. Only the ticker,
-//!   which is one thread, takes back `STOPPED_GLANCE`, by the present; others move the glance by `fetch_max`, which leaves
+//! - AHEAD: what the horizon calls far off is so for [`MARGIN`], less the time since somebody last moved it. Only the ticker,
+//!   which is one thread, takes back `STOPPED_HORIZON`, by the present; others move the horizon by `fetch_max`, which leaves
 //!   that alone.
 //!
 //! # Orderings
@@ -36,7 +36,7 @@ const STOPPED: u64 = 1;
 const PERIOD: Duration = Duration::from_millis(1);
 /// How many ticks nobody has to look at before the ticker sleeps.
 const IDLE_TICKS: u32 = 64;
-/// How far ahead of the last tick one can see at a glance. The ticking thread may be kept from running for that long before
+/// How far ahead of the last tick the horizon is. The ticking thread may be kept from running for that long before
 /// anything is taken for alive that is not.
 pub(crate) const MARGIN: Duration = Duration::from_millis(250);
 /// How far, in nanoseconds, the word may be behind before somebody who knows better moves it: not much of the margin.
@@ -47,28 +47,28 @@ const FAR_BEHIND: u64 = MARGIN.as_nanos() as u64 / 8;
 struct Hands {
     word: AtomicU64,
     read: AtomicBool,
-    glance: AtomicU64,
+    horizon: AtomicU64,
 }
 
-/// What `glance` is while no ticker keeps it: later than everything.
-const STOPPED_GLANCE: u64 = u64::MAX;
+/// What `horizon` is while no ticker keeps it: later than everything.
+const STOPPED_HORIZON: u64 = u64::MAX;
 
 static HANDS: Hands = Hands::new();
 
-/// A time that is [`MARGIN`] past the last tick, as [`glance_of`] gives it, or a number that is greater than any time.
-pub(crate) fn glance() -> &'static AtomicU64 {
-    &HANDS.glance
+/// A time that is [`MARGIN`] past the last tick, as [`horizon_of`] gives it, or a number that is greater than any time.
+pub(crate) fn horizon() -> &'static AtomicU64 {
+    &HANDS.horizon
 }
 
-/// Which part of a time is glanced at: units of 2 to the power of this, in nanoseconds.
-pub(crate) const GLANCE_UNIT: u32 = 12;
+/// The resolution of a horizon: units of 2 to the power of this, in nanoseconds.
+pub(crate) const HORIZON_UNIT: u32 = 12;
 /// How many bits are below it.
-pub(crate) const GLANCE_SHIFT: u32 = 16;
+pub(crate) const HORIZON_SHIFT: u32 = 16;
 
 /// A time in units of 4,096 ns, above sixteen bits that are set. So a word that has a deadline in these units above sixteen
 /// bits of anything is greater if, and only if, the deadline is later.
-pub(crate) const fn glance_of(nanos: u64) -> u64 {
-    nanos >> GLANCE_UNIT << GLANCE_SHIFT | ((1 << GLANCE_SHIFT) - 1)
+pub(crate) const fn horizon_of(nanos: u64) -> u64 {
+    nanos >> HORIZON_UNIT << HORIZON_SHIFT | ((1 << HORIZON_SHIFT) - 1)
 }
 
 impl Hands {
@@ -76,12 +76,12 @@ impl Hands {
         Hands {
             word: AtomicU64::new(STOPPED),
             read: AtomicBool::new(false),
-            glance: AtomicU64::new(STOPPED_GLANCE),
+            horizon: AtomicU64::new(STOPPED_HORIZON),
         }
     }
 
     fn ahead(word: u64) -> u64 {
-        glance_of((word >> 1).saturating_add(MARGIN.as_nanos() as u64))
+        horizon_of((word >> 1).saturating_add(MARGIN.as_nanos() as u64))
     }
 
     /// Moves the word to `now`, in nanoseconds, or beyond, and says where to.
@@ -93,19 +93,19 @@ impl Hands {
     /// The ticker's first tick.
     fn begin(&self, now: u64) {
         let word = self.advance(now);
-        self.glance.store(Hands::ahead(word), Ordering::Relaxed);
+        self.horizon.store(Hands::ahead(word), Ordering::Relaxed);
     }
 
     /// Any other tick; whether somebody has looked since the last one.
     fn tick(&self, now: u64) -> bool {
         let word = self.advance(now);
-        self.glance.fetch_max(Hands::ahead(word), Ordering::Relaxed);
+        self.horizon.fetch_max(Hands::ahead(word), Ordering::Relaxed);
         self.read.swap(false, Ordering::Relaxed)
     }
 
     /// The ticker's last act.
     fn stop(&self) {
-        self.glance.store(STOPPED_GLANCE, Ordering::Relaxed);
+        self.horizon.store(STOPPED_HORIZON, Ordering::Relaxed);
         self.word.fetch_or(STOPPED, Ordering::Relaxed);
     }
 
@@ -123,7 +123,7 @@ impl Hands {
         }
         // Not if the ticker has stopped meanwhile (AWAKE).
         if self.word.compare_exchange(seen, now << 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.glance.fetch_max(Hands::ahead(now << 1), Ordering::Relaxed);
+            self.horizon.fetch_max(Hands::ahead(now << 1), Ordering::Relaxed);
         }
     }
 }
@@ -315,16 +315,16 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_moves_with_it_and_is_ahead_by_the_margin_at_most_but_when_it_stops() {
+    fn the_horizon_moves_with_it_and_is_ahead_by_the_margin_at_most_but_when_it_stops() {
         let start = Hands::ahead(CoarseClock.now().as_nanos() << 1);
         loop {
             exact();
-            let glance = glance().load(Ordering::Relaxed);
-            if glance == STOPPED_GLANCE {
+            let horizon = horizon().load(Ordering::Relaxed);
+            if horizon == STOPPED_HORIZON {
                 continue;
             }
-            assert!(glance <= glance_of(SystemClock.now().after(MARGIN).as_nanos()));
-            if glance > start {
+            assert!(horizon <= horizon_of(SystemClock.now().after(MARGIN).as_nanos()));
+            if horizon > start {
                 break;
             }
         }
@@ -342,22 +342,22 @@ mod tests {
     #[test]
     fn one_who_knows_better_moves_what_is_far_behind_and_nothing_back() {
         let (hands, margin) = (Hands::new(), MARGIN.as_nanos() as u64);
-        let at = |word, glance| {
+        let at = |word, horizon| {
             assert_eq!(hands.word.load(Ordering::Relaxed), word);
-            assert_eq!(hands.glance.load(Ordering::Relaxed), glance);
+            assert_eq!(hands.horizon.load(Ordering::Relaxed), horizon);
         };
         hands.begin(1_000);
-        at(1_000 << 1, glance_of(1_000 + margin));
+        at(1_000 << 1, horizon_of(1_000 + margin));
         let near = 1_000 + FAR_BEHIND;
         hands.correct(1_000 << 1, near);
-        at(1_000 << 1, glance_of(1_000 + margin));
+        at(1_000 << 1, horizon_of(1_000 + margin));
         let far = near + 1;
         hands.correct(1_000 << 1, far);
-        at(far << 1, glance_of(far + margin));
+        at(far << 1, horizon_of(far + margin));
         // One that is late itself, and a ticker that is.
         hands.correct(1_000 << 1, 2 * far);
         hands.tick(2_000);
-        at(far << 1, glance_of(far + margin));
+        at(far << 1, horizon_of(far + margin));
     }
 
     #[test]
@@ -367,10 +367,10 @@ mod tests {
         hands.stop();
         hands.correct(1_000 << 1, 1_000_000_000_000);
         assert_eq!(hands.word.load(Ordering::Relaxed), 1_000 << 1 | STOPPED);
-        assert_eq!(hands.glance.load(Ordering::Relaxed), STOPPED_GLANCE);
-        // A glance is moved after the word: by then the ticker may have stopped.
+        assert_eq!(hands.horizon.load(Ordering::Relaxed), STOPPED_HORIZON);
+        // A horizon is moved after the word: by then the ticker may have stopped.
         hands.tick(2_000);
-        assert_eq!(hands.glance.load(Ordering::Relaxed), STOPPED_GLANCE);
+        assert_eq!(hands.horizon.load(Ordering::Relaxed), STOPPED_HORIZON);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::clock::{Tick, saturating_nanos};
 use crate::error::Error;
-use crate::loop_cache::{Entry, Snapshot};
+use crate::loop_cache::{LoopEntry, Snapshot};
 
 /// One result of a Doer. The layout never changes.
 #[repr(C)]
@@ -53,7 +53,7 @@ fn unix_nanos(time: SystemTime) -> i64 {
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
-fn export(entry: &Entry<Value>, now: Tick) -> docache_entry {
+fn export(entry: &LoopEntry<Value>, now: Tick) -> docache_entry {
     let (value, error, status) = match entry.result() {
         Ok(value) => (value.as_ptr(), ptr::null(), DOCACHE_OK),
         Err(error) => {

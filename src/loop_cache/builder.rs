@@ -27,14 +27,14 @@ use crate::log::Logger;
 /// # Ok::<(), docache::Error>(())
 /// ```
 #[must_use = "a builder does nothing until `build`"]
-pub struct Builder<T> {
+pub struct LoopCacheBuilder<T> {
     work: Box<dyn Work<T>>,
     interval: Option<Duration>,
     settings: Settings,
 }
 
-impl<T: Send + Sync + 'static> Builder<T> {
-    pub(super) fn new(doer: impl Doer<Output = T> + Send + 'static) -> Builder<T> {
+impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
+    pub(super) fn new(doer: impl Doer<Output = T> + Send + 'static) -> LoopCacheBuilder<T> {
         let settings = Settings {
             interval: Duration::MAX,
             capacity: 0,
@@ -47,67 +47,67 @@ impl<T: Send + Sync + 'static> Builder<T> {
             clock: Arc::new(SystemClock),
             stateless: false,
         };
-        Builder { work: Box::new(Performs(doer)), interval: None, settings }
+        LoopCacheBuilder { work: Box::new(Performs(doer)), interval: None, settings }
     }
 
     /// The time between calls, at least 1 ns. Required.
-    pub fn interval(mut self, interval: Duration) -> Builder<T> {
+    pub fn interval(mut self, interval: Duration) -> LoopCacheBuilder<T> {
         self.interval = Some(interval);
         self
     }
 
     /// How many results a snapshot shows at most. Default 0: only the latest success is kept.
-    pub fn capacity(mut self, results: usize) -> Builder<T> {
+    pub fn capacity(mut self, results: usize) -> LoopCacheBuilder<T> {
         self.settings.capacity = results;
         self
     }
 
     /// The name of the thread and the target of log records. Default `docache-loop`. Systems cut thread names
     /// (Linux after 15 bytes).
-    pub fn name(mut self, name: impl Into<String>) -> Builder<T> {
+    pub fn name(mut self, name: impl Into<String>) -> LoopCacheBuilder<T> {
         self.settings.name = name.into();
         self
     }
 
     /// Who is told of failures, starts and stops. Default: nobody.
-    pub fn logger(mut self, logger: Logger) -> Builder<T> {
+    pub fn logger(mut self, logger: Logger) -> LoopCacheBuilder<T> {
         self.settings.logger = Some(logger);
         self
     }
 
     /// How long after a start the first call comes. Default 0: at once.
-    pub fn first_delay(mut self, delay: Duration) -> Builder<T> {
+    pub fn first_delay(mut self, delay: Duration) -> LoopCacheBuilder<T> {
         self.settings.first_delay = delay;
         self
     }
 
     /// Lengthens each wait by a random time of up to `most`, so that many loops do not beat as one. Default 0.
-    pub fn jitter(mut self, most: Duration) -> Builder<T> {
+    pub fn jitter(mut self, most: Duration) -> LoopCacheBuilder<T> {
         self.settings.jitter = most;
         self
     }
 
     /// What the interval counts from. Default [`Schedule::FixedDelay`].
-    pub fn schedule(mut self, schedule: Schedule) -> Builder<T> {
+    pub fn schedule(mut self, schedule: Schedule) -> LoopCacheBuilder<T> {
         self.settings.schedule = schedule;
         self
     }
 
     /// The context to live in: once it is done the loop stops and cannot be started again. Default: none.
-    pub fn context(mut self, context: &Context) -> Builder<T> {
+    pub fn context(mut self, context: &Context) -> LoopCacheBuilder<T> {
         self.settings.context = context.clone();
         self
     }
 
     /// The clock to go by. Default [`SystemClock`].
-    pub fn clock(mut self, clock: impl Clock) -> Builder<T> {
+    pub fn clock(mut self, clock: impl Clock) -> LoopCacheBuilder<T> {
         self.settings.clock = Arc::new(clock);
         self
     }
 
     /// Says that the Doer has no state of its own, and can be called again in the child of a fork that fell into its call.
     #[cfg(feature = "capi")]
-    pub(crate) fn stateless(mut self) -> Builder<T> {
+    pub(crate) fn stateless(mut self) -> LoopCacheBuilder<T> {
         self.settings.stateless = true;
         self
     }
@@ -133,9 +133,9 @@ impl<T: Send + Sync + 'static> Builder<T> {
     }
 }
 
-impl<T> fmt::Debug for Builder<T> {
+impl<T> fmt::Debug for LoopCacheBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("LoopCacheBuilder")
             .field("interval", &self.interval)
             .field("settings", &self.settings)
             .finish_non_exhaustive()

@@ -1,16 +1,16 @@
 //! A run that its host drives: it asks what is to be done, does the work itself, and hands in what came of it.
 //!
 //! # State
-//! A [`Driven`] is the run (ONE-RUNNER) with its rhythm. `call` is set between [`begin`](Driven::begin) and
+//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set between [`begin`](Driven::begin) and
 //! [`finish`](Driven::finish). Its loop's thread is whichever calls in, for as long as it is in here: a logger that stops the
 //! loop does not wait for it.
 
 use std::time::Duration;
 
 use super::LoopCache;
-use super::rhythm::Rhythm;
 use super::runner::{Call, Run};
 use super::shared::Shared;
+use super::ticker::Ticker;
 use super::waits::{Called, Calling};
 use crate::clock::Tick;
 use crate::error::Result;
@@ -29,10 +29,10 @@ pub(crate) enum Next {
     Wait(Duration),
 }
 
-/// A run and its rhythm. Dropping it ends the run; a call under way is then without a result.
+/// A run and its ticker. Dropping it ends the run; a call under way is then without a result.
 pub(crate) struct Driven<T: Send + Sync + 'static> {
     run: Run<T>,
-    rhythm: Rhythm,
+    ticker: Ticker,
     call: Option<Call>,
 }
 
@@ -40,8 +40,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// Begins a run that the caller drives.
     pub(crate) fn drive(&self) -> Result<Driven<T>> {
         let run = self.shared.begin_driven()?;
-        let rhythm = Rhythm::new(run.begun, &run.shared.settings);
-        let driven = Driven { run, rhythm, call: None };
+        let ticker = Ticker::new(run.begun, &run.shared.settings);
+        let driven = Driven { run, ticker, call: None };
         let shared = &driven.run.shared;
         inside(shared, || shared.log(Level::Info, format_args!("started")));
         Ok(driven)
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
             return Next::Stop;
         }
         let (now, refresh) = (self.run.shared.now(), called.is_some());
-        match self.rhythm.due.since(now) {
+        match self.ticker.due.since(now) {
             wait if !refresh && wait > Duration::ZERO => Next::Wait(wait),
             _ => Next::Call { now, refresh },
         }
@@ -95,13 +95,13 @@ impl<T: Send + Sync + 'static> Driven<T> {
 
     /// A call begins.
     pub(crate) fn begin(&mut self, now: Tick, refresh: bool) {
-        self.call = Some(Call::begin(&self.run.shared, &self.rhythm, now, refresh));
+        self.call = Some(Call::begin(&self.run.shared, &self.ticker, now, refresh));
     }
 
     /// The call under way, if there is one, came to this.
     pub(crate) fn finish(&mut self, result: Result<T>) {
         let Some(call) = self.call.take() else { return };
         let Run { shared, publisher, .. } = &mut self.run;
-        inside(shared, || call.end(shared, publisher, &mut self.rhythm, result));
+        inside(shared, || call.end(shared, publisher, &mut self.ticker, result));
     }
 }

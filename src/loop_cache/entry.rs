@@ -30,7 +30,7 @@ use crate::latest::{Guard, Versioned};
 /// # Ok::<(), docache::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Entry<T> {
+pub struct LoopEntry<T> {
     /// Dropped by [`Drop`] alone, which contains what its destructor does.
     result: ManuallyDrop<Result<T, Error>>,
     pub(super) timestamp: SystemTime,
@@ -39,21 +39,21 @@ pub struct Entry<T> {
     pub(super) sequence: u64,
 }
 
-impl<T> Drop for Entry<T> {
+impl<T> Drop for LoopEntry<T> {
     fn drop(&mut self) {
         // SAFETY: this is the only drop, and nothing looks at the result after it.
         let _ = contained(|| unsafe { ManuallyDrop::drop(&mut self.result) });
     }
 }
 
-impl<T> Entry<T> {
+impl<T> LoopEntry<T> {
     pub(super) fn new(
         result: Result<T, Error>,
         timestamp: SystemTime,
         started: Tick,
         duration: Duration,
-    ) -> Entry<T> {
-        Entry { result: ManuallyDrop::new(result), timestamp, started, duration, sequence: 0 }
+    ) -> LoopEntry<T> {
+        LoopEntry { result: ManuallyDrop::new(result), timestamp, started, duration, sequence: 0 }
     }
 
     /// The value or the error.
@@ -109,9 +109,9 @@ impl<T> Entry<T> {
 ///
 /// Borrowed from a [`Reader`](super::Reader) or owned as a [`Snapshot`]; nothing in it ever changes.
 pub struct View<T> {
-    pub(super) ring: Ring<Arc<Entry<T>>>,
-    pub(super) latest: Option<Arc<Entry<T>>>,
-    pub(super) newest: Option<Arc<Entry<T>>>,
+    pub(super) ring: Ring<Arc<LoopEntry<T>>>,
+    pub(super) latest: Option<Arc<LoopEntry<T>>>,
+    pub(super) newest: Option<Arc<LoopEntry<T>>>,
     pub(super) version: u64,
 }
 
@@ -133,7 +133,7 @@ impl<T> View<T> {
     }
 
     /// Becomes the view that follows when `entry` arrives: O(log capacity).
-    pub(super) fn push(&mut self, entry: Arc<Entry<T>>) {
+    pub(super) fn push(&mut self, entry: Arc<LoopEntry<T>>) {
         self.version = entry.sequence;
         self.ring.push(entry.clone());
         if entry.result.is_ok() {
@@ -168,19 +168,19 @@ impl<T> View<T> {
 
     /// The `index`-th result, 0 being the oldest: O(log capacity).
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<&Entry<T>> {
+    pub fn get(&self, index: usize) -> Option<&LoopEntry<T>> {
         self.ring.get(index).map(|entry| &**entry)
     }
 
     /// The last success, whether or not it is among the results kept.
     #[must_use]
-    pub fn latest(&self) -> Option<&Entry<T>> {
+    pub fn latest(&self) -> Option<&LoopEntry<T>> {
         self.latest.as_deref()
     }
 
     /// The last result, success or not, whether or not it is among the results kept.
     #[must_use]
-    pub fn newest(&self) -> Option<&Entry<T>> {
+    pub fn newest(&self) -> Option<&LoopEntry<T>> {
         self.newest.as_deref()
     }
 
@@ -208,7 +208,7 @@ impl<T: fmt::Debug> fmt::Debug for View<T> {
 }
 
 impl<'a, T> IntoIterator for &'a View<T> {
-    type Item = &'a Entry<T>;
+    type Item = &'a LoopEntry<T>;
     type IntoIter = Entries<'a, T>;
 
     fn into_iter(self) -> Entries<'a, T> {
@@ -231,9 +231,9 @@ impl<T> Clone for Entries<'_, T> {
 }
 
 impl<'a, T> Iterator for Entries<'a, T> {
-    type Item = &'a Entry<T>;
+    type Item = &'a LoopEntry<T>;
 
-    fn next(&mut self) -> Option<&'a Entry<T>> {
+    fn next(&mut self) -> Option<&'a LoopEntry<T>> {
         let entry = (self.front < self.back).then(|| self.view.get(self.front))?;
         self.front += 1;
         entry
@@ -243,7 +243,7 @@ impl<'a, T> Iterator for Entries<'a, T> {
         (self.back - self.front, Some(self.back - self.front))
     }
 
-    fn nth(&mut self, n: usize) -> Option<&'a Entry<T>> {
+    fn nth(&mut self, n: usize) -> Option<&'a LoopEntry<T>> {
         self.front = self.front.saturating_add(n).min(self.back);
         self.next()
     }
@@ -298,7 +298,7 @@ impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
 }
 
 impl<'a, T> IntoIterator for &'a Snapshot<T> {
-    type Item = &'a Entry<T>;
+    type Item = &'a LoopEntry<T>;
     type IntoIter = Entries<'a, T>;
 
     fn into_iter(self) -> Entries<'a, T> {
@@ -333,19 +333,19 @@ impl<'a, T> Reading<'a, T> {
         if view.latest.is_some() { Some(Reading { view, clock }) } else { None }
     }
 
-    fn shared(&self) -> &Arc<Entry<T>> {
+    fn shared(&self) -> &Arc<LoopEntry<T>> {
         self.view.latest.as_ref().expect("a reading is made only of a view with a success")
     }
 
     /// The whole result.
     #[must_use]
-    pub fn entry(&self) -> &Entry<T> {
+    pub fn entry(&self) -> &LoopEntry<T> {
         self.shared()
     }
 
     /// The result to keep: one reference count.
     #[must_use]
-    pub fn to_entry(&self) -> Arc<Entry<T>> {
+    pub fn to_entry(&self) -> Arc<LoopEntry<T>> {
         self.shared().clone()
     }
 

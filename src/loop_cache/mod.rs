@@ -11,22 +11,22 @@ mod entry;
 mod forked;
 mod publisher;
 mod reader;
-mod rhythm;
 mod ring;
 mod runner;
 mod settings;
 mod shared;
+mod ticker;
 mod waits;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use builder::Builder;
+pub use builder::LoopCacheBuilder;
 pub use doer::Doer;
 #[cfg(feature = "capi")]
 pub(crate) use driven::{Driven, Next};
-pub use entry::{Entries, Entry, Reading, Snapshot, View};
+pub use entry::{Entries, LoopEntry, Reading, Snapshot, View};
 pub use reader::Reader;
 pub use settings::Schedule;
 pub use waits::{Changed, Refresh};
@@ -75,7 +75,7 @@ pub struct LoopCache<T: Send + Sync + 'static> {
 /// Counters of a loop cache since it was built.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct LoopCacheStats {
     /// Calls of the Doer that have ended.
     pub calls: u64,
     /// Those that failed or panicked.
@@ -105,8 +105,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// use docache::LoopCache;
     /// let builder = LoopCache::builder(|| Ok::<_, &str>("data"));
     /// ```
-    pub fn builder(doer: impl Doer<Output = T> + Send + 'static) -> Builder<T> {
-        Builder::new(doer)
+    pub fn builder(doer: impl Doer<Output = T> + Send + 'static) -> LoopCacheBuilder<T> {
+        LoopCacheBuilder::new(doer)
     }
 
     fn new(shared: Arc<Shared<T>>) -> LoopCache<T> {
@@ -315,12 +315,12 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
 
     /// The counters. Takes a short lock.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> LoopCacheStats {
         let control = self.shared.lock();
-        Stats { running: control.is_running(), ..control.stats.clone() }
+        LoopCacheStats { running: control.is_running(), ..control.stats.clone() }
     }
 
-    /// The time on this loop cache's clock, for [`Entry::age_at`].
+    /// The time on this loop cache's clock, for [`LoopEntry::age_at`].
     #[must_use]
     pub fn now(&self) -> Tick {
         self.shared.now()

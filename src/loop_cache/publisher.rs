@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{Entry, View};
+use super::entry::{LoopEntry, View};
 use super::shared::Shared;
 use crate::sync::atomic::Ordering;
 
@@ -23,7 +23,7 @@ pub(super) struct Publisher<T> {
 /// What a publication leaves to be dropped; [`Publisher::settle`] does.
 pub(super) struct Replaced<T> {
     view: Arc<View<T>>,
-    entry: Arc<Entry<T>>,
+    entry: Arc<LoopEntry<T>>,
 }
 
 impl<T: Send + Sync + 'static> Publisher<T> {
@@ -32,7 +32,7 @@ impl<T: Send + Sync + 'static> Publisher<T> {
     }
 
     /// Publishes a result. No value is dropped in here.
-    pub(super) fn publish(&mut self, shared: &Shared<T>, mut entry: Entry<T>) -> Replaced<T> {
+    pub(super) fn publish(&mut self, shared: &Shared<T>, mut entry: LoopEntry<T>) -> Replaced<T> {
         let mut view = self.twin.take().unwrap_or_else(|| shared.view.load_full());
         let version = view.version + 1;
         entry.sequence = version;
@@ -73,7 +73,7 @@ mod tests {
 
     fn push(publisher: &mut Publisher<Value>, cache: &LoopCache<Value>, value: &Value) {
         let entry =
-            Entry::new(Ok(value.clone()), SystemTime::UNIX_EPOCH, Tick::default(), Duration::default());
+            LoopEntry::new(Ok(value.clone()), SystemTime::UNIX_EPOCH, Tick::default(), Duration::default());
         let replaced = publisher.publish(&cache.shared, entry);
         publisher.settle(replaced);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::entry::{Entry, Snapshot, View};
+use super::entry::{LoopEntry, Snapshot, View};
 use super::shared::{Published, Shared};
 use super::waits::{Changed, Newer};
 use crate::clock::Tick;
@@ -48,7 +48,7 @@ impl<T: Send + Sync + 'static> Reader<T> {
 
     /// The last success.
     #[inline]
-    pub fn latest(&mut self) -> Option<&Entry<T>> {
+    pub fn latest(&mut self) -> Option<&LoopEntry<T>> {
         self.view().latest()
     }
 
@@ -68,7 +68,7 @@ impl<T: Send + Sync + 'static> Reader<T> {
         Changed(Wait::new(Newer { shared: self.shared().clone(), since }))
     }
 
-    /// The time on the loop cache's clock, for [`Entry::age_at`].
+    /// The time on the loop cache's clock, for [`LoopEntry::age_at`].
     #[must_use]
     pub fn now(&self) -> Tick {
         self.shared().now()

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use super::doer::Lent;
 use super::doer::Work;
-use super::entry::Entry;
+use super::entry::LoopEntry;
 use super::forked;
 use super::publisher::Publisher;
-use super::rhythm::Rhythm;
 use super::shared::{Control, Shared};
+use super::ticker::Ticker;
 use super::waits::{Called, Calling, Ending};
 use crate::clock::Tick;
 use crate::contain::{contained, drop_contained};
@@ -233,25 +233,25 @@ impl<T: Send + Sync + 'static> Shared<T> {
 pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
     run.shared.lock().runner = Some(thread::token());
     run.shared.log(Level::Info, format_args!("started"));
-    let mut rhythm = Rhythm::new(run.begun, &run.shared.settings);
+    let mut ticker = Ticker::new(run.begun, &run.shared.settings);
     loop {
         let sleep = Wait::new(Calling { shared: run.shared.clone() });
         let clock = &*run.shared.settings.clock;
-        match block_on(sleep, clock, Some(rhythm.due)) {
+        match block_on(sleep, clock, Some(ticker.due)) {
             Some(Called::Stop) => return,
-            Some(Called::Refresh) => call(run, &mut rhythm, true),
-            None => call(run, &mut rhythm, false),
+            Some(Called::Refresh) => call(run, &mut ticker, true),
+            None => call(run, &mut ticker, false),
         }
     }
 }
 
 /// Calls the Doer once and publishes what comes of it.
-fn call<T: Send + Sync + 'static>(run: &mut Run<T>, rhythm: &mut Rhythm, refresh: bool) {
+fn call<T: Send + Sync + 'static>(run: &mut Run<T>, ticker: &mut Ticker, refresh: bool) {
     let shared = run.shared.clone();
-    let call = Call::begin(&shared, rhythm, shared.now(), refresh);
+    let call = Call::begin(&shared, ticker, shared.now(), refresh);
     let Some(work) = run.work.as_mut() else { return };
     let result = work.perform();
-    call.end(&shared, &mut run.publisher, rhythm, result);
+    call.end(&shared, &mut run.publisher, ticker, result);
 }
 
 /// A call of the Doer under way.
@@ -265,13 +265,13 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn begin<T: Send + Sync + 'static>(
         shared: &Shared<T>,
-        rhythm: &Rhythm,
+        ticker: &Ticker,
         started: Tick,
         refresh: bool,
     ) -> Call {
         shared.lock().begun += 1;
         let timestamp = shared.settings.clock.wall();
-        let lateness = if refresh { Duration::ZERO } else { started.since(rhythm.due) };
+        let lateness = if refresh { Duration::ZERO } else { started.since(ticker.due) };
         Call { started, timestamp, lateness, refresh }
     }
 
@@ -280,15 +280,15 @@ impl Call {
         self,
         shared: &Shared<T>,
         publisher: &mut Publisher<T>,
-        rhythm: &mut Rhythm,
+        ticker: &mut Ticker,
         result: Result<T>,
     ) {
         let ended = shared.now();
         let duration = ended.since(self.started);
         let error = result.as_ref().err().cloned();
-        let entry = Entry::new(result, self.timestamp, self.started, duration);
+        let entry = LoopEntry::new(result, self.timestamp, self.started, duration);
         let replaced = publisher.publish(shared, entry);
-        let skipped = rhythm.next(ended, self.refresh, &shared.settings);
+        let skipped = ticker.next(ended, self.refresh, &shared.settings);
 
         let mut control = shared.lock();
         control.done += 1;

@@ -15,7 +15,7 @@ pub enum Schedule {
     #[default]
     FixedDelay,
     /// An interval after the last call was due. A call that is late runs at once; ticks that passed meanwhile are
-    /// skipped and counted, and the rhythm is kept.
+    /// skipped and counted, and the ticker is kept.
     FixedRate,
 }
 

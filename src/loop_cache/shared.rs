@@ -25,7 +25,7 @@ use std::sync::{OnceLock, Weak};
 
 use crossbeam_utils::CachePadded;
 
-use super::Stats;
+use super::LoopCacheStats;
 use super::doer::Lent;
 use super::doer::Work;
 use super::entry::View;
@@ -76,7 +76,7 @@ pub(super) struct Control<T> {
     /// The thread that was started for a run, until somebody joins it.
     pub(super) thread: Option<(u64, JoinHandle<()>)>,
     pub(super) hook: Option<Hook>,
-    pub(super) stats: Stats,
+    pub(super) stats: LoopCacheStats,
 }
 
 impl<T> Control<T> {
@@ -133,7 +133,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             runner: None,
             thread: None,
             hook: None,
-            stats: Stats::default(),
+            stats: LoopCacheStats::default(),
         };
         let context = settings.context.clone();
         let shared = Arc::new(Shared {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use super::entry::Entry;
+use super::entry::LoopEntry;
 use super::shared::Shared;
 use crate::context::{Context, until};
 use crate::error::{Error, ErrorKind, Result};
@@ -119,13 +119,13 @@ pub(super) struct Requested<T> {
 
 // SAFETY: the list lies in the shared state that the event holds.
 unsafe impl<T: Send + Sync + 'static> Event for Requested<T> {
-    type Output = Result<Arc<Entry<T>>>;
+    type Output = Result<Arc<LoopEntry<T>>>;
 
     fn list(&self) -> &WaitList {
         &self.shared.changed
     }
 
-    fn check(&mut self) -> Option<Result<Arc<Entry<T>>>> {
+    fn check(&mut self) -> Option<Result<Arc<LoopEntry<T>>>> {
         let stopped = || Err(Error::new(ErrorKind::Closed, "the loop is not running"));
         let Some((call, run)) = self.owed else { return Some(stopped()) };
         let control = self.shared.lock();
@@ -257,5 +257,5 @@ waitable! {
     /// assert_eq!(entry.value(), Some(&2));
     /// # Ok::<(), docache::Error>(())
     /// ```
-    Refresh, Requested, Result<Arc<Entry<T>>>, "a refresh"
+    Refresh, Requested, Result<Arc<LoopEntry<T>>>, "a refresh"
 }

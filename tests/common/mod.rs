@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use docache::{Builder, LoopCache, ManualClock};
+use docache::{LoopCache, LoopCacheBuilder, ManualClock};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) mod seccomp;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Counts 1, 2, 3 … at one second.
-pub(crate) fn counter(clock: &ManualClock) -> Builder<u64> {
+pub(crate) fn counter(clock: &ManualClock) -> LoopCacheBuilder<u64> {
     let mut calls = 0;
     let doer = move || {
         calls += 1;
@@ -31,7 +31,10 @@ pub(crate) struct Gated {
     pub(crate) cache: LoopCache<u64>,
 }
 
-pub(crate) fn gated(clock: &ManualClock, set: impl FnOnce(Builder<u64>) -> Builder<u64>) -> Gated {
+pub(crate) fn gated(
+    clock: &ManualClock,
+    set: impl FnOnce(LoopCacheBuilder<u64>) -> LoopCacheBuilder<u64>,
+) -> Gated {
     let (enter, entered) = mpsc::channel();
     let (leave, left) = mpsc::channel::<()>();
     let mut calls = 0;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Wake;
 use std::time::{Duration, SystemTime};
 
-use docache::{Entry, Error, Snapshot, Stats, Tick, View};
+use docache::{LoopEntry, Error, Snapshot, LoopCacheStats, Tick, View};
 
 use super::model::{Model, Outcome, Record, Shown};
 use super::stage::Counted;
@@ -25,7 +25,7 @@ pub(super) fn error(error: &Error, outcome: &Outcome) {
     }
 }
 
-pub(super) fn entry(entry: &Entry<Counted>, record: &Record) {
+pub(super) fn entry(entry: &LoopEntry<Counted>, record: &Record) {
     assert_eq!(entry.sequence(), record.sequence);
     assert_eq!(entry.started(), Tick::from_nanos(record.started));
     assert_eq!(entry.duration(), Duration::from_nanos(record.duration));
@@ -37,7 +37,7 @@ pub(super) fn entry(entry: &Entry<Counted>, record: &Record) {
     }
 }
 
-fn entry_or_none(found: Option<&Entry<Counted>>, record: Option<&Record>) {
+fn entry_or_none(found: Option<&LoopEntry<Counted>>, record: Option<&Record>) {
     assert_eq!(found.is_some(), record.is_some(), "{found:?}, not {record:?}");
     if let (Some(found), Some(record)) = (found, record) {
         entry(found, record);
@@ -73,7 +73,7 @@ impl Kept {
     }
 }
 
-pub(super) fn stats(stats: &Stats, model: &Model) {
+pub(super) fn stats(stats: &LoopCacheStats, model: &Model) {
     let counters = &model.counters;
     assert_eq!(stats.calls, model.shown.version);
     assert_eq!(stats.failures, counters.failures);

@@ -16,7 +16,7 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
         work: impl FnMut(&[&K]) -> Result<Vec<V>, E>,
     ) -> Vec<Result<V, FlightError<E>>> {
         let mut fetched: Vec<Option<Result<V, FlightError<E>>>> = Vec::with_capacity(keys.len());
-        fetched.extend(keys.iter().map(|key| self.get(*key, false).map(Ok)));
+        fetched.extend(keys.iter().map(|key| self.get(*key).map(Ok)));
         let missing = keys.iter().zip(&fetched).filter(|(_, found)| found.is_none()).map(|(key, _)| *key);
         let places = missing.map(|key| (self.place(key, None), key));
         let mut landed = fly_all(places, None, work).into_iter().map(|flown| self.landed(flown));

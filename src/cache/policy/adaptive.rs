@@ -101,7 +101,7 @@ impl<W: Weights> Adaptive<W> {
         let mut proven = self.main_has_room(weight);
         if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
             if from == From::Main || past <= NEWCOMER {
-                self.balance.steer(from, self.average_weight());
+                self.balance.adapt(from, self.average_weight());
             }
             // One more is not enough: in a loop it is this one's turn, and not yet the victim's.
             proven = self.main_has_room(weight)
@@ -156,7 +156,7 @@ impl<W: Weights> Adaptive<W> {
             self.queues.push(MAIN, i, weight);
         } else {
             self.queues.push(WINDOW, i, weight);
-            self.end_youth(arena);
+            self.drain_window(arena);
         }
     }
 
@@ -184,14 +184,14 @@ impl<W: Weights> Adaptive<W> {
         loop {
             let Some(candidate) = self.candidate(arena) else {
                 if let Some(victim) = self.main_victim(arena) {
-                    return Some(self.throw_out(arena, victim, From::Main));
+                    return Some(self.evict_entry(arena, victim, From::Main));
                 }
                 // The newest is in the main queue alone, or all alone.
                 if let Some(victim) = self.on_probation() {
-                    return Some(self.throw_out(arena, victim, From::Small));
+                    return Some(self.evict_entry(arena, victim, From::Small));
                 }
                 let newest = self.queues.first(MAIN)?;
-                return Some(self.throw_out(arena, newest, From::Main));
+                return Some(self.evict_entry(arena, newest, From::Main));
             };
             if arena.hits(candidate) > 0 {
                 self.promote(arena, candidate);
@@ -204,11 +204,11 @@ impl<W: Weights> Adaptive<W> {
                     let needed = self.uses(arena, victim);
                     if self.uses(arena, candidate) > needed + needed / 4 {
                         self.promote(arena, candidate);
-                        return Some(self.throw_out(arena, victim, From::Main));
+                        return Some(self.evict_entry(arena, victim, From::Main));
                     }
                 }
             }
-            return Some(self.throw_out(arena, candidate, From::Small));
+            return Some(self.evict_entry(arena, candidate, From::Small));
         }
     }
 
@@ -255,18 +255,18 @@ impl<W: Weights> Adaptive<W> {
     }
 
     fn promote(&mut self, arena: &impl Arena, i: u32) {
-        self.fold(arena, i);
+        self.absorb_hits(arena, i);
         self.queues.move_to(MAIN, i);
     }
 
     /// Leaves a ghost of an entry and unlinks it.
     #[inline]
-    fn throw_out(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, Option<u64>) {
+    fn evict_entry(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, Option<u64>) {
         let hash = arena.hash(i);
         if self.turns_are_unknown() {
             self.measure_turns();
         }
-        let h = self.fold(arena, i);
+        let h = self.absorb_hits(arena, i);
         if let Some(hash) = hash {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
@@ -280,10 +280,10 @@ impl<W: Weights> Adaptive<W> {
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
     #[inline]
-    fn end_youth(&mut self, arena: &impl Arena) {
+    fn drain_window(&mut self, arena: &impl Arena) {
         while self.queues.weight_of(WINDOW) > self.balance.window() && self.queues.len_of(WINDOW) > 1 {
             let Some(eldest) = self.queues.first(WINDOW) else { return };
-            self.fold(arena, eldest);
+            self.absorb_hits(arena, eldest);
             self.queues.move_to(SMALL, eldest);
         }
     }
@@ -308,7 +308,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// Turns an entry's hits into history.
     #[inline]
-    fn fold(&self, arena: &impl Arena, i: u32) -> u8 {
+    fn absorb_hits(&self, arena: &impl Arena, i: u32) -> u8 {
         let hits = arena.hits(i).min(MAX_HITS);
         if hits > 0 {
             arena.set_hits(i, 0);

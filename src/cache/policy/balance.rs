@@ -82,7 +82,7 @@ impl Balance {
 
     /// An entry that was thrown out of `from` came back; `weight` is that of an average entry.
     #[inline(never)]
-    pub(super) fn steer(&mut self, from: From, weight: u64) {
+    pub(super) fn adapt(&mut self, from: From, weight: u64) {
         let (lost, others) = match from {
             From::Small => (self.small_out, self.main_out),
             From::Main => (self.main_out, self.small_out),

@@ -26,7 +26,7 @@ thread_local! {
     /// How many guards the thread has that are epochs.
     static EPOCHS: Cell<usize> = const { Cell::new(0) };
     /// Gives it back.
-    static SEAT: Seat = Seat(RECORDS.take());
+    static HANDLE: RecordHandle = RecordHandle(RECORDS.take());
 }
 
 /// Makes what guards need, which is to be there before somebody forks. To be called with no lock held.
@@ -68,9 +68,9 @@ impl Forked for Readers {
     }
 }
 
-struct Seat(&'static Record);
+struct RecordHandle(&'static Record);
 
-impl Drop for Seat {
+impl Drop for RecordHandle {
     fn drop(&mut self) {
         // A record that is still read with stays the thread's.
         if self.0.abandon() {
@@ -115,10 +115,10 @@ fn pin_otherwise() -> Guard {
         EPOCHS.set(EPOCHS.get() + 1);
         return Guard(Hold::Epoch(epochs::pin()));
     }
-    let seat = SEAT.try_with(|seat| seat.0);
-    let record = seat.unwrap_or_else(|_| RECORDS.take());
+    let handle = HANDLE.try_with(|handle| handle.0);
+    let record = handle.unwrap_or_else(|_| RECORDS.take());
     record.enter();
-    if seat.is_err() {
+    if handle.is_err() {
         // The thread is ending, and one of its destructors reads.
         let is_free = record.abandon();
         debug_assert!(!is_free);
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    // One that goes before the thread's seat, and one that goes after it.
+    // One that goes before the thread's handle, and one that goes after it.
     thread_local! {
         static FIRST: Cell<Option<Last>> = const { Cell::new(None) };
         static SECOND: Cell<Option<Last>> = const { Cell::new(None) };

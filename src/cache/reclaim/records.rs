@@ -2,16 +2,16 @@
 //!
 //! # State
 //! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back) when it ends, or with its last
-//! guard if that is later. `seats` knows the records that are taken and, apart from those, the free ones; a record is never
+//! guard if that is later. `registered` knows the records that are taken and, apart from those, the free ones; a record is never
 //! freed. A record's [word](Word) says how many guards its thread has, and counts the times that it had none.
 //!
 //! # A period of grace
 //! Whoever wants one to [end](Records::advance) has the lock of `readers`. It counts the period as begun, does the heavy
-//! fence, and notes, under the lock of `seats`, the words of those taken records that have guards. The period ends when all
+//! fence, and notes, under the lock of `registered`, the words of those taken records that have guards. The period ends when all
 //! of those have had none since. So it costs as much as there are threads with records.
 //!
 //! # Invariants
-//! - TAKEN: only a record that is taken has guards. `place` is where `taken` has it, under the lock of `seats`.
+//! - TAKEN: only a record that is taken has guards. `place` is where `taken` has it, under the lock of `registered`.
 //! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
 //!
 //! # Orderings
@@ -22,7 +22,7 @@
 //! it comes after E, whoever notes the words sees E or what R wrote later, so the period does not end before R has left, or
 //! entered again, which is the same case anew: that entry comes after H.
 //!
-//! Records are taken and given back meanwhile. If R takes its record after the words were noted, the lock of `seats` stands
+//! Records are taken and given back meanwhile. If R takes its record after the words were noted, the lock of `registered` stands
 //! between, so L comes after H, and after F. If R gave its record back before, all that it read comes before that, by the
 //! same lock. What it noted of a record that has a new owner since is settled: the times have moved on. (They wrap. At
 //! worst a period waits for one who need not be waited for.)
@@ -178,7 +178,7 @@ impl Record {
 /// The records.
 #[derive(Debug)]
 pub(crate) struct Records {
-    seats: Mutex<Seats>,
+    registered: Mutex<Registered>,
     /// Those whom the period under way waits for, with the words they had.
     readers: Mutex<Vec<(&'static Record, Word)>>,
 }
@@ -188,7 +188,7 @@ pub(crate) struct Records {
 #[derive(Debug)]
 pub(super) struct Held {
     readers: MutexGuard<'static, Vec<(&'static Record, Word)>>,
-    seats: MutexGuard<'static, Seats>,
+    registered: MutexGuard<'static, Registered>,
 }
 
 #[cfg(not(docache_loom))]
@@ -197,70 +197,70 @@ impl Held {
     pub(super) fn renew(mut self, own: Option<&'static Record>) {
         let is_own = |record: &'static Record| own.is_some_and(|own| std::ptr::eq(own, record));
         self.readers.retain(|(record, _)| is_own(record));
-        let seats = &mut *self.seats;
-        for record in seats.taken.drain(..).filter(|record| !is_own(record)) {
+        let registered = &mut *self.registered;
+        for record in registered.taken.drain(..).filter(|record| !is_own(record)) {
             record.set(record.word().left());
-            seats.free.push(record);
+            registered.free.push(record);
         }
         if let Some(own) = own {
             own.place.store(0, Ordering::Relaxed);
-            seats.taken.push(own);
+            registered.taken.push(own);
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct Registered {
     taken: Vec<&'static Record>,
     free: Vec<&'static Record>,
 }
 
 impl Records {
     pub(super) fn new() -> Records {
-        Records { seats: Mutex::new(Seats::default()), readers: Mutex::new(Vec::new()) }
+        Records { registered: Mutex::new(Registered::default()), readers: Mutex::new(Vec::new()) }
     }
 
     /// A record for the calling thread.
     pub(super) fn take(&self) -> &'static Record {
-        let mut seats = self.seats.lock();
-        let record = seats.free.pop().unwrap_or_else(Record::leak);
+        let mut registered = self.registered.lock();
+        let record = registered.free.pop().unwrap_or_else(Record::leak);
         // So that all can be given back where no memory is to be had: in the child of a fork.
-        let most = seats.taken.len() + 1;
-        seats.free.reserve(most);
-        record.place.store(seats.taken.len(), Ordering::Relaxed);
-        seats.taken.push(record);
+        let most = registered.taken.len() + 1;
+        registered.free.reserve(most);
+        record.place.store(registered.taken.len(), Ordering::Relaxed);
+        registered.taken.push(record);
         record
     }
 
     /// Takes both locks, across a fork.
     #[cfg(not(docache_loom))]
     pub(super) fn hold(&'static self) -> Held {
-        Held { readers: self.readers.lock(), seats: self.seats.lock() }
+        Held { readers: self.readers.lock(), registered: self.registered.lock() }
     }
 
     /// Makes a record of the calling thread free, which has no guards any more.
     pub(super) fn give_back(&self, record: &'static Record) {
         debug_assert!(!record.word().is_reading());
-        let mut seats = self.seats.lock();
+        let mut registered = self.registered.lock();
         // TAKEN.
         let place = record.place.load(Ordering::Relaxed);
-        seats.taken.swap_remove(place);
-        if let Some(moved) = seats.taken.get(place) {
+        registered.taken.swap_remove(place);
+        if let Some(moved) = registered.taken.get(place) {
             moved.place.store(place, Ordering::Relaxed);
         }
-        seats.free.push(record);
+        registered.free.push(record);
     }
 
     #[cfg(all(test, not(docache_loom), not(docache_portable)))]
     pub(super) fn has_taken(&self, record: &'static Record) -> bool {
-        self.seats.lock().taken.iter().any(|taken| std::ptr::eq(*taken, record))
+        self.registered.lock().taken.iter().any(|taken| std::ptr::eq(*taken, record))
     }
 
     /// How many records are taken, and how many there are.
     #[cfg(all(test, not(docache_loom), not(docache_portable)))]
     pub(super) fn count(&self) -> (usize, usize) {
-        let seats = self.seats.lock();
-        (seats.taken.len(), seats.taken.len() + seats.free.len())
+        let registered = self.registered.lock();
+        (registered.taken.len(), registered.taken.len() + registered.free.len())
     }
 
     /// Ends the period under way if it can be ended, and then begins another one, and ends that if it can. Does nothing if
@@ -289,8 +289,8 @@ impl Records {
 
     /// Notes who reads.
     fn note(&self, readers: &mut Vec<(&'static Record, Word)>) {
-        let seats = self.seats.lock();
-        let seen = seats.taken.iter().map(|record| (*record, record.seen()));
+        let registered = self.registered.lock();
+        let seen = registered.taken.iter().map(|record| (*record, record.seen()));
         readers.extend(seen.filter(|(_, word)| word.is_reading()));
     }
 }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::entry::{Entry, Moment};
+use super::entry::{Deadline, Entry};
 use super::locked::Locked;
 use super::shard::{New, Plan, Shard};
 use crate::cache::policy::Kind;
@@ -28,14 +28,23 @@ fn nanos_of(ttl: Duration) -> u64 {
     if ttl == Duration::MAX { FOREVER } else { saturating_nanos(ttl).min(FOREVER - 1) }
 }
 
+/// What a read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The value: it is counted, and the policy learns of it.
+    Get,
+    /// Whether there is one: nobody learns of it.
+    Peek,
+}
+
 pub(crate) struct Core<K, V, E, S> {
     shards: Box<[Shard<K, V, E>]>,
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A time, as [`glance_of`](crate::clock::glance_of) gives it, that is not behind: what is alive by it is alive, and not
+    /// A time, as [`horizon_of`](crate::clock::horizon_of) gives it, that is not behind: what is alive by it is alive, and not
     /// watched.
-    glance: &'static AtomicU64,
+    horizon: &'static AtomicU64,
     read_time: Time,
     /// Whether reads are counted, or told to the policy.
     watched: bool,
@@ -80,7 +89,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
         Core {
             shards: (0..shards).map(|number| Shard::new(plan(number))).collect(),
             mask: settings.shards - 1,
-            glance: settings.read_time.glance(watched),
+            horizon: settings.read_time.horizon(watched),
             read_time: settings.read_time,
             watched,
             lru: settings.kind == Kind::Lru,
@@ -131,13 +140,13 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// Whether a reader may have an entry.
     pub(crate) fn is_live(&self, entry: &Entry<K, V>) -> bool {
-        let mark = entry.mark();
-        mark.is_after(self.glance.load(Ordering::Relaxed)) || self.is_live_indeed(mark.until())
+        let meta = entry.meta();
+        meta.is_after(self.horizon.load(Ordering::Relaxed)) || self.is_live_slow(meta.until())
     }
 
     #[inline(never)]
-    fn is_live_indeed(&self, until: Moment) -> bool {
-        until == Moment::NEVER || self.read_time.is_before(until)
+    fn is_live_slow(&self, until: Deadline) -> bool {
+        until == Deadline::NEVER || self.read_time.is_before(until)
     }
 
     /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can be.
@@ -154,15 +163,15 @@ impl<K, V, E, S> Core<K, V, E, S> {
     pub(super) fn was_live(&self, entry: &Entry<K, V>, reading: Option<Tick>) -> bool {
         match reading {
             None => self.is_live(entry),
-            Some(now) => entry.until() == Moment::NEVER || entry.until().is_after(now.as_nanos()),
+            Some(now) => entry.until() == Deadline::NEVER || entry.until().is_after(now.as_nanos()),
         }
     }
 
     /// The deadline of what is written now.
-    fn until(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Moment {
+    fn until(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Deadline {
         let mut nanos = ttl.map_or(self.settings.ttl, nanos_of);
         if nanos == FOREVER {
-            return Moment::NEVER;
+            return Deadline::NEVER;
         }
         if self.settings.jitter > 0.0 {
             // Any number will do that differs between keys and between times.
@@ -174,7 +183,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
         // A short one must not be over before it begins, by a clock that is behind; one of zero is to be over by any.
         let exact = nanos <= EXACT_TTL && nanos > 0;
         let now = if exact { self.settings.time.exact_now() } else { now };
-        Moment::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
+        Deadline::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
     }
 
     /// Counts a load that came to nothing.
@@ -208,9 +217,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         shard.lock(&self.hasher)
     }
 
-    /// The live entry of a key. Counts the read, unless `silent`.
+    /// The live entry of a key.
     #[inline(always)]
-    pub(crate) fn read<'g, Q>(&'g self, guard: &'g Guard, key: &Q, silent: bool) -> Option<&'g Entry<K, V>>
+    pub(crate) fn read<'g, Q>(&'g self, guard: &'g Guard, key: &Q, access: Access) -> Option<&'g Entry<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -219,36 +228,36 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let shard = self.shard(hash);
         let found = shard.find(guard, hash, key);
         if let Some(entry) = found {
-            let mark = entry.mark();
-            if mark.is_after(self.glance.load(Ordering::Relaxed)) {
-                if !silent {
-                    entry.hit(mark);
+            let meta = entry.meta();
+            if meta.is_after(self.horizon.load(Ordering::Relaxed)) {
+                if access == Access::Get {
+                    entry.hit(meta);
                 }
                 return found;
             }
         } else if !self.watched {
             return None;
         }
-        self.read_closely(found, silent, |hit| self.watch(shard, hash, key, hit))
+        self.read_slow(found, access, |hit| self.watch(shard, hash, key, hit))
     }
 
-    /// A read that was not done at a glance: of what may have expired, or of a cache that is watched.
+    /// A read of what may have expired, or of a cache that is watched.
     #[inline(never)]
-    fn read_closely<'g>(
+    fn read_slow<'g>(
         &self,
         found: Option<&'g Entry<K, V>>,
-        silent: bool,
+        access: Access,
         watch: impl FnOnce(bool),
     ) -> Option<&'g Entry<K, V>> {
         let found = found.filter(|entry| {
-            let mark = entry.mark();
-            let live = self.is_live_indeed(mark.until());
-            if live && !silent {
-                entry.hit(mark);
+            let meta = entry.meta();
+            let live = self.is_live_slow(meta.until());
+            if live && access == Access::Get {
+                entry.hit(meta);
             }
             live
         });
-        if self.watched && !silent {
+        if self.watched && access == Access::Get {
             watch(found.is_some());
         }
         found
@@ -282,7 +291,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// What a new entry is to be. The clock may be the user's.
     #[inline]
     pub(crate) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>, now: Tick) -> New {
-        New { hash, until: self.until(hash, ttl, now), weight, now: Moment::of(now) }
+        New { hash, until: self.until(hash, ttl, now), weight, now: Deadline::of(now) }
     }
 
     /// The live entry of a key, under its shard's lock.

@@ -4,38 +4,38 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::cache::policy::MAX_HITS;
-use crate::clock::{GLANCE_SHIFT, GLANCE_UNIT, Tick};
+use crate::clock::{HORIZON_SHIFT, HORIZON_UNIT, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
 /// A moment in units of 4,096 ns, of 48 bits (36 years).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
+pub(crate) struct Deadline(u64);
 
-impl Moment {
+impl Deadline {
     /// A deadline that does not come.
-    pub(crate) const NEVER: Moment = Moment((1 << 48) - 1);
+    pub(crate) const NEVER: Deadline = Deadline((1 << 48) - 1);
 
     #[inline]
-    pub(crate) fn of(tick: Tick) -> Moment {
-        Moment((tick.as_nanos() >> GLANCE_UNIT).min(Moment::NEVER.0 - 1))
+    pub(crate) fn of(tick: Tick) -> Deadline {
+        Deadline((tick.as_nanos() >> HORIZON_UNIT).min(Deadline::NEVER.0 - 1))
     }
 
     /// The one after it.
-    pub(crate) fn next(self) -> Moment {
-        Moment((self.0 + 1).min(Moment::NEVER.0))
+    pub(crate) fn next(self) -> Deadline {
+        Deadline((self.0 + 1).min(Deadline::NEVER.0))
     }
 
     /// In its units; `u64::MAX` for what does not come.
     #[inline]
     pub(crate) fn units(self) -> u64 {
-        if self == Moment::NEVER { u64::MAX } else { self.0 }
+        if self == Deadline::NEVER { u64::MAX } else { self.0 }
     }
 
     /// Whether this deadline has not come after so many nanoseconds.
     #[inline(always)]
     pub(crate) fn is_after(self, nanos: u64) -> bool {
-        self.0 > nanos >> GLANCE_UNIT
+        self.0 > nanos >> HORIZON_UNIT
     }
 }
 
@@ -46,8 +46,8 @@ impl Moment {
 #[derive(Debug)]
 pub(crate) struct Entry<K, V> {
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
-    /// A [`Mark`]; in a place that is free the index of the next one that is.
-    mark: AtomicU64,
+    /// A [`Meta`]; in a place that is free the index of the next one that is.
+    meta: AtomicU64,
 }
 
 /// A pair that is dropped where it lies: it may be large.
@@ -66,22 +66,22 @@ impl<K, V> Drop for Dropping<'_, K, V> {
 /// Readers and the policy write the whole word. One may undo what another has just done to the lower bytes: those are
 /// hints.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark(u64);
+pub(crate) struct Meta(u64);
 
-impl Mark {
-    fn new(until: Moment) -> Mark {
-        Mark(until.0 << GLANCE_SHIFT)
+impl Meta {
+    fn new(until: Deadline) -> Meta {
+        Meta(until.0 << HORIZON_SHIFT)
     }
 
     #[inline(always)]
-    pub(crate) fn until(self) -> Moment {
-        Moment(self.0 >> GLANCE_SHIFT)
+    pub(crate) fn until(self) -> Deadline {
+        Deadline(self.0 >> HORIZON_SHIFT)
     }
 
-    /// Whether the deadline has not come by what was [glanced](crate::clock::glance_of) at.
+    /// Whether the deadline has not come by a [horizon](crate::clock::horizon_of).
     #[inline(always)]
-    pub(crate) fn is_after(self, glance: u64) -> bool {
-        self.0 > glance
+    pub(crate) fn is_after(self, horizon: u64) -> bool {
+        self.0 > horizon
     }
 
     #[inline(always)]
@@ -93,25 +93,25 @@ impl Mark {
         (self.0 >> 8) as u8
     }
 
-    fn with_hits(self, hits: u8) -> Mark {
-        Mark(self.0 & !0xff | u64::from(hits))
+    fn with_hits(self, hits: u8) -> Meta {
+        Meta(self.0 & !0xff | u64::from(hits))
     }
 
-    fn with_history(self, history: u8) -> Mark {
-        Mark(self.0 & !0xff00 | u64::from(history) << 8)
+    fn with_history(self, history: u8) -> Meta {
+        Meta(self.0 & !0xff00 | u64::from(history) << 8)
     }
 }
 
 impl<K, V> Entry<K, V> {
     pub(crate) fn vacant() -> Entry<K, V> {
-        Entry { pair: UnsafeCell::new(MaybeUninit::uninit()), mark: AtomicU64::new(0) }
+        Entry { pair: UnsafeCell::new(MaybeUninit::uninit()), meta: AtomicU64::new(0) }
     }
 
     /// Moves a pair into a free place: at once, since values may be large.
     ///
     /// # Safety
     /// There is a pair. The place is free and the caller's alone, until it publishes it.
-    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, until: Moment) {
+    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, until: Deadline) {
         if let Some(from) = pair {
             let from: *const (K, V) = from;
             // SAFETY: the place is the caller's alone, and no part of what it is filled from.
@@ -119,7 +119,7 @@ impl<K, V> Entry<K, V> {
             // SAFETY: what was there has moved; it is not dropped.
             unsafe { ptr::write(pair, None) };
         }
-        self.set(Mark::new(until));
+        self.set(Meta::new(until));
     }
 
     /// Drops the pair, by `drop`, which gets something that does so; the place is free then.
@@ -141,51 +141,51 @@ impl<K, V> Entry<K, V> {
     }
 
     #[inline(always)]
-    pub(crate) fn mark(&self) -> Mark {
-        Mark(self.mark.load(Ordering::Relaxed))
+    pub(crate) fn meta(&self) -> Meta {
+        Meta(self.meta.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    fn set(&self, mark: Mark) {
-        self.mark.store(mark.0, Ordering::Relaxed);
+    fn set(&self, meta: Meta) {
+        self.meta.store(meta.0, Ordering::Relaxed);
     }
 
     #[inline(always)]
-    pub(crate) fn until(&self) -> Moment {
-        self.mark().until()
+    pub(crate) fn until(&self) -> Deadline {
+        self.meta().until()
     }
 
-    /// Counts a hit on an entry that has this mark.
+    /// Counts a hit on an entry that has this meta.
     #[inline(always)]
-    pub(crate) fn hit(&self, mark: Mark) {
-        if mark.hits() < MAX_HITS {
-            self.set(Mark(mark.0 + 1));
+    pub(crate) fn hit(&self, meta: Meta) {
+        if meta.hits() < MAX_HITS {
+            self.set(Meta(meta.0 + 1));
         }
     }
 
     pub(crate) fn hits(&self) -> u8 {
-        self.mark().hits()
+        self.meta().hits()
     }
 
     pub(crate) fn set_hits(&self, hits: u8) {
-        self.set(self.mark().with_hits(hits));
+        self.set(self.meta().with_hits(hits));
     }
 
     pub(crate) fn history(&self) -> u8 {
-        self.mark().history()
+        self.meta().history()
     }
 
     pub(crate) fn set_history(&self, history: u8) {
-        self.set(self.mark().with_history(history));
+        self.set(self.meta().with_history(history));
     }
 
     /// In a free place: the next one.
     pub(crate) fn next_free(&self) -> u32 {
-        self.mark.load(Ordering::Relaxed) as u32
+        self.meta.load(Ordering::Relaxed) as u32
     }
 
     pub(crate) fn set_next_free(&self, next: u32) {
-        self.mark.store(u64::from(next), Ordering::Relaxed);
+        self.meta.store(u64::from(next), Ordering::Relaxed);
     }
 }
 
@@ -195,14 +195,14 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_mark_do_not_touch_each_other() {
-        let until = Moment::of(Tick::from_nanos(123_456_789_012));
+        let until = Deadline::of(Tick::from_nanos(123_456_789_012));
         for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {
-            let marks = [
-                Mark::new(until).with_history(0xa5).with_history(history).with_hits(hits),
-                Mark::new(until).with_hits(0xa5).with_hits(hits).with_history(history),
+            let metas = [
+                Meta::new(until).with_history(0xa5).with_history(history).with_hits(hits),
+                Meta::new(until).with_hits(0xa5).with_hits(hits).with_history(history),
             ];
-            for mark in marks {
-                assert_eq!((mark.until(), mark.history(), mark.hits()), (until, history, hits));
+            for meta in metas {
+                assert_eq!((meta.until(), meta.history(), meta.hits()), (until, history, hits));
             }
         }
     }

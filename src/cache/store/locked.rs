@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
-use super::entry::{Entry, Moment};
+use super::entry::{Deadline, Entry};
 use super::shard::{FEW, Head, Inner, New, Shard};
 use super::slab::{Directory, entry};
 use super::table::Table;
@@ -308,7 +308,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// An entry that has expired and that takes up room, but not `old`.
     #[cold]
-    fn find_expired(&mut self, now: Moment, old: Option<u32>) -> Option<u32> {
+    fn find_expired(&mut self, now: Deadline, old: Option<u32>) -> Option<u32> {
         let (entries, table) = (self.entries(), self.head.table());
         let inner = &mut *self.inner;
         let deadlines = inner.deadlines.get_or_insert_with(|| {
@@ -358,7 +358,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Takes the entries out of so many buckets from `at` on that `wanted` says. The bucket to go on with, if there are more:
     /// the first one again if the table is not the one that the caller began with.
-    pub(crate) fn sift(
+    pub(crate) fn remove_where(
         &mut self,
         (begun, at): (Table, usize),
         buckets: usize,
@@ -399,7 +399,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.head.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         let policy = std::mem::replace(&mut inner.policy, inner.plan.policy());
         (inner.live, inner.erased) = (0, None);
-        (inner.deadlines, inner.earliest) = (None, Moment::NEVER);
+        (inner.deadlines, inner.earliest) = (None, Deadline::NEVER);
         Detached { table: old, weight: policy.weight(), _policy: policy }
     }
 
@@ -430,7 +430,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let inner = &mut *self.inner;
         let (entry, most) = (size_of::<u64>(), 4 * inner.live + 4096);
         if inner.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > most * entry) {
-            (inner.deadlines, inner.earliest) = (None, Moment::default());
+            (inner.deadlines, inner.earliest) = (None, Deadline::default());
         }
     }
 

@@ -27,7 +27,7 @@ use super::deadlines::Deadlines;
 #[cfg(not(docache_loom))]
 use super::deferred::Inside;
 use super::deferred::Unheard;
-use super::entry::{Entry, Moment};
+use super::entry::{Deadline, Entry};
 use super::failures::Failures;
 use super::limbo::Limbo;
 use super::slab::{Directory, MOST, Slab, entry};
@@ -105,10 +105,10 @@ impl Plan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct New {
     pub(crate) hash: u64,
-    pub(crate) until: Moment,
+    pub(crate) until: Deadline,
     pub(crate) weight: u32,
     /// The time of the call.
-    pub(crate) now: Moment,
+    pub(crate) now: Deadline,
 }
 
 /// What is behind the lock.
@@ -122,7 +122,7 @@ pub(crate) struct Inner<K, V, E> {
     pub(crate) counts: Counts,
     pub(crate) plan: Plan,
     /// No entry that may be evicted has an earlier deadline.
-    pub(crate) earliest: Moment,
+    pub(crate) earliest: Deadline,
     /// How many periods of grace had ended when a write last waited in vain for one more.
     pub(crate) held_up: Option<u64>,
     /// The deadlines of those entries, once one may have expired in a full shard.
@@ -199,7 +199,7 @@ impl<K, V, E> Shard<K, V, E> {
             live: 0,
             counts: Counts::default(),
             plan,
-            earliest: Moment::NEVER,
+            earliest: Deadline::NEVER,
             held_up: None,
             deadlines: None,
             erased: None,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::deferred::{Claimed, Inside};
-use super::entry::{Entry, Moment};
+use super::entry::{Deadline, Entry};
 use super::locked::Detached;
 use super::shard::Shard;
 use super::table::Table;
@@ -30,7 +30,7 @@ const FLUSH_TRIES: usize = 256;
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then. How many there were.
-    fn sift(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
+    fn remove_where(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in self.shards() {
             let first: Table = self.lock(shard).table();
@@ -41,7 +41,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                     let before = locked.inner.live();
                     // A table that is replaced too often is gone through at once, whichever it is.
                     let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
-                    let next = locked.sift(from, step, &mut wanted, deferred);
+                    let next = locked.remove_where(from, step, &mut wanted, deferred);
                     count += before - locked.inner.live();
                     locked.reclaim(deferred);
                     if next.is_none() {
@@ -57,7 +57,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     pub(crate) fn purge_expired(&self) -> usize {
         let tick = self.settings.time.exact_now();
-        let now = Moment::of(tick);
+        let now = Deadline::of(tick);
         if self.settings.negative_ttl.is_some() {
             for shard in self.shards() {
                 self.with_shard(shard, |locked, deferred| {
@@ -67,12 +67,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 });
             }
         }
-        self.sift(|entry| (entry.until() <= now).then_some(Cause::Expired))
+        self.remove_where(|entry| (entry.until() <= now).then_some(Cause::Expired))
     }
 
     /// Empties shard by shard, each at one moment.
     pub(crate) fn clear(&self) {
-        let now = Moment::of(self.settings.time.now());
+        let now = Deadline::of(self.settings.time.now());
         let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
         for shard in self.shards() {
             let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));
@@ -192,7 +192,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     fn tell_unheard(&self, shard: &Shard<K, V, E>) -> bool {
         let refused = std::mem::take(&mut self.lock(shard).inner.refused);
         let any = !refused.is_empty();
-        refused.into_iter().for_each(|pair| self.tell_refused(shard, pair));
+        refused.into_iter().for_each(|pair| self.notify_refused(shard, pair));
         if self.listener().is_none() {
             return any;
         }

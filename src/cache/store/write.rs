@@ -92,12 +92,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             self.lock(shard).inner.refused.push(pair);
             self.leave_to_background(true);
         } else {
-            self.tell_refused(shard, pair);
+            self.notify_refused(shard, pair);
         }
     }
 
     /// Tells the listener of what was not taken in, and drops it.
-    pub(crate) fn tell_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
+    pub(crate) fn notify_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
         let told =
             self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));

@@ -103,7 +103,7 @@ impl Naive {
         self.hist(i) + self.entries[i as usize].f
     }
 
-    fn fold(&mut self, i: u32) {
+    fn absorb_hits(&mut self, i: u32) {
         self.hist(i);
         let e = &mut self.entries[i as usize];
         e.h = (e.h + e.f).min(15);
@@ -167,11 +167,11 @@ impl Naive {
     }
 
     /// `x` goes; it is in its queue still.
-    fn throw_out(&mut self, x: u32, main: bool, hash: Option<u64>) -> u32 {
+    fn evict_entry(&mut self, x: u32, main: bool, hash: Option<u64>) -> u32 {
         if self.memory.is_empty() {
             self.begin(self.len() as u64);
         }
-        self.fold(x);
+        self.absorb_hits(x);
         if let Some(hash) = hash {
             self.put(hash, main, self.entries[x as usize].h);
         }
@@ -196,7 +196,7 @@ impl Naive {
     }
 
     fn promote(&mut self, x: u32) {
-        self.fold(x);
+        self.absorb_hits(x);
         self.remove(x);
         self.main.push_back(x);
     }
@@ -212,9 +212,9 @@ impl Naive {
             let x = first.filter(|_| filled >= self.p >> 16 || self.main.is_empty());
             let Some(x) = x.filter(|&x| x != self.newest || self.entries[x as usize].f > 0) else {
                 return match (self.victim(), first) {
-                    (Some(v), _) => self.throw_out(v, true, arena.hash(v)),
-                    (None, Some(v)) => self.throw_out(v, false, arena.hash(v)),
-                    (None, None) => self.throw_out(self.main[0], true, arena.hash(self.main[0])),
+                    (Some(v), _) => self.evict_entry(v, true, arena.hash(v)),
+                    (None, Some(v)) => self.evict_entry(v, false, arena.hash(v)),
+                    (None, None) => self.evict_entry(self.main[0], true, arena.hash(self.main[0])),
                 };
             };
             let e = self.entries[x as usize];
@@ -228,14 +228,14 @@ impl Naive {
                 let needed = self.uses(v);
                 if self.hist(x) > needed + needed / 4 {
                     self.promote(x);
-                    return self.throw_out(v, true, arena.hash(v));
+                    return self.evict_entry(v, true, arena.hash(v));
                 }
             }
-            return self.throw_out(x, false, arena.hash(x));
+            return self.evict_entry(x, false, arena.hash(x));
         }
     }
 
-    fn steer(&mut self, main: bool) {
+    fn adapt(&mut self, main: bool) {
         let mean = if self.weighted { self.weight() / (self.len() as u64).max(1) } else { 1 };
         let [small_out, main_out] = self.out;
         let ratio = |others: u64, lost: u64| ((others << 16) / lost.max(1)).clamp(1 << 16, 16 << 16) * mean;
@@ -262,7 +262,7 @@ impl Naive {
         let mut to_main = self.fits_main(weight);
         if let Some(ghost) = ghost.filter(|ghost| self.age(ghost.tick) <= 128) {
             if ghost.main || past <= 2 {
-                self.steer(ghost.main);
+                self.adapt(ghost.main);
             }
             to_main = self.fits_main(weight) || self.victim().is_none_or(|v| h > self.uses(v) + 1);
         }
@@ -280,7 +280,7 @@ impl Naive {
         self.window.push_back(i);
         while self.window.len() > 1 && self.sum(&self.window) > self.p >> 18 {
             let x = self.window.pop_front().unwrap();
-            self.fold(x);
+            self.absorb_hits(x);
             self.small.push_back(x);
         }
     }

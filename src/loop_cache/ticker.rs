@@ -7,43 +7,43 @@ use super::settings::{Schedule, Settings};
 use crate::clock::{Tick, saturating_nanos};
 
 /// The sequence of due times of one run. [`Tick::MAX`] does not come.
-pub(super) struct Rhythm {
+pub(super) struct Ticker {
     /// With jitter.
     pub(super) due: Tick,
     /// Without: what a fixed rate counts from.
-    beat: Tick,
+    tick: Tick,
     random: RandomState,
     draws: u64,
 }
 
-impl Rhythm {
-    pub(super) fn new(begun: Tick, settings: &Settings) -> Rhythm {
-        let beat = begun.deadline(settings.first_delay);
-        Rhythm { due: beat, beat, random: RandomState::new(), draws: 0 }
+impl Ticker {
+    pub(super) fn new(begun: Tick, settings: &Settings) -> Ticker {
+        let tick = begun.deadline(settings.first_delay);
+        Ticker { due: tick, tick, random: RandomState::new(), draws: 0 }
     }
 
     /// Goes on after a call that ended at `ended`; how many ticks were skipped.
     pub(super) fn next(&mut self, ended: Tick, refresh: bool, settings: &Settings) -> u64 {
         let skipped = match settings.schedule {
             Schedule::FixedDelay => {
-                self.beat = ended.after(settings.interval);
+                self.tick = ended.after(settings.interval);
                 0
             }
-            // A refresh comes between two beats and leaves them alone.
+            // A refresh comes between two ticks and leaves them alone.
             Schedule::FixedRate if refresh => return 0,
-            Schedule::FixedRate => self.next_beat(ended, settings.interval),
+            Schedule::FixedRate => self.next_tick(ended, settings.interval),
         };
-        self.due = self.beat.after(self.jitter(settings.jitter));
+        self.due = self.tick.after(self.jitter(settings.jitter));
         skipped
     }
 
-    /// Moves to the last beat that has come by `ended`, or else to the next; how many lie between.
-    fn next_beat(&mut self, ended: Tick, interval: Duration) -> u64 {
+    /// Moves to the last tick that has come by `ended`, or else to the next; how many lie between.
+    fn next_tick(&mut self, ended: Tick, interval: Duration) -> u64 {
         let interval = saturating_nanos(interval);
-        let passed = saturating_nanos(ended.since(self.beat)) / interval;
-        let beats = passed.max(1);
-        self.beat = self.beat.after(Duration::from_nanos(interval.saturating_mul(beats)));
-        beats - 1
+        let passed = saturating_nanos(ended.since(self.tick)) / interval;
+        let ticks = passed.max(1);
+        self.tick = self.tick.after(Duration::from_nanos(interval.saturating_mul(ticks)));
+        ticks - 1
     }
 
     /// A random duration of up to `most`.
