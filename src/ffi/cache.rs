@@ -71,9 +71,11 @@ pub const DOCACHE_CACHE_RECORD_STATS: u32 = 1;
 /// What has expired is still found until the sweep takes it out.
 pub const DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY: u32 = 2;
 
-/// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, a writer's
-/// or the sweep's, with no lock held. Key and value are borrowed for the call. It must return; it may use the cache, and free
-/// it: then it is not called any more, and the cache ends when the write or the sweep is over that it was called from.
+/// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that
+/// brought it about, a writer's or the sweep's, with no lock held; never a reader's. Key and value
+/// are borrowed for the call; docache_value_retain keeps the value. It must return; it may use the
+/// cache, and free it: then it is not called any more, and the cache ends when the write or the
+/// sweep is over that it was called from.
 pub type docache_evict_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,
@@ -90,17 +92,21 @@ pub type docache_evict_fn = Option<
 pub struct docache_cache_options {
     /// sizeof(docache_cache_options), as the caller was compiled.
     pub size: usize,
-    /// How long entries live that are not given a time of their own. 0: 15 minutes; DOCACHE_NEVER: for ever.
+    /// How long entries live that are not given a time of their own, to within two milliseconds. 0:
+    /// 15 minutes; DOCACHE_NEVER: for ever.
     pub time_to_live_ns: u64,
     /// How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER: when it is asked for.
     pub sweep_interval_ns: u64,
-    /// For how long failures of fetches are kept, and given to those who fetch. 0: not at all.
+    /// For how long failures of fetches are kept, and given to those who fetch; 0: not at all. They
+    /// are no entries: reads, the length and the limit know nothing of them.
     pub negative_ttl_ns: u64,
     /// The most entries. 0: no limit. Not together with `max_weight`.
     pub capacity: u64,
     /// The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of 4 GiB. 0: no limit.
     pub max_weight: u64,
-    /// Over how many locks writers are spread, up to 65,536; each has an equal part of the limit. 0: as the limit suggests.
+    /// Over how many locks writers are spread: rounded up to a power of two, up to 65,536. Each
+    /// shard has an equal part of the limit, so that a shard may be full before the cache is, and a
+    /// value may be too heavy for its part. 0: as many as keep that rare. 1: the limit is exact.
     pub shards: usize,
     /// A DOCACHE_POLICY. LRU needs a limit.
     pub policy: u32,
@@ -213,8 +219,10 @@ fn number(cause: Cause) -> i32 {
     }
 }
 
-/// Makes a cache. `options` may be NULL: all defaults, without a limit. `on_evict`, with its `ctx` and its `drop`, may be
-/// NULL; `drop(ctx)` is called exactly once, when the cache is gone or when this function fails. \[CB\] only `drop`
+/// Makes a cache. `options` may be NULL: all defaults, without a limit; nothing that they point to
+/// is needed afterwards. `on_evict` may be NULL, and so may `drop`; `drop(ctx)` is called exactly
+/// once, when the cache is gone or when this function fails. INTERNAL if the machine refuses
+/// something. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.

@@ -168,11 +168,16 @@ impl docache_call {
         self.state.lock().finishing = false;
     }
 
+    /// The state of a call that can be finished.
+    fn open_as_leader(&self) -> Result<impl DerefMut<Target = State>> {
+        let state = self.open()?;
+        state.check_leads(&self.ticket)?;
+        Ok(state)
+    }
+
     /// Begins to finish: from here on the ticket is the caller's.
     fn begin_finish(&self) -> Result<()> {
-        let mut state = self.open()?;
-        state.check_leads(&self.ticket)?;
-        state.finishing = true;
+        self.open_as_leader()?.finishing = true;
         Ok(())
     }
 
@@ -336,7 +341,8 @@ unsafe fn outcome(
 /// `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
 /// is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
 /// outcome, else 0. INVALID_ARGUMENT, also if the call does not lead, or if it is one of a cache and was not polled since
-/// the lead came to it: nothing has happened. \[CB\] others' `notify`; for a cache also `on_evict` and `drop`
+/// the lead came to it (in a cache: when notified, poll before you finish): nothing has happened.
+/// \[CB\] others' `notify`; for a cache also `on_evict` and `drop`
 ///
 /// A call of a cache first puts the value there, unless the key was written, removed or cleared since the call was LEADER;
 /// a failure, but not PANIC, if the cache keeps those.
@@ -358,7 +364,10 @@ pub unsafe extern "C" fn docache_call_finish(
         // SAFETY: the caller's promise.
         let call = unsafe { borrow(call, "call") }?;
         // SAFETY: the caller's promise.
-        let shared = call.finish(unsafe { outcome(status, value, error) }?)?;
+        let outcome = unsafe { outcome(status, value, error) };
+        // Of two mistakes the greater one is told.
+        let outcome = outcome.map_err(|error| call.open_as_leader().err().unwrap_or(error))?;
+        let shared = call.finish(outcome)?;
         if let Some(out) = out {
             out.write(u32::from(shared));
         }
@@ -391,9 +400,10 @@ unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error>) -> Resul
     Ok(shared)
 }
 
-/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
-/// keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call
-/// does not lead: nothing has happened, and the call is still to be freed. \[CB\] as docache_call_finish
+/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. `value` and
+/// `error` stay the caller's, who releases them after this has returned, whatever it returns. OK: the call is freed.
+/// INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is still to be freed.
+/// \[CB\] as docache_call_finish
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.
@@ -488,8 +498,8 @@ pub unsafe extern "C" fn docache_call_poll(
     })
 }
 
-/// Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
-/// called now. \[NC\]
+/// Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it will not be called; another
+/// may be given. PENDING: it has been called, or is being called now. \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -503,9 +513,10 @@ pub unsafe extern "C" fn docache_call_cancel(call: *mut docache_call) -> docache
     })
 }
 
-/// Frees the call. One that waits leaves its run, and its notification is cancelled; one that is being called at this
-/// moment goes on. One that leads and was not finished hands its lead on, or, if nobody waits, the run is over:
-/// LEADER_LOST. Else, and for NULL, OK. \[CB\] others' `notify`, and `drop`
+/// Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads and was not finished hands
+/// its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else, and for NULL, OK. The notification is cancelled, but,
+/// unlike docache_wait_free, this does not wait for one that is being called: what `token` leads to must stay valid until
+/// docache_call_cancel has said OK or `notify` has returned. \[CB\] others' `notify`, and `drop`
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.

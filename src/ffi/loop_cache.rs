@@ -56,13 +56,15 @@ pub struct docache_loop_options {
     pub size: usize,
     /// The time between calls. Required: 0 is refused.
     pub interval_ns: u64,
-    /// How long after a start the first call comes.
+    /// How long after a start the first call comes; 0: at once.
     pub first_delay_ns: u64,
     /// Each wait is lengthened by a random time of up to this.
     pub jitter_ns: u64,
-    /// How many results a snapshot shows at most; 0: only the latest success is kept.
+    /// How many results a snapshot shows at most; they take memory as they come. 0: snapshots are
+    /// empty, and only the latest success is kept.
     pub capacity: usize,
-    /// The thread's name and the target of log records; "docache-loop" if `name_len` is 0.
+    /// The thread's name, of which the system may show 15 bytes, and the target of log records;
+    /// copied. "docache-loop" if `name_len` is 0.
     pub name: *const c_char,
     /// The length of `name`.
     pub name_len: usize,
@@ -88,7 +90,7 @@ pub struct docache_loop_counters {
     pub panics: u64,
     /// Failures since the last success.
     pub consecutive_failures: u64,
-    /// Ticks of a fixed rate that a call's end, or its jitter, found passed already.
+    /// Ticks of a fixed rate that were left out because they had passed when a call ended.
     pub skipped_ticks: u64,
     /// How long the last call took.
     pub last_duration_ns: u64,
@@ -185,8 +187,10 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
     Ok(docache_loop { cache: builder.build()?, performs, gate })
 }
 
-/// Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
-/// this function fails. Without a `perform` only its host can drive it: see docache_loop_drive. \[CB\] only `drop`
+/// Makes a loop cache, not yet started. `drop(ctx)`, if there is a `drop`, is called exactly once,
+/// after the last call of `perform`, the Doer of this loop, also when this function fails. Without
+/// a `perform` only its host can drive it: see docache_loop_drive. Nothing that `options` point to
+/// is needed afterwards. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -278,9 +282,10 @@ pub unsafe extern "C" fn docache_loop_run(
     })
 }
 
-/// Stops the loop and waits until the Doer's call under way has ended; a loop that is not running is fine. TIMEOUT: the
-/// Doer is still in its call, and the loop stops when it returns. From inside the Doer it asks and returns OK at once.
-/// \[BLK\]
+/// Stops the loop and waits until the Doer's call under way has ended, or until the host that
+/// drives it has freed the drive; a loop that is not running is fine. TIMEOUT: that is not so yet,
+/// and the loop stops when it is. From inside the Doer it asks and returns OK at once. A refresh
+/// that has been asked for and not been served gets CLOSED. \[BLK\]
 ///
 /// # Safety
 /// HANDLE.
