@@ -44,10 +44,10 @@ pub const DOCACHE_INTERNAL: docache_status = -6;
 /// The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and static. \[NC\]
 #[unsafe(no_mangle)]
 pub extern "C" fn docache_status_name(status: docache_status) -> *const c_char {
-    name(status).as_ptr()
+    name_of(status).as_ptr()
 }
 
-pub(super) fn name(status: docache_status) -> &'static CStr {
+pub(crate) fn name_of(status: docache_status) -> &'static CStr {
     match status {
         DOCACHE_OK => c"OK",
         DOCACHE_MISS => c"MISS",
@@ -71,7 +71,7 @@ pub(super) fn name(status: docache_status) -> &'static CStr {
 
 /// Marks an error whose status is BUFFER_TOO_SMALL.
 #[derive(Debug)]
-pub(super) struct TooSmall;
+struct TooSmall;
 
 impl std::fmt::Display for TooSmall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -81,7 +81,13 @@ impl std::fmt::Display for TooSmall {
 
 impl std::error::Error for TooSmall {}
 
-pub(super) fn status_of(error: &Error) -> docache_status {
+#[cold]
+pub(crate) fn too_small(capacity: usize, needed: usize) -> Error {
+    let message = format!("capacity: {capacity} is not accepted; the value needs {needed} bytes");
+    Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(TooSmall)))
+}
+
+pub(crate) fn status_of(error: &Error) -> docache_status {
     match error.kind() {
         ErrorKind::InvalidArgument if error.downcast_ref::<TooSmall>().is_some() => DOCACHE_BUFFER_TOO_SMALL,
         ErrorKind::Timeout => DOCACHE_TIMEOUT,

@@ -1,14 +1,15 @@
 //! Family `loop`: a loop that its host drives, with its own threads and timers.
 
-use super::loop_cache::docache_loop;
-use super::perform;
-use super::value::{Value, docache_value};
-use super::wait::{docache_wait, hand_out};
-use super::{
-    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, check, docache_error, docache_status, guard, is_usable, quietly,
-};
+use super::handle::docache_loop;
 use crate::clock::saturating_nanos;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
+use crate::ffi::boundary::{
+    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, borrow_mut, docache_error, docache_status, guard, is_usable,
+    quietly,
+};
+use crate::ffi::perform;
+use crate::ffi::value::{Value, docache_value};
+use crate::ffi::wait::{docache_wait, hand_out};
 use crate::loop_cache::{Driven, Next};
 
 /// A run of a loop cache that its host drives. One owner, who uses it on one thread at a time; which one may change.
@@ -18,14 +19,6 @@ impl std::fmt::Debug for docache_drive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("docache_drive").field("calling", &self.0.is_calling()).finish_non_exhaustive()
     }
-}
-
-/// # Safety
-/// HANDLE; nothing else is going on with the drive.
-unsafe fn borrow_mut<'a>(drive: *mut docache_drive) -> Result<&'a mut docache_drive> {
-    check(drive, "drive")?;
-    // SAFETY: the caller's promise; not NULL and aligned.
-    Ok(unsafe { &mut *drive })
 }
 
 /// Begins a run that the caller drives: it asks docache_drive_begin when a call is due, does the work itself, and hands in
@@ -67,7 +60,7 @@ pub unsafe extern "C" fn docache_drive_begin(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::required(out_wait_ns, "out_wait_ns") }?;
         // SAFETY: the caller's promise.
-        let driven = &mut unsafe { borrow_mut(drive) }?.0;
+        let driven = &mut unsafe { borrow_mut(drive, "drive") }?.0;
         if driven.is_calling() {
             return Err(Error::new(ErrorKind::Reentrant, "the last call has not been finished"));
         }
@@ -103,7 +96,7 @@ pub unsafe extern "C" fn docache_drive_finish(
         // SAFETY: HANDLE: the caller gives the shares away.
         let result = unsafe { perform::outcome(status, value, error) };
         // SAFETY: the caller's promise.
-        let driven = &mut unsafe { borrow_mut(drive) }?.0;
+        let driven = &mut unsafe { borrow_mut(drive, "drive") }?.0;
         if !driven.is_calling() {
             return Err(Error::invalid_argument(
                 "drive",

@@ -1,4 +1,4 @@
-//! Family `version`.
+//! Family `version`: which library, and which ABI, is loaded.
 
 use std::ffi::c_char;
 

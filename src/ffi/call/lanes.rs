@@ -1,11 +1,11 @@
-//! What the handle of a group or of a cache and its calls share: where the flights live, and the calls that were freed. `C` is
-//! what calls are.
+//! What the handle of a group or of a cache and its calls share: where the flights live, and the calls that were freed.
+//! `C` is what calls are.
 
 use std::sync::Arc;
 
-use super::store::Store;
-use super::value::Value;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::ffi::store::Store;
+use crate::ffi::value::Value;
 use crate::flight::KeyedGroup;
 use crate::lock::{Guard, Lock};
 
@@ -15,30 +15,30 @@ const LANES: usize = 8;
 
 /// What the handle has: the calls of some keys have a share of a lane. The lanes are apart, counts and all, so that calls of
 /// different keys seldom meet.
-pub(super) struct Lanes<C>([Arc<Lane<C>>; LANES]);
+pub(crate) struct Lanes<C>([Arc<Lane<C>>; LANES]);
 
 /// Where the flights of calls live.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Group(Arc<KeyedGroup<[u8], Value, Error>>),
     Cache(Store),
 }
 
 /// What calls have a share of, and the calls that were freed.
 #[repr(align(128))]
-pub(super) struct Lane<C> {
-    pub(super) source: Source,
+pub(crate) struct Lane<C> {
+    pub(crate) source: Source,
     kept: Lock<Vec<Box<C>>>,
 }
 
 impl<C> Lanes<C> {
-    pub(super) fn new(source: &Source) -> Self {
+    pub(crate) fn new(source: &Source) -> Self {
         let lane = || Lane { source: source.clone(), kept: Lock::new(Vec::with_capacity(KEPT_CALLS)) };
         Lanes(std::array::from_fn(|_| Arc::new(lane())))
     }
 
     /// The lane of a key's calls.
-    pub(super) fn lane(&self, key: &[u8]) -> &Arc<Lane<C>> {
+    pub(crate) fn lane(&self, key: &[u8]) -> &Arc<Lane<C>> {
         // The end of a key tells more than its beginning.
         let end = match key.last_chunk() {
             Some(end) => u64::from_ne_bytes(*end),
@@ -61,12 +61,12 @@ impl<C> Lane<C> {
     }
 
     /// A call that was used before, if there is one.
-    pub(super) fn take_call(&self) -> Option<Box<C>> {
+    pub(crate) fn take_call(&self) -> Option<Box<C>> {
         self.lock().pop()
     }
 
     /// Keeps a call for the next one, unless there are enough.
-    pub(super) fn keep_call(&self, call: Box<C>) {
+    pub(crate) fn keep_call(&self, call: Box<C>) {
         let mut kept = self.lock();
         if kept.len() < KEPT_CALLS {
             kept.push(call);
@@ -75,16 +75,4 @@ impl<C> Lane<C> {
             drop(call);
         }
     }
-}
-
-/// Why a call comes to nothing that came from inside the work of its own key.
-pub(super) fn reentrant(key: &[u8]) -> Error {
-    let key = key.escape_ascii();
-    let message = format!("key \"{key}\": the call came from inside the run that it would have waited for");
-    Error::new(ErrorKind::Reentrant, message)
-}
-
-/// Why a run panicked, for those who joined it.
-pub(super) fn panicked(message: &str) -> Error {
-    Error::new(ErrorKind::Panicked, format!("the run panicked: {message}"))
 }

@@ -1,14 +1,14 @@
 //! Family `cache`: writing. Each write takes a short lock.
 
-use super::cache::{docache_cache, ttl};
-use super::spans::{Spans, docache_bytes};
-use super::store::{Sought, Store};
-use super::value::{Value, docache_value, share_value};
-use super::{
-    DOCACHE_MISS, DOCACHE_OK, DOCACHE_PENDING, Out, borrow, bytes, check, docache_error, docache_status,
-    guard,
-};
+use super::handle::docache_cache;
+use super::ttl::ttl;
 use crate::error::Error;
+use crate::ffi::boundary::{
+    DOCACHE_MISS, DOCACHE_OK, DOCACHE_PENDING, Out, Spans, borrow, bytes, check, docache_bytes,
+    docache_error, docache_status, guard,
+};
+use crate::ffi::store::{Query, Store};
+use crate::ffi::value::{Value, docache_value, share_value};
 
 /// Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER for ever. An earlier value
 /// of the key is replaced; what is being fetched for the key meanwhile goes to those who asked and is not kept.
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn docache_cache_remove(
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let removed = cache.write(|store| store.remove(Sought::new(key)));
+        let removed = cache.write(|store| store.remove(Query::new(key)));
         let Some(value) = removed else { return Ok(DOCACHE_MISS) };
         if let Some(out) = out_value {
             out.write(value.into_ptr());
@@ -156,8 +156,7 @@ pub unsafe extern "C" fn docache_cache_remove_many(
         // SAFETY: the caller's promise.
         let keys = unsafe { Spans::new(keys, count, "keys") }?;
         keys.check_each()?;
-        let removed =
-            cache.write(|store| keys.iter().map(|key| store.remove_many(&[Sought::new(key)])).sum());
+        let removed = cache.write(|store| keys.iter().map(|key| store.remove_many(&[Query::new(key)])).sum());
         if let Some(out) = out_removed {
             out.write(removed);
         }

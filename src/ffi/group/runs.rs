@@ -1,98 +1,13 @@
-//! Family `group`: its life, calls that block, and the beginning of those that do not; they go on in `call`.
+//! Family `group`: calls that block, and the beginning of those that do not, which go on in the family `call`.
 
-use std::sync::Arc;
-
-use super::call::{Begun, begin, docache_call};
-use super::flights::{Lanes, Source, panicked, reentrant};
-use super::gate::Gate;
-use super::options::{self, Options};
-use super::perform::{self, docache_perform_fn};
-use super::value::{Value, docache_value};
-use super::{
-    DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, is_usable, quietly,
-    timeout,
-};
+use super::handle::docache_group;
 use crate::error::{Error, ErrorKind};
-use crate::flight::{FlightError, KeyedGroup, MOST_SHARDS};
-
-/// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
-/// run's end begins a new run.
-pub struct docache_group {
-    flights: Arc<KeyedGroup<[u8], Value, Error>>,
-    lanes: Lanes<docache_call>,
-    gate: Arc<Gate>,
-}
-
-impl std::fmt::Debug for docache_group {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("docache_group").field("flights", &self.flights).finish_non_exhaustive()
-    }
-}
-
-/// How a group is to be. Begin with DOCACHE_GROUP_OPTIONS_INIT and set what you need.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct docache_group_options {
-    /// sizeof(docache_group_options), as the caller was compiled.
-    pub size: usize,
-    /// Over how many locks the runs are spread, up to 65,536; 0: sixteen for each processor.
-    pub shards: usize,
-    /// 0.
-    pub reserved: u32,
-    /// 0.
-    pub reserved2: u32,
-}
-
-// SAFETY: it is, it is, and all of its fields are numbers.
-unsafe impl Options for docache_group_options {
-    const NAME: &'static str = "docache_group_options";
-}
-
-/// Makes a group. `options` may be NULL: all defaults. \[NC\]
-///
-/// # Safety
-/// HANDLE, SPAN.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_group_new(
-    options: *const docache_group_options,
-    out: *mut *mut docache_group,
-    out_error: *mut *mut docache_error,
-) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle(out, "out") }?;
-        let mut builder = KeyedGroup::builder();
-        if !options.is_null() {
-            // SAFETY: the caller's promise.
-            let options = unsafe { options::read(options) }?;
-            options::reserved("options.reserved", options.reserved)?;
-            options::reserved("options.reserved2", options.reserved2)?;
-            options::shards(options.shards, MOST_SHARDS)?;
-            if options.shards != 0 {
-                builder = builder.shards(options.shards);
-            }
-        }
-        let flights = Arc::new(builder.build()?);
-        let lanes = Lanes::new(&Source::Group(flights.clone()));
-        out.write(Box::into_raw(Box::new(docache_group { flights, lanes, gate: Gate::new() })));
-        Ok(DOCACHE_OK)
-    })
-}
-
-/// Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that run's outcome goes to all who
-/// wait for it, and the group ends when the last of their calls is over. Calls of docache_group_begin that are out stay valid,
-/// and go on among themselves, with their notifications. NULL is fine. \[NC\]
-///
-/// # Safety
-/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_group_free(group: *mut docache_group) {
-    if is_usable(group) {
-        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        let owned = unsafe { Box::from_raw(group) };
-        quietly((), || owned.gate.clone().close(owned));
-    }
-}
+use crate::ffi::boundary::{
+    DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, quietly, timeout,
+};
+use crate::ffi::call::{Begun, begin, docache_call};
+use crate::ffi::perform::{self, docache_perform_fn, explain};
+use crate::ffi::value::docache_value;
 
 /// Runs `perform(ctx, ...)` on this thread, or waits for the run of the key that is under way and shares its outcome. OK:
 /// the value, whose share the caller releases, and in `out_shared`, which may be NULL, 1 if others got it too, else 0.
@@ -135,16 +50,6 @@ pub unsafe extern "C" fn docache_group_run(
         out_value.write(flown.into_inner().into_ptr());
         Ok(DOCACHE_OK)
     })
-}
-
-/// Why a call has no value.
-pub(super) fn explain(key: &[u8], error: FlightError<Error>) -> Error {
-    match error {
-        FlightError::Failed(error) => (*error).clone(),
-        FlightError::Panicked(message) => panicked(&message),
-        FlightError::Reentrant(_) => reentrant(key),
-        FlightError::Left(error) => error,
-    }
 }
 
 /// Lets later calls of the key begin a new run; those in the one under way still get its outcome. OK, or MISS if there is

@@ -1,16 +1,15 @@
 //! Family `cache`: reading. None of these waits for a writer or for another reader, but those that say so.
 
-use super::cache::docache_cache;
-use super::options;
-use super::spans::{Spans, docache_bytes};
-use super::store::Sought;
-use super::value::{docache_value, start};
-use super::{
-    DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, check, docache_error, docache_status, guard, quietly,
-    too_small,
-};
+use super::handle::docache_cache;
 use crate::clock::saturating_nanos;
 use crate::error::Error;
+use crate::ffi::boundary::versioned::{self, Versioned};
+use crate::ffi::boundary::{
+    DOCACHE_MISS, DOCACHE_OK, Out, Spans, borrow, bytes, check, docache_bytes, docache_error, docache_status,
+    guard, quietly, too_small,
+};
+use crate::ffi::store::Query;
+use crate::ffi::value::{docache_value, start};
 
 /// Counters of a cache since it was made. New ones are added at the end.
 #[repr(C)]
@@ -52,6 +51,18 @@ pub struct docache_cache_counters {
     pub memory: u64,
 }
 
+// SAFETY: it is, it is, and all of its fields are numbers.
+unsafe impl Versioned for docache_cache_counters {
+    const NAME: &'static str = "docache_cache_counters";
+}
+
+/// As the header's trailer has it (in `cbindgen.toml`): neither side may move alone.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<docache_cache_counters>() == 136 && offset_of!(docache_cache_counters, len) == 104);
+};
+
 /// Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or has expired.
 /// BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written. Lock-free, but for LRU. \[NC\]
 ///
@@ -78,7 +89,7 @@ pub unsafe extern "C" fn docache_cache_try_get(
             check(buffer, "buffer")?;
         }
         let pinned = store.pin();
-        let Some(value) = pinned.get(Sought::new(key)) else { return Ok(DOCACHE_MISS) };
+        let Some(value) = pinned.get(Query::new(key)) else { return Ok(DOCACHE_MISS) };
         let found = value.bytes();
         out_len.write(found.len());
         if found.len() > capacity {
@@ -112,7 +123,7 @@ pub unsafe extern "C" fn docache_cache_get(
         let store = &unsafe { borrow(cache, "cache") }?.store;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let Some(value) = store.get(Sought::new(key)) else { return Ok(DOCACHE_MISS) };
+        let Some(value) = store.get(Query::new(key)) else { return Ok(DOCACHE_MISS) };
         out_value.write(value.into_ptr());
         Ok(DOCACHE_OK)
     })
@@ -134,7 +145,7 @@ pub unsafe extern "C" fn docache_cache_contains(
         let store = &unsafe { borrow(cache, "cache") }?.store;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        Ok(if store.contains_key(Sought::new(key)) { DOCACHE_OK } else { DOCACHE_MISS })
+        Ok(if store.contains_key(Query::new(key)) { DOCACHE_OK } else { DOCACHE_MISS })
     })
 }
 
@@ -175,7 +186,7 @@ pub unsafe extern "C" fn docache_cache_get_many(
         keys.check_each()?;
         let mut found = 0;
         for (at, key) in keys.iter().enumerate() {
-            let Some(value) = store.get(Sought::new(key)) else { continue };
+            let Some(value) = store.get(Query::new(key)) else { continue };
             // SAFETY: SPAN, for as many as there are keys.
             let place = unsafe { out_values.add(at) };
             // SAFETY: as above.
@@ -263,37 +274,30 @@ pub unsafe extern "C" fn docache_cache_stats(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let store = &unsafe { borrow(cache, "cache") }?.store;
-        check(out, "out")?;
-        // SAFETY: SPAN: the first field is readable, whatever the size.
-        let size = unsafe { out.cast::<usize>().read() };
-        const OURS: usize = size_of::<docache_cache_counters>();
-        if !(OURS..=options::LARGEST).contains(&size) {
-            return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_cache_counters)"));
-        }
-        let stats = store.stats();
-        let filled = docache_cache_counters {
-            size,
-            hits: stats.hits,
-            misses: stats.misses,
-            loads: stats.loads,
-            load_failures: stats.load_failures,
-            load_time_ns: saturating_nanos(stats.load_time),
-            coalesced: stats.coalesced,
-            inserted: stats.inserted,
-            evicted: stats.evicted,
-            expired: stats.expired,
-            removed: stats.removed,
-            replaced: stats.replaced,
-            refused: stats.refused,
-            len: stats.len as u64,
-            weight: stats.weight,
-            retired: stats.retired as u64,
-            memory: stats.memory as u64,
+        let make = |size| {
+            let stats = store.stats();
+            docache_cache_counters {
+                size,
+                hits: stats.hits,
+                misses: stats.misses,
+                loads: stats.loads,
+                load_failures: stats.load_failures,
+                load_time_ns: saturating_nanos(stats.load_time),
+                coalesced: stats.coalesced,
+                inserted: stats.inserted,
+                evicted: stats.evicted,
+                expired: stats.expired,
+                removed: stats.removed,
+                replaced: stats.replaced,
+                refused: stats.refused,
+                len: stats.len as u64,
+                weight: stats.weight,
+                retired: stats.retired as u64,
+                memory: stats.memory as u64,
+            }
         };
-        // SAFETY: SPAN: the caller's struct has `size` bytes.
-        unsafe { out.cast::<u8>().write_bytes(0, size) };
-        // SAFETY: SPAN, and `size` is at least ours.
-        unsafe { out.write(filled) };
+        // SAFETY: the caller's promise.
+        unsafe { versioned::fill(out, make) }?;
         Ok(DOCACHE_OK)
     })
 }

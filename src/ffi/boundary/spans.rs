@@ -1,6 +1,6 @@
 //! Lists of keys and values.
 
-use super::{bytes, check};
+use super::arguments::{bytes, check};
 use crate::error::{Error, Result};
 
 /// Bytes that are the caller's. A pointer whose length is 0 is ignored.
@@ -13,9 +13,16 @@ pub struct docache_bytes {
     pub len: usize,
 }
 
+/// As the header's trailer has it (in `cbindgen.toml`): neither side may move alone.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<docache_bytes>() == 16 && offset_of!(docache_bytes, len) == 8);
+};
+
 /// An array of spans, whose own pointers may not have been [checked](Spans::check_each) yet.
 #[derive(Clone, Copy)]
-pub(super) struct Spans<'a> {
+pub(crate) struct Spans<'a> {
     spans: &'a [docache_bytes],
     name: &'a str,
 }
@@ -23,7 +30,7 @@ pub(super) struct Spans<'a> {
 impl<'a> Spans<'a> {
     /// # Safety
     /// SPAN, for the array and for each span in it, for as long as this is used.
-    pub(super) unsafe fn new(spans: *const docache_bytes, count: usize, name: &'a str) -> Result<Spans<'a>> {
+    pub(crate) unsafe fn new(spans: *const docache_bytes, count: usize, name: &'a str) -> Result<Spans<'a>> {
         if count == 0 {
             return Ok(Spans { spans: &[], name });
         }
@@ -36,7 +43,7 @@ impl<'a> Spans<'a> {
     }
 
     /// Refuses the whole if one of the spans is not acceptable.
-    pub(super) fn check_each(&self) -> Result<()> {
+    pub(crate) fn check_each(&self) -> Result<()> {
         self.spans.iter().enumerate().try_for_each(|(at, span)| {
             // SAFETY: SPAN, promised when this was made.
             unsafe { bytes(span.data, span.len, &format_args!("{}[{at}]", self.name)) }.map(drop)
@@ -44,7 +51,7 @@ impl<'a> Spans<'a> {
     }
 
     /// The bytes of each; of one that is not acceptable none.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
         // SAFETY: SPAN, promised when this was made.
         self.spans.iter().map(|span| unsafe { bytes(span.data, span.len, "span") }.unwrap_or_default())
     }

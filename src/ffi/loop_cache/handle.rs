@@ -1,30 +1,20 @@
-//! Family `loop`: its life. Reading is in `loop_reads`, waiting in `loop_waits`.
+//! Family `loop`: the life of a loop.
 
-use std::ffi::c_char;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gate::{self, Gate};
-use super::logger::docache_logger;
-use super::options::{self, Options};
-use super::perform::{self, Perform, docache_perform_fn};
-use super::value::Value;
-use super::{
-    DOCACHE_MISS, DOCACHE_OK, Out, Registration, borrow, check, docache_drop_fn, docache_error,
-    docache_status, guard, is_usable, quietly, text, timeout,
-};
-use crate::clock::saturating_nanos;
+use super::options::{DOCACHE_FIXED_DELAY, DOCACHE_FIXED_RATE, docache_loop_options};
 use crate::context::Context;
 use crate::error::{BoxError, Error, Result};
+use crate::ffi::boundary::{
+    DOCACHE_OK, Out, Registration, borrow, docache_drop_fn, docache_error, docache_status, guard, is_usable,
+    quietly, text, timeout, versioned,
+};
+use crate::ffi::gate::{self, Gate};
+use crate::ffi::perform::{self, Perform, docache_perform_fn};
+use crate::ffi::value::Value;
 use crate::log::Logger;
 use crate::loop_cache::{Doer, LoopCache, Schedule};
-
-/// A negative `timeout_ns`: no limit.
-pub const DOCACHE_FOREVER: i64 = -1;
-/// The interval counts from the end of the last call.
-pub const DOCACHE_FIXED_DELAY: u32 = 0;
-/// The interval counts from when the last call was due; ticks that pass during a call are skipped.
-pub const DOCACHE_FIXED_RATE: u32 = 1;
 
 /// A loop cache: calls a Doer at an interval and keeps its last results for readers.
 #[derive(Debug)]
@@ -48,73 +38,14 @@ impl docache_loop {
     }
 }
 
-/// How a loop cache is to run. Begin with DOCACHE_LOOP_OPTIONS_INIT and set what you need.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct docache_loop_options {
-    /// sizeof(docache_loop_options), as the caller was compiled.
-    pub size: usize,
-    /// The time between calls. Required: 0 is refused.
-    pub interval_ns: u64,
-    /// How long after a start the first call comes.
-    pub first_delay_ns: u64,
-    /// Each wait is lengthened by a random time of up to this.
-    pub jitter_ns: u64,
-    /// How many results a snapshot shows at most; 0: only the latest success is kept.
-    pub capacity: usize,
-    /// The thread's name and the target of log records; "docache-loop" if `name_len` is 0.
-    pub name: *const c_char,
-    /// The length of `name`.
-    pub name_len: usize,
-    /// Who is told of failures, starts and stops; the loop takes a share of its own. NULL: nobody.
-    pub logger: *mut docache_logger,
-    /// DOCACHE_FIXED_DELAY or DOCACHE_FIXED_RATE.
-    pub schedule: u32,
-    /// 0.
-    pub reserved: u32,
-}
-
-/// Counters since the loop cache was made.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct docache_loop_counters {
-    /// In: sizeof(docache_loop_counters), as the caller was compiled. Stays as it is.
-    pub size: usize,
-    /// Calls of the Doer that have ended.
-    pub calls: u64,
-    /// Those that failed or panicked.
-    pub failures: u64,
-    /// Those that panicked.
-    pub panics: u64,
-    /// Failures since the last success.
-    pub consecutive_failures: u64,
-    /// Ticks of a fixed rate that a call's end, or its jitter, found passed already.
-    pub skipped_ticks: u64,
-    /// How long the last call took.
-    pub last_duration_ns: u64,
-    /// How long after it was due the last call began.
-    pub last_lateness_ns: u64,
-    /// The greatest lateness of all calls.
-    pub max_lateness_ns: u64,
-    /// 1 while the loop is running.
-    pub running: u32,
-    /// 0.
-    pub reserved: u32,
-}
-
-// SAFETY: it is, it is, and all of its fields are numbers and pointers.
-unsafe impl Options for docache_loop_options {
-    const NAME: &'static str = "docache_loop_options";
-}
-
 /// A Doer on the other side of the boundary.
-struct ForeignDoer {
+struct CallbackDoer {
     perform: Option<Perform>,
     registration: Registration,
     gate: Arc<Gate>,
 }
 
-impl Doer for ForeignDoer {
+impl Doer for CallbackDoer {
     type Output = Value;
     type Error = BoxError;
 
@@ -140,7 +71,7 @@ fn logger_of(gate: &Arc<Gate>, logger: Logger) -> Logger {
 
 /// # Safety
 /// HANDLE, SPAN for what the options point to.
-unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<docache_loop> {
+unsafe fn build(options: &docache_loop_options, doer: CallbackDoer) -> Result<docache_loop> {
     let schedule = match options.schedule {
         DOCACHE_FIXED_DELAY => Schedule::FixedDelay,
         DOCACHE_FIXED_RATE => Schedule::FixedRate,
@@ -152,7 +83,7 @@ unsafe fn build(options: &docache_loop_options, doer: ForeignDoer) -> Result<doc
             ));
         }
     };
-    options::reserved("options.reserved", options.reserved)?;
+    versioned::reserved("options.reserved", options.reserved)?;
     if options.interval_ns == 0 {
         return Err(Error::invalid_argument("options.interval_ns", 0, "give at least 1"));
     }
@@ -204,9 +135,9 @@ pub unsafe extern "C" fn docache_loop_new(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
-        let options = unsafe { options::read(options) }?;
+        let options = unsafe { versioned::read(options) }?;
         // SAFETY: the caller's promise.
-        let made = unsafe { build(&options, ForeignDoer { perform, registration, gate: Gate::new() }) }?;
+        let made = unsafe { build(&options, CallbackDoer { perform, registration, gate: Gate::new() }) }?;
         out.write(Box::into_raw(Box::new(made)));
         Ok(DOCACHE_OK)
     })
@@ -309,68 +240,4 @@ pub unsafe extern "C" fn docache_loop_stop(
 pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) -> bool {
     // SAFETY: the caller's promise.
     quietly(false, || unsafe { borrow(handle, "handle") }.is_ok_and(|handle| handle.cache.is_running()))
-}
-
-/// Fills `out`; a part of it that this library does not know becomes zero. \[NC\]
-///
-/// # Safety
-/// HANDLE, SPAN.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_loop_stats(
-    handle: *const docache_loop,
-    out: *mut docache_loop_counters,
-    out_error: *mut *mut docache_error,
-) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { borrow(handle, "handle") }?;
-        check(out, "out")?;
-        // SAFETY: SPAN: the first field is readable, whatever the size.
-        let size = unsafe { out.cast::<usize>().read() };
-        const OURS: usize = size_of::<docache_loop_counters>();
-        if !(OURS..=options::LARGEST).contains(&size) {
-            return Err(Error::invalid_argument("out.size", size, "give sizeof(docache_loop_counters)"));
-        }
-        let stats = handle.cache.stats();
-        let filled = docache_loop_counters {
-            size,
-            calls: stats.calls,
-            failures: stats.failures,
-            panics: stats.panics,
-            consecutive_failures: stats.consecutive_failures,
-            skipped_ticks: stats.skipped_ticks,
-            last_duration_ns: saturating_nanos(stats.last_duration),
-            last_lateness_ns: saturating_nanos(stats.last_lateness),
-            max_lateness_ns: saturating_nanos(stats.max_lateness),
-            running: u32::from(stats.running),
-            reserved: 0,
-        };
-        // SAFETY: SPAN: the caller's struct has `size` bytes.
-        unsafe { out.cast::<u8>().write_bytes(0, size) };
-        // SAFETY: SPAN, and `size` is at least ours.
-        unsafe { out.write(filled) };
-        Ok(DOCACHE_OK)
-    })
-}
-
-/// The last failure's error, also after later successes; MISS if there was none. The caller releases it. \[NC\]
-///
-/// # Safety
-/// HANDLE, SPAN.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_loop_last_error(
-    handle: *const docache_loop,
-    out: *mut *mut docache_error,
-    out_error: *mut *mut docache_error,
-) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle(out, "out") }?;
-        // SAFETY: the caller's promise.
-        let Some(error) = unsafe { borrow(handle, "handle") }?.cache.stats().last_error else {
-            return Ok(DOCACHE_MISS);
-        };
-        out.write(error.into_ptr().cast_mut().cast());
-        Ok(DOCACHE_OK)
-    })
 }

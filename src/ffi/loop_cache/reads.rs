@@ -4,14 +4,14 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::loop_cache::docache_loop;
-use super::value::{Value, docache_value};
-use super::{
-    DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, docache_error, docache_status,
-    guard, is_usable, quietly, too_small,
-};
+use super::handle::docache_loop;
 use crate::clock::{Tick, saturating_nanos};
 use crate::error::Error;
+use crate::ffi::boundary::{
+    DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, check, docache_error,
+    docache_status, guard, is_usable, quietly, too_small,
+};
+use crate::ffi::value::{Value, docache_value};
 use crate::loop_cache::{Entry, Snapshot};
 
 /// One result of a Doer. The layout never changes.
@@ -35,6 +35,14 @@ pub struct docache_entry {
     /// 0.
     pub reserved: u32,
 }
+
+/// As the header's trailer has it (in `cbindgen.toml`): neither side may move alone.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<docache_entry>() == 56 && offset_of!(docache_entry, value) == 32);
+    assert!(offset_of!(docache_entry, status) == 48 && offset_of!(docache_entry, age_ns) == 24);
+};
 
 /// An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by reference counting;
 /// the count is atomic. It keeps its values and errors valid, also when the loop cache is gone.
@@ -227,7 +235,7 @@ pub unsafe extern "C" fn docache_snapshot_read(
         // SAFETY: the caller's promise.
         let out_count = unsafe { Out::required(out_count, "out_count") }?;
         if count > 0 {
-            super::check(out, "out")?;
+            check(out, "out")?;
         }
         let len = snapshot.snapshot.len();
         if first > len {

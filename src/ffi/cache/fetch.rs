@@ -1,12 +1,12 @@
 //! Family `cache`: fetching what is not there, and beginning to; that goes on in `call`.
 
-use super::cache::{docache_cache, ttl};
-use super::call::{Begun, begin, docache_call};
-use super::group::explain;
-use super::perform::{self, docache_perform_fn};
-use super::store::{Sought, Store};
-use super::value::docache_value;
-use super::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
+use super::handle::docache_cache;
+use super::ttl::ttl;
+use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
+use crate::ffi::call::{Begun, begin, docache_call};
+use crate::ffi::perform::{self, docache_perform_fn, explain};
+use crate::ffi::store::{Query, Store};
+use crate::ffi::value::docache_value;
 
 /// The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx, ...)` on this thread and keeps
 /// what that returns for `ttl_ns` (0 is the cache's own time, DOCACHE_NEVER for ever), or waits for the run of the key that is
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn docache_cache_fetch(
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         let perform = perform::required(perform)?;
-        if let Some(value) = cache.store.get(Sought::new(key)) {
+        if let Some(value) = cache.store.get(Query::new(key)) {
             out_value.write(value.into_ptr());
             return Ok(DOCACHE_OK);
         }
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let begun = match cache.store.get(Sought::new(key)) {
+        let begun = match cache.store.get(Query::new(key)) {
             Some(value) => Begun::Value(value),
             None => begin(cache.lanes.lane(key), key, owner, ttl(ttl_ns))?,
         };

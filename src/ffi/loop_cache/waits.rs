@@ -1,8 +1,8 @@
 //! Family `loop`: waiting, on the calling thread or (`_begin`) without one.
 
-use super::loop_cache::docache_loop;
-use super::wait::{docache_wait, hand_out};
-use super::{DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout};
+use super::handle::docache_loop;
+use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout};
+use crate::ffi::wait::{docache_wait, hand_out};
 
 /// Waits for the first success: OK, TIMEOUT, or CLOSED. A loop that is not running is waited for: somebody may start it.
 /// REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
