@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::Pick;
-use super::errors::check_shown;
-use super::loops::{Held, Running};
-use super::options::LARGEST;
-use super::outcome::{Outcome, call};
-use super::place::{Given, Place, Places};
-use super::script::{Plan, Shown};
-use super::values::{self, bytes_of};
+use crate::abi::args::Pick;
+use crate::abi::loops::held::counters::read_stats;
+use crate::abi::loops::held::entries::check_entry;
+use crate::abi::loops::held::loops::{Held, Running};
+use crate::abi::loops::held::{errors, values};
+use crate::abi::loops::script::Shown;
+use crate::abi::loops::world::World;
+use crate::abi::memory::LARGEST;
+use crate::abi::outcome::{Failure, bytes_of, call};
+use crate::abi::place::{Given, Place};
 
 /// A call of the family.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum ReadOp {
+pub(crate) enum ReadOp {
     IsRunning(Pick),
     Version(Pick),
     Stats { pick: Pick, size: u8, out: Given, error: Given },
@@ -29,14 +30,14 @@ pub(super) enum ReadOp {
 
 /// Where a value is to be copied.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub(super) enum Buffer {
+pub(crate) enum Buffer {
     Roomy,
     OfLength(u8),
     Null { claim: bool },
 }
 
 impl ReadOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             ReadOp::IsRunning(pick) => is_running(world, pick),
             ReadOp::Version(pick) => version(world, pick),
@@ -46,57 +47,6 @@ impl ReadOp {
             ReadOp::LatestCopy { pick, buffer, len, entry, error } => {
                 latest_copy(world, pick, buffer, (len, entry, error));
             }
-        }
-    }
-}
-
-/// A loop at rest has exactly what its calls left there.
-pub(super) fn check_at_rest(held: &Held) {
-    let version = held.seen;
-    let shown: Vec<_> = (1..=version).map(|sequence| held.plan.script.shown(sequence)).collect();
-    let failures: Vec<_> = shown.iter().filter(|shown| !shown.is_value()).collect();
-    let panics = failures.iter().filter(|shown| matches!(shown, Shown::Error { status: DOCACHE_PANIC, .. }));
-    let (stats, _) =
-        read_stats(held.handle, size_of::<docache_loop_counters>(), (Given::Valid, Given::Valid));
-    let found = stats.expect("it has a place");
-    assert_eq!((found.calls, found.running, found.reserved), (version, 0, 0), "a loop at rest");
-    assert_eq!(found.failures, failures.len() as u64);
-    assert_eq!(found.panics, panics.count() as u64);
-    let consecutive = shown.iter().rev().take_while(|shown| !shown.is_value()).count();
-    assert_eq!(found.consecutive_failures, consecutive as u64);
-    assert_eq!(found.skipped_ticks, 0, "the interval is longer than any call");
-    let mut error = Place::one(Given::Valid);
-    // SAFETY: HANDLE, SPAN.
-    let last = call("loop_last_error", Given::Valid, |out| unsafe {
-        docache_loop_last_error(held.handle, error.pointer(), out)
-    });
-    last.is(if failures.is_empty() { DOCACHE_MISS } else { DOCACHE_OK });
-    if let (Some(error), Some(expected)) = (error.handle(last.is_ok(), "loop_last_error"), failures.last()) {
-        // SAFETY: HANDLE: a share that was handed out.
-        unsafe { check_shown(error, expected) };
-        // SAFETY: as above.
-        unsafe { docache_error_release(error) };
-    }
-}
-
-/// Checks an entry against what the Doer's call must have left; `borrowed`: with its value or error.
-///
-/// # Safety
-/// HANDLE for the entry's value or error.
-pub(super) unsafe fn check_entry(plan: &Plan, entry: &docache_entry, borrowed: bool) {
-    let shown = plan.script.shown(entry.sequence);
-    assert_eq!(entry.reserved, 0);
-    match &shown {
-        Shown::Value(bytes) => {
-            assert!(entry.error.is_null() && entry.status == DOCACHE_OK, "{entry:?}, not {shown:?}");
-            assert_eq!(entry.value.is_null(), !borrowed);
-            // SAFETY: HANDLE.
-            assert!(!borrowed || unsafe { bytes_of(entry.value) } == bytes, "the value of {entry:?}");
-        }
-        Shown::Error { status, .. } => {
-            assert!(entry.value.is_null() && entry.status == *status, "{entry:?}, not {shown:?}");
-            // SAFETY: HANDLE.
-            unsafe { check_shown(entry.error, &shown) };
         }
     }
 }
@@ -127,34 +77,6 @@ fn version(world: &mut World, pick: Pick) {
     held.saw(version);
     // SAFETY: the word is valid until the loop is freed, and only ever accessed atomically.
     held.saw(unsafe { AtomicU64::from_ptr(word.cast_mut()) }.load(Ordering::Acquire));
-}
-
-fn read_stats(
-    handle: *const docache_loop,
-    size: usize,
-    (out, error): (Given, Given),
-) -> (Option<docache_loop_counters>, Outcome) {
-    const OURS: usize = size_of::<docache_loop_counters>();
-    let words = size.max(size_of::<usize>()).div_ceil(8);
-    let mut place = Places::<usize>::many(out, words);
-    let valid = place.is_valid();
-    if valid {
-        // SAFETY: SPAN: there is one place at least.
-        unsafe { place.pointer().write(size) };
-    }
-    // SAFETY: HANDLE; SPAN: the place is as large as it says.
-    let read = call("loop_stats", error, |error| unsafe {
-        docache_loop_stats(handle, place.pointer().cast(), error)
-    });
-    assert_eq!(valid.then(|| place.get(0)), valid.then_some(size), "the size stays as it is");
-    assert!(place.untouched_from(if read.is_ok() { size.div_ceil(8) } else { 1 }), "wrote too much");
-    if !read.is_ok() {
-        return (None, read);
-    }
-    let zeros = (OURS / 8..size / 8).all(|index| place.get(index) == 0);
-    assert!(zeros, "what the library does not know becomes zero");
-    // SAFETY: all of it was written, and any bytes make a value.
-    (Some(unsafe { place.pointer().cast::<docache_loop_counters>().read() }), read)
 }
 
 fn stats(world: &mut World, pick: Pick, size: u8, (out, error): (Given, Given)) {
@@ -198,13 +120,13 @@ fn last_error(world: &mut World, pick: Pick, out: Given, error: Given) {
     };
     read.is_one_of(&[DOCACHE_OK, DOCACHE_MISS]);
     if let Some(error) = out.handle(read.is_ok(), "loop_last_error") {
-        let failure = super::outcome::Failure(error);
+        let failure = Failure(error);
         let message = failure.message();
         let known = (1..=held.allowed()).any(|sequence| {
             matches!(held.plan.script.shown(sequence), Shown::Error { message: expected, .. } if expected == message)
         });
         assert!(known, "an error that no call has made: {message}");
-        world.errors.push(super::errors::Held::new(failure));
+        world.errors.push(errors::Held::new(failure));
     }
 }
 

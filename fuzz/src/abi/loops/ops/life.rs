@@ -1,4 +1,4 @@
-//! Family `loop`: life. What a loop may be doing is known exactly where the conventions fix it, and else within bounds.
+//! Family `loop`: life.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,21 +6,22 @@ use std::sync::atomic::Ordering;
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::{Pick, Timeout};
-use super::inside::Inside;
-use super::options::{Effect, Options};
-use super::outcome::{Outcome, call};
-use super::place::{Given, Place};
-use super::reads;
-use super::registry::{Drops, ctx};
-use super::script::{Plan, Script, drop_plan, perform};
+use crate::abi::args::{Pick, Timeout};
+use crate::abi::loops::doer::{drop_plan, perform};
+use crate::abi::loops::held::loops::{Held, Running, await_drop};
+use crate::abi::loops::inside::Inside;
+use crate::abi::loops::options::Options;
+use crate::abi::loops::plan::Plan;
+use crate::abi::loops::script::Script;
+use crate::abi::loops::world::World;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place};
+use crate::abi::registry::{Drops, ctx};
 use crate::input::Rare;
-use crate::patience::soon;
 
 /// A call of the family.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum LoopOp {
+pub(crate) enum LoopOp {
     New {
         options: Options,
         no_options: Rare,
@@ -54,145 +55,21 @@ pub(super) enum LoopOp {
 
 /// A loop as everybody makes it.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) struct Plain {
+pub(crate) struct Plain {
     capacity: u8,
     script: Script,
 }
 
 impl Plain {
-    pub(super) fn make(self, world: &mut World) {
+    pub(crate) fn make(self, world: &mut World) {
         let options = Options::plain(usize::from(self.capacity % 16));
         let plan = Plan::new(self.script, Drops::Counted, world.registry.clone());
         new(world, plan, &options, (false, false), (Given::Valid, Given::Valid));
     }
 }
 
-/// Whether a loop is running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Running {
-    No,
-    Yes,
-    /// It has been asked to stop.
-    Stopping,
-    Maybe,
-}
-
-/// A loop.
-pub(super) struct Held {
-    pub(super) handle: *mut docache_loop,
-    pub(super) plan: Arc<Plan>,
-    pub(super) effect: Effect,
-    base: Running,
-    /// The version when the loop was last known to be at rest.
-    settled: u64,
-    /// The greatest version seen.
-    pub(super) seen: u64,
-}
-
-impl Held {
-    /// How many results there can be by now.
-    pub(super) fn allowed(&self) -> u64 {
-        self.plan.allowed.load(Ordering::SeqCst)
-    }
-
-    /// Whether a call that may have begun since the loop was at rest does such a thing.
-    fn may_do(&self, test: impl Fn(Inside) -> bool) -> bool {
-        (self.settled + 1..=self.allowed()).any(|sequence| test(self.plan.script.inside(sequence)))
-    }
-
-    pub(super) fn running(&self) -> Running {
-        match self.base {
-            Running::No => Running::No,
-            Running::Yes if !self.may_do(Inside::stops) => Running::Yes,
-            Running::Stopping if !self.may_do(Inside::starts) => Running::Stopping,
-            Running::Yes | Running::Stopping | Running::Maybe => Running::Maybe,
-        }
-    }
-
-    /// Notes a version that the library told.
-    pub(super) fn saw(&mut self, version: u64) {
-        assert!(version >= self.seen, "version {version} after {}", self.seen);
-        assert!(version <= self.allowed(), "version {version}, but only {} calls", self.allowed());
-        self.seen = version;
-    }
-
-    /// A success that is there for sure.
-    pub(super) fn has_success(&self) -> bool {
-        self.success_in(1, self.seen)
-    }
-
-    pub(super) fn success_in(&self, first: u64, last: u64) -> bool {
-        (first..=last).any(|sequence| self.plan.script.shown(sequence).is_value())
-    }
-
-    /// Asks the loop to start. The status is checked by the caller.
-    fn start(&mut self, error: Given) -> Outcome {
-        let before = self.running();
-        if self.effect.at_once && before != Running::Yes {
-            self.plan.allow(1);
-        }
-        // SAFETY: HANDLE.
-        let started = call("loop_start", error, |error| unsafe { docache_loop_start(self.handle, error) });
-        self.base = if matches!(before, Running::No | Running::Yes) { Running::Yes } else { Running::Maybe };
-        started
-    }
-
-    /// Stops the loop and, unless the Doer starts it again, brings it to rest; whether it is at rest.
-    pub(super) fn settle(&mut self) -> bool {
-        // SAFETY: HANDLE.
-        call("loop_stop", Given::Valid, |error| unsafe {
-            docache_loop_stop(self.handle, DOCACHE_FOREVER, error)
-        })
-        .is(DOCACHE_OK);
-        self.rest()
-    }
-
-    /// A stop has succeeded.
-    fn rest(&mut self) -> bool {
-        if self.running() == Running::No {
-            return true;
-        }
-        if self.may_do(Inside::starts) {
-            self.base = Running::Maybe;
-            return false;
-        }
-        let calls = self.plan.calls.load(Ordering::SeqCst);
-        // SAFETY: HANDLE.
-        let version = unsafe { docache_loop_version(self.handle) };
-        assert_eq!(version, calls, "every call is published before the loop has stopped");
-        self.saw(version);
-        self.base = Running::No;
-        self.settled = version;
-        self.plan.allowed.store(version, Ordering::SeqCst);
-        reads::check_at_rest(self);
-        true
-    }
-
-    /// Frees the loop; nothing uses the handle any more.
-    fn free(self) -> Arc<Plan> {
-        self.plan.mute();
-        // SAFETY: HANDLE: the table's, which it leaves.
-        unsafe { docache_loop_free(self.handle) };
-        self.plan
-    }
-
-    /// Frees the loop at the end of a case; the plan is to be awaited.
-    pub(super) fn finish(mut self) -> Arc<Plan> {
-        if self.settle() {
-            reads::check_at_rest(&self);
-        }
-        self.free()
-    }
-}
-
-/// Waits until a freed loop has dropped its Doer.
-pub(super) fn await_drop(plan: &Plan) {
-    let registration = &plan.registration;
-    soon("the drop of a Doer", || registration.is_dropped() == registration.is_counted());
-}
-
 impl LoopOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             LoopOp::New { options, no_options, no_perform, script, drops, out, error } => {
                 let plan = Plan::new(script, drops, world.registry.clone());
@@ -220,7 +97,10 @@ fn new(
     (out, error): (Given, Given),
 ) {
     world.plans.push(plan.clone());
-    let given = options.give(world);
+    let given = options.give(|pick| {
+        let index = pick.index(world.loggers.len())?;
+        Some(world.loggers[index].for_loop())
+    });
     let pointer = if no_options { std::ptr::null() } else { given.pointer() };
     let function: docache_perform_fn = if no_perform { None } else { Some(perform) };
     let drop = plan.registration.callback(drop_plan);
@@ -356,13 +236,6 @@ fn stop(world: &mut World, pick: Pick, timeout: Timeout, error: Given) {
         }
     }
     world.keep(stopped);
-}
-
-/// Notes that somebody has asked the loop to stop, without waiting.
-pub(super) fn asked_to_stop(held: &mut Held) {
-    if held.running() != Running::No {
-        held.base = if held.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
-    }
 }
 
 fn free(world: &mut World, pick: Pick) {

@@ -3,16 +3,17 @@
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::{Pick, Span};
-use super::outcome::call;
-use super::place::{Given, Place};
-use super::registry::{Drops, ctx, drop_wrapped};
+use crate::abi::args::{Pick, Span};
+use crate::abi::loops::held::values::Held;
+use crate::abi::loops::world::World;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place};
+use crate::abi::registry::{Drops, ctx, drop_wrapped};
 use crate::input::Bytes;
 
 /// A call of the family.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum ValueOp {
+pub(crate) enum ValueOp {
     New { data: Bytes, span: Span, out: Given, error: Given },
     Wrap { data: Bytes, span: Span, drops: Drops, out: Given, error: Given },
     Read(Pick),
@@ -20,56 +21,8 @@ pub(super) enum ValueOp {
     Release(Pick),
 }
 
-/// Shares of a value, and what it holds.
-pub(super) struct Held {
-    handle: *mut docache_value,
-    shares: u32,
-    bytes: Vec<u8>,
-}
-
-impl Held {
-    /// Takes over the caller's share of a value that must hold `bytes`.
-    pub(super) fn new(handle: *mut docache_value, bytes: Vec<u8>) -> Held {
-        let held = Held { handle, shares: 1, bytes };
-        held.check();
-        held
-    }
-
-    fn check(&self) {
-        // SAFETY: HANDLE: a share is held.
-        assert_eq!(unsafe { bytes_of(self.handle) }, self.bytes, "a value's bytes");
-    }
-
-    fn release(&mut self) {
-        self.shares -= 1;
-        // SAFETY: HANDLE: one of the shares held.
-        unsafe { docache_value_release(self.handle) };
-    }
-
-    pub(super) fn finish(mut self) {
-        self.check();
-        while self.shares > 0 {
-            self.release();
-        }
-    }
-}
-
-/// The bytes of a value that is not NULL.
-///
-/// # Safety
-/// HANDLE, for as long as the result is used.
-pub(super) unsafe fn bytes_of<'a>(value: *const docache_value) -> &'a [u8] {
-    // SAFETY: HANDLE.
-    let data = unsafe { docache_value_data(value) };
-    // SAFETY: as above.
-    let len = unsafe { docache_value_len(value) };
-    assert!(!data.is_null(), "a value's bytes are somewhere");
-    // SAFETY: SPAN.
-    unsafe { std::slice::from_raw_parts(data, len) }
-}
-
 impl ValueOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             ValueOp::New { data, span, out, error } => new(world, &data.0, span, out, error),
             ValueOp::Wrap { data, span, drops, out, error } => wrap(world, data, span, drops, (out, error)),

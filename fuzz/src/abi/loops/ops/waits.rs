@@ -1,25 +1,22 @@
 //! Family `wait`, and the calls of the family `loop` that begin a wait.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::{Pick, Timeout};
 use super::blocking;
-use super::loops::{self, Running};
-use super::outcome::call;
-use super::place::{Given, Place};
-use super::script::Plan;
-use super::tokens::{Token, notify};
+use crate::abi::args::{Pick, Timeout};
+use crate::abi::loops::held::loops::{self, Running};
+use crate::abi::loops::held::waits::{Armed, Held, Kind};
+use crate::abi::loops::tokens::{Token, notify};
+use crate::abi::loops::world::World;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place};
 use crate::input::Rare;
 use crate::patience::soon;
 
 /// A call of the family.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum WaitOp {
+pub(crate) enum WaitOp {
     First { pick: Pick, timeout: Timeout, error: Given },
     Changed { pick: Pick, since: u8, timeout: Timeout, out: Given, error: Given },
     Refresh { pick: Pick, timeout: Timeout, out: Given, error: Given },
@@ -31,36 +28,8 @@ pub(super) enum WaitOp {
     Free(Pick),
 }
 
-/// What is waited for.
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    First,
-    Changed,
-    Refresh,
-    Stop,
-}
-
-/// The notification of a wait.
-#[derive(Clone, Copy, Debug)]
-enum Armed {
-    No,
-    Token(Token),
-}
-
-/// A wait.
-pub(super) struct Held {
-    handle: *mut docache_wait,
-    kind: Kind,
-    plan: Arc<Plan>,
-    /// The version must be later than this.
-    since: u64,
-    armed: Armed,
-    /// What it came to.
-    over: Option<(docache_status, Option<u64>)>,
-}
-
 impl WaitOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             WaitOp::First { pick, timeout, error } => blocking::first(world, pick, timeout, error),
             WaitOp::Changed { pick, since, timeout, out, error } => {
@@ -86,84 +55,6 @@ impl WaitOp {
             WaitOp::Cancel(pick) => cancel(world, pick),
             WaitOp::Free(pick) => free(world, pick),
         }
-    }
-}
-
-impl Held {
-    /// Checks what the wait came to, and that it comes to nothing else later.
-    fn saw(&mut self, status: docache_status, version: Option<u64>) {
-        if let Some((before, at)) = self.over {
-            assert_eq!(status, before, "a wait that was over has changed its mind");
-            assert!(at.is_none() || version.is_none() || at == version, "and its version");
-        }
-        if status == DOCACHE_PENDING {
-            return;
-        }
-        let at = self.over.and_then(|(_, at)| at).or(version);
-        self.over = Some((status, at));
-        match (self.kind, version) {
-            (Kind::Stop, _) => {
-                assert_eq!(status, DOCACHE_OK, "the end of a run comes, whatever else happens")
-            }
-            (Kind::First | Kind::Changed | Kind::Refresh, _) => {
-                assert!(matches!(status, DOCACHE_OK | DOCACHE_CLOSED), "a wait came to {status}");
-            }
-        }
-        if let Some(version) = version {
-            let possible = match self.kind {
-                Kind::First | Kind::Stop => version == 0,
-                Kind::Changed | Kind::Refresh => {
-                    version > self.since && version <= self.plan.calls.load(Ordering::SeqCst)
-                }
-            };
-            assert!(possible, "{:?} since {} came to version {version}", self.kind, self.since);
-        }
-    }
-
-    fn poll(&mut self, out: Given, error: Given) -> super::outcome::Outcome {
-        let mut version = Place::one(out);
-        // SAFETY: HANDLE, SPAN.
-        let polled = call("wait_poll", error, |error| unsafe {
-            docache_wait_poll(self.handle, version.pointer(), error)
-        });
-        if !version.is_valid_option() {
-            polled.is(DOCACHE_INVALID_ARGUMENT);
-            return polled;
-        }
-        self.saw(polled.status, version.take(polled.is_ok() && version.is_valid(), "wait_poll"));
-        polled
-    }
-
-    /// The wait must be over: what it came to is noted.
-    fn check_over(&mut self) {
-        let polled = self.poll(Given::Valid, Given::Valid);
-        assert_ne!(polled.status, DOCACHE_PENDING, "a wait that is over is pending");
-    }
-
-    fn free(self) {
-        // SAFETY: HANDLE: the table's, which it leaves.
-        unsafe { docache_wait_free(self.handle) };
-    }
-
-    /// Frees the wait while its loop may still be there: it has told at most once.
-    pub(super) fn abandon(self) {
-        let armed = self.armed;
-        self.free();
-        if let Armed::Token(token) = armed {
-            assert!(token.calls() <= 1);
-        }
-    }
-
-    /// Frees the wait after its loop: it is over, and has told exactly once if it was to.
-    pub(super) fn finish(mut self) {
-        if let Armed::Token(token) = self.armed {
-            soon("a notification", || token.calls() == 1);
-        }
-        soon("the end of a wait on a freed loop", || {
-            self.poll(Given::Valid, Given::Valid);
-            self.over.is_some()
-        });
-        self.free();
     }
 }
 
@@ -201,7 +92,7 @@ fn begin(world: &mut World, pick: Pick, (kind, since): (Kind, u8), (out, error):
                 world.waits.push(Held { handle, kind, plan, since, armed, over: None });
             }
             if kind == Kind::Stop {
-                loops::asked_to_stop(held);
+                held.asked_to_stop();
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use docache::ffi::*;
 
-use super::World;
-use super::args::{Pick, Timeout};
-use super::loops::Running;
-use super::outcome::call;
-use super::place::{Given, Place};
+use crate::abi::args::{Pick, Timeout};
+use crate::abi::loops::held::loops::Running;
+use crate::abi::loops::world::World;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place};
 
-pub(super) fn first(world: &mut World, pick: Pick, timeout: Timeout, error: Given) {
+pub(crate) fn first(world: &mut World, pick: Pick, timeout: Timeout, error: Given) {
     let handle = pick.handle(&world.loops, |held| held.handle);
     let held = pick.index(world.loops.len()).map(|index| &world.loops[index]);
     let there = held.is_some_and(|held| held.has_success());
@@ -25,7 +25,7 @@ pub(super) fn first(world: &mut World, pick: Pick, timeout: Timeout, error: Give
     world.keep(waited);
 }
 
-pub(super) fn changed(
+pub(crate) fn changed(
     world: &mut World,
     pick: Pick,
     since: u8,
@@ -57,7 +57,7 @@ pub(super) fn changed(
     world.keep(waited);
 }
 
-pub(super) fn refresh(world: &mut World, pick: Pick, timeout: Timeout, (out, error): (Given, Given)) {
+pub(crate) fn refresh(world: &mut World, pick: Pick, timeout: Timeout, (out, error): (Given, Given)) {
     let handle = pick.handle(&world.loops, |held| held.handle);
     let mut out = Place::one(out);
     let held = pick.index(world.loops.len()).filter(|_| out.is_valid()).map(|index| &mut world.loops[index]);

@@ -1,78 +1,37 @@
-//! What a Doer does with its own loop during its call: none of it may block.
+//! How a Doer does with its own loop what its script says: none of it may block.
 
 use std::sync::atomic::Ordering;
 
-use arbitrary::{Arbitrary, Result, Unstructured};
 use docache::ffi::*;
 
-use super::args::Timeout;
-use super::outcome::call;
-use super::place::{Given, Place};
-use super::script::Plan;
+use super::inside::Inside;
+use super::plan::Plan;
+use crate::abi::args::Timeout;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place};
+use crate::abi::shutdown::shutdown;
 
-/// A call that the Doer makes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Inside {
-    Nothing,
-    Look,
-    Stop(Timeout),
-    Start,
-    StopAndStart,
-    Run,
-    Refresh(Timeout),
-    WaitFirst(Timeout),
-    Changed(Timeout),
-    Begin,
-}
-
-impl<'a> Arbitrary<'a> for Inside {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Inside> {
-        Ok(match u8::arbitrary(u)? {
-            0..=127 => Inside::Nothing,
-            128..=143 => Inside::Look,
-            144..=159 => Inside::Stop(u.arbitrary()?),
-            160..=167 => Inside::Start,
-            168..=175 => Inside::StopAndStart,
-            176..=191 => Inside::Run,
-            192..=207 => Inside::Refresh(u.arbitrary()?),
-            208..=223 => Inside::WaitFirst(u.arbitrary()?),
-            224..=239 => Inside::Changed(u.arbitrary()?),
-            240..=255 => Inside::Begin,
-        })
-    }
-}
-
-impl Inside {
-    /// The run may end by it.
-    pub(super) fn stops(self) -> bool {
-        matches!(self, Inside::Stop(_) | Inside::StopAndStart | Inside::Begin)
-    }
-
-    /// Another run may begin by it.
-    pub(super) fn starts(self) -> bool {
-        matches!(self, Inside::Start | Inside::StopAndStart)
-    }
-
-    pub(super) fn act(self, plan: &Plan, handle: *mut docache_loop, sequence: u64) {
-        match self {
-            Inside::Nothing => {}
-            Inside::Look => look(handle, sequence),
-            Inside::Stop(timeout) => stop(handle, timeout),
-            Inside::Start => start(plan, handle),
-            Inside::StopAndStart => {
-                stop(handle, Timeout::Look);
-                start(plan, handle);
-            }
-            Inside::Run => {
-                // SAFETY: HANDLE: freed only when the Doer leaves it alone.
-                call("run inside", Given::Valid, |error| unsafe { docache_loop_run(handle, error) })
-                    .is(DOCACHE_BUSY);
-            }
-            Inside::Refresh(timeout) => refresh(plan, handle, timeout),
-            Inside::WaitFirst(timeout) => wait_first(plan, handle, sequence, timeout),
-            Inside::Changed(timeout) => changed(handle, sequence, timeout),
-            Inside::Begin => begin(plan, handle, sequence),
+/// Does it, in the call of this number.
+pub(crate) fn act(inside: Inside, plan: &Plan, handle: *mut docache_loop, sequence: u64) {
+    match inside {
+        Inside::Nothing => {}
+        Inside::Shutdown => shutdown(),
+        Inside::Look => look(handle, sequence),
+        Inside::Stop(timeout) => stop(handle, timeout),
+        Inside::Start => start(plan, handle),
+        Inside::StopAndStart => {
+            stop(handle, Timeout::Look);
+            start(plan, handle);
         }
+        Inside::Run => {
+            // SAFETY: HANDLE: freed only when the Doer leaves it alone.
+            call("run inside", Given::Valid, |error| unsafe { docache_loop_run(handle, error) })
+                .is(DOCACHE_BUSY);
+        }
+        Inside::Refresh(timeout) => refresh(plan, handle, timeout),
+        Inside::WaitFirst(timeout) => wait_first(plan, handle, sequence, timeout),
+        Inside::Changed(timeout) => changed(handle, sequence, timeout),
+        Inside::Begin => begin(plan, handle, sequence),
     }
 }
 

@@ -13,10 +13,10 @@ const FORBIDDEN: u32 = 1 << 31;
 
 /// The token of one notification.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token(pub(super) usize);
+pub(crate) struct Token(pub(crate) usize);
 
 impl Token {
-    pub(super) fn new() -> Token {
+    pub(crate) fn new() -> Token {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let token = Token(NEXT.fetch_add(1, Ordering::Relaxed) % TOKENS);
         token.state().store(0, Ordering::SeqCst);
@@ -27,19 +27,19 @@ impl Token {
         &STATES[self.0]
     }
 
-    pub(super) fn calls(self) -> u32 {
+    pub(crate) fn calls(self) -> u32 {
         self.state().load(Ordering::SeqCst) & CALLS
     }
 
     /// From now on it must not be called, and it has not been.
-    pub(super) fn forbid(self) {
+    pub(crate) fn forbid(self) {
         let before = self.state().fetch_or(FORBIDDEN, Ordering::SeqCst);
         assert_eq!(before & CALLS, 0, "a notification that the library took back had been called");
     }
 }
 
 /// The notification.
-pub(super) unsafe extern "C-unwind" fn notify(token: usize) {
+pub(crate) unsafe extern "C-unwind" fn notify(token: usize) {
     let before = Token(token).state().fetch_add(1, Ordering::SeqCst);
     assert_eq!(before, 0, "a notification was called twice, or after the library had taken it back");
 }

@@ -5,16 +5,16 @@ use std::ffi::CStr;
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::{Pick, Span};
-use super::outcome::{Failure, call, name};
-use super::place::{Given, Place};
-use super::script::Shown;
+use crate::abi::args::{Pick, Span};
+use crate::abi::loops::held::errors::Held;
+use crate::abi::loops::world::World;
+use crate::abi::outcome::{Failure, call, name};
+use crate::abi::place::{Given, Place};
 use crate::input::Bytes;
 
 /// A call of the families.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum ErrorOp {
+pub(crate) enum ErrorOp {
     Version,
     StatusName(i32),
     New { code: i64, message: Bytes, span: Span, out: Given, error: Given },
@@ -23,55 +23,8 @@ pub(super) enum ErrorOp {
     Release(Pick),
 }
 
-/// Shares of an error, and what it says.
-pub(super) struct Held {
-    failures: Vec<Failure>,
-    code: i64,
-    status: docache_status,
-    message: String,
-}
-
-impl Held {
-    /// Takes over a share; what the error says from now on is what it says now.
-    pub(super) fn new(failure: Failure) -> Held {
-        let (code, status, message) = (failure.code(), failure.status(), failure.message());
-        Held { failures: vec![failure], code, status, message }
-    }
-
-    fn handle(&self) -> *mut docache_error {
-        self.failures[0].0
-    }
-
-    fn check(&self) {
-        let failure = &self.failures[0];
-        assert_eq!((failure.code(), failure.status()), (self.code, self.status), "an error never changes");
-        assert_eq!(failure.message(), self.message, "an error never changes");
-    }
-
-    pub(super) fn finish(self) {
-        self.check();
-    }
-}
-
-/// Checks an error that is not NULL against what it must show.
-///
-/// # Safety
-/// HANDLE.
-pub(super) unsafe fn check_shown(error: *const docache_error, shown: &Shown) {
-    let Shown::Error { error_status, code, message, .. } = shown else {
-        panic!("an error where a value was to be: {shown:?}");
-    };
-    // SAFETY: HANDLE.
-    let found_status = unsafe { docache_error_status(error) };
-    // SAFETY: as above.
-    let found_code = unsafe { docache_error_code(error) };
-    // SAFETY: HANDLE.
-    let found = unsafe { super::outcome::message_of(error) };
-    assert_eq!((found_status, found_code, &found), (*error_status, *code, message), "an entry's error");
-}
-
 impl ErrorOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             ErrorOp::Version => version(),
             ErrorOp::StatusName(status) => {

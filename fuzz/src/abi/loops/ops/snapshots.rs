@@ -1,20 +1,17 @@
 //! Family `loop`: snapshots.
 
-use std::sync::Arc;
-
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::Pick;
-use super::outcome::call;
-use super::place::{Given, Place, Places};
-use super::reads::check_entry;
-use super::script::Plan;
+use crate::abi::args::Pick;
+use crate::abi::loops::held::snapshots::Held;
+use crate::abi::loops::world::World;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place, Places};
 
 /// A call of the family.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum SnapshotOp {
+pub(crate) enum SnapshotOp {
     Take { pick: Pick, out: Given, error: Given },
     Look(Pick),
     Read { pick: Pick, first: u8, count: u8, out: Given, written: Given, error: Given },
@@ -22,61 +19,8 @@ pub(super) enum SnapshotOp {
     Release(Pick),
 }
 
-/// Shares of a snapshot, and what it must show for ever.
-pub(super) struct Held {
-    handle: *mut docache_snapshot,
-    shares: u32,
-    plan: Arc<Plan>,
-    version: u64,
-    len: usize,
-}
-
-impl Held {
-    fn check(&self) {
-        // SAFETY: HANDLE: a share is held.
-        let len = unsafe { docache_snapshot_len(self.handle) };
-        // SAFETY: as above.
-        let version = unsafe { docache_snapshot_version(self.handle) };
-        assert_eq!((len, version), (self.len, self.version), "a snapshot never changes");
-        let mut out = Places::many(Given::Valid, len);
-        let mut written = Place::one(Given::Valid);
-        // SAFETY: HANDLE, SPAN.
-        let read = call("snapshot_read", Given::Valid, |error| unsafe {
-            docache_snapshot_read(self.handle, 0, out.pointer(), len, written.pointer(), error)
-        });
-        read.is(DOCACHE_OK);
-        assert_eq!(written.take(true, "snapshot_read"), Some(len));
-        self.check_entries(&out, 0, len);
-    }
-
-    /// The `count` entries in `out` are this snapshot's, from the `first` on.
-    fn check_entries(&self, out: &Places<docache_entry>, first: usize, count: usize) {
-        assert!(out.untouched_from(count), "wrote past the entries");
-        let before = self.version - self.len as u64 + first as u64;
-        for at in 0..count {
-            let entry = out.get(at);
-            assert_eq!(entry.sequence, before + 1 + at as u64, "sequences are contiguous");
-            // SAFETY: HANDLE: borrowed from the snapshot, of which a share is held.
-            unsafe { check_entry(&self.plan, &entry, true) };
-        }
-    }
-
-    fn release(&mut self) {
-        self.shares -= 1;
-        // SAFETY: HANDLE: one of the shares held.
-        unsafe { docache_snapshot_release(self.handle) };
-    }
-
-    pub(super) fn finish(mut self) {
-        self.check();
-        while self.shares > 0 {
-            self.release();
-        }
-    }
-}
-
 impl SnapshotOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             SnapshotOp::Take { pick, out, error } => take(world, pick, out, error),
             SnapshotOp::Look(pick) => look(world, pick),

@@ -1,53 +1,26 @@
 //! Family `logger`.
 
-use std::sync::Arc;
-
 use arbitrary::Arbitrary;
 use docache::ffi::*;
 
-use super::World;
-use super::args::Pick;
-use super::outcome::call;
-use super::place::{Given, Place};
-use super::registry::{Drops, Sink, ctx, drop_sink, log};
+use crate::abi::args::Pick;
+use crate::abi::loops::held::loggers::Held;
+use crate::abi::loops::world::World;
+use crate::abi::outcome::call;
+use crate::abi::place::{Given, Place};
+use crate::abi::registry::{Drops, ctx, drop_sink, log};
 use crate::input::Rare;
 
 /// A call of the family.
 #[derive(Arbitrary, Clone, Debug)]
-pub(super) enum LoggerOp {
+pub(crate) enum LoggerOp {
     New { no_log: Rare, level: i8, drops: Drops, unwinds: Rare, out: Given, error: Given },
     Retain(Pick),
     Release(Pick),
 }
 
-/// Shares of a logger.
-pub(super) struct Held {
-    handle: *mut docache_logger,
-    shares: u32,
-    sink: Arc<Sink>,
-}
-
-impl Held {
-    /// The handle for a loop. Only a drop tells when a loop's logger was last used, so without one it gets none.
-    pub(super) fn for_loop(&self) -> *mut docache_logger {
-        if self.sink.registration.is_counted() { self.handle } else { std::ptr::null_mut() }
-    }
-
-    fn release(&mut self) {
-        self.shares -= 1;
-        // SAFETY: HANDLE: one of the shares held.
-        unsafe { docache_logger_release(self.handle) };
-    }
-
-    pub(super) fn finish(mut self) {
-        while self.shares > 0 {
-            self.release();
-        }
-    }
-}
-
 impl LoggerOp {
-    pub(super) fn apply(self, world: &mut World) {
+    pub(crate) fn apply(self, world: &mut World) {
         match self {
             LoggerOp::New { no_log, level, drops, unwinds, out, error } => {
                 // Levels below 1 and above 5 are refused.
