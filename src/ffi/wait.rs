@@ -10,8 +10,8 @@
 //!   thread polls once more. So the future is polled, and dropped, without the mutex, by one thread at a time.
 //! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex (see [`Notify`]). So after `cancel` says OK it is never called,
 //!   and it is called at most once in any case.
-//! - TOLD: whoever stores the result takes an armed notification with it; arming looks for a result first. So an armed
-//!   notification is called whoever finds the future ready.
+//! - NO-LOST-WAKEUP: whoever stores the result takes an armed notification with it; arming looks for a result first. So
+//!   an armed notification is called whoever finds the future ready.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn docache_wait_on_ready(
         if state.result.is_some() {
             return Ok(DOCACHE_OK);
         }
-        // Armed under the lock under which the result will be stored (TOLD).
+        // Armed under the lock under which the result will be stored (NO-LOST-WAKEUP).
         state.notify = Notify::Armed(notify, token);
         Ok(DOCACHE_PENDING)
     })

@@ -1,4 +1,5 @@
-//! A call as its flight knows it: one in a flight of a group, or one in a flight of a cache. `C` is what calls are to C.
+//! A call as its flight knows it: one in a flight of a group, or one in a flight of a cache. `C` is the type of the call
+//! that it is a part of, which its lane keeps.
 
 use std::marker::PhantomData;
 use std::pin::Pin;

@@ -10,7 +10,7 @@
 //! - OWNER (the flight's): its functions are called under the lock; or by the thread that set `finishing`, which the
 //!   others respect; or where nobody else may be at the call: before it is handed out, in `free`, and in `end`.
 //! - NOTIFY-ONCE: see [`Notify`].
-//! - TOLD: a notification is armed first, and then the waker is given to the shard, which looks for the outcome or the
+//! - NO-LOST-WAKEUP: a notification is armed first, and then the waker is given to the shard, which looks for the outcome or the
 //!   lead under its lock. Whoever brings one about later finds the waker; if it is there already, the notification is
 //!   taken back.
 //!
@@ -149,7 +149,7 @@ impl docache_call {
             *notify = Notify::Armed(call, token);
             Ok::<_, Error>(())
         })?;
-        // TOLD. It may have been told, and the bell rung, since an earlier notification was cancelled.
+        // NO-LOST-WAKEUP. It may have been told, and its waker woken, since an earlier notification was cancelled.
         let ready = self.look(&mut state, &Waker::from(waker.clone()));
         Ok(!(ready && waker.with(Notify::cancel)))
     }
@@ -212,7 +212,8 @@ impl docache_call {
         Ok(shared)
     }
 
-    /// Takes the call out of its run: whether that is lost with it. Others' notifications are called here, and values may be dropped.
+    /// Takes the call out of its run: whether that is lost with it. Others' notifications are called here, and values may be
+    /// dropped.
     ///
     /// # Safety
     /// The call is being freed.
@@ -227,9 +228,9 @@ impl docache_call {
         let result = state.result.take();
         drop(state);
         // SAFETY: OWNER: nobody else may be at a call that is being freed.
-        let gone = unsafe { self.inner.go() };
-        let lost = matches!(gone, Gone::Lost);
-        drop((result, gone));
+        let departure = unsafe { self.inner.go() };
+        let lost = matches!(departure, Gone::Lost);
+        drop((result, departure));
         Ok(lost)
     }
 }
@@ -336,7 +337,7 @@ pub(super) unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error
     {
         // SAFETY: the caller's promise. The flight may know the call, but not its state.
         let state = unsafe { &mut (*call).state }.get_mut();
-        // A notification that asks how its teller stands hears that it leads.
+        // A notification that polls its leader's call hears that it leads.
         state.check_leads(inner)?;
         state.finishing = true;
         if let Some(waker) = state.waker.as_ref().filter(|_| state.joined) {

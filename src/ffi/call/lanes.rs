@@ -1,5 +1,5 @@
 //! What the handle of a group or of a cache and its calls share: where the flights live, and the calls that were freed.
-//! `C` is what calls are.
+//! `C` is the type of the calls.
 
 use std::sync::Arc;
 

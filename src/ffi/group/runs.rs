@@ -41,13 +41,13 @@ pub unsafe extern "C" fn docache_group_run(
         let perform = perform::required(perform)?;
         // SAFETY: CALLBACK.
         let work = || unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
-        let flown = gate.during(|| flights.try_run_within(timeout(timeout_ns), key, work));
+        let ran = gate.during(|| flights.try_run_within(timeout(timeout_ns), key, work));
         let freed = || Error::new(ErrorKind::Closed, "the group was freed");
-        let flown = flown.ok_or_else(freed)?.map_err(|error| explain(key, error))?;
+        let ran = ran.ok_or_else(freed)?.map_err(|error| explain(key, error))?;
         if let Some(out) = out_shared {
-            out.write(u32::from(flown.is_shared()));
+            out.write(u32::from(ran.is_shared()));
         }
-        out_value.write(flown.into_inner().into_ptr());
+        out_value.write(ran.into_inner().into_ptr());
         Ok(DOCACHE_OK)
     })
 }
