@@ -57,7 +57,10 @@ func mustNew[T any](
 // not accept, or a [*LibraryError].
 func New[T any](ctx context.Context, interval time.Duration, doer Doer[T], options ...Option) (*LoopCache[T], error) {
 	s := settings{interval: interval}
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			return nil, &ArgumentError{"option", i, "give no nil Option"}
+		}
 		option(&s)
 	}
 	if ctx == nil {

@@ -137,6 +137,7 @@ func TestArguments(t *testing.T) {
 		{"capacity", func() (*LoopCache[int], error) { return New(ctx, never, doer, WithCapacity(-1)) }},
 		{"first delay", func() (*LoopCache[int], error) { return New(ctx, never, doer, WithFirstDelay(-1)) }},
 		{"jitter", func() (*LoopCache[int], error) { return New(ctx, never, doer, WithJitter(-1)) }},
+		{"option", func() (*LoopCache[int], error) { return New(ctx, never, doer, nil) }},
 	} {
 		c, err := test.make()
 		var argument *ArgumentError

@@ -5,7 +5,7 @@
 // for the Doer:
 //
 //	cache := docache.NewCache(ctx, time.Second, 60, nil, docache.DoerFunc[Load](readLoad))
-//	go cache.Loop()
+//	go cache.Loop() // or, with what New returns, cache.Start()
 //	...
 //	now := cache.Latest() // no lock, no allocation, no call into the library
 //
@@ -22,8 +22,9 @@
 //   - What one goroutine reads never goes back in time.
 //   - A Doer that fails, panics or calls [runtime.Goexit] leaves an entry with an Error; the loop goes on. Its errors
 //     come back as they were, so [errors.Is] and [errors.As] work on Data.Error.
-//   - The Doer is never called twice at the same time by one cache, though successive calls may come from different
-//     goroutines.
+//   - The Doer is never called twice at the same time by one cache: each call happens before the next, though they may
+//     come from different goroutines.
+//   - After a fork that Go makes itself (os/exec) there is nothing to see to. The library's threads take no signals.
 //   - Waiting blocks a goroutine, never a thread. A running cache is one goroutine, which sleeps between calls: a thousand of
 //     them add no thread, and no thread of the library ever calls Go. A slow Doer delays only its own cache.
 //   - The values you return are shared with every reader, not copied: do not change what a pointer, slice or map leads

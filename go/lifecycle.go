@@ -7,7 +7,9 @@ import (
 )
 
 // Start starts the loop and returns; the Doer's first call is made at once, on a goroutine of the loop's own. If the cache
-// is running already, or is just being stopped, Start does nothing.
+// is running already, or is just being stopped, Start does nothing and returns nil: after a Stop that did not wait for the
+// end, such as one inside Do, call Stop again, which waits, before Start. What was published stays, and so do the version
+// and the statistics.
 //
 // It returns [ErrClosed] after Close, and the context's error once the context is done.
 func (c *LoopCache[T]) Start() error {
@@ -17,6 +19,9 @@ func (c *LoopCache[T]) Start() error {
 
 // Loop starts the loop and blocks until it has ended, by Stop, Close or the context. If the cache is running already,
 // or is just being stopped, or can no longer run, Loop returns at once.
+//
+// A Stop that comes before `go c.Loop()` has begun finds nothing to stop. Where that may be, use Start, or end the loop by
+// the cache's context or Close.
 func (c *LoopCache[T]) Loop() {
 	if r, _ := c.begin(); r != nil {
 		<-r.done

@@ -5,8 +5,8 @@
  *
  * - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last results and never wait.
  * - docache_group_: callers who want the same thing for the same key share one run of the work.
- * - docache_cache_: values by key, for a time and up to a limit; what is not there is fetched once for all who ask.
- * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be told, look.
+ * - docache_cache_: values by key, for a time and up to a limit; many who miss the same key share one fetch of it.
+ * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be notified, poll.
  * - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is told of it.
  *
  *     #include <docache.h>
@@ -32,7 +32,7 @@
  *       if (status == DOCACHE_OK) {
  *         printf("%.*s\n", (int)docache_value_len(page), (const char *)docache_value_data(page));
  *       } else {
- *         printf("%s: %s\n", docache_status_name(status), docache_error_message(error, NULL));
+ *         printf("%s: %s\n", docache_status_name(status), error != NULL ? docache_error_message(error, NULL) : "");
  *       }
  *       docache_error_release(error);
  *       docache_value_release(page);
@@ -42,45 +42,59 @@
  *
  * Link libdocache.a with -lpthread -ldl -lm, or the shared library, whose name is libdocache.so.0.
  *
+ * # Words
+ * - The Doer is the `perform` of a loop. A loop can also be driven by its host, the program around it: docache_loop_drive.
+ * - Of the callers who want the same key, the one that does the work leads; the others wait, and share what came of it.
+ * - A share is one of the counted references to a value, an error, a logger or a snapshot.
+ * - A version is the number of a loop's results so far; the sequence of a result is the version that it brought.
+ *
  * # Errors
  * Every function that can fail returns a docache_status: 0 for success, positive for regular outcomes such as MISS,
  * negative for mistakes and defects. Statuses are written here without their DOCACHE_. The last parameter takes a
  * docache_error with a message, and with the number that a callback gave; or NULL, if the status will do. An error that
  * was given is the caller's to release.
  *
- * # Threads, fork, signals, the end
+ * A function's comment names the statuses with a meaning of their own. Besides, any function may return INVALID_ARGUMENT for what
+ * it was given, PANIC for a defect of the library, and, if it starts something, INTERNAL where the machine refuses a thread or
+ * memory. CANCELLED and VERSION_MISMATCH are for the language bindings; no function returns them today.
+ *
+ * # Threads and the end
  * - The library starts threads when they are needed: docache-clock while caches are used, docache-timer while somebody
  *   waits with a deadline or a cache is to be swept, docache-sweep while one is, and one for each loop that was started.
- *   They block all signals but those that a fault raises, and so do threads that are started from callbacks on them.
- * - After fork, caches, groups and values work in the child as in the parent. Loops that ran count as stopped there, and
- *   can be started again.
- * - A program may simply end. One that looks for leaks, or that unloads the library, frees its handles and calls
- *   docache_shutdown first.
+ * - A program may simply end. One that looks for leaks, or that unloads the library, ends its waits and calls, drives, loops,
+ *   groups and caches in this order, and calls docache_shutdown last.
  *
  * # Conventions
  * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
  * - Inputs come first, outputs last. Every output pointer is required unless its function says otherwise. An output
- *   handle is set to NULL first and written only on success; other outputs are written only on success.
+ *   handle is set to NULL first and written only where the function says so, with OK, PENDING or LEADER; other outputs
+ *   are written only with OK unless their function says otherwise. What lay in an output before is not released.
  * - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the caller releases, when
- *   the status is negative, TIMEOUT, CANCELLED, CLOSED, DOER_FAILED or BUSY.
+ *   the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
+ * - What a function is given stays the caller's, who may release it afterwards; what the library keeps is a share of its own, or a
+ *   copy. The exceptions: what `perform` writes, and what docache_drive_finish is given, is given away.
  * - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
  * - Option structs begin with their size; a field of zero means its default, and a part that this library does not know
  *   must be zero.
- * - A registration is a function, a `ctx` and a `drop`: `drop(ctx)` is called exactly once, after the last use, also
- *   when the registration fails. A callback must return: it must not throw, unwind or longjmp.
- * - `timeout_ns`: a negative one is no limit, 0 only looks.
- * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if it may block.
- *   "Only `drop`": whoever gives back the last share of something calls the `drop` of its registration. That can also be
- *   a reader that was under way while the loop moved on.
- * - All functions may be called from any thread, and at once, except that nothing may be going on with a handle while
- *   its owner frees it, but callbacks and the calls that these were called from.
- * - When `_free` of a loop, a group, a cache or a wait has returned, none of the object's callbacks runs or will, and `drop`
- *   of its registration has been called: it waits for those that are under way on other threads, so it must not be called
- *   with anything held, such as a mutex, that they need. Inside a callback of the object's own it returns at once: the object
- *   ends, and `drop` is called, when the call that the callback came from is over. Inside other objects' callbacks it
- *   waits, but not in a circle: of threads that free each other's objects one does not wait; its object ends as if it had
- *   been freed inside a callback of its own. The only exception is a docache_call, which outlives what it was begun at,
- *   its notification with it; the listener's `drop` of a cache then comes with the end of the last such call.
+ * - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called exactly once, after the last use,
+ *   also when the registration fails. A callback must return: it must not throw, unwind or longjmp.
+ * - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the caller's own.
+ * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if it may block; without [BLK] it
+ *   takes short locks at most. "Only `drop`": whoever gives back the last share of something calls the `drop` of its
+ *   registration; that can also be a reader that was under way while a loop moved on.
+ * - All functions may be called from any thread, at any time and at once, with one exception: a handle with one owner must not be
+ *   freed while another thread is in a call with it. (A call that a callback was called from may be, see below.)
+ *
+ * # Freeing
+ * - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or will, and `drop` of its
+ *   registration has been called. So it waits for callbacks that run on the library's own threads, and must not be called
+ *   with anything held, such as a mutex, that they need.
+ * - Inside a callback of the object's own it returns at once: the object ends, and `drop` is called, when the call that the
+ *   callback came from is over.
+ * - Inside another object's callback it waits as well, except where that would close a circle of threads that free each other's objects: then one
+ *   of them does not wait, and its object ends as if it had been freed inside a callback of its own.
+ * - A docache_call outlives what it was begun at, its notification with it. Where calls are out when their cache is freed, `drop` of the
+ *   cache's listener, if there is a listener, is called when the last of them is over; without a listener, at once.
  * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
  *   sweep or its free.
  *
@@ -93,7 +107,7 @@
  * for. A loop cache that ran counts as stopped and can be started again; if the fork fell into a call of its Doer, that call
  * has no end in the child, and it is the Doer's part that its own data are fit for another one. A loop whose own thread forks
  * goes on in the child. A call, or a wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of
- * what threads would have done that are not there; and none must be used on which another thread was just at work.
+ * what threads would have done that are not there. One that another thread was using at the moment of the fork must not be used.
  *
  * # Safety
  * What a caller of every function promises:
@@ -296,7 +310,8 @@ typedef struct docache_cache_options {
    */
   size_t size;
   /**
-   * How long entries live that are not given a time of their own. 0: 15 minutes; DOCACHE_NEVER: for ever.
+   * How long entries live that are not given a time of their own, to within two milliseconds. 0:
+   * 15 minutes; DOCACHE_NEVER: for ever.
    */
   uint64_t time_to_live_ns;
   /**
@@ -304,7 +319,8 @@ typedef struct docache_cache_options {
    */
   uint64_t sweep_interval_ns;
   /**
-   * For how long failures of fetches are kept, and given to those who fetch. 0: not at all.
+   * For how long failures of fetches are kept, and given to those who fetch; 0: not at all. They
+   * are no entries: reads, the length and the limit know nothing of them.
    */
   uint64_t negative_ttl_ns;
   /**
@@ -316,7 +332,9 @@ typedef struct docache_cache_options {
    */
   uint64_t max_weight;
   /**
-   * Over how many locks writers are spread, up to 65,536; each has an equal part of the limit. 0: as the limit suggests.
+   * Over how many locks writers are spread: rounded up to a power of two, up to 65,536. Each
+   * shard has an equal part of the limit, so that a shard may be full before the cache is, and a
+   * value may be too heavy for its part. 0: as many as keep that rare. 1: the limit is exact.
    */
   size_t shards;
   /**
@@ -338,9 +356,11 @@ typedef struct docache_cache_options {
 } docache_cache_options;
 
 /**
- * Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, a writer's
- * or the sweep's, with no lock held. Key and value are borrowed for the call. It must return; it may use the cache, and free
- * it: then it is not called any more, and the cache ends when the write or the sweep is over that it was called from.
+ * Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that
+ * brought it about, a writer's or the sweep's, with no lock held; never a reader's. Key and value
+ * are borrowed for the call; docache_value_retain keeps the value. It must return; it may use the
+ * cache, and free it: then it is not called any more, and the cache ends when the write or the
+ * sweep is over that it was called from.
  */
 typedef void (*docache_evict_fn)(uintptr_t ctx,
                                  const uint8_t *key,
@@ -354,11 +374,17 @@ typedef void (*docache_evict_fn)(uintptr_t ctx,
 typedef void (*docache_drop_fn)(uintptr_t ctx);
 
 /**
- * Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
- * as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
- * called. A loop runs it on one thread at a time, a group or a cache on the thread of the call that leads. It must not
- * throw, unwind or longjmp. It may free its own loop, group or cache, if nobody else uses that: the call goes on, its caller
- * gets what this returns, and the object ends when that call, or a loop's run, is over.
+ * Does the work once. Returns DOCACHE_OK with a value in `out_value`, or DOCACHE_DOER_FAILED, or
+ * DOCACHE_PANIC for a defect, with an error in `out_error` or none; both places are NULL when it
+ * is called, and the shares that it writes there are given away. Any other status counts as
+ * DOER_FAILED, and so does OK without a value; where there is no error the library makes one that
+ * says so. A value beside a failure, or an error beside OK, is released.
+ *
+ * A loop calls it on one thread at a time. A group or a cache calls it on the thread of the call
+ * that leads, with that call's `ctx`, and never after that call has returned. It must not throw,
+ * unwind or longjmp. It may free its own loop, group or cache, if nobody else uses that: the call
+ * goes on, its caller gets what this returns, and the object ends when that call, or a loop's run,
+ * is over.
  */
 typedef docache_status (*docache_perform_fn)(uintptr_t ctx,
                                              struct docache_value **out_value,
@@ -396,7 +422,8 @@ typedef struct docache_cache_counters {
    */
   size_t size;
   /**
-   * Reads that found something; 0 without DOCACHE_CACHE_RECORD_STATS.
+   * Reads (get, try_get, get_many, fetch) that found something; 0 without
+   * DOCACHE_CACHE_RECORD_STATS.
    */
   uint64_t hits;
   /**
@@ -408,11 +435,11 @@ typedef struct docache_cache_counters {
    */
   uint64_t loads;
   /**
-   * Those of them that failed, panicked or were given up.
+   * Those of them that failed, panicked or were given up by their callers.
    */
   uint64_t load_failures;
   /**
-   * The time that loads took in all.
+   * The time that loads took in all, by a clock of one millisecond.
    */
   uint64_t load_time_ns;
   /**
@@ -452,18 +479,21 @@ typedef struct docache_cache_counters {
    */
   uint64_t weight;
   /**
-   * Entries that have left and are still held.
+   * Entries that have left and whose values are not released yet, because readers may still see
+   * them or nobody came by.
    */
   uint64_t retired;
   /**
-   * Bytes that the cache takes beside keys and values.
+   * Bytes that the cache itself takes, without keys and values.
    */
   uint64_t memory;
 } docache_cache_counters;
 
 /**
- * Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
- * or one that polls. It must return, and must not block. It may free the wait that it was given to, but not a call.
+ * Called once with its token when there is something to see, on whichever thread finds it: the one
+ * that brought it about, or one that polls. It must return, and must not block. It may free the
+ * wait that it was given to, but not the call: whoever calls it may still be inside that; free the
+ * call afterwards, elsewhere.
  */
 typedef void (*docache_notify_fn)(uintptr_t token);
 
@@ -542,7 +572,7 @@ typedef struct docache_loop_options {
    */
   uint64_t interval_ns;
   /**
-   * How long after a start the first call comes.
+   * How long after a start the first call comes; 0: at once.
    */
   uint64_t first_delay_ns;
   /**
@@ -550,11 +580,13 @@ typedef struct docache_loop_options {
    */
   uint64_t jitter_ns;
   /**
-   * How many results a snapshot shows at most; 0: only the latest success is kept.
+   * How many results a snapshot shows at most; they take memory as they come. 0: snapshots are
+   * empty, and only the latest success is kept.
    */
   size_t capacity;
   /**
-   * The thread's name and the target of log records; "docache-loop" if `name_len` is 0.
+   * The thread's name, of which the system may show 15 bytes, and the target of log records;
+   * copied. "docache-loop" if `name_len` is 0.
    */
   const char *name;
   /**
@@ -600,7 +632,7 @@ typedef struct docache_loop_counters {
    */
   uint64_t consecutive_failures;
   /**
-   * Ticks of a fixed rate that a call's end, or its jitter, found passed already.
+   * Ticks of a fixed rate that were left out because they had passed when a call ended.
    */
   uint64_t skipped_ticks;
   /**
@@ -767,8 +799,10 @@ uint32_t docache_abi_version(void);
 const char *docache_version(void);
 
 /**
- * Makes a cache. `options` may be NULL: all defaults, without a limit. `on_evict`, with its `ctx` and its `drop`, may be
- * NULL; `drop(ctx)` is called exactly once, when the cache is gone or when this function fails. [CB] only `drop`
+ * Makes a cache. `options` may be NULL: all defaults, without a limit; nothing that they point to
+ * is needed afterwards. `on_evict` may be NULL, and so may `drop`; `drop(ctx)` is called exactly
+ * once, when the cache is gone or when this function fails. INTERNAL if the machine refuses
+ * something. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -798,13 +832,16 @@ docache_status docache_cache_new(const struct docache_cache_options *options,
 void docache_cache_free(struct docache_cache *cache);
 
 /**
- * The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx, ...)` on this thread and keeps
- * what that returns for `ttl_ns` (0 is the cache's own time, DOCACHE_NEVER for ever), or waits for the run of the key that is
- * under way and shares its outcome. DOER_FAILED or PANIC with the error that the run reported, which all of its callers
- * share; with `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over after
- * `timeout_ns`, and goes on; the time limits only waiting. REENTRANT inside `perform` of the same key. What is written,
- * removed or cleared while `perform` runs is stronger: the callers get what they fetched, the cache does not keep
- * it. [CB] [BLK]
+ * The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx,
+ * ...)` on this thread and keeps what that returns for `ttl_ns` (0 is the cache's own time,
+ * DOCACHE_NEVER for ever), or waits for the run of the key that is under way and shares its
+ * outcome; the value is then kept for as long as the call that leads has asked for. DOER_FAILED or
+ * PANIC with the error that the run reported, which all of its callers share; with
+ * `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over
+ * after `timeout_ns`, and goes on without this caller. The time limits only waiting for others: a
+ * call that leads runs `perform` to its end. REENTRANT inside `perform` of the same key. What is
+ * written, removed or cleared while `perform` runs wins: the callers get what they fetched, the
+ * cache does not keep it. [CB] [BLK]
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -820,11 +857,14 @@ docache_status docache_cache_fetch(const struct docache_cache *cache,
                                    struct docache_error **out_error);
 
 /**
- * Begins a fetch without blocking. OK: the value, a share that the caller releases; there is no call. LEADER: nobody is
- * fetching the key; do the work, then docache_call_finish, which puts the value into the cache for `ttl_ns` and tells the
- * others. PENDING: somebody is; see docache_call_on_ready and docache_call_poll. DOER_FAILED with a failure that the cache
- * keeps. `owner` as in docache_group_begin_as: 0, or who calls, if threads do not tell; REENTRANT also if a call of the same
- * owner leads. Calls of docache_cache_fetch share their runs with these. The caller frees the call. [CB] others'
+ * Begins a fetch without blocking. OK: the value, a share that the caller releases; there is no
+ * call. LEADER, with a call: nobody is fetching the key; do the work, then docache_call_finish,
+ * which puts the value into the cache for `ttl_ns` and notifies the others. PENDING, with a call:
+ * somebody is; see docache_call_on_ready and docache_call_poll, which may say LEADER later.
+ * DOER_FAILED: a failure that the cache keeps (`negative_ttl_ns`); there is no call, as with any
+ * other status. `owner` is as in docache_group_begin_as: 0 where threads tell callers apart, else
+ * a number of the caller's own; REENTRANT also if a call of the same owner leads. Calls of
+ * docache_cache_fetch share their runs with these. The caller frees the call. [CB] others'
  * `notify`
  *
  * # Safety
@@ -879,9 +919,10 @@ docache_status docache_cache_contains(const struct docache_cache *cache,
                                       struct docache_error **out_error);
 
 /**
- * docache_cache_get for `count` keys: the array `out_values` of as many gets a share of each value, which the caller
- * releases, and NULL for what is not there. How many there are goes to `out_found`, which may be NULL. Lock-free, but for
- * LRU. [NC]
+ * docache_cache_get for `count` keys, which may be 0: the array `out_values` of as many gets a
+ * share of each value, which the caller releases, and NULL for what is not there; all NULL after a
+ * negative status. How many there are goes to `out_found`, which may be NULL. OK, also if none is
+ * there. Lock-free, but for LRU. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -965,8 +1006,9 @@ docache_status docache_cache_set_value(const struct docache_cache *cache,
                                        struct docache_error **out_error);
 
 /**
- * docache_cache_set for `count` keys and as many values. A value that is too heavy does not keep the others from being
- * put in; the error names the first. Any other INVALID_ARGUMENT: nothing has happened. [CB] `on_evict` and `drop`
+ * docache_cache_set for `count` keys and as many values. INVALID_ARGUMENT if one is too heavy: the
+ * others have been put in all the same, and the error names the first; for any other reason:
+ * nothing has happened. [CB] `on_evict` and `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -979,8 +1021,10 @@ docache_status docache_cache_set_many(const struct docache_cache *cache,
                                       struct docache_error **out_error);
 
 /**
- * Takes the key out. OK if it was there and had not expired, else MISS. A share of the value goes to `out_value`, which may
- * be NULL. What is being fetched for the key meanwhile goes to those who asked and is not kept. [CB] `on_evict` and `drop`
+ * Takes the key out. OK if it was there and had not expired, else MISS. A share of the value goes
+ * to `out_value`, which may be NULL. A failure that is kept for the key is forgotten as well, and
+ * what is being fetched for it meanwhile goes to those who asked and is not kept. [CB]
+ * `on_evict` and `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -992,8 +1036,8 @@ docache_status docache_cache_remove(const struct docache_cache *cache,
                                     struct docache_error **out_error);
 
 /**
- * docache_cache_remove for `count` keys. How many were there goes to `out_removed`, which may be NULL. [CB] `on_evict` and
- * `drop`
+ * docache_cache_remove for `count` keys, which may be 0. OK, also if none was there; how many were
+ * goes to `out_removed`, which may be NULL. [CB] `on_evict` and `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1005,13 +1049,13 @@ docache_status docache_cache_remove_many(const struct docache_cache *cache,
                                          struct docache_error **out_error);
 
 /**
- * Takes everything out. What is being fetched meanwhile goes to those who asked and is not kept. [CB] `on_evict` and `drop`
+ * Takes everything out, and forgets the failures that are kept. What is being fetched meanwhile
+ * goes to those who asked and is not kept. [CB] `on_evict` and `drop`
  *
  * # Safety
  * HANDLE.
  */
-docache_status docache_cache_clear(const struct docache_cache *cache,
-                                   struct docache_error **out_error);
+docache_status docache_cache_clear(const struct docache_cache *cache, struct docache_error **out_error);
 
 /**
  * Takes out what has expired, as the sweep does from time to time. How much that was goes to `out_purged`, which may be
@@ -1039,7 +1083,8 @@ docache_status docache_cache_flush(const struct docache_cache *cache,
  * `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
  * is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
  * outcome, else 0. INVALID_ARGUMENT, also if the call does not lead, or if it is one of a cache and was not polled since
- * the lead came to it: nothing has happened. [CB] others' `notify`; for a cache also `on_evict` and `drop`
+ * the lead came to it (in a cache: when notified, poll before you finish): nothing has happened.
+ * [CB] others' `notify`; for a cache also `on_evict` and `drop`
  *
  * A call of a cache first puts the value there, unless the key was written, removed or cleared since the call was LEADER;
  * a failure, but not PANIC, if the cache keeps those.
@@ -1055,9 +1100,10 @@ docache_status docache_call_finish(struct docache_call *call,
                                    struct docache_error **out_error);
 
 /**
- * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. The caller
- * keeps its share of `value` until this returns. When it returns OK the call is freed. INVALID_ARGUMENT, also if the call
- * does not lead: nothing has happened, and the call is still to be freed. [CB] as docache_call_finish
+ * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. `value` and
+ * `error` stay the caller's, who releases them after this has returned, whatever it returns. OK: the call is freed.
+ * INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is still to be freed.
+ * [CB] as docache_call_finish
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -1098,8 +1144,8 @@ docache_status docache_call_poll(struct docache_call *call,
                                  struct docache_error **out_error);
 
 /**
- * Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
- * called now. [NC]
+ * Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it will not be called; another
+ * may be given. PENDING: it has been called, or is being called now. [NC]
  *
  * # Safety
  * HANDLE.
@@ -1107,9 +1153,10 @@ docache_status docache_call_poll(struct docache_call *call,
 docache_status docache_call_cancel(struct docache_call *call);
 
 /**
- * Frees the call. One that waits leaves its run, and its notification is cancelled; one that is being called at this
- * moment goes on. One that leads and was not finished hands its lead on, or, if nobody waits, the run is over:
- * LEADER_LOST. Else, and for NULL, OK. [CB] others' `notify`, and `drop`
+ * Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads and was not finished hands
+ * its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else, and for NULL, OK. The notification is cancelled, but,
+ * unlike docache_wait_free, this does not wait for one that is being called: what `token` leads to must stay valid until
+ * docache_call_cancel has said OK or `notify` has returned. [CB] others' `notify`, and `drop`
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -1145,9 +1192,8 @@ struct docache_error *docache_error_retain(const struct docache_error *error);
 void docache_error_release(const struct docache_error *error);
 
 /**
- * The code that docache_error_new was given, also of a failure that a loop cache recorded or that a
- * run shared; 0 for any other error and for
- * NULL. [NC]
+ * The code that docache_error_new was given, also of a failure that a loop or a cache keeps or
+ * that a run shared; 0 for any other error and for NULL. [NC]
  *
  * # Safety
  * HANDLE.
@@ -1183,9 +1229,10 @@ docache_status docache_group_new(const struct docache_group_options *options,
                                  struct docache_error **out_error);
 
 /**
- * Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that run's outcome goes to all who
- * wait for it, and the group ends when the last of their calls is over. Calls of docache_group_begin that are out stay valid,
- * and go on among themselves, with their notifications. NULL is fine. [NC]
+ * Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that
+ * run's outcome goes to all who wait for it, and the group ends when the last of their calls is
+ * over. No other docache_group_run may be under way. Calls of docache_group_begin that are out
+ * stay valid, and go on among themselves, with their notifications. NULL is fine. [NC]
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
@@ -1193,11 +1240,14 @@ docache_status docache_group_new(const struct docache_group_options *options,
 void docache_group_free(struct docache_group *group);
 
 /**
- * Runs `perform(ctx, ...)` on this thread, or waits for the run of the key that is under way and shares its outcome. OK:
- * the value, whose share the caller releases, and in `out_shared`, which may be NULL, 1 if others got it too, else 0.
- * DOER_FAILED or PANIC with the error that the run reported, which all of its callers share. TIMEOUT: the run is not over
- * after `timeout_ns`, and goes on; the time limits only waiting, so with 0 the call leads or returns at once. REENTRANT
- * inside `perform` of the same key. [CB] [BLK]
+ * Runs `perform(ctx, ...)` on this thread, or waits for the run of the key that is under way and
+ * shares its outcome. OK: the value, whose share the caller releases, and in `out_shared`, which
+ * may be NULL, 1 if others got it too, else 0. DOER_FAILED or PANIC with the error that the run
+ * reported, which all of its callers share. TIMEOUT: the run is not over after `timeout_ns`, and
+ * goes on without this caller. The time limits only waiting for others: a call that leads runs
+ * `perform` to its end, however long that takes. REENTRANT inside `perform` of the same key. If a
+ * run that was begun with docache_group_begin is given up, one of those who wait runs its own
+ * `perform`. [CB] [BLK]
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -1233,9 +1283,12 @@ docache_status docache_group_forget(struct docache_group *group,
 size_t docache_group_in_flight(const struct docache_group *group);
 
 /**
- * Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
- * see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
- * inside `perform` of the same key. The caller frees the call. [NC]
+ * Begins a call without blocking. LEADER, with a call in `out`: nobody is at it; do the work, then
+ * docache_call_finish. PENDING, with a call in `out`: somebody is; see docache_call_on_ready and
+ * docache_call_poll, which may say LEADER later, if who leads gives its call up: then do the work,
+ * or free the call as well. With any other status there is no call. Calls of docache_group_run
+ * share their runs with these. REENTRANT inside `perform` of the same key. The caller frees the
+ * call; to stop waiting after some time, free it then. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1262,7 +1315,9 @@ docache_status docache_group_begin_as(struct docache_group *group,
                                       struct docache_error **out_error);
 
 /**
- * Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL. `drop` may be NULL. [CB] only `drop`
+ * Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL from 1. Loops speak: of starts and
+ * stops at INFO, of failures at WARN, of panics at ERROR, of each success at DEBUG; caches and
+ * groups do not. `drop` may be NULL. [CB] only `drop`
  *
  * # Safety
  * HANDLE, CALLBACK.
@@ -1291,8 +1346,10 @@ struct docache_logger *docache_logger_retain(const struct docache_logger *logger
 void docache_logger_release(const struct docache_logger *logger);
 
 /**
- * Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
- * this function fails. Without a `perform` only its host can drive it: see docache_loop_drive. [CB] only `drop`
+ * Makes a loop cache, not yet started. `drop(ctx)`, if there is a `drop`, is called exactly once,
+ * after the last call of `perform`, the Doer of this loop, also when this function fails. Without
+ * a `perform` only its host can drive it: see docache_loop_drive. Nothing that `options` point to
+ * is needed afterwards. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -1337,9 +1394,10 @@ docache_status docache_loop_start(const struct docache_loop *handle,
 docache_status docache_loop_run(const struct docache_loop *handle, struct docache_error **out_error);
 
 /**
- * Stops the loop and waits until the Doer's call under way has ended; a loop that is not running is fine. TIMEOUT: the
- * Doer is still in its call, and the loop stops when it returns. From inside the Doer it asks and returns OK at once.
- * [BLK]
+ * Stops the loop and waits until the Doer's call under way has ended, or until the host that
+ * drives it has freed the drive; a loop that is not running is fine. TIMEOUT: that is not so yet,
+ * and the loop stops when it is. From inside the Doer it asks and returns OK at once. A refresh
+ * that has been asked for and not been served gets CLOSED. [BLK]
  *
  * # Safety
  * HANDLE.
@@ -1377,10 +1435,29 @@ docache_status docache_loop_last_error(const struct docache_loop *handle,
                                        struct docache_error **out_error);
 
 /**
- * Begins a run that the caller drives: it asks docache_drive_begin when a call is due, does the work itself, and hands in
- * what came of it with docache_drive_finish. The loop's own `perform` is not called, and may be NULL. BUSY if the loop is
- * running already. The run ends when the drive is freed, and the loop cache must live until then, or be freed by the
- * host on the same thread: docache_loop_free does not wait for a run that the host drives. [CB] only the logger
+ * Begins a run that the caller, the host, drives with its own threads and timers: it asks docache_drive_begin whether a
+ * call is due, does the work itself, and hands in what came of it with docache_drive_finish. The loop's `perform` is not
+ * called, and may be NULL. BUSY if the loop is running already. [CB] only the logger
+ *
+ * In a program that sleeps in poll():
+ *
+ *     for (;;) {
+ *       docache_status status = docache_drive_begin(drive, &wait_ns, NULL);
+ *       if (status == DOCACHE_CLOSED) break;
+ *       if (status == DOCACHE_OK) {
+ *         ... do the work; docache_drive_finish(drive, DOCACHE_OK, value, NULL, NULL);
+ *       } else if (docache_drive_called(drive, &called, NULL) == DOCACHE_PENDING) {
+ *         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING) ... poll(pipe, wait_ns);
+ *         docache_wait_free(called);
+ *       }
+ *     }
+ *     docache_drive_free(drive);
+ *
+ * Waits of docache_drive_called are freed before or after the drive, and the drive before the loop. While the host drives
+ * it, docache_loop_stop, _refresh and _changed wait for the host: on the thread that drives use their _begin forms, or a
+ * timeout of 0. A stop is over, and a refresh that it overtook gets CLOSED, when the drive has been freed.
+ * docache_loop_free does not wait for a run that the host drives: the host frees the loop on the thread that drives, or
+ * after the drive.
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1390,8 +1467,9 @@ docache_status docache_loop_drive(const struct docache_loop *handle,
                                   struct docache_error **out_error);
 
 /**
- * Begins a call of the Doer if one is due: OK, and docache_drive_finish has to follow. PENDING if none is due for
- * `out_wait_ns`, unless docache_drive_called says otherwise. CLOSED if the run has been asked to stop: free the drive.
+ * Begins a call if one is due: OK, and docache_drive_finish has to follow. PENDING if none is: ask again after
+ * `out_wait_ns`, or as soon as the wait of docache_drive_called is over. CLOSED if the run has been asked to stop: free
+ * the drive.
  * `out_wait_ns` is written with PENDING only. REENTRANT while a call is under way. [NC]
  *
  * # Safety
@@ -1402,8 +1480,9 @@ docache_status docache_drive_begin(struct docache_drive *drive,
                                    struct docache_error **out_error);
 
 /**
- * Ends the call under way and publishes what came of it: what a docache_perform_fn would return and write. The shares of
- * `value` and `error` are given away, also if this fails. INVALID_ARGUMENT if no call is under way.
+ * Ends the call under way and publishes what came of it: `status`, `value` and `error` are what a docache_perform_fn would
+ * return and write, and count as there. The shares of `value` and `error` are given away, also if this fails.
+ * INVALID_ARGUMENT if no call is under way.
  * [CB] `drop` of what nobody can see any more, the logger, notifications
  *
  * # Safety
@@ -1416,8 +1495,10 @@ docache_status docache_drive_finish(struct docache_drive *drive,
                                     struct docache_error **out_error);
 
 /**
- * Begins a wait for the moment at which docache_drive_begin has something else to say than it said last: a refresh has been
- * asked for, or the end. OK if that is so already, else PENDING with a wait in `out`. [NC]
+ * Begins a wait for one event: somebody asks for a refresh or a stop. OK if one has already been asked for and
+ * docache_drive_begin has not answered it yet; else PENDING with a wait in `out`, which comes to OK with the event, and to
+ * CLOSED if the run ends first. That a call becomes due is no event: for that there is `out_wait_ns`. It is one wait for
+ * one event: when it is over, free it and begin another. Several may be out. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1427,7 +1508,7 @@ docache_status docache_drive_called(const struct docache_drive *drive,
                                     struct docache_error **out_error);
 
 /**
- * Ends the run and frees the drive; a call under way stays without a result. Those who wait for the end of the run are told.
+ * Ends the run and frees the drive; a call under way stays without a result. Who waits for the end of the run is notified.
  * NULL is fine. [CB] the logger, notifications; `drop` if the loop cache was freed
  *
  * # Safety
@@ -1537,8 +1618,10 @@ uint64_t docache_loop_version(const struct docache_loop *handle);
 const uint64_t *docache_loop_version_word(const struct docache_loop *handle);
 
 /**
- * Waits for the first success: OK, TIMEOUT, or CLOSED. A loop that is not running is waited for: somebody may start it.
- * REENTRANT inside the Doer. [BLK] [CB] only `drop`
+ * Waits for the first success: OK, or TIMEOUT. A loop that is not running is waited for: somebody
+ * may start it. REENTRANT inside the Doer. To be able to end it, give a timeout, or use
+ * docache_loop_wait_first_begin, whose wait comes to CLOSED when the loop cache is freed. [BLK]
+ * [CB] only `drop`
  *
  * # Safety
  * HANDLE.
@@ -1548,8 +1631,10 @@ docache_status docache_loop_wait_first(const struct docache_loop *handle,
                                        struct docache_error **out_error);
 
 /**
- * Waits for a version later than `since` and writes it to `out_version`: OK, TIMEOUT, or CLOSED. REENTRANT inside the
- * Doer. [BLK] [CB] only `drop`
+ * Waits for a version later than `since` and writes it to `out_version`: OK, or TIMEOUT. A stop
+ * does not end this wait: somebody may start the loop again. To be able to end it, give a timeout,
+ * or use docache_loop_changed_begin, whose wait comes to CLOSED when the loop cache is freed.
+ * REENTRANT inside the Doer. [BLK] [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1574,7 +1659,8 @@ docache_status docache_loop_refresh(const struct docache_loop *handle,
                                     struct docache_error **out_error);
 
 /**
- * Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in `out`. [CB] only `drop`
+ * Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in
+ * `out`, which may outlive the loop cache and then comes to CLOSED. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1584,7 +1670,8 @@ docache_status docache_loop_wait_first_begin(const struct docache_loop *handle,
                                              struct docache_error **out_error);
 
 /**
- * Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in `out`. [CB] only `drop`
+ * Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in
+ * `out`, which may outlive the loop cache and then comes to CLOSED. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1649,11 +1736,13 @@ docache_status docache_cache_fetch_key(const struct docache_cache *cache,
                                        struct docache_error **out_error);
 
 /**
- * Ends the threads that the library keeps for itself, and waits until they have ended. For programs that are searched for
- * leaks, and before the library is unloaded; others need not call it. Free all handles first: loops have threads of their
- * own, which end when they are freed. OK: there are none. BUSY: a cache or a wait still needs one, or work for a cache is
- * not over within a second; or the call comes from a callback on one of them. What is called meanwhile or later may start
- * them again. [NC] [BLK]
+ * Ends the threads that the library keeps for itself, and waits until they have ended. For
+ * programs that are searched for leaks, and before the library is unloaded; others need not call
+ * it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
+ * there are none left; a few hundred bytes stay reachable. BUSY, after a second at most: a cache
+ * or a wait still needs one, or a callback on one of them has not returned, or the call comes from
+ * such a callback. It may be called again, and what is used meanwhile or later starts them again.
+ * [NC] [BLK]
  */
 docache_status docache_shutdown(void);
 

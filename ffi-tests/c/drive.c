@@ -126,6 +126,36 @@ static void who_refreshes_or_stops_calls_the_host(void) {
   checked("a refresh and a stop call the host, which need not look all the time");
 }
 
+static void a_wait_for_the_host_ends_with_the_run(void) {
+  docache_loop *loop = new_driven(1, 2);
+  docache_drive *drive = NULL;
+  docache_wait *called = NULL, *other = NULL;
+  docache_error *error = NULL;
+  atomic_uint notified = 0;
+  CHECK_OK(docache_loop_drive(loop, &drive, NULL));
+  CHECK_STATUS(docache_drive_called(drive, &called, NULL), DOCACHE_PENDING);
+  CHECK_STATUS(docache_wait_on_ready(called, count, (uintptr_t)&notified, NULL), DOCACHE_PENDING);
+  docache_drive_free(drive);
+  CHECK_INT(atomic_load(&notified), ==, 1);
+  CHECK_STATUS(docache_wait_poll(called, NULL, &error), DOCACHE_CLOSED);
+  CHECK_ERROR(error, DOCACHE_CLOSED, "ended");
+  docache_wait_free(called);
+
+  /* A later run is none of its business. */
+  CHECK_OK(docache_loop_drive(loop, &drive, NULL));
+  CHECK_STATUS(docache_drive_called(drive, &called, NULL), DOCACHE_PENDING);
+  docache_drive_free(drive);
+  CHECK_OK(docache_loop_drive(loop, &drive, NULL));
+  CHECK_STATUS(docache_drive_called(drive, &other, NULL), DOCACHE_PENDING);
+  CHECK_STATUS(docache_wait_poll(called, NULL, NULL), DOCACHE_CLOSED);
+  CHECK_STATUS(docache_wait_poll(other, NULL, NULL), DOCACHE_PENDING);
+  docache_wait_free(called);
+  docache_drive_free(drive);
+  docache_loop_free(loop);
+  docache_wait_free(other);
+  checked("who waits for the host hears of the end of the run");
+}
+
 static void a_loop_may_go_before_its_drive(void) {
   docache_loop *loop = new_driven(1, 2);
   docache_drive *drive = NULL;
@@ -169,6 +199,7 @@ int main(void) {
   calls_one_after_the_other();
   what_failed_is_recorded();
   who_refreshes_or_stops_calls_the_host();
+  a_wait_for_the_host_ends_with_the_run();
   a_loop_may_go_before_its_drive();
   what_has_no_doer_is_only_driven();
   return all_checked("drive");

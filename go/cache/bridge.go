@@ -47,6 +47,7 @@ package cache
 import "C"
 
 import (
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,8 @@ type table struct {
 	c            *C.docache_cache
 	closed       atomic.Bool
 	keepsExpired bool // and reads return it
+	countsReads  bool
+	begins       atomic.Uint64 // loads begun or joined, each after a miss that was counted, if reads are counted
 }
 
 func newTable(config *Config) (*table, error) {
@@ -91,7 +94,7 @@ func newTable(config *Config) (*table, error) {
 	if config.ExpireOnCleanupOnly {
 		options.flags |= C.DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY
 	}
-	t := &table{keepsExpired: config.ExpireOnCleanupOnly}
+	t := &table{keepsExpired: config.ExpireOnCleanupOnly, countsReads: config.CountReads}
 	var failure *C.docache_error
 	if status := C.docache_cache_new(&options, nil, 0, nil, &t.c, &failure); status != C.DOCACHE_OK {
 		return nil, takeError(status, failure)
@@ -122,6 +125,15 @@ func takeError(status C.docache_status, e *C.docache_error) error {
 		C.docache_error_release(e)
 	}
 	return &docache.LibraryError{Status: int(status), Message: message}
+}
+
+// refused is why a value was not taken in.
+func refused(status C.docache_status, e *C.docache_error) error {
+	err := takeError(status, e)
+	if status == C.DOCACHE_INVALID_ARGUMENT {
+		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return err
 }
 
 // unexpected is what the library says if it is out of memory, or was used as this package never does.
@@ -198,7 +210,7 @@ func (t *table) set(key, value string, ttl lifetime) error {
 		t.c, start(key), C.size_t(len(key)), start(value), C.size_t(len(value)), C.uint64_t(ttl), &failure)
 	t.settle()
 	if status != C.DOCACHE_OK {
-		return takeError(status, failure)
+		return refused(status, failure)
 	}
 	return nil
 }
@@ -270,6 +282,9 @@ type call struct{ c *C.docache_call }
 
 // begin finds, leads, or joins for the seat of that token.
 func (t *table) begin(key string, ttl lifetime, owner uintptr, s token) (call, found, standing) {
+	if t.countsReads {
+		t.begins.Add(1)
+	}
 	begun := C.docache_go_cache_begin(
 		t.c, start(key), C.size_t(len(key)), C.uint64_t(ttl), C.uint64_t(owner), s.c)
 	runtime.KeepAlive(t)
@@ -422,7 +437,7 @@ func (t *table) setAll(keys, values *list, ttl lifetime) error {
 		unsafe.SliceData(values.lens), C.size_t(keys.len()), C.uint64_t(ttl), &failure)
 	t.settle()
 	if status != C.DOCACHE_OK {
-		return takeError(status, failure)
+		return refused(status, failure)
 	}
 	return nil
 }
@@ -452,6 +467,7 @@ func (t *table) removeAll(keys *list) int {
 }
 
 func (t *table) stats() Stats {
+	begins := t.begins.Load() // before the misses, which are more
 	var s C.docache_cache_counters
 	s.size = C.size_t(unsafe.Sizeof(s))
 	if status := C.docache_cache_stats(t.c, &s, nil); status != C.DOCACHE_OK {
@@ -460,7 +476,7 @@ func (t *table) stats() Stats {
 	runtime.KeepAlive(t)
 	return Stats{
 		Hits:         uint64(s.hits),
-		Misses:       uint64(s.misses),
+		Misses:       uint64(s.misses) - begins, // the library looks again, and counts again
 		Loads:        uint64(s.loads),
 		LoadFailures: uint64(s.load_failures),
 		LoadTime:     time.Duration(s.load_time_ns),

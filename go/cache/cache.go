@@ -64,8 +64,8 @@ func (c *Cache) cleanEvery(interval time.Duration) {
 // Set keeps the value for as long as the [Config] says.
 func (c *Cache) Set(key string, value any) { c.set(key, byDefault, value) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete, unless
-// expired values are returned.
+// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that is
+// not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with time.Until.)
 func (c *Cache) SetEx(key string, ttl time.Duration, value any) {
 	if c.table.isWorth(ttl) {
 		c.set(key, lifetimeOf(ttl), value)
@@ -147,7 +147,7 @@ func (c *Cache) GetList(keys []string) []any {
 // error. Errors are not kept.
 //
 // A panic of fallback goes on in the call that ran it; those that waited get a [PanicError], or [ErrGoexit] after
-// [runtime.Goexit]. A load that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
+// [runtime.Goexit]: recover inside fallback if all are to get an error. A load that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
 // returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
 func (c *Cache) Fetch(key string, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(context.Background(), key, byDefault, fallback)

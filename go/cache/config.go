@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// NoTTL is the time to live of values that do not expire.
+	// NoTTL is the time to live of values that do not expire: -1 ns. Any other time of 0 or less is over at once.
 	NoTTL time.Duration = -1
 	// NoCleanup is the CleanupInterval of caches that take out what has expired only when they are told to, and whose reads
 	// return it until then, as Lockotron's do.
@@ -38,7 +38,7 @@ type Config struct {
 	DefaultTTL time.Duration
 	// CleanupInterval is how often expired values are taken out: every 20 minutes by default; less than a millisecond
 	// counts as one. [NoCleanup] leaves it to DeleteExpired, and to whatever takes their place, and sets
-	// ExpireOnCleanupOnly. For a cache that neither cleans up nor returns what has expired give a long time.
+	// ExpireOnCleanupOnly. To have neither cleanups nor expired values, give a very long time instead.
 	CleanupInterval time.Duration
 
 	// Capacity is the most entries that are kept. 0: no limit. Not together with MaxBytes.
@@ -50,14 +50,14 @@ type Config struct {
 	MaxBytes int64
 	// Policy says what a full cache lets go. The default is [Adaptive].
 	Policy Policy
-	// TTLJitter is by which part of it each time to live may be cut short, at random, so that what was stored together
-	// does not expire together: 0, the default, to 1.
+	// TTLJitter is the largest fraction of each time to live that is taken off it at random, so that what was stored
+	// together does not expire together: 0, the default, to 1.
 	TTLJitter float64
-	// ExpireOnCleanupOnly lets reads, and Fetch, return expired values until the cleanup, DeleteExpired or want of room
-	// takes those out. A time to live of 0 or less then is one that is over at once. The default is that an expired value
+	// ExpireOnCleanupOnly lets reads, and Fetch, return expired values until the cleanup, DeleteExpired or, in a full
+	// cache, other values take their place. A time to live of 0 or less then is one that is over at once. The default is that an expired value
 	// is not returned, unless the CleanupInterval is [NoCleanup], with which this is always on.
 	ExpireOnCleanupOnly bool
-	// CountReads counts the hits and misses of [Stats], which costs each read a few nanoseconds.
+	// CountReads counts the hits and misses of [Stats], which are 0 without it. It costs each read a few nanoseconds.
 	CountReads bool
 }
 

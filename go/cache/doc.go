@@ -1,4 +1,5 @@
-// Package cache keeps values by key, each for a time, and loads what is not there once for all who ask.
+// Package cache keeps values by key, each for a time (15 minutes, if nothing else is said). Many who miss the same key at
+// once share one load of it.
 //
 //	users := cache.NewCache(cache.NewConfig())
 //
@@ -10,7 +11,16 @@
 //		return v.(*User), nil
 //	}
 //
-// There are two kinds, of which each can do what the other cannot.
+// There are two kinds, of which each can do what the other cannot:
+//
+//	                   Cache                        Typed
+//	keys               strings                      strings, byte slices
+//	values             any Go values, as they are   values of one type, encoded unless they are plain bytes
+//	lie                on the Go heap               off it: the garbage collector does not see them
+//	can be limited in  entries                      entries, or bytes
+//	contexts           FetchCtx                     all Fetches
+//
+// A read does not prolong a value's time. There is no listener for values that leave.
 //
 // [Cache] has the shape of github.com/sdzyba/lockotron, whose programs need only change the import path, under its name:
 //
@@ -29,8 +39,8 @@
 // # What holds
 //
 //   - Every method may be called from any goroutine at any time, also after Close.
-//   - A value is not returned once its time is over, unless ExpireOnCleanupOnly or NoCleanup is set. The clock may be a
-//     millisecond or two behind.
+//   - A value is not returned once its time is over, to within two milliseconds, unless ExpireOnCleanupOnly or NoCleanup
+//     is set.
 //   - Loads of one key never overlap, but for those that a Set or a Delete has overtaken. Everybody who waited for a load
 //     gets what that very load returned.
 //   - Errors go to those who wait, as they are, and are not kept. An error of a load whose own context is done goes to its
@@ -48,7 +58,7 @@
 // # What is different from Lockotron
 //
 //   - An expired value is not returned, also if it was not cleaned up yet, but with NoCleanup: see ExpireOnCleanupOnly.
-//   - NoTTL works. A time to live of 0 or less is over at once.
+//   - NoTTL works. Any other time to live of 0 or less is over at once.
 //   - The cleanup runs every 20 minutes where nothing else is said, and ends with Close, or with the cache.
 //   - After Close, Get and Fetch return [ErrClosed].
 //

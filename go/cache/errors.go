@@ -10,8 +10,12 @@ var (
 	// ErrNotFound is returned for a key that the cache has no value of, or none that is still good.
 	ErrNotFound = errors.New("cached value not found")
 
-	// ErrClosed is returned by all that could return something after Close.
+	// ErrClosed is returned after Close by all methods that return an error. The others find nothing and do nothing.
 	ErrClosed = errors.New("docache: the cache is closed")
+
+	// ErrTooLarge is returned, with a [*docache.LibraryError] that has the figures, for a value that is larger than one
+	// shard's part of [Config].MaxBytes. It can only be of a [Typed].
+	ErrTooLarge = errors.New("docache: the value is too large for MaxBytes")
 
 	// ErrReentrant is returned by a Fetch from inside the very load that it would wait for.
 	ErrReentrant = singleflight.ErrReentrant

@@ -446,3 +446,21 @@ func TestALoadOfEverything(t *testing.T) {
 		}
 	})
 }
+
+func TestAFetchIsOneRead(t *testing.T) {
+	c := typed[string, int](t, &Config{CountReads: true})
+	two := func(context.Context) (int, error) { return 2, nil }
+	reads := func() [2]uint64 { s := c.Stats(); return [2]uint64{s.Hits, s.Misses} }
+	c.Fetch(soon(t), "a", two)
+	if n := reads(); n != [2]uint64{0, 1} {
+		t.Error("a miss:", n)
+	}
+	c.Fetch(soon(t), "a", two)
+	if n := reads(); n != [2]uint64{1, 1} {
+		t.Error("a hit:", n)
+	}
+	c.Get("b")
+	if n := reads(); n != [2]uint64{1, 2} {
+		t.Error("a Get:", n)
+	}
+}

@@ -4,8 +4,8 @@ import "time"
 
 // Stats are a cache's counters since it was made.
 type Stats struct {
-	// Hits and Misses count reads that found a value, and that did not; both are 0 without [Config].CountReads. A Fetch
-	// counts as one read.
+	// Hits and Misses count reads that found a value, and that did not; both are 0 without [Config].CountReads. Each
+	// Get, Fetch, AppendTo and key of a list is one read; Has is none.
 	Hits, Misses uint64
 	// Loads counts the functions that Fetch ran, and LoadFailures those of them that returned an error, panicked or
 	// exited their goroutine.
@@ -16,8 +16,8 @@ type Stats struct {
 	Coalesced uint64
 	// Inserted counts values that were taken in.
 	Inserted uint64
-	// Entries left because there was no room, because their time was over, because they were deleted, and because their
-	// key got another value.
+	// Evicted counts entries that left because there was no room, Expired those whose time was over, Removed those that
+	// were deleted, and Replaced those whose key got another value.
 	Evicted, Expired, Removed, Replaced uint64
 	// Refused counts values that were not taken in, for instance because they are too large for MaxBytes, see [Config].
 	Refused uint64

@@ -103,11 +103,11 @@ func (c *Typed[K, V]) AppendTo(dst []byte, key K) ([]byte, error) {
 func (c *Typed[K, V]) Has(key K) bool { return c.table.has(stringOf(&key)) }
 
 // Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec], and, if v is larger than
-// what one shard may hold of MaxBytes, a [docache.LibraryError]; then the key's earlier value is gone as well.
+// what one shard may hold of MaxBytes, [ErrTooLarge]; then the key's earlier value is gone as well.
 func (c *Typed[K, V]) Set(key K, v V) error { return c.set(key, byDefault, v) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. A time that is over already is the same as Delete, unless
-// expired values are returned.
+// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that is
+// not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with time.Until.)
 func (c *Typed[K, V]) SetEx(key K, ttl time.Duration, v V) error {
 	if !c.table.isWorth(ttl) {
 		c.Delete(key)
@@ -131,15 +131,19 @@ func (c *Typed[K, V]) set(key K, life lifetime, v V) error {
 // Fetch returns the key's value. If there is none it runs fn and keeps what that returns; of many callers who want the
 // same key at once only one does, on its own goroutine, and the others wait for it.
 //
-// Whoever waits gets the value, decoded anew, or the error, and leaves with the cause of ctx (see [context.Cause]) if that
-// is done first; nobody else notices. The function gets the context of the caller that runs it, and runs on until it
-// returns. Errors are not kept: who calls after the load has failed begins a new one.
+// The caller whose fn ran gets what fn returned; all others, now and later, get what the [Codec] makes of it, or the error.
+// Errors are not kept: who calls after the load has failed begins a new one. Where ctx is done already a value that is
+// there is returned all the same, and nothing is loaded.
 //
-// An error that fn returns once ctx is done goes to its caller only: fn was given ctx, so that it says nothing of what the
-// others would get, whose contexts may well live. One of them loads next, with its own function and context.
+// A caller that waits leaves with the cause of ctx (see [context.Cause]; it need not be context.Canceled or
+// context.DeadlineExceeded where a cause was given) if ctx is done first; nobody else notices. The caller whose fn runs stays until
+// that returns, and fn gets its ctx. If fn succeeds although ctx is done by then, its value is kept and shared. An error that fn
+// returns once ctx is done goes to its caller only, since it says nothing of what the others would get, whose
+// contexts may well live: one of them loads next, with its own function and context, from the beginning. If a load is to outlive the
+// caller who began it, such as a request, have fn use [context.WithoutCancel] of ctx with a limit of its own.
 //
 // A panic of fn goes on in the call that ran it; those that waited get a [PanicError], or [ErrGoexit] after
-// [runtime.Goexit]. A load that is overtaken by a Set, Delete or Clear is not kept, though its callers get what it
+// [runtime.Goexit]: recover inside fn if all are to get an error. A load that is overtaken by a Set, Delete or Clear is not kept, though its callers get what it
 // returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
 func (c *Typed[K, V]) Fetch(ctx context.Context, key K, fn func(ctx context.Context) (V, error)) (V, error) {
 	return c.fetch(ctx, key, byDefault, fn)

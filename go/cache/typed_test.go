@@ -446,12 +446,12 @@ func TestValuesBeyondAShardsPartAreRefused(t *testing.T) {
 	}
 	var refused *docache.LibraryError
 	err := c.Set("key", beyond)
-	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "10000") || c.Has("key") {
+	if !errors.As(err, &refused) || !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "10000") || c.Has("key") {
 		t.Error(err, c.Has("key"))
 	}
 	keys, values := keysOf(100), make([]string, 100)
 	values[3] = beyond
-	if err := c.SetList(keys, values); !errors.As(err, &refused) || !strings.Contains(err.Error(), "10000") {
+	if err := c.SetList(keys, values); !errors.As(err, &refused) || !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "10000") {
 		t.Error(err)
 	}
 	if c.Has(keys[3]) || !c.Has(keys[2]) || !c.Has(keys[4]) || c.Has(keys[99]) {

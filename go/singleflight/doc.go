@@ -11,8 +11,7 @@
 // new run: nothing is kept. [Group] is for work without a key.
 //
 // The types have the shape of nikand.dev/go/singleflight, whose programs need only change the import path; those of
-// golang.org/x/sync/singleflight find their three results in DoShared, their channel in DoChan, and their panics with
-// Repanic.
+// golang.org/x/sync/singleflight use DoShared for its Do, DoChan, and the field Repanic for its way with panics.
 //
 // # What holds
 //
@@ -24,8 +23,9 @@
 //     panic and exit as the one that led.
 //   - Waiting blocks a goroutine, never a thread, however many wait.
 //   - DoCtx lets a caller that waits leave. The run goes on, and nobody else notices. An error of a run whose own context
-//     is done goes to its caller only; one of the others runs next.
-//   - DoChan lets a caller go on, and hear of the result later.
+//     is done goes to its caller only; one of the others runs next. If a run is to outlive the caller who began it, such
+//     as a request, have its function use [context.WithoutCancel].
+//   - DoChan lets a caller go on, and hear of the result later, or leave, also if its function is the one that runs.
 //   - A call from inside the run that it would wait for returns [ErrReentrant], if it comes from the goroutine that
 //     leads. Circles through other goroutines or other keys are deadlocks that are not found out.
 //   - A result is let go as soon as all who share it have returned, a key as soon as its run has ended.
@@ -36,8 +36,8 @@
 // map behind a mutex, by a fraction of a microsecond: use this package for work that takes longer than that, and for what
 // holds above. Keys of different goroutines seldom meet in the library, so there is no lock that all callers take.
 //
-// Integers, booleans, pointers, channels, and arrays and structs of those without gaps between the fields, are compared as
+// Integers, booleans, pointers, channels, and arrays and structs of those without padding, are compared as
 // the bytes they are, and so are strings. All other keys, such as floats, interfaces and structs with strings in them, are
-// written out by reflection on each call, which costs some 30 ns for each part. If == finds that a part equals nothing, as
-// with a NaN, the call is alone.
+// written out by reflection on each call, which costs some 30 ns for each part. A key
+// that does not equal itself, as a NaN does not, is never shared.
 package singleflight

@@ -56,8 +56,8 @@ func (g *Group[Res]) DoShared(fn Func[Res]) (res Res, err error, shared bool) {
 	return g.ready().do(context.Background(), struct{}{}, fn)
 }
 
-// DoChan is Do for a caller that does not wait here: it returns a channel on which the result comes, once. The call takes
-// its place before DoChan returns, so that a later call of anybody's shares the run, or begins one after it.
+// DoChan is Do for a caller that does not wait here: it returns a channel, with room for it, on which the result comes,
+// once. The call has joined a run, or begun one, when DoChan returns.
 //
 // fn runs on a goroutine of its own. If it panics there the result is a [PanicError], also for the one that leads, and
 // [ErrGoexit] after [runtime.Goexit]. To wait from inside the run that one asked for is a deadlock that is not found out.
@@ -67,7 +67,7 @@ func (g *Group[Res]) DoChan(fn Func[Res]) <-chan Result[Res] { return g.ready().
 func (g *Group[Res]) ready() *core[struct{}, Res] { return g.keyed.readyAs(g.Repanic) }
 
 // Forget lets the next call begin a new run even while one is under way, whose outcome those that wait for it still get.
-// It tells whether there was one.
+// It tells whether there was a run.
 func (g *Group[Res]) Forget() bool { return g.keyed.Forget(struct{}{}) }
 
 // InFlight tells whether a run is under way that a call would wait for.

@@ -220,7 +220,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// let cache: Cache<u64, String> =
     ///     Cache::builder().weigher(|_, value: &String| value.len() as u32).max_weight(10).shards(1).build()?;
     /// let error = cache.try_insert(1, "more than ten bytes".to_owned()).unwrap_err();
-    /// assert_eq!(error.to_string(), "weight: 19 is not accepted; give at most 10, a shard's share");
+    /// assert_eq!(error.to_string(), "weight: 19 is not accepted; give at most 10, a shard's share of max_weight");
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<()> {
@@ -231,7 +231,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
         self.inner.core.put(key, value, ttl).map_err(|refused| match refused {
             Refused::Heavy { weight, share } => {
-                let accepted = format!("give at most {share}, a shard's share");
+                let accepted = format!("give at most {share}, a shard's share of max_weight");
                 Error::invalid_argument("weight", weight, &accepted)
             }
             Refused::Full => {

@@ -103,9 +103,8 @@ pub unsafe extern "C" fn docache_error_release(error: *const docache_error) {
     }
 }
 
-/// The code that docache_error_new was given, also of a failure that a loop cache recorded or that a
-/// run shared; 0 for any other error and for
-/// NULL. \[NC\]
+/// The code that docache_error_new was given, also of a failure that a loop or a cache keeps or
+/// that a run shared; 0 for any other error and for NULL. \[NC\]
 ///
 /// # Safety
 /// HANDLE.

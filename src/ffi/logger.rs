@@ -62,7 +62,9 @@ impl docache_logger {
     }
 }
 
-/// Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL. `drop` may be NULL. \[CB\] only `drop`
+/// Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL from 1. Loops speak: of starts and
+/// stops at INFO, of failures at WARN, of panics at ERROR, of each success at DEBUG; caches and
+/// groups do not. `drop` may be NULL. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, CALLBACK.

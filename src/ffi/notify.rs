@@ -3,8 +3,10 @@
 use super::boundary::quietly;
 use crate::error::{Error, Result};
 
-/// Called once with its token when there is something to see, on whichever thread finds it: the one that brought it about,
-/// or one that polls. It must return, and must not block. It may free the wait that it was given to, but not a call.
+/// Called once with its token when there is something to see, on whichever thread finds it: the one
+/// that brought it about, or one that polls. It must return, and must not block. It may free the
+/// wait that it was given to, but not the call: whoever calls it may still be inside that; free the
+/// call afterwards, elsewhere.
 pub type docache_notify_fn = Option<unsafe extern "C-unwind" fn(token: usize)>;
 
 /// A notification that is due. It is called with no lock held.

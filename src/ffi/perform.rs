@@ -6,11 +6,17 @@ use super::value::{Value, docache_value, take};
 use crate::error::{BoxError, Error, ErrorKind, ReportedPanic, Result};
 use crate::flight::FlightError;
 
-/// Does the work once. Returns DOCACHE_OK with a value in `out_value`, whose share it gives away; or anything else, such
-/// as DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error in `out_error` or NULL. Both are NULL when it is
-/// called. A loop runs it on one thread at a time, a group or a cache on the thread of the call that leads. It must not
-/// throw, unwind or longjmp. It may free its own loop, group or cache, if nobody else uses that: the call goes on, its caller
-/// gets what this returns, and the object ends when that call, or a loop's run, is over.
+/// Does the work once. Returns DOCACHE_OK with a value in `out_value`, or DOCACHE_DOER_FAILED, or
+/// DOCACHE_PANIC for a defect, with an error in `out_error` or none; both places are NULL when it
+/// is called, and the shares that it writes there are given away. Any other status counts as
+/// DOER_FAILED, and so does OK without a value; where there is no error the library makes one that
+/// says so. A value beside a failure, or an error beside OK, is released.
+///
+/// A loop calls it on one thread at a time. A group or a cache calls it on the thread of the call
+/// that leads, with that call's `ctx`, and never after that call has returned. It must not throw,
+/// unwind or longjmp. It may free its own loop, group or cache, if nobody else uses that: the call
+/// goes on, its caller gets what this returns, and the object ends when that call, or a loop's run,
+/// is over.
 pub type docache_perform_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,

@@ -9,11 +9,13 @@ use crate::{cache, clock, housekeeping};
 const PATIENCE: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Ends the threads that the library keeps for itself, and waits until they have ended. For programs that are searched for
-/// leaks, and before the library is unloaded; others need not call it. Free all handles first: loops have threads of their
-/// own, which end when they are freed. OK: there are none. BUSY: a cache or a wait still needs one, or work for a cache is
-/// not over within a second; or the call comes from a callback on one of them. What is called meanwhile or later may start
-/// them again. \[NC\] \[BLK\]
+/// Ends the threads that the library keeps for itself, and waits until they have ended. For
+/// programs that are searched for leaks, and before the library is unloaded; others need not call
+/// it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
+/// there are none left; a few hundred bytes stay reachable. BUSY, after a second at most: a cache
+/// or a wait still needs one, or a callback on one of them has not returned, or the call comes from
+/// such a callback. It may be called again, and what is used meanwhile or later starts them again.
+/// \[NC\] \[BLK\]
 #[unsafe(no_mangle)]
 pub extern "C" fn docache_shutdown() -> docache_status {
     guard(std::ptr::null_mut(), || {

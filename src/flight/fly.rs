@@ -172,7 +172,7 @@ fn refused<E>(context: Option<&Context>) -> Option<FlightError<E>> {
 }
 
 fn left<E>(context: Option<&Context>) -> FlightError<E> {
-    refused(context).unwrap_or_else(|| FlightError::Left(Error::timeout("a run of a group")))
+    refused(context).unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
 }
 
 /// Leads with a future.

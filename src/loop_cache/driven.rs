@@ -13,7 +13,7 @@ use super::runner::{Call, Run};
 use super::shared::Shared;
 use super::waits::{Called, Calling};
 use crate::clock::Tick;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
 use crate::sync::thread;
 use crate::wait::Wait;
@@ -69,22 +69,25 @@ fn inside<T: Send + Sync + 'static>(shared: &Shared<T>, body: impl FnOnce()) {
 impl<T: Send + Sync + 'static> Driven<T> {
     /// What is to be done now.
     pub(crate) fn next(&self) -> Next {
-        let called = self.run.shared.called();
-        if called == Some(Called::Stop) {
-            return Next::Stop;
-        }
-        let (now, refresh) = (self.run.shared.now(), called.is_some());
+        let refresh = match self.run.shared.called(self.run.number) {
+            Some(Called::Stop | Called::Ended) => return Next::Stop,
+            called => called.is_some(),
+        };
+        let now = self.run.shared.now();
         match self.rhythm.due.since(now) {
             wait if !refresh && wait > Duration::ZERO => Next::Wait(wait),
             _ => Next::Call { now, refresh },
         }
     }
 
-    /// The moment at which it is to stop, or to call out of turn.
-    pub(crate) fn called(&self) -> impl Future<Output = ()> + Send + use<T> {
-        let calling = Wait::new(Calling { shared: self.run.shared.clone() });
+    /// The moment at which it is to stop, or to call out of turn. `Closed` once the run is over.
+    pub(crate) fn called(&self) -> impl Future<Output = Result<()>> + Send + use<T> {
+        let calling = Wait::new(Calling { shared: self.run.shared.clone(), number: self.run.number });
         async {
-            let _ = calling.await;
+            match calling.await {
+                Called::Stop | Called::Refresh => Ok(()),
+                Called::Ended => Err(Error::new(ErrorKind::Closed, "the run has ended")),
+            }
         }
     }
 

@@ -61,6 +61,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         // Before foreign code has this thread: a Waker may block, or wait for the end of the next run.
         let refused = next.and_then(|next| self.shared.spawn(next).err());
         self.shared.changed.notify_all();
+        self.shared.wake.notify_all();
         // A closed loop cache's Doer.
         drop_contained(work);
         if let Some(error) = refused {
@@ -93,7 +94,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let mut control = self.lock();
         if control.closed || control.context_done {
             drop(control);
-            let gone = || Error::new(ErrorKind::Closed, "the loop cache was dropped");
+            let gone = || Error::new(ErrorKind::Closed, "the loop cache is gone");
             return Err(self.settings.context.error().unwrap_or_else(gone));
         }
         if control.is_running() {
@@ -195,7 +196,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let number = ending.event().number;
         let deadline = timeout.map(|timeout| self.now().deadline(timeout));
         if block_on(ending, &*self.settings.clock, deadline).is_none() {
-            return Err(Error::timeout("the Doer is still in its call; the loop stops when it returns"));
+            return Err(Error::timeout(if self.lock().driven {
+                "the host still drives the loop; it stops when the host ends its run"
+            } else {
+                "the Doer is still in its call; the loop stops when it returns"
+            }));
         }
         // A time limit does not cover the thread's last lines.
         if timeout.is_none() {
@@ -234,10 +239,10 @@ pub(super) fn drive<T: Send + Sync + 'static>(run: &mut Run<T>) {
     run.shared.log(Level::Info, format_args!("started"));
     let mut rhythm = Rhythm::new(run.begun, &run.shared.settings);
     loop {
-        let sleep = Wait::new(Calling { shared: run.shared.clone() });
+        let sleep = Wait::new(Calling { shared: run.shared.clone(), number: run.number });
         let clock = &*run.shared.settings.clock;
         match block_on(sleep, clock, Some(rhythm.due)) {
-            Some(Called::Stop) => return,
+            Some(Called::Stop | Called::Ended) => return,
             Some(Called::Refresh) => call(run, &mut rhythm, true),
             None => call(run, &mut rhythm, false),
         }

@@ -202,7 +202,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         drop(control);
         match (running, closed, done) {
             (true, ..) | (_, false, false) => None,
-            (_, true, _) => Some(Error::new(ErrorKind::Closed, "the loop cache was dropped")),
+            (_, true, _) => Some(Error::new(ErrorKind::Closed, "the loop cache is gone")),
             (_, false, true) => self.settings.context.error(),
         }
     }

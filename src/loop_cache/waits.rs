@@ -18,11 +18,15 @@ use crate::wait::{Event, Wait, WaitList, block_on};
 pub(super) enum Called {
     Stop,
     Refresh,
+    /// The run is over.
+    Ended,
 }
 
 /// The runner's sleep: until it is called.
 pub(super) struct Calling<T> {
     pub(super) shared: Arc<Shared<T>>,
+    /// The run that sleeps.
+    pub(super) number: u64,
 }
 
 // SAFETY: the list lies in the shared state that the event holds.
@@ -34,15 +38,17 @@ unsafe impl<T: Send + Sync + 'static> Event for Calling<T> {
     }
 
     fn check(&mut self) -> Option<Called> {
-        self.shared.called()
+        self.shared.called(self.number)
     }
 }
 
 impl<T: Send + Sync + 'static> Shared<T> {
-    /// What the runner has been called for.
-    pub(super) fn called(&self) -> Option<Called> {
+    /// What the runner of that run has been called for.
+    pub(super) fn called(&self, number: u64) -> Option<Called> {
         let control = self.lock();
-        if control.stopping {
+        if control.ended >= number {
+            Some(Called::Ended)
+        } else if control.stopping {
             Some(Called::Stop)
         } else {
             (control.wanted > control.begun).then_some(Called::Refresh)

@@ -8,13 +8,16 @@ use crate::ffi::perform::{self, docache_perform_fn, explain};
 use crate::ffi::store::{Query, Store};
 use crate::ffi::value::docache_value;
 
-/// The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx, ...)` on this thread and keeps
-/// what that returns for `ttl_ns` (0 is the cache's own time, DOCACHE_NEVER for ever), or waits for the run of the key that is
-/// under way and shares its outcome. DOER_FAILED or PANIC with the error that the run reported, which all of its callers
-/// share; with `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over after
-/// `timeout_ns`, and goes on; the time limits only waiting. REENTRANT inside `perform` of the same key. What is written,
-/// removed or cleared while `perform` runs is stronger: the callers get what they fetched, the cache does not keep
-/// it. \[CB\] \[BLK\]
+/// The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx,
+/// ...)` on this thread and keeps what that returns for `ttl_ns` (0 is the cache's own time,
+/// DOCACHE_NEVER for ever), or waits for the run of the key that is under way and shares its
+/// outcome; the value is then kept for as long as the call that leads has asked for. DOER_FAILED or
+/// PANIC with the error that the run reported, which all of its callers share; with
+/// `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over
+/// after `timeout_ns`, and goes on without this caller. The time limits only waiting for others: a
+/// call that leads runs `perform` to its end. REENTRANT inside `perform` of the same key. What is
+/// written, removed or cleared while `perform` runs wins: the callers get what they fetched, the
+/// cache does not keep it. \[CB\] \[BLK\]
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -51,11 +54,14 @@ pub unsafe extern "C" fn docache_cache_fetch(
     })
 }
 
-/// Begins a fetch without blocking. OK: the value, a share that the caller releases; there is no call. LEADER: nobody is
-/// fetching the key; do the work, then docache_call_finish, which puts the value into the cache for `ttl_ns` and tells the
-/// others. PENDING: somebody is; see docache_call_on_ready and docache_call_poll. DOER_FAILED with a failure that the cache
-/// keeps. `owner` as in docache_group_begin_as: 0, or who calls, if threads do not tell; REENTRANT also if a call of the same
-/// owner leads. Calls of docache_cache_fetch share their runs with these. The caller frees the call. \[CB\] others'
+/// Begins a fetch without blocking. OK: the value, a share that the caller releases; there is no
+/// call. LEADER, with a call: nobody is fetching the key; do the work, then docache_call_finish,
+/// which puts the value into the cache for `ttl_ns` and notifies the others. PENDING, with a call:
+/// somebody is; see docache_call_on_ready and docache_call_poll, which may say LEADER later.
+/// DOER_FAILED: a failure that the cache keeps (`negative_ttl_ns`); there is no call, as with any
+/// other status. `owner` is as in docache_group_begin_as: 0 where threads tell callers apart, else
+/// a number of the caller's own; REENTRANT also if a call of the same owner leads. Calls of
+/// docache_cache_fetch share their runs with these. The caller frees the call. \[CB\] others'
 /// `notify`
 ///
 /// # Safety

@@ -45,8 +45,10 @@ impl std::fmt::Debug for docache_cache {
     }
 }
 
-/// Makes a cache. `options` may be NULL: all defaults, without a limit. `on_evict`, with its `ctx` and its `drop`, may be
-/// NULL; `drop(ctx)` is called exactly once, when the cache is gone or when this function fails. \[CB\] only `drop`
+/// Makes a cache. `options` may be NULL: all defaults, without a limit; nothing that they point to
+/// is needed afterwards. `on_evict` may be NULL, and so may `drop`; `drop(ctx)` is called exactly
+/// once, when the cache is gone or when this function fails. INTERNAL if the machine refuses
+/// something. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.

@@ -14,9 +14,11 @@ pub const DOCACHE_CAUSE_REPLACED: i32 = 3;
 /// It was never taken in: it is too heavy, or there is no place: 2^30 entries lie in a shard.
 pub const DOCACHE_CAUSE_REFUSED: i32 = 4;
 
-/// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that brought it about, a writer's
-/// or the sweep's, with no lock held. Key and value are borrowed for the call. It must return; it may use the cache, and free
-/// it: then it is not called any more, and the cache ends when the write or the sweep is over that it was called from.
+/// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that
+/// brought it about, a writer's or the sweep's, with no lock held; never a reader's. Key and value
+/// are borrowed for the call; docache_value_retain keeps the value. It must return; it may use the
+/// cache, and free it: then it is not called any more, and the cache ends when the write or the
+/// sweep is over that it was called from.
 pub type docache_evict_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,

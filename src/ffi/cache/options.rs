@@ -26,17 +26,21 @@ pub const DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY: u32 = 2;
 pub struct docache_cache_options {
     /// sizeof(docache_cache_options), as the caller was compiled.
     pub size: usize,
-    /// How long entries live that are not given a time of their own. 0: 15 minutes; DOCACHE_NEVER: for ever.
+    /// How long entries live that are not given a time of their own, to within two milliseconds. 0:
+    /// 15 minutes; DOCACHE_NEVER: for ever.
     pub time_to_live_ns: u64,
     /// How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER: when it is asked for.
     pub sweep_interval_ns: u64,
-    /// For how long failures of fetches are kept, and given to those who fetch. 0: not at all.
+    /// For how long failures of fetches are kept, and given to those who fetch; 0: not at all. They
+    /// are no entries: reads, the length and the limit know nothing of them.
     pub negative_ttl_ns: u64,
     /// The most entries. 0: no limit. Not together with `max_weight`.
     pub capacity: u64,
     /// The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of 4 GiB. 0: no limit.
     pub max_weight: u64,
-    /// Over how many locks writers are spread, up to 65,536; each has an equal part of the limit. 0: as the limit suggests.
+    /// Over how many locks writers are spread: rounded up to a power of two, up to 65,536. Each
+    /// shard has an equal part of the limit, so that a shard may be full before the cache is, and a
+    /// value may be too heavy for its part. 0: as many as keep that rare. 1: the limit is exact.
     pub shards: usize,
     /// A DOCACHE_POLICY. LRU needs a limit.
     pub policy: u32,

@@ -17,15 +17,16 @@ use crate::ffi::value::{docache_value, start};
 pub struct docache_cache_counters {
     /// sizeof(docache_cache_counters), set by the caller.
     pub size: usize,
-    /// Reads that found something; 0 without DOCACHE_CACHE_RECORD_STATS.
+    /// Reads (get, try_get, get_many, fetch) that found something; 0 without
+    /// DOCACHE_CACHE_RECORD_STATS.
     pub hits: u64,
     /// Reads that did not; 0 without DOCACHE_CACHE_RECORD_STATS.
     pub misses: u64,
     /// Loads that fetches ran, to their end.
     pub loads: u64,
-    /// Those of them that failed, panicked or were given up.
+    /// Those of them that failed, panicked or were given up by their callers.
     pub load_failures: u64,
-    /// The time that loads took in all.
+    /// The time that loads took in all, by a clock of one millisecond.
     pub load_time_ns: u64,
     /// Fetches that shared what somebody else loaded.
     pub coalesced: u64,
@@ -45,9 +46,10 @@ pub struct docache_cache_counters {
     pub len: u64,
     /// Their weight; without `max_weight`, their number.
     pub weight: u64,
-    /// Entries that have left and are still held.
+    /// Entries that have left and whose values are not released yet, because readers may still see
+    /// them or nobody came by.
     pub retired: u64,
-    /// Bytes that the cache takes beside keys and values.
+    /// Bytes that the cache itself takes, without keys and values.
     pub memory: u64,
 }
 
@@ -149,9 +151,10 @@ pub unsafe extern "C" fn docache_cache_contains(
     })
 }
 
-/// docache_cache_get for `count` keys: the array `out_values` of as many gets a share of each value, which the caller
-/// releases, and NULL for what is not there. How many there are goes to `out_found`, which may be NULL. Lock-free, but for
-/// LRU. \[NC\]
+/// docache_cache_get for `count` keys, which may be 0: the array `out_values` of as many gets a
+/// share of each value, which the caller releases, and NULL for what is not there; all NULL after a
+/// negative status. How many there are goes to `out_found`, which may be NULL. OK, also if none is
+/// there. Lock-free, but for LRU. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.

@@ -67,8 +67,9 @@ pub unsafe extern "C" fn docache_cache_set_value(
     })
 }
 
-/// docache_cache_set for `count` keys and as many values. A value that is too heavy does not keep the others from being
-/// put in; the error names the first. Any other INVALID_ARGUMENT: nothing has happened. \[CB\] `on_evict` and `drop`
+/// docache_cache_set for `count` keys and as many values. INVALID_ARGUMENT if one is too heavy: the
+/// others have been put in all the same, and the error names the first; for any other reason:
+/// nothing has happened. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -103,8 +104,10 @@ pub unsafe extern "C" fn docache_cache_set_many(
     })
 }
 
-/// Takes the key out. OK if it was there and had not expired, else MISS. A share of the value goes to `out_value`, which may
-/// be NULL. What is being fetched for the key meanwhile goes to those who asked and is not kept. \[CB\] `on_evict` and `drop`
+/// Takes the key out. OK if it was there and had not expired, else MISS. A share of the value goes
+/// to `out_value`, which may be NULL. A failure that is kept for the key is forgotten as well, and
+/// what is being fetched for it meanwhile goes to those who asked and is not kept. \[CB\]
+/// `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -135,8 +138,8 @@ pub unsafe extern "C" fn docache_cache_remove(
     })
 }
 
-/// docache_cache_remove for `count` keys. How many were there goes to `out_removed`, which may be NULL. \[CB\] `on_evict` and
-/// `drop`
+/// docache_cache_remove for `count` keys, which may be 0. OK, also if none was there; how many were
+/// goes to `out_removed`, which may be NULL. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -164,7 +167,8 @@ pub unsafe extern "C" fn docache_cache_remove_many(
     })
 }
 
-/// Takes everything out. What is being fetched meanwhile goes to those who asked and is not kept. \[CB\] `on_evict` and `drop`
+/// Takes everything out, and forgets the failures that are kept. What is being fetched meanwhile
+/// goes to those who asked and is not kept. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE.

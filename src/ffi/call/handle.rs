@@ -48,7 +48,7 @@ pub struct docache_call {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Whether it began as one that waits.
     joined: bool,
     /// Whether a thread is inside docache_call_finish.
@@ -193,11 +193,16 @@ impl docache_call {
         self.state.lock().finishing = false;
     }
 
+    /// The state of a call that can be finished.
+    pub(super) fn open_as_leader(&self) -> Result<impl DerefMut<Target = State>> {
+        let state = self.open()?;
+        state.check_leads(&self.inner)?;
+        Ok(state)
+    }
+
     /// Begins to finish: from here on the call is the caller's.
     fn begin_finish(&self) -> Result<()> {
-        let mut state = self.open()?;
-        state.check_leads(&self.inner)?;
-        state.finishing = true;
+        self.open_as_leader()?.finishing = true;
         Ok(())
     }
 

@@ -63,8 +63,8 @@ pub unsafe extern "C" fn docache_call_poll(
     })
 }
 
-/// Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
-/// called now. \[NC\]
+/// Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it will not be called; another
+/// may be given. PENDING: it has been called, or is being called now. \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -77,9 +77,10 @@ pub unsafe extern "C" fn docache_call_cancel(call: *mut docache_call) -> docache
     })
 }
 
-/// Frees the call. One that waits leaves its run, and its notification is cancelled; one that is being called at this
-/// moment goes on. One that leads and was not finished hands its lead on, or, if nobody waits, the run is over:
-/// LEADER_LOST. Else, and for NULL, OK. \[CB\] others' `notify`, and `drop`
+/// Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads and was not finished hands
+/// its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else, and for NULL, OK. The notification is cancelled, but,
+/// unlike docache_wait_free, this does not wait for one that is being called: what `token` leads to must stay valid until
+/// docache_call_cancel has said OK or `notify` has returned. \[CB\] others' `notify`, and `drop`
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.

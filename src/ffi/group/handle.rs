@@ -85,9 +85,10 @@ pub unsafe extern "C" fn docache_group_new(
     })
 }
 
-/// Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that run's outcome goes to all who
-/// wait for it, and the group ends when the last of their calls is over. Calls of docache_group_begin that are out stay valid,
-/// and go on among themselves, with their notifications. NULL is fine. \[NC\]
+/// Frees the handle. Inside `perform` of a docache_group_run of its own it returns at once; that
+/// run's outcome goes to all who wait for it, and the group ends when the last of their calls is
+/// over. No other docache_group_run may be under way. Calls of docache_group_begin that are out
+/// stay valid, and go on among themselves, with their notifications. NULL is fine. \[NC\]
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.

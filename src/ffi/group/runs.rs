@@ -9,11 +9,14 @@ use crate::ffi::call::{Begun, begin, docache_call};
 use crate::ffi::perform::{self, docache_perform_fn, explain};
 use crate::ffi::value::docache_value;
 
-/// Runs `perform(ctx, ...)` on this thread, or waits for the run of the key that is under way and shares its outcome. OK:
-/// the value, whose share the caller releases, and in `out_shared`, which may be NULL, 1 if others got it too, else 0.
-/// DOER_FAILED or PANIC with the error that the run reported, which all of its callers share. TIMEOUT: the run is not over
-/// after `timeout_ns`, and goes on; the time limits only waiting, so with 0 the call leads or returns at once. REENTRANT
-/// inside `perform` of the same key. \[CB\] \[BLK\]
+/// Runs `perform(ctx, ...)` on this thread, or waits for the run of the key that is under way and
+/// shares its outcome. OK: the value, whose share the caller releases, and in `out_shared`, which
+/// may be NULL, 1 if others got it too, else 0. DOER_FAILED or PANIC with the error that the run
+/// reported, which all of its callers share. TIMEOUT: the run is not over after `timeout_ns`, and
+/// goes on without this caller. The time limits only waiting for others: a call that leads runs
+/// `perform` to its end, however long that takes. REENTRANT inside `perform` of the same key. If a
+/// run that was begun with docache_group_begin is given up, one of those who wait runs its own
+/// `perform`. \[CB\] \[BLK\]
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -83,9 +86,12 @@ pub unsafe extern "C" fn docache_group_in_flight(group: *const docache_group) ->
     quietly(0, || unsafe { borrow(group, "group") }.map_or(0, |group| group.flights.in_flight()))
 }
 
-/// Begins a call without blocking. LEADER: nobody is at it; do the work, then docache_call_finish. PENDING: somebody is;
-/// see docache_call_on_ready and docache_call_poll. Calls of docache_group_run share their runs with these. REENTRANT
-/// inside `perform` of the same key. The caller frees the call. \[NC\]
+/// Begins a call without blocking. LEADER, with a call in `out`: nobody is at it; do the work, then
+/// docache_call_finish. PENDING, with a call in `out`: somebody is; see docache_call_on_ready and
+/// docache_call_poll, which may say LEADER later, if who leads gives its call up: then do the work,
+/// or free the call as well. With any other status there is no call. Calls of docache_group_run
+/// share their runs with these. REENTRANT inside `perform` of the same key. The caller frees the
+/// call; to stop waiting after some time, free it then. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.

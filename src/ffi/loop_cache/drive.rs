@@ -21,10 +21,29 @@ impl std::fmt::Debug for docache_drive {
     }
 }
 
-/// Begins a run that the caller drives: it asks docache_drive_begin when a call is due, does the work itself, and hands in
-/// what came of it with docache_drive_finish. The loop's own `perform` is not called, and may be NULL. BUSY if the loop is
-/// running already. The run ends when the drive is freed, and the loop cache must live until then, or be freed by the
-/// host on the same thread: docache_loop_free does not wait for a run that the host drives. \[CB\] only the logger
+/// Begins a run that the caller, the host, drives with its own threads and timers: it asks docache_drive_begin whether a
+/// call is due, does the work itself, and hands in what came of it with docache_drive_finish. The loop's `perform` is not
+/// called, and may be NULL. BUSY if the loop is running already. \[CB\] only the logger
+///
+/// In a program that sleeps in poll():
+///
+///     for (;;) {
+///       docache_status status = docache_drive_begin(drive, &wait_ns, NULL);
+///       if (status == DOCACHE_CLOSED) break;
+///       if (status == DOCACHE_OK) {
+///         ... do the work; docache_drive_finish(drive, DOCACHE_OK, value, NULL, NULL);
+///       } else if (docache_drive_called(drive, &called, NULL) == DOCACHE_PENDING) {
+///         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING) ... poll(pipe, wait_ns);
+///         docache_wait_free(called);
+///       }
+///     }
+///     docache_drive_free(drive);
+///
+/// Waits of docache_drive_called are freed before or after the drive, and the drive before the loop. While the host drives
+/// it, docache_loop_stop, _refresh and _changed wait for the host: on the thread that drives use their _begin forms, or a
+/// timeout of 0. A stop is over, and a refresh that it overtook gets CLOSED, when the drive has been freed.
+/// docache_loop_free does not wait for a run that the host drives: the host frees the loop on the thread that drives, or
+/// after the drive.
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -44,8 +63,9 @@ pub unsafe extern "C" fn docache_loop_drive(
     })
 }
 
-/// Begins a call of the Doer if one is due: OK, and docache_drive_finish has to follow. PENDING if none is due for
-/// `out_wait_ns`, unless docache_drive_called says otherwise. CLOSED if the run has been asked to stop: free the drive.
+/// Begins a call if one is due: OK, and docache_drive_finish has to follow. PENDING if none is: ask again after
+/// `out_wait_ns`, or as soon as the wait of docache_drive_called is over. CLOSED if the run has been asked to stop: free
+/// the drive.
 /// `out_wait_ns` is written with PENDING only. REENTRANT while a call is under way. \[NC\]
 ///
 /// # Safety
@@ -78,8 +98,9 @@ pub unsafe extern "C" fn docache_drive_begin(
     })
 }
 
-/// Ends the call under way and publishes what came of it: what a docache_perform_fn would return and write. The shares of
-/// `value` and `error` are given away, also if this fails. INVALID_ARGUMENT if no call is under way.
+/// Ends the call under way and publishes what came of it: `status`, `value` and `error` are what a docache_perform_fn would
+/// return and write, and count as there. The shares of `value` and `error` are given away, also if this fails.
+/// INVALID_ARGUMENT if no call is under way.
 /// \[CB\] `drop` of what nobody can see any more, the logger, notifications
 ///
 /// # Safety
@@ -109,8 +130,10 @@ pub unsafe extern "C" fn docache_drive_finish(
     })
 }
 
-/// Begins a wait for the moment at which docache_drive_begin has something else to say than it said last: a refresh has been
-/// asked for, or the end. OK if that is so already, else PENDING with a wait in `out`. \[NC\]
+/// Begins a wait for one event: somebody asks for a refresh or a stop. OK if one has already been asked for and
+/// docache_drive_begin has not answered it yet; else PENDING with a wait in `out`, which comes to OK with the event, and to
+/// CLOSED if the run ends first. That a call becomes due is no event: for that there is `out_wait_ns`. It is one wait for
+/// one event: when it is over, free it and begin another. Several may be out. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -126,13 +149,13 @@ pub unsafe extern "C" fn docache_drive_called(
         // SAFETY: the caller's promise.
         let called = unsafe { borrow(drive, "drive") }?.0.called();
         hand_out(out, async move {
-            called.await;
+            called.await?;
             Ok(0)
         })
     })
 }
 
-/// Ends the run and frees the drive; a call under way stays without a result. Those who wait for the end of the run are told.
+/// Ends the run and frees the drive; a call under way stays without a result. Who waits for the end of the run is notified.
 /// NULL is fine. \[CB\] the logger, notifications; `drop` if the loop cache was freed
 ///
 /// # Safety

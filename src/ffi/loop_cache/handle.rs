@@ -116,8 +116,10 @@ unsafe fn build(options: &docache_loop_options, doer: CallbackDoer) -> Result<do
     Ok(docache_loop { cache: builder.build()?, performs, gate })
 }
 
-/// Makes a loop cache, not yet started. `drop(ctx)` is called exactly once, after the last call of `perform`, also when
-/// this function fails. Without a `perform` only its host can drive it: see docache_loop_drive. \[CB\] only `drop`
+/// Makes a loop cache, not yet started. `drop(ctx)`, if there is a `drop`, is called exactly once,
+/// after the last call of `perform`, the Doer of this loop, also when this function fails. Without
+/// a `perform` only its host can drive it: see docache_loop_drive. Nothing that `options` point to
+/// is needed afterwards. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -209,9 +211,10 @@ pub unsafe extern "C" fn docache_loop_run(
     })
 }
 
-/// Stops the loop and waits until the Doer's call under way has ended; a loop that is not running is fine. TIMEOUT: the
-/// Doer is still in its call, and the loop stops when it returns. From inside the Doer it asks and returns OK at once.
-/// \[BLK\]
+/// Stops the loop and waits until the Doer's call under way has ended, or until the host that
+/// drives it has freed the drive; a loop that is not running is fine. TIMEOUT: that is not so yet,
+/// and the loop stops when it is. From inside the Doer it asks and returns OK at once. A refresh
+/// that has been asked for and not been served gets CLOSED. \[BLK\]
 ///
 /// # Safety
 /// HANDLE.

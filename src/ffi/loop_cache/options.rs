@@ -20,13 +20,15 @@ pub struct docache_loop_options {
     pub size: usize,
     /// The time between calls. Required: 0 is refused.
     pub interval_ns: u64,
-    /// How long after a start the first call comes.
+    /// How long after a start the first call comes; 0: at once.
     pub first_delay_ns: u64,
     /// Each wait is lengthened by a random time of up to this.
     pub jitter_ns: u64,
-    /// How many results a snapshot shows at most; 0: only the latest success is kept.
+    /// How many results a snapshot shows at most; they take memory as they come. 0: snapshots are
+    /// empty, and only the latest success is kept.
     pub capacity: usize,
-    /// The thread's name and the target of log records; "docache-loop" if `name_len` is 0.
+    /// The thread's name, of which the system may show 15 bytes, and the target of log records;
+    /// copied. "docache-loop" if `name_len` is 0.
     pub name: *const c_char,
     /// The length of `name`.
     pub name_len: usize,

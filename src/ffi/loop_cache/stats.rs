@@ -19,7 +19,7 @@ pub struct docache_loop_counters {
     pub panics: u64,
     /// Failures since the last success.
     pub consecutive_failures: u64,
-    /// Ticks of a fixed rate that a call's end, or its jitter, found passed already.
+    /// Ticks of a fixed rate that were left out because they had passed when a call ended.
     pub skipped_ticks: u64,
     /// How long the last call took.
     pub last_duration_ns: u64,

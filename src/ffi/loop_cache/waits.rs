@@ -4,8 +4,10 @@ use super::handle::docache_loop;
 use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout};
 use crate::ffi::wait::{docache_wait, hand_out};
 
-/// Waits for the first success: OK, TIMEOUT, or CLOSED. A loop that is not running is waited for: somebody may start it.
-/// REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
+/// Waits for the first success: OK, or TIMEOUT. A loop that is not running is waited for: somebody
+/// may start it. REENTRANT inside the Doer. To be able to end it, give a timeout, or use
+/// docache_loop_wait_first_begin, whose wait comes to CLOSED when the loop cache is freed. \[BLK\]
+/// \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE.
@@ -22,8 +24,10 @@ pub unsafe extern "C" fn docache_loop_wait_first(
     })
 }
 
-/// Waits for a version later than `since` and writes it to `out_version`: OK, TIMEOUT, or CLOSED. REENTRANT inside the
-/// Doer. \[BLK\] \[CB\] only `drop`
+/// Waits for a version later than `since` and writes it to `out_version`: OK, or TIMEOUT. A stop
+/// does not end this wait: somebody may start the loop again. To be able to end it, give a timeout,
+/// or use docache_loop_changed_begin, whose wait comes to CLOSED when the loop cache is freed.
+/// REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -68,7 +72,8 @@ pub unsafe extern "C" fn docache_loop_refresh(
     })
 }
 
-/// Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in `out`. \[CB\] only `drop`
+/// Begins docache_loop_wait_first: OK if there is a success already, else PENDING with a wait in
+/// `out`, which may outlive the loop cache and then comes to CLOSED. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -90,7 +95,8 @@ pub unsafe extern "C" fn docache_loop_wait_first_begin(
     })
 }
 
-/// Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in `out`. \[CB\] only `drop`
+/// Begins docache_loop_changed: OK if there is a later version already, else PENDING with a wait in
+/// `out`, which may outlive the loop cache and then comes to CLOSED. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
