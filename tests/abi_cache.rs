@@ -1,9 +1,8 @@
 //! The caches of the C ABI: what they keep and let go of, and every way that a fetch can begin and end.
 
-#[path = "common/allocations.rs"]
-mod allocations;
+mod common;
 
-use allocations::Counting;
+use common::allocations::{self, Counting};
 use docache::ffi::*;
 use std::cell::Cell;
 use std::ptr::{null, null_mut};

@@ -1,9 +1,8 @@
 //! The groups of the C ABI, where memory has to be counted or two uses of one call have to meet.
 
-#[path = "common/allocations.rs"]
-mod allocations;
+mod common;
 
-use allocations::Counting;
+use common::allocations::{self, Counting};
 use docache::ffi::*;
 use std::cell::Cell;
 use std::ptr::{null, null_mut};

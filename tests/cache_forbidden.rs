@@ -2,7 +2,6 @@
 //! waits for a lock gets it. A program of its own, since there is no way back.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-#[path = "common/mod.rs"]
 mod common;
 
 use common::cache::{Tally, settle, turn};

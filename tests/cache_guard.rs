@@ -1,6 +1,5 @@
 //! Guards that are held for long: what they lend stays, and what they hold up is kept, without a write being lost.
 
-#[path = "common/mod.rs"]
 mod common;
 
 use common::SECOND;

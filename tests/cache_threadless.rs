@@ -2,7 +2,6 @@
 //! had. A program of its own, in which nothing else has threads of the library started.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-#[path = "common/mod.rs"]
 mod common;
 
 use common::seccomp::deny;

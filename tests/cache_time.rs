@@ -1,6 +1,5 @@
 //! Times to live at their limits, clocks of any origin, and who goes first when the time is over.
 
-#[path = "common/mod.rs"]
 mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};

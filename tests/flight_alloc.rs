@@ -1,6 +1,5 @@
 //! Calls that allocate nothing: a million that lead, and a million that lead or wait. And bulk calls, which do.
 
-#[path = "common/mod.rs"]
 mod common;
 
 use common::allocations::{self, Counting};

@@ -1,6 +1,5 @@
 //! Thousands that wait for one run: threads, tasks, and both.
 
-#[path = "common/mod.rs"]
 mod common;
 
 use common::flight::{Gate, Joins, Key, Task, until};

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use docache_fuzz::abi::{self, Case};
+use docache_fuzz::abi::loops::{self, Case};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|case: Case| abi::run(case));
+fuzz_target!(|case: Case| loops::run(case));

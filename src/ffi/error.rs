@@ -5,31 +5,25 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-use super::{DOCACHE_OK, Out, bytes, docache_status, guard, is_usable, quietly, status_of};
+use super::boundary::{
+    DOCACHE_OK, Out, bytes, docache_error, docache_status, guard, is_usable, quietly, status_of,
+};
 use crate::error::Error;
-
-/// An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
-#[derive(Debug)]
-#[repr(align(8))]
-pub struct docache_error {
-    /// A handle is the address of what an [`Error`] shares; this type only names it.
-    _opaque: (),
-}
 
 /// A failure that a callback reported: its own code and message.
 #[derive(Debug)]
-pub(super) struct Foreign {
+pub(super) struct CallbackError {
     code: i64,
     message: Box<str>,
 }
 
-impl fmt::Display for Foreign {
+impl fmt::Display for CallbackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Foreign {}
+impl std::error::Error for CallbackError {}
 
 /// Takes the caller's share of an error.
 ///
@@ -77,8 +71,8 @@ pub unsafe extern "C" fn docache_error_new(
         // SAFETY: the caller's promise.
         let message = unsafe { bytes(message.cast(), message_len, "message") }?;
         let message = String::from_utf8_lossy(message).into_owned().into_boxed_str();
-        let error = Error::failed(Box::new(Foreign { code, message }));
-        out.write(error.into_ptr().cast_mut().cast());
+        let error = Error::failed(Box::new(CallbackError { code, message }));
+        out.write(docache_error::into_handle(error));
         Ok(DOCACHE_OK)
     })
 }
@@ -126,7 +120,7 @@ pub unsafe extern "C" fn docache_error_code(error: *const docache_error) -> i64 
     while let Some(inner) = error.downcast_ref::<Error>() {
         error = inner;
     }
-    error.downcast_ref::<Foreign>().map_or(0, |foreign| foreign.code)
+    error.downcast_ref::<CallbackError>().map_or(0, |foreign| foreign.code)
 }
 
 /// The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. \[NC\]

@@ -161,14 +161,14 @@ impl Gate {
     }
 
     /// Notes that this thread is going to wait for the object's end; `None` if it must not, because that waits for it.
-    pub(super) fn begin_wait(&self) -> Option<Waiting> {
+    pub(super) fn begin_wait(&self) -> Option<WaitEdges> {
         let awaited = ptr::from_ref(self).addr();
         let mut mine = Vec::new();
         Frame::each(|gate| mine.push(gate.addr()));
         mine.sort_unstable();
         mine.dedup();
         if mine.is_empty() {
-            return Some(Waiting { mine, awaited });
+            return Some(WaitEdges { mine, awaited });
         }
         let mut waits = lock(&WAITS);
         let mut reached = vec![awaited];
@@ -184,7 +184,7 @@ impl Gate {
         }
         waits.extend(mine.iter().map(|waiting| (*waiting, awaited)));
         drop(waits);
-        Some(Waiting { mine, awaited })
+        Some(WaitEdges { mine, awaited })
     }
 
     /// Changes the word as it stands in this process: what it was before, if `change` agreed.
@@ -333,12 +333,12 @@ pub(super) fn serve(gate: &Arc<Gate>) {
 static WAITS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 /// The time that a thread waits for an object's end.
-pub(super) struct Waiting {
+pub(super) struct WaitEdges {
     mine: Vec<usize>,
     awaited: usize,
 }
 
-impl Drop for Waiting {
+impl Drop for WaitEdges {
     fn drop(&mut self) {
         if self.mine.is_empty() {
             return;

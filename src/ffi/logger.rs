@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use super::{
+use super::boundary::{
     DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
 };
 use crate::error::{Error, Result};
@@ -39,6 +39,13 @@ pub struct docache_log_record {
     /// 0.
     pub reserved: u32,
 }
+
+/// As the header's trailer has it (in `cbindgen.toml`): neither side may move alone.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<docache_log_record>() == 48 && offset_of!(docache_log_record, level) == 40);
+};
 
 /// Receives messages, on any thread, perhaps on several at once. It must return. It may free the object that speaks, which then
 /// ends when its call or its run is over, and may say so. Of an object that was freed elsewhere it receives nothing more.

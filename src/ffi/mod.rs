@@ -118,237 +118,38 @@
 
 #![allow(non_camel_case_types, reason = "these are the names that C sees")]
 
-mod abi;
-mod bell;
+// cbindgen writes the header in the order of these declarations.
+mod version;
+
 mod cache;
-mod cache_fetch;
-mod cache_reads;
-mod cache_writes;
 mod call;
-mod call_ticket;
 mod error;
-mod flights;
 mod gate;
 mod group;
 mod logger;
 mod loop_cache;
-mod loop_driven;
-mod loop_reads;
-mod loop_waits;
 mod notify;
-mod options;
 mod perform;
 mod perform_key;
 mod shutdown;
-mod spans;
-mod status;
 mod store;
+
+mod boundary;
+
 mod value;
 mod wait;
 
-pub use abi::*;
+pub use boundary::*;
 pub use cache::*;
-pub use cache_fetch::*;
-pub use cache_reads::*;
-pub use cache_writes::*;
 pub use call::*;
 pub use error::*;
 pub use group::*;
 pub use logger::*;
 pub use loop_cache::*;
-pub use loop_driven::*;
-pub use loop_reads::*;
-pub use loop_waits::*;
 pub use notify::docache_notify_fn;
 pub use perform::docache_perform_fn;
 pub use perform_key::*;
 pub use shutdown::docache_shutdown;
-pub use spans::docache_bytes;
-pub use status::*;
 pub use value::*;
+pub use version::*;
 pub use wait::*;
-
-use std::fmt::Display;
-use std::ptr;
-use std::time::Duration;
-
-use crate::contain::contained;
-use crate::error::{Error, ErrorKind, Result};
-
-/// Called once with the `ctx` of a registration, after its last use.
-pub type docache_drop_fn = Option<unsafe extern "C-unwind" fn(ctx: usize)>;
-
-/// The firewall: nothing unwinds past it. Sets `out_error` to what went wrong.
-#[inline]
-fn guard(
-    out_error: *mut *mut docache_error,
-    body: impl FnOnce() -> Result<docache_status>,
-) -> docache_status {
-    let writable = is_usable(out_error);
-    if writable {
-        // SAFETY: SPAN; not NULL and aligned.
-        unsafe { out_error.write(ptr::null_mut()) };
-    }
-    contained(body).and_then(|outcome| outcome).unwrap_or_else(|error| {
-        let status = status_of(&error);
-        if writable {
-            // SAFETY: as above.
-            unsafe { out_error.write(error.into_ptr().cast_mut().cast()) };
-        }
-        status
-    })
-}
-
-/// The firewall for functions that report nothing: `fallback` if they panic.
-fn quietly<R>(fallback: R, body: impl FnOnce() -> R) -> R {
-    contained(body).unwrap_or(fallback)
-}
-
-fn is_usable<T>(pointer: *const T) -> bool {
-    !pointer.is_null() && pointer.is_aligned()
-}
-
-#[inline]
-fn check<T>(pointer: *const T, name: &str) -> Result<()> {
-    if is_usable(pointer) { Ok(()) } else { Err(unusable(pointer.is_null(), name)) }
-}
-
-#[cold]
-#[inline(never)]
-fn unusable(null: bool, name: &str) -> Error {
-    let what = if null { "NULL" } else { "a misaligned pointer" };
-    Error::invalid_argument(name, what, "give a valid pointer")
-}
-
-/// A handle, or a struct, as a reference.
-///
-/// # Safety
-/// HANDLE, or SPAN for one element.
-#[inline]
-unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
-    check(pointer, name)?;
-    // SAFETY: the caller's promise; not NULL and aligned.
-    Ok(unsafe { &*pointer })
-}
-
-/// The place for an output, checked and not yet touched.
-struct Out<T>(*mut T);
-
-impl<T> Out<T> {
-    /// # Safety
-    /// SPAN for one element.
-    #[inline]
-    unsafe fn required(pointer: *mut T, name: &str) -> Result<Out<T>> {
-        check(pointer, name)?;
-        Ok(Out(pointer))
-    }
-
-    /// # Safety
-    /// SPAN for one element, or NULL.
-    #[inline]
-    unsafe fn optional(pointer: *mut T, name: &str) -> Result<Option<Out<T>>> {
-        // SAFETY: the caller's promise.
-        if pointer.is_null() { Ok(None) } else { unsafe { Out::required(pointer, name) }.map(Some) }
-    }
-
-    fn write(&self, value: T) {
-        // SAFETY: SPAN, promised when this was made.
-        unsafe { self.0.write(value) }
-    }
-}
-
-impl<T> Out<*mut T> {
-    /// The place for a handle, which is NULL until the function succeeds.
-    ///
-    /// # Safety
-    /// SPAN for one element.
-    #[inline]
-    unsafe fn handle(pointer: *mut *mut T, name: &str) -> Result<Out<*mut T>> {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::required(pointer, name) }?;
-        out.write(ptr::null_mut());
-        Ok(out)
-    }
-}
-
-/// The bytes that a pointer and a length name.
-///
-/// # Safety
-/// SPAN.
-#[inline]
-unsafe fn bytes<'a>(pointer: *const u8, len: usize, name: &(impl Display + ?Sized)) -> Result<&'a [u8]> {
-    if len == 0 {
-        return Ok(&[]);
-    }
-    if !is_usable(pointer) {
-        return Err(unusable(true, &name.to_string()));
-    }
-    if len > isize::MAX as usize {
-        return Err(Error::invalid_argument(&format!("{name}_len"), len, "give the length of a real span"));
-    }
-    // SAFETY: SPAN; not NULL, and no longer than any object can be.
-    Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
-}
-
-/// The text that a pointer and a length name.
-///
-/// # Safety
-/// SPAN.
-unsafe fn text<'a>(pointer: *const std::ffi::c_char, len: usize, name: &str) -> Result<&'a str> {
-    // SAFETY: the caller's promise.
-    let bytes = unsafe { bytes(pointer.cast(), len, name) }?;
-    std::str::from_utf8(bytes).map_err(|error| {
-        let found = format!("a text with a bad byte at {}", error.valid_up_to());
-        Error::invalid_argument(name, found, "give UTF-8")
-    })
-}
-
-#[cold]
-fn too_small(capacity: usize, needed: usize) -> Error {
-    let message = format!("capacity: {capacity} is not accepted; the value needs {needed} bytes");
-    Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(status::TooSmall)))
-}
-
-fn timeout(ns: i64) -> Option<Duration> {
-    u64::try_from(ns).ok().map(Duration::from_nanos)
-}
-
-/// The `ctx` and `drop` of a registration; dropping it is the one call of `drop`.
-#[derive(Debug)]
-struct Registration {
-    ctx: usize,
-    drop: docache_drop_fn,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        if let Some(drop) = self.drop {
-            // A callback that unwinds breaks its contract; keep it from the caller all the same.
-            // SAFETY: CALLBACK; this is the one call.
-            quietly((), || unsafe { drop(self.ctx) });
-        }
-    }
-}
-
-/// What the header's trailer (in `cbindgen.toml`) asserts in C must hold here: neither side may move alone.
-#[cfg(target_pointer_width = "64")]
-const _: () = {
-    use std::mem::offset_of;
-    assert!(size_of::<docache_log_record>() == 48 && offset_of!(docache_log_record, level) == 40);
-    assert!(size_of::<docache_loop_options>() == 72 && offset_of!(docache_loop_options, interval_ns) == 8);
-    assert!(offset_of!(docache_loop_options, name) == 40 && offset_of!(docache_loop_options, schedule) == 64);
-    assert!(size_of::<docache_entry>() == 56 && offset_of!(docache_entry, value) == 32);
-    assert!(offset_of!(docache_entry, status) == 48 && offset_of!(docache_entry, age_ns) == 24);
-    assert!(size_of::<docache_loop_counters>() == 80 && offset_of!(docache_loop_counters, running) == 72);
-    assert!(size_of::<docache_group_options>() == 24 && offset_of!(docache_group_options, shards) == 8);
-    assert!(
-        offset_of!(docache_group_options, reserved) == 16
-            && offset_of!(docache_group_options, reserved2) == 20
-    );
-    assert!(size_of::<docache_bytes>() == 16 && offset_of!(docache_bytes, len) == 8);
-    assert!(size_of::<docache_cache_options>() == 72 && offset_of!(docache_cache_options, capacity) == 32);
-    assert!(
-        offset_of!(docache_cache_options, shards) == 48 && offset_of!(docache_cache_options, policy) == 56
-    );
-    assert!(size_of::<docache_cache_counters>() == 136 && offset_of!(docache_cache_counters, len) == 104);
-};

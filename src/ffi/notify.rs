@@ -1,6 +1,6 @@
 //! Who is to be told, once, that there is something to see.
 
-use super::quietly;
+use super::boundary::quietly;
 use crate::error::{Error, Result};
 
 /// Called once with its token when there is something to see, on whichever thread finds it: the one

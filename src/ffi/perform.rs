@@ -1,8 +1,10 @@
-//! Work on the other side of the boundary: how it is called, and how what it did is read.
+//! Work on the other side of the boundary: how it is called, how what it did is read, and why a run of it has no value.
 
+use super::boundary::{DOCACHE_OK, DOCACHE_PANIC, docache_error, docache_status, is_usable, name_of};
+use super::error::take_error;
 use super::value::{Value, docache_value, take};
-use super::{DOCACHE_OK, DOCACHE_PANIC, docache_error, docache_status, is_usable, status, take_error};
-use crate::error::{BoxError, Error, ReportedPanic, Result};
+use crate::error::{BoxError, Error, ErrorKind, ReportedPanic, Result};
+use crate::flight::FlightError;
 
 /// Does the work once. Returns DOCACHE_OK with a value in `out_value`, or DOCACHE_DOER_FAILED, or
 /// DOCACHE_PANIC for a defect, with an error in `out_error` or none; both places are NULL when it
@@ -76,7 +78,29 @@ pub(super) fn into_error(reported: BoxError) -> Error {
 pub(super) fn reported(status: docache_status, error: Option<Error>) -> BoxError {
     let reported: BoxError = match error {
         Some(error) => error.into(),
-        None => format!("the Doer returned {} ({status})", status::name(status).to_string_lossy()).into(),
+        None => format!("the Doer returned {} ({status})", name_of(status).to_string_lossy()).into(),
     };
     if status == DOCACHE_PANIC { ReportedPanic(reported).into() } else { reported }
+}
+
+/// Why a call has no value.
+pub(super) fn explain(key: &[u8], error: FlightError<Error>) -> Error {
+    match error {
+        FlightError::Failed(error) => (*error).clone(),
+        FlightError::Panicked(message) => panicked(&message),
+        FlightError::Reentrant(_) => reentrant(key),
+        FlightError::Left(error) => error,
+    }
+}
+
+/// Why a call comes to nothing that came from inside the work of its own key.
+pub(super) fn reentrant(key: &[u8]) -> Error {
+    let key = key.escape_ascii();
+    let message = format!("key \"{key}\": the call came from inside the run that it would have waited for");
+    Error::new(ErrorKind::Reentrant, message)
+}
+
+/// Why a run panicked, for those who joined it.
+pub(super) fn panicked(message: &str) -> Error {
+    Error::new(ErrorKind::Panicked, format!("the run panicked: {message}"))
 }

@@ -3,12 +3,11 @@
 //! The work runs on the thread of the call that leads, before that call returns. So what it is told can lie on the stack of
 //! the call, and the functions here are those without a key, with work of ours around it.
 
-use super::cache::docache_cache;
-use super::cache_fetch::docache_cache_fetch;
+use super::boundary::{docache_error, docache_status};
+use super::cache::{docache_cache, docache_cache_fetch};
 use super::group::{docache_group, docache_group_run};
 use super::perform::docache_perform_fn;
 use super::value::{docache_value, start};
-use super::{docache_error, docache_status};
 
 /// A docache_perform_fn that is also told the key, which is borrowed for the call.
 pub type docache_perform_key_fn = Option<
@@ -21,18 +20,18 @@ pub type docache_perform_key_fn = Option<
     ) -> docache_status,
 >;
 
-/// What the work is, and what it is told.
-struct Told {
+/// Work that is told its key, and the key.
+struct KeyedWork {
     perform: docache_perform_key_fn,
     ctx: usize,
     key: *const u8,
     key_len: usize,
 }
 
-impl Told {
+impl KeyedWork {
     /// NULL stays NULL, for others to refuse.
     fn perform(&self) -> docache_perform_fn {
-        self.perform.map(|_| tell as _)
+        self.perform.map(|_| perform_keyed as _)
     }
 
     fn ctx(&self) -> usize {
@@ -41,18 +40,18 @@ impl Told {
 }
 
 /// # Safety
-/// CALLBACK; `ctx` is [`Told::ctx`] of one that lives through the call.
-unsafe extern "C-unwind" fn tell(
+/// CALLBACK; `ctx` is [`KeyedWork::ctx`] of one that lives through the call.
+unsafe extern "C-unwind" fn perform_keyed(
     ctx: usize,
     out_value: *mut *mut docache_value,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
     // SAFETY: the caller's promise.
-    let told = unsafe { &*std::ptr::with_exposed_provenance::<Told>(ctx) };
-    let Some(perform) = told.perform else { unreachable!("it was not given away then") };
-    let key = if told.key_len == 0 { start(&[]) } else { told.key };
+    let work = unsafe { &*std::ptr::with_exposed_provenance::<KeyedWork>(ctx) };
+    let Some(perform) = work.perform else { unreachable!("it was not given away then") };
+    let key = if work.key_len == 0 { start(&[]) } else { work.key };
     // SAFETY: CALLBACK.
-    unsafe { perform(told.ctx, key, told.key_len, out_value, out_error) }
+    unsafe { perform(work.ctx, key, work.key_len, out_value, out_error) }
 }
 
 /// docache_group_run with work that is told the key. \[CB\] \[BLK\]
@@ -71,8 +70,8 @@ pub unsafe extern "C" fn docache_group_run_key(
     out_shared: *mut u32,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    let told = Told { perform, ctx, key, key_len };
-    let (perform, ctx) = (told.perform(), told.ctx());
+    let work = KeyedWork { perform, ctx, key, key_len };
+    let (perform, ctx) = (work.perform(), work.ctx());
     // SAFETY: the caller's promise; the work is called before this returns.
     unsafe {
         docache_group_run(group, key, key_len, timeout_ns, perform, ctx, out_value, out_shared, out_error)
@@ -95,8 +94,8 @@ pub unsafe extern "C" fn docache_cache_fetch_key(
     out_value: *mut *mut docache_value,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    let told = Told { perform, ctx, key, key_len };
-    let (perform, ctx) = (told.perform(), told.ctx());
+    let work = KeyedWork { perform, ctx, key, key_len };
+    let (perform, ctx) = (work.perform(), work.ctx());
     // SAFETY: the caller's promise; the work is called before this returns.
     unsafe {
         docache_cache_fetch(cache, key, key_len, ttl_ns, timeout_ns, perform, ctx, out_value, out_error)

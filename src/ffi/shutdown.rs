@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DOCACHE_BUSY, DOCACHE_OK, docache_status, guard};
+use super::boundary::{DOCACHE_BUSY, DOCACHE_OK, docache_status, guard};
 use crate::{cache, clock, housekeeping};
 
 /// How long work under way is waited for.

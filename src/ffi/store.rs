@@ -57,16 +57,16 @@ impl Deref for Key {
     }
 }
 
-impl Borrow<Sought> for Key {
+impl Borrow<Query> for Key {
     #[inline(always)]
-    fn borrow(&self) -> &Sought {
-        Sought::new(self)
+    fn borrow(&self) -> &Query {
+        Query::new(self)
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
-        Sought::new(self) == Sought::new(other)
+        Query::new(self) == Query::new(other)
     }
 }
 
@@ -74,7 +74,7 @@ impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Sought::new(self).hash(state);
+        Query::new(self).hash(state);
     }
 }
 
@@ -82,26 +82,26 @@ impl Hash for Key {
 /// own, and compares short keys without a call.
 #[derive(Debug, Eq)]
 #[repr(transparent)]
-pub(super) struct Sought([u8]);
+pub(super) struct Query([u8]);
 
-impl Sought {
+impl Query {
     #[inline(always)]
-    pub(super) fn new(key: &[u8]) -> &Sought {
+    pub(super) fn new(key: &[u8]) -> &Query {
         // SAFETY: of the same layout.
-        unsafe { &*(std::ptr::from_ref(key) as *const Sought) }
+        unsafe { &*(std::ptr::from_ref(key) as *const Query) }
     }
 }
 
-impl Hash for Sought {
+impl Hash for Query {
     #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
     }
 }
 
-impl PartialEq for Sought {
+impl PartialEq for Query {
     #[inline(always)]
-    fn eq(&self, other: &Sought) -> bool {
+    fn eq(&self, other: &Query) -> bool {
         let (a, b) = (&self.0, &other.0);
         if a.len() != b.len() {
             return false;
@@ -135,7 +135,7 @@ mod tests {
                 set.set(&bytes[..len]);
                 assert_eq!(set, key);
             }
-            assert_eq!(hasher.hash_one(&key), hasher.hash_one(Sought::new(&bytes[..len])));
+            assert_eq!(hasher.hash_one(&key), hasher.hash_one(Query::new(&bytes[..len])));
             assert!(len == 0 || key != Key::from(&bytes[..len - 1]), "{len} is not {}", len - 1);
             for at in 0..len {
                 let mut other = bytes[..len].to_vec();

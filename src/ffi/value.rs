@@ -14,9 +14,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
-use super::{DOCACHE_OK, check};
-use super::{
-    Out, Registration, bytes, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
+use super::boundary::{
+    DOCACHE_OK, Out, Registration, bytes, check, docache_drop_fn, docache_error, docache_status, guard,
+    is_usable, quietly,
 };
 use crate::error::{Error, Result};
 

@@ -10,18 +10,18 @@
 //!   thread polls once more. So the future is polled, and dropped, without the mutex, by one thread at a time.
 //! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex (see [`Notify`]). So after `cancel` says OK it is never called,
 //!   and it is called at most once in any case.
-//! - TOLD: whoever stores the result takes an armed notification with it; arming looks for a result first. So an armed
-//!   notification is called whoever finds the future ready.
+//! - NO-LOST-WAKEUP: whoever stores the result takes an armed notification with it; arming looks for a result first. So
+//!   an armed notification is called whoever finds the future ready.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
-use super::gate::Gate;
-use super::notify::{self, Notify, docache_notify_fn};
-use super::{
+use super::boundary::{
     DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard, is_usable, quietly,
 };
+use super::gate::Gate;
+use super::notify::{self, Notify, docache_notify_fn};
 use crate::error::Result;
 
 type Future = Pin<Box<dyn std::future::Future<Output = Result<u64>> + Send>>;
@@ -35,18 +35,18 @@ struct State {
     freed: bool,
 }
 
-struct Waiting {
+struct Task {
     state: Mutex<State>,
     gate: Arc<Gate>,
 }
 
-impl Waiting {
+impl Task {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
-    fn drive(self: &Arc<Waiting>) {
+    fn drive(self: &Arc<Task>) {
         while let Some(future) = self.begin_poll() {
             if !self.poll(future) {
                 return;
@@ -67,7 +67,7 @@ impl Waiting {
     }
 
     /// Polls once; whether a wake came meanwhile.
-    fn poll(self: &Arc<Waiting>, mut future: Future) -> bool {
+    fn poll(self: &Arc<Task>, mut future: Future) -> bool {
         let waker = Waker::from(self.clone());
         let polled = future.as_mut().poll(&mut TaskContext::from_waker(&waker));
         let (future, result) = match polled {
@@ -93,14 +93,14 @@ impl Waiting {
     }
 }
 
-impl Wake for Waiting {
-    fn wake(self: Arc<Waiting>) {
+impl Wake for Task {
+    fn wake(self: Arc<Task>) {
         self.drive();
     }
 }
 
 /// A wait under way. One owner; its functions may be called from any thread.
-pub struct docache_wait(Arc<Waiting>);
+pub struct docache_wait(Arc<Task>);
 
 impl std::fmt::Debug for docache_wait {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -125,8 +125,8 @@ pub(super) fn hand_out(
         woken: false,
         freed: false,
     };
-    let waiting = Waiting { state: Mutex::new(state), gate: Gate::new() };
-    out.write(Box::into_raw(Box::new(docache_wait(Arc::new(waiting)))));
+    let task = Task { state: Mutex::new(state), gate: Gate::new() };
+    out.write(Box::into_raw(Box::new(docache_wait(Arc::new(task)))));
     Ok(DOCACHE_PENDING)
 }
 
@@ -144,15 +144,15 @@ pub unsafe extern "C" fn docache_wait_on_ready(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let waiting = unsafe { borrow(wait, "wait") }?.0.clone();
+        let task = unsafe { borrow(wait, "wait") }?.0.clone();
         let notify = notify::required(notify)?;
-        waiting.drive();
-        let mut state = waiting.lock();
+        task.drive();
+        let mut state = task.lock();
         state.notify.check_unused("wait")?;
         if state.result.is_some() {
             return Ok(DOCACHE_OK);
         }
-        // Armed under the lock under which the result will be stored (TOLD).
+        // Armed under the lock under which the result will be stored (NO-LOST-WAKEUP).
         state.notify = Notify::Armed(notify, token);
         Ok(DOCACHE_PENDING)
     })
@@ -174,9 +174,9 @@ pub unsafe extern "C" fn docache_wait_poll(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::optional(out_version, "out_version") }?;
         // SAFETY: the caller's promise.
-        let waiting = unsafe { borrow(wait, "wait") }?.0.clone();
-        waiting.drive();
-        let result = waiting.lock().result.clone();
+        let task = unsafe { borrow(wait, "wait") }?.0.clone();
+        task.drive();
+        let result = task.lock().result.clone();
         let Some(version) = result.transpose()? else { return Ok(DOCACHE_PENDING) };
         if let Some(out) = out {
             out.write(version);

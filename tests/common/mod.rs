@@ -1,4 +1,8 @@
-//! Loop caches to test with, on a clock that stands still between the steps.
+//! What tests share: a test beside this folder says `mod common;`, one in a folder of its own names this file by `#[path]`,
+//! and another package names by `#[path]` the one file that it uses (`benches/peers` the allocator of this folder, `fuzz`
+//! the model of `tests/cache_model`).
+//!
+//! Here are loop caches to test with, on a clock that stands still between the steps.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 

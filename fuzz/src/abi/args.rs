@@ -8,23 +8,23 @@ use crate::patience::LIMIT;
 
 /// Which handle of a table a call is given.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub(super) struct Pick(u8);
+pub(crate) struct Pick(u8);
 
 impl Pick {
     /// NULL.
-    pub(super) const NOTHING: Pick = Pick(254);
+    pub(crate) const NOTHING: Pick = Pick(254);
 
-    pub(super) fn at(index: usize) -> Pick {
+    pub(crate) fn at(index: usize) -> Pick {
         u8::try_from(index).map_or(Pick::NOTHING, Pick)
     }
 
     /// The place in a table of `len`, if the handle is to be a real one.
-    pub(super) fn index(self, len: usize) -> Option<usize> {
+    pub(crate) fn index(self, len: usize) -> Option<usize> {
         if self.0 >= 250 { None } else { usize::from(self.0).checked_rem(len) }
     }
 
     /// The handle for a call: of the table, or NULL, or a misaligned one (where the type shows it), which counts as NULL.
-    pub(super) fn handle<H, T>(self, table: &[H], handle: impl Fn(&H) -> *mut T) -> *mut T {
+    pub(crate) fn handle<H, T>(self, table: &[H], handle: impl Fn(&H) -> *mut T) -> *mut T {
         match self.index(table.len()) {
             Some(index) => handle(&table[index]),
             None if self.0 == 255 && align_of::<T>() > 1 => ptr::without_provenance_mut(align_of::<T>() + 1),
@@ -35,7 +35,7 @@ impl Pick {
 
 /// How a span of bytes is given.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Span {
+pub(crate) enum Span {
     Honest,
     /// A length of 0, and a pointer to nowhere.
     Nowhere,
@@ -58,7 +58,7 @@ impl<'a> Arbitrary<'a> for Span {
 
 impl Span {
     /// The arguments, and the bytes that the callee must see if it accepts them.
-    pub(super) fn of(self, bytes: &[u8]) -> (*const u8, usize, Option<&[u8]>) {
+    pub(crate) fn of(self, bytes: &[u8]) -> (*const u8, usize, Option<&[u8]>) {
         match self {
             Span::Honest => (bytes.as_ptr(), bytes.len(), Some(bytes)),
             Span::Nowhere => (ptr::without_provenance(1), 0, Some(&[])),
@@ -70,7 +70,7 @@ impl Span {
 
 /// A `timeout_ns`.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub(super) enum Timeout {
+pub(crate) enum Timeout {
     Look,
     Tiny(u8),
     Generous,
@@ -80,7 +80,7 @@ pub(super) enum Timeout {
 
 impl Timeout {
     /// The argument. Only a wait that is `sure` to end is given a long time.
-    pub(super) fn ns(self, sure: bool) -> i64 {
+    pub(crate) fn ns(self, sure: bool) -> i64 {
         match self {
             Timeout::Look => 0,
             Timeout::Tiny(ns) => i64::from(ns) * 16,
@@ -93,14 +93,14 @@ impl Timeout {
     }
 
     /// Whether the wait may run out of time, on a slow machine.
-    pub(super) fn is_short(self) -> bool {
+    pub(crate) fn is_short(self) -> bool {
         matches!(self, Timeout::Look | Timeout::Tiny(_))
     }
 }
 
 /// A status that a callback returns: mostly OK, often DOER_FAILED, but it may be anything.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Returned(pub(super) i32);
+pub(crate) struct Returned(pub(crate) i32);
 
 impl<'a> Arbitrary<'a> for Returned {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Returned> {

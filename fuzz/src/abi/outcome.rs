@@ -15,20 +15,20 @@ fn reports(status: docache_status) -> bool {
 
 /// One share of an error.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) *mut docache_error);
+pub(crate) struct Failure(pub(crate) *mut docache_error);
 
 impl Failure {
-    pub(super) fn status(&self) -> docache_status {
+    pub(crate) fn status(&self) -> docache_status {
         // SAFETY: HANDLE: this share.
         unsafe { docache_error_status(self.0) }
     }
 
-    pub(super) fn code(&self) -> i64 {
+    pub(crate) fn code(&self) -> i64 {
         // SAFETY: HANDLE: this share.
         unsafe { docache_error_code(self.0) }
     }
 
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         // SAFETY: HANDLE: this share.
         unsafe { message_of(self.0) }
     }
@@ -45,7 +45,7 @@ impl Drop for Failure {
 ///
 /// # Safety
 /// HANDLE.
-pub(super) unsafe fn message_of(error: *const docache_error) -> String {
+pub(crate) unsafe fn message_of(error: *const docache_error) -> String {
     let mut len = 0_usize;
     // SAFETY: HANDLE, and the place is ours.
     let message = unsafe { docache_error_message(error, &raw mut len) };
@@ -56,16 +56,30 @@ pub(super) unsafe fn message_of(error: *const docache_error) -> String {
     std::str::from_utf8(&bytes[..len]).expect("a message is UTF-8").to_owned()
 }
 
+/// The bytes of a value that is not NULL.
+///
+/// # Safety
+/// HANDLE, for as long as the result is used.
+pub(crate) unsafe fn bytes_of<'a>(value: *const docache_value) -> &'a [u8] {
+    // SAFETY: HANDLE.
+    let data = unsafe { docache_value_data(value) };
+    // SAFETY: as above.
+    let len = unsafe { docache_value_len(value) };
+    assert!(!data.is_null(), "a value's bytes are somewhere");
+    // SAFETY: SPAN.
+    unsafe { std::slice::from_raw_parts(data, len) }
+}
+
 /// What a call came to.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) what: &'static str,
-    pub(super) status: docache_status,
-    pub(super) error: Option<Failure>,
+pub(crate) struct Outcome {
+    pub(crate) what: &'static str,
+    pub(crate) status: docache_status,
+    pub(crate) error: Option<Failure>,
 }
 
 /// Makes a call that reports what is its own, and checks what the conventions say of any call.
-pub(super) fn call(
+pub(crate) fn call(
     what: &'static str,
     given: Given,
     f: impl FnOnce(*mut *mut docache_error) -> docache_status,
@@ -80,7 +94,7 @@ pub(super) fn call(
 }
 
 /// The same for a call that may hand on what a callback reported.
-pub(super) fn relay(
+pub(crate) fn relay(
     what: &'static str,
     given: Given,
     f: impl FnOnce(*mut *mut docache_error) -> docache_status,
@@ -100,15 +114,15 @@ pub(super) fn relay(
 }
 
 impl Outcome {
-    pub(super) fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.status == DOCACHE_OK
     }
 
-    pub(super) fn is(&self, expected: docache_status) {
+    pub(crate) fn is(&self, expected: docache_status) {
         self.is_one_of(&[expected]);
     }
 
-    pub(super) fn is_one_of(&self, expected: &[docache_status]) {
+    pub(crate) fn is_one_of(&self, expected: &[docache_status]) {
         let names: Vec<_> = expected.iter().map(|status| name(*status)).collect();
         let message = self.error.as_ref().map(Failure::message);
         assert!(
@@ -120,13 +134,13 @@ impl Outcome {
     }
 
     /// OK if `acceptable`, else INVALID_ARGUMENT.
-    pub(super) fn is_ok_if(&self, acceptable: bool) {
+    pub(crate) fn is_ok_if(&self, acceptable: bool) {
         self.is(if acceptable { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT });
     }
 }
 
 /// A status's name.
-pub(super) fn name(status: docache_status) -> &'static str {
+pub(crate) fn name(status: docache_status) -> &'static str {
     let name = docache_status_name(status);
     // SAFETY: SPAN: NUL-terminated and static.
     unsafe { CStr::from_ptr(name) }.to_str().expect("a name is ASCII")

@@ -11,7 +11,7 @@ const PATTERN: u8 = 0xA5;
 
 /// What the caller gives as an output pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub(crate) enum Given {
     Valid,
     Null,
     Misaligned,
@@ -31,7 +31,7 @@ impl<'a> Arbitrary<'a> for Given {
 ///
 /// # Safety
 /// That is so.
-pub(super) unsafe trait Plain: Copy {}
+pub(crate) unsafe trait Plain: Copy {}
 
 // SAFETY: an integer.
 unsafe impl Plain for u32 {}
@@ -45,36 +45,36 @@ unsafe impl<T> Plain for *mut T {}
 unsafe impl Plain for docache_entry {}
 
 /// Room for outputs, and for one more that must stay as it is.
-pub(super) struct Places<T> {
+pub(crate) struct Places<T> {
     given: Given,
     cells: Box<[MaybeUninit<T>]>,
 }
 
 /// Room for one output.
-pub(super) type Place<T> = Places<T>;
+pub(crate) type Place<T> = Places<T>;
 
 impl<T: Plain> Places<T> {
-    pub(super) fn one(given: Given) -> Place<T> {
+    pub(crate) fn one(given: Given) -> Place<T> {
         Places::many(given, 1)
     }
 
-    pub(super) fn many(given: Given, count: usize) -> Places<T> {
+    pub(crate) fn many(given: Given, count: usize) -> Places<T> {
         let mut cells = vec![MaybeUninit::uninit(); count + 1].into_boxed_slice();
         // SAFETY: the span is the box's own.
         unsafe { ptr::write_bytes(cells.as_mut_ptr(), PATTERN, count + 1) };
         Places { given, cells }
     }
 
-    pub(super) fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.given == Given::Valid
     }
 
     /// Whether the callee can use it if it may be NULL.
-    pub(super) fn is_valid_option(&self) -> bool {
+    pub(crate) fn is_valid_option(&self) -> bool {
         self.given != Given::Misaligned
     }
 
-    pub(super) fn pointer(&mut self) -> *mut T {
+    pub(crate) fn pointer(&mut self) -> *mut T {
         let start = self.cells.as_mut_ptr().cast::<T>();
         match self.given {
             Given::Valid => start,
@@ -90,12 +90,12 @@ impl<T: Plain> Places<T> {
     }
 
     /// Nothing was written from the `index`-th place on.
-    pub(super) fn untouched_from(&self, index: usize) -> bool {
+    pub(crate) fn untouched_from(&self, index: usize) -> bool {
         self.bytes_from(index).iter().all(|byte| *byte == PATTERN)
     }
 
     /// What was written to the only place, if that is `expected`; else nothing may have been.
-    pub(super) fn take(&self, expected: bool, what: &str) -> Option<T> {
+    pub(crate) fn take(&self, expected: bool, what: &str) -> Option<T> {
         if expected {
             assert!(self.is_valid(), "{what}: success without a place for the output");
             assert!(!self.untouched_from(0), "{what}: success, but no output");
@@ -107,7 +107,7 @@ impl<T: Plain> Places<T> {
     }
 
     /// What is in the `index`-th place.
-    pub(super) fn get(&self, index: usize) -> T {
+    pub(crate) fn get(&self, index: usize) -> T {
         // SAFETY: initialised, if only with the pattern, and `Plain` makes any bytes a value.
         unsafe { self.cells[index].assume_init() }
     }
@@ -115,7 +115,7 @@ impl<T: Plain> Places<T> {
 
 impl<T> Place<*mut T> {
     /// The handle handed out, or nothing: then a valid place holds NULL, and any other is untouched.
-    pub(super) fn handle(&self, success: bool, what: &str) -> Option<*mut T> {
+    pub(crate) fn handle(&self, success: bool, what: &str) -> Option<*mut T> {
         if !self.is_valid() {
             assert!(!success, "{what}: success without a place for the handle");
             assert!(self.untouched_from(0), "{what}: wrote to a place it cannot use");

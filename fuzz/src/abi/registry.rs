@@ -10,7 +10,7 @@ use crate::patience::soon;
 
 /// What stands in for the drop callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Drops {
+pub(crate) enum Drops {
     Counted,
     /// Counted, and then it breaks its contract.
     Unwinds,
@@ -29,32 +29,32 @@ impl<'a> Arbitrary<'a> for Drops {
 
 /// Counts the calls of one drop callback.
 #[derive(Debug)]
-pub(super) struct Registration {
+pub(crate) struct Registration {
     drops: Drops,
     count: AtomicU32,
 }
 
 impl Registration {
-    pub(super) fn new(drops: Drops) -> Registration {
+    pub(crate) fn new(drops: Drops) -> Registration {
         Registration { drops, count: AtomicU32::new(0) }
     }
 
     /// `function`, unless the callback is to be NULL.
-    pub(super) fn callback(&self, function: unsafe extern "C-unwind" fn(usize)) -> docache_drop_fn {
+    pub(crate) fn callback(&self, function: unsafe extern "C-unwind" fn(usize)) -> docache_drop_fn {
         (self.drops != Drops::Null).then_some(function)
     }
 
-    pub(super) fn is_counted(&self) -> bool {
+    pub(crate) fn is_counted(&self) -> bool {
         self.drops != Drops::Null
     }
 
     /// Nothing of the registration may be used any more.
-    pub(super) fn is_dropped(&self) -> bool {
+    pub(crate) fn is_dropped(&self) -> bool {
         self.count.load(Ordering::SeqCst) > 0
     }
 
     /// The one call of the callback.
-    pub(super) fn drop_now(&self) {
+    pub(crate) fn drop_now(&self) {
         let before = self.count.fetch_add(1, Ordering::SeqCst);
         assert_eq!(before, 0, "a drop callback was called twice");
         if self.drops == Drops::Unwinds {
@@ -68,13 +68,13 @@ impl Registration {
 }
 
 /// Memory of the caller's that a value wraps, until its drop.
-pub(super) struct Wrapped {
-    pub(super) registration: Registration,
-    pub(super) data: Mutex<Option<Box<[u8]>>>,
+pub(crate) struct Wrapped {
+    pub(crate) registration: Registration,
+    pub(crate) data: Mutex<Option<Box<[u8]>>>,
 }
 
 /// The drop callback of a [`Wrapped`].
-pub(super) unsafe extern "C-unwind" fn drop_wrapped(ctx: usize) {
+pub(crate) unsafe extern "C-unwind" fn drop_wrapped(ctx: usize) {
     // SAFETY: CALLBACK: `ctx` is the address of a `Wrapped`, which lives as long as its registry.
     let wrapped = unsafe { &*std::ptr::with_exposed_provenance::<Wrapped>(ctx) };
     drop(wrapped.data.lock().expect("not poisoned").take());
@@ -82,21 +82,21 @@ pub(super) unsafe extern "C-unwind" fn drop_wrapped(ctx: usize) {
 }
 
 /// Where a logger's records go.
-pub(super) struct Sink {
-    pub(super) registration: Registration,
-    pub(super) max_level: i32,
-    pub(super) unwinds: bool,
-    pub(super) records: AtomicU64,
+pub(crate) struct Sink {
+    pub(crate) registration: Registration,
+    pub(crate) max_level: i32,
+    pub(crate) unwinds: bool,
+    pub(crate) records: AtomicU64,
 }
 
 /// The drop callback of a [`Sink`].
-pub(super) unsafe extern "C-unwind" fn drop_sink(ctx: usize) {
+pub(crate) unsafe extern "C-unwind" fn drop_sink(ctx: usize) {
     // SAFETY: CALLBACK: `ctx` is the address of a `Sink`, which lives as long as its registry.
     unsafe { &*std::ptr::with_exposed_provenance::<Sink>(ctx) }.registration.drop_now();
 }
 
 /// The log callback of a [`Sink`].
-pub(super) unsafe extern "C-unwind" fn log(ctx: usize, record: *const docache_log_record) {
+pub(crate) unsafe extern "C-unwind" fn log(ctx: usize, record: *const docache_log_record) {
     // SAFETY: CALLBACK: `ctx` is the address of a `Sink`, which lives as long as its registry.
     let sink = unsafe { &*std::ptr::with_exposed_provenance::<Sink>(ctx) };
     assert!(!sink.registration.is_dropped(), "a record after the logger's drop");
@@ -117,21 +117,21 @@ pub(super) unsafe extern "C-unwind" fn log(ctx: usize, record: *const docache_lo
 
 /// Keeps what callbacks point to until the end of a case.
 #[derive(Default)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     wrapped: Mutex<Vec<Arc<Wrapped>>>,
     sinks: Mutex<Vec<Arc<Sink>>>,
 }
 
 impl Registry {
     /// The caller's memory for a value; its address is the `ctx`.
-    pub(super) fn wrap(&self, data: Box<[u8]>, drops: Drops) -> Arc<Wrapped> {
+    pub(crate) fn wrap(&self, data: Box<[u8]>, drops: Drops) -> Arc<Wrapped> {
         let wrapped = Wrapped { registration: Registration::new(drops), data: Mutex::new(Some(data)) };
         let wrapped = Arc::new(wrapped);
         self.wrapped.lock().expect("not poisoned").push(wrapped.clone());
         wrapped
     }
 
-    pub(super) fn sink(&self, max_level: i32, drops: Drops, unwinds: bool) -> Arc<Sink> {
+    pub(crate) fn sink(&self, max_level: i32, drops: Drops, unwinds: bool) -> Arc<Sink> {
         let records = AtomicU64::new(0);
         let sink = Arc::new(Sink { registration: Registration::new(drops), max_level, unwinds, records });
         self.sinks.lock().expect("not poisoned").push(sink.clone());
@@ -139,7 +139,7 @@ impl Registry {
     }
 
     /// Every handle is gone: each drop callback has been called once, or is about to be.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         for wrapped in self.wrapped.lock().expect("not poisoned").iter() {
             wrapped.registration.settle("the drop of a wrapped value");
         }
@@ -150,6 +150,6 @@ impl Registry {
 }
 
 /// The `ctx` that stands for `target`.
-pub(super) fn ctx<T>(target: &Arc<T>) -> usize {
+pub(crate) fn ctx<T>(target: &Arc<T>) -> usize {
     Arc::as_ptr(target).expose_provenance()
 }

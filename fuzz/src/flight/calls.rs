@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::model::{Begins, Caller, End, Ending, Limit};
-use super::{Produced, Step, World, ended, panicked};
+use super::script::Step;
+use super::world::{Produced, World, ended, panicked};
 
 /// A call that leads, or ends at once.
 pub(super) fn single(world: &Rc<World>, key: u8, limit: Limit, step: &Step) {
@@ -95,11 +95,4 @@ fn land_all(world: &World, parts: &[(Caller, Begins)], ending: Ending, first: Ca
         (_, None) => model.look(*caller).expect("its time is over"),
     });
     ends.collect()
-}
-
-impl World {
-    pub(super) fn advance(&self, seconds: u64) {
-        self.model.borrow_mut().now += seconds;
-        self.clock.advance(Duration::from_secs(seconds));
-    }
 }

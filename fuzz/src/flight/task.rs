@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use super::model::{Begins, Caller, Ending, Limit, Place};
-use super::{Flown, Op, Produced, Step, World, ended, panicked};
+use super::script::Script;
+use super::world::{Flown, Polled, Produced, World, ended, panicked};
 
 /// A Waker that remembers.
 #[derive(Default)]
@@ -19,15 +20,6 @@ impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
-}
-
-/// What a task brings to its call.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Script {
-    /// What each poll of the work does; after the last one it is ready.
-    pub(super) steps: Vec<Step>,
-    /// What is done when the work is dropped.
-    pub(super) at_drop: Vec<Op>,
 }
 
 /// What a task and its work share.
@@ -74,7 +66,7 @@ impl Drop for Work {
 
 /// A call.
 pub(super) struct Task {
-    pub(super) caller: Caller,
+    caller: Caller,
     key: u8,
     limit: Limit,
     begun: bool,
@@ -109,9 +101,14 @@ impl Task {
         let future = Box::pin(future);
         Task { caller, key, limit, begun: false, shared, future, flag: Arc::default() }
     }
+}
 
-    /// Polls it: whether it is over.
-    pub(super) fn poll(&mut self, world: &World) -> bool {
+impl Polled for Task {
+    fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    fn poll(&mut self, world: &World) -> bool {
         let expected = if self.begun {
             world.model.borrow_mut().look(self.caller)
         } else {
@@ -143,16 +140,14 @@ impl Task {
         found.is_some()
     }
 
-    /// Whoever has something to find was woken.
-    pub(super) fn check(&self, world: &World) {
+    fn check(&self, world: &World) {
         if self.begun && world.model.borrow().is_due(self.caller) {
             assert!(self.flag.0.load(Ordering::SeqCst), "nobody woke call {}", self.caller);
         }
     }
 
-    /// Goes without an end.
-    pub(super) fn abandon(self, world: &World) {
-        let Task { caller, shared, future, .. } = self;
+    fn abandon(self: Box<Self>, world: &World) {
+        let Task { caller, shared, future, .. } = *self;
         drop(future);
         world.model.borrow_mut().leave(caller);
         assert_eq!(shared.works.get(), shared.dropped.get(), "the work goes with its call");

@@ -6,10 +6,10 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use docache::Refresh;
 
-use super::World;
 use super::check;
 use super::model::Model;
 use super::stage::Counted;
+use super::world::World;
 
 /// One step.
 #[derive(Arbitrary, Clone, Copy, Debug)]

@@ -6,21 +6,16 @@ mod check;
 mod model;
 mod stage;
 mod watch;
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+mod world;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use docache::{Clock, Context, Level, Logger, LoopCache, Reader, Schedule, Tick};
 
 use crate::input::list;
-use crate::patience::{Threads, soon};
+use crate::patience::Threads;
 use busy::BusyOp;
-use check::Kept;
-use model::{Model, NEVER, Settings};
-use stage::{Actor, Counted, NAME, Stage, Watched};
+use model::{NEVER, Settings};
 use watch::Watch;
+use world::World;
 
 /// One step.
 #[derive(Arbitrary, Clone, Debug)]
@@ -63,261 +58,35 @@ impl<'a> Arbitrary<'a> for Case {
     }
 }
 
-/// The loop cache beside its model.
-struct World {
-    cache: LoopCache<Counted>,
-    context: Context,
-    stage: Arc<Stage>,
-    model: Model,
-    block: bool,
-    snapshots: Vec<Kept>,
-    readers: Vec<Reader<Counted>>,
-    watches: Vec<Watch>,
-}
-
-impl World {
-    fn new(settings: Settings, block: bool) -> World {
-        let stage = Arc::new(Stage::default());
-        let context = Context::new();
-        let span = |ns| if ns == NEVER { Duration::MAX } else { Duration::from_nanos(ns) };
-        let cache = LoopCache::builder(Actor { stage: stage.clone(), settings: settings.clone() })
-            .interval(span(settings.interval))
-            .first_delay(span(settings.first_delay))
-            .jitter(Duration::from_nanos(settings.jitter))
-            .schedule(if settings.fixed_rate { Schedule::FixedRate } else { Schedule::FixedDelay })
-            .capacity(settings.capacity)
-            .context(&context)
-            .name(NAME)
-            .logger(Logger::new(Level::Trace, {
-                let stage = stage.clone();
-                move |record| stage.record(record)
-            }))
-            .clock(Watched(stage.clone()))
-            .build()
-            .expect("the settings are good");
-        let model = Model::new(settings);
-        let (snapshots, readers, watches) = (Vec::new(), Vec::new(), Vec::new());
-        World { cache, context, stage, model, block, snapshots, readers, watches }
-    }
-
-    fn apply(&mut self, op: Op) {
-        match op {
-            Op::Start => self.start(),
-            Op::Stop => self.stop(),
-            Op::Advance(ns) => self.advance(u64::from(ns)),
-            Op::AdvanceToDue => {
-                let due = self.model.run.map_or(0, |run| run.due.0);
-                self.advance(if due == NEVER { 1 } else { due.saturating_sub(self.model.now) });
-            }
-            // Near the end of time jitter may or may not reach it.
-            Op::AdvanceForEver => self.advance(if self.model.settings.jitter == 0 { NEVER } else { 1 << 20 }),
-            Op::Refresh { later } => self.refresh(later),
-            Op::Busy(ops) => busy::run(self, &ops),
-            Op::Run { cancelled } => self.run(cancelled),
-            Op::Cancel => self.cancel(),
-            Op::Snapshot => self.snapshot(),
-            Op::DropSnapshot(which) => drop(pick(&mut self.snapshots, which)),
-            Op::Latest => self.latest(),
-            Op::Reader => self.reader(),
-            Op::ReadersRead => self.read(),
-            Op::Changed(since) => self.changed(u64::from(since % 16)),
-            Op::WaitFirst => self.wait_first(),
-            Op::Watch(since) => self.watches.push(Watch::new(&self.cache, u64::from(since % 16))),
-            Op::PollWatch(which) => {
-                let index = usize::from(which).checked_rem(self.watches.len());
-                index.into_iter().for_each(|index| self.watches[index].poll(&self.model));
-            }
-            Op::DropWatch(which) => drop(pick(&mut self.watches, which)),
+/// Does one step.
+fn apply(world: &mut World, op: Op) {
+    match op {
+        Op::Start => world.start(),
+        Op::Stop => world.stop(),
+        Op::Advance(ns) => world.advance(u64::from(ns)),
+        Op::AdvanceToDue => {
+            let due = world.model.run.map_or(0, |run| run.due.0);
+            world.advance(if due == NEVER { 1 } else { due.saturating_sub(world.model.now) });
         }
-    }
-
-    /// Waits until the loop's thread has done what it has to do by now, and compares.
-    fn sync(&mut self) {
-        let version = self.model.shown.version;
-        if self.block && version > 0 {
-            let seen = self.cache.changed(version - 1).wait(None).expect("it was published");
-            assert_eq!(seen, version, "a call that the model does not know of");
+        // Near the end of time jitter may or may not reach it.
+        Op::AdvanceForEver => world.advance(if world.model.settings.jitter == 0 { NEVER } else { 1 << 20 }),
+        Op::Refresh { later } => world.refresh(later),
+        Op::Busy(ops) => busy::run(world, &ops),
+        Op::Run { cancelled } => world.run(cancelled),
+        Op::Cancel => world.cancel(),
+        Op::Snapshot => world.snapshot(),
+        Op::DropSnapshot(which) => drop(pick(&mut world.snapshots, which)),
+        Op::Latest => world.latest(),
+        Op::Reader => world.reader(),
+        Op::ReadersRead => world.read(),
+        Op::Changed(since) => world.changed(u64::from(since % 16)),
+        Op::WaitFirst => world.wait_first(),
+        Op::Watch(since) => world.watches.push(Watch::new(&world.cache, u64::from(since % 16))),
+        Op::PollWatch(which) => {
+            let index = usize::from(which).checked_rem(world.watches.len());
+            index.into_iter().for_each(|index| world.watches[index].poll(&world.model));
         }
-        // The records tell one run from the next, and the last record of a call is the last that it does.
-        soon("the records of all that has happened", || self.stage.records() == self.model.records());
-        if let Some(run) = self.model.run.as_mut().filter(|run| run.due.0 != NEVER) {
-            let until = self.stage.await_sleep(version, run.due);
-            run.due = (until, until);
-        }
-        assert_eq!(self.cache.version(), version);
-        check::stats(&self.cache.stats(), &self.model);
-        assert_eq!(self.cache.is_running(), self.model.is_running());
-        assert_eq!(self.cache.now(), Tick::from_nanos(self.model.now));
-        self.watches.iter().for_each(|watch| watch.await_wake(&self.model));
-    }
-
-    fn start(&mut self) {
-        if !self.model.is_running() {
-            self.stage.forget_sleep();
-        }
-        match self.cache.start() {
-            Ok(started) => {
-                assert!(!self.model.cancelled);
-                assert_eq!(started, !self.model.is_running());
-                if started {
-                    self.model.begin();
-                }
-            }
-            Err(error) => assert!(self.model.cancelled && error.is_cancelled(), "{error}"),
-        }
-        self.model.catch_up();
-        self.sync();
-    }
-
-    fn stop(&mut self) {
-        self.cache.stop();
-        assert!(!self.cache.is_running());
-        self.model.run = None;
-        self.sync();
-    }
-
-    fn advance(&mut self, ns: u64) {
-        self.stage.clock.advance(Duration::from_nanos(ns));
-        self.model.advance(ns);
-        self.model.catch_up();
-        self.sync();
-    }
-
-    fn refresh(&mut self, later: bool) {
-        let refresh = self.cache.refresh();
-        let before = self.model.shown.version;
-        if self.model.is_running() {
-            self.model.refresh();
-            self.model.catch_up();
-        }
-        if later {
-            self.sync();
-        }
-        match refresh.wait(None) {
-            Ok(result) => {
-                let possible = before + 1..=self.model.shown.version;
-                assert!(possible.contains(&result.sequence()), "a refresh came to {result:?}");
-            }
-            Err(error) => assert!(!self.model.is_running() && error.is_closed(), "{error}"),
-        }
-        self.sync();
-    }
-
-    /// Runs the loop on this thread: its first call cancels the run.
-    fn run(&mut self, cancelled: bool) {
-        let context = Context::new();
-        if cancelled {
-            context.cancel();
-        }
-        let runs = !self.model.is_running() && !self.model.cancelled && !cancelled;
-        if runs {
-            if self.model.settings.first_delay > 0 || self.model.now == NEVER {
-                return;
-            }
-            *self.stage.cancel_next.lock().expect("not poisoned") = Some(context.clone());
-            self.model.begin();
-            self.model.call(self.model.now);
-            self.model.run = None;
-        }
-        let error = self.cache.run(&context).expect_err("every run is cancelled, or refused");
-        let busy = !runs && !cancelled && !self.model.cancelled;
-        assert_eq!((error.is_busy(), error.is_cancelled()), (busy, !busy), "{error}");
-        self.sync();
-    }
-
-    fn cancel(&mut self) {
-        assert_eq!(self.context.cancel(), !self.model.cancelled);
-        self.model.cancelled = true;
-        self.stop();
-    }
-
-    fn snapshot(&mut self) {
-        let (shown, capacity) = (self.model.shown.clone(), self.model.settings.capacity);
-        let kept = Kept { snapshot: self.cache.snapshot(), shown, capacity };
-        kept.check();
-        if self.snapshots.len() < 8 {
-            self.snapshots.push(kept);
-        }
-    }
-
-    fn latest(&self) {
-        let (found, expected) = (self.cache.latest(), &self.model.shown.latest);
-        assert_eq!(found.is_some(), expected.is_some());
-        if let (Some(found), Some(expected)) = (found, expected) {
-            check::entry(found.entry(), expected);
-            check::entry(&found.to_entry(), expected);
-            assert_eq!((found.sequence, found.sequence()), (expected.sequence, expected.sequence));
-            assert_eq!(found.age(), Duration::from_nanos(self.model.now - expected.started));
-            assert_eq!(found.entry().age_at(Watched(self.stage.clone()).now()), found.age());
-        }
-    }
-
-    fn reader(&mut self) {
-        let reader = match self.readers.first() {
-            Some(reader) if self.readers.len() % 2 == 1 => reader.clone(),
-            _ => self.cache.reader(),
-        };
-        if self.readers.len() < 4 {
-            self.readers.push(reader);
-        }
-        self.read();
-    }
-
-    fn read(&mut self) {
-        let (shown, capacity) = (&self.model.shown, self.model.settings.capacity);
-        for reader in &mut self.readers {
-            let latest = shown.latest.as_ref().map(|record| record.sequence);
-            assert_eq!(reader.value().map(|value| value.sequence), latest);
-            check::view(reader.view(), shown, capacity);
-            check::view(&reader.snapshot(), shown, capacity);
-        }
-    }
-
-    fn changed(&self, since: u64) {
-        let version = self.model.shown.version;
-        match self.cache.changed(since).wait(Duration::ZERO) {
-            Ok(found) => assert!(version > since && found == version),
-            Err(error) if version > since => panic!("{error}, although the version is {version}"),
-            Err(error) => assert_eq!((error.is_cancelled(), error.is_timeout()), self.missing(), "{error}"),
-        }
-    }
-
-    /// How a wait for what will not come now ends: cancelled, or in a timeout.
-    fn missing(&self) -> (bool, bool) {
-        (self.model.cancelled, !self.model.cancelled)
-    }
-
-    fn wait_first(&self) {
-        match (self.cache.wait_first(Duration::ZERO), &self.model.shown.latest) {
-            (Ok(found), Some(expected)) => check::entry(found.entry(), expected),
-            (Err(error), None) => {
-                assert_eq!((error.is_cancelled(), error.is_timeout()), self.missing(), "{error}");
-            }
-            (found, expected) => panic!("{found:?}, not {expected:?}"),
-        }
-    }
-
-    fn finish(mut self, snapshots_last: bool) {
-        self.read();
-        self.stop();
-        self.watches.iter_mut().for_each(|watch| watch.poll(&self.model));
-        let World { cache, stage, snapshots, mut readers, watches, model, .. } = self;
-        snapshots.iter().for_each(Kept::check);
-        if snapshots_last {
-            drop(cache);
-            watches.into_iter().for_each(Watch::finish);
-            for reader in &mut readers {
-                check::view(reader.view(), &model.shown, model.settings.capacity);
-            }
-            snapshots.iter().for_each(Kept::check);
-            drop((snapshots, readers));
-        } else {
-            drop((snapshots, readers));
-            drop(cache);
-            watches.into_iter().for_each(Watch::finish);
-        }
-        assert_eq!(stage.live.load(Ordering::SeqCst), 0, "values that nobody shows");
-        soon("the drop of the Doer and the clock", || Arc::strong_count(&stage) == 1);
+        Op::DropWatch(which) => drop(pick(&mut world.watches, which)),
     }
 }
 
@@ -333,7 +102,7 @@ fn pick<T>(from: &mut Vec<T>, which: u8) -> Option<T> {
 pub fn run(case: Case) {
     let threads = Threads::now();
     let mut world = World::new(case.settings, case.block);
-    case.ops.into_iter().for_each(|op| world.apply(op));
+    case.ops.into_iter().for_each(|op| apply(&mut world, op));
     world.finish(case.snapshots_last);
     threads.await_end();
 }

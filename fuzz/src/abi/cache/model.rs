@@ -8,14 +8,14 @@ use docache::ffi::*;
 
 /// What came of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Came {
+pub(crate) enum Came {
     Value(u8),
     Failed,
     Panicked,
 }
 
 impl Came {
-    pub(super) fn status(self) -> docache_status {
+    pub(crate) fn status(self) -> docache_status {
         match self {
             Came::Value(_) => DOCACHE_OK,
             Came::Failed => DOCACHE_DOER_FAILED,
@@ -25,14 +25,14 @@ impl Came {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     Waits,
     Leads,
     Over(Came),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Armed {
+pub(crate) enum Armed {
     No,
     Yes,
     Fired,
@@ -40,17 +40,18 @@ pub(super) enum Armed {
 
 /// A call that is out.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) world: *const super::World,
-    pub(super) handle: *mut docache_call,
+pub(crate) struct Held {
+    /// The address of the world.
+    pub(crate) world: usize,
+    pub(crate) handle: *mut docache_call,
     /// The run that it is in.
-    pub(super) run: u64,
-    pub(super) owner: u64,
-    pub(super) joined: bool,
-    pub(super) stage: Cell<Stage>,
-    pub(super) armed: Cell<Armed>,
+    pub(crate) run: u64,
+    pub(crate) owner: u64,
+    pub(crate) joined: bool,
+    pub(crate) stage: Cell<Stage>,
+    pub(crate) armed: Cell<Armed>,
     /// How often the library has called its notification.
-    pub(super) told: Cell<u32>,
+    pub(crate) told: Cell<u32>,
 }
 
 impl Held {
@@ -62,7 +63,7 @@ impl Held {
         }
     }
 
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         let expected = u32::from(self.armed.get() == Armed::Fired);
         assert_eq!(self.told.get(), expected, "how often the notification of {self:?} was called");
     }
@@ -70,28 +71,28 @@ impl Held {
 
 /// A run under way.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(crate) struct Flight {
     key: usize,
     /// None: a call that blocks.
-    pub(super) leader: Option<Rc<Held>>,
+    pub(crate) leader: Option<Rc<Held>>,
     /// In the order in which they came.
     waiters: VecDeque<Rc<Held>>,
     /// The leader's load has begun.
-    pub(super) loads: bool,
+    pub(crate) loads: bool,
     /// A write has come since: nobody joins it any more, and nothing of it is kept.
     beaten: bool,
 }
 
 /// A cache.
 #[derive(Debug, Default)]
-pub(super) struct Model {
-    pub(super) values: BTreeMap<usize, u8>,
-    pub(super) failures: BTreeMap<usize, ()>,
-    pub(super) flights: BTreeMap<u64, Flight>,
+pub(crate) struct Model {
+    pub(crate) values: BTreeMap<usize, u8>,
+    pub(crate) failures: BTreeMap<usize, ()>,
+    pub(crate) flights: BTreeMap<u64, Flight>,
     /// The run of a key that calls join.
-    pub(super) open: BTreeMap<usize, u64>,
-    pub(super) runs: u64,
-    pub(super) keeps_failures: bool,
+    pub(crate) open: BTreeMap<usize, u64>,
+    pub(crate) runs: u64,
+    pub(crate) keeps_failures: bool,
 }
 
 impl Model {
@@ -103,12 +104,12 @@ impl Model {
     }
 
     /// The run that a call of a key joins, and what it is called.
-    pub(super) fn joined(&self, key: usize) -> Option<(u64, &Flight)> {
+    pub(crate) fn joined(&self, key: usize) -> Option<(u64, &Flight)> {
         self.open.get(&key).map(|run| (*run, &self.flights[run]))
     }
 
     /// A run begins.
-    pub(super) fn start(&mut self, key: usize) -> u64 {
+    pub(crate) fn start(&mut self, key: usize) -> u64 {
         self.runs += 1;
         let waiters = VecDeque::new();
         let flight = Flight { key, leader: None, waiters, loads: false, beaten: false };
@@ -117,17 +118,17 @@ impl Model {
         self.runs
     }
 
-    pub(super) fn set(&mut self, key: usize, value: u8) {
+    pub(crate) fn set(&mut self, key: usize, value: u8) {
         self.beat(key);
         self.values.insert(key, value);
     }
 
-    pub(super) fn remove(&mut self, key: usize) -> Option<u8> {
+    pub(crate) fn remove(&mut self, key: usize) -> Option<u8> {
         self.beat(key);
         self.values.remove(&key)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.values.clear();
         self.failures.clear();
         self.flights.values_mut().for_each(|flight| flight.beaten = true);
@@ -135,13 +136,13 @@ impl Model {
     }
 
     /// What a leader finds that is about to load.
-    pub(super) fn found(&self, key: usize) -> Option<Came> {
+    pub(crate) fn found(&self, key: usize) -> Option<Came> {
         let failed = self.failures.get(&key).map(|()| Came::Failed);
         failed.or_else(|| self.values.get(&key).map(|value| Came::Value(*value)))
     }
 
     /// The leader of a run begins to load, unless there is something: then the run is over.
-    pub(super) fn take_lead(&mut self, run: u64) -> Option<Came> {
+    pub(crate) fn take_lead(&mut self, run: u64) -> Option<Came> {
         let found = self.found(self.flights[&run].key);
         match found {
             Some(came) => self.land(run, came),
@@ -158,7 +159,7 @@ impl Model {
     }
 
     /// A load has ended.
-    pub(super) fn finish(&mut self, run: u64, came: Came) {
+    pub(crate) fn finish(&mut self, run: u64, came: Came) {
         let Flight { key, beaten, .. } = self.flights[&run];
         if !beaten {
             match came {
@@ -185,7 +186,7 @@ impl Model {
         flight
     }
 
-    pub(super) fn join(&mut self, held: &Rc<Held>) {
+    pub(crate) fn join(&mut self, held: &Rc<Held>) {
         let flight = self.flights.get_mut(&held.run).expect("it is under way");
         if held.joined {
             flight.waiters.push_back(held.clone());
@@ -195,7 +196,7 @@ impl Model {
     }
 
     /// A call is freed: what docache_call_free says.
-    pub(super) fn leave(&mut self, held: &Rc<Held>) -> docache_status {
+    pub(crate) fn leave(&mut self, held: &Rc<Held>) -> docache_status {
         match held.stage.get() {
             Stage::Over(_) => DOCACHE_OK,
             Stage::Waits => {

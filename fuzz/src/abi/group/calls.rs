@@ -1,27 +1,22 @@
-//! Calls that do not block: begin, begin_as, finish, end, on_ready, poll, cancel, free.
+//! Calls that do not block: begin, begin_as, finish, end, on_ready, cancel, free.
 
 use std::ptr;
 use std::rc::Rc;
 
 use docache::ffi::*;
 
+use super::elsewhere::elsewhere;
 use super::model::{Armed, Came, Held, Stage};
-use super::notes::{Note, notify};
-use super::runs::elsewhere;
-use super::{Inside, Key, Owner, Report, World};
+use super::notes::notify;
+use super::polls::target;
+use super::script::{Inside, Key, Owner, Report};
+use super::world::World;
 use crate::abi::args::Pick;
-use crate::abi::outcome::{call, relay};
+use crate::abi::outcome::call;
 use crate::abi::place::{Given, Place};
 
-/// A call as an argument, and the one that it is, if it is one.
-fn target(world: &World, pick: Pick) -> (*mut docache_call, Option<Rc<Held>>) {
-    let calls = world.calls.borrow();
-    let held = pick.index(calls.len()).map(|index| calls[index].clone());
-    (pick.handle(&calls, |held| held.handle), held)
-}
-
 /// Begins a call, `away` on another thread if that makes a difference: the call if it came to be.
-pub(super) fn begin(
+pub(crate) fn begin(
     world: &World,
     pick: Pick,
     key: Key,
@@ -66,7 +61,7 @@ pub(super) fn begin(
 }
 
 /// Ends a flight, or tries to; if it `frees`, the call goes with it.
-pub(super) fn finish(
+pub(crate) fn finish(
     world: &World,
     pick: Pick,
     report: Report,
@@ -105,10 +100,10 @@ pub(super) fn finish(
     }
 }
 
-pub(super) fn on_ready(world: &World, pick: Pick, no_notify: bool, inside: Inside, error: Given) {
+pub(crate) fn on_ready(world: &World, pick: Pick, no_notify: bool, inside: Inside, error: Given) {
     let (handle, held) = target(world, pick);
     let function: docache_notify_fn = if no_notify { None } else { Some(notify) };
-    let note = Note::new(world, held.as_ref(), inside);
+    let note = world.note(held.as_ref(), inside);
     let told = world.quietly(|| {
         // SAFETY: HANDLE: the table's, or counts as NULL; CALLBACK: the world keeps the note.
         call("call_on_ready", error, |error| unsafe {
@@ -135,44 +130,7 @@ pub(super) fn on_ready(world: &World, pick: Pick, no_notify: bool, inside: Insid
     world.keep(told);
 }
 
-pub(super) fn poll(world: &World, pick: Pick, (value, shared, error): (Given, Given, Given)) {
-    let (handle, held) = target(world, pick);
-    poll_at(world, handle, held.as_ref(), (value, shared, error));
-}
-
-/// Polls a call that is there.
-pub(super) fn look(world: &World, held: &Rc<Held>) {
-    poll_at(world, held.handle, Some(held), (Given::Valid, Given::Valid, Given::Valid));
-}
-
-fn poll_at(
-    world: &World,
-    handle: *mut docache_call,
-    held: Option<&Rc<Held>>,
-    (value, shared, error): (Given, Given, Given),
-) {
-    let (mut value, mut shared) = (Place::one(value), Place::<u32>::one(shared));
-    let (value_place, shared_place) = (value.pointer(), shared.pointer());
-    let polled = world.quietly(|| {
-        // SAFETY: HANDLE: the table's, or counts as NULL; SPAN.
-        relay("call_poll", error, |error| unsafe {
-            docache_call_poll(handle, value_place, shared_place, error)
-        })
-    });
-    let found = value.handle(polled.is_ok(), "call_poll");
-    let others = shared.take(polled.is_ok() && shared.is_valid(), "call_poll");
-    match held.filter(|_| value.is_valid() && shared.is_valid_option()) {
-        None => polled.is(DOCACHE_INVALID_ARGUMENT),
-        Some(held) => {
-            if let Some(blob) = held.check(&polled, found, others) {
-                world.take_share(blob);
-            }
-        }
-    }
-    world.keep(polled);
-}
-
-pub(super) fn cancel(world: &World, pick: Pick) {
+pub(crate) fn cancel(world: &World, pick: Pick) {
     let (handle, held) = target(world, pick);
     // SAFETY: HANDLE: the table's, or counts as NULL.
     let status = world.quietly(|| unsafe { docache_call_cancel(handle) });
@@ -191,7 +149,7 @@ pub(super) fn cancel(world: &World, pick: Pick) {
     }
 }
 
-pub(super) fn free(world: &World, pick: Pick) {
+pub(crate) fn free(world: &World, pick: Pick) {
     match target(world, pick) {
         (_, Some(held)) => free_held(world, &held),
         (handle, None) => {
@@ -204,7 +162,7 @@ pub(super) fn free(world: &World, pick: Pick) {
 }
 
 /// Frees a call that is there.
-pub(super) fn free_held(world: &World, held: &Rc<Held>) {
+pub(crate) fn free_held(world: &World, held: &Rc<Held>) {
     let finishing = held.stage.get() == Stage::Finishing;
     let (expected, heir) = if finishing { (DOCACHE_INVALID_ARGUMENT, None) } else { world.drop_call(held) };
     // SAFETY: HANDLE: the table's, which it has left, unless it is to be refused.

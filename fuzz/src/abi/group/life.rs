@@ -3,54 +3,17 @@
 use std::ptr;
 use std::rc::Rc;
 
-use arbitrary::{Arbitrary, Result, Unstructured};
 use docache::ffi::*;
 
 use super::model::Group;
-use super::{Key, World};
+use super::options::Options;
+use super::script::Key;
+use super::world::World;
 use crate::abi::args::Pick;
-use crate::abi::options::{Memory, Size, Tail};
 use crate::abi::outcome::call;
 use crate::abi::place::{Given, Place};
-use crate::input::Rare;
 
-/// The options of a group.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Options {
-    size: Size,
-    shards: usize,
-    reserved: (u32, u32),
-    tail: Tail,
-}
-
-impl<'a> Arbitrary<'a> for Options {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Options> {
-        let size = u.arbitrary()?;
-        let shards = match u8::arbitrary(u)? {
-            small @ 0..=239 => usize::from(small % 16),
-            240..=247 => usize::from(u16::arbitrary(u)? % 512),
-            248 => 1 << 16,
-            249..=251 => (1 << 16) + 1,
-            252..=255 => usize::MAX - usize::from(u8::arbitrary(u)?),
-        };
-        let mut rare = || Ok(if Rare::arbitrary(u)?.0 { u.arbitrary()? } else { 0 });
-        let reserved = (rare()?, rare()?);
-        Ok(Options { size, shards, reserved, tail: u.arbitrary()? })
-    }
-}
-
-impl Options {
-    fn give(self) -> (Memory, bool) {
-        let size = self.size.of(size_of::<docache_group_options>());
-        let (shards, (reserved, reserved2)) = (self.shards, self.reserved);
-        let whole = docache_group_options { size, shards, reserved, reserved2 };
-        let memory = Memory::new(&whole, size, self.tail);
-        let acceptable = memory.fits && shards <= 1 << 16 && self.reserved == (0, 0);
-        (memory, acceptable)
-    }
-}
-
-pub(super) fn new(world: &World, options: Option<Options>, (out, error): (Given, Given)) {
+pub(crate) fn new(world: &World, options: Option<Options>, (out, error): (Given, Given)) {
     let given = options.map(Options::give);
     let pointer = given.as_ref().map_or(ptr::null(), |(memory, _)| memory.pointer());
     let acceptable = given.as_ref().is_none_or(|(_, acceptable)| *acceptable);
@@ -64,7 +27,7 @@ pub(super) fn new(world: &World, options: Option<Options>, (out, error): (Given,
     world.keep(made);
 }
 
-pub(super) fn free(world: &World, pick: Pick) {
+pub(crate) fn free(world: &World, pick: Pick) {
     let (handle, group) = world.group(pick);
     if let Some(group) = group {
         // It may be inside its own work, or a notification of its own run: that goes on.
@@ -74,14 +37,14 @@ pub(super) fn free(world: &World, pick: Pick) {
     world.quietly(|| unsafe { docache_group_free(handle) });
 }
 
-pub(super) fn in_flight(world: &World, pick: Pick) {
+pub(crate) fn in_flight(world: &World, pick: Pick) {
     let (handle, group) = world.group(pick);
     // SAFETY: HANDLE: the table's, or counts as NULL.
     let found = world.quietly(|| unsafe { docache_group_in_flight(handle) });
     assert_eq!(found, group.map_or(0, |group| group.in_flight()), "how many runs are under way");
 }
 
-pub(super) fn forget(world: &World, pick: Pick, key: Key, error: Given) {
+pub(crate) fn forget(world: &World, pick: Pick, key: Key, error: Given) {
     let (handle, group) = world.group(pick);
     let (start, len, key) = key.arguments();
     let forgotten = world.quietly(|| {

@@ -6,64 +6,27 @@ use std::rc::Rc;
 
 use docache::ffi::*;
 
+use super::elsewhere::elsewhere;
 use super::model::{Came, Flight, Held};
-use super::{Answer, Key, Op, Owner, World, calls, stock};
-use crate::abi::args::{Pick, Timeout};
+use super::script::{KEYS, Owner, Run};
+use super::world::World;
+use super::{calls, stock};
 use crate::abi::outcome::relay;
 use crate::abi::place::{Given, Place};
 
-/// What travels to another thread that this one waits for.
-struct Sent<T>(T);
-
-// SAFETY: this thread does nothing until the other is done, and HANDLE lets any thread use a handle.
-unsafe impl<T> Send for Sent<T> {}
-
-impl<T> Sent<T> {
-    fn open(self) -> T {
-        self.0
-    }
-}
-
-/// Calls `f` here, or `away`, on another thread while this one waits.
-pub(super) fn elsewhere<T>(
-    away: bool,
-    arguments: T,
-    f: impl FnOnce(T) -> docache_status + Send,
-) -> docache_status {
-    if !away {
-        return f(arguments);
-    }
-    let sent = Sent(arguments);
-    let status = std::thread::scope(|scope| scope.spawn(move || f(sent.open())).join());
-    status.expect("a call does not panic")
-}
-
-/// A docache_group_run: its address is the `ctx`.
+/// A call that blocks: its address is the `ctx`.
 struct Frame<'a> {
     world: &'a World,
     flight: Option<Rc<Flight>>,
     run: &'a Run,
+    /// What the work must be told if it is told the key.
+    key: Option<usize>,
     calls: Cell<u32>,
     /// What the call itself must come to, and who is told of the run's end.
     end: RefCell<Option<(Came, Vec<Rc<Held>>)>>,
 }
 
-/// One call.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) group: Pick,
-    pub(super) key: Key,
-    pub(super) timeout: Timeout,
-    pub(super) away: bool,
-    pub(super) no_perform: bool,
-    /// How many join it, on another thread, before anything else happens inside.
-    pub(super) joiners: u8,
-    pub(super) inside: Vec<Op>,
-    pub(super) answer: Answer,
-    pub(super) places: (Given, Given, Given),
-}
-
-pub(super) fn run(world: &World, run: &Run) {
+pub(crate) fn run(world: &World, run: &Run) {
     let (handle, group) = world.group(run.group);
     let (start, len, key) = run.key.arguments();
     let (mut value, mut shared) = (Place::one(run.places.0), Place::<u32>::one(run.places.1));
@@ -74,9 +37,8 @@ pub(super) fn run(world: &World, run: &Run) {
     let waits = joins.as_ref().is_some_and(|flight| away || !flight.by_run);
     let flight = group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true, 0));
     let leads = flight.is_some();
-    let frame = Frame { world, flight, run, calls: Cell::new(0), end: RefCell::new(None) };
+    let frame = Frame { world, flight, run, key, calls: Cell::new(0), end: RefCell::new(None) };
     let ctx = ptr::from_ref(&frame).expose_provenance();
-    let function: docache_perform_fn = if run.no_perform { None } else { Some(perform) };
     let ns = run.timeout.ns(!waits);
     if let Some((group, _)) = &group {
         group.running.set(group.running.get() + 1);
@@ -85,8 +47,16 @@ pub(super) fn run(world: &World, run: &Run) {
     let flown = world.quietly_unless(leads, || {
         relay("group_run", run.places.2, |error| {
             elsewhere(away, (places, error), |((handle, start, value, shared), error)| {
-                // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or refused; CALLBACK: the frame is ours.
-                unsafe { docache_group_run(handle, start, len, ns, function, ctx, value, shared, error) }
+                if run.keyed {
+                    let work: docache_perform_key_fn = if run.no_perform { None } else { Some(perform_key) };
+                    // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or refused; CALLBACK: the frame is ours.
+                    return unsafe {
+                        docache_group_run_key(handle, start, len, ns, work, ctx, value, shared, error)
+                    };
+                }
+                let work: docache_perform_fn = if run.no_perform { None } else { Some(perform) };
+                // SAFETY: as above.
+                unsafe { docache_group_run(handle, start, len, ns, work, ctx, value, shared, error) }
             })
         })
     });
@@ -109,6 +79,24 @@ pub(super) fn run(world: &World, run: &Run) {
         None => flown.is(DOCACHE_INVALID_ARGUMENT),
     }
     world.keep(flown);
+}
+
+/// The work that is told its key.
+unsafe extern "C-unwind" fn perform_key(
+    ctx: usize,
+    key: *const u8,
+    key_len: usize,
+    out_value: *mut *mut docache_value,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    // SAFETY: CALLBACK: `ctx` is the address of a `Frame` that the calling function of ours has.
+    let frame = unsafe { &*ptr::with_exposed_provenance::<Frame<'_>>(ctx) };
+    assert!(!key.is_null(), "a key is somewhere");
+    // SAFETY: SPAN.
+    let told = unsafe { std::slice::from_raw_parts(key, key_len) };
+    assert_eq!(Some(told), frame.key.map(|key| KEYS[key]), "the key that the work is told");
+    // SAFETY: CALLBACK: as this was called.
+    unsafe { perform(ctx, out_value, out_error) }
 }
 
 /// The work.

@@ -3,44 +3,16 @@
 use std::ptr;
 use std::rc::Rc;
 
-use arbitrary::{Arbitrary, Result, Unstructured};
 use docache::ffi::*;
 
-use super::World;
 use super::model::{Blob, Fault};
+use super::script::{GivenError, GivenValue};
+use super::world::World;
 use crate::abi::args::Pick;
 use crate::abi::outcome::Failure;
 use crate::abi::registry::{Drops, ctx, drop_wrapped};
-use crate::input::{Bytes, Text};
 
-/// A value that the caller gives away.
-#[derive(Clone, Debug)]
-pub(super) enum GivenValue {
-    Nothing,
-    New(Bytes, Option<Drops>),
-    /// One more share of one that it has.
-    Share(Pick),
-}
-
-impl<'a> Arbitrary<'a> for GivenValue {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<GivenValue> {
-        Ok(match u8::arbitrary(u)? {
-            0..=127 => GivenValue::New(u.arbitrary()?, u.arbitrary()?),
-            128..=239 => GivenValue::Share(u.arbitrary()?),
-            240..=255 => GivenValue::Nothing,
-        })
-    }
-}
-
-/// An error that the caller gives away.
-#[derive(Arbitrary, Clone, Debug)]
-pub(super) enum GivenError {
-    Nothing,
-    New(i64, Text),
-    Share(Pick),
-}
-
-pub(super) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> Rc<Blob> {
+pub(crate) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> Rc<Blob> {
     let (mut out, no_error) = (ptr::null_mut(), ptr::null_mut());
     let Some(drops) = wrapped else {
         // SAFETY: SPAN.
@@ -60,7 +32,7 @@ pub(super) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> 
     blob
 }
 
-pub(super) fn new_error(code: i64, message: &str) -> Failure {
+pub(crate) fn new_error(code: i64, message: &str) -> Failure {
     let mut out = ptr::null_mut();
     // SAFETY: SPAN.
     let made = unsafe {
@@ -71,7 +43,7 @@ pub(super) fn new_error(code: i64, message: &str) -> Failure {
 }
 
 /// A share of a value that is not the world's any more.
-pub(super) fn give_value(world: &World, given: &GivenValue) -> Option<Rc<Blob>> {
+pub(crate) fn give_value(world: &World, given: &GivenValue) -> Option<Rc<Blob>> {
     match given {
         GivenValue::Nothing => None,
         GivenValue::New(bytes, wrapped) => Some(new_value(world, &bytes.0, *wrapped)),
@@ -86,7 +58,7 @@ pub(super) fn give_value(world: &World, given: &GivenValue) -> Option<Rc<Blob>> 
 }
 
 /// A share of an error that is not the world's any more, with its code and message.
-pub(super) fn give_error(world: &World, given: &GivenError) -> Option<(*mut docache_error, i64, String)> {
+pub(crate) fn give_error(world: &World, given: &GivenError) -> Option<(*mut docache_error, i64, String)> {
     match given {
         GivenError::Nothing => None,
         GivenError::New(code, message) => {
@@ -104,21 +76,15 @@ pub(super) fn give_error(world: &World, given: &GivenError) -> Option<(*mut doca
 }
 
 /// Gives a share of a value back.
-pub(super) fn release(world: &World, pick: Pick) {
+pub(crate) fn release(world: &World, pick: Pick) {
     let mut shares = world.shares.borrow_mut();
     let Some(index) = pick.index(shares.len()) else { return };
     let blob = shares.swap_remove(index);
     drop(shares);
-    release_share(&blob);
+    blob.release();
 }
 
-pub(super) fn release_share(blob: &Blob) {
-    blob.check();
-    // SAFETY: HANDLE: the share was the caller's.
-    unsafe { docache_value_release(blob.handle) };
-}
-
-pub(super) fn release_error(world: &World, pick: Pick) {
+pub(crate) fn release_error(world: &World, pick: Pick) {
     let mut faults = world.faults.borrow_mut();
     if let Some(index) = pick.index(faults.len()) {
         faults.swap_remove(index).check();
@@ -126,7 +92,7 @@ pub(super) fn release_error(world: &World, pick: Pick) {
 }
 
 /// Keeps an error that the caller made.
-pub(super) fn keep_error(world: &World, code: i64, message: &str) {
+pub(crate) fn keep_error(world: &World, code: i64, message: &str) {
     let fault = Fault::new(new_error(code, message));
     assert_eq!((fault.code, &*fault.message), (code, message));
     world.faults.borrow_mut().push(fault);

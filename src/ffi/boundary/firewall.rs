@@ -1,0 +1,49 @@
+//! The panic firewall: nothing unwinds past it into C.
+
+use std::ptr;
+
+use super::arguments::is_usable;
+use super::status::{docache_status, status_of};
+use crate::contain::contained;
+use crate::error::{Error, Result};
+
+/// An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
+#[derive(Debug)]
+#[repr(align(8))]
+pub struct docache_error {
+    /// A handle is the address of what an [`Error`] shares; this type only names it.
+    _opaque: (),
+}
+
+impl docache_error {
+    /// A handle, which has the share that `error` was.
+    pub(crate) fn into_handle(error: Error) -> *mut docache_error {
+        error.into_ptr().cast_mut().cast()
+    }
+}
+
+/// The firewall. Sets `out_error` to what went wrong.
+#[inline]
+pub(crate) fn guard(
+    out_error: *mut *mut docache_error,
+    body: impl FnOnce() -> Result<docache_status>,
+) -> docache_status {
+    let writable = is_usable(out_error);
+    if writable {
+        // SAFETY: SPAN; not NULL and aligned.
+        unsafe { out_error.write(ptr::null_mut()) };
+    }
+    contained(body).and_then(|outcome| outcome).unwrap_or_else(|error| {
+        let status = status_of(&error);
+        if writable {
+            // SAFETY: as above.
+            unsafe { out_error.write(docache_error::into_handle(error)) };
+        }
+        status
+    })
+}
+
+/// The firewall for functions that report nothing: `fallback` if they panic.
+pub(crate) fn quietly<R>(fallback: R, body: impl FnOnce() -> R) -> R {
+    contained(body).unwrap_or(fallback)
+}

@@ -1,0 +1,230 @@
+//! A call as its flight knows it: one in a flight of a group, or one in a flight of a cache. `C` is the type of the call
+//! that it is a part of, which its lane keeps.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::lanes::{Lane, Source};
+use crate::cache::LoadHome;
+use crate::error::Error;
+use crate::ffi::store::Key;
+use crate::ffi::value::Value;
+use crate::flight::home::Entered;
+use crate::flight::{Failure, Gone, GroupPort, KeyedGroup, Landed, Outcome, Port, Ticket};
+
+/// The longest key whose memory is kept for the next one.
+const MOST_KEPT: usize = 4096;
+
+pub(super) type SharedLane<C> = Arc<Lane<C>>;
+
+impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Lane<C> {
+    fn as_ref(&self) -> &KeyedGroup<[u8], Value, Error> {
+        match &self.source {
+            Source::Group(group) => group,
+            Source::Cache(_) => unreachable!("a lane of a cache has calls of a cache"),
+        }
+    }
+}
+
+/// The port of caches.
+pub(super) struct CachePort<C>(PhantomData<C>);
+
+impl<C> Port for CachePort<C> {
+    type Home = LoadHome<'static, Key, Value, Error, RandomState>;
+    type Share = SharedLane<C>;
+    type Key = Option<Key>;
+    type Options = Option<Duration>;
+
+    fn set_key(key: &mut Option<Key>, bytes: &[u8]) {
+        match key {
+            Some(key) => key.set(bytes),
+            None => *key = Some(bytes.into()),
+        }
+    }
+
+    fn forget_key(key: &mut Option<Key>) {
+        key.take_if(|key| key.len() > MOST_KEPT);
+    }
+
+    unsafe fn home(
+        share: &SharedLane<C>,
+        key: &Option<Key>,
+        ttl: Option<Duration>,
+    ) -> (Self::Home, u64, *const Key) {
+        let (Source::Cache(store), Some(key)) = (&share.source, key) else {
+            unreachable!("a lane of a group has calls of a group")
+        };
+        let store = std::ptr::from_ref(store);
+        // SAFETY: KEPT: the handle lies in the share, and what it refers to lives as long.
+        let place = unsafe { &*store }.place(key, ttl);
+        (place.home, place.hash, key)
+    }
+}
+
+/// A call in a flight of either.
+#[derive(Debug)]
+pub(super) enum FlightCall<C> {
+    Group(Ticket<GroupPort<Lane<C>, Value, Error>>),
+    Cache(Ticket<CachePort<C>>),
+}
+
+/// Does the same with whichever it is.
+macro_rules! either {
+    ($call:expr, $either:ident => $result:expr) => {
+        match $call {
+            FlightCall::Group($either) => $result,
+            FlightCall::Cache($either) => $result,
+        }
+    };
+}
+
+/// Does the same with whichever it is, pinned.
+macro_rules! either_pinned {
+    ($call:expr, $either:ident => $result:expr) => {
+        match $call {
+            FlightCall::Group($either) => {
+                // SAFETY: the enum is pinned, and with it what it holds.
+                let $either = unsafe { Pin::new_unchecked($either) };
+                $result
+            }
+            FlightCall::Cache($either) => {
+                // SAFETY: as above.
+                let $either = unsafe { Pin::new_unchecked($either) };
+                $result
+            }
+        }
+    };
+}
+
+impl<C> FlightCall<C> {
+    pub(super) fn new(source: &Source) -> FlightCall<C> {
+        match source {
+            Source::Group(_) => FlightCall::Group(Ticket::new()),
+            Source::Cache(_) => FlightCall::Cache(Ticket::new()),
+        }
+    }
+
+    /// Whether it is a cache's.
+    pub(super) fn is_of_cache(&self) -> bool {
+        matches!(self, FlightCall::Cache(_))
+    }
+
+    pub(super) fn prepare(
+        self: Pin<&mut Self>,
+        share: SharedLane<C>,
+        key: &[u8],
+        owner: u64,
+        ttl: Option<Duration>,
+    ) {
+        // SAFETY: nothing is moved.
+        match unsafe { self.get_unchecked_mut() } {
+            FlightCall::Group(call) => {
+                // SAFETY: the enum is pinned, and with it what it holds.
+                unsafe { Pin::new_unchecked(call) }.prepare(share, key, owner, ());
+            }
+            FlightCall::Cache(call) => {
+                // SAFETY: as above.
+                unsafe { Pin::new_unchecked(call) }.prepare(share, key, owner, ttl);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Ticket::enter`]'s.
+    pub(super) unsafe fn enter(self: Pin<&Self>) -> Entered {
+        // SAFETY: the caller's promise.
+        either_pinned!(self.get_ref(), call => unsafe { call.enter() })
+    }
+
+    pub(super) fn is_prepared(&self) -> bool {
+        either!(self, call => call.is_prepared())
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        either!(self, call => call.leads())
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        either!(self, call => call.waits())
+    }
+
+    /// # Safety
+    /// OWNER.
+    pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
+        // SAFETY: the caller's promise.
+        either!(self, call => unsafe { call.poll(cx) })
+    }
+
+    /// # Safety
+    /// As [`Ticket::take`]'s.
+    pub(super) unsafe fn take(&self) -> Option<Outcome<Value, Error>> {
+        // SAFETY: the caller's promise.
+        either!(self, call => unsafe { call.take() })
+    }
+
+    /// # Safety
+    /// OWNER; the call leads.
+    pub(super) unsafe fn begin(&self) -> Option<Outcome<Value, Error>> {
+        // SAFETY: the caller's promise.
+        either!(self, call => unsafe { call.begin() })
+    }
+
+    /// Ends the flight that the call leads: whether others got the outcome too. A cache keeps it before.
+    ///
+    /// # Safety
+    /// OWNER; the call leads.
+    pub(super) unsafe fn publish(&self, outcome: &Outcome<Value, Error>) -> bool {
+        match self {
+            // SAFETY: the caller's promise.
+            FlightCall::Group(call) => unsafe { call.publish(outcome) },
+            FlightCall::Cache(call) => {
+                let result = match outcome {
+                    Ok(value) => Some(Ok(value)),
+                    Err(Failure::Failed(error)) => Some(Err(&**error)),
+                    Err(Failure::Panicked(_)) => None,
+                };
+                if let Some(result) = result {
+                    // SAFETY: the caller's promise.
+                    unsafe { call.keep(result) };
+                }
+                // SAFETY: the caller's promise.
+                unsafe { call.publish(outcome) }
+            }
+        }
+    }
+
+    /// Ends the flight with what was found in the cache.
+    ///
+    /// # Safety
+    /// OWNER; the call leads.
+    pub(super) unsafe fn publish_found(&self, outcome: &Outcome<Value, Error>) {
+        // SAFETY: the caller's promise.
+        either!(self, call => unsafe { call.publish(outcome) });
+    }
+
+    /// # Safety
+    /// OWNER.
+    pub(super) unsafe fn go(&self) -> Gone<Value, Error> {
+        // SAFETY: the caller's promise.
+        either!(self, call => unsafe { call.go() })
+    }
+
+    pub(super) fn recall(self: Pin<&mut Self>) -> Option<SharedLane<C>> {
+        // SAFETY: nothing is moved.
+        either_pinned!(unsafe { self.get_unchecked_mut() }, call => call.recall())
+    }
+
+    /// Counts that the call shares what somebody else loaded.
+    pub(super) fn count_coalesced(&self) {
+        if let FlightCall::Cache(call) = self {
+            if let Some(Source::Cache(store)) = call.share().map(|lane| &lane.source) {
+                store.count_coalesced();
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Family `group`.
+
+mod handle;
+mod runs;
+
+pub use handle::*;
+pub use runs::*;
