@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use super::call::{Kind, Stage};
-use super::fly::{Manner, Place};
+use super::drive::{Manner, Target};
 use super::home::{Entered, Home, OutcomeOf};
 use super::infallible::value;
 use super::keyed::KeyedGroup;
 use super::outcome::{Failure, FlightError, Shared};
-use super::seat::{Flown, FlownOf, Landed, Seat};
+use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
 use crate::clock::SystemClock;
 use crate::context::{Context, until};
 use crate::error::panic_message;
@@ -27,25 +27,25 @@ use crate::wait::block_on;
 
 /// One key of a bulk call.
 struct Part<'k, H: Home> {
-    seat: Seat<H>,
+    pinned: PinnedCall<H>,
     manner: Manner<H::Key>,
     key: &'k H::Key,
     /// Whether the flight was given the Waker of this thread, which is the same at every look.
     armed: bool,
-    flown: Option<FlownOf<H>>,
+    result: Option<RunResultOf<H>>,
 }
 
-/// What each key comes to, at its [`Place`]; see [`KeyedGroup::try_run_many_in`].
-pub(crate) fn fly_all<'k, H: Home<Key: 'k>>(
-    places: impl Iterator<Item = (Place<H>, &'k H::Key)>,
+/// What each key comes to, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
+pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
+    places: impl Iterator<Item = (Target<H>, &'k H::Key)>,
     context: Option<&Context>,
     mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
-) -> Vec<FlownOf<H>> {
-    let part = |(place, key): (Place<H>, &'k H::Key)| {
+) -> Vec<RunResultOf<H>> {
+    let part = |(place, key): (Target<H>, &'k H::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in this frame, which the key
         // outlives.
-        let seat = unsafe { Seat::new(place.home, place.hash, key, Kind::Free) };
-        Part { seat, manner: Manner { repanic: false, ..place.manner }, key, armed: false, flown: None }
+        let pinned = unsafe { PinnedCall::new(place.home, place.hash, key, Kind::Free) };
+        Part { pinned, manner: Manner { repanic: false, ..place.manner }, key, armed: false, result: None }
     };
     let mut parts: Box<[Part<'k, H>]> = places.map(part).collect();
     let led = enter_all(&mut parts);
@@ -64,7 +64,7 @@ pub(crate) fn fly_all<'k, H: Home<Key: 'k>>(
     parts.iter_mut().for_each(|part| part.finish(context));
     // Not collected from `into_iter`, which would keep all of the parts' memory.
     let mut ends = Vec::with_capacity(parts.len());
-    ends.extend(parts.iter_mut().filter_map(|part| part.flown.take()));
+    ends.extend(parts.iter_mut().filter_map(|part| part.result.take()));
     ends
 }
 
@@ -96,7 +96,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         &self,
         keys: &[&K],
         work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
-    ) -> Vec<Flown<T, E>> {
+    ) -> Vec<RunResult<T, E>> {
         self.bulk(None, keys, work)
     }
 
@@ -121,7 +121,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         context: &Context,
         keys: &[&K],
         work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
-    ) -> Vec<Flown<T, E>> {
+    ) -> Vec<RunResult<T, E>> {
         self.bulk(Some(context), keys, work)
     }
 
@@ -130,11 +130,11 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         context: Option<&Context>,
         keys: &[&K],
         work: impl FnMut(&[&K]) -> Result<Vec<T>, E>,
-    ) -> Vec<Flown<T, E>> {
+    ) -> Vec<RunResult<T, E>> {
         if let Some(error) = context.and_then(Context::error) {
             return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
         }
-        let ends = fly_all(keys.iter().map(|key| (self.place(key), *key)), context, work);
+        let ends = run_all(keys.iter().map(|key| (self.place(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
         if self.repanics() {
             for end in &ends {
@@ -160,8 +160,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// assert_eq!(lengths.iter().map(|length| **length).collect::<Vec<_>>(), [3, 5]);
     /// ```
     pub fn run_many(&self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<T>) -> Vec<Shared<T>> {
-        let flown: Vec<Flown<T, Infallible>> = self.bulk(None, keys, |keys| Ok(work(keys)));
-        flown.into_iter().map(value).collect()
+        let result: Vec<RunResult<T, Infallible>> = self.bulk(None, keys, |keys| Ok(work(keys)));
+        result.into_iter().map(value).collect()
     }
 }
 
@@ -169,12 +169,12 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
 fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
     let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
-        match part.seat.enter() {
+        match part.pinned.enter() {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Found => part.flown = Some(part.seat.led(false)),
-            Entered::Reentrant => part.flown = Some(Err(part.manner.reentrant(part.key))),
+            Entered::Found => part.result = Some(part.pinned.led(false)),
+            Entered::Reentrant => part.result = Some(Err(part.manner.reentrant(part.key))),
         }
     }
     led
@@ -189,8 +189,8 @@ fn run_for<H: Home>(
     let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
     // Those that wait are busy as well: nobody may wait from within the work for a lead that is handed to them meanwhile. So
     // it is until all are completed: where that calls user code it must not wait for one whose turn comes later.
-    let busy = |part: &&Part<'_, H>| part.flown.is_none();
-    parts.iter().filter(busy).for_each(|part| part.seat.call().enter_work());
+    let busy = |part: &&Part<'_, H>| part.result.is_none();
+    parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys).inspect_err(|error| {
             led.iter().for_each(|index| parts[*index].keep(Err(error)));
@@ -205,20 +205,20 @@ fn run_for<H: Home>(
     }));
     let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
         let part = &mut parts[*index];
-        let shared = part.seat.complete(outcome);
-        part.flown = Some(part.seat.led(shared));
+        let shared = part.pinned.complete(outcome);
+        part.result = Some(part.pinned.led(shared));
     };
     let (failure, payload) = match result {
         Ok(Ok(values)) => {
             led.iter().zip(values).for_each(|(index, value)| complete(index, Ok(value)));
-            parts.iter().for_each(|part| part.seat.call().leave_work());
+            parts.iter().for_each(|part| part.pinned.call().leave_work());
             return;
         }
         Ok(Err(error)) => (Failure::Failed(Arc::new(error)), None),
         Err(payload) => (Failure::Panicked(panic_message(&*payload).into()), Some(payload)),
     };
     led.iter().for_each(|index| complete(index, Err(failure.clone())));
-    parts.iter().for_each(|part| part.seat.call().leave_work());
+    parts.iter().for_each(|part| part.pinned.call().leave_work());
     if let Some(payload) = payload {
         resume_unwind(payload);
     }
@@ -232,24 +232,24 @@ fn poll_all<H: Home>(
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
-        for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.flown.is_none()) {
-            part.seat.call().see_to_fork();
-            if mem::replace(&mut part.armed, true) && part.seat.call().stage() == Stage::Waits {
+        for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none()) {
+            part.pinned.call().see_to_fork();
+            if mem::replace(&mut part.armed, true) && part.pinned.call().stage() == Stage::Waits {
                 waits = true;
                 continue;
             }
-            match part.seat.poll(cx) {
+            match part.pinned.poll(cx) {
                 Poll::Pending => waits = true,
-                Poll::Ready(Landed::Leads) => {
-                    part.seat.call().enter_work();
-                    if part.seat.begin() {
+                Poll::Ready(WaitResult::Leads) => {
+                    part.pinned.call().enter_work();
+                    if part.pinned.begin() {
                         led.push(index);
                     } else {
-                        part.flown = Some(part.seat.led(part.seat.complete_own()));
-                        part.seat.call().leave_work();
+                        part.result = Some(part.pinned.led(part.pinned.complete_own()));
+                        part.pinned.call().leave_work();
                     }
                 }
-                Poll::Ready(landed) => part.flown = Some(part.manner.joined(&part.seat, landed, None)),
+                Poll::Ready(landed) => part.result = Some(part.manner.joined(&part.pinned, landed, None)),
             }
         }
         if !led.is_empty() {
@@ -265,13 +265,13 @@ fn poll_all<H: Home>(
 impl<H: Home> Part<'_, H> {
     /// Has what the work brought taken for keeping.
     fn keep(&self, result: Result<&H::Value, &H::Error>) {
-        self.seat.keep(result);
+        self.pinned.keep(result);
     }
 
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
-        if self.flown.is_none() {
-            self.flown = Some(self.manner.joined(&self.seat, self.seat.leave(), context));
+        if self.result.is_none() {
+            self.result = Some(self.manner.joined(&self.pinned, self.pinned.leave(), context));
         }
     }
 }

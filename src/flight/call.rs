@@ -31,9 +31,9 @@ pub(crate) enum Stage {
     /// In the ring of the call that leads.
     Waits = 2,
     /// It has its outcome and nobody else touches it any more.
-    Told = 3,
+    Done = 3,
     /// It has its outcome, and still is in the ring of those that are to be told: its owner tells them.
-    Tells = 4,
+    Relays = 4,
 }
 
 #[derive(Debug)]
@@ -46,8 +46,8 @@ impl StageWord {
             0 => Stage::Out,
             1 => Stage::Leads,
             2 => Stage::Waits,
-            3 => Stage::Told,
-            _ => Stage::Tells,
+            3 => Stage::Done,
+            _ => Stage::Relays,
         }
     }
 
@@ -163,8 +163,8 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
                 self.outcome.with_mut(|place| unsafe { place.write(None) });
                 self.set_stage(Stage::Leads);
             }
-            Stage::Tells => self.set_stage(Stage::Told),
-            Stage::Out | Stage::Leads | Stage::Told => {}
+            Stage::Relays => self.set_stage(Stage::Done),
+            Stage::Out | Stage::Leads | Stage::Done => {}
         }
     }
 

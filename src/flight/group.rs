@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::builder::GroupBuilder;
-use super::fly::{Manner, Place};
+use super::drive::{Manner, Target};
 use super::infallible::{infallible, value};
 #[cfg(doc)]
 use super::outcome::FlightError;
 use super::outcome::Shared;
-use super::seat::Flown;
+use super::pinned_call::RunResult;
 use super::shard::Shard;
 use crate::context::Context;
 use crate::sync::barrier;
@@ -97,12 +97,12 @@ impl<T, E> Group<T, E> {
     }
 
     #[inline]
-    fn place(&self) -> Place<&Shard<(), T, E>>
+    fn place(&self) -> Target<&Shard<(), T, E>>
     where
         T: Clone,
     {
         let manner = Manner { repanic: self.repanic, name: |()| Arc::from("()") };
-        Place { home: &self.shard, hash: 0, manner }
+        Target { home: &self.shard, hash: 0, manner }
     }
 
     /// Lets later calls begin a new run, even while one is under way; those that joined it still get its outcome.
@@ -141,7 +141,7 @@ impl<T: Clone> Group<T> {
     /// ```
     #[inline]
     pub fn run(&self, work: impl FnOnce() -> T) -> Shared<T> {
-        value(self.place().fly(&(), None, || Ok(work())))
+        value(self.place().run(&(), None, || Ok(work())))
     }
 
     /// Like [`run`](Group::run), but waits no longer than `context` allows; one that is done already runs nothing.
@@ -160,8 +160,8 @@ impl<T: Clone> Group<T> {
     /// # Ok::<(), docache::FlightError>(())
     /// ```
     #[inline]
-    pub fn run_in(&self, context: &Context, work: impl FnOnce() -> T) -> Flown<T, Infallible> {
-        self.place().fly(&(), Some(context), || Ok(work()))
+    pub fn run_in(&self, context: &Context, work: impl FnOnce() -> T) -> RunResult<T, Infallible> {
+        self.place().run(&(), Some(context), || Ok(work()))
     }
 
     /// Like [`run`](Group::run), for a task: the future of `work` runs inside this one, and waiting does not block.
@@ -182,7 +182,7 @@ impl<T: Clone> Group<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        value(self.place().fly_async(&(), None, || infallible(work())).await)
+        value(self.place().run_async(&(), None, || infallible(work())).await)
     }
 
     /// [`run_async`](Group::run_async) with the caller's context.
@@ -200,12 +200,12 @@ impl<T: Clone> Group<T> {
     /// let answer = std::pin::pin!(group.run_async_in(&ctx, || async { 4 }));
     /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))));
     /// ```
-    pub async fn run_async_in<F, Fut>(&self, context: &Context, work: F) -> Flown<T, Infallible>
+    pub async fn run_async_in<F, Fut>(&self, context: &Context, work: F) -> RunResult<T, Infallible>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        self.place().fly_async(&(), Some(context), || infallible(work())).await
+        self.place().run_async(&(), Some(context), || infallible(work())).await
     }
 }
 
@@ -224,8 +224,8 @@ impl<T: Clone, E> Group<T, E> {
     /// # Ok::<(), docache::FlightError<std::num::ParseIntError>>(())
     /// ```
     #[inline]
-    pub fn try_run(&self, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
-        self.place().fly(&(), None, work)
+    pub fn try_run(&self, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
+        self.place().run(&(), None, work)
     }
 
     /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows; one that is done already runs
@@ -242,8 +242,8 @@ impl<T: Clone, E> Group<T, E> {
     /// assert!(group.try_run_in(&ctx, || "many".parse()).unwrap_err().is_failed());
     /// ```
     #[inline]
-    pub fn try_run_in(&self, context: &Context, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
-        self.place().fly(&(), Some(context), work)
+    pub fn try_run_in(&self, context: &Context, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
+        self.place().run(&(), Some(context), work)
     }
 
     /// [`try_run`](Group::try_run) for a task.
@@ -260,12 +260,12 @@ impl<T: Clone, E> Group<T, E> {
     /// let port = std::pin::pin!(group.try_run_async(|| async { "80".parse() }));
     /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async<F, Fut>(&self, work: F) -> Flown<T, E>
+    pub async fn try_run_async<F, Fut>(&self, work: F) -> RunResult<T, E>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.place().fly_async(&(), None, work).await
+        self.place().run_async(&(), None, work).await
     }
 
     /// [`try_run_in`](Group::try_run_in) for a task.
@@ -282,12 +282,12 @@ impl<T: Clone, E> Group<T, E> {
     /// let port = std::pin::pin!(group.try_run_async_in(&ctx, || async { "80".parse() }));
     /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async_in<F, Fut>(&self, context: &Context, work: F) -> Flown<T, E>
+    pub async fn try_run_async_in<F, Fut>(&self, context: &Context, work: F) -> RunResult<T, E>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.place().fly_async(&(), Some(context), work).await
+        self.place().run_async(&(), Some(context), work).await
     }
 }
 

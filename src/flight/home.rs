@@ -173,17 +173,17 @@ pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool {
         return false;
     }
     // SAFETY: it was told (the only stages that are left), and is ours.
-    unsafe { land(home, me) };
+    unsafe { settle(home, me) };
     true
 }
 
 /// Does what a call that has an outcome owes to the others; it is out then, with its outcome.
 ///
 /// # Safety
-/// `me` belongs to the caller, waited in this registry, and is at `Told` or `Tells`.
-pub(super) unsafe fn land<H: Home>(home: &H, me: &CallOf<H>) {
+/// `me` belongs to the caller, waited in this registry, and is at `Done` or `Relays`.
+pub(super) unsafe fn settle<H: Home>(home: &H, me: &CallOf<H>) {
     let pass_on = |outcome: Option<&OutcomeOf<H>>| {
-        if let (Stage::Tells, Some(outcome)) = (me.stage(), outcome) {
+        if let (Stage::Relays, Some(outcome)) = (me.stage(), outcome) {
             // SAFETY: a call that tells is in this registry (PINNED).
             tell(home, unsafe { Ref::new(me) }, outcome);
         }
@@ -289,7 +289,7 @@ fn tell_batch<K: ?Sized, T, E>(
         for (copy, waker) in std::iter::once(first).chain(rest).zip(wakers) {
             let Some(call) = me.prev() else { return };
             call.unlink();
-            *waker = put(call, copy, Stage::Told);
+            *waker = put(call, copy, Stage::Done);
         }
         return;
     };
@@ -301,14 +301,14 @@ fn tell_batch<K: ?Sized, T, E>(
             break;
         }
         call.unlink();
-        *waker = put(call, copy, Stage::Told);
+        *waker = put(call, copy, Stage::Done);
     }
     me.unlink();
-    let stage = if teller.next().is_none() { Stage::Told } else { Stage::Tells };
+    let stage = if teller.next().is_none() { Stage::Done } else { Stage::Relays };
     wakers[0] = put(teller, first, stage);
 }
 
-/// Gives a call its outcome and returns its Waker. With `Told` this is the last access to it (LAST).
+/// Gives a call its outcome and returns its Waker. With `Done` this is the last access to it (LAST).
 fn put<K: ?Sized, T, E>(call: Ref<K, T, E>, copy: &mut Option<Outcome<T, E>>, stage: Stage) -> Option<Waker> {
     let waker = call.links(|links| links.waker.take());
     // SAFETY: it waits, and we hold the lock (OUTCOME).

@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use super::outcome::{FlightError, Shared};
-use super::seat::Flown;
+use super::pinned_call::RunResult;
 
 /// The value of a call that cannot fail, but by a panic.
 #[inline]
-pub(super) fn value<T>(flown: Flown<T, Infallible>) -> Shared<T> {
-    flown.unwrap_or_else(|error| no_value(&error))
+pub(super) fn value<T>(result: RunResult<T, Infallible>) -> Shared<T> {
+    result.unwrap_or_else(|error| no_value(&error))
 }
 
 #[cold]

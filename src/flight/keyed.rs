@@ -10,10 +10,10 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
 use super::builder::GroupBuilder;
-use super::fly::{Manner, Place};
+use super::drive::{Manner, Target};
 use super::infallible::{infallible, value};
 use super::outcome::Shared;
-use super::seat::Flown;
+use super::pinned_call::RunResult;
 use super::shard::Shard;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -98,12 +98,12 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
 
 impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
     #[inline]
-    pub(super) fn place(&self, key: &K) -> Place<&Shard<K, T, E>>
+    pub(super) fn place(&self, key: &K) -> Target<&Shard<K, T, E>>
     where
         T: Clone,
     {
         let (home, hash) = self.shard(key);
-        Place { home, hash, manner: Manner { repanic: self.repanic, name: |key| format!("{key:?}").into() } }
+        Target { home, hash, manner: Manner { repanic: self.repanic, name: |key| format!("{key:?}").into() } }
     }
 
     /// The shard of a key, and its hash.
@@ -140,7 +140,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// ```
     #[inline]
     pub fn run(&self, key: &K, work: impl FnOnce() -> T) -> Shared<T> {
-        value(self.place(key).fly(key, None, || Ok(work())))
+        value(self.place(key).run(key, None, || Ok(work())))
     }
 
     /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows; one that is done already runs nothing.
@@ -159,8 +159,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// # Ok::<(), docache::FlightError>(())
     /// ```
     #[inline]
-    pub fn run_in(&self, context: &Context, key: &K, work: impl FnOnce() -> T) -> Flown<T, Infallible> {
-        self.place(key).fly(key, Some(context), || Ok(work()))
+    pub fn run_in(&self, context: &Context, key: &K, work: impl FnOnce() -> T) -> RunResult<T, Infallible> {
+        self.place(key).run(key, Some(context), || Ok(work()))
     }
 
     /// Like [`run`](KeyedGroup::run), for a task: the future of `work` runs inside this one, and waiting does not block.
@@ -183,7 +183,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        value(self.place(key).fly_async(key, None, || infallible(work())).await)
+        value(self.place(key).run_async(key, None, || infallible(work())).await)
     }
 
     /// [`run_async`](KeyedGroup::run_async) with the caller's context.
@@ -201,14 +201,19 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// let answer = std::pin::pin!(group.run_async_in(&ctx, 7_u64, || async { 4 }));
     /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))));
     /// ```
-    pub async fn run_async_in<Q, F, Fut>(&self, context: &Context, key: Q, work: F) -> Flown<T, Infallible>
+    pub async fn run_async_in<Q, F, Fut>(
+        &self,
+        context: &Context,
+        key: Q,
+        work: F,
+    ) -> RunResult<T, Infallible>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        self.place(key).fly_async(key, Some(context), || infallible(work())).await
+        self.place(key).run_async(key, Some(context), || infallible(work())).await
     }
 }
 
@@ -229,8 +234,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// # Ok::<(), docache::FlightError<ParseIntError>>(())
     /// ```
     #[inline]
-    pub fn try_run(&self, key: &K, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
-        self.place(key).fly(key, None, work)
+    pub fn try_run(&self, key: &K, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
+        self.place(key).run(key, None, work)
     }
 
     /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows; one that is done already runs
@@ -248,8 +253,13 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// assert!(group.try_run_in(&ctx, "many", || "many".parse()).unwrap_err().is_failed());
     /// ```
     #[inline]
-    pub fn try_run_in(&self, context: &Context, key: &K, work: impl FnOnce() -> Result<T, E>) -> Flown<T, E> {
-        self.place(key).fly(key, Some(context), work)
+    pub fn try_run_in(
+        &self,
+        context: &Context,
+        key: &K,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> RunResult<T, E> {
+        self.place(key).run(key, Some(context), work)
     }
 
     /// [`try_run`](KeyedGroup::try_run) for a task.
@@ -266,14 +276,14 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// let port = std::pin::pin!(group.try_run_async("80", || async { "80".parse() }));
     /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async<Q, F, Fut>(&self, key: Q, work: F) -> Flown<T, E>
+    pub async fn try_run_async<Q, F, Fut>(&self, key: Q, work: F) -> RunResult<T, E>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let key: &K = key.borrow();
-        self.place(key).fly_async(key, None, work).await
+        self.place(key).run_async(key, None, work).await
     }
 
     /// [`try_run_in`](KeyedGroup::try_run_in) for a task.
@@ -291,14 +301,14 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// let port = std::pin::pin!(group.try_run_async_in(&ctx, "80", || async { "80".parse() }));
     /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async_in<Q, F, Fut>(&self, context: &Context, key: Q, work: F) -> Flown<T, E>
+    pub async fn try_run_async_in<Q, F, Fut>(&self, context: &Context, key: Q, work: F) -> RunResult<T, E>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let key: &K = key.borrow();
-        self.place(key).fly_async(key, Some(context), work).await
+        self.place(key).run_async(key, Some(context), work).await
     }
 }
 

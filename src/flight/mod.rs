@@ -16,9 +16,9 @@
 //!    │                                     ▲
 //!    │ enter: somebody does                │ the leader abandons, and this is the heir
 //!    └───────────────────────────► Waits ──┤
-//!                                          ├── told ─────────► Told ──► Out
+//!                                          ├── told ─────────► Done ──► Out
 //!                          leave ──► Out ◄─┤
-//!                                          └── told first ───► Tells ─► Out
+//!                                          └── told first ──► Relays ─► Out
 //! ```
 //!
 //! # The run of a flight
@@ -28,7 +28,7 @@
 //! 3. `complete` unregisters the leader under the lock. From then on nobody can join: the ring only shrinks. With an empty
 //!    ring that is all.
 //! 4. Otherwise the outcome is cloned, without the lock, and put into the ring's calls under it. A leader puts one clone
-//!    into the parked thread behind it, makes that `Tells`, leaves the ring and returns: it costs the leader the same
+//!    into the parked thread behind it, makes that `Relays`, leaves the ring and returns: it costs the leader the same
 //!    however many wait. The teller, once awake, hands on that duty in the same way, and tells a batch of others besides.
 //!    Only parked threads get the duty: the system runs them for certain, while a task that was woken may not be polled
 //!    for a long time, and what it waits for may be what others would do once they are told. Where no thread waits the
@@ -47,11 +47,11 @@
 //! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.
 //! - RING: behind the leader, or the teller, come parked threads, and then the others in the order in which they came. So
 //!   the call behind tells whether there is any thread, and the last of the others is the last to come.
-//! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it `Told` or `Tells`;
+//! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it `Done` or `Relays`;
 //!   from then on it is the owner's, as it is while the call does not wait.
-//! - OWNER: a call's owner is in one place at a time: a frame, the poll of a future, or whoever has a ticket. What is set
+//! - OWNER: a call's owner is in one place at a time: a frame, the poll of a future, or whoever has the owned call. What is set
 //!   aside of its result, between its work and the end of its flight, is the owner's alone.
-//! - LAST: making a call `Told`, under the lock, is the last access that anybody but the owner makes to it. (The lock itself
+//! - LAST: making a call `Done`, under the lock, is the last access that anybody but the owner makes to it. (The lock itself
 //!   lies in the group, which the teller borrows for longer.)
 //! - OWN: a call is unregistered at most once: by its completion, or by `forget` before that. So completion removes only
 //!   what is its own.
@@ -64,7 +64,7 @@
 //!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
-//! - `Stage` is stored with Release and loaded with Acquire: who sees `Told` or `Tells` without the lock sees the outcome,
+//! - `Stage` is stored with Release and loaded with Acquire: who sees `Done` or `Relays` without the lock sees the outcome,
 //!   and the teller done with the call (LAST). An heir that sees `Leads` sees all that its predecessor did.
 //! - The word that tells which thread is inside a call's work is compared with the reader's own thread: `Relaxed`. Whether
 //!   there is any is only asked under the lock, for calls that wait, and matters only if a call from inside that work has
@@ -79,33 +79,33 @@
 mod builder;
 mod bulk;
 mod call;
-mod fly;
+mod drive;
 mod group;
 pub(crate) mod home;
 mod infallible;
 mod keyed;
 mod outcome;
-mod registry;
-mod seat;
-mod shard;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-mod ticket;
+mod owned_call;
+mod pinned_call;
+mod registry;
+mod shard;
 
 #[cfg(all(test, docache_loom))]
 mod model;
 
 pub use builder::GroupBuilder;
-pub(crate) use bulk::fly_all;
+pub(crate) use bulk::run_all;
 pub(crate) use call::Call;
-pub(crate) use fly::{Manner, Place};
+pub(crate) use drive::{Manner, Target};
 pub use group::Group;
 pub use keyed::KeyedGroup;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use keyed::MOST_SHARDS;
 pub(crate) use outcome::{Failure, Outcome};
 pub use outcome::{FlightError, Shared};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use owned_call::{Departure, GroupPort, OwnedCall, Port};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use pinned_call::WaitResult;
 pub(crate) use registry::Registry;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use seat::Landed;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use ticket::{Gone, GroupPort, Port, Ticket};

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash};
 use super::fetch::infallible;
 use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
-use crate::flight::{FlightError, fly_all};
+use crate::flight::{FlightError, run_all};
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     fn fetch_many(
@@ -19,8 +19,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
         fetched.extend(keys.iter().map(|key| self.get(*key).map(Ok)));
         let missing = keys.iter().zip(&fetched).filter(|(_, found)| found.is_none()).map(|(key, _)| *key);
         let places = missing.map(|key| (self.place(key, None), key));
-        let mut landed = fly_all(places, None, work).into_iter().map(|flown| self.landed(flown));
-        fetched.into_iter().filter_map(|found| found.or_else(|| landed.next())).collect()
+        let mut resolve = run_all(places, None, work).into_iter().map(|result| self.resolve(result));
+        fetched.into_iter().filter_map(|found| found.or_else(|| resolve.next())).collect()
     }
 }
 

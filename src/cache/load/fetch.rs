@@ -40,7 +40,7 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let key = key.to_owned();
-        self.place(&key, ttl).fly_then(&key, context, work, |flown| self.landed(flown))
+        self.place(&key, ttl).run_then(&key, context, work, |result| self.resolve(result))
     }
 }
 

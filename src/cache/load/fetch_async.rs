@@ -28,7 +28,7 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Inner<
         Fut: Future<Output = Result<V, E>>,
     {
         let key = key.to_owned();
-        self.landed(self.place(&key, ttl).fly_async(&key, context, work).await)
+        self.resolve(self.place(&key, ttl).run_async(&key, context, work).await)
     }
 }
 

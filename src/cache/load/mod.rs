@@ -29,7 +29,7 @@ use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
 use crate::flight::home::{Entered, Home, conclude, grow};
-use crate::flight::{Call, Failure, Manner, Outcome, Place, Registry};
+use crate::flight::{Call, Failure, Manner, Outcome, Registry, Target};
 
 /// What is kept of what a load brought.
 pub(crate) struct Kept<K, V> {
@@ -64,18 +64,18 @@ unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync> Sync for Lo
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// Where a call for the key goes.
     #[inline]
-    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Place<LoadHome<'_, K, V, E, S>> {
+    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Target<LoadHome<'_, K, V, E, S>> {
         let hash = self.core.hash(key);
         let shard = self.core.shard(hash);
         let home = LoadHome { cache: self, shard, ttl, began: Cell::new(None) };
-        Place { home, hash, manner: Manner { repanic: false, name: |key| format!("{key:?}").into() } }
+        Target { home, hash, manner: Manner { repanic: false, name: |key| format!("{key:?}").into() } }
     }
 }
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// Where a call for the key goes that lies on the heap and keeps a handle.
-    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Place<LoadHome<'_, K, V, E, S>> {
+    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Target<LoadHome<'_, K, V, E, S>> {
         self.inner.place(key, ttl)
     }
 
@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
         ttl: Option<Duration>,
         work: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, FlightError<E>> {
-        self.inner.landed(self.inner.place(key, ttl).fly_within(key, limit, work))
+        self.inner.resolve(self.inner.place(key, ttl).run_within(key, limit, work))
     }
 }
 

@@ -188,7 +188,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         true
     }
 
-    /// Tells the listener of entries that left inside user code. Whether there were any.
+    /// Notifies the listener of entries that left inside user code. Whether there were any.
     fn tell_unheard(&self, shard: &Shard<K, V, E>) -> bool {
         let refused = std::mem::take(&mut self.lock(shard).inner.refused);
         let any = !refused.is_empty();

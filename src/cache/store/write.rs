@@ -96,7 +96,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         }
     }
 
-    /// Tells the listener of what was not taken in, and drops it.
+    /// Notifies the listener of what was not taken in, and drops it.
     pub(crate) fn notify_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
         let told =
@@ -170,7 +170,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         )
     }
 
-    /// Tells the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
+    /// Notifies the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
     #[cold]
     fn notify_listener(&self, shard: &Shard<K, V, E>, claimed: Vec<Claimed<'_, K, V>>, weight: u64) -> bool {
         let Some(listener) = self.listener() else { return false };

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ffi::store::Key;
 use crate::ffi::value::Value;
 use crate::flight::home::Entered;
-use crate::flight::{Failure, Gone, GroupPort, KeyedGroup, Landed, Outcome, Port, Ticket};
+use crate::flight::{Departure, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult};
 
 /// The longest key whose memory is kept for the next one.
 const MOST_KEPT: usize = 4096;
@@ -69,8 +69,8 @@ impl<C> Port for CachePort<C> {
 /// A call in a flight of either.
 #[derive(Debug)]
 pub(super) enum FlightCall<C> {
-    Group(Ticket<GroupPort<Lane<C>, Value, Error>>),
-    Cache(Ticket<CachePort<C>>),
+    Group(OwnedCall<GroupPort<Lane<C>, Value, Error>>),
+    Cache(OwnedCall<CachePort<C>>),
 }
 
 /// Does the same with whichever it is.
@@ -104,8 +104,8 @@ macro_rules! either_pinned {
 impl<C> FlightCall<C> {
     pub(super) fn new(source: &Source) -> FlightCall<C> {
         match source {
-            Source::Group(_) => FlightCall::Group(Ticket::new()),
-            Source::Cache(_) => FlightCall::Cache(Ticket::new()),
+            Source::Group(_) => FlightCall::Group(OwnedCall::new()),
+            Source::Cache(_) => FlightCall::Cache(OwnedCall::new()),
         }
     }
 
@@ -135,7 +135,7 @@ impl<C> FlightCall<C> {
     }
 
     /// # Safety
-    /// As [`Ticket::enter`]'s.
+    /// As [`OwnedCall::enter`]'s.
     pub(super) unsafe fn enter(self: Pin<&Self>) -> Entered {
         // SAFETY: the caller's promise.
         either_pinned!(self.get_ref(), call => unsafe { call.enter() })
@@ -155,13 +155,13 @@ impl<C> FlightCall<C> {
 
     /// # Safety
     /// OWNER.
-    pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
+    pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.poll(cx) })
     }
 
     /// # Safety
-    /// As [`Ticket::take`]'s.
+    /// As [`OwnedCall::take`]'s.
     pub(super) unsafe fn take(&self) -> Option<Outcome<Value, Error>> {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.take() })
@@ -209,7 +209,7 @@ impl<C> FlightCall<C> {
 
     /// # Safety
     /// OWNER.
-    pub(super) unsafe fn go(&self) -> Gone<Value, Error> {
+    pub(super) unsafe fn go(&self) -> Departure<Value, Error> {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.go() })
     }

@@ -33,7 +33,7 @@ use crate::ffi::notify::Notify;
 use crate::ffi::perform::{panicked, reentrant};
 use crate::ffi::value::Value;
 use crate::flight::home::Entered;
-use crate::flight::{Failure, Gone, Landed, Outcome};
+use crate::flight::{Departure, Failure, Outcome, WaitResult};
 use crate::lock::Lock;
 
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its cache is freed.
@@ -124,7 +124,7 @@ impl docache_call {
         // SAFETY: OWNER: the caller has the state, and nobody is finishing.
         match unsafe { self.inner.poll(&TaskContext::from_waker(waker)) } {
             Poll::Pending => return false,
-            Poll::Ready(Landed::Told) => {
+            Poll::Ready(WaitResult::Done) => {
                 // SAFETY: as above; it was just told.
                 let outcome = unsafe { self.inner.take() };
                 if matches!(outcome, Some(Ok(_))) {
@@ -132,7 +132,7 @@ impl docache_call {
                 }
                 state.result = outcome.map(|outcome| convert(outcome, true));
             }
-            Poll::Ready(Landed::Leads | Landed::Left) => {}
+            Poll::Ready(WaitResult::Leads | WaitResult::Left) => {}
         }
         true
     }
@@ -234,7 +234,7 @@ impl docache_call {
         drop(state);
         // SAFETY: OWNER: nobody else may be at a call that is being freed.
         let departure = unsafe { self.inner.go() };
-        let lost = matches!(departure, Gone::Lost);
+        let lost = matches!(departure, Departure::Lost);
         drop((result, departure));
         Ok(lost)
     }

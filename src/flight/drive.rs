@@ -11,13 +11,13 @@ use std::time::Duration;
 use super::call::Kind;
 use super::home::{Entered, Home};
 use super::outcome::{Failure, FlightError, Shared};
-use super::seat::{FlownOf, Landed, Seat, WorkedOf};
+use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkedOf};
 use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
 
 /// Where a call goes: the home of its flight, its key's hash, and how it fails.
-pub(crate) struct Place<H: Home> {
+pub(crate) struct Target<H: Home> {
     pub(crate) home: H,
     pub(crate) hash: u64,
     pub(crate) manner: Manner<H::Key>,
@@ -39,66 +39,66 @@ impl<K: ?Sized> Clone for Manner<K> {
 
 impl<K: ?Sized> Copy for Manner<K> {}
 
-impl<H: Home> Place<H> {
+impl<H: Home> Target<H> {
     /// Runs the work on this thread, or blocks until the run that is under way has landed.
     #[inline]
-    pub(crate) fn fly(
+    pub(crate) fn run(
         self,
         key: &H::Key,
         context: Option<&Context>,
         work: impl FnOnce() -> WorkedOf<H>,
-    ) -> FlownOf<H> {
-        self.fly_then(key, context, work, identity)
+    ) -> RunResultOf<H> {
+        self.run_then(key, context, work, identity)
     }
 
     /// The same; `then` makes of what comes of it what is returned. Values may be large: so they need not lie here meanwhile.
     #[inline]
-    pub(crate) fn fly_then<R>(
+    pub(crate) fn run_then<R>(
         self,
         key: &H::Key,
         context: Option<&Context>,
         work: impl FnOnce() -> WorkedOf<H>,
-        then: impl FnOnce(FlownOf<H>) -> R,
+        then: impl FnOnce(RunResultOf<H>) -> R,
     ) -> R {
         if let Some(error) = refused(context) {
             return then(Err(error));
         }
-        self.fly_and(key, context, |seat| seat.wait(context), work, then)
+        self.run_with(key, context, |pinned| pinned.wait(context), work, then)
     }
 
     /// The same with a limit instead of a context. The limit is one of waiting: a call that leads runs the work, however
     /// short the limit is.
     #[cfg(all(feature = "capi", not(docache_loom)))]
-    pub(crate) fn fly_within(
+    pub(crate) fn run_within(
         self,
         key: &H::Key,
         limit: Option<Duration>,
         work: impl FnOnce() -> WorkedOf<H>,
-    ) -> FlownOf<H> {
-        self.fly_and(key, None, |seat| seat.wait_for(limit), work, identity)
+    ) -> RunResultOf<H> {
+        self.run_with(key, None, |pinned| pinned.wait_for(limit), work, identity)
     }
 
     #[inline]
-    fn fly_and<R>(
+    fn run_with<R>(
         self,
         key: &H::Key,
         context: Option<&Context>,
-        wait: impl FnOnce(&Seat<H>) -> Landed,
+        wait: impl FnOnce(&PinnedCall<H>) -> WaitResult,
         work: impl FnOnce() -> WorkedOf<H>,
-        then: impl FnOnce(FlownOf<H>) -> R,
+        then: impl FnOnce(RunResultOf<H>) -> R,
     ) -> R {
-        // SAFETY: the seat stays where it is until the end of this function, and a stack frame cannot be forgotten.
-        let seat = unsafe { Seat::new(self.home, self.hash, key, Kind::Parked) };
-        let shared = match seat.enter() {
-            Entered::Leads => seat.lead(work),
+        // SAFETY: the pinned call stays where it is until the end of this function, and a stack frame cannot be forgotten.
+        let pinned = unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Parked) };
+        let shared = match pinned.enter() {
+            Entered::Leads => pinned.lead(work),
             Entered::Found => false,
             Entered::Reentrant => return then(Err(self.manner.reentrant(key))),
-            Entered::Joined => match wait(&seat) {
-                Landed::Leads => seat.take_over(work),
-                landed => return then(self.manner.joined(&seat, landed, context)),
+            Entered::Joined => match wait(&pinned) {
+                WaitResult::Leads => pinned.take_over(work),
+                landed => return then(self.manner.joined(&pinned, landed, context)),
             },
         };
-        then(seat.led(shared))
+        then(pinned.led(shared))
     }
 
     /// The same for a task. `key` lies in the future's own memory.
@@ -106,12 +106,12 @@ impl<H: Home> Place<H> {
         clippy::manual_async_fn,
         reason = "an async fn moves its arguments, the work too, once more on the way in"
     )]
-    pub(crate) fn fly_async<'k, F, Fut>(
+    pub(crate) fn run_async<'k, F, Fut>(
         self,
         key: &'k H::Key,
         context: Option<&'k Context>,
         work: F,
-    ) -> impl Future<Output = FlownOf<H>> + use<'k, H, F, Fut>
+    ) -> impl Future<Output = RunResultOf<H>> + use<'k, H, F, Fut>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = WorkedOf<H>>,
@@ -121,22 +121,22 @@ impl<H: Home> Place<H> {
                 return Err(error);
             }
             // SAFETY: it is pinned in the next line; the key lies in the same memory.
-            let seat = pin!(unsafe { Seat::new(self.home, self.hash, key, Kind::Free) });
-            let seat = seat.into_ref().get_ref();
-            match seat.enter() {
+            let pinned = pin!(unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Free) });
+            let pinned = pinned.into_ref().get_ref();
+            match pinned.enter() {
                 Entered::Leads => {}
-                Entered::Found => return seat.led(false),
+                Entered::Found => return pinned.led(false),
                 Entered::Reentrant => return Err(self.manner.reentrant(key)),
-                Entered::Joined => match seat.wait_async(context).await {
-                    Landed::Leads => {
-                        if !seat.begin() {
-                            return seat.led(seat.complete_own());
+                Entered::Joined => match pinned.wait_async(context).await {
+                    WaitResult::Leads => {
+                        if !pinned.begin() {
+                            return pinned.led(pinned.complete_own());
                         }
                     }
-                    landed => return self.manner.joined(seat, landed, context),
+                    landed => return self.manner.joined(pinned, landed, context),
                 },
             }
-            lead_async(seat, work).await
+            lead_async(pinned, work).await
         }
     }
 }
@@ -150,14 +150,14 @@ impl<K: ?Sized> Manner<K> {
     /// What a call gets that joined.
     pub(super) fn joined<H: Home>(
         self,
-        seat: &Seat<H>,
-        landed: Landed,
+        pinned: &PinnedCall<H>,
+        landed: WaitResult,
         context: Option<&Context>,
-    ) -> FlownOf<H> {
-        if landed != Landed::Told {
+    ) -> RunResultOf<H> {
+        if landed != WaitResult::Done {
             return Err(left(context));
         }
-        match seat.take() {
+        match pinned.take() {
             Ok(value) => Ok(Shared::joined(value)),
             Err(Failure::Panicked(message)) if self.repanic => panic!("the run panicked: {message}"),
             Err(failure) => Err(failure.into()),
@@ -176,21 +176,21 @@ fn left<E>(context: Option<&Context>) -> FlightError<E> {
 }
 
 /// Leads with a future.
-async fn lead_async<H: Home, Fut>(seat: &Seat<H>, work: impl FnOnce() -> Fut) -> FlownOf<H>
+async fn lead_async<H: Home, Fut>(pinned: &PinnedCall<H>, work: impl FnOnce() -> Fut) -> RunResultOf<H>
 where
     Fut: Future<Output = WorkedOf<H>>,
 {
-    let mut inside = pin!(Inside { seat, future: None });
+    let mut inside = pin!(Inside { pinned, future: None });
     // SAFETY: the place is filled where it is pinned.
     let place = unsafe { &mut inside.as_mut().get_unchecked_mut().future };
-    let result = match seat.inside(|| *place = Some(work())) {
+    let result = match pinned.inside(|| *place = Some(work())) {
         Ok(()) => inside.await,
         Err(payload) => Err(payload),
     };
     match result {
-        Ok(()) => seat.led(seat.complete_own()),
+        Ok(()) => pinned.led(pinned.complete_own()),
         Err(payload) => {
-            seat.panicked(&*payload);
+            pinned.panicked(&*payload);
             resume_unwind(payload)
         }
     }
@@ -198,7 +198,7 @@ where
 
 /// The work of a leading task: while it is polled, and while it is dropped, the thread is inside of it.
 struct Inside<'a, H: Home, Fut> {
-    seat: &'a Seat<H>,
+    pinned: &'a PinnedCall<H>,
     future: Option<Fut>,
 }
 
@@ -206,19 +206,19 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
     type Output = std::thread::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        // SAFETY: `future` is pinned whenever its owner is, and `seat` is a reference.
-        let Inside { seat, future } = unsafe { self.get_unchecked_mut() };
+        // SAFETY: `future` is pinned whenever its owner is, and `pinned` is a reference.
+        let Inside { pinned, future } = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(future) };
-        let polled = seat.inside(|| {
+        let polled = pinned.inside(|| {
             let polled = match future.as_mut().as_pin_mut() {
                 Some(work) => work.poll(cx),
                 None => panic!("a future was polled after it was ready"),
             };
             polled.map(|worked| {
                 future.set(None);
-                seat.put_worked(worked);
-                seat.keep_own();
+                pinned.put_worked(worked);
+                pinned.keep_own();
             })
         });
         match polled {
@@ -226,7 +226,7 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
             Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
             Err(payload) => {
                 // What is left of the work goes now, while the call leads: of two panics the first is the run's.
-                if let Err(second) = seat.inside(|| future.set(None)) {
+                if let Err(second) = pinned.inside(|| future.set(None)) {
                     drop_contained(second);
                 }
                 Poll::Ready(Err(payload))
@@ -237,12 +237,12 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
 
 impl<H: Home, Fut> Drop for Inside<'_, H, Fut> {
     fn drop(&mut self) {
-        let (seat, future) = (self.seat, &mut self.future);
+        let (pinned, future) = (self.pinned, &mut self.future);
         if future.is_none() {
             return;
         }
         // Assigning drops the work where it was pinned.
-        if let Err(payload) = seat.inside(|| *future = None) {
+        if let Err(payload) = pinned.inside(|| *future = None) {
             if std::thread::panicking() {
                 drop_contained(payload);
             } else {

@@ -1,10 +1,10 @@
-//! A ticket: a call that lies on the heap and keeps what it needs, for callers that have no frame of ours, such as those
+//! An owned call: one that lies on the heap and keeps what it needs, for callers that have no frame of ours, such as those
 //! behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while a ticket's seat may be in a flight the ticket has a share of what the flight lives in, and the key is its
-//!   own. Both are let go only after the seat (`recall` checks it; the order of the fields sees to it on drop).
-//! - OWNER: but for [`stage`](Ticket::stage), one function of a ticket is called at a time. Its `unsafe` functions ask
+//! - KEPT: while an owned call's pinned part may be in a flight it has a share of what the flight lives in, and the key is its
+//!   own. Both are let go only after the pinned call (`recall` checks it; the order of the fields sees to it on drop).
+//! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time. Its `unsafe` functions ask
 //!   that of the caller.
 
 use std::fmt;
@@ -18,11 +18,11 @@ use super::call::{Kind, Stage};
 use super::home::{Entered, Home, OutcomeOf};
 use super::keyed::KeyedGroup;
 use super::outcome::Outcome;
-use super::seat::{Flown, Landed, Seat};
+use super::pinned_call::{PinnedCall, RunResult, WaitResult};
 use super::shard::Shard;
 use crate::contain::drop_contained;
 
-/// Keys up to this length lie in the ticket itself.
+/// Keys up to this length lie in the call itself.
 const INLINE: usize = 40;
 /// Longer ones in memory that is kept for the next key, up to this much of it.
 const MOST_KEPT: usize = 4096;
@@ -68,7 +68,7 @@ impl Default for KeyBytes {
 
 /// How a call went.
 #[derive(Debug)]
-pub(crate) enum Gone<T, E> {
+pub(crate) enum Departure<T, E> {
     /// It was in no flight any more.
     Out,
     /// It waited; it may have had an outcome that nobody looked at.
@@ -141,17 +141,17 @@ where
 }
 
 /// A call, reusable.
-pub(crate) struct Ticket<P: Port> {
+pub(crate) struct OwnedCall<P: Port> {
     /// Refers to the two fields below, and so goes before them (KEPT).
-    seat: Option<Seat<P::Home>>,
+    pinned: Option<PinnedCall<P::Home>>,
     key: P::Key,
     share: Option<P::Share>,
     _pinned: PhantomPinned,
 }
 
-impl<P: Port> Ticket<P> {
+impl<P: Port> OwnedCall<P> {
     pub(crate) fn new() -> Self {
-        Ticket { seat: None, key: P::Key::default(), share: None, _pinned: PhantomPinned }
+        OwnedCall { pinned: None, key: P::Key::default(), share: None, _pinned: PhantomPinned }
     }
 
     /// Gets ready for [`enter`](Self::enter). `owner` is who calls, or 0.
@@ -165,17 +165,17 @@ impl<P: Port> Ticket<P> {
         owner: u64,
         options: P::Options,
     ) {
-        // SAFETY: nothing is moved; the seat is in no flight, and only a seat cares where it lies.
+        // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares where it lies.
         let this = unsafe { self.get_unchecked_mut() };
-        assert!(this.seat.is_none(), "a ticket is in use");
+        assert!(this.pinned.is_none(), "a call is in use");
         P::set_key(&mut this.key, key);
         let share = this.share.insert(share);
-        // SAFETY: share and key stay as they are until the seat has left (KEPT).
+        // SAFETY: share and key stay as they are until the pinned call has left (KEPT).
         let (home, hash, key) = unsafe { P::home(share, &this.key, options) };
-        // SAFETY: `enter` asks for a pinned ticket, and the key lies in the ticket or in memory that the ticket owns, which
-        // stay as they are until the seat has left (KEPT).
-        let seat = unsafe { Seat::new(home, hash, key, Kind::Free) };
-        this.seat = Some(seat.owned_by(owner));
+        // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns, which
+        // stay as they are until the pinned call has left (KEPT).
+        let pinned = unsafe { PinnedCall::new(home, hash, key, Kind::Free) };
+        this.pinned = Some(pinned.owned_by(owner));
     }
 
     /// Joins the flight of the key, or begins one.
@@ -183,7 +183,7 @@ impl<P: Port> Ticket<P> {
     /// # Safety
     /// OWNER; called once after [`prepare`](Self::prepare).
     pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered {
-        self.get_ref().seat.as_ref().map_or(Entered::Reentrant, Seat::enter)
+        self.get_ref().pinned.as_ref().map_or(Entered::Reentrant, PinnedCall::enter)
     }
 
     /// What keeps the flight's home, while the call is in use.
@@ -193,15 +193,15 @@ impl<P: Port> Ticket<P> {
 
     /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
     fn stage(&self) -> Stage {
-        self.seat.as_ref().map_or(Stage::Out, |seat| seat.call().stage())
+        self.pinned.as_ref().map_or(Stage::Out, |pinned| pinned.call().stage())
     }
 
     /// Takes the outcome of a call that has one.
     ///
     /// # Safety
-    /// OWNER; it was [found](Entered::Found) or [told](Landed::Told), and this is called once.
+    /// OWNER; it was [found](Entered::Found) or [told](WaitResult::Done), and this is called once.
     pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Home>> {
-        self.seat.as_ref().map(Seat::take)
+        self.pinned.as_ref().map(PinnedCall::take)
     }
 
     /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
@@ -209,7 +209,7 @@ impl<P: Port> Ticket<P> {
     /// # Safety
     /// OWNER; the call leads.
     pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Home>> {
-        self.seat.as_ref().filter(|seat| !seat.begin()).map(Seat::take)
+        self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
     }
 
     /// Has what is to be kept of what the work brought set aside, where flights have a place for that. Contains a panic.
@@ -217,14 +217,14 @@ impl<P: Port> Ticket<P> {
     /// # Safety
     /// OWNER; the call leads.
     pub(crate) unsafe fn keep(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
-        if let Some(Err(payload)) = self.seat.as_ref().map(|seat| seat.inside(|| seat.keep(result))) {
+        if let Some(Err(payload)) = self.pinned.as_ref().map(|pinned| pinned.inside(|| pinned.keep(result))) {
             drop_contained(payload);
         }
     }
 
     /// Whether the call is in use: prepared and not recalled.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.seat.is_some()
+        self.pinned.is_some()
     }
 
     pub(crate) fn leads(&self) -> bool {
@@ -239,8 +239,8 @@ impl<P: Port> Ticket<P> {
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
-        self.seat.as_ref().map_or(Poll::Pending, |seat| seat.poll(cx))
+    pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
+        self.pinned.as_ref().map_or(Poll::Pending, |pinned| pinned.poll(cx))
     }
 
     /// Ends the flight that the call leads: whether others got the outcome too.
@@ -248,39 +248,39 @@ impl<P: Port> Ticket<P> {
     /// # Safety
     /// OWNER; the call leads.
     pub(crate) unsafe fn publish(&self, outcome: &OutcomeOf<P::Home>) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.publish(outcome))
+        self.pinned.as_ref().is_some_and(|pinned| pinned.publish(outcome))
     }
 
     /// Takes the call out of its flight.
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn go(&self) -> Gone<ValueOf<P>, ErrorOf<P>> {
-        let Some(seat) = &self.seat else { return Gone::Out };
+    pub(crate) unsafe fn go(&self) -> Departure<ValueOf<P>, ErrorOf<P>> {
+        let Some(pinned) = &self.pinned else { return Departure::Out };
         match self.stage() {
-            Stage::Out => Gone::Out,
-            Stage::Leads if seat.abandon() => Gone::HandedOn,
-            Stage::Leads => Gone::Lost,
-            Stage::Waits | Stage::Told | Stage::Tells => match seat.leave() {
-                Landed::Told => Gone::Waited(Some(seat.take())),
-                Landed::Leads | Landed::Left => Gone::Waited(None),
+            Stage::Out => Departure::Out,
+            Stage::Leads if pinned.abandon() => Departure::HandedOn,
+            Stage::Leads => Departure::Lost,
+            Stage::Waits | Stage::Done | Stage::Relays => match pinned.leave() {
+                WaitResult::Done => Departure::Waited(Some(pinned.take())),
+                WaitResult::Leads | WaitResult::Left => Departure::Waited(None),
             },
         }
     }
 
     /// Gives the share back, after [`go`](Self::go).
     pub(crate) fn recall(self: Pin<&mut Self>) -> Option<P::Share> {
-        // SAFETY: the seat is dropped where it is, and nothing is moved but what need not be pinned.
+        // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        this.seat = None;
+        this.pinned = None;
         P::forget_key(&mut this.key);
         this.share.take()
     }
 }
 
-impl<P: Port> fmt::Debug for Ticket<P> {
+impl<P: Port> fmt::Debug for OwnedCall<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("seat", &self.seat).finish_non_exhaustive()
+        f.debug_struct("OwnedCall").field("pinned", &self.pinned).finish_non_exhaustive()
     }
 }
 
@@ -291,8 +291,8 @@ impl<T: Clone, E> KeyedGroup<[u8], T, E> {
         limit: Option<Duration>,
         key: &[u8],
         work: impl FnOnce() -> Result<T, E>,
-    ) -> Flown<T, E> {
-        self.place(key).fly_within(key, limit, work)
+    ) -> RunResult<T, E> {
+        self.place(key).run_within(key, limit, work)
     }
 }
 
@@ -312,12 +312,12 @@ mod tests {
         owner: &Arc<Owner>,
         key: &[u8],
         expected: Entered,
-    ) -> Pin<Box<Ticket<GroupPort<Owner, u8, ()>>>> {
-        let mut ticket = Box::pin(Ticket::new());
-        ticket.as_mut().prepare(owner.clone(), key, 0, ());
+    ) -> Pin<Box<OwnedCall<GroupPort<Owner, u8, ()>>>> {
+        let mut call = Box::pin(OwnedCall::new());
+        call.as_mut().prepare(owner.clone(), key, 0, ());
         // SAFETY: nobody else has it, and it was just prepared.
-        assert_eq!(unsafe { ticket.as_ref().enter() }, expected);
-        ticket
+        assert_eq!(unsafe { call.as_ref().enter() }, expected);
+        call
     }
 
     #[test]
@@ -337,12 +337,12 @@ mod tests {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
         {
-            let mut ticket = entered(&owner, &vec![1; len], Entered::Leads);
-            assert_eq!(ticket.key.bytes().len(), len);
+            let mut call = entered(&owner, &vec![1; len], Entered::Leads);
+            assert_eq!(call.key.bytes().len(), len);
             // SAFETY: nobody else has it.
-            assert!(matches!(unsafe { ticket.go() }, Gone::Lost));
-            assert!(ticket.as_mut().recall().is_some() && !ticket.is_prepared());
-            assert_eq!((ticket.key.len, ticket.key.long.capacity()), (0, kept));
+            assert!(matches!(unsafe { call.go() }, Departure::Lost));
+            assert!(call.as_mut().recall().is_some() && !call.is_prepared());
+            assert_eq!((call.key.len, call.key.long.capacity()), (0, kept));
         }
     }
 }

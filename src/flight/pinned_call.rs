@@ -1,4 +1,4 @@
-//! A seat: a call together with the home of the flight that it may be in, and what its owner can do with it.
+//! A pinned: a call together with the home of the flight that it may be in, and what its owner can do with it.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -20,46 +20,46 @@ use crate::error::panic_message;
 use crate::wait::block_on;
 
 /// What a call of a group comes to.
-pub(crate) type Flown<T, E> = Result<Shared<T>, FlightError<E>>;
+pub(crate) type RunResult<T, E> = Result<Shared<T>, FlightError<E>>;
 
 /// What a call of a [`Home`] comes to.
-pub(crate) type FlownOf<H> = Flown<<H as Home>::Value, <H as Home>::Error>;
+pub(crate) type RunResultOf<H> = RunResult<<H as Home>::Value, <H as Home>::Error>;
 /// What its work returns.
 pub(crate) type WorkedOf<H> = Result<<H as Home>::Value, <H as Home>::Error>;
 
 /// A call, the home of the flight that it may be in, and the promise to take it out again.
 ///
-/// Users keep it pinned: on a stack, in a pinned future or in a box. Its key is borrowed if it lies on the stack, where it
+/// Users keep it pinned: on a stack, in a pinned call future or in a box. Its key is borrowed if it lies on the stack, where it
 /// cannot be forgotten; where it can, the key lies in the same pinned memory.
 ///
-/// Values may be large. So an outcome stays where it is, in the call, until its owner [takes](Seat::take) it.
-pub(crate) struct Seat<H: Home> {
+/// Values may be large. So an outcome stays where it is, in the call, until its owner [takes](PinnedCall::take) it.
+pub(crate) struct PinnedCall<H: Home> {
     home: H,
     call: CallOf<H>,
     kept: UnsafeCell<H::Kept>,
 }
 
 // SAFETY: what is kept is the owner's, who is one thread at a time (OWNER).
-unsafe impl<H: Home<Kept: Send> + Sync> Sync for Seat<H> where CallOf<H>: Sync {}
+unsafe impl<H: Home<Kept: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Landed {
+pub(crate) enum WaitResult {
     /// The call has the run's outcome.
-    Told,
+    Done,
     /// The lead was handed to this call.
     Leads,
     /// The caller's context was done; the call is in no flight any more.
     Left,
 }
 
-impl<H: Home> Seat<H> {
+impl<H: Home> PinnedCall<H> {
     /// # Safety
-    /// From the first [`enter`](Self::enter) on the seat is pinned until it is dropped, and `key` lives as long as the
-    /// memory that the seat lies in, even if the seat is forgotten (KEY).
+    /// From the first [`enter`](Self::enter) on the pinned call is pinned until it is dropped, and `key` lives as long as the
+    /// memory that the pinned call lies in, even if the pinned call is forgotten (KEY).
     #[inline]
     pub(crate) unsafe fn new(home: H, hash: u64, key: *const H::Key, kind: Kind) -> Self {
-        Seat { home, call: Call::new(hash, key, kind), kept: UnsafeCell::new(H::Kept::default()) }
+        PinnedCall { home, call: Call::new(hash, key, kind), kept: UnsafeCell::new(H::Kept::default()) }
     }
 
     /// The same with an [owner](Call::set_owner).
@@ -103,7 +103,7 @@ impl<H: Home> Seat<H> {
 
     /// What comes of a call that led, or needed no flight.
     #[inline]
-    pub(super) fn led(&self, shared: bool) -> FlownOf<H> {
+    pub(super) fn led(&self, shared: bool) -> RunResultOf<H> {
         match self.take() {
             Ok(value) => Ok(Shared::led_by_caller(value, shared)),
             Err(failure) => Err(failure.into()),
@@ -165,7 +165,7 @@ impl<H: Home> Seat<H> {
         }
     }
 
-    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see [`lead`](Seat::lead).
+    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see [`lead`](PinnedCall::lead).
     #[inline(never)]
     pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
         if self.begin() { self.lead(work) } else { self.complete_own() }
@@ -195,7 +195,7 @@ impl<H: Home> Seat<H> {
         unsafe { self.call.put_outcome(outcome) };
     }
 
-    /// Sets aside what is to be [kept](Seat::keep) of what was left in the call.
+    /// Sets aside what is to be [kept](PinnedCall::keep) of what was left in the call.
     #[inline]
     pub(super) fn keep_own(&self) {
         let keep = |outcome: Option<&OutcomeOf<H>>| match outcome {
@@ -218,20 +218,20 @@ impl<H: Home> Seat<H> {
     }
 
     /// How the wait of a call that joined has ended, if it has.
-    fn landed(&self, stage: Stage) -> Option<Landed> {
+    fn landed(&self, stage: Stage) -> Option<WaitResult> {
         match stage {
             Stage::Waits | Stage::Out => None,
-            Stage::Leads => Some(Landed::Leads),
-            Stage::Told | Stage::Tells => {
+            Stage::Leads => Some(WaitResult::Leads),
+            Stage::Done | Stage::Relays => {
                 // SAFETY: it is ours and joined.
-                unsafe { home::land(&self.home, &self.call) };
-                Some(Landed::Told)
+                unsafe { home::settle(&self.home, &self.call) };
+                Some(WaitResult::Done)
             }
         }
     }
 
     /// One look at a call that joined; its Waker will be woken when there is something to see.
-    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<Landed> {
+    pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
         let stage = unsafe { home::poll(&self.home, &self.call, cx.waker()) };
@@ -239,16 +239,16 @@ impl<H: Home> Seat<H> {
     }
 
     /// Stops waiting.
-    pub(super) fn leave(&self) -> Landed {
+    pub(super) fn leave(&self) -> WaitResult {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        if unsafe { home::leave(&self.home, &self.call) } { Landed::Told } else { Landed::Left }
+        if unsafe { home::leave(&self.home, &self.call) } { WaitResult::Done } else { WaitResult::Left }
     }
 
     /// Blocks the thread until the flight has landed or the context is done.
     #[cold]
     #[inline(never)]
-    pub(super) fn wait(&self, context: Option<&Context>) -> Landed {
+    pub(super) fn wait(&self, context: Option<&Context>) -> WaitResult {
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
@@ -262,7 +262,7 @@ impl<H: Home> Seat<H> {
     #[cfg(all(feature = "capi", not(docache_loom)))]
     #[cold]
     #[inline(never)]
-    pub(super) fn wait_for(&self, limit: Option<Duration>) -> Landed {
+    pub(super) fn wait_for(&self, limit: Option<Duration>) -> WaitResult {
         let deadline = limit.map(|limit| SystemClock.now().after(limit));
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
@@ -270,7 +270,7 @@ impl<H: Home> Seat<H> {
     }
 
     /// The same for a task.
-    pub(super) async fn wait_async(&self, context: Option<&Context>) -> Landed {
+    pub(super) async fn wait_async(&self, context: Option<&Context>) -> WaitResult {
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
             None => Some(landing.await),
@@ -280,7 +280,7 @@ impl<H: Home> Seat<H> {
     }
 }
 
-impl<H: Home> Drop for Seat<H> {
+impl<H: Home> Drop for PinnedCall<H> {
     #[inline]
     fn drop(&mut self) {
         match self.call.stage() {
@@ -288,7 +288,7 @@ impl<H: Home> Drop for Seat<H> {
             Stage::Leads => {
                 self.abandon();
             }
-            Stage::Waits | Stage::Told | Stage::Tells => {
+            Stage::Waits | Stage::Done | Stage::Relays => {
                 self.leave();
             }
         }
@@ -305,8 +305,8 @@ fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     if size_of::<T>() > LARGE { apart(f) } else { f() }
 }
 
-impl<H: Home> fmt::Debug for Seat<H> {
+impl<H: Home> fmt::Debug for PinnedCall<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("PinnedCall").field("call", &self.call).finish_non_exhaustive()
     }
 }
