@@ -2,7 +2,7 @@
 //! behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while an owned call's pinned part may be in a flight it has a share of what the flight lives in, and the key is its
+//! - KEPT: while the pinned call in an owned one may be in a flight it has a share of what the flight lives in, and the key is its
 //!   own. Both are let go only after the pinned call (`recall` checks it; the order of the fields sees to it on drop).
 //! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time. Its `unsafe` functions ask
 //!   that of the caller.

@@ -1,4 +1,4 @@
-//! A pinned: a call together with the home of the flight that it may be in, and what its owner can do with it.
+//! A pinned call: a call together with the home of the flight that it may be in, and what its owner can do with it.
 
 use std::cell::UnsafeCell;
 use std::fmt;
