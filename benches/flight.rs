@@ -31,7 +31,9 @@ fn groups(c: &mut Criterion) {
     bench.bench_function("run", |b| b.iter(|| group.run(|| black_box(1))));
     let context = Context::new().with_timeout(Duration::from_secs(3600));
     bench.bench_function("run_in", |b| b.iter(|| group.run_in(&context, || black_box(1))));
-    bench.bench_function("run_async", |b| b.iter(|| ready(group.run_async(|| async { black_box(1) }))));
+    bench.bench_function("run_async", |b| {
+        b.iter(|| ready(group.run_async(|| async { black_box(1) })))
+    });
     let fallible = Group::<u64, &str>::new();
     bench.bench_function("try_run, error", |b| {
         b.iter(|| fallible.try_run(|| Err(black_box("no route"))));
@@ -48,7 +50,9 @@ fn keyed(c: &mut Criterion) {
     let by_number = KeyedGroup::<u64, u64>::new();
     let by_name = KeyedGroup::<str, u64>::new();
     let mut bench = c.benchmark_group("keyed");
-    bench.bench_function("run, u64", |b| b.iter(|| by_number.run(&(next() as u64), || black_box(1))));
+    bench.bench_function("run, u64", |b| {
+        b.iter(|| by_number.run(&(next() as u64), || black_box(1)))
+    });
     bench.bench_function("run, str", |b| b.iter(|| by_name.run(names[next()], || black_box(1))));
     bench.bench_function("run_async, u64", |b| {
         b.iter(|| ready(by_number.run_async(next() as u64, || async { black_box(1) })));

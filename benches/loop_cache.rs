@@ -36,7 +36,8 @@ impl Turns {
             doer_left.store(left.saturating_sub(1), Ordering::Relaxed);
             Ok::<_, Infallible>(left)
         };
-        let cache = LoopCache::builder(doer).interval(Duration::from_nanos(1)).capacity(capacity).build();
+        let cache =
+            LoopCache::builder(doer).interval(Duration::from_nanos(1)).capacity(capacity).build();
         let turns = Turns { cache: cache.expect("the options are right"), left, run };
         turns.make(capacity as u64 + 1);
         turns

@@ -1,8 +1,7 @@
 // Eight threads want the same slow answer at once: it is worked out once, and all of them get it.
 //
-// cargo build --release --features capi
-// c++ -std=c++17 -Wall -Wextra -Iinclude examples/group.cpp target/release/libdocache.a -lpthread -ldl -lm -o group
-// ./group
+// cargo build --release --features capi c++ -std=c++17 -Wall -Wextra -Iinclude examples/group.cpp
+// target/release/libdocache.a -lpthread -ldl -lm -o group ./group
 #include <atomic>
 #include <cstdio>
 #include <string>
@@ -38,7 +37,8 @@ int main() try {
   for (auto& thread : threads) thread.join();
   std::printf("%zu callers, %d queries\n", threads.size(), queries.load());
 
-  // Waiting can be limited; a call that finds nobody at it runs the work itself, however short the limit is.
+  // Waiting can be limited; a call that finds nobody at it runs the work itself, however short the
+  // limit is.
   const auto box = mailboxes.run_for(10ms, "ada", query);
   std::printf("%s\n", box ? "a new run" : "still running");
   return 0;

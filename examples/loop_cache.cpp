@@ -1,8 +1,8 @@
-// A thread asks the system for its load average every 100 ms; readers get the latest answer without ever waiting for it.
+// A thread asks the system for its load average every 100 ms; readers get the latest answer without
+// ever waiting for it.
 //
-// cargo build --release --features capi
-// c++ -std=c++17 -Wall -Wextra -Iinclude examples/loop_cache.cpp target/release/libdocache.a -lpthread -ldl -lm -o loop_cache
-// ./loop_cache
+// cargo build --release --features capi c++ -std=c++17 -Wall -Wextra -Iinclude
+// examples/loop_cache.cpp target/release/libdocache.a -lpthread -ldl -lm -o loop_cache ./loop_cache
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +12,8 @@
 
 using namespace std::chrono_literals;
 
-// The Doer: does the expensive work and returns the result. What it throws is recorded, and the loop goes on.
+// The Doer: does the expensive work and returns the result. What it throws is recorded, and the
+// loop goes on.
 std::array<double, 3> read_load() {
   std::array<double, 3> load{};
   if (getloadavg(load.data(), 3) != 3) throw std::runtime_error("the system has no load average");

@@ -8,8 +8,8 @@ import "C"
 
 import "runtime"
 
-// wait is something that the library will tell us of, by closing ready. It must be ended: with finish once ready is
-// closed, with abandon otherwise.
+// wait is something that the library will tell us of, by closing ready. It must be ended: with
+// finish once ready is closed, with abandon otherwise.
 type wait struct {
 	c     *C.docache_wait
 	token uintptr
@@ -26,7 +26,8 @@ const (
 	oneRefresh
 )
 
-// await begins to wait. It returns nil if the event has happened already, or cannot happen (err says why).
+// await begins to wait. It returns nil if the event has happened already, or cannot happen (err
+// says why).
 func (l *loop) await(what event, since uint64) (w *wait, err error) {
 	defer runtime.KeepAlive(l)
 	var c *C.docache_wait
@@ -53,7 +54,8 @@ func (l *loop) await(what event, since uint64) (w *wait, err error) {
 	return w, nil
 }
 
-// finish is called once ready is closed; it returns the version the library reported, or why there is none.
+// finish is called once ready is closed; it returns the version the library reported, or why there
+// is none.
 func (w *wait) finish() (version uint64, err error) {
 	var v C.uint64_t
 	var failure *C.docache_error
@@ -63,7 +65,8 @@ func (w *wait) finish() (version uint64, err error) {
 	return uint64(v), asError(status, failure)
 }
 
-// abandon stops waiting. If the notification is already on its way, it is received first, so that no token is lost.
+// abandon stops waiting. If the notification is already on its way, it is received first, so that
+// no token is lost.
 func (w *wait) abandon() {
 	if C.docache_wait_cancel(w.c) == C.DOCACHE_OK {
 		waiters.Take(w.token)

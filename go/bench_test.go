@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// In BenchmarkLatest each operation is one read of the newest value, beside what one would do without this package, and
-// beside a bare call into C. Run it with
+// In BenchmarkLatest each operation is one read of the newest value, beside what one would do
+// without this package, and beside a bare call into C. Run it with
 //
 //	go test -run '^$' -bench . -cpu 1,2
 //
-// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's read takes twice the figure printed.
+// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's read takes twice the
+// figure printed.
 
 // guarded is the same cache as one would write it by hand, with a lock around the newest result.
 type guarded[T any] struct {
@@ -51,7 +52,8 @@ func BenchmarkLatest(b *testing.B) {
 			keep(sum)
 		})
 	})
-	// The same through a Cache whose type the compiler does not see: an indirect call, and the result on the stack.
+	// The same through a Cache whose type the compiler does not see: an indirect call, and the
+	// result on the stack.
 	b.Run("docache_interface", func(b *testing.B) {
 		c := hide(started(b, counting(), WithCapacity(16)))
 		b.ReportAllocs()
@@ -127,7 +129,8 @@ func BenchmarkData(b *testing.B) {
 	})
 }
 
-// BenchmarkCall is the price of one result: a call of the Doer asked for with Refresh, published, noticed and read.
+// BenchmarkCall is the price of one result: a call of the Doer asked for with Refresh, published,
+// noticed and read.
 func BenchmarkCall(b *testing.B) {
 	b.Run("docache", func(b *testing.B) {
 		c := started(b, counting(), WithCapacity(16))

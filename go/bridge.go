@@ -30,12 +30,15 @@ import (
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
 //
-// Only calls that cannot notify are marked nocallback: what notifies is publishing a result, and the end of a run.
+// Only calls that cannot notify are marked nocallback: what notifies is publishing a result, and
+// the end of a run.
 
-// loop owns a docache_loop, which is freed once the loop is unreachable. That, and not an explicit free, is what makes
-// the version word safe to read without a lock: whoever holds the word's address also holds the loop.
+// loop owns a docache_loop, which is freed once the loop is unreachable. That, and not an explicit
+// free, is what makes the version word safe to read without a lock: whoever holds the word's
+// address also holds the loop.
 //
-// Invariant: a loop that runs is reachable from the goroutine that drives it (drive.loop), so what is freed does not run.
+// Invariant: a loop that runs is reachable from the goroutine that drives it (drive.loop), so what
+// is freed does not run.
 type loop struct {
 	c     *C.docache_loop
 	word  *uint64 // in the library's memory; grows by one with each result
@@ -99,7 +102,8 @@ func (l *loop) version() uint64 {
 	return v
 }
 
-// drive is a run, as the library sees it. One goroutine at a time uses it, and frees it, which ends the run.
+// drive is a run, as the library sees it. One goroutine at a time uses it, and frees it, which ends
+// the run.
 type drive struct {
 	c    *C.docache_drive
 	loop *loop
@@ -179,8 +183,8 @@ func (l *loop) askToStop() {
 	runtime.KeepAlive(l)
 }
 
-// latest is the id of the last success, 0 if there was none, and a function that the caller calls after its look-up:
-// until then the result stays in the worker's table.
+// latest is the id of the last success, 0 if there was none, and a function that the caller calls
+// after its look-up: until then the result stays in the worker's table.
 func (l *loop) latest() (id uint64, release func()) {
 	defer runtime.KeepAlive(l)
 	found := C.docache_go_loop_latest(l.c)
@@ -223,8 +227,8 @@ func (s snapshot) release()        { C.docache_snapshot_release(s.c) }
 func (s snapshot) len() int        { return int(C.docache_snapshot_len(s.c)) }
 func (s snapshot) version() uint64 { return uint64(C.docache_snapshot_version(s.c)) }
 
-// each calls visit for the entries from first on, oldest first, crossing the boundary once for many entries.
-// foreign is set, and id 0, for what the library recorded without a Go result.
+// each calls visit for the entries from first on, oldest first, crossing the boundary once for many
+// entries. foreign is set, and id 0, for what the library recorded without a Go result.
 func (s snapshot) each(first, count int, visit func(id uint64, foreign *foreignEntry)) error {
 	var slots [64]C.docache_go_slot
 	for count > 0 {
@@ -248,13 +252,15 @@ func (s snapshot) each(first, count int, visit func(id uint64, foreign *foreignE
 	return nil
 }
 
-// foreignEntry is a failure of the library itself, such as running out of memory between a Doer and its entry.
+// foreignEntry is a failure of the library itself, such as running out of memory between a Doer and
+// its entry.
 type foreignEntry struct {
 	timestamp time.Time
 	err       error
 }
 
-// takeError turns a status and the error that came with it, if any, into a Go error, and releases the latter.
+// takeError turns a status and the error that came with it, if any, into a Go error, and releases
+// the latter.
 func takeError(status C.docache_status, e *C.docache_error) error {
 	message := "no explanation given"
 	if e != nil {

@@ -9,25 +9,28 @@ import (
 	"time"
 )
 
-// Cache runs a [Doer] in a loop and keeps its results. What [NewCache] returns is also a [*LoopCache], whose methods
-// of the same names say more.
+// Cache runs a [Doer] in a loop and keeps its results. What [NewCache] returns is also a
+// [*LoopCache], whose methods of the same names say more.
 type Cache[T any] interface {
 	// Loop runs the Doer again and again until the cache is stopped; it blocks until then.
 	// It returns at once if the cache is looping already, or can no longer loop.
 	Loop()
 	// Latest is the most recent success, or the zero Data. It never waits for the Doer.
 	Latest() Data[T]
-	// Data is a new slice of the last results, oldest first, errors included. It never waits for the Doer.
+	// Data is a new slice of the last results, oldest first, errors included. It never waits for
+	// the Doer.
 	Data() []Data[T]
 	// Stop ends the loop and waits for the call of the Doer that is under way, if any.
 	Stop()
 }
 
-// NewCache makes a cache that calls doer every interval, counted from the end of one call to the start of the next,
-// once Loop is called. It keeps up to capacity results for Data; with a capacity of 0 or less there is only Latest.
-// When ctx is done the loop ends, and it cannot be started again. A nil logger means that nothing is logged.
+// NewCache makes a cache that calls doer every interval, counted from the end of one call to the
+// start of the next, once Loop is called. It keeps up to capacity results for Data; with a capacity
+// of 0 or less there is only Latest. When ctx is done the loop ends, and it cannot be started
+// again. A nil logger means that nothing is logged.
 //
-// NewCache panics if ctx or doer is nil, or if interval is not greater than 0; [New] returns an error instead.
+// NewCache panics if ctx or doer is nil, or if interval is not greater than 0; [New] returns an
+// error instead.
 func NewCache[T any](
 	ctx context.Context,
 	interval time.Duration,
@@ -38,7 +41,8 @@ func NewCache[T any](
 	return mustNew(ctx, interval, capacity, logger, doer)
 }
 
-// mustNew is apart from NewCache so that NewCache is inlined, and its caller knows the concrete type.
+// mustNew is apart from NewCache so that NewCache is inlined, and its caller knows the concrete
+// type.
 func mustNew[T any](
 	ctx context.Context,
 	interval time.Duration,
@@ -53,8 +57,8 @@ func mustNew[T any](
 	return c
 }
 
-// New makes a cache as [NewCache] does, with options. It returns an [*ArgumentError] that names an argument it does
-// not accept, or a [*LibraryError].
+// New makes a cache as [NewCache] does, with options. It returns an [*ArgumentError] that names an
+// argument it does not accept, or a [*LibraryError].
 func New[T any](ctx context.Context, interval time.Duration, doer Doer[T], options ...Option) (*LoopCache[T], error) {
 	s := settings{interval: interval}
 	for i, option := range options {
@@ -95,7 +99,8 @@ type LoopCache[T any] struct {
 	worker *worker[T]
 	closed chan struct{} // closed by seal
 
-	// mu guards loop; it is held shared while a reader asks the library, never while user code runs.
+	// mu guards loop; it is held shared while a reader asks the library, never while user code
+	// runs.
 	mu         sync.RWMutex
 	loop       *loop // nil once sealed
 	finalStats Stats // set by seal
@@ -118,10 +123,11 @@ type run struct {
 	stopping bool
 }
 
-// latest and history are what readers keep between two versions. They are current as long as *word equals version.
+// latest and history are what readers keep between two versions. They are current as long as *word
+// equals version.
 //
-// Invariant: word points into owner's memory, or, once the cache is sealed, to version itself, which is always equal.
-// A reader that holds the struct thus holds the memory behind word.
+// Invariant: word points into owner's memory, or, once the cache is sealed, to version itself,
+// which is always equal. A reader that holds the struct thus holds the memory behind word.
 type latest[T any] struct {
 	word    *uint64
 	version uint64
@@ -136,15 +142,18 @@ type history[T any] struct {
 	data    []Data[T]
 }
 
-// Latest returns the most recent success, or the zero Data (see [time.Time.IsZero] on its Timestamp) before the first.
+// Latest returns the most recent success, or the zero Data (see [time.Time.IsZero] on its
+// Timestamp) before the first.
 //
-// It never waits for the Doer. As long as nothing was published since the last call of Latest on any goroutine, it is
-// one atomic load and a comparison. After Close it keeps returning the last success.
+// It never waits for the Doer. As long as nothing was published since the last call of Latest on
+// any goroutine, it is one atomic load and a comparison. After Close it keeps returning the last
+// success.
 func (c *LoopCache[T]) Latest() Data[T] { return c.current().data }
 
-// current is apart from Latest so that Latest is small enough to be inlined: a caller that knows the concrete type then
-// loads the words it wants where they are. Without that, Go hands a Data back through the stack, 8 bytes at a time on
-// one side and 16 on the other, which costs three times as much as all of this.
+// current is apart from Latest so that Latest is small enough to be inlined: a caller that knows
+// the concrete type then loads the words it wants where they are. Without that, Go hands a Data
+// back through the stack, 8 bytes at a time on one side and 16 on the other, which costs three
+// times as much as all of this.
 func (c *LoopCache[T]) current() *latest[T] {
 	l := c.latest.Load()
 	// l is returned, so it is alive here, and with it the memory behind word.
@@ -154,11 +163,11 @@ func (c *LoopCache[T]) current() *latest[T] {
 	return c.refreshLatest()
 }
 
-// Data returns the last results, oldest first, up to the capacity, failures included, in a slice of the caller's own.
-// It is empty, not nil, if there are none.
+// Data returns the last results, oldest first, up to the capacity, failures included, in a slice of
+// the caller's own. It is empty, not nil, if there are none.
 //
-// It never waits for the Doer. Its cost is a copy of the slice; the first call after a new result also looks up what
-// is new in it. After Close it keeps returning the same results.
+// It never waits for the Doer. Its cost is a copy of the slice; the first call after a new result
+// also looks up what is new in it. After Close it keeps returning the same results.
 func (c *LoopCache[T]) Data() []Data[T] {
 	h := c.history.Load()
 	if atomic.LoadUint64(h.word) != h.version {
@@ -180,7 +189,8 @@ func (c *LoopCache[T]) Version() uint64 {
 	return c.loop.version()
 }
 
-// refreshLatest asks the library, and shares the answer with all readers unless there is a newer one.
+// refreshLatest asks the library, and shares the answer with all readers unless there is a newer
+// one.
 func (c *LoopCache[T]) refreshLatest() *latest[T] {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -188,7 +198,8 @@ func (c *LoopCache[T]) refreshLatest() *latest[T] {
 	if c.loop == nil {
 		return old
 	}
-	// The version first: the answer is at least as new, so a reader that finds the word unchanged has missed nothing.
+	// The version first: the answer is at least as new, so a reader that finds the word unchanged
+	// has missed nothing.
 	fresh := &latest[T]{word: c.loop.word, version: c.loop.version(), owner: c.loop}
 	if old.version == fresh.version {
 		return old
@@ -205,8 +216,8 @@ func (c *LoopCache[T]) refreshLatest() *latest[T] {
 	return fresh
 }
 
-// refreshHistory takes a snapshot and looks up what is new in it. One reader does so; those who come meanwhile wait
-// for it and share the answer.
+// refreshHistory takes a snapshot and looks up what is new in it. One reader does so; those who
+// come meanwhile wait for it and share the answer.
 func (c *LoopCache[T]) refreshHistory() *history[T] {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -228,8 +239,8 @@ func (c *LoopCache[T]) refreshHistory() *history[T] {
 	return fresh
 }
 
-// merge returns the results of the snapshot. Since each version adds one result, the count of versions since old tells
-// how many are new; the others are taken from old.
+// merge returns the results of the snapshot. Since each version adds one result, the count of
+// versions since old tells how many are new; the others are taken from old.
 func (c *LoopCache[T]) merge(old *history[T], s snapshot, version uint64) []Data[T] {
 	n := s.len()
 	added := int(min(uint64(n), version-old.version))
@@ -251,7 +262,8 @@ func (c *LoopCache[T]) merge(old *history[T], s snapshot, version uint64) []Data
 
 // Stats is what a cache has counted.
 type Stats struct {
-	// Calls of the Doer that have ended; Failures of them, whatever the reason; Panics among the failures.
+	// Calls of the Doer that have ended; Failures of them, whatever the reason; Panics among the
+	// failures.
 	Calls, Failures, Panics uint64
 	// ConsecutiveFailures since the last success.
 	ConsecutiveFailures uint64
@@ -263,8 +275,8 @@ type Stats struct {
 	LastLateness, MaxLateness time.Duration
 	// Running tells whether the loop runs.
 	Running bool
-	// LastError is the Doer's most recent failure, nil if it has never failed. It and Panics may be ahead of the other
-	// counts by one call.
+	// LastError is the Doer's most recent failure, nil if it has never failed. It and Panics may be
+	// ahead of the other counts by one call.
 	LastError error
 }
 

@@ -207,8 +207,8 @@ func TestSteadyReadsCostNothing(t *testing.T) {
 	var shared Cache[int] = c
 	shared.Latest()
 	shared.Data()
-	// The count is the whole process's, and what earlier tests left behind may still be cleaned up: one quiet round
-	// is proof enough, since Latest, if it called, would do so in every round.
+	// The count is the whole process's, and what earlier tests left behind may still be cleaned up:
+	// one quiet round is proof enough, since Latest, if it called, would do so in every round.
 	fewest := int64(1 << 62)
 	for range 20 {
 		runtime.GC()

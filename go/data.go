@@ -12,15 +12,19 @@ type Data[T any] struct {
 	// Value is what the Doer returned, also when it returned an error with it.
 	// It is the zero value if the Doer panicked or exited its goroutine.
 	Value T
-	// Timestamp is the moment at which the call of the Doer began. It carries a monotonic clock reading.
+	// Timestamp is the moment at which the call of the Doer began. It carries a monotonic clock
+	// reading.
 	Timestamp time.Time
-	// Error is the error that the Doer returned, a [PanicError] if it panicked, or [ErrGoexit]. It is nil on success.
+	// Error is the error that the Doer returned, a [PanicError] if it panicked, or [ErrGoexit]. It
+	// is nil on success.
 	Error error
 }
 
-// ByTime sorts Data from the oldest to the newest; with [sort.Reverse], from the newest to the oldest.
+// ByTime sorts Data from the oldest to the newest; with [sort.Reverse], from the newest to the
+// oldest.
 //
-// The Data method of a cache sorts that way already, so this is for slices that were merged or shuffled since.
+// The Data method of a cache sorts that way already, so this is for slices that were merged or
+// shuffled since.
 type ByTime[T any] []Data[T]
 
 var _ sort.Interface = ByTime[int](nil)

@@ -9,31 +9,36 @@ var (
 	// ErrClosed is returned by methods that cannot do their work after [LoopCache.Close].
 	ErrClosed = errors.New("docache: the cache is closed")
 
-	// ErrNotRunning is returned by [LoopCache.Refresh] when no loop is there to run the Doer, or when it stops first.
+	// ErrNotRunning is returned by [LoopCache.Refresh] when no loop is there to run the Doer, or
+	// when it stops first.
 	ErrNotRunning = errors.New("docache: the cache is not running")
 
-	// ErrReentrant is returned to a Doer that waits for its own next result, which could never come.
+	// ErrReentrant is returned to a Doer that waits for its own next result, which could never
+	// come.
 	ErrReentrant = errors.New("docache: a Doer cannot wait for its own result")
 
 	// ErrGoexit is the Error of an entry whose Doer ended its goroutine with [runtime.Goexit].
 	ErrGoexit = errors.New("docache: the Doer called runtime.Goexit")
 )
 
-// PanicError is the Error of an entry whose Doer panicked: the panic itself ends there, and the loop goes on. In the
-// packages singleflight and cache it is what those get who waited for work that panicked.
+// PanicError is the Error of an entry whose Doer panicked: the panic itself ends there, and the
+// loop goes on. In the packages singleflight and cache it is what those get who waited for work
+// that panicked.
 //
-// It travels as a PanicError, not as a pointer to one; [errors.As] finds it as either. Two can be compared if what was given
-// to panic can.
+// It travels as a PanicError, not as a pointer to one; [errors.As] finds it as either. Two can be
+// compared if what was given to panic can.
 type PanicError struct {
 	// Value is what was given to panic.
 	Value any
-	// Panic is the Value again, under the name by which programs of nikand.dev/go/singleflight know it.
+	// Panic is the Value again, under the name by which programs of nikand.dev/go/singleflight know
+	// it.
 	Panic any
 	// Stack is the stack of the panicking goroutine, as [runtime/debug.Stack] formats it.
 	Stack string
 }
 
-// Error is the panic's value and, as in golang.org/x/sync/singleflight, an empty line and the stack after it.
+// Error is the panic's value and, as in golang.org/x/sync/singleflight, an empty line and the stack
+// after it.
 func (e PanicError) Error() string {
 	text := fmt.Sprint("panic: ", e.value())
 	if e.Stack == "" {

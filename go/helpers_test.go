@@ -8,7 +8,8 @@ import (
 	"docache/internal/testkit"
 )
 
-// never is an interval that no test lives to see: after the first call, tests ask for each call with Refresh.
+// never is an interval that no test lives to see: after the first call, tests ask for each call
+// with Refresh.
 const never = 1000 * time.Hour
 
 var (

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// What caches cost the program around them: the processor time of a call (Tick, with as many caches as the name says), and
-// how late goroutines wake that have nothing to do with them (Lateness). The figure is the one in ns/call.
+// What caches cost the program around them: the processor time of a call (Tick, with as many caches
+// as the name says), and how late goroutines wake that have nothing to do with them (Lateness). The
+// figure is the one in ns/call.
 
 const tickInterval = 2 * time.Millisecond
 

@@ -11,9 +11,11 @@ import (
 	"time"
 )
 
-// How a program fares that has caches running: the goroutines that have nothing to do with them, and its processor time.
+// How a program fares that has caches running: the goroutines that have nothing to do with them,
+// and its processor time.
 //
-// These are timings, so each is a median, taken in rounds in turn with what it is compared with, and the margins are wide.
+// These are timings, so each is a median, taken in rounds in turn with what it is compared with,
+// and the margins are wide.
 
 const rounds = 5
 
@@ -126,7 +128,8 @@ func lateness() time.Duration {
 	return median(late)
 }
 
-// timed leaves a test out under the race detector, which slows this package down and not what it is compared with.
+// timed leaves a test out under the race detector, which slows this package down and not what it is
+// compared with.
 func timed(t *testing.T) {
 	if raceEnabled {
 		t.Skip("a timing, which the race detector distorts")

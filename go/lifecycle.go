@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Start starts the loop and returns; the Doer's first call is made at once, on a goroutine of the loop's own. If the cache
-// is running already, or is just being stopped, Start does nothing and returns nil: after a Stop that did not wait for the
-// end, such as one inside Do, call Stop again, which waits, before Start. What was published stays, and so do the version
-// and the statistics.
+// Start starts the loop and returns; the Doer's first call is made at once, on a goroutine of the
+// loop's own. If the cache is running already, or is just being stopped, Start does nothing and
+// returns nil: after a Stop that did not wait for the end, such as one inside Do, call Stop again,
+// which waits, before Start. What was published stays, and so do the version and the statistics.
 //
 // It returns [ErrClosed] after Close, and the context's error once the context is done.
 func (c *LoopCache[T]) Start() error {
@@ -17,11 +17,11 @@ func (c *LoopCache[T]) Start() error {
 	return err
 }
 
-// Loop starts the loop and blocks until it has ended, by Stop, Close or the context. If the cache is running already,
-// or is just being stopped, or can no longer run, Loop returns at once.
+// Loop starts the loop and blocks until it has ended, by Stop, Close or the context. If the cache
+// is running already, or is just being stopped, or can no longer run, Loop returns at once.
 //
-// A Stop that comes before `go c.Loop()` has begun finds nothing to stop. Where that may be, use Start, or end the loop by
-// the cache's context or Close.
+// A Stop that comes before `go c.Loop()` has begun finds nothing to stop. Where that may be, use
+// Start, or end the loop by the cache's context or Close.
 func (c *LoopCache[T]) Loop() {
 	if r, _ := c.begin(); r != nil {
 		<-r.done
@@ -134,16 +134,18 @@ func (c *LoopCache[T]) end(r *run) {
 	close(r.done)
 }
 
-// Stop ends the loop and blocks until it has ended, that is until the call of the Doer that is under way, if any, has
-// returned; its result is published. If the cache is not running, Stop returns at once. The cache can be started again.
+// Stop ends the loop and blocks until it has ended, that is until the call of the Doer that is
+// under way, if any, has returned; its result is published. If the cache is not running, Stop
+// returns at once. The cache can be started again.
 //
-// Called from inside Do, on the goroutine on which Do was called, Stop only asks, and returns at once: the loop ends
-// when Do returns. A goroutine that Do started and waits for must not call Stop, since the three would wait for each
-// other in a circle; it can call [LoopCache.StopContext] with a context that is done, which only asks too.
+// Called from inside Do, on the goroutine on which Do was called, Stop only asks, and returns at
+// once: the loop ends when Do returns. A goroutine that Do started and waits for must not call
+// Stop, since the three would wait for each other in a circle; it can call [LoopCache.StopContext]
+// with a context that is done, which only asks too.
 func (c *LoopCache[T]) Stop() { _ = c.StopContext(context.Background()) }
 
-// StopContext is Stop with a limit: if ctx is done before the loop has ended, it returns ctx's error. The loop has
-// been asked all the same, and ends as soon as the Doer returns.
+// StopContext is Stop with a limit: if ctx is done before the loop has ended, it returns ctx's
+// error. The loop has been asked all the same, and ends as soon as the Doer returns.
 func (c *LoopCache[T]) StopContext(ctx context.Context) error {
 	c.life.Lock()
 	r := c.run
@@ -172,9 +174,10 @@ func (c *LoopCache[T]) awaitEnd(ctx context.Context, r *run) error {
 	}
 }
 
-// Close stops the cache for good, as Stop does, and lets go of the Doer and of the library's memory, the last of it at
-// the next garbage collection. Latest, Data and Stats keep answering what they answered last; whoever waits for a
-// result gets [ErrClosed]. A second Close does nothing but wait for the first.
+// Close stops the cache for good, as Stop does, and lets go of the Doer and of the library's
+// memory, the last of it at the next garbage collection. Latest, Data and Stats keep answering what
+// they answered last; whoever waits for a result gets [ErrClosed]. A second Close does nothing but
+// wait for the first.
 //
 // Called from inside Do, Close returns at once and takes effect when Do returns.
 func (c *LoopCache[T]) Close() {
@@ -197,8 +200,9 @@ func (c *LoopCache[T]) Running() bool {
 	return c.run != nil
 }
 
-// seal replaces everything that leads to the library by copies on the Go side. The cache is closing and not running,
-// so there is nothing new to come; whoever holds an old latest or history keeps the library's memory until it lets go.
+// seal replaces everything that leads to the library by copies on the Go side. The cache is closing
+// and not running, so there is nothing new to come; whoever holds an old latest or history keeps
+// the library's memory until it lets go.
 func (c *LoopCache[T]) seal() {
 	c.refreshLatest()
 	c.refreshHistory()

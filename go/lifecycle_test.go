@@ -299,7 +299,8 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// A short interval on one processor leaves time for others: a reader sees about every result, not one in thousands.
+// A short interval on one processor leaves time for others: a reader sees about every result, not
+// one in thousands.
 func TestAFastLoopStarvesNobody(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	c, err := New(context.Background(), 100*time.Microsecond, Doer[int](counting()))

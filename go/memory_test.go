@@ -100,7 +100,8 @@ func TestALatestOutlivesTheHistory(t *testing.T) {
 	}
 }
 
-// Readers look up failures while the loop forgets older ones: none may be missing from what they see.
+// Readers look up failures while the loop forgets older ones: none may be missing from what they
+// see.
 func TestForgettingNeverRacesWithReading(t *testing.T) {
 	type numbered struct{ error }
 	n := 0

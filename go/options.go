@@ -18,15 +18,17 @@ type settings struct {
 	fixedRate  bool
 }
 
-// WithCapacity keeps up to this many results, successes and errors alike, for Data; they take memory as they come. The
-// default is 0: Latest only, and of failures only what Stats says.
+// WithCapacity keeps up to this many results, successes and errors alike, for Data; they take
+// memory as they come. The default is 0: Latest only, and of failures only what Stats says.
 func WithCapacity(results int) Option {
 	return func(s *settings) { s.capacity = results }
 }
 
-// WithLogger writes a line for each result, such as "docache: the Doer failed after 3ms: no route to host". The default is to log nothing. A nil logger is the default too.
+// WithLogger writes a line for each result, such as "docache: the Doer failed after 3ms: no route
+// to host". The default is to log nothing. A nil logger is the default too.
 //
-// The logger formats the value with %+v and runs on the Doer's goroutine, before the result is published.
+// The logger formats the value with %+v and runs on the Doer's goroutine, before the result is
+// published.
 func WithLogger(logger *log.Logger) Option {
 	return func(s *settings) { s.logger = logger }
 }
@@ -36,19 +38,21 @@ func WithName(name string) Option {
 	return func(s *settings) { s.name = name }
 }
 
-// WithFirstDelay makes the first call wait this long after each start. The default is 0: the first call is at once.
+// WithFirstDelay makes the first call wait this long after each start. The default is 0: the first
+// call is at once.
 func WithFirstDelay(delay time.Duration) Option {
 	return func(s *settings) { s.firstDelay = delay }
 }
 
-// WithJitter lengthens each wait by a random time between 0 and limit, so that many caches do not call in step.
+// WithJitter lengthens each wait by a random time between 0 and limit, so that many caches do not
+// call in step.
 func WithJitter(limit time.Duration) Option {
 	return func(s *settings) { s.jitter = limit }
 }
 
-// WithFixedRate calls the Doer on a grid of intervals that begins with each start. Of those that a slow call has missed the
-// last is made up for at once, and the others are skipped.
-// The default is a pause of one interval after each call has ended.
+// WithFixedRate calls the Doer on a grid of intervals that begins with each start. Of those that a
+// slow call has missed the last is made up for at once, and the others are skipped. The default is
+// a pause of one interval after each call has ended.
 func WithFixedRate() Option {
 	return func(s *settings) { s.fixedRate = true }
 }

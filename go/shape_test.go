@@ -33,8 +33,8 @@ func until(t *testing.T, what string, holds func() bool) {
 	})
 }
 
-// A program in the shape of github.com/zibnix/docache, with nothing changed but the import path: that it compiles is
-// the first half of the test.
+// A program in the shape of github.com/zibnix/docache, with nothing changed but the import path:
+// that it compiles is the first half of the test.
 
 type ticker struct{ ticks int }
 
@@ -94,7 +94,8 @@ func TestProgramsInTheShapeOfZibnixDocache(t *testing.T) {
 				cache.Stop()
 			}(cache)
 		}
-		// A Stop may have come before its Loop, in which case it had nothing to do; so wait and stop once more.
+		// A Stop may have come before its Loop, in which case it had nothing to do; so wait and
+		// stop once more.
 		stops.Wait()
 		ended := make(chan struct{})
 		go func() {

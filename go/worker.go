@@ -11,12 +11,13 @@ import (
 	"docache/internal/goroutine"
 )
 
-// worker is the half of a cache that the library knows: it calls the Doer and keeps the results, to which the library
-// refers by id. It does not refer to the cache, so that a forgotten cache can be collected.
+// worker is the half of a cache that the library knows: it calls the Doer and keeps the results, to
+// which the library refers by id. It does not refer to the cache, so that a forgotten cache can be
+// collected.
 //
-// Results enter the table in turn, before the library learns their id. Successes leave it when the library says
-// that nobody can see them (drop). Failures have nothing in the library that could say so; they leave once the version
-// shows that they are out of the history, see prune.
+// Results enter the table in turn, before the library learns their id. Successes leave it when the
+// library says that nobody can see them (drop). Failures have nothing in the library that could say
+// so; they leave once the version shows that they are out of the history, see prune.
 type worker[T any] struct {
 	doer     atomic.Pointer[Doer[T]] // nil once the cache is closed
 	logger   *log.Logger
@@ -46,7 +47,8 @@ type failure struct {
 
 type failedResult struct{ id, sequence uint64 }
 
-// turn does the call that the run's drive has begun. The Doer may end the goroutine; the call is ended all the same.
+// turn does the call that the run's drive has begun. The Doer may end the goroutine; the call is
+// ended all the same.
 func (w *worker[T]) turn(r *run) {
 	published := atomic.LoadUint64(w.word)
 	w.pruneUnlessRead(published)
@@ -90,8 +92,8 @@ func (w *worker[T]) call(doer Doer[T], d *Data[T], failed *failure) {
 	}
 }
 
-// do fills d with what became of one call, and tells whether it panicked. An error that the Doer returns may be the
-// PanicError of another call.
+// do fills d with what became of one call, and tells whether it panicked. An error that the Doer
+// returns may be the PanicError of another call.
 func do[T any](doer Doer[T], d *Data[T]) (panicked bool) {
 	d.Error = ErrGoexit // stands unless something else happens
 	defer func() {
@@ -106,8 +108,9 @@ func do[T any](doer Doer[T], d *Data[T]) (panicked bool) {
 	return false
 }
 
-// report writes the log line and makes the message for the library. Both run code of the user: the Error method, the
-// Formatter of the value and the logger's writer. Their panics end here, and change nothing about the result.
+// report writes the log line and makes the message for the library. Both run code of the user: the
+// Error method, the Formatter of the value and the logger's writer. Their panics end here, and
+// change nothing about the result.
 func (w *worker[T]) report(d *Data[T], panicked bool) (message string) {
 	defer func() {
 		if p := recover(); p != nil && message == "" && d.Error != nil {
@@ -152,9 +155,10 @@ func (w *worker[T]) drop(s *step) {
 	}
 }
 
-// prune forgets the failures that the history had lost when `published` results were out: it holds the last `capacity`
-// of them, and so does every snapshot taken from then on. An older snapshot may hold more, so the caller holds
-// w.reading, which whoever looks things up in a snapshot has held since before taking it.
+// prune forgets the failures that the history had lost when `published` results were out: it holds
+// the last `capacity` of them, and so does every snapshot taken from then on. An older snapshot may
+// hold more, so the caller holds w.reading, which whoever looks things up in a snapshot has held
+// since before taking it.
 func (w *worker[T]) prune(published uint64) {
 	w.failedMu.Lock()
 	defer w.failedMu.Unlock()
@@ -170,7 +174,8 @@ func (w *worker[T]) prune(published uint64) {
 	}
 }
 
-// pruneUnlessRead leaves the work to the reader if there is one, since the loop does not wait for readers.
+// pruneUnlessRead leaves the work to the reader if there is one, since the loop does not wait for
+// readers.
 func (w *worker[T]) pruneUnlessRead(published uint64) {
 	if w.failing.Load() && w.reading.TryLock() {
 		w.prune(published)
@@ -178,7 +183,8 @@ func (w *worker[T]) pruneUnlessRead(published uint64) {
 	}
 }
 
-// release forgets the Doer and all results. The loop has stopped for good, and nobody looks things up any more.
+// release forgets the Doer and all results. The loop has stopped for good, and nobody looks things
+// up any more.
 func (w *worker[T]) release() {
 	w.doer.Store(nil)
 	w.results.clear()
@@ -190,8 +196,9 @@ func (w *worker[T]) release() {
 // len is the number of results in the table.
 func (w *worker[T]) len() int { return w.results.len() }
 
-// results are what ids stand for. An id is a place and, above it, which use of the places it is, so that it is used again
-// only after four billion others. The lock is held for no longer than a look-up takes.
+// results are what ids stand for. An id is a place and, above it, which use of the places it is, so
+// that it is used again only after four billion others. The lock is held for no longer than a
+// look-up takes.
 type results[T any] struct {
 	mu     sync.Mutex
 	places []kept[T]

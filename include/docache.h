@@ -3,17 +3,21 @@
 /**
  * docache for C: do expensive work once, and share the result.
  *
- * - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last results and never wait.
+ * - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last
+ *   results and never wait.
  * - docache_group_: callers who want the same thing for the same key share one run of the work.
- * - docache_cache_: values by key, for a time and up to a limit; many who miss the same key share one fetch of it.
- * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be notified, poll.
- * - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is told of it.
+ * - docache_cache_: values by key, for a time and up to a limit; many who miss the same key share
+ *   one fetch of it.
+ * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
+ *   notified, poll.
+ * - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
+ *   told of it.
  *
  *     #include <docache.h>
  *     #include <stdio.h>
  *
- *     static docache_status render(uintptr_t ctx, const uint8_t *key, size_t key_len, docache_value **out_value,
- *                                  docache_error **out_error) {
+ *     static docache_status render(uintptr_t ctx, const uint8_t *key, size_t key_len,
+ *                                  docache_value **out_value, docache_error **out_error) {
  *       (void)ctx;
  *       return docache_value_new(key, key_len, out_value, out_error);
  *     }
@@ -27,12 +31,14 @@
  *       options.capacity = 1000;
  *       docache_status status = docache_cache_new(&options, NULL, 0, NULL, &pages, &error);
  *       if (status == DOCACHE_OK) {
- *         status = docache_cache_fetch_key(pages, key, sizeof key, 0, DOCACHE_FOREVER, render, 0, &page, &error);
+ *         status = docache_cache_fetch_key(pages, key, sizeof key, 0, DOCACHE_FOREVER, render, 0,
+ *                                          &page, &error);
  *       }
  *       if (status == DOCACHE_OK) {
  *         printf("%.*s\n", (int)docache_value_len(page), (const char *)docache_value_data(page));
  *       } else {
- *         printf("%s: %s\n", docache_status_name(status), error != NULL ? docache_error_message(error, NULL) : "");
+ *         printf("%s: %s\n", docache_status_name(status),
+ *                error != NULL ? docache_error_message(error, NULL) : "");
  *       }
  *       docache_error_release(error);
  *       docache_value_release(page);
@@ -43,77 +49,98 @@
  * Link libdocache.a with -lpthread -ldl -lm, or the shared library, whose name is libdocache.so.0.
  *
  * # Words
- * - The Doer is the `perform` of a loop. A loop can also be driven by its host, the program around it: docache_loop_drive.
- * - Of the callers who want the same key, the one that does the work leads; the others wait, and share what came of it.
+ * - The Doer is the `perform` of a loop. A loop can also be driven by its host, the program around
+ *   it: docache_loop_drive.
+ * - Of the callers who want the same key, the one that does the work leads; the others wait, and
+ *   share what came of it.
  * - A share is one of the counted references to a value, an error, a logger or a snapshot.
- * - A version is the number of a loop's results so far; the sequence of a result is the version that it brought.
+ * - A version is the number of a loop's results so far; the sequence of a result is the version
+ *   that it brought.
  *
  * # Errors
- * Every function that can fail returns a docache_status: 0 for success, positive for regular outcomes such as MISS,
- * negative for mistakes and defects. Statuses are written here without their DOCACHE_. The last parameter takes a
- * docache_error with a message, and with the number that a callback gave; or NULL, if the status will do. An error that
- * was given is the caller's to release.
+ * Every function that can fail returns a docache_status: 0 for success, positive for regular
+ * outcomes such as MISS, negative for mistakes and defects. Statuses are written here without
+ * their DOCACHE_. The last parameter takes a docache_error with a message, and with the number
+ * that a callback gave; or NULL, if the status will do. An error that was given is the caller's to
+ * release.
  *
- * A function's comment names the statuses with a meaning of their own. Besides, any function may return INVALID_ARGUMENT for what
- * it was given, PANIC for a defect of the library, and, if it starts something, INTERNAL where the machine refuses a thread or
- * memory. CANCELLED and VERSION_MISMATCH are for the language bindings; no function returns them today.
+ * A function's comment names the statuses with a meaning of their own. Besides, any function may
+ * return INVALID_ARGUMENT for what it was given, PANIC for a defect of the library, and, if it
+ * starts something, INTERNAL where the machine refuses a thread or memory. CANCELLED and
+ * VERSION_MISMATCH are for the language bindings; no function returns them today.
  *
  * # Threads and the end
- * - The library starts threads when they are needed: docache-clock while caches are used, docache-timer while somebody
- *   waits with a deadline or a cache is to be swept, docache-sweep while one is, and one for each loop that was started.
- * - A program may simply end. One that looks for leaks, or that unloads the library, ends its waits and calls, drives, loops,
- *   groups and caches in this order, and calls docache_shutdown last.
+ * - The library starts threads when they are needed: docache-clock while caches are used,
+ *   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
+ *   while one is, and one for each loop that was started.
+ * - A program may simply end. One that looks for leaks, or that unloads the library, ends its
+ *   waits and calls, drives, loops, groups and caches in this order, and calls docache_shutdown
+ *   last.
  *
  * # Conventions
- * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
- * - Inputs come first, outputs last. Every output pointer is required unless its function says otherwise. An output
- *   handle is set to NULL first and written only where the function says so, with OK, PENDING or LEADER; other outputs
- *   are written only with OK unless their function says otherwise. What lay in an output before is not released.
- * - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the caller releases, when
- *   the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
- * - What a function is given stays the caller's, who may release it afterwards; what the library keeps is a share of its own, or a
- *   copy. The exceptions: what `perform` writes, and what docache_drive_finish is given, is given away.
+ * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
+ *   counted.
+ * - Inputs come first, outputs last. Every output pointer is required unless its function says
+ *   otherwise. An output handle is set to NULL first and written only where the function says so,
+ *   with OK, PENDING or LEADER; other outputs are written only with OK unless their function says
+ *   otherwise. What lay in an output before is not released.
+ * - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the
+ *   caller releases, when the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
+ * - What a function is given stays the caller's, who may release it afterwards; what the library
+ *   keeps is a share of its own, or a copy. The exceptions: what `perform` writes, and what
+ *   docache_drive_finish is given, is given away.
  * - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
- * - Option structs begin with their size; a field of zero means its default, and a part that this library does not know
- *   must be zero.
- * - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called exactly once, after the last use,
- *   also when the registration fails. A callback must return: it must not throw, unwind or longjmp.
- * - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the caller's own.
- * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if it may block; without [BLK] it
- *   takes short locks at most. "Only `drop`": whoever gives back the last share of something calls the `drop` of its
- *   registration; that can also be a reader that was under way while a loop moved on.
- * - All functions may be called from any thread, at any time and at once, with one exception: a handle with one owner must not be
- *   freed while another thread is in a call with it. (A call that a callback was called from may be, see below.)
+ * - Option structs begin with their size; a field of zero means its default, and a part that this
+ *   library does not know must be zero.
+ * - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called
+ *   exactly once, after the last use, also when the registration fails. A callback must return: it
+ *   must not throw, unwind or longjmp.
+ * - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the
+ *   caller's own.
+ * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if
+ *   it may block; without [BLK] it takes short locks at most. "Only `drop`": whoever gives back
+ *   the last share of something calls the `drop` of its registration; that can also be a reader
+ *   that was under way while a loop moved on.
+ * - All functions may be called from any thread, at any time and at once, with one exception: a
+ *   handle with one owner must not be freed while another thread is in a call with it. (A call
+ *   that a callback was called from may be, see below.)
  *
  * # Freeing
- * - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or will, and `drop` of its
- *   registration has been called. So it waits for callbacks that run on the library's own threads, and must not be called
- *   with anything held, such as a mutex, that they need.
- * - Inside a callback of the object's own it returns at once: the object ends, and `drop` is called, when the call that the
- *   callback came from is over.
- * - Inside another object's callback it waits as well, except where that would close a circle of threads that free each other's objects: then one
- *   of them does not wait, and its object ends as if it had been freed inside a callback of its own.
- * - A docache_call outlives what it was begun at, its notification with it. Where calls are out when their cache is freed, `drop` of the
- *   cache's listener, if there is a listener, is called when the last of them is over; without a listener, at once.
- * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
- *   sweep or its free.
+ * - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or
+ *   will, and `drop` of its registration has been called. So it waits for callbacks that run on
+ *   the library's own threads, and must not be called with anything held, such as a mutex, that
+ *   they need.
+ * - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
+ *   called, when the call that the callback came from is over.
+ * - Inside another object's callback it waits as well, except where that would close a circle of
+ *   threads that free each other's objects: then one of them does not wait, and its object ends as
+ *   if it had been freed inside a callback of its own.
+ * - A docache_call outlives what it was begun at, its notification with it. Where calls are out
+ *   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
+ *   when the last of them is over; without a listener, at once.
+ * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is
+ *   a cache, inside a write, its sweep or its free.
  *
  * # Signals
- * The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a Doer starts inherits that.
+ * The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a
+ * Doer starts inherits that.
  *
  * # Fork
- * After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free all handles that it has from
- * its parent. Caches are whole; what expires does so and is swept; what other threads were fetching or running is not waited
- * for. A loop cache that ran counts as stopped and can be started again; if the fork fell into a call of its Doer, that call
- * has no end in the child, and it is the Doer's part that its own data are fit for another one. A loop whose own thread forks
- * goes on in the child. A call, or a wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of
- * what threads would have done that are not there. One that another thread was using at the moment of the fork must not be used.
+ * After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free
+ * all handles that it has from its parent. Caches are whole; what expires does so and is swept;
+ * what other threads were fetching or running is not waited for. A loop cache that ran counts as
+ * stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
+ * in the child, and it is the Doer's part that its own data are fit for another one. A loop whose
+ * own thread forks goes on in the child. A call, or a wait, that was begun is to be polled, or
+ * freed, by the child itself: nobody notifies it of what threads would have done that are not
+ * there. One that another thread was using at the moment of the fork must not be used.
  *
  * # Safety
  * What a caller of every function promises:
  * - HANDLE: a handle is NULL or came from this library and has not been freed or released.
  * - SPAN: a pointer with a length of `n` leads to `n` readable elements (for outputs: writable).
- * - CALLBACK: a function pointer has the type in the header and may be called from any thread with its `ctx`.
+ * - CALLBACK: a function pointer has the type in the header and may be called from any thread with
+ *   its `ctx`.
  *
  * NULL, misaligned pointers, sizes, enumerations and texts are checked.
  */
@@ -176,7 +203,8 @@
 #define DOCACHE_CAUSE_REFUSED 4
 
 /**
- * A full cache evicts what is used least, by recency and frequency: scans do not wash out what is used often.
+ * A full cache evicts what is used least, by recency and frequency: scans do not wash out what is
+ * used often.
  */
 #define DOCACHE_POLICY_ADAPTIVE 0
 
@@ -236,41 +264,46 @@
 #define DOCACHE_FIXED_RATE 1
 
 /**
- * A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
+ * A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for
+ * all who ask.
  *
- * Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that was removed, replaced or
- * evicted is released by a later write to the cache, by its sweep, by docache_cache_flush or with the cache: never by a read.
+ * Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that
+ * was removed, replaced or evicted is released by a later write to the cache, by its sweep, by
+ * docache_cache_flush or with the cache: never by a read.
  */
 typedef struct docache_cache docache_cache;
 
 /**
- * One caller's part in a run. It has one owner and keeps what it needs, also when its group or its cache is freed.
- * docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
- * the call while it is finished or freed.
+ * One caller's part in a run. It has one owner and keeps what it needs, also when its group or its
+ * cache is freed. docache_call_on_ready, _poll and _cancel may be called from any thread and at
+ * once; nothing else may be going on with the call while it is finished or freed.
  *
  * (Aligned, so that calls of different callers share no cache line.)
  */
 typedef struct docache_call docache_call;
 
 /**
- * A run of a loop cache that its host drives. One owner, who uses it on one thread at a time; which one may change.
+ * A run of a loop cache that its host drives. One owner, who uses it on one thread at a time;
+ * which one may change.
  */
 typedef struct docache_drive docache_drive;
 
 /**
- * An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
+ * An error: a status, a code and a message. Immutable, shared by reference counting; the count is
+ * atomic.
  */
 typedef struct docache_error docache_error;
 
 /**
- * A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
- * run's end begins a new run.
+ * A group: callers who want the same thing for the same key share one run of the work. Nothing is
+ * kept: a call after a run's end begins a new run.
  */
 typedef struct docache_group docache_group;
 
 /**
- * A logger, shared by reference counting; the count is atomic. An object that was given it gives its share back when it is
- * freed, before the free returns, or when it ends, if it was freed inside a callback of its own.
+ * A logger, shared by reference counting; the count is atomic. An object that was given it gives
+ * its share back when it is freed, before the free returns, or when it ends, if it was freed
+ * inside a callback of its own.
  */
 typedef struct docache_logger docache_logger;
 
@@ -280,8 +313,9 @@ typedef struct docache_logger docache_logger;
 typedef struct docache_loop docache_loop;
 
 /**
- * An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by reference counting;
- * the count is atomic. It keeps its values and errors valid, also when the loop cache is gone.
+ * An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by
+ * reference counting; the count is atomic. It keeps its values and errors valid, also when the
+ * loop cache is gone.
  */
 typedef struct docache_snapshot docache_snapshot;
 
@@ -296,8 +330,8 @@ typedef struct docache_value docache_value;
 typedef struct docache_wait docache_wait;
 
 /**
- * What a function has to say: 0 for success, positive for other regular outcomes, negative for mistakes and defects.
- * The list grows; numbers never change.
+ * What a function has to say: 0 for success, positive for other regular outcomes, negative for
+ * mistakes and defects. The list grows; numbers never change.
  */
 typedef int32_t docache_status;
 
@@ -315,7 +349,8 @@ typedef struct docache_cache_options {
    */
   uint64_t time_to_live_ns;
   /**
-   * How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER: when it is asked for.
+   * How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER:
+   * when it is asked for.
    */
   uint64_t sweep_interval_ns;
   /**
@@ -328,7 +363,8 @@ typedef struct docache_cache_options {
    */
   uint64_t capacity;
   /**
-   * The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of 4 GiB. 0: no limit.
+   * The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of
+   * 4 GiB. 0: no limit.
    */
   uint64_t max_weight;
   /**
@@ -405,8 +441,8 @@ typedef struct docache_bytes {
 } docache_bytes;
 
 /**
- * Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit. It may free the cache, which
- * ends when the visit is over; the visit goes on until then.
+ * Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the
+ * visit. It may free the cache, which ends when the visit is over; the visit goes on until then.
  */
 typedef int32_t (*docache_visit_fn)(uintptr_t ctx,
                                     const uint8_t *key,
@@ -554,8 +590,9 @@ typedef struct docache_log_record {
 } docache_log_record;
 
 /**
- * Receives messages, on any thread, perhaps on several at once. It must return. It may free the object that speaks, which then
- * ends when its call or its run is over, and may say so. Of an object that was freed elsewhere it receives nothing more.
+ * Receives messages, on any thread, perhaps on several at once. It must return. It may free the
+ * object that speaks, which then ends when its call or its run is over, and may say so. Of an
+ * object that was freed elsewhere it receives nothing more.
  */
 typedef void (*docache_log_fn)(uintptr_t ctx, const struct docache_log_record *record);
 
@@ -815,19 +852,23 @@ docache_status docache_cache_new(const struct docache_cache_options *options,
                                  struct docache_error **out_error);
 
 /**
- * Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Waits for a sweep under way on
- * another thread; so when this has returned `on_evict` is not being called, nor will be, its `drop` has been called, and the
- * cache's shares are given back. Inside a callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the
- * `visit` of a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and all that happens
- * when the outermost call on the cache, or the sweep, is over that the callback came from. Inside callbacks of other objects
- * it waits, unless these are being freed by who is waited for.
+ * Frees the handle, and with it the cache and its shares of values, without telling `on_evict`.
+ * Waits for a sweep under way on another thread; so when this has returned `on_evict` is not being
+ * called, nor will be, its `drop` has been called, and the cache's shares are given back. Inside a
+ * callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the `visit` of
+ * a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and
+ * all that happens when the outermost call on the cache, or the sweep, is over that the callback
+ * came from. Inside callbacks of other objects it waits, unless these are being freed by who is
+ * waited for.
  *
- * Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on among themselves, with their
- * notifications. They tell `on_evict` nothing, but its `drop`, and that of values, then waits for the last of them to be freed,
- * and not this function. NULL is fine. [CB] only `drop` [BLK]
+ * Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on
+ * among themselves, with their notifications. They tell `on_evict` nothing, but its `drop`, and
+ * that of values, then waits for the last of them to be freed, and not this function. NULL is
+ * fine. [CB] only `drop` [BLK]
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+ * freed.
  */
 void docache_cache_free(struct docache_cache *cache);
 
@@ -880,8 +921,9 @@ docache_status docache_cache_fetch_begin(const struct docache_cache *cache,
                                          struct docache_error **out_error);
 
 /**
- * Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or has expired.
- * BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written. Lock-free, but for LRU. [NC]
+ * Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or
+ * has expired. BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written.
+ * Lock-free, but for LRU. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -895,8 +937,8 @@ docache_status docache_cache_try_get(const struct docache_cache *cache,
                                      struct docache_error **out_error);
 
 /**
- * The key's value, without copying it: a share that the caller releases. MISS if it is not there or has expired. Lock-free,
- * but for LRU. [NC]
+ * The key's value, without copying it: a share that the caller releases. MISS if it is not there
+ * or has expired. Lock-free, but for LRU. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -908,7 +950,8 @@ docache_status docache_cache_get(const struct docache_cache *cache,
                                  struct docache_error **out_error);
 
 /**
- * OK if the key is there and has not expired, else MISS. Does not count as a use. Lock-free. [NC]
+ * OK if the key is there and has not expired, else MISS. Does not count as a use. Lock-free.
+ * [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -935,9 +978,10 @@ docache_status docache_cache_get_many(const struct docache_cache *cache,
                                       struct docache_error **out_error);
 
 /**
- * Calls `visit` for each entry that has not expired, in no order, until it returns something else than 0. It sees those that
- * were there when this function was called; what is written meanwhile it may see or not. No lock is held, so `visit` may use
- * the cache. Takes time, and memory for copies of the keys, in proportion to the entries. [CB]
+ * Calls `visit` for each entry that has not expired, in no order, until it returns something else
+ * than 0. It sees those that were there when this function was called; what is written meanwhile
+ * it may see or not. No lock is held, so `visit` may use the cache. Takes time, and memory for
+ * copies of the keys, in proportion to the entries. [CB]
  *
  * # Safety
  * HANDLE, CALLBACK.
@@ -948,7 +992,8 @@ docache_status docache_cache_each(const struct docache_cache *cache,
                                   struct docache_error **out_error);
 
 /**
- * How many entries there are, those included that have expired and were not yet swept; 0 for NULL. Takes short locks. [NC]
+ * How many entries there are, those included that have expired and were not yet swept; 0 for NULL.
+ * Takes short locks. [NC]
  *
  * # Safety
  * HANDLE.
@@ -956,8 +1001,8 @@ docache_status docache_cache_each(const struct docache_cache *cache,
 uint64_t docache_cache_len(const struct docache_cache *cache);
 
 /**
- * The bytes of all keys and values if there is a `max_weight`, else the number of entries; 0 for NULL. Takes short
- * locks. [NC]
+ * The bytes of all keys and values if there is a `max_weight`, else the number of entries; 0 for
+ * NULL. Takes short locks. [NC]
  *
  * # Safety
  * HANDLE.
@@ -965,7 +1010,8 @@ uint64_t docache_cache_len(const struct docache_cache *cache);
 uint64_t docache_cache_weight(const struct docache_cache *cache);
 
 /**
- * Fills `out`; a part of it that this library does not know becomes zero. Takes short locks. [NC]
+ * Fills `out`; a part of it that this library does not know becomes zero. Takes short locks.
+ * [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -975,10 +1021,10 @@ docache_status docache_cache_stats(const struct docache_cache *cache,
                                    struct docache_error **out_error);
 
 /**
- * Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER for ever. An earlier value
- * of the key is replaced; what is being fetched for the key meanwhile goes to those who asked and is not kept.
- * INVALID_ARGUMENT also if the value is heavier than a shard's part of `max_weight`: then the earlier one is gone as
- * well. [CB] `on_evict` and `drop`
+ * Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER
+ * for ever. An earlier value of the key is replaced; what is being fetched for the key meanwhile
+ * goes to those who asked and is not kept. INVALID_ARGUMENT also if the value is heavier than a
+ * shard's part of `max_weight`: then the earlier one is gone as well. [CB] `on_evict` and `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -992,8 +1038,8 @@ docache_status docache_cache_set(const struct docache_cache *cache,
                                  struct docache_error **out_error);
 
 /**
- * docache_cache_set of a value that is shared instead of copied: the cache takes a share of its own. [CB] `on_evict` and
- * `drop`
+ * docache_cache_set of a value that is shared instead of copied: the cache takes a share of its
+ * own. [CB] `on_evict` and `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1055,11 +1101,12 @@ docache_status docache_cache_remove_many(const struct docache_cache *cache,
  * # Safety
  * HANDLE.
  */
-docache_status docache_cache_clear(const struct docache_cache *cache, struct docache_error **out_error);
+docache_status docache_cache_clear(const struct docache_cache *cache,
+                                   struct docache_error **out_error);
 
 /**
- * Takes out what has expired, as the sweep does from time to time. How much that was goes to `out_purged`, which may be
- * NULL. [CB] `on_evict` and `drop`
+ * Takes out what has expired, as the sweep does from time to time. How much that was goes to
+ * `out_purged`, which may be NULL. [CB] `on_evict` and `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1069,8 +1116,8 @@ docache_status docache_cache_purge_expired(const struct docache_cache *cache,
                                            struct docache_error **out_error);
 
 /**
- * Releases the values that were taken out and that no reader can see any more. PENDING if readers still hold some. [CB]
- * `drop`
+ * Releases the values that were taken out and that no reader can see any more. PENDING if readers
+ * still hold some. [CB] `drop`
  *
  * # Safety
  * HANDLE.
@@ -1079,15 +1126,16 @@ docache_status docache_cache_flush(const struct docache_cache *cache,
                                    struct docache_error **out_error);
 
 /**
- * Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
- * `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
- * is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
- * outcome, else 0. INVALID_ARGUMENT, also if the call does not lead, or if it is one of a cache and was not polled since
- * the lead came to it (in a cache: when notified, poll before you finish): nothing has happened.
- * [CB] others' `notify`; for a cache also `on_evict` and `drop`
+ * Ends the run that the call leads: later calls of the key begin a new one, and those that wait
+ * are notified. `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for
+ * a defect, with an error or NULL; what is not given is NULL. The library takes shares of its own.
+ * `out_shared`, which may be NULL, becomes 1 if others got the outcome, else 0. INVALID_ARGUMENT,
+ * also if the call does not lead, or if it is one of a cache and was not polled since the lead
+ * came to it (in a cache: when notified, poll before you finish): nothing has happened. [CB]
+ * others' `notify`; for a cache also `on_evict` and `drop`
  *
- * A call of a cache first puts the value there, unless the key was written, removed or cleared since the call was LEADER;
- * a failure, but not PANIC, if the cache keeps those.
+ * A call of a cache first puts the value there, unless the key was written, removed or cleared
+ * since the call was LEADER; a failure, but not PANIC, if the cache keeps those.
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -1100,10 +1148,10 @@ docache_status docache_call_finish(struct docache_call *call,
                                    struct docache_error **out_error);
 
 /**
- * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. `value` and
- * `error` stay the caller's, who releases them after this has returned, whatever it returns. OK: the call is freed.
- * INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is still to be freed.
- * [CB] as docache_call_finish
+ * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not
+ * poll any more. `value` and `error` stay the caller's, who releases them after this has returned,
+ * whatever it returns. OK: the call is freed. INVALID_ARGUMENT, also if the call does not lead:
+ * nothing has happened, and the call is still to be freed. [CB] as docache_call_finish
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -1116,9 +1164,10 @@ docache_status docache_call_end(struct docache_call *call,
                                 struct docache_error **out_error);
 
 /**
- * Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the lead: PENDING. OK if it
- * has already: then `notify` is not called. One notification at a time: a second one is refused unless the first was
- * cancelled. A call that was LEADER from the beginning is refused. [NC]
+ * Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the
+ * lead: PENDING. OK if it has already: then `notify` is not called. One notification at a time: a
+ * second one is refused unless the first was cancelled. A call that was LEADER from the beginning
+ * is refused. [NC]
  *
  * # Safety
  * HANDLE, CALLBACK.
@@ -1129,11 +1178,12 @@ docache_status docache_call_on_ready(struct docache_call *call,
                                      struct docache_error **out_error);
 
 /**
- * Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to it; or what came of the
- * run. OK: a share of the value, which the caller releases, and in `out_shared`, which may be NULL, 1 if others got it
- * too, else 0. DOER_FAILED or PANIC with the error that the leader reported. May be called again and says the same, with
- * one more share each time. A call of a cache that is handed the lead, and finds that the value has come meanwhile, ends the
- * run with that. [NC] for a group; for a cache [CB] others' `notify`
+ * Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to
+ * it; or what came of the run. OK: a share of the value, which the caller releases, and in
+ * `out_shared`, which may be NULL, 1 if others got it too, else 0. DOER_FAILED or PANIC with the
+ * error that the leader reported. May be called again and says the same, with one more share each
+ * time. A call of a cache that is handed the lead, and finds that the value has come meanwhile,
+ * ends the run with that. [NC] for a group; for a cache [CB] others' `notify`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1144,8 +1194,9 @@ docache_status docache_call_poll(struct docache_call *call,
                                  struct docache_error **out_error);
 
 /**
- * Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it will not be called; another
- * may be given. PENDING: it has been called, or is being called now. [NC]
+ * Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it
+ * will not be called; another may be given. PENDING: it has been called, or is being called now.
+ * [NC]
  *
  * # Safety
  * HANDLE.
@@ -1153,9 +1204,10 @@ docache_status docache_call_poll(struct docache_call *call,
 docache_status docache_call_cancel(struct docache_call *call);
 
 /**
- * Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads and was not finished hands
- * its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else, and for NULL, OK. The notification is cancelled, but,
- * unlike docache_wait_free, this does not wait for one that is being called: what `token` leads to must stay valid until
+ * Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads
+ * and was not finished hands its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else,
+ * and for NULL, OK. The notification is cancelled, but, unlike docache_wait_free, this does not
+ * wait for one that is being called: what `token` leads to must stay valid until
  * docache_call_cancel has said OK or `notify` has returned. [CB] others' `notify`, and `drop`
  *
  * # Safety
@@ -1164,7 +1216,8 @@ docache_status docache_call_cancel(struct docache_call *call);
 docache_status docache_call_free(struct docache_call *call);
 
 /**
- * Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are replaced. [NC]
+ * Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are
+ * replaced. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1201,7 +1254,8 @@ void docache_error_release(const struct docache_error *error);
 int64_t docache_error_code(const struct docache_error *error);
 
 /**
- * The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. [NC]
+ * The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL.
+ * [NC]
  *
  * # Safety
  * HANDLE.
@@ -1209,14 +1263,13 @@ int64_t docache_error_code(const struct docache_error *error);
 docache_status docache_error_status(const struct docache_error *error);
 
 /**
- * The message: UTF-8, NUL-terminated, valid while the caller has a share; NULL for NULL. Its length without the NUL is
- * written to `out_len`, which may be NULL. [NC]
+ * The message: UTF-8, NUL-terminated, valid while the caller has a share; NULL for NULL. Its
+ * length without the NUL is written to `out_len`, which may be NULL. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
  */
-const char *docache_error_message(const struct docache_error *error,
-                                  size_t *out_len);
+const char *docache_error_message(const struct docache_error *error, size_t *out_len);
 
 /**
  * Makes a group. `options` may be NULL: all defaults. [NC]
@@ -1235,7 +1288,8 @@ docache_status docache_group_new(const struct docache_group_options *options,
  * stay valid, and go on among themselves, with their notifications. NULL is fine. [NC]
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+ * freed.
  */
 void docache_group_free(struct docache_group *group);
 
@@ -1263,8 +1317,8 @@ docache_status docache_group_run(struct docache_group *group,
                                  struct docache_error **out_error);
 
 /**
- * Lets later calls of the key begin a new run; those in the one under way still get its outcome. OK, or MISS if there is
- * no run that a call could join. [NC]
+ * Lets later calls of the key begin a new run; those in the one under way still get its outcome.
+ * OK, or MISS if there is no run that a call could join. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1300,9 +1354,10 @@ docache_status docache_group_begin(struct docache_group *group,
                                    struct docache_error **out_error);
 
 /**
- * docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
- * caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
- * leads the run that this one would wait for, on whatever thread. [NC]
+ * docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and
+ * goroutines: `owner` names the caller, by whatever number no other caller has at the time; 0 is
+ * nobody. REENTRANT also if a call of the same owner leads the run that this one would wait for,
+ * on whatever thread. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1362,22 +1417,26 @@ docache_status docache_loop_new(const struct docache_loop_options *options,
                                 struct docache_error **out_error);
 
 /**
- * Stops the loop, waits for the Doer's call under way, and frees the handle. When it has returned the Doer was dropped, and
- * the logger hears nothing more of the loop. Called from inside the Doer, or from the logger while that hears of this loop, it
- * does not wait: the Doer, which must not use the handle any more, is called no more, and is dropped when the run ends; that of
- * docache_loop_run before that returns. Called from inside callbacks of other objects it waits, unless these are being freed
- * by who is waited for. Called from elsewhere, it is the caller's part that the Doer no longer uses the handle either.
- * Snapshots, values and waits stay valid. NULL is fine. [CB] [BLK]
+ * Stops the loop, waits for the Doer's call under way, and frees the handle. When it has returned
+ * the Doer was dropped, and the logger hears nothing more of the loop. Called from inside the
+ * Doer, or from the logger while that hears of this loop, it does not wait: the Doer, which must
+ * not use the handle any more, is called no more, and is dropped when the run ends; that of
+ * docache_loop_run before that returns. Called from inside callbacks of other objects it waits,
+ * unless these are being freed by who is waited for. Called from elsewhere, it is the caller's
+ * part that the Doer no longer uses the handle either. Snapshots, values and waits stay valid.
+ * NULL is fine. [CB] [BLK]
  *
  * # Safety
- * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+ * freed.
  */
 void docache_loop_free(struct docache_loop *handle);
 
 /**
- * Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
- * as the Doer's call ends. On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all
- * threads of the library do; threads and processes that the Doer starts inherit that. [CB] only the logger
+ * Starts the loop on a thread of its own. A loop that is running is fine; one that is about to
+ * stop runs again as soon as the Doer's call ends. On Unix the thread blocks all signals but
+ * SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of the library do; threads and
+ * processes that the Doer starts inherit that. [CB] only the logger
  *
  * # Safety
  * HANDLE.
@@ -1386,12 +1445,14 @@ docache_status docache_loop_start(const struct docache_loop *handle,
                                   struct docache_error **out_error);
 
 /**
- * Runs the loop on the calling thread until it is stopped; BUSY if it is running already. [CB] [BLK]
+ * Runs the loop on the calling thread until it is stopped; BUSY if it is running already. [CB]
+ * [BLK]
  *
  * # Safety
  * HANDLE.
  */
-docache_status docache_loop_run(const struct docache_loop *handle, struct docache_error **out_error);
+docache_status docache_loop_run(const struct docache_loop *handle,
+                                struct docache_error **out_error);
 
 /**
  * Stops the loop and waits until the Doer's call under way has ended, or until the host that
@@ -1425,7 +1486,8 @@ docache_status docache_loop_stats(const struct docache_loop *handle,
                                   struct docache_error **out_error);
 
 /**
- * The last failure's error, also after later successes; MISS if there was none. The caller releases it. [NC]
+ * The last failure's error, also after later successes; MISS if there was none. The caller
+ * releases it. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1435,9 +1497,10 @@ docache_status docache_loop_last_error(const struct docache_loop *handle,
                                        struct docache_error **out_error);
 
 /**
- * Begins a run that the caller, the host, drives with its own threads and timers: it asks docache_drive_begin whether a
- * call is due, does the work itself, and hands in what came of it with docache_drive_finish. The loop's `perform` is not
- * called, and may be NULL. BUSY if the loop is running already. [CB] only the logger
+ * Begins a run that the caller, the host, drives with its own threads and timers: it asks
+ * docache_drive_begin whether a call is due, does the work itself, and hands in what came of it
+ * with docache_drive_finish. The loop's `perform` is not called, and may be NULL. BUSY if the loop
+ * is running already. [CB] only the logger
  *
  * In a program that sleeps in poll():
  *
@@ -1447,17 +1510,19 @@ docache_status docache_loop_last_error(const struct docache_loop *handle,
  *       if (status == DOCACHE_OK) {
  *         ... do the work; docache_drive_finish(drive, DOCACHE_OK, value, NULL, NULL);
  *       } else if (docache_drive_called(drive, &called, NULL) == DOCACHE_PENDING) {
- *         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING) ... poll(pipe, wait_ns);
+ *         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING)
+ *           ... poll(pipe, wait_ns);
  *         docache_wait_free(called);
  *       }
  *     }
  *     docache_drive_free(drive);
  *
- * Waits of docache_drive_called are freed before or after the drive, and the drive before the loop. While the host drives
- * it, docache_loop_stop, _refresh and _changed wait for the host: on the thread that drives use their _begin forms, or a
- * timeout of 0. A stop is over, and a refresh that it overtook gets CLOSED, when the drive has been freed.
- * docache_loop_free does not wait for a run that the host drives: the host frees the loop on the thread that drives, or
- * after the drive.
+ * Waits of docache_drive_called are freed before or after the drive, and the drive before the
+ * loop. While the host drives it, docache_loop_stop, _refresh and _changed wait for the host: on
+ * the thread that drives use their _begin forms, or a timeout of 0. A stop is over, and a refresh
+ * that it overtook gets CLOSED, when the drive has been freed. docache_loop_free does not wait for
+ * a run that the host drives: the host frees the loop on the thread that drives, or after the
+ * drive.
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1467,10 +1532,10 @@ docache_status docache_loop_drive(const struct docache_loop *handle,
                                   struct docache_error **out_error);
 
 /**
- * Begins a call if one is due: OK, and docache_drive_finish has to follow. PENDING if none is: ask again after
- * `out_wait_ns`, or as soon as the wait of docache_drive_called is over. CLOSED if the run has been asked to stop: free
- * the drive.
- * `out_wait_ns` is written with PENDING only. REENTRANT while a call is under way. [NC]
+ * Begins a call if one is due: OK, and docache_drive_finish has to follow. PENDING if none is: ask
+ * again after `out_wait_ns`, or as soon as the wait of docache_drive_called is over. CLOSED if the
+ * run has been asked to stop: free the drive. `out_wait_ns` is written with PENDING only.
+ * REENTRANT while a call is under way. [NC]
  *
  * # Safety
  * HANDLE, SPAN; nothing else may be going on with the drive.
@@ -1480,10 +1545,10 @@ docache_status docache_drive_begin(struct docache_drive *drive,
                                    struct docache_error **out_error);
 
 /**
- * Ends the call under way and publishes what came of it: `status`, `value` and `error` are what a docache_perform_fn would
- * return and write, and count as there. The shares of `value` and `error` are given away, also if this fails.
- * INVALID_ARGUMENT if no call is under way.
- * [CB] `drop` of what nobody can see any more, the logger, notifications
+ * Ends the call under way and publishes what came of it: `status`, `value` and `error` are what a
+ * docache_perform_fn would return and write, and count as there. The shares of `value` and `error`
+ * are given away, also if this fails. INVALID_ARGUMENT if no call is under way. [CB] `drop` of
+ * what nobody can see any more, the logger, notifications
  *
  * # Safety
  * HANDLE; nothing else may be going on with the drive.
@@ -1495,10 +1560,11 @@ docache_status docache_drive_finish(struct docache_drive *drive,
                                     struct docache_error **out_error);
 
 /**
- * Begins a wait for one event: somebody asks for a refresh or a stop. OK if one has already been asked for and
- * docache_drive_begin has not answered it yet; else PENDING with a wait in `out`, which comes to OK with the event, and to
- * CLOSED if the run ends first. That a call becomes due is no event: for that there is `out_wait_ns`. It is one wait for
- * one event: when it is over, free it and begin another. Several may be out. [NC]
+ * Begins a wait for one event: somebody asks for a refresh or a stop. OK if one has already been
+ * asked for and docache_drive_begin has not answered it yet; else PENDING with a wait in `out`,
+ * which comes to OK with the event, and to CLOSED if the run ends first. That a call becomes due
+ * is no event: for that there is `out_wait_ns`. It is one wait for one event: when it is over,
+ * free it and begin another. Several may be out. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1508,8 +1574,9 @@ docache_status docache_drive_called(const struct docache_drive *drive,
                                     struct docache_error **out_error);
 
 /**
- * Ends the run and frees the drive; a call under way stays without a result. Who waits for the end of the run is notified.
- * NULL is fine. [CB] the logger, notifications; `drop` if the loop cache was freed
+ * Ends the run and frees the drive; a call under way stays without a result. Who waits for the end
+ * of the run is notified. NULL is fine. [CB] the logger, notifications; `drop` if the loop cache
+ * was freed
  *
  * # Safety
  * HANDLE; nothing else may be going on with the drive.
@@ -1517,8 +1584,8 @@ docache_status docache_drive_called(const struct docache_drive *drive,
 void docache_drive_free(struct docache_drive *drive);
 
 /**
- * The last success: its value, whose share the caller releases, and in `out_entry`, which may be NULL, what is known of
- * it. MISS before the first. Lock-free. [CB] only `drop`
+ * The last success: its value, whose share the caller releases, and in `out_entry`, which may be
+ * NULL, what is known of it. MISS before the first. Lock-free. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1529,9 +1596,9 @@ docache_status docache_loop_latest(const struct docache_loop *handle,
                                    struct docache_error **out_error);
 
 /**
- * Copies the bytes of the last success into `buffer` and their number into `out_len`. MISS before the first.
- * BUFFER_TOO_SMALL if there are more than `capacity`: then only `out_len` is written. `out_entry` may be NULL; its
- * pointers are NULL here. Lock-free. [CB] only `drop`
+ * Copies the bytes of the last success into `buffer` and their number into `out_len`. MISS before
+ * the first. BUFFER_TOO_SMALL if there are more than `capacity`: then only `out_len` is written.
+ * `out_entry` may be NULL; its pointers are NULL here. Lock-free. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1562,7 +1629,8 @@ docache_status docache_loop_snapshot(const struct docache_loop *handle,
 struct docache_snapshot *docache_snapshot_retain(const struct docache_snapshot *snapshot);
 
 /**
- * Gives a share back. With the last one, results that nobody else has are released. NULL is fine. [CB]
+ * Gives a share back. With the last one, results that nobody else has are released. NULL is fine.
+ * [CB]
  *
  * # Safety
  * HANDLE.
@@ -1586,8 +1654,9 @@ size_t docache_snapshot_len(const struct docache_snapshot *snapshot);
 uint64_t docache_snapshot_version(const struct docache_snapshot *snapshot);
 
 /**
- * Copies up to `count` entries from the `first` on, oldest first, into the array `out`, and their number into
- * `out_count`. Their values and errors are borrowed from the snapshot; their ages count up to when it was taken. [NC]
+ * Copies up to `count` entries from the `first` on, oldest first, into the array `out`, and their
+ * number into `out_count`. Their values and errors are borrowed from the snapshot; their ages
+ * count up to when it was taken. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1608,9 +1677,9 @@ docache_status docache_snapshot_read(const struct docache_snapshot *snapshot,
 uint64_t docache_loop_version(const struct docache_loop *handle);
 
 /**
- * The version word itself, so that a binding can keep its own copy of the latest value and cross the boundary only when
- * there is a newer one. Load it atomically with acquire ordering; never write it. Valid until the loop cache is freed.
- * NULL for NULL. [NC]
+ * The version word itself, so that a binding can keep its own copy of the latest value and cross
+ * the boundary only when there is a newer one. Load it atomically with acquire ordering; never
+ * write it. Valid until the loop cache is freed. NULL for NULL. [NC]
  *
  * # Safety
  * HANDLE.
@@ -1646,9 +1715,10 @@ docache_status docache_loop_changed(const struct docache_loop *handle,
                                     struct docache_error **out_error);
 
 /**
- * Asks for a call of the Doer that begins after this one, waits until it has ended, and writes the version of its
- * result, or of a later one, to `out_version`: OK, whether or not the Doer succeeded; TIMEOUT; or CLOSED if the loop is
- * not running. Requests that meet while the Doer is busy share its next call. REENTRANT inside the Doer. [BLK] [CB] only `drop`
+ * Asks for a call of the Doer that begins after this one, waits until it has ended, and writes the
+ * version of its result, or of a later one, to `out_version`: OK, whether or not the Doer
+ * succeeded; TIMEOUT; or CLOSED if the loop is not running. Requests that meet while the Doer is
+ * busy share its next call. REENTRANT inside the Doer. [BLK] [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1682,8 +1752,8 @@ docache_status docache_loop_changed_begin(const struct docache_loop *handle,
                                           struct docache_error **out_error);
 
 /**
- * Begins docache_loop_refresh: PENDING with a wait in `out`, or CLOSED. Freeing the wait does not take the request
- * back. [CB] only `drop`
+ * Begins docache_loop_refresh: PENDING with a wait in `out`, or CLOSED. Freeing the wait does not
+ * take the request back. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1693,8 +1763,8 @@ docache_status docache_loop_refresh_begin(const struct docache_loop *handle,
                                           struct docache_error **out_error);
 
 /**
- * Asks the loop to stop: OK if it is not running, else PENDING with a wait in `out` for the end of the Doer's call.
- * [CB] only `drop`
+ * Asks the loop to stop: OK if it is not running, else PENDING with a wait in `out` for the end of
+ * the Doer's call. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1747,7 +1817,8 @@ docache_status docache_cache_fetch_key(const struct docache_cache *cache,
 docache_status docache_shutdown(void);
 
 /**
- * The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and static. [NC]
+ * The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and
+ * static. [NC]
  */
 const char *docache_status_name(docache_status status);
 
@@ -1763,8 +1834,9 @@ docache_status docache_value_new(const uint8_t *data,
                                  struct docache_error **out_error);
 
 /**
- * Makes a value of the caller's own memory, without copying. The memory must stay as it is until `drop(ctx)`, which is
- * called exactly once, when nobody has the value any more or when this function fails. `drop` may be NULL. [CB]
+ * Makes a value of the caller's own memory, without copying. The memory must stay as it is until
+ * `drop(ctx)`, which is called exactly once, when nobody has the value any more or when this
+ * function fails. `drop` may be NULL. [CB]
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -1809,8 +1881,9 @@ const uint8_t *docache_value_data(const struct docache_value *value);
 size_t docache_value_len(const struct docache_value *value);
 
 /**
- * Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then `notify` is not called.
- * One notification at a time: a second one is refused unless the first was cancelled. [CB] only `drop`
+ * Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then
+ * `notify` is not called. One notification at a time: a second one is refused unless the first was
+ * cancelled. [CB] only `drop`
  *
  * # Safety
  * HANDLE, CALLBACK.
@@ -1821,9 +1894,9 @@ docache_status docache_wait_on_ready(struct docache_wait *wait,
                                      struct docache_error **out_error);
 
 /**
- * Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
- * `out_version`, which may be NULL. May be called again. [CB] only `drop` and
- * the wait's own notification
+ * Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none)
+ * is written to `out_version`, which may be NULL. May be called again. [CB] only `drop` and the
+ * wait's own notification
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1833,8 +1906,8 @@ docache_status docache_wait_poll(struct docache_wait *wait,
                                  struct docache_error **out_error);
 
 /**
- * Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
- * called now. [NC]
+ * Takes the notification back. OK: it will not be called; another may be given. PENDING: it has
+ * been called, or is being called now. [NC]
  *
  * # Safety
  * HANDLE.
@@ -1842,8 +1915,9 @@ docache_status docache_wait_poll(struct docache_wait *wait,
 docache_status docache_wait_cancel(struct docache_wait *wait);
 
 /**
- * Cancels and frees the wait. A notification that is being called on another thread at this moment is waited for; inside
- * the notification this returns at once. NULL is fine. [CB] only `drop` [BLK] only for that
+ * Cancels and frees the wait. A notification that is being called on another thread at this moment
+ * is waited for; inside the notification this returns at once. NULL is fine. [CB] only `drop`
+ * [BLK] only for that
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle, but what calls the notification.
@@ -1869,7 +1943,8 @@ void docache_wait_free(struct docache_wait *wait);
 /** All zero, and the size. */
 #define DOCACHE_LOOP_COUNTERS_INIT {sizeof(docache_loop_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** See DOCACHE_LOOP_COUNTERS_INIT. */
-#define DOCACHE_CACHE_COUNTERS_INIT {sizeof(docache_cache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define DOCACHE_CACHE_COUNTERS_INIT \
+  {sizeof(docache_cache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define DOCACHE_INIT_NULL nullptr
@@ -1881,7 +1956,8 @@ void docache_wait_free(struct docache_wait *wait);
 /* An array of -1 elements where a figure is not what is expected; C99 has no other assertion. */
 #define DOCACHE_LAYOUT(figure, expected) DOCACHE_LAYOUT_AT(figure, expected, __LINE__)
 #define DOCACHE_LAYOUT_AT(figure, expected, line) DOCACHE_LAYOUT_AS(figure, expected, line)
-#define DOCACHE_LAYOUT_AS(figure, expected, line) typedef char docache_layout_##line[(figure) == (expected) ? 1 : -1]
+#define DOCACHE_LAYOUT_AS(figure, expected, line) \
+  typedef char docache_layout_##line[(figure) == (expected) ? 1 : -1]
 
 DOCACHE_LAYOUT(sizeof(docache_log_record), 48);
 DOCACHE_LAYOUT(offsetof(docache_log_record, size), 0);

@@ -1,25 +1,31 @@
 /// docache for C++17: RAII handles over docache.h, header only.
 ///
-///     docache::loop_cache load(100ms, [] { return read_load_average(); });   // any callable that returns a T
+///     docache::loop_cache load(100ms, [] { return read_load_average(); });  // any callable
 ///     load.start();
-///     if (auto now = load.latest()) use(**now);                              // never waits for the callable
+///     if (auto now = load.latest()) use(**now);  // never waits for the callable
 ///
 ///     docache::group<user> users;
-///     auto ada = users.run("ada", [] { return read_user("ada"); });          // one read for all who ask meanwhile
+///     auto ada = users.run("ada", [] { return read_user("ada"); });  // many callers, one read
 ///
 ///     docache::cache pages;
-///     docache::value page = pages.fetch("/", [] { return render("/"); }, 10s);   // rendered once in ten seconds
+///     docache::value page = pages.fetch("/", [] { return render("/"); }, 10s);
 ///
 /// What holds for everything here:
-/// - Results stay C++ objects. The Doer's T is moved to the heap once, shared by reference count, never copied and
-///   destroyed by whoever drops the last handle. Readers on many threads see it as `const T&`.
-/// - A `reading`, `snapshot`, `shared`, `value` or `error` owns what it shows and may outlive what it came from.
-/// - Failures are exceptions of type docache::error. "Nothing yet" and "timed out" are empty optionals or `false`.
-/// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as that call's failure.
-/// - Calls on one object from several threads are safe where the object is const; a handle itself is moved, assigned
-///   and destroyed by one thread at a time, like a shared_ptr. A moved-from handle may only be assigned or destroyed;
-///   other calls on a moved-from loop_cache, group or cache throw.
-/// - A timeout is any chrono duration, zero or less meaning "only look"; docache::forever is the only way to no limit.
+/// - Results stay C++ objects. The Doer's T is moved to the heap once, shared by reference count,
+///   never copied and destroyed by whoever drops the last handle. Readers on many threads see it as
+///   `const T&`.
+/// - A `reading`, `snapshot`, `shared`, `value` or `error` owns what it shows and may outlive what
+///   it came from.
+/// - Failures are exceptions of type docache::error. "Nothing yet" and "timed out" are empty
+///   optionals or `false`.
+/// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as
+///   that call's failure.
+/// - Calls on one object from several threads are safe where the object is const; a handle itself
+///   is moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
+///   handle may only be assigned or destroyed; other calls on a moved-from loop_cache, group or
+///   cache throw.
+/// - A timeout is any chrono duration, zero or less meaning "only look"; docache::forever is the
+///   only way to no limit.
 #ifndef DOCACHE_HPP
 #define DOCACHE_HPP
 

@@ -1,7 +1,8 @@
-//! Time: the [`Clock`] trait, the system's clock, a coarse one for hot paths and a manual one for tests.
+//! Time: the [`Clock`] trait, the system's clock, a coarse one for hot paths and a manual one for
+//! tests.
 //!
-//! Every decision in docache is made on a [`Tick`], a reading of a monotonic clock; the wall clock is only
-//! reported. All arithmetic on ticks saturates.
+//! Every decision in docache is made on a [`Tick`], a reading of a monotonic clock; the wall clock
+//! is only reported. All arithmetic on ticks saturates.
 
 mod coarse;
 mod manual;
@@ -28,7 +29,8 @@ pub(crate) use timers::{help, nap};
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
-/// Ticks of different clocks must not be compared. A tick reaches 584 years; arithmetic saturates there.
+/// Ticks of different clocks must not be compared. A tick reaches 584 years; arithmetic saturates
+/// there.
 ///
 /// ```
 /// use docache::Tick;
@@ -63,8 +65,8 @@ impl Tick {
         Tick(self.0.saturating_add(saturating_nanos(duration)))
     }
 
-    /// The deadline of what may take `timeout` from this tick on. [`Tick::MAX`] never comes; a timeout of zero has come
-    /// even on a clock that has got there.
+    /// The deadline of what may take `timeout` from this tick on. [`Tick::MAX`] never comes; a
+    /// timeout of zero has come even on a clock that has got there.
     pub(crate) fn deadline(self, timeout: Duration) -> Tick {
         if timeout.is_zero() { self.min(Tick(u64::MAX - 1)) } else { self.after(timeout) }
     }
@@ -88,8 +90,8 @@ pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
 
 /// A source of time.
 ///
-/// Implement it to drive docache by a clock of your own; the provided methods suit any clock that runs at the pace
-/// of real time. The methods must not panic and are called with no lock held.
+/// Implement it to drive docache by a clock of your own; the provided methods suit any clock that
+/// runs at the pace of real time. The methods must not panic and are called with no lock held.
 ///
 /// ```
 /// use docache::{Clock, SystemClock, Tick};
@@ -105,7 +107,8 @@ pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
 /// assert!(Noon.now() > SystemClock.now());
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The monotonic time: never less than what an earlier call, on any thread, is known to have returned.
+    /// The monotonic time: never less than what an earlier call, on any thread, is known to have
+    /// returned.
     fn now(&self) -> Tick;
 
     /// The wall-clock time, for reports only.
@@ -113,19 +116,20 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
         SystemTime::now()
     }
 
-    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before. [`Tick::MAX`] never
-    /// comes.
+    /// Asks for one `wake` of `waker` at `at` or later, unless the [`Alarm`] is dropped before.
+    /// [`Tick::MAX`] never comes.
     ///
-    /// The provided method wakes on a thread named `docache-timer`, which serves all alarms of the process: what a Waker
-    /// blocks for, the others are late by. If the system gives no thread, the wake-up comes from whoever next sets an alarm
-    /// or waits in this crate, on that thread and perhaps late, until a thread can be had.
+    /// The provided method wakes on a thread named `docache-timer`, which serves all alarms of the
+    /// process: what a Waker blocks for, the others are late by. If the system gives no thread, the
+    /// wake-up comes from whoever next sets an alarm or waits in this crate, on that thread and
+    /// perhaps late, until a thread can be had.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
         timers::real().arm_in(span, waker)
     }
 
-    /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says nothing about
-    /// this clock, so that the sleeper must ask for an [`alarm`](Clock::alarm).
+    /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says
+    /// nothing about this clock, so that the sleeper must ask for an [`alarm`](Clock::alarm).
     fn real_time_until(&self, until: Tick) -> Option<Duration> {
         Some(until.since(self.now()))
     }
@@ -158,8 +162,8 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Whether it was set to ring in real time and does not any more: it has rung, or the thread that was at it was lost in a
-    /// fork.
+    /// Whether it was set to ring in real time and does not any more: it has rung, or the thread
+    /// that was at it was lost in a fork.
     #[cfg(not(docache_loom))]
     pub(crate) fn is_spent(&self) -> bool {
         Arc::ptr_eq(&self.timers, timers::real()) && !self.timers.has(self.id)
@@ -195,7 +199,8 @@ fn once<T: Copy>(place: &OnceLock<T>, make: impl FnOnce() -> T) -> T {
     return *place.get_or_init(make);
 }
 
-/// Makes what readings of clocks and alarms need, which is to be there before somebody forks. To be called with no lock held.
+/// Makes what readings of clocks and alarms need, which is to be there before somebody forks. To be
+/// called with no lock held.
 pub(crate) fn prepare() {
     origin();
     coarse::watch();
@@ -208,8 +213,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// Parks the calling thread, whose place `parker` is, until `until` on `clock`, or until something unparks it; may wake
-/// spuriously. `waker` unparks it.
+/// Parks the calling thread, whose place `parker` is, until `until` on `clock`, or until something
+/// unparks it; may wake spuriously. `waker` unparks it.
 pub(crate) fn park_until(parker: &Parker, clock: &dyn Clock, until: Tick, waker: &Waker) {
     match clock.real_time_until(until) {
         Some(duration) => parker.park_timeout(help().map_or(duration, |again| again.min(duration))),

@@ -7,7 +7,8 @@ use crate::error::Error;
 
 /// Calls user code and contains its panic, payload and all.
 ///
-/// What `f` leaves half-done is the user's own, so there is nothing of ours to be unwind-safe about.
+/// What `f` leaves half-done is the user's own, so there is nothing of ours to be unwind-safe
+/// about.
 pub(crate) fn contained<R>(f: impl FnOnce() -> R) -> Result<R, Error> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         let error = Error::panicked(&*payload);

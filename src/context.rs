@@ -1,27 +1,32 @@
 //! Cancellation and deadlines, handed down from caller to callee.
 //!
 //! # State
-//! `state` goes once from `LIVE` to `CANCELLED` or `EXPIRED`. A context whose deadline has passed is done even while
-//! its state says `LIVE`: the state follows when an alarm rings, which only contexts with hooks or tasks ask for.
+//! `state` goes once from `LIVE` to `CANCELLED` or `EXPIRED`. A context whose deadline has passed
+//! is done even while its state says `LIVE`: the state follows when an alarm rings, which only
+//! contexts with hooks or tasks ask for.
 //!
 //! # Invariants
-//! - ONCE: the state leaves `LIVE` under the mutex of `heard`, by the thread that then tells everyone it finds there.
-//!   A hook added later runs on the thread that adds it.
-//! - BORN: a child is made and put into its parent's `heard` in one stay under that mutex. So whoever finishes the parent
-//!   either finds the child, whole, or was first, and the child is born done.
-//! - DOWN: a context and all its descendants are done before any hook of theirs runs and before `cancel` returns, and a
-//!   descendant that is told is told its ancestor's own reason. Therefore a thread that finds a descendant done may
-//!   rely on what lies below it: they become done one subtree at a time, under the mutex `finishing` of their tree.
-//! - INHERITED: a child's deadline is never later than its parent's, so the parent's deadline needs no word to it.
+//! - ONCE: the state leaves `LIVE` under the mutex of `heard`, by the thread that then tells
+//!   everyone it finds there. A hook added later runs on the thread that adds it.
+//! - BORN: a child is made and put into its parent's `heard` in one stay under that mutex. So
+//!   whoever finishes the parent either finds the child, whole, or was first, and the child is born
+//!   done.
+//! - DOWN: a context and all its descendants are done before any hook of theirs runs and before
+//!   `cancel` returns, and a descendant that is told is told its ancestor's own reason. Therefore a
+//!   thread that finds a descendant done may rely on what lies below it: they become done one
+//!   subtree at a time, under the mutex `finishing` of their tree.
+//! - INHERITED: a child's deadline is never later than its parent's, so the parent's deadline needs
+//!   no word to it.
 //!
 //! # Orderings
-//! The state is stored with Release and loaded with Acquire: who sees a context done sees what happened before. Under the
-//! mutex of `heard`, where alone it changes, `Relaxed` will do. A child is upgraded by whoever finishes its parent; that
-//! fails only once the child's last owner has let it go, and then nobody is left to tell.
+//! The state is stored with Release and loaded with Acquire: who sees a context done sees what
+//! happened before. Under the mutex of `heard`, where alone it changes, `Relaxed` will do. A child
+//! is upgraded by whoever finishes its parent; that fails only once the child's last owner has let
+//! it go, and then nobody is left to tell.
 //!
 //! # Locks
-//! `finishing`, then one `heard` at a time. Under neither does user code run: clocks are read before, and what may be the
-//! last owner of something is dropped after.
+//! `finishing`, then one `heard` at a time. Under neither does user code run: clocks are read
+//! before, and what may be the last owner of something is dropped after.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,11 +91,12 @@ struct Inner {
 
 /// Says when to give up: a cancellation that may be called from anywhere, a deadline, or both.
 ///
-/// Clones share one state, and whoever has one may cancel it: hand out a [`child`](Context::child) to those who
-/// should not end more than their own work. Cancelling a context cancels its descendants, never its ancestors.
+/// Clones share one state, and whoever has one may cancel it: hand out a [`child`](Context::child)
+/// to those who should not end more than their own work. Cancelling a context cancels its
+/// descendants, never its ancestors.
 ///
-/// Progress: [`is_done`](Context::is_done) and [`error`](Context::error) are wait-free (without a deadline, one
-/// load; with one, also a reading of the clock). Everything else takes a short lock.
+/// Progress: [`is_done`](Context::is_done) and [`error`](Context::error) are wait-free (without a
+/// deadline, one load; with one, also a reading of the clock). Everything else takes a short lock.
 ///
 /// ```
 /// use docache::Context;
@@ -172,7 +178,8 @@ impl Context {
         self.with_deadline(self.inner.clock().now().deadline(timeout))
     }
 
-    /// A child that is also done at `deadline`, a tick of this context's clock; [`Tick::MAX`] never comes.
+    /// A child that is also done at `deadline`, a tick of this context's clock; [`Tick::MAX`] never
+    /// comes.
     ///
     /// ```
     /// use docache::{Clock, Context, SystemClock, Tick};
@@ -189,7 +196,8 @@ impl Context {
         let expired = parent.has_expired();
         let mut heard = parent.heard.lock();
         let state = parent.state.load(Ordering::Relaxed);
-        // Of a parent that is done there is nothing to hear; one that has expired shows in the deadline inherited.
+        // Of a parent that is done there is nothing to hear; one that has expired shows in the
+        // deadline inherited.
         let link = (state == LIVE && !expired).then(|| (self.clone(), heard.next()));
         let child = Arc::new(Inner::new(state, true, deadline, parent.tree.clone(), link));
         if let Some((_, id)) = &child.parent {
@@ -201,7 +209,8 @@ impl Context {
 
     /// Cancels this context and its descendants, and then runs their hooks on the calling thread.
     ///
-    /// Returns whether this call did it: `false` if the context was done before, or cannot be cancelled.
+    /// Returns whether this call did it: `false` if the context was done before, or cannot be
+    /// cancelled.
     pub fn cancel(&self) -> bool {
         self.inner.cancellable && self.inner.finish(CANCELLED)
     }
@@ -242,7 +251,8 @@ impl Context {
         self.inner.clock()
     }
 
-    /// Blocks until the context is done, but not longer than `timeout` (`None`: no limit). Whether it is done.
+    /// Blocks until the context is done, but not longer than `timeout` (`None`: no limit). Whether
+    /// it is done.
     ///
     /// ```
     /// use std::time::Duration;
@@ -260,10 +270,12 @@ impl Context {
         self.is_done()
     }
 
-    /// A future that is ready once the context is done. It may be sent to another task and dropped at any time.
+    /// A future that is ready once the context is done. It may be sent to another task and dropped
+    /// at any time.
     ///
-    /// A thread named `docache-timer` wakes the task at the deadline. If the system gives no thread, the future does without:
-    /// when polled it sleeps until a deadline that is no more than 100 ms off, or else for 10 ms, and wakes its task.
+    /// A thread named `docache-timer` wakes the task at the deadline. If the system gives no
+    /// thread, the future does without: when polled it sleeps until a deadline that is no more than
+    /// 100 ms off, or else for 10 ms, and wakes its task.
     ///
     /// ```
     /// use std::task::{Context as Task, Poll, Waker};
@@ -278,14 +290,16 @@ impl Context {
         Cancelled::armed(self)
     }
 
-    /// Has `hook` called once the context is done: on the thread that cancels it, on a timer's thread at the deadline,
-    /// or at once on this thread if it is done already.
+    /// Has `hook` called once the context is done: on the thread that cancels it, on a timer's
+    /// thread at the deadline, or at once on this thread if it is done already.
     ///
-    /// A hook must be short and must not block: the timer's thread serves all deadlines of the process, and what one hook
-    /// blocks for, the others are late by. Its panic is contained and ignored. Dropping the [`Hook`] returned takes it back.
+    /// A hook must be short and must not block: the timer's thread serves all deadlines of the
+    /// process, and what one hook blocks for, the others are late by. Its panic is contained and
+    /// ignored. Dropping the [`Hook`] returned takes it back.
     ///
-    /// If the system gives no thread for the timer, a hook is called once the deadline has passed by whoever then next sets
-    /// a hook or awaits a context with a deadline, or blocks in a method of this crate.
+    /// If the system gives no thread for the timer, a hook is called once the deadline has passed
+    /// by whoever then next sets a hook or awaits a context with a deadline, or blocks in a method
+    /// of this crate.
     ///
     /// ```
     /// let ctx = docache::Context::new();
@@ -367,10 +381,14 @@ impl Inner {
         self.deadline.is_some_and(|deadline| self.clock().now().is_past(deadline))
     }
 
-    /// Leaves `LIVE` (ONCE), if it is not too late; the state taken, and who is to be told. A deadline that has passed by
-    /// `now` wins over a cancellation.
+    /// Leaves `LIVE` (ONCE), if it is not too late; the state taken, and who is to be told. A
+    /// deadline that has passed by `now` wins over a cancellation.
     fn leave(&self, state: u8, now: Tick) -> Option<(u8, Heard)> {
-        let state = if self.deadline.is_some_and(|deadline| now.is_past(deadline)) { EXPIRED } else { state };
+        let state = if self.deadline.is_some_and(|deadline| now.is_past(deadline)) {
+            EXPIRED
+        } else {
+            state
+        };
         let mut heard = self.heard.lock();
         if self.state.load(Ordering::Relaxed) != LIVE {
             return None;
@@ -379,7 +397,8 @@ impl Inner {
         Some((state, std::mem::take(&mut *heard)))
     }
 
-    /// Finishes this context and its descendants, and then tells everyone (DOWN). Whether this was a cancellation.
+    /// Finishes this context and its descendants, and then tells everyone (DOWN). Whether this was
+    /// a cancellation.
     fn finish(self: &Arc<Inner>, state: u8) -> bool {
         let now = self.clock().now();
         let finishing = self.tree.finishing.lock();
@@ -434,11 +453,14 @@ impl Inner {
     /// Sees to it that the deadline is acted on when it comes.
     fn arm(self: &Arc<Inner>) {
         // The end of time does not come.
-        let Some(deadline) = self.deadline.filter(|deadline| *deadline != Tick::MAX) else { return };
+        let Some(deadline) = self.deadline.filter(|deadline| *deadline != Tick::MAX) else {
+            return;
+        };
         if self.state.load(Ordering::Acquire) != LIVE || self.heard.lock().alarm.is_some() {
             return;
         }
-        // The clock is user code: no lock is held here. Of two alarms armed at once the later one stays.
+        // The clock is user code: no lock is held here. Of two alarms armed at once the later one
+        // stays.
         let alarm = self.clock().alarm(deadline, Arc::new(Expire(Arc::downgrade(self))).into());
         let mut heard = self.heard.lock();
         let spare = match self.state.load(Ordering::Relaxed) {
@@ -487,7 +509,8 @@ impl fmt::Debug for Inner {
 }
 
 impl Hook {
-    /// Takes the hook back. `true`: it will never run. `false`: it has run or is running, perhaps on this thread.
+    /// Takes the hook back. `true`: it will never run. `false`: it has run or is running, perhaps
+    /// on this thread.
     ///
     /// ```
     /// let ctx = docache::Context::new();

@@ -21,7 +21,8 @@ pub enum ErrorKind {
     Cancelled,
     /// The object was closed, stopped or dropped, so what was asked for cannot happen any more.
     Closed,
-    /// User code (a Doer, a loader) returned an error; [`downcast_ref`](Error::downcast_ref) gives that error.
+    /// User code (a Doer, a loader) returned an error; [`downcast_ref`](Error::downcast_ref) gives
+    /// that error.
     Failed,
     /// User code panicked; the message carries the panic's.
     Panicked,
@@ -65,7 +66,8 @@ impl StdError for ReportedPanic {}
 
 /// Why an operation of docache failed.
 ///
-/// An error of user code shines through: the message and the [`source`](StdError::source) are its own. Cheap to clone (one atomic increment), so that all who waited for one run share its error.
+/// An error of user code shines through: the message and the [`source`](StdError::source) are its
+/// own. Cheap to clone (one atomic increment), so that all who waited for one run share its error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,7 +82,11 @@ impl StdError for ReportedPanic {}
 pub struct Error(Arc<Inner>);
 
 impl Error {
-    pub(crate) fn with(kind: ErrorKind, message: impl Into<String>, source: Option<BoxError>) -> Error {
+    pub(crate) fn with(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: Option<BoxError>,
+    ) -> Error {
         let mut message = message.into();
         message.push('\0');
         Error(Arc::new(Inner { kind, message: message.into(), source }))
@@ -90,9 +96,13 @@ impl Error {
         Error::with(kind, message, None)
     }
 
-    /// An [`ErrorKind::InvalidArgument`] that names the argument, the value given and what is accepted.
+    /// An [`ErrorKind::InvalidArgument`] that names the argument, the value given and what is
+    /// accepted.
     pub(crate) fn invalid_argument(name: &str, value: impl fmt::Display, accepted: &str) -> Error {
-        Error::new(ErrorKind::InvalidArgument, format!("{name}: {value} is not accepted; {accepted}"))
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{name}: {value} is not accepted; {accepted}"),
+        )
     }
 
     pub(crate) fn timeout(what: &str) -> Error {
@@ -249,7 +259,10 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error").field("kind", &self.0.kind).field("message", &self.message()).finish()
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.message())
+            .finish()
     }
 }
 
@@ -268,7 +281,10 @@ mod tests {
     fn a_panic_message_survives_and_other_payloads_are_named() {
         assert_eq!(Error::panicked(&"boom").to_string(), "panicked: boom");
         assert_eq!(Error::panicked(&String::from("bang")).to_string(), "panicked: bang");
-        assert_eq!(Error::panicked(&7_u8).to_string(), "panicked: (a payload that is not a string)");
+        assert_eq!(
+            Error::panicked(&7_u8).to_string(),
+            "panicked: (a payload that is not a string)"
+        );
     }
 
     #[test]

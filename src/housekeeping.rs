@@ -1,13 +1,14 @@
-//! The threads that the library keeps for itself: how they are started, and how those that were told to leave are waited
-//! for.
+//! The threads that the library keeps for itself: how they are started, and how those that were
+//! told to leave are waited for.
 //!
 //! # State
-//! One handle for each thread that may still be there. A thread leaves by itself when it
-//! has nothing to do for a while; its handle then goes with the next thread that is started, or with [`finish`].
+//! One handle for each thread that may still be there. A thread leaves by itself when it has
+//! nothing to do for a while; its handle then goes with the next thread that is started, or with
+//! [`finish`].
 //!
 //! # Invariants
-//! - LEAVES: [`finish`] waits only for threads whose keeper has promised, after their handles were taken, that they leave
-//!   whatever comes.
+//! - LEAVES: [`finish`] waits only for threads whose keeper has promised, after their handles were
+//!   taken, that they leave whatever comes.
 
 #![cfg_attr(
     any(not(feature = "capi"), docache_loom),
@@ -53,7 +54,8 @@ pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) ->
     Ok(())
 }
 
-/// Has the child of a fork forget its parent's handles. To be called with no lock held, before the first thread is started.
+/// Has the child of a fork forget its parent's handles. To be called with no lock held, before the
+/// first thread is started.
 #[cfg(not(docache_loom))]
 pub(crate) fn watch() {
     static JOINED: AtomicBool = AtomicBool::new(false);
@@ -91,11 +93,13 @@ pub(crate) fn is_here() -> bool {
     HERE.get()
 }
 
-/// Waits for the end of all threads of this name if `dismiss` says that they leave. Whether it does.
+/// Waits for the end of all threads of this name if `dismiss` says that they leave. Whether it
+/// does.
 pub(crate) fn finish(name: &str, dismiss: impl FnOnce() -> bool) -> bool {
     let theirs: Vec<Started> = {
         let mut started = started();
-        let (theirs, others) = std::mem::take(&mut *started).into_iter().partition(|one| one.name == name);
+        let (theirs, others) =
+            std::mem::take(&mut *started).into_iter().partition(|one| one.name == name);
         *started = others;
         theirs
     };

@@ -1,26 +1,26 @@
 //! One published value: a writer replaces it, readers get the newest without waiting.
 //!
-//! This is the only user of ArcSwap. Under loom, which cannot look into ArcSwap, an index with the same orderings stands
-//! in for it, so that models can check the protocols built on top.
+//! This is the only user of ArcSwap. Under loom, which cannot look into ArcSwap, an index with the
+//! same orderings stands in for it, so that models can check the protocols built on top.
 //!
 //! # State
 //! `cell` holds the newest value. `announced` is that value's version, written before the value is.
 //!
 //! # Invariants
-//! - ANNOUNCED: whoever has seen a value, in whatever way, also sees its version announced. So a copy whose version is
-//!   the announced one is the newest value that its thread can know of.
+//! - ANNOUNCED: whoever has seen a value, in whatever way, also sees its version announced. So a
+//!   copy whose version is the announced one is the newest value that its thread can know of.
 //! - One writer at a time, with growing versions.
 //!
 //! # Orderings
-//! [`swap`](Latest::swap) releases and every way of loading acquires: who sees a value sees all that its writer did
-//! before publishing it, the announcement among it. The announcement itself publishes nothing, so it may be `Relaxed`.
-//! Loads of one thread never go back to an older value.
+//! [`swap`](Latest::swap) releases and every way of loading acquires: who sees a value sees all
+//! that its writer did before publishing it, the announcement among it. The announcement itself
+//! publishes nothing, so it may be `Relaxed`. Loads of one thread never go back to an older value.
 //!
 //! # Progress
-//! [`load`](Latest::load) is lock-free and, while a thread holds fewer than eight guards, wait-free;
-//! [`Cached::load`] is one atomic load unless there is a newer value, or one is just being stored.
-//! [`swap`](Latest::swap) is lock-free. The algorithm is the hybrid of hazard pointers and generation locks of the
-//! arc-swap crate.
+//! [`load`](Latest::load) is lock-free and, while a thread holds fewer than eight guards,
+//! wait-free; [`Cached::load`] is one atomic load unless there is a newer value, or one is just
+//! being stored. [`swap`](Latest::swap) is lock-free. The algorithm is the hybrid of hazard
+//! pointers and generation locks of the arc-swap crate.
 
 use std::fmt;
 use std::ops::Deref;
@@ -58,8 +58,8 @@ mod imp {
     use super::Arc;
     use crate::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Every value ever stored, and the place of the newest. Only the place is part of the model, so a load that is not
-    /// ordered after a store may miss it, as it may with ArcSwap.
+    /// Every value ever stored, and the place of the newest. Only the place is part of the model,
+    /// so a load that is not ordered after a store may miss it, as it may with ArcSwap.
     pub(super) struct Cell<T> {
         newest: AtomicUsize,
         values: std::sync::Mutex<Vec<Arc<T>>>,
@@ -116,7 +116,8 @@ impl<T: Versioned> Latest<T> {
         imp::load_full(&self.cell)
     }
 
-    /// Publishes a value and returns the one before, so that the caller chooses where that is dropped.
+    /// Publishes a value and returns the one before, so that the caller chooses where that is
+    /// dropped.
     pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
         // First the announcement, then the value (ANNOUNCED).
         self.announced.store(value.version(), Ordering::Relaxed);
@@ -168,7 +169,8 @@ impl<T: Versioned, H: Deref<Target = Latest<T>>> Cached<H, T> {
         &self.value
     }
 
-    /// What is announced may not be there yet; then the copy stays behind, and the next load asks again.
+    /// What is announced may not be there yet; then the copy stays behind, and the next load asks
+    /// again.
     #[cold]
     #[inline(never)]
     fn renew(&mut self) {

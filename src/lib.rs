@@ -1,13 +1,14 @@
 //! Expensive work, done once and shared.
 //!
-//! Many callers often want the same thing at once: a query, a remote call, a reading. docache does it once and gives
-//! everyone the result. No request waits for a backend that somebody else is already asking, and a reader never waits
-//! for a writer.
+//! Many callers often want the same thing at once: a query, a remote call, a reading. docache does
+//! it once and gives everyone the result. No request waits for a backend that somebody else is
+//! already asking, and a reader never waits for a writer.
 //!
 //! - [`LoopCache`] calls a [`Doer`] at an interval; readers get its last results at once.
-//! - [`Group`] and [`KeyedGroup`] run work on demand, once for all, threads and tasks, who want it at the same time.
-//! - [`Cache`] keeps values by key for a time; its reads take no lock, and [`fetch`](Cache::fetch) runs the work for a key
-//!   that is missing once.
+//! - [`Group`] and [`KeyedGroup`] run work on demand, once for all, threads and tasks, who want it
+//!   at the same time.
+//! - [`Cache`] keeps values by key for a time; its reads take no lock, and [`fetch`](Cache::fetch)
+//!   runs the work for a key that is missing once.
 //!
 //! # Guarantees
 //!
@@ -39,35 +40,39 @@
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time about 1 ms old; older while the machine is too busy to tick | – | – |
 //!
-//! "Lock-free" is said only of operations on whose path no lock lies; the protocols above them are model-checked with
-//! loom. The value cell is the arc-swap crate's. The cache's readers are guarded by plain stores and, for those who
-//! reclaim, Linux's `membarrier`; where there is none, by crossbeam-epoch.
+//! "Lock-free" is said only of operations on whose path no lock lies; the protocols above them are
+//! model-checked with loom. The value cell is the arc-swap crate's. The cache's readers are guarded
+//! by plain stores and, for those who reclaim, Linux's `membarrier`; where there is none, by
+//! crossbeam-epoch.
 //!
 //! # Signals
 //!
-//! On Unix the threads of this crate block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a [`Doer`] starts
-//! inherits that.
+//! On Unix the threads of this crate block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and
+//! SIGTRAP. What a [`Doer`] starts inherits that.
 //!
 //! # Fork
 //!
-//! After `fork` (and `daemon`, but not `vfork` or a bare system call) the child works with all that it has from its parent,
-//! though it has none of the parent's other threads: time goes on, what expires is swept, alarms ring. The threads for that
-//! start when the child first uses something that needs them, and those that fork and go on to `exec` start none.
+//! After `fork` (and `daemon`, but not `vfork` or a bare system call) the child works with all that
+//! it has from its parent, though it has none of the parent's other threads: time goes on, what
+//! expires is swept, alarms ring. The threads for that start when the child first uses something
+//! that needs them, and those that fork and go on to `exec` start none.
 //!
-//! - Caches are whole in the child, also where other threads were writing. An entry that another thread was just dropping, or
-//!   showing to the listener, is not dropped there.
-//! - Loads and runs of other threads are not joined or waited for: their keys are free. Guards of other threads hold nothing up.
-//!   A call that leads and forks inside its work comes to its end in both processes. A future that waited is to be polled once
-//!   more; it may then lead.
-//! - A [`LoopCache`] whose loop ran on another thread is not running, and can be started again with the Doer as it is. If the
-//!   fork fell into a call of a Doer written in Rust, that is half-way through it; it is then left where it is and never
-//!   dropped, and `start` and `run` fail with [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
-//! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a [`ManualClock`] that another
-//!   thread was just setting an alarm on, must not be used in the child. (All else that a process shares among threads, such as
-//!   a lock in a closure, is as usual the program's own matter.)
+//! - Caches are whole in the child, also where other threads were writing. An entry that another
+//!   thread was just dropping, or showing to the listener, is not dropped there.
+//! - Loads and runs of other threads are not joined or waited for: their keys are free. Guards of
+//!   other threads hold nothing up. A call that leads and forks inside its work comes to its end in
+//!   both processes. A future that waited is to be polled once more; it may then lead.
+//! - A [`LoopCache`] whose loop ran on another thread is not running, and can be started again with
+//!   the Doer as it is. If the fork fell into a call of a Doer written in Rust, that is half-way
+//!   through it; it is then left where it is and never dropped, and `start` and `run` fail with
+//!   [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
+//! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a
+//!   [`ManualClock`] that another thread was just setting an alarm on, must not be used in the
+//!   child. (All else that a process shares among threads, such as a lock in a closure, is as usual
+//!   the program's own matter.)
 //!
-//! `fork` waits for other threads to leave the locks of caches and loop caches, which they hold for moments. It must not be
-//! called from a key's `Hash` or `Eq`.
+//! `fork` waits for other threads to leave the locks of caches and loop caches, which they hold for
+//! moments. It must not be called from a key's `Hash` or `Eq`.
 //!
 //! # Features
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.
@@ -96,8 +101,8 @@ pub use error::{BoxError, Error, ErrorKind, Result};
 pub use flight::{FlightError, Group, GroupBuilder, KeyedGroup, Shared};
 pub use log::{Level, Logger, Record};
 pub use loop_cache::{
-    Changed, Doer, Entries, LoopCache, LoopCacheBuilder, LoopCacheStats, LoopEntry, Reader, Reading, Refresh,
-    Schedule, Snapshot, View,
+    Changed, Doer, Entries, LoopCache, LoopCacheBuilder, LoopCacheStats, LoopEntry, Reader,
+    Reading, Refresh, Schedule, Snapshot, View,
 };
 
 #[cfg(doctest)]

@@ -1,8 +1,9 @@
 //! A lock for critical sections of a few instructions.
 //!
 //! # State
-//! What a [`RawLock`](raw::RawLock) locks: `data` belongs to whoever holds it. In loom builds a lock is loom's mutex, which has
-//! the same orderings and keeps the models of other modules small; the real one has models of its own.
+//! What a [`RawLock`](raw::RawLock) locks: `data` belongs to whoever holds it. In loom builds a
+//! lock is loom's mutex, which has the same orderings and keeps the models of other modules small;
+//! the real one has models of its own.
 
 #[cfg(any(not(docache_loom), test))]
 mod raw;
@@ -42,8 +43,9 @@ mod imp {
             Guard(self, PhantomData)
         }
 
-        /// The lock, marked as this process's. Whether it was held, in a process of which this one is a copy, by a thread that is
-        /// not here: then the data may be half-changed, and is to be replaced. It is to be taken in this way only.
+        /// The lock, marked as this process's. Whether it was held, in a process of which this one
+        /// is a copy, by a thread that is not here: then the data may be half-changed, and is to be
+        /// replaced. It is to be taken in this way only.
         #[inline]
         pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
             let torn = self.raw.lock_marked();
@@ -87,7 +89,8 @@ mod imp {
         }
     }
 
-    /// The right to the data: as good as a `&mut T`, so that threads which share it share no data that cannot be.
+    /// The right to the data: as good as a `&mut T`, so that threads which share it share no data
+    /// that cannot be.
     pub(crate) struct Guard<'a, T>(&'a Lock<T>, PhantomData<&'a mut T>);
 
     impl<T> Deref for Guard<'_, T> {

@@ -51,12 +51,13 @@ impl<'a> Record<'a> {
 
 /// A hook that receives [`Record`]s up to a level.
 ///
-/// It is called on whichever thread has something to say, possibly on several at once, with no lock held.
-/// A panic in it is contained and ignored.
+/// It is called on whichever thread has something to say, possibly on several at once, with no lock
+/// held. A panic in it is contained and ignored.
 ///
 /// ```
 /// use docache::{Level, Logger};
-/// let logger = Logger::new(Level::Warn, |record| eprintln!("{}: {}", record.target(), record.message()));
+/// let logger =
+///     Logger::new(Level::Warn, |record| eprintln!("{}: {}", record.target(), record.message()));
 /// assert!(logger.enabled(Level::Error) && !logger.enabled(Level::Info));
 /// ```
 #[derive(Clone)]

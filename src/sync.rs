@@ -1,9 +1,9 @@
 //! The only switch between std and loom.
 //!
-//! Everything that is modelled takes its atomics, locks and threads from here. Under the private cfg
-//! `docache_loom` they are loom's, which runs a model through every interleaving; otherwise they are std's.
-//! loom treats `SeqCst` accesses as `AcqRel`, so a handshake that needs a store before a load says so with
-//! [`atomic::fence`].
+//! Everything that is modelled takes its atomics, locks and threads from here. Under the private
+//! cfg `docache_loom` they are loom's, which runs a model through every interleaving; otherwise
+//! they are std's. loom treats `SeqCst` accesses as `AcqRel`, so a handshake that needs a store
+//! before a load says so with [`atomic::fence`].
 
 #[cfg(any(not(docache_loom), test))]
 pub(crate) mod barrier;
@@ -65,8 +65,8 @@ mod imp {
             }
         }
 
-        /// The calling thread's token: the address of a thread-local. (std's handle of a thread that std did not start is
-        /// never freed on the main thread, which leak checkers report.)
+        /// The calling thread's token: the address of a thread-local. (std's handle of a thread
+        /// that std did not start is never freed on the main thread, which leak checkers report.)
         #[inline]
         pub(crate) fn token() -> Token {
             Token(OURS.with(|ours| std::ptr::from_ref(ours).addr()))
@@ -122,7 +122,8 @@ mod imp {
             OURS.with(Cell::get)
         }
 
-        /// A parking place made of a lock: loom's own park forgets an unpark that meets a thread waiting for a lock.
+        /// A parking place made of a lock: loom's own park forgets an unpark that meets a thread
+        /// waiting for a lock.
         pub(crate) struct Parker(Unparker);
 
         #[derive(Clone)]
@@ -165,7 +166,8 @@ pub(crate) use imp::{atomic, cell, thread};
 
 /// A mutex without poisoning.
 ///
-/// No lock of this crate is held while user code runs, so a panic never leaves the data behind one half-written.
+/// No lock of this crate is held while user code runs, so a panic never leaves the data behind one
+/// half-written.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
@@ -190,8 +192,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Runs a model through every interleaving with at most three preemptions (more with `LOOM_MAX_PREEMPTIONS`), and says how
-/// many executions that took.
+/// Runs a model through every interleaving with at most three preemptions (more with
+/// `LOOM_MAX_PREEMPTIONS`), and says how many executions that took.
 #[cfg(all(test, docache_loom))]
 pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
     use std::sync::Arc;

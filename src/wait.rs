@@ -1,35 +1,40 @@
 //! The wait list: parked threads and task Wakers in one queue, and the two ways to wait on it.
 //!
-//! A waiter is a future, [`Wait`]: a task polls it, a thread drives it with [`block_on`], whose Waker unparks the
-//! thread. Either way its queue node lies inside the future, in the waiter's own frame, so waiting allocates
-//! nothing (a thread's parking place is made once in the thread's life).
+//! A waiter is a future, [`Wait`]: a task polls it, a thread drives it with [`block_on`], whose
+//! Waker unparks the thread. Either way its queue node lies inside the future, in the waiter's own
+//! frame, so waiting allocates nothing (a thread's parking place is made once in the thread's
+//! life).
 //!
 //! # State
 //! - [`WaitList`]: a doubly linked list of nodes behind a mutex, and `linked`, the number of them.
 //! - [`Node`]: a [`NodeState`] word, and behind the list's mutex its links and its Waker.
 //!
 //! # Invariants
-//! - LINKED: a node is in a list exactly while its state is `LINKED`. The owner links it; the owner or a notifier
-//!   unlinks it; each of them under that list's mutex.
-//! - BODY: a node's `body` is touched only under the mutex of the list that it was last linked to, or by its owner
-//!   while the state is not `LINKED`.
-//! - LAST: a notifier unlinks a node, takes its Waker and then stores `NOTIFIED`, all under the mutex. That store is
-//!   its last access to the node, so an owner that reads `NOTIFIED`, even without the mutex, may free the node.
+//! - LINKED: a node is in a list exactly while its state is `LINKED`. The owner links it; the owner
+//!   or a notifier unlinks it; each of them under that list's mutex.
+//! - BODY: a node's `body` is touched only under the mutex of the list that it was last linked to,
+//!   or by its owner while the state is not `LINKED`.
+//! - LAST: a notifier unlinks a node, takes its Waker and then stores `NOTIFIED`, all under the
+//!   mutex. That store is its last access to the node, so an owner that reads `NOTIFIED`, even
+//!   without the mutex, may free the node.
 //! - PINNED: a node does not move while it is linked, and it is unlinked before it is dropped.
-//! - COPIED: in the child of a fork a list is empty: nodes that were linked before may lie in frames that belong to others
-//!   now. So the first who has the mutex there forgets them without a look. A node that came along is linked no more; its owner
-//!   links it anew when it is next polled.
+//! - COPIED: in the child of a fork a list is empty: nodes that were linked before may lie in
+//!   frames that belong to others now. So the first who has the mutex there forgets them without a
+//!   look. A node that came along is linked no more; its owner links it anew when it is next
+//!   polled.
 //!
 //! # Orderings
-//! - `NOTIFIED` is stored with Release and read with Acquire: the owner sees the notifier done with the node.
-//! - A waiter links its node, then looks at the condition; a notifier makes the condition true, then looks at
-//!   `linked`. Each puts a SeqCst fence between its two steps, so at least one of them sees the other: either the
-//!   waiter finds the condition true or the notifier finds the node.
+//! - `NOTIFIED` is stored with Release and read with Acquire: the owner sees the notifier done with
+//!   the node.
+//! - A waiter links its node, then looks at the condition; a notifier makes the condition true,
+//!   then looks at `linked`. Each puts a SeqCst fence between its two steps, so at least one of
+//!   them sees the other: either the waiter finds the condition true or the notifier finds the
+//!   node.
 //!
 //! # Progress
-//! With nobody waiting, [`WaitList::notify_all`] is a fence and a load: wait-free. Otherwise it takes the mutex once
-//! for each [`BATCH`] of waiters. No user code runs under the mutex: Wakers are cloned before it, woken and dropped
-//! after it.
+//! With nobody waiting, [`WaitList::notify_all`] is a fence and a load: wait-free. Otherwise it
+//! takes the mutex once for each [`BATCH`] of waiters. No user code runs under the mutex: Wakers
+//! are cloned before it, woken and dropped after it.
 
 use std::marker::PhantomPinned;
 use std::pin::{Pin, pin};
@@ -108,8 +113,8 @@ impl Node {
         }
     }
 
-    /// Whether the node, which belongs to the caller, is in its list, whose mutex he holds. One that was linked in a process of
-    /// which this is a copy is made idle.
+    /// Whether the node, which belongs to the caller, is in its list, whose mutex he holds. One
+    /// that was linked in a process of which this is a copy is made idle.
     fn is_linked(&self) -> bool {
         let linked = self.state.get() == LINKED;
         if linked && self.forks.load(Ordering::Relaxed) != forks() {
@@ -122,8 +127,8 @@ impl Node {
     }
 
     /// # Safety
-    /// The caller holds the mutex of the list that the node is linked to, or owns the node while it is not linked
-    /// (BODY), and does not call this again from `f`.
+    /// The caller holds the mutex of the list that the node is linked to, or owns the node while it
+    /// is not linked (BODY), and does not call this again from `f`.
     unsafe fn with_body<R>(&self, f: impl FnOnce(&mut Body) -> R) -> R {
         self.body.with_mut(|body| {
             // SAFETY: the caller's promise makes this the only access.
@@ -146,12 +151,18 @@ unsafe impl Send for Chain {}
 
 impl Chain {
     /// # Safety
-    /// The caller holds the chain's mutex; `node` is idle and stays pinned until it is unlinked (PINNED).
+    /// The caller holds the chain's mutex; `node` is idle and stays pinned until it is unlinked
+    /// (PINNED).
     unsafe fn push_back(&mut self, node: &Node, waker: Waker) {
         let tail = self.tail;
         // SAFETY: an idle node belongs to its owner, who is the caller (BODY).
-        unsafe { node.with_body(|body| *body = Body { prev: tail, next: ptr::null(), waker: Some(waker) }) };
-        // SAFETY: the tail is linked to this chain, so it is alive (PINNED) and ours to touch (BODY).
+        unsafe {
+            node.with_body(|body| {
+                *body = Body { prev: tail, next: ptr::null(), waker: Some(waker) }
+            })
+        };
+        // SAFETY: the tail is linked to this chain, so it is alive (PINNED) and ours to touch
+        // (BODY).
         match unsafe { tail.as_ref() } {
             // SAFETY: as above.
             Some(tail) => unsafe { tail.with_body(|body| body.next = node) },
@@ -166,7 +177,8 @@ impl Chain {
     /// The caller holds the chain's mutex and `node` is linked to this chain.
     unsafe fn unlink(&mut self, node: &Node) -> Option<Waker> {
         // SAFETY: a linked node is ours under the mutex (BODY).
-        let (prev, next, waker) = unsafe { node.with_body(|body| (body.prev, body.next, body.waker.take())) };
+        let (prev, next, waker) =
+            unsafe { node.with_body(|body| (body.prev, body.next, body.waker.take())) };
         // SAFETY: neighbours are linked to this chain too: alive (PINNED).
         match unsafe { prev.as_ref() } {
             // SAFETY: and ours to touch (BODY).
@@ -222,7 +234,8 @@ impl WaitList {
         }
     }
 
-    /// Unlinks waiters from the front, one for each place in `wakers`, and returns how many there were.
+    /// Unlinks waiters from the front, one for each place in `wakers`, and returns how many there
+    /// were.
     fn take(&self, wakers: &mut [Option<Waker>]) -> usize {
         let mut chain = self.lock();
         let mut taken = 0;
@@ -329,7 +342,8 @@ impl<E: Event> Future for Wait<E> {
     type Output = E::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<E::Output> {
-        // SAFETY: neither field is moved out; `event` is never pinned, `node` stays where it is (PINNED).
+        // SAFETY: neither field is moved out; `event` is never pinned, `node` stays where it is
+        // (PINNED).
         let Wait { event, node } = unsafe { self.get_unchecked_mut() };
         if let Some(output) = event.check() {
             return Poll::Ready(output);
@@ -384,7 +398,8 @@ impl Wake for Unpark {
 thread_local!(static PARKER: std::cell::Cell<Option<ThreadParker>> = const { std::cell::Cell::new(None) });
 
 impl ThreadParker {
-    /// The calling thread's parker, made once in its life; a new one if that is taken, or if the thread is ending.
+    /// The calling thread's parker, made once in its life; a new one if that is taken, or if the
+    /// thread is ending.
     fn take() -> ThreadParker {
         #[cfg(not(docache_loom))]
         if let Some(parker) = PARKER.try_with(std::cell::Cell::take).ok().flatten() {
@@ -404,10 +419,15 @@ impl ThreadParker {
     }
 }
 
-/// Drives `future` on the calling thread until it is ready, or until `deadline` on `clock`; then `None`.
+/// Drives `future` on the calling thread until it is ready, or until `deadline` on `clock`; then
+/// `None`.
 ///
 /// A future that is ready at the deadline wins over it. [`Tick::MAX`] never comes.
-pub(crate) fn block_on<F: Future>(future: F, clock: &dyn Clock, deadline: Option<Tick>) -> Option<F::Output> {
+pub(crate) fn block_on<F: Future>(
+    future: F,
+    clock: &dyn Clock,
+    deadline: Option<Tick>,
+) -> Option<F::Output> {
     let deadline = deadline.filter(|deadline| *deadline != Tick::MAX);
     let mut future = pin!(future);
     let mut parker = ThreadParker::take();

@@ -48,8 +48,9 @@ fn new_loop(dropped: &'static AtomicUsize) -> *mut docache_loop {
     };
     let (mut out, ctx) = (null_mut(), std::ptr::from_ref(dropped) as usize);
     // SAFETY: all pointers are valid, and the counter is static.
-    let status =
-        unsafe { docache_loop_new(&raw const options, Some(perform), ctx, None, &raw mut out, null_mut()) };
+    let status = unsafe {
+        docache_loop_new(&raw const options, Some(perform), ctx, None, &raw mut out, null_mut())
+    };
     assert_eq!(status, DOCACHE_OK);
     out
 }
@@ -131,8 +132,9 @@ fn an_option_struct_of_half_a_pointer_is_refused() {
     options.logger = std::ptr::without_provenance_mut(8);
     let (mut out, mut error) = (null_mut(), null_mut());
     // SAFETY: all pointers that may be read are valid.
-    let status =
-        unsafe { docache_loop_new(&raw const options, Some(perform), 0, None, &raw mut out, &raw mut error) };
+    let status = unsafe {
+        docache_loop_new(&raw const options, Some(perform), 0, None, &raw mut out, &raw mut error)
+    };
     assert_eq!((status, out), (DOCACHE_INVALID_ARGUMENT, null_mut()));
     // SAFETY: the share is ours.
     unsafe { docache_error_release(error) };

@@ -1,4 +1,5 @@
-//! The caches of the C ABI: what they keep and let go of, and every way that a fetch can begin and end.
+//! The caches of the C ABI: what they keep and let go of, and every way that a fetch can begin and
+//! end.
 
 mod common;
 
@@ -49,7 +50,8 @@ impl Cache {
     fn listened(options: &docache_cache_options, on_evict: docache_evict_fn, ctx: usize) -> Cache {
         let mut out = null_mut();
         // SAFETY: all pointers are valid.
-        let made = unsafe { docache_cache_new(options, on_evict, ctx, None, &raw mut out, null_mut()) };
+        let made =
+            unsafe { docache_cache_new(options, on_evict, ctx, None, &raw mut out, null_mut()) };
         assert_eq!(made, DOCACHE_OK);
         Cache(out)
     }
@@ -57,13 +59,17 @@ impl Cache {
     fn set(&self, key: &[u8], data: &[u8], ttl_ns: u64) -> docache_status {
         let (key_len, len) = (key.len(), data.len());
         // SAFETY: all pointers are valid.
-        unsafe { docache_cache_set(self.0, key.as_ptr(), key_len, data.as_ptr(), len, ttl_ns, null_mut()) }
+        unsafe {
+            docache_cache_set(self.0, key.as_ptr(), key_len, data.as_ptr(), len, ttl_ns, null_mut())
+        }
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let mut out = null_mut();
         // SAFETY: all pointers are valid.
-        match unsafe { docache_cache_get(self.0, key.as_ptr(), key.len(), &raw mut out, null_mut()) } {
+        match unsafe {
+            docache_cache_get(self.0, key.as_ptr(), key.len(), &raw mut out, null_mut())
+        } {
             DOCACHE_OK => Some(Value(out).bytes()),
             status => {
                 assert!(status == DOCACHE_MISS && out.is_null());
@@ -113,8 +119,9 @@ impl Cache {
         let mut out = null_mut();
         let (start, len, place) = (key.as_ptr(), key.len(), &raw mut out);
         // SAFETY: all pointers are valid.
-        let status =
-            unsafe { docache_cache_fetch(self.0, start, len, 0, -1, perform, ctx, place, null_mut()) };
+        let status = unsafe {
+            docache_cache_fetch(self.0, start, len, 0, -1, perform, ctx, place, null_mut())
+        };
         (status, (!out.is_null()).then(|| Value(out).bytes()))
     }
 
@@ -123,7 +130,10 @@ impl Cache {
         let mut counters: docache_cache_counters = unsafe { std::mem::zeroed() };
         counters.size = size_of::<docache_cache_counters>();
         // SAFETY: all pointers are valid.
-        assert_eq!(unsafe { docache_cache_stats(self.0, &raw mut counters, null_mut()) }, DOCACHE_OK);
+        assert_eq!(
+            unsafe { docache_cache_stats(self.0, &raw mut counters, null_mut()) },
+            DOCACHE_OK
+        );
         counters
     }
 
@@ -147,7 +157,8 @@ impl Value {
     fn new(bytes: &[u8]) -> Value {
         let mut out = null_mut();
         // SAFETY: all pointers are valid.
-        let made = unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, null_mut()) };
+        let made =
+            unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, null_mut()) };
         assert_eq!(made, DOCACHE_OK);
         Value(out)
     }
@@ -157,7 +168,14 @@ impl Value {
         let (ctx, mut out) = (std::ptr::from_ref(drops) as usize, null_mut());
         // SAFETY: all pointers are valid, and the memory is static.
         let made = unsafe {
-            docache_value_wrap(b"counted".as_ptr(), 7, ctx, Some(count_up), &raw mut out, null_mut())
+            docache_value_wrap(
+                b"counted".as_ptr(),
+                7,
+                ctx,
+                Some(count_up),
+                &raw mut out,
+                null_mut(),
+            )
         };
         assert_eq!(made, DOCACHE_OK);
         Value(out)
@@ -187,14 +205,17 @@ struct Call(*mut docache_call);
 impl Call {
     fn finish(self, value: &Value) -> docache_status {
         // SAFETY: all pointers are valid.
-        unsafe { docache_call_finish(self.0, DOCACHE_OK, value.0, null_mut(), null_mut(), null_mut()) }
+        unsafe {
+            docache_call_finish(self.0, DOCACHE_OK, value.0, null_mut(), null_mut(), null_mut())
+        }
     }
 
     fn fail(self, status: docache_status) {
         let nothing = null_mut();
         // SAFETY: the call is valid.
-        let failed =
-            unsafe { docache_call_finish(self.0, status, nothing, null_mut(), null_mut(), null_mut()) };
+        let failed = unsafe {
+            docache_call_finish(self.0, status, nothing, null_mut(), null_mut(), null_mut())
+        };
         assert_eq!(failed, DOCACHE_OK);
     }
 
@@ -207,7 +228,8 @@ impl Call {
 
     fn on_ready(self, counter: &AtomicUsize) {
         let token = std::ptr::from_ref(counter) as usize;
-        // SAFETY: all pointers are valid; tests keep the counter for as long as the call may be notified.
+        // SAFETY: all pointers are valid; tests keep the counter for as long as the call may be
+        // notified.
         let armed = unsafe { docache_call_on_ready(self.0, Some(count_up), token, null_mut()) };
         assert_eq!(armed, DOCACHE_PENDING);
     }
@@ -253,13 +275,15 @@ fn a_cache_holds_a_share_until_the_value_leaves_or_the_cache_goes() {
     for key in [b"a", b"b", b"c"] {
         let value = Value::counted(&drops);
         // SAFETY: all pointers are valid.
-        let set = unsafe { docache_cache_set_value(cache.0, key.as_ptr(), 1, value.0, 0, null_mut()) };
+        let set =
+            unsafe { docache_cache_set_value(cache.0, key.as_ptr(), 1, value.0, 0, null_mut()) };
         assert_eq!(set, DOCACHE_OK);
     }
     assert_eq!((gone(), cache.get(b"a").as_deref()), (0, Some(&b"counted"[..])));
     let mut removed = null_mut();
     // SAFETY: all pointers are valid.
-    let taken = unsafe { docache_cache_remove(cache.0, b"a".as_ptr(), 1, &raw mut removed, null_mut()) };
+    let taken =
+        unsafe { docache_cache_remove(cache.0, b"a".as_ptr(), 1, &raw mut removed, null_mut()) };
     assert_eq!((taken, cache.remove(b"a")), (DOCACHE_OK, DOCACHE_MISS));
     let removed = Value(removed);
     assert_eq!(cache.set(b"b", b"other", 0), DOCACHE_OK);
@@ -274,7 +298,14 @@ fn a_cache_holds_a_share_until_the_value_leaves_or_the_cache_goes() {
 
 #[test]
 fn a_registration_is_dropped_once_also_if_there_is_no_cache() {
-    unsafe extern "C-unwind" fn ignore(_: usize, _: *const u8, _: usize, _: *const docache_value, _: i32) {}
+    unsafe extern "C-unwind" fn ignore(
+        _: usize,
+        _: *const u8,
+        _: usize,
+        _: *const docache_value,
+        _: i32,
+    ) {
+    }
     let bad = [
         docache_cache_options { size: 8, ..options() },
         docache_cache_options { size: usize::MAX, ..options() },
@@ -295,7 +326,14 @@ fn a_registration_is_dropped_once_also_if_there_is_no_cache() {
             let (mut out, mut error) = (std::ptr::dangling_mut(), null_mut());
             // SAFETY: all pointers are valid.
             let made = unsafe {
-                docache_cache_new(options, on_evict, ctx, Some(count_up), &raw mut out, &raw mut error)
+                docache_cache_new(
+                    options,
+                    on_evict,
+                    ctx,
+                    Some(count_up),
+                    &raw mut out,
+                    &raw mut error,
+                )
             };
             assert_eq!(made, DOCACHE_INVALID_ARGUMENT, "{options:?}");
             assert!(out.is_null() && !error.is_null());
@@ -307,8 +345,9 @@ fn a_registration_is_dropped_once_also_if_there_is_no_cache() {
     }
     let mut out = null_mut();
     // SAFETY: all pointers are valid.
-    let made =
-        unsafe { docache_cache_new(null(), Some(ignore), ctx, Some(count_up), &raw mut out, null_mut()) };
+    let made = unsafe {
+        docache_cache_new(null(), Some(ignore), ctx, Some(count_up), &raw mut out, null_mut())
+    };
     assert_eq!(made, DOCACHE_OK);
     let cache = Cache(out);
     let call = cache.lead(b"key");
@@ -323,13 +362,24 @@ fn a_registration_is_dropped_once_also_if_there_is_no_cache() {
 fn what_puts_nothing_in_allocates_nothing() {
     let cache = Cache::new();
     let long = [b'k'; 300];
-    assert_eq!((cache.set(b"key", b"value", 0), cache.set(&long, b"value", 0)), (DOCACHE_OK, DOCACHE_OK));
+    assert_eq!(
+        (cache.set(b"key", b"value", 0), cache.set(&long, b"value", 0)),
+        (DOCACHE_OK, DOCACHE_OK)
+    );
     let cycle = |key: &[u8]| {
         let (mut buffer, mut size) = ([0; 8], 0);
         let (place, capacity, size) = (buffer.as_mut_ptr(), buffer.len(), &raw mut size);
         // SAFETY: all pointers are valid.
         let read = unsafe {
-            docache_cache_try_get(cache.0, key.as_ptr(), key.len(), place, capacity, size, null_mut())
+            docache_cache_try_get(
+                cache.0,
+                key.as_ptr(),
+                key.len(),
+                place,
+                capacity,
+                size,
+                null_mut(),
+            )
         };
         let (begun, value, call) = cache.begin(key);
         assert_eq!(read == DOCACHE_MISS, value.is_none());
@@ -377,7 +427,8 @@ fn end_finishes_and_frees_in_one() {
     let (leader, waiter, value) = (cache.lead(b"key"), cache.join(b"key"), Value::new(b"value"));
     let nothing = null_mut();
     // SAFETY: all pointers are valid.
-    let ended = unsafe { docache_call_end(leader.0, DOCACHE_OK, value.0, nothing, null_mut(), null_mut()) };
+    let ended =
+        unsafe { docache_call_end(leader.0, DOCACHE_OK, value.0, nothing, null_mut(), null_mut()) };
     assert_eq!((ended, cache.get(b"key").unwrap()), (DOCACHE_OK, b"value".to_vec()));
     assert_eq!((waiter.poll().0, waiter.free()), (DOCACHE_OK, DOCACHE_OK));
 }

@@ -32,8 +32,9 @@ impl Group {
     fn begin(&self, key: &[u8]) -> (docache_status, Call) {
         let mut out = null_mut();
         // SAFETY: all pointers are valid.
-        let status =
-            unsafe { docache_group_begin(self.0, key.as_ptr(), key.len(), &raw mut out, null_mut()) };
+        let status = unsafe {
+            docache_group_begin(self.0, key.as_ptr(), key.len(), &raw mut out, null_mut())
+        };
         (status, Call(out))
     }
 
@@ -91,7 +92,14 @@ impl Call {
         let mut shared = 9;
         // SAFETY: all pointers are valid.
         let status = unsafe {
-            docache_call_finish(self.0, DOCACHE_OK, value.0, null_mut(), &raw mut shared, null_mut())
+            docache_call_finish(
+                self.0,
+                DOCACHE_OK,
+                value.0,
+                null_mut(),
+                &raw mut shared,
+                null_mut(),
+            )
         };
         assert_eq!(status, DOCACHE_OK);
         shared == 1
@@ -99,7 +107,8 @@ impl Call {
 
     fn on_ready(self, counter: &AtomicUsize) -> docache_status {
         let token = std::ptr::from_ref(counter) as usize;
-        // SAFETY: all pointers are valid; tests keep the counter for as long as the call may be notified.
+        // SAFETY: all pointers are valid; tests keep the counter for as long as the call may be
+        // notified.
         unsafe { docache_call_on_ready(self.0, Some(count_up), token, null_mut()) }
     }
 
@@ -194,7 +203,8 @@ unsafe extern "C-unwind" fn linger(counter: usize) {
 #[test]
 fn a_wake_of_an_earlier_use_is_no_notification_of_the_next() {
     let group = Group::new();
-    let (first, lingering, second) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (first, lingering, second) =
+        (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let shared = value(b"");
     let (leader, waiter, lingerer) = (group.lead(b"key"), group.join(b"key"), group.join(b"key"));
     assert_eq!(waiter.on_ready(&first), DOCACHE_PENDING);
@@ -279,7 +289,10 @@ fn arming_and_an_outcome_that_race_lose_no_notification() {
         let armed = race(leader, &shared, || waiter.on_ready(&told));
         let expected = if armed == DOCACHE_PENDING { 1 } else { 0 };
         assert_eq!(told.load(Ordering::SeqCst), expected, "on_ready said {armed}");
-        assert_eq!((waiter.poll(), waiter.free(), leader.free()), (DOCACHE_OK, DOCACHE_OK, DOCACHE_OK));
+        assert_eq!(
+            (waiter.poll(), waiter.free(), leader.free()),
+            (DOCACHE_OK, DOCACHE_OK, DOCACHE_OK)
+        );
     }
 }
 
@@ -318,7 +331,10 @@ fn no_lead_and_no_notification_is_lost_in_a_crowd() {
                 other => panic!("begin said {other}"),
             };
             if led {
-                finished.fetch_add(usize::from(finish_or_give_up(call, &shared, turn)), Ordering::SeqCst);
+                finished.fetch_add(
+                    usize::from(finish_or_give_up(call, &shared, turn)),
+                    Ordering::SeqCst,
+                );
             } else {
                 let freed = call.free();
                 assert!(freed == DOCACHE_OK || (turn % 5 == 0 && freed == DOCACHE_LEADER_LOST));
@@ -397,8 +413,9 @@ fn a_panic_that_unwinds_out_of_a_callback_is_every_callers_status() {
     assert_eq!((status, out), (DOCACHE_PANIC, null_mut()));
     let mut joined = null_mut();
     // SAFETY: all pointers are valid.
-    let polled =
-        unsafe { docache_call_poll(joining.waiter.get().0, &raw mut out, null_mut(), &raw mut joined) };
+    let polled = unsafe {
+        docache_call_poll(joining.waiter.get().0, &raw mut out, null_mut(), &raw mut joined)
+    };
     assert_eq!((polled, out), (DOCACHE_PANIC, null_mut()));
     for error in [error, joined] {
         // SAFETY: the share is ours.

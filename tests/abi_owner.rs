@@ -3,9 +3,9 @@
 use std::ptr;
 
 use docache::ffi::{
-    DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PENDING, DOCACHE_REENTRANT, docache_call,
-    docache_call_free, docache_call_poll, docache_group, docache_group_begin, docache_group_begin_as,
-    docache_group_free, docache_group_new, docache_status, docache_value,
+    DOCACHE_LEADER, DOCACHE_LEADER_LOST, DOCACHE_OK, DOCACHE_PENDING, DOCACHE_REENTRANT,
+    docache_call, docache_call_free, docache_call_poll, docache_group, docache_group_begin,
+    docache_group_begin_as, docache_group_free, docache_group_new, docache_status, docache_value,
 };
 
 struct Group(*mut docache_group);
@@ -24,7 +24,14 @@ impl Group {
         let key = b"key";
         // SAFETY: HANDLE, SPAN.
         let status = unsafe {
-            docache_group_begin_as(self.0, key.as_ptr(), key.len(), owner, &mut call, ptr::null_mut())
+            docache_group_begin_as(
+                self.0,
+                key.as_ptr(),
+                key.len(),
+                owner,
+                &mut call,
+                ptr::null_mut(),
+            )
         };
         (status, call)
     }
@@ -69,7 +76,8 @@ fn nobody_is_not_an_owner() {
     let group = Group::new();
     let mut leader = ptr::null_mut();
     // SAFETY: HANDLE, SPAN.
-    let status = unsafe { docache_group_begin(group.0, b"key".as_ptr(), 3, &mut leader, ptr::null_mut()) };
+    let status =
+        unsafe { docache_group_begin(group.0, b"key".as_ptr(), 3, &mut leader, ptr::null_mut()) };
     assert_eq!(status, DOCACHE_LEADER);
     let (status, waiter) = group.begin_as(0);
     assert_eq!(status, DOCACHE_PENDING);

@@ -1,5 +1,6 @@
-//! A process that forbids itself `membarrier` when its threads rely on it: what is removed is freed all the same, and whoever
-//! waits for a lock gets it. A program of its own, since there is no way back.
+//! A process that forbids itself `membarrier` when its threads rely on it: what is removed is freed
+//! all the same, and whoever waits for a lock gets it. A program of its own, since there is no way
+//! back.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod common;
@@ -21,7 +22,8 @@ fn values_are_dropped_and_locks_are_got_when_membarrier_is_forbidden() {
     const THREADS: u64 = 8;
     let _turn = turn();
     let tally = Tally::new();
-    let cache: Cache<u64, _> = Cache::builder().capacity(100).shards(1).never_expire().build().unwrap();
+    let cache: Cache<u64, _> =
+        Cache::builder().capacity(100).shards(1).never_expire().build().unwrap();
     (0..100).for_each(|key| cache.insert(key, tally.value(key)));
     assert!(cache.pin().get(&99).is_some());
     forbid_membarrier();

@@ -1,4 +1,5 @@
-//! Guards that are held for long: what they lend stays, and what they hold up is kept, without a write being lost.
+//! Guards that are held for long: what they lend stays, and what they hold up is kept, without a
+//! write being lost.
 
 mod common;
 
@@ -52,7 +53,8 @@ fn what_a_guard_lends_stays_whatever_happens_to_the_cache() {
     }
 }
 
-/// No write is lost to a reader: what is retired beside it is kept and reported, and goes when the reader has.
+/// No write is lost to a reader: what is retired beside it is kept and reported, and goes when the
+/// reader has.
 #[test]
 fn what_is_held_up_is_kept_and_reported_and_no_write_is_lost() {
     let _turn = turn();
@@ -85,7 +87,8 @@ fn what_is_held_up_is_kept_and_reported_and_no_write_is_lost() {
 #[test]
 fn memory_is_back_soon_after_the_last_guard_has_gone_with_no_call() {
     let _turn = turn();
-    let cache: Cache<u64, u64> = Cache::builder().capacity(20_000).never_expire().no_sweep().build().unwrap();
+    let cache: Cache<u64, u64> =
+        Cache::builder().capacity(20_000).never_expire().no_sweep().build().unwrap();
     (0..40_000).for_each(|key| cache.insert(key, key));
     until(|| cache.flush());
     let before = cache.stats().memory;
@@ -93,15 +96,18 @@ fn memory_is_back_soon_after_the_last_guard_has_gone_with_no_call() {
     (0..1_000_000).for_each(|key| cache.insert(key % 60_000, key));
     assert!(cache.stats().memory > 10 * before);
     drop(pinned);
-    // Nothing that is called here writes or reclaims. Entries do not move, so some of their chunks are not full now.
+    // Nothing that is called here writes or reclaims. Entries do not move, so some of their chunks
+    // are not full now.
     until(|| cache.stats().memory < 4 * before);
 }
 
-/// Without readers places are used again while the writes go on, long before the background looks after them.
+/// Without readers places are used again while the writes go on, long before the background looks
+/// after them.
 #[test]
 fn without_guards_writes_reclaim_what_they_retire() {
     let _turn = turn();
-    let cache: Cache<u64, u64> = Cache::builder().shards(1).never_expire().no_sweep().build().unwrap();
+    let cache: Cache<u64, u64> =
+        Cache::builder().shards(1).never_expire().no_sweep().build().unwrap();
     let most = (0..64).map(|_| {
         (0..16).for_each(|value| cache.insert(1, value));
         // So that it is worth while to look.
@@ -111,13 +117,15 @@ fn without_guards_writes_reclaim_what_they_retire() {
     assert!(most.max() <= Some(64));
 }
 
-/// What weighs much is not kept longer than it must be, and without readers no more than as much as the limit again.
+/// What weighs much is not kept longer than it must be, and without readers no more than as much as
+/// the limit again.
 #[test]
 fn what_is_retired_by_weight_is_bounded_without_guards() {
     let _turn = turn();
     for (shards, heavy) in [(1, 10), (1, 100), (8, 7), (8, 12)] {
         let tally = Tally::new();
-        let builder = Cache::builder().max_weight(100).weigher(move |_, _: &Counted| heavy).shards(shards);
+        let builder =
+            Cache::builder().max_weight(100).weigher(move |_, _: &Counted| heavy).shards(shards);
         let cache: Cache<u64, Counted> = builder.never_expire().build().unwrap();
         for key in 0..2_000 {
             cache.insert(key, tally.value(key));
@@ -283,7 +291,8 @@ fn what_has_gone_weighs_nothing_any_more() {
     let _turn = turn();
     // As many as go together, fewer, more, and so many that they go by turns.
     for entries in [1, 15, 16, 17, 32, 1_000] {
-        let builder = Cache::builder().max_weight(10 * entries).weigher(|_, _| 10).shards(1).no_sweep();
+        let builder =
+            Cache::builder().max_weight(10 * entries).weigher(|_, _| 10).shards(1).no_sweep();
         let cache: Cache<u64, Box<u64>> = builder.build().unwrap();
         (0..entries).for_each(|key| cache.insert(key, Box::new(key)));
         cache.clear();

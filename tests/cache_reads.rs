@@ -1,5 +1,5 @@
-//! What a read answers and counts, by the clocks that there are: most are done at a glance, and those must not differ from the
-//! others.
+//! What a read answers and counts, by the clocks that there are: most are done at a glance, and
+//! those must not differ from the others.
 
 use docache::{Cache, CacheBuilder, EvictionPolicy, ManualClock};
 use std::convert::Infallible;

@@ -1,5 +1,6 @@
-//! A thread that may start no other: what caches owe in the background is done all the same, as soon as a thread can be
-//! had. A program of its own, in which nothing else has threads of the library started.
+//! A thread that may start no other: what caches owe in the background is done all the same, as
+//! soon as a thread can be had. A program of its own, in which nothing else has threads of the
+//! library started.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod common;

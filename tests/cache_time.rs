@@ -55,8 +55,8 @@ fn weight(key: u64, weighted: bool) -> u64 {
     if weighted { key % 3 * 2 } else { 1 }
 }
 
-/// Entries that come and go, are replaced and removed, with times of their own: whenever one is evicted alive, none was
-/// expired.
+/// Entries that come and go, are replaced and removed, with times of their own: whenever one is
+/// evicted alive, none was expired.
 #[test]
 fn nobody_is_evicted_while_somebody_is_expired() {
     for (policy, weighted) in [(POLICIES[0], false), (POLICIES[1], false), (POLICIES[0], true)] {
@@ -115,7 +115,9 @@ fn a_clock_may_count_from_anywhere() {
         }
     }
     // The origin of the wall clock is 56 years away.
-    for origin in [0, 1, 56 * 365 * 86_400 * 1_000_000_000, u64::MAX / 2, u64::MAX - 3_600_000_000_000] {
+    for origin in
+        [0, 1, 56 * 365 * 86_400 * 1_000_000_000, u64::MAX / 2, u64::MAX - 3_600_000_000_000]
+    {
         let clock = ManualClock::new();
         let cache: Cache<u64, u64> = Cache::builder()
             .clock(Far(clock.clone(), origin))
@@ -131,8 +133,12 @@ fn a_clock_may_count_from_anywhere() {
     }
     // Time that has come to its end stands still, and nobody spins.
     let stopped = Far(ManualClock::new(), u64::MAX);
-    let cache: Cache<u64, u64> =
-        Cache::builder().clock(stopped).time_to_live(SECOND).sweep_interval(SECOND).build().unwrap();
+    let cache: Cache<u64, u64> = Cache::builder()
+        .clock(stopped)
+        .time_to_live(SECOND)
+        .sweep_interval(SECOND)
+        .build()
+        .unwrap();
     cache.insert(1, 1);
     assert_eq!(cache.get(&1), Some(1));
 }
@@ -186,7 +192,8 @@ fn a_purge_misses_nothing_when_the_table_changes_under_it() {
     let clock = ManualClock::new();
     let cache: std::sync::Arc<std::sync::OnceLock<Cache<u64, u64>>> = std::sync::Arc::default();
     let own = cache.clone();
-    // The listener of the first entries makes the table shrink, or grow, between two steps of the purge.
+    // The listener of the first entries makes the table shrink, or grow, between two steps of the
+    // purge.
     let told = AtomicU64::new(0);
     let listener = move |_: &u64, _: &u64, cause: Cause| {
         if cause == Cause::Expired && told.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -195,7 +202,8 @@ fn a_purge_misses_nothing_when_the_table_changes_under_it() {
             (200_000..200_100).for_each(|key| cache.insert_with_ttl(key, 0, 10_000 * SECOND));
         }
     };
-    let built = Cache::builder().shards(1).clock(clock.clone()).no_sweep().on_evict(listener).build();
+    let built =
+        Cache::builder().shards(1).clock(clock.clone()).no_sweep().on_evict(listener).build();
     let cache = cache.get_or_init(|| built.unwrap());
     (0..1_000).for_each(|key| cache.insert_with_ttl(key, 0, SECOND));
     (100_000..110_000).for_each(|key| cache.insert_with_ttl(key, 0, 10_000 * SECOND));

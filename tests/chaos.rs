@@ -81,7 +81,11 @@ fn rand(rng: &mut TestRng) -> u32 {
     rng.next_u32()
 }
 
-fn crowd(cache: &LoopCache<Checked>, over: &(dyn Fn() -> bool + Sync), beside: impl FnOnce(&AtomicU64)) {
+fn crowd(
+    cache: &LoopCache<Checked>,
+    over: &(dyn Fn() -> bool + Sync),
+    beside: impl FnOnce(&AtomicU64),
+) {
     let acts = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for seed in 0..THREADS {
@@ -103,8 +107,12 @@ fn crowd(cache: &LoopCache<Checked>, over: &(dyn Fn() -> bool + Sync), beside: i
 #[test]
 fn two_seconds_of_manual_time() {
     let clock = ManualClock::new();
-    let cache =
-        LoopCache::builder(doer()).interval(INTERVAL).capacity(10).clock(clock.clone()).build().unwrap();
+    let cache = LoopCache::builder(doer())
+        .interval(INTERVAL)
+        .capacity(10)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
     let end = clock.now().after(Duration::from_secs(2));
     let over = || clock.now() >= end;
     crowd(&cache, &over, |acts| {
@@ -131,7 +139,11 @@ fn one_second_of_real_time() {
 fn dropped_while_readers_hold_snapshots() {
     for _ in 0..50 {
         let cache = Arc::new(
-            LoopCache::builder(doer()).interval(Duration::from_micros(10)).capacity(10).build().unwrap(),
+            LoopCache::builder(doer())
+                .interval(Duration::from_micros(10))
+                .capacity(10)
+                .build()
+                .unwrap(),
         );
         cache.start().unwrap();
         std::thread::scope(|scope| {
@@ -142,7 +154,9 @@ fn dropped_while_readers_hold_snapshots() {
                     let snapshots: Vec<_> = (0..20).map(|_| cache.snapshot()).collect();
                     drop(cache);
                     for snapshot in snapshots {
-                        assert!(snapshot.iter().all(|entry| entry.sequence() <= snapshot.version()));
+                        assert!(
+                            snapshot.iter().all(|entry| entry.sequence() <= snapshot.version())
+                        );
                     }
                     assert!(reader.value().is_none_or(|value| value.double == 2 * value.call));
                 });

@@ -28,7 +28,8 @@ fn failures_and_panics_are_recorded_and_the_loop_goes_on() {
             _ => Ok(calls),
         }
     };
-    let cache = LoopCache::builder(doer).interval(SECOND).capacity(9).clock(clock.clone()).build().unwrap();
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).capacity(9).clock(clock.clone()).build().unwrap();
     cache.start().unwrap();
     for call in 1..=5 {
         cache.changed(call - 1).wait(None).unwrap();
@@ -50,7 +51,10 @@ fn failures_and_panics_are_recorded_and_the_loop_goes_on() {
     );
     assert!(errors[2].is_panicked());
     let stats = cache.stats();
-    assert_eq!((stats.calls, stats.failures, stats.panics, stats.consecutive_failures), (5, 3, 2, 0));
+    assert_eq!(
+        (stats.calls, stats.failures, stats.panics, stats.consecutive_failures),
+        (5, 3, 2, 0)
+    );
     assert!(stats.last_error.unwrap().is_panicked());
 }
 
@@ -89,8 +93,12 @@ fn panics_that_panic_when_dropped_end_neither_the_loop_nor_anybodys_wait() {
     }
     let logger = Logger::new(Level::Trace, |_| std::panic::panic_any(Bomb));
     let doer = || -> Result<(), &str> { std::panic::panic_any(Bomb) };
-    let cache =
-        LoopCache::builder(doer).interval(SECOND).logger(logger).clock(ManualClock::new()).build().unwrap();
+    let cache = LoopCache::builder(doer)
+        .interval(SECOND)
+        .logger(logger)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     let waker = Arc::new(BadWaker).into();
     let mut task = std::task::Context::from_waker(&waker);
     let mut bad = Box::pin(cache.changed(0));
@@ -113,8 +121,12 @@ fn destructors_that_panic_are_contained_whoever_drops_the_result() {
         calls += 1;
         if calls % 3 == 0 { Err("fails") } else { Ok(Bomb) }
     };
-    let cache =
-        LoopCache::builder(doer).interval(SECOND).capacity(2).clock(ManualClock::new()).build().unwrap();
+    let cache = LoopCache::builder(doer)
+        .interval(SECOND)
+        .capacity(2)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     cache.start().unwrap();
     let (mut reader, mut snapshots) = (cache.reader(), Vec::new());
     for _ in 0..9 {
@@ -133,7 +145,8 @@ fn a_doers_destructor_that_panics_reaches_nobody() {
         let _kept = &bomb;
         Ok::<_, &str>(())
     };
-    let cache = LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
     cache.start().unwrap();
     let changed = cache.changed(7);
     drop(cache);
@@ -148,7 +161,8 @@ fn a_doers_own_error_stays_its_own() {
     let broken = upstream.refresh().wait(None).unwrap().error().unwrap().clone();
     assert!(broken.is_panicked());
     let doer = move || Err::<(), _>(broken.clone());
-    let cache = LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
     cache.start().unwrap();
     let entry = cache.refresh().wait(None).unwrap();
     let error = entry.error().unwrap();

@@ -119,8 +119,10 @@ fn threads_wait_for_cancellation_a_deadline_or_a_limit() {
     let root = Context::with_clock(clock.clone());
     assert!(!root.wait(Duration::ZERO));
     let timed = root.with_timeout(SECOND);
-    let waiters: Vec<_> =
-        [root.clone(), timed].into_iter().map(|ctx| std::thread::spawn(move || ctx.wait(None))).collect();
+    let waiters: Vec<_> = [root.clone(), timed]
+        .into_iter()
+        .map(|ctx| std::thread::spawn(move || ctx.wait(None)))
+        .collect();
     clock.advance(SECOND);
     root.cancel();
     assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
@@ -234,7 +236,10 @@ fn the_end_of_time_does_not_come_even_if_the_clock_gets_there() {
     let clock = ManualClock::new();
     clock.advance(Duration::MAX);
     let (root, count) = (Context::with_clock(clock.clone()), Arc::new(Count::default()));
-    assert!(root.with_timeout(Duration::ZERO).error().unwrap().is_timeout(), "no time is over at once");
+    assert!(
+        root.with_timeout(Duration::ZERO).error().unwrap().is_timeout(),
+        "no time is over at once"
+    );
     assert!(!root.wait(Duration::ZERO));
     for never in [root.with_deadline(docache::Tick::MAX), root.with_timeout(SECOND)] {
         let _hook = never.on_cancel(count.hook());
@@ -255,8 +260,8 @@ fn the_end_of_time_does_not_come_even_if_the_clock_gets_there() {
     assert_eq!(count.get(), 0);
 }
 
-/// Whether this is a process in which no thread can be started. If not it runs `test` in one: no thread has room for so
-/// large a stack.
+/// Whether this is a process in which no thread can be started. If not it runs `test` in one: no
+/// thread has room for so large a stack.
 fn without_threads(test: &str) -> bool {
     const MARK: &str = "DOCACHE_NO_THREADS";
     if std::env::var_os(MARK).is_some() {
@@ -281,7 +286,9 @@ fn without_a_thread_a_task_is_woken_at_a_near_deadline_and_early_on_its_way_to_a
         return;
     }
     let root = Context::background();
-    for (timeout, expected) in [(20 * SECOND / 1000, Poll::Ready(())), (3600 * SECOND, Poll::Pending)] {
+    for (timeout, expected) in
+        [(20 * SECOND / 1000, Poll::Ready(())), (3600 * SECOND, Poll::Pending)]
+    {
         let (ctx, count) = (root.with_timeout(timeout), Arc::new(Count::default()));
         let waker = count.clone().into();
         let mut future = std::pin::pin!(ctx.cancelled());

@@ -1,4 +1,5 @@
-//! Calls that allocate nothing: a million that lead, and a million that lead or wait. And bulk calls, which do.
+//! Calls that allocate nothing: a million that lead, and a million that lead or wait. And bulk
+//! calls, which do.
 
 mod common;
 
@@ -51,8 +52,8 @@ fn leaders_allocate_nothing() {
 
 const THREADS: usize = 4;
 
-/// Has `THREADS` threads make `calls` calls in all after some to warm up, and says how many of them waited. `call` says
-/// whether it led.
+/// Has `THREADS` threads make `calls` calls in all after some to warm up, and says how many of them
+/// waited. `call` says whether it led.
 fn crowd(calls: usize, call: impl Fn() -> bool + Sync) -> usize {
     let each = calls / THREADS;
     let (barrier, waited) = (Barrier::new(THREADS), AtomicUsize::new(0));
@@ -78,7 +79,8 @@ fn crowd(calls: usize, call: impl Fn() -> bool + Sync) -> usize {
 
 fn waiters_allocate_nothing() {
     // The leader of each run stays in it until all the other threads have joined.
-    let (group, joins, led) = (KeyedGroup::<Key, usize>::new(), Joins::default(), AtomicUsize::new(0));
+    let (group, joins, led) =
+        (KeyedGroup::<Key, usize>::new(), Joins::default(), AtomicUsize::new(0));
     let key = joins.key("key");
     let all_join = || {
         let run = led.fetch_add(1, Ordering::SeqCst) + 1;
@@ -108,7 +110,8 @@ fn bulk_calls_allocate_as_often_for_many_keys_as_for_few() {
     for len in [1_000, 1, 10, 100, 1_000] {
         let keys: Vec<&u64> = keys[..len].iter().collect();
         let mut values = keys.iter().map(|key| **key).collect();
-        let call = |values: &mut Vec<u64>| group.try_run_many(&keys, |_| Ok(std::mem::take(values)));
+        let call =
+            |values: &mut Vec<u64>| group.try_run_many(&keys, |_| Ok(std::mem::take(values)));
         // The shard makes room for as many flights as there are.
         drop(call(&mut keys.iter().map(|key| **key).collect()));
         let mut ends = Vec::new();

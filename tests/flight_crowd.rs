@@ -30,9 +30,11 @@ fn waiter<'scope, 'env>(
     Builder::new().stack_size(STACK).spawn_scoped(scope, wait).ok()
 }
 
-/// Has up to `threads` threads wait, and tasks for those that are not to be had, and says how many threads there were.
+/// Has up to `threads` threads wait, and tasks for those that are not to be had, and says how many
+/// threads there were.
 fn crowd(threads: usize) -> usize {
-    let (group, joins, gate, value) = (Crowded::new(), Joins::default(), Gate::default(), Arc::new(()));
+    let (group, joins, gate, value) =
+        (Crowded::new(), Joins::default(), Gate::default(), Arc::new(()));
     let key = joins.key("key");
     let leader = Task::begun(group.run_async(key.clone(), || gate.then(value.clone())));
     let ran = std::thread::scope(|scope| {
@@ -83,7 +85,8 @@ fn ten_thousand_tasks_on_four_threads() {
                 let mut tasks: Vec<_> = (0..CROWD / THREADS).map(begin).collect();
                 joined.wait();
                 while !tasks.is_empty() {
-                    let (woken, rest): (Vec<_>, _) = tasks.into_iter().partition(|task| task.wakes() > 0);
+                    let (woken, rest): (Vec<_>, _) =
+                        tasks.into_iter().partition(|task| task.wakes() > 0);
                     for task in woken {
                         assert_eq!(task.wakes(), 1);
                         assert!(Arc::ptr_eq(&task.ends(), &value));
@@ -109,8 +112,9 @@ fn ten_thousand_tasks_on_four_threads() {
 fn ten_thousand_tasks_that_inherit_the_lead_one_after_the_other() {
     let group = KeyedGroup::<str, usize>::new();
     let leader = Task::begun(group.run_async("key", std::future::pending));
-    let heirs: Vec<_> =
-        (0..CROWD).map(|at| Task::begun(group.run_async("key", move || async move { at }))).collect();
+    let heirs: Vec<_> = (0..CROWD)
+        .map(|at| Task::begun(group.run_async("key", move || async move { at })))
+        .collect();
     drop(leader);
     let mut heirs = heirs.into_iter();
     for heir in heirs.by_ref().take(CROWD - 1) {

@@ -20,9 +20,11 @@ fn it_calls_at_once_and_then_at_the_interval() {
         assert_eq!(cache.changed(call - 1).wait(None).unwrap(), call);
         assert_eq!(cache.latest().as_deref(), Some(&call));
     }
-    let values: Vec<_> = cache.snapshot().iter().filter_map(|entry| entry.value().copied()).collect();
+    let values: Vec<_> =
+        cache.snapshot().iter().filter_map(|entry| entry.value().copied()).collect();
     assert_eq!(values, [3, 4, 5]);
-    let backwards: Vec<_> = cache.snapshot().iter().rev().map(docache::LoopEntry::sequence).collect();
+    let backwards: Vec<_> =
+        cache.snapshot().iter().rev().map(docache::LoopEntry::sequence).collect();
     assert_eq!(backwards, [5, 4, 3]);
     assert_eq!(cache.stats().calls, 5);
 }
@@ -40,7 +42,10 @@ fn an_entry_tells_when_it_was_made_and_how_long_it_took() {
     cache.start().unwrap();
     let reading = cache.wait_first(None).unwrap();
     assert_eq!(reading.timestamp(), SystemTime::UNIX_EPOCH + SECOND);
-    assert_eq!((reading.duration(), reading.age(), reading.sequence()), (2 * SECOND, 2 * SECOND, 1));
+    assert_eq!(
+        (reading.duration(), reading.age(), reading.sequence()),
+        (2 * SECOND, 2 * SECOND, 1)
+    );
     assert_eq!(reading.entry().started().as_nanos(), 1_000_000_000);
     let kept = reading.to_entry();
     drop(reading);
@@ -66,7 +71,8 @@ fn bad_settings_are_refused_by_name() {
 #[test]
 fn a_fixed_rate_keeps_its_rhythm_and_counts_what_it_skips() {
     let clock = ManualClock::new();
-    let Gated { entered, leave, cache } = gated(&clock, |builder| builder.schedule(Schedule::FixedRate));
+    let Gated { entered, leave, cache } =
+        gated(&clock, |builder| builder.schedule(Schedule::FixedRate));
     cache.start().unwrap();
     entered.recv().unwrap();
     // Due at 0; the call lasts until 2.5: 1 is skipped, 2 comes late, and the next is due at 3.
@@ -216,8 +222,12 @@ fn values_are_released_when_nobody_shows_them_any_more() {
         counts.fetch_add(1, Ordering::SeqCst);
         Ok::<_, &str>(Counted(counts.clone()))
     };
-    let cache =
-        LoopCache::builder(doer).interval(SECOND).capacity(3).clock(ManualClock::new()).build().unwrap();
+    let cache = LoopCache::builder(doer)
+        .interval(SECOND)
+        .capacity(3)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     cache.start().unwrap();
     cache.wait_first(None).unwrap();
     let old = cache.snapshot();

@@ -76,7 +76,10 @@ fn a_start_while_stopping_runs_again_after_the_call() {
     entered.recv().unwrap();
     cache.stop_within(Duration::ZERO).unwrap_err();
     assert!(cache.start().unwrap());
-    assert!(cache.run(&Context::new()).unwrap_err().is_busy(), "and this does not take the start back");
+    assert!(
+        cache.run(&Context::new()).unwrap_err().is_busy(),
+        "and this does not take the start back"
+    );
     leave.send(()).unwrap();
     entered.recv().unwrap();
     assert_eq!(cache.version(), 1);
@@ -108,7 +111,8 @@ fn waiting_inside_the_doer_is_refused_and_stopping_is_not() {
         cache.stop();
         Ok::<_, docache::BoxError>(())
     };
-    let cache = LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
     slot.set(cache).unwrap();
     let cache = slot.get().unwrap();
     cache.run(&Context::new()).unwrap();

@@ -1,4 +1,5 @@
-//! Foreign code on the runner's thread: tasks that are polled where they are woken, destructors, loggers.
+//! Foreign code on the runner's thread: tasks that are polled where they are woken, destructors,
+//! loggers.
 
 mod common;
 
@@ -30,8 +31,8 @@ fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     Arc::new(Task(Mutex::new(Some(Box::pin(future))))).wake();
 }
 
-/// A cache whose run is at the gate in its second call, is to stop after it, and is to be followed by another run; and a
-/// refresh that this run will not serve.
+/// A cache whose run is at the gate in its second call, is to stop after it, and is to be followed
+/// by another run; and a refresh that this run will not serve.
 fn about_to_restart() -> (Gated, docache::Refresh<u64>) {
     let gated = gated(&ManualClock::new(), |builder| builder);
     gated.cache.start().unwrap();
@@ -78,7 +79,9 @@ fn a_waker_that_blocks_does_not_hold_up_the_run_that_follows() {
     assert!(cache.start().unwrap());
     leave.send(()).unwrap();
     told.recv().unwrap();
-    entered.recv_timeout(PATIENCE).expect("the next run calls, though the last one's thread is held");
+    entered
+        .recv_timeout(PATIENCE)
+        .expect("the next run calls, though the last one's thread is held");
     leave.send(()).unwrap();
     assert_eq!(cache.changed(2).wait(PATIENCE).unwrap(), 3);
     cache.stop();
@@ -112,7 +115,8 @@ fn a_waker_that_blocks_holds_up_its_own_loop_alone() {
 #[test]
 fn a_waker_that_blocks_holds_up_neither_who_cancels_nor_who_drops() {
     let (clock, context) = (ManualClock::new(), Context::new());
-    let [slow, other, dropped] = [(); 3].map(|()| counter(&clock).context(&context).build().unwrap());
+    let [slow, other, dropped] =
+        [(); 3].map(|()| counter(&clock).context(&context).build().unwrap());
     for cache in [&slow, &other, &dropped] {
         cache.start().unwrap();
         cache.wait_first(PATIENCE).unwrap();
@@ -188,7 +192,8 @@ fn the_destructor_of_an_old_result_may_stop_the_loop() {
     let slot = Arc::new(OnceLock::new());
     let value = slot.clone();
     let doer = move || Ok::<_, &str>(Stops(value.clone()));
-    let cache = LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
+    let cache =
+        LoopCache::builder(doer).interval(SECOND).clock(ManualClock::new()).build().unwrap();
     assert!(slot.set(cache).is_ok());
     let cache = slot.get().unwrap();
     cache.start().unwrap();
@@ -201,7 +206,8 @@ fn the_destructor_of_an_old_result_may_stop_the_loop() {
     }
 }
 
-/// Runs a test of this file in a process in which no thread can be started: none has room for so large a stack.
+/// Runs a test of this file in a process in which no thread can be started: none has room for so
+/// large a stack.
 fn without_threads(test: &str) {
     let this = std::env::current_exe().unwrap();
     let child = Command::new(this)

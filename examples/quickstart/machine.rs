@@ -1,4 +1,5 @@
-//! The loop cache: one Doer asks the system, four threads read what it last heard as fast as they can.
+//! The loop cache: one Doer asks the system, four threads read what it last heard as fast as they
+//! can.
 
 use std::error::Error;
 use std::thread;
@@ -35,9 +36,13 @@ pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
     machine.wait_first(time)?;
 
     let seen = thread::scope(|scope| {
-        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| read_until(&session, &machine))).collect();
+        let readers: Vec<_> =
+            (0..READERS).map(|_| scope.spawn(|| read_until(&session, &machine))).collect();
         show_progress(&session, time, &machine);
-        readers.into_iter().map(|reader| reader.join().expect("a reader does not panic")).reduce(Seen::and)
+        readers
+            .into_iter()
+            .map(|reader| reader.join().expect("a reader does not panic"))
+            .reduce(Seen::and)
     });
 
     machine.stop();
@@ -57,10 +62,18 @@ fn watch_machine() -> Result<LoopCache<Machine>, Box<dyn Error>> {
             memory_used: system.used_memory(),
             memory_total: system.total_memory(),
             // The system lists threads among them.
-            processes: system.processes().values().filter(|process| process.thread_kind().is_none()).count(),
+            processes: system
+                .processes()
+                .values()
+                .filter(|process| process.thread_kind().is_none())
+                .count(),
         };
         // A Doer that fails is recorded, its readers keep the last success, and the loop goes on.
-        if machine.memory_total == 0 { Err("the system tells nothing about its memory") } else { Ok(machine) }
+        if machine.memory_total == 0 {
+            Err("the system tells nothing about its memory")
+        } else {
+            Ok(machine)
+        }
     };
     let cache = LoopCache::builder(ask)
         .name("machine")
@@ -91,7 +104,8 @@ impl Seen {
 /// Reads as fast as it can until the session is done.
 fn read_until(session: &Context, machine: &LoopCache<Machine>) -> Seen {
     let mut seen = Seen::default();
-    // Each thread has a reader of its own: while nothing new was published, a read is one atomic load.
+    // Each thread has a reader of its own: while nothing new was published, a read is one atomic
+    // load.
     let mut reader = machine.reader();
     while !session.is_done() {
         for _ in 0..AGE_EVERY {
@@ -167,12 +181,23 @@ fn report(seen: &Seen, time: Duration, machine: &LoopCache<Machine>) {
     let per_second = seen.reads as f64 / time.as_secs_f64();
     let days_alone = seen.reads as f64 * cost / 86_400.0;
 
-    println!("\n{READERS} threads read, one Doer asked the system every {} ms\n", INTERVAL.as_millis());
+    println!(
+        "\n{READERS} threads read, one Doer asked the system every {} ms\n",
+        INTERVAL.as_millis()
+    );
     row("reads served", &grouped(seen.reads), "");
     row("reads per second", &grouped(per_second as u64), "");
     row("Doer calls", &grouped(stats.calls), &format!("{due} were due, {} failed", stats.failures));
-    row("one Doer call", &format!("{:.1} ms", cost * 1e3), &format!("mean of the last {}", snapshot.len()));
-    row("without the cache", &format!("{} days", grouped(days_alone as u64)), "with one call for each read");
+    row(
+        "one Doer call",
+        &format!("{:.1} ms", cost * 1e3),
+        &format!("mean of the last {}", snapshot.len()),
+    );
+    row(
+        "without the cache",
+        &format!("{} days", grouped(days_alone as u64)),
+        "with one call for each read",
+    );
     row("age seen, p50", &format!("≤ {} ms", seen.ages.percentile(0.50)), "");
     row("age seen, p99", &format!("≤ {} ms", seen.ages.percentile(0.99)), "");
     row("most processes seen", &seen.most_processes.to_string(), "");
@@ -189,7 +214,8 @@ fn mean_duration(snapshot: &Snapshot<Machine>) -> Duration {
     total / (snapshot.len().max(1) as u32)
 }
 
-/// One figure over the last readings as a line of blocks: on the given scale, or from its lowest to its highest.
+/// One figure over the last readings as a line of blocks: on the given scale, or from its lowest to
+/// its highest.
 fn chart(
     name: &str,
     unit: &str,

@@ -1,9 +1,10 @@
 //! This machine's own figures, asked for once and read many millions of times.
 //!
-//! Asking the system for its CPU, memory and process figures takes milliseconds. First one loop cache asks ten times a
-//! second, and four threads read what it last heard as fast as they can, without ever waiting for it. Then 64 threads ask
-//! a cache about the programs that run, and whenever its answers get old all of them want new ones at the same moment: the
-//! system is asked once for each.
+//! Asking the system for its CPU, memory and process figures takes milliseconds. First one loop
+//! cache asks ten times a second, and four threads read what it last heard as fast as they can,
+//! without ever waiting for it. Then 64 threads ask a cache about the programs that run, and
+//! whenever its answers get old all of them want new ones at the same moment: the system is asked
+//! once for each.
 //!
 //! ```sh
 //! cargo run --release --example quickstart

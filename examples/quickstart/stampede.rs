@@ -1,4 +1,5 @@
-//! The cache: a crowd asks about the programs of this machine, and whenever answers get old a slow backend is asked once.
+//! The cache: a crowd asks about the programs of this machine, and whenever answers get old a slow
+//! backend is asked once.
 
 use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,8 +47,9 @@ impl Backend {
     /// Some programs that run.
     fn programs(&self) -> Vec<String> {
         let system = &mut self.desk().system;
-        let mut names: Vec<_> =
-            processes(system).map(|process| process.name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = processes(system)
+            .map(|process| process.name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names.dedup();
         names.truncate(PROGRAMS);
@@ -95,7 +97,8 @@ pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Asks about one program after the other, as fast as it can, until the session is done. How often that was.
+/// Asks about one program after the other, as fast as it can, until the session is done. How often
+/// that was.
 fn ask_until(
     session: &Context,
     programs: &[String],
@@ -141,10 +144,18 @@ fn report(
         &format!("{} reads waited for somebody else's", grouped(waited)),
     );
     row("one backend call", &format!("{:.1} ms", cost * 1e3), "mean");
-    row("without the cache", &format!("{} days", grouped(days_alone as u64)), "with one call for each read");
+    row(
+        "without the cache",
+        &format!("{} days", grouped(days_alone as u64)),
+        "with one call for each read",
+    );
     let asked = programs.iter().map(|name| (name, cache.fetch(name, || backend.ask(name))));
     if let Some((name, program)) = asked.max_by_key(|(_, program)| program.memory) {
         let memory = program.memory as f64 / 1_048_576.0;
-        row("the greatest of them", name, &format!("{memory:.0} MiB, processes: {}", program.processes));
+        row(
+            "the greatest of them",
+            name,
+            &format!("{memory:.0} MiB, processes: {}", program.processes),
+        );
     }
 }

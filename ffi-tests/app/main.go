@@ -1,5 +1,5 @@
-// Command app is somebody's program that uses docache: xtask/src/app.rs vendors the module, builds this in several ways
-// and runs it.
+// Command app is somebody's program that uses docache: xtask/src/app.rs vendors the module, builds
+// this in several ways and runs it.
 package main
 
 import (

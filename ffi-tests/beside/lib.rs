@@ -1,5 +1,5 @@
-//! Another Rust library in a program that uses docache, with a copy of the standard library of its own. It uses what two
-//! copies could get in each other's way with: threads, allocations, panics.
+//! Another Rust library in a program that uses docache, with a copy of the standard library of its
+//! own. It uses what two copies could get in each other's way with: threads, allocations, panics.
 
 /// The sum of the numbers below `n`, on a thread and by way of texts.
 #[unsafe(no_mangle)]

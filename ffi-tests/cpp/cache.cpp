@@ -1,5 +1,5 @@
-// Caches as a C++ program uses them: keys and values of many types, lifetimes, lists, listeners, fetches with exceptions on
-// both sides, moved handles.
+// Caches as a C++ program uses them: keys and values of many types, lifetimes, lists, listeners,
+// fetches with exceptions on both sides, moved handles.
 #include "docache.hpp"
 
 #include "check.hpp"

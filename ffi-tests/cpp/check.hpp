@@ -1,4 +1,5 @@
-// What the programs in this folder share: checks that print where and what, and gates to wait at instead of sleeping.
+// What the programs in this folder share: checks that print where and what, and gates to wait at
+// instead of sleeping.
 #ifndef DOCACHE_TEST_CHECK_HPP
 #define DOCACHE_TEST_CHECK_HPP
 
@@ -57,7 +58,8 @@ inline int all_passed(std::string_view program) {
   return 0;
 }
 
-/// A counting semaphore: pass() blocks until there is a permit, and fails the test if none ever comes.
+/// A counting semaphore: pass() blocks until there is a permit, and fails the test if none ever
+/// comes.
 class gate {
  public:
   void open(unsigned permits = 1) {

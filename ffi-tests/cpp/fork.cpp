@@ -1,5 +1,5 @@
-// Global objects in a C++ program that forks: their destructors run at exit() in the parent and in its children, with loops
-// that run there or ran in the parent.
+// Global objects in a C++ program that forks: their destructors run at exit() in the parent and in
+// its children, with loops that run there or ran in the parent.
 #include "docache.hpp"
 
 #include "check.hpp"
@@ -31,8 +31,9 @@ docache::cache_options short_lived() {
   return options;
 }
 
-/// Made before all other objects and so the last to go. A child that has come this far says so and is killed, so that nobody
-/// takes for leaked what the parent's threads have on stacks that are not there any more.
+/// Made before all other objects and so the last to go. A child that has come this far says so and
+/// is killed, so that nobody takes for leaked what the parent's threads have on stacks that are not
+/// there any more.
 struct last_to_go {
   int report = -1;
 

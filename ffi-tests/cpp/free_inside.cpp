@@ -1,5 +1,6 @@
-// Objects of docache.hpp that are destroyed inside callbacks, their own and each other's, and listeners that hold references to
-// what lives no longer than their cache. Run it under AddressSanitizer.
+// Objects of docache.hpp that are destroyed inside callbacks, their own and each other's, and
+// listeners that hold references to what lives no longer than their cache. Run it under
+// AddressSanitizer.
 #include "../threads.h"
 #include "check.hpp"
 
@@ -158,7 +159,8 @@ void a_listener_that_owns_a_cache() {
 }  // namespace
 
 int main() {
-  // The threads that the library keeps begin before others have used their stacks: leak checkers tell them by where they began.
+  // The threads that the library keeps begin before others have used their stacks: leak checkers
+  // tell them by where they began.
   docache::cache();
   a_listener_that_refers_to_the_frame();
   caches();

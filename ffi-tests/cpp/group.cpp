@@ -1,4 +1,5 @@
-// Groups as a C++ program uses them: typed results that are shared, exceptions on both sides, limits, moved handles.
+// Groups as a C++ program uses them: typed results that are shared, exceptions on both sides,
+// limits, moved handles.
 #include "docache.hpp"
 
 #include "check.hpp"
@@ -48,7 +49,8 @@ void alone() {
   check::passed("a call that nobody joins runs its own work; results outlive the group, none is left");
 }
 
-// Work that returns something else is refused, also where a T could be made of it: a vector of five, or an owner.
+// Work that returns something else is refused, also where a T could be made of it: a vector of
+// five, or an owner.
 using docache::detail::returns_a;
 static_assert(returns_a<counted, counted (*)()>() && returns_a<int, const int& (*)()>());
 static_assert(returns_a<std::string, const char* (*)()>() && returns_a<docache::value, std::string (*)()>());
@@ -124,8 +126,8 @@ void joined() {
   check::passed("those who ask meanwhile wait as long as they like, and share one object");
 }
 
-/// Runs `work` as the leader of "key" while a call of docache.h that does not block waits for it, and returns how that
-/// waiting ends: what a caller that joined gets.
+/// Runs `work` as the leader of "key" while a call of docache.h that does not block waits for it,
+/// and returns how that waiting ends: what a caller that joined gets.
 template <class E, class T, class F>
 std::pair<E, docache::error> fail_together(const group<T>& numbers, F work) {
   docache_call* waiter = nullptr;
@@ -183,7 +185,8 @@ void failures_of_others() {
   const group<int> numbers;
   docache::detail::error_slot reported;
   CHECK_EQUAL(docache_error_new(9, "as told", 7, reported.out(), nullptr), DOCACHE_OK);
-  // Until the thread has joined in time once; if it comes late it runs its own work, and another round is due.
+  // Until the thread has joined in time once; if it comes late it runs its own work, and another
+  // round is due.
   for (bool joined = false; !joined;) {
     docache_call* leader = nullptr;
     CHECK_EQUAL(docache_group_begin(numbers.handle(), nullptr, 0, &leader, nullptr), DOCACHE_LEADER);

@@ -1,4 +1,5 @@
-// docache.hpp included first, twice, and from two translation units (header_b.cpp is the other), linked together.
+// docache.hpp included first, twice, and from two translation units (header_b.cpp is the other),
+// linked together.
 #include "docache.hpp"
 #include "docache.hpp"
 

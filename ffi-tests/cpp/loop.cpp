@@ -1,4 +1,5 @@
-// The loop cache as a C++ program uses it: typed results, Doers that throw, moved handles, and what outlives what.
+// The loop cache as a C++ program uses it: typed results, Doers that throw, moved handles, and what
+// outlives what.
 #include "docache.hpp"
 
 #include "check.hpp"
@@ -282,8 +283,8 @@ void stop_from_inside() {
   doomed->start();
   made.open();
   gone.pass();
-  // Nobody can join the thread of a loop cache that destroyed itself: wait until it has left the process, so that tools
-  // that look for leaks at the end do not see it half gone.
+  // Nobody can join the thread of a loop cache that destroyed itself: wait until it has left the
+  // process, so that tools that look for leaks at the end do not see it half gone.
   while (std::filesystem::exists(thread)) std::this_thread::yield();
   CHECK(!doomed);
   check::passed("a Doer stops its own loop cache, and destroys it");

@@ -11,7 +11,8 @@ import (
 	"sync/atomic"
 )
 
-// Doer is what these tests register: it makes a value or an error by calling the C ABI, and says what it made.
+// Doer is what these tests register: it makes a value or an error by calling the C ABI, and says
+// what it made.
 type Doer func(outValue **Value, outError **Error) Status
 
 // ctxs holds what the integers stand for that are given to C, and how often each was dropped.
@@ -47,7 +48,8 @@ func register(doer Doer) uintptr {
 	return ctx
 }
 
-// newToken returns a token, and a channel that is closed when it is notified. A second notification panics.
+// newToken returns a token, and a channel that is closed when it is notified. A second notification
+// panics.
 func newToken() (uintptr, <-chan struct{}) {
 	token, ready := newCtx(), make(chan struct{})
 	ctxs.Lock()

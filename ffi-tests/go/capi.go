@@ -1,5 +1,5 @@
-// Package stranger calls docache.h as somebody would who knows nothing but that header. It belongs to the tests beside
-// it, and is not an interface: for that there is the package docache.
+// Package stranger calls docache.h as somebody would who knows nothing but that header. It belongs
+// to the tests beside it, and is not an interface: for that there is the package docache.
 package stranger
 
 /*
@@ -16,7 +16,8 @@ import (
 	"unsafe"
 )
 
-// The types and callbacks of the header under names that tests can use, since they cannot import "C".
+// The types and callbacks of the header under names that tests can use, since they cannot import
+// "C".
 type (
 	Status   = C.docache_status
 	Value    = C.docache_value
@@ -59,8 +60,8 @@ func options(capacity int) Options {
 	return Options{size: C.sizeof_docache_loop_options, interval_ns: hour, capacity: C.size_t(capacity)}
 }
 
-// longer is memory for options from a future header: n bytes more than we know of, all zero but perhaps the last.
-// The caller frees it.
+// longer is memory for options from a future header: n bytes more than we know of, all zero but
+// perhaps the last. The caller frees it.
 func longer(n int, last byte) (*Options, func()) {
 	size := C.size_t(C.sizeof_docache_loop_options + n)
 	p := C.calloc(1, size)
@@ -91,7 +92,8 @@ func valueNewFromNothing(n int, out **Value, outError **Error) Status {
 	return C.docache_value_new(nil, C.size_t(n), out, outError)
 }
 
-// valueWrap gives the library memory of C's, which must stay until ctx is dropped; the tests never free it.
+// valueWrap gives the library memory of C's, which must stay until ctx is dropped; the tests never
+// free it.
 func valueWrap(b []byte, ctx uintptr, out **Value, outError **Error) Status {
 	p := (*C.uint8_t)(C.CBytes(b))
 	return C.docache_value_wrap(p, C.size_t(len(b)), C.uintptr_t(ctx), dropFn, out, outError)
@@ -129,7 +131,8 @@ func loopNew(o *Options, fn C.docache_perform_fn, ctx uintptr, out **Loop, outEr
 	return C.docache_loop_new(o, fn, C.uintptr_t(ctx), dropFn, out, outError)
 }
 
-// loopNewNamed lays the options out in C's memory, because a Go struct may not carry a C-visible Go pointer.
+// loopNewNamed lays the options out in C's memory, because a Go struct may not carry a C-visible Go
+// pointer.
 func loopNewNamed(o Options, name string, logger *Logger, ctx uintptr, out **Loop, outError **Error) Status {
 	o.name, o.name_len, o.logger = C.CString(name), C.size_t(len(name)), logger
 	defer C.free(unsafe.Pointer(o.name))

@@ -28,7 +28,8 @@ func hold(t *testing.T) *held {
 		}
 		return valueWrap([]byte("second"), h.ctxs[1], outValue, nil)
 	})
-	// In variables of their own: C may be given the address of a pointer, but not of one among Go pointers.
+	// In variables of their own: C may be given the address of a pointer, but not of one among Go
+	// pointers.
 	var (
 		loop     *Loop
 		value    *Value

@@ -1,4 +1,5 @@
-//! C ABI calls of the families version, status, value, error, logger, loop and wait, with hostile arguments.
+//! C ABI calls of the families version, status, value, error, logger, loop and wait, with hostile
+//! arguments.
 
 #![no_main]
 

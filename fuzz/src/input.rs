@@ -1,4 +1,5 @@
-//! Pieces of input. Each is built so that an input which has run out of bytes gives the harmless choice.
+//! Pieces of input. Each is built so that an input which has run out of bytes gives the harmless
+//! choice.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 

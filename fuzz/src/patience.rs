@@ -40,8 +40,8 @@ impl Threads {
         Threads(*FIRST.get_or_init(threads))
     }
 
-    /// Waits until all threads that came later are gone, those that nobody joins too: what a thread holds while it ends
-    /// looks like a leak.
+    /// Waits until all threads that came later are gone, those that nobody joins too: what a thread
+    /// holds while it ends looks like a leak.
     pub fn await_end(self) {
         soon("the end of all threads", || threads() <= self.0);
     }

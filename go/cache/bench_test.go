@@ -7,12 +7,13 @@ import (
 	"testing"
 )
 
-// In these benchmarks each operation is one call, beside a bare call into C and what one would write without this package.
-// Run them with
+// In these benchmarks each operation is one call, beside a bare call into C and what one would
+// write without this package. Run them with
 //
 //	go test -run '^$' -bench . -cpu 1,2 ./cache
 //
-// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the figure printed.
+// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the
+// figure printed.
 
 // sink keeps the compiler from dropping what is measured; each goroutine writes it once.
 var sink struct {
@@ -61,8 +62,8 @@ func benchTyped[V any](b *testing.B, v V) (*Typed[string, V], []string) {
 	return c, keys
 }
 
-// BenchmarkGet is a hit on a short key with a value of 64 bytes: copied into the caller's buffer, as an array, as a new
-// string; and with a Go value of any kind.
+// BenchmarkGet is a hit on a short key with a value of 64 bytes: copied into the caller's buffer,
+// as an array, as a new string; and with a Go value of any kind.
 func BenchmarkGet(b *testing.B) {
 	b.Run("cgo_call", func(b *testing.B) { each(b, func(int) int { return int(abiVersion()) }) })
 	b.Run("docache", func(b *testing.B) {

@@ -58,13 +58,13 @@ import (
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
 //
-// The library never calls into Go: bridge.c puts down what it calls back for, and Go looks there. So all calls are marked
-// nocallback, and no goroutine is ever inside a callback.
+// The library never calls into Go: bridge.c puts down what it calls back for, and Go looks there.
+// So all calls are marked nocallback, and no goroutine is ever inside a callback.
 //
 // Keys and values go in and out as strings that may be views of other memory; see viewOf.
 
-// table owns a docache_cache, which is freed once the table is unreachable. That, and not an explicit free, is what makes
-// it safe to read without a lock while somebody closes the cache.
+// table owns a docache_cache, which is freed once the table is unreachable. That, and not an
+// explicit free, is what makes it safe to read without a lock while somebody closes the cache.
 type table struct {
 	c            *C.docache_cache
 	closed       atomic.Bool
@@ -136,15 +136,16 @@ func refused(status C.docache_status, e *C.docache_error) error {
 	return err
 }
 
-// unexpected is what the library says if it is out of memory, or was used as this package never does.
+// unexpected is what the library says if it is out of memory, or was used as this package never
+// does.
 func unexpected(what string, status C.docache_status) error {
 	return &docache.LibraryError{Status: int(status), Message: "it did not give " + what}
 }
 
 func start(s string) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.StringData(s))) }
 
-// copy copies the key's value to where there is room for it, and tells how long it is. If that is more than room, nothing
-// was copied.
+// copy copies the key's value to where there is room for it, and tells how long it is. If that is
+// more than room, nothing was copied.
 func (t *table) copy(key string, to unsafe.Pointer, room int) (n int, err error) {
 	if t.closed.Load() {
 		return 0, ErrClosed
@@ -305,7 +306,8 @@ func (t *table) begin(key string, ttl lifetime, owner uintptr, s token) (call, f
 	panic(unexpected("a call", begun.status))
 }
 
-// cancel takes back what a call that waits asked for. If it returns false, notify has been called or is about to be.
+// cancel takes back what a call that waits asked for. If it returns false, notify has been called
+// or is about to be.
 func (k call) cancel() bool { return C.docache_call_cancel(k.c) == C.DOCACHE_OK }
 
 // look tells where a call that joined stands, once it is ready.
@@ -335,7 +337,8 @@ func (k call) landID(id uint64, d *drops) {
 
 func (k call) fail(failure error) { deliver(C.docache_go_cache_fail(k.c), failure) }
 
-// leave ends a call that does not lead; if it waits, or was to lead, nobody notices but the one that leads next.
+// leave ends a call that does not lead; if it waits, or was to lead, nobody notices but the one
+// that leads next.
 func (k call) leave() { deliver(C.docache_go_cache_leave(k.c), nil) }
 
 // tell tells those that wait, and why if the load has failed.
@@ -397,7 +400,8 @@ func (d *drops) take(ids []uint64) int {
 	return int(n)
 }
 
-// setID keeps the id, which comes back through the drops, also if it is not kept. Then it takes ids out of those.
+// setID keeps the id, which comes back through the drops, also if it is not kept. Then it takes ids
+// out of those.
 func (t *table) setID(key string, id uint64, ttl lifetime, d *drops, dropped []uint64) int {
 	n := C.docache_go_cache_set_id(t.c, start(key), C.size_t(len(key)), C.uint64_t(id), C.uint64_t(ttl), d.c,
 		(*C.uint64_t)(unsafe.SliceData(dropped)), C.size_t(len(dropped)))
@@ -406,8 +410,8 @@ func (t *table) setID(key string, id uint64, ttl lifetime, d *drops, dropped []u
 	return int(n)
 }
 
-// list is strings, one after the other, as the library takes many at once: what it is given must not have pointers to
-// Go's memory in it.
+// list is strings, one after the other, as the library takes many at once: what it is given must
+// not have pointers to Go's memory in it.
 type list struct {
 	bytes []byte
 	lens  []C.size_t
@@ -442,7 +446,8 @@ func (t *table) setAll(keys, values *list, ttl lifetime) error {
 	return nil
 }
 
-// findAll fills out, which has one place for each key. Each share must be given back with releaseAll.
+// findAll fills out, which has one place for each key. Each share must be given back with
+// releaseAll.
 func (t *table) findAll(keys *list, out []found) {
 	status := C.docache_go_cache_find_all(t.c, keys.start(), unsafe.SliceData(keys.lens), C.size_t(keys.len()),
 		(*C.docache_go_cache_found)(unsafe.Pointer(unsafe.SliceData(out))))

@@ -8,11 +8,11 @@ import (
 	"weak"
 )
 
-// Cache keeps any Go values, as they are: a pointer that was set is the pointer that Get returns. It has the shape of
-// github.com/sdzyba/lockotron.
+// Cache keeps any Go values, as they are: a pointer that was set is the pointer that Get returns.
+// It has the shape of github.com/sdzyba/lockotron.
 //
-// The library keeps the keys, their times and their order, and in the place of each value a number that stands for it;
-// the value itself stays where Go can see it.
+// The library keeps the keys, their times and their order, and in the place of each value a number
+// that stands for it; the value itself stays where Go can see it.
 //
 // All methods may be called from any goroutine at any time, also after Close.
 type Cache struct {
@@ -22,8 +22,8 @@ type Cache struct {
 	cleaner *time.Timer // nil: none
 }
 
-// NewCache makes a cache; a nil config means [NewConfig]. It panics with a [*docache.ArgumentError] for what the [Config]
-// does not accept, and with a [*docache.LibraryError] if there is no memory.
+// NewCache makes a cache; a nil config means [NewConfig]. It panics with a [*docache.ArgumentError]
+// for what the [Config] does not accept, and with a [*docache.LibraryError] if there is no memory.
 func NewCache(config *Config) *Cache {
 	filled, err := config.filled()
 	if err == nil && filled.MaxBytes > 0 {
@@ -64,8 +64,9 @@ func (c *Cache) cleanEvery(interval time.Duration) {
 // Set keeps the value for as long as the [Config] says.
 func (c *Cache) Set(key string, value any) { c.set(key, byDefault, value) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that is
-// not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with time.Until.)
+// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that
+// is not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with
+// time.Until.)
 func (c *Cache) SetEx(key string, ttl time.Duration, value any) {
 	if c.table.isWorth(ttl) {
 		c.set(key, lifetimeOf(ttl), value)
@@ -85,7 +86,8 @@ func (c *Cache) set(key string, life lifetime, value any) {
 	}
 }
 
-// SetList is Set for each key of the map. Others may see some of the values before the rest is there.
+// SetList is Set for each key of the map. Others may see some of the values before the rest is
+// there.
 func (c *Cache) SetList(list map[string]any) {
 	if c.table.closed.Load() {
 		return
@@ -142,27 +144,30 @@ func (c *Cache) GetList(keys []string) []any {
 	return values
 }
 
-// Fetch returns the key's value. If there is none it calls fallback and keeps what that returns; of many callers who want
-// the same key at once only one does, on its own goroutine, and the others wait for it, and get the same value or the same
-// error. Errors are not kept.
+// Fetch returns the key's value. If there is none it calls fallback and keeps what that returns; of
+// many callers who want the same key at once only one does, on its own goroutine, and the others
+// wait for it, and get the same value or the same error. Errors are not kept.
 //
-// A panic of fallback goes on in the call that ran it; those that waited get a [PanicError], or [ErrGoexit] after
-// [runtime.Goexit]: recover inside fallback if all are to get an error. A load that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
-// returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
+// A panic of fallback goes on in the call that ran it; those that waited get a [PanicError], or
+// [ErrGoexit] after [runtime.Goexit]: recover inside fallback if all are to get an error. A load
+// that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
+// returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the
+// same goroutine.
 func (c *Cache) Fetch(key string, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(context.Background(), key, byDefault, fallback)
 }
 
-// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fallback returns. Of callers who want the
-// same key at once, the one that loads decides. If the time is over already the value is returned and not
-// kept, unless expired values are returned.
+// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fallback returns.
+// Of callers who want the same key at once, the one that loads decides. If the time is over already
+// the value is returned and not kept, unless expired values are returned.
 func (c *Cache) FetchEx(key string, ttl time.Duration, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(context.Background(), key, lifetimeOf(ttl), fallback)
 }
 
-// FetchCtx is Fetch for a caller that waits no longer than ctx allows: it returns the cause of ctx (see [context.Cause])
-// once that is done, and nobody else notices. A caller that loads is inside fallback, which ctx does not stop; an error that
-// it returns once ctx is done goes to this caller only, see [Typed.Fetch].
+// FetchCtx is Fetch for a caller that waits no longer than ctx allows: it returns the cause of ctx
+// (see [context.Cause]) once that is done, and nobody else notices. A caller that loads is inside
+// fallback, which ctx does not stop; an error that it returns once ctx is done goes to this caller
+// only, see [Typed.Fetch].
 func (c *Cache) FetchCtx(ctx context.Context, key string, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(ctx, key, byDefault, fallback)
 }
@@ -224,9 +229,10 @@ func (c *Cache) Len() int { return c.table.len() }
 // Stats returns the counters.
 func (c *Cache) Stats() Stats { return c.table.stats() }
 
-// Close ends the cleaning in the background and lets go of everything that is kept. From then on Get and Fetch return
-// [ErrClosed], and nothing is kept. Loads that are under way end as they would have. A cache that is not closed is
-// collected like anything else, once it is not referenced. Close returns nil.
+// Close ends the cleaning in the background and lets go of everything that is kept. From then on
+// Get and Fetch return [ErrClosed], and nothing is kept. Loads that are under way end as they would
+// have. A cache that is not closed is collected like anything else, once it is not referenced.
+// Close returns nil.
 func (c *Cache) Close() error {
 	if c.cleaner != nil {
 		c.cleaner.Stop()

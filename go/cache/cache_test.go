@@ -69,7 +69,8 @@ func TestLongListsAreWhole(t *testing.T) {
 	}
 }
 
-// gone waits until what was set for so long has expired for everybody. Times to live are counted from the same clock.
+// gone waits until what was set for so long has expired for everybody. Times to live are counted
+// from the same clock.
 func gone(t *testing.T, ttl time.Duration) {
 	witness := newCache(t, manual())
 	witness.SetEx("key", ttl, 1)

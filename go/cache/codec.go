@@ -9,19 +9,21 @@ import (
 	"docache"
 )
 
-// Codec turns the values of a [Typed] into bytes and back. It is called from many goroutines at once.
+// Codec turns the values of a [Typed] into bytes and back. It is called from many goroutines at
+// once.
 type Codec[V any] interface {
 	// AppendTo appends the bytes of v to dst and returns the longer slice.
 	AppendTo(dst []byte, v V) ([]byte, error)
-	// Decode makes a value of bytes that AppendTo has appended. It must neither change data nor keep it: the memory
-	// is the cache's.
+	// Decode makes a value of bytes that AppendTo has appended. It must neither change data nor
+	// keep it: the memory is the cache's.
 	Decode(data []byte) (V, error)
 }
 
-// JSON is the [Codec] that uses encoding/json. Unexported fields are lost. [NewTyped] refuses types of which encoding/json
-// writes no value, such as channels, functions and structs with such a field; types of which it would write nothing, which
-// are structs without an exported field; and interfaces with methods, which it does not read back. Types with a MarshalJSON
-// or MarshalText of their own are taken at their word.
+// JSON is the [Codec] that uses encoding/json. Unexported fields are lost. [NewTyped] refuses types
+// of which encoding/json writes no value, such as channels, functions and structs with such a
+// field; types of which it would write nothing, which are structs without an exported field; and
+// interfaces with methods, which it does not read back. Types with a MarshalJSON or MarshalText of
+// their own are taken at their word.
 type JSON[V any] struct{}
 
 // AppendTo appends what [json.Marshal] returns.
@@ -36,8 +38,8 @@ func (JSON[V]) Decode(data []byte) (v V, err error) {
 	return v, err
 }
 
-// Bytes is the [Codec] of strings and byte slices, which are their own bytes: they are copied once into the cache, and
-// once out of it. A nil slice comes back as an empty one.
+// Bytes is the [Codec] of strings and byte slices, which are their own bytes: they are copied once
+// into the cache, and once out of it. A nil slice comes back as an empty one.
 type Bytes[V ~string | ~[]byte] struct{}
 
 // AppendTo appends v.
@@ -48,9 +50,9 @@ func (Bytes[V]) Decode(data []byte) (V, error) { return V(data), nil }
 
 func (Bytes[V]) native() (form, reflect.Type) { return formOf[V](), reflect.TypeFor[Bytes[V]]() }
 
-// Image is the [Codec] of types without pointers, such as numbers, and structs and arrays of numbers, which are copied as
-// they lie in memory. Strings, slices, maps, interfaces, functions, channels and pointers are not among them; [NewTyped]
-// refuses those.
+// Image is the [Codec] of types without pointers, such as numbers, and structs and arrays of
+// numbers, which are copied as they lie in memory. Strings, slices, maps, interfaces, functions,
+// channels and pointers are not among them; [NewTyped] refuses those.
 type Image[V any] struct{}
 
 // AppendTo appends v's memory.
@@ -131,8 +133,8 @@ func codecOf[V any](given []Codec[V]) (Codec[V], form, error) {
 	return given[0], f, nil
 }
 
-// nativeForm is the form that a codec of this package stands for. One that embeds such a codec has its methods too, but is
-// another type, whose own methods are to be asked.
+// nativeForm is the form that a codec of this package stands for. One that embeds such a codec has
+// its methods too, but is another type, whose own methods are to be asked.
 func nativeForm[V any](given Codec[V]) form {
 	known, ok := given.(interface{ native() (form, reflect.Type) })
 	if !ok {
@@ -145,7 +147,8 @@ func nativeForm[V any](given Codec[V]) form {
 	return f
 }
 
-// viewOf is the bytes of a value of that form, other than coded. They are valid, and must not change, while *v is there.
+// viewOf is the bytes of a value of that form, other than coded. They are valid, and must not
+// change, while *v is there.
 func viewOf[V any](f form, v *V) string {
 	if f == image {
 		return unsafe.String((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
@@ -153,7 +156,8 @@ func viewOf[V any](f form, v *V) string {
 	return stringOf(v)
 }
 
-// stringOf reads a string, or a slice of bytes as if it were one: both begin with where they start and how long they are.
+// stringOf reads a string, or a slice of bytes as if it were one: both begin with where they start
+// and how long they are.
 func stringOf[T any](v *T) string { return *(*string)(unsafe.Pointer(v)) }
 
 // scratch is a buffer for encoded values.

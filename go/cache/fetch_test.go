@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// crowd makes one caller load the key, lets n others wait for it, runs meanwhile, lets the load end as work says, and
-// returns what everybody got, the one that loaded first.
+// crowd makes one caller load the key, lets n others wait for it, runs meanwhile, lets the load end
+// as work says, and returns what everybody got, the one that loaded first.
 func crowd(t *testing.T, c fetcher, n int, work func() (string, error), meanwhile func()) (all []outcome) {
 	t.Helper()
 	g := newGate()
@@ -409,7 +409,8 @@ func TestAFailureThatCameTooEarlyIsNotMissed(t *testing.T) {
 	}
 }
 
-// Loads succeed and fail, callers leave, and values are removed, all at once. Everybody gets an outcome.
+// Loads succeed and fail, callers leave, and values are removed, all at once. Everybody gets an
+// outcome.
 func TestALoadOfEverything(t *testing.T) {
 	both(t, func(t *testing.T, c fetcher) {
 		var wg sync.WaitGroup

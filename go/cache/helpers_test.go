@@ -30,7 +30,8 @@ func waiting(t testing.TB) int {
 // rarely is a CleanupInterval that no test lives to see.
 const rarely = 1000 * time.Hour
 
-// manual is a Config with which nothing happens in the background, and reads return nothing that has expired.
+// manual is a Config with which nothing happens in the background, and reads return nothing that
+// has expired.
 func manual() *Config { return &Config{CleanupInterval: rarely} }
 
 func newCache(t testing.TB, config *Config) *Cache {

@@ -9,8 +9,9 @@ import (
 	"docache"
 )
 
-// This file finds the types that encoding/json can do nothing with before there is a value that is lost. In doubt it finds
-// nothing: a field that may be empty, and is left out or written as null then, is left to the values.
+// This file finds the types that encoding/json can do nothing with before there is a value that is
+// lost. In doubt it finds nothing: a field that may be empty, and is left out or written as null
+// then, is left to the values.
 
 var (
 	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
@@ -37,7 +38,8 @@ func jsonTakes(t reflect.Type) error {
 	return &docache.ArgumentError{Name: "V", Value: t, Accepted: "give a Codec of your own: " + why}
 }
 
-// jsonCore is what there must be some of for a value to be worth keeping: what pointers, slices and maps lead to.
+// jsonCore is what there must be some of for a value to be worth keeping: what pointers, slices and
+// maps lead to.
 func jsonCore(t reflect.Type) reflect.Type {
 	for seen := map[reflect.Type]bool{}; !seen[t] && !marshalsItself(t); {
 		seen[t] = true
@@ -99,7 +101,8 @@ func jsonRefuses(t reflect.Type, seen map[reflect.Type]bool) reflect.Type {
 	return nil
 }
 
-// isJSONField is true also for structs that are embedded, whose exported fields count as the outer one's.
+// isJSONField is true also for structs that are embedded, whose exported fields count as the outer
+// one's.
 func isJSONField(field reflect.StructField) bool {
 	t := field.Type
 	if t.Kind() == reflect.Pointer {

@@ -9,8 +9,9 @@ import (
 
 // loader is how a kind of cache loads what is not there.
 //
-// The library keeps and hands round what comes of a load as bytes, and knows of a failure only that it is one. The error
-// itself goes from the goroutine that led to those that wait, seat by seat, when it tells them.
+// The library keeps and hands round what comes of a load as bytes, and knows of a failure only that
+// it is one. The error itself goes from the goroutine that led to those that wait, seat by seat,
+// when it tells them.
 type loader[V any] interface {
 	// seal makes a value ready to be kept. It may run user code.
 	seal(v V) (sealed, error)
@@ -35,7 +36,8 @@ func (s *sealed) land(k call) {
 	s.scratch.put()
 }
 
-// load is what the loader's cache finds for the key, or what fn returns, or what it returned to another caller.
+// load is what the loader's cache finds for the key, or what fn returns, or what it returned to
+// another caller.
 func load[V any](ctx context.Context, t *table, l loader[V], key string, ttl lifetime, fn func() (V, error)) (V, error) {
 	defer t.settle()
 	for {
@@ -46,8 +48,8 @@ func load[V any](ctx context.Context, t *table, l loader[V], key string, ttl lif
 	}
 }
 
-// attempt may find that the load it joined had failed before it could ask to be told why. Then it came when that load was
-// ending, and may as well have come later.
+// attempt may find that the load it joined had failed before it could ask to be told why. Then it
+// came when that load was ending, and may as well have come later.
 func attempt[V any](
 	ctx context.Context, t *table, l loader[V], key string, ttl lifetime, fn func() (V, error),
 ) (v V, err error, again bool) {
@@ -103,17 +105,18 @@ func open[V any](l loader[V], f found) (V, error) {
 	return l.open(f)
 }
 
-// lead runs the load. However that ends, the call does too. A failure once the leader's own context is done is the leader's
-// alone: what else would have come of the load the others cannot know, and one of them leads next, with a context that
-// lives. Whether the failure says that it came of the context is not asked, since many do not.
+// lead runs the load. However that ends, the call does too. A failure once the leader's own context
+// is done is the leader's alone: what else would have come of the load the others cannot know, and
+// one of them leads next, with a context that lives. Whether the failure says that it came of the
+// context is not asked, since many do not.
 func lead[V any](ctx context.Context, l loader[V], k call, fn func() (V, error)) (v V, err error) {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
-		// A panic, or Goexit, which nothing recovers. The frames that panicked are still on the stack here, so a
-		// panic that goes on from here is printed with them.
+		// A panic, or Goexit, which nothing recovers. The frames that panicked are still on the
+		// stack here, so a panic that goes on from here is printed with them.
 		p := recover()
 		err = ErrGoexit
 		if p != nil {

@@ -8,16 +8,18 @@ import (
 	"docache/internal/registry"
 )
 
-// place is where a goroutine sits that waits for another's load: the half of a seat that the registry knows, by an id.
+// place is where a goroutine sits that waits for another's load: the half of a seat that the
+// registry knows, by an id.
 //
-// Invariant: failure is written only by the goroutine whose load the place waits for, before it sends to ready.
+// Invariant: failure is written only by the goroutine whose load the place waits for, before it
+// sends to ready.
 type place struct {
 	ready   chan struct{} // notify sends, once for each call that waits
 	failure error
 }
 
-// notify tells the goroutine in the seat to look at its call, and what there is to see if that is a failure. It never
-// blocks.
+// notify tells the goroutine in the seat to look at its call, and what there is to see if that is a
+// failure. It never blocks.
 func (p *place) notify(failure error) {
 	p.failure = failure
 	p.ready <- struct{}{}
@@ -26,8 +28,8 @@ func (p *place) notify(failure error) {
 // places holds the seats, in use or pooled.
 var places registry.Registry[*place]
 
-// seat is the half that the goroutine knows. Nobody else has a part in it once its call is over, so that it is pooled
-// then; the collector empties the pool.
+// seat is the half that the goroutine knows. Nobody else has a part in it once its call is over, so
+// that it is pooled then; the collector empties the pool.
 type seat struct {
 	*place
 	token token
@@ -51,8 +53,8 @@ func (s *seat) put() {
 	seats.Put(s)
 }
 
-// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is done first. Either
-// way nobody sends to s.ready any more.
+// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is
+// done first. Either way nobody sends to s.ready any more.
 func (s *seat) wait(ctx context.Context, k call) bool {
 	select {
 	case <-s.ready:

@@ -18,8 +18,8 @@ import (
 // besides runs many loops beside the tests, from the first that asks on.
 var besides = sync.OnceFunc(func() { loops.Run(50) })
 
-// A program in the shape of github.com/sdzyba/lockotron, with nothing changed but the import path: that it compiles is the
-// first half of the test.
+// A program in the shape of github.com/sdzyba/lockotron, with nothing changed but the import path:
+// that it compiles is the first half of the test.
 
 type user struct{ name string }
 

@@ -4,11 +4,11 @@ import "time"
 
 // Stats are a cache's counters since it was made.
 type Stats struct {
-	// Hits and Misses count reads that found a value, and that did not; both are 0 without [Config].CountReads. Each
-	// Get, Fetch, AppendTo and key of a list is one read; Has is none.
+	// Hits and Misses count reads that found a value, and that did not; both are 0 without
+	// [Config].CountReads. Each Get, Fetch, AppendTo and key of a list is one read; Has is none.
 	Hits, Misses uint64
-	// Loads counts the functions that Fetch ran, and LoadFailures those of them that returned an error, panicked or
-	// exited their goroutine.
+	// Loads counts the functions that Fetch ran, and LoadFailures those of them that returned an
+	// error, panicked or exited their goroutine.
 	Loads, LoadFailures uint64
 	// LoadTime is how long loads took in all.
 	LoadTime time.Duration
@@ -16,10 +16,11 @@ type Stats struct {
 	Coalesced uint64
 	// Inserted counts values that were taken in.
 	Inserted uint64
-	// Evicted counts entries that left because there was no room, Expired those whose time was over, Removed those that
-	// were deleted, and Replaced those whose key got another value.
+	// Evicted counts entries that left because there was no room, Expired those whose time was
+	// over, Removed those that were deleted, and Replaced those whose key got another value.
 	Evicted, Expired, Removed, Replaced uint64
-	// Refused counts values that were not taken in, for instance because they are too large for MaxBytes, see [Config].
+	// Refused counts values that were not taken in, for instance because they are too large for
+	// MaxBytes, see [Config].
 	Refused uint64
 	// Len is the number of entries, those included that have expired and were not taken out yet.
 	Len int

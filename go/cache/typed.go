@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// Typed is a cache whose values lie in the library's memory, as bytes, where the garbage collector has nothing to do with
-// them. Each read makes a value of its own of them, which is the caller's to change.
+// Typed is a cache whose values lie in the library's memory, as bytes, where the garbage collector
+// has nothing to do with them. Each read makes a value of its own of them, which is the caller's to
+// change.
 //
 // All methods may be called from any goroutine at any time, also after Close.
 type Typed[K ~string | ~[]byte, V any] struct {
@@ -17,11 +18,11 @@ type Typed[K ~string | ~[]byte, V any] struct {
 	ttl   time.Duration
 }
 
-// NewTyped makes a cache. A nil config means [NewConfig]. Without a codec, strings and byte slices are kept as [Bytes],
-// types without pointers as [Image], and all others as [JSON].
+// NewTyped makes a cache. A nil config means [NewConfig]. Without a codec, strings and byte slices
+// are kept as [Bytes], types without pointers as [Image], and all others as [JSON].
 //
-// It returns a [docache.ArgumentError] for what the [Config] or the codec does not accept, for instance values of a type
-// that encoding/json does not write, if it is to.
+// It returns a [docache.ArgumentError] for what the [Config] or the codec does not accept, for
+// instance values of a type that encoding/json does not write, if it is to.
 func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*Typed[K, V], error) {
 	filled, err := config.filled()
 	if err != nil {
@@ -39,7 +40,8 @@ func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*T
 
 // Get returns the key's value. Its errors are [ErrNotFound], [ErrClosed] and those of the [Codec].
 //
-// Strings and byte slices are allocated; to [Typed.AppendTo] one brings one's own memory. Types without pointers are not.
+// Strings and byte slices are allocated; to [Typed.AppendTo] one brings one's own memory. Types
+// without pointers are not.
 func (c *Typed[K, V]) Get(key K) (v V, err error) {
 	switch c.form {
 	case image:
@@ -80,8 +82,9 @@ func (c *Typed[K, V]) own(b []byte) V {
 	return *(*V)(unsafe.Pointer(&b))
 }
 
-// AppendTo appends the bytes of the key's value to dst, as the [Codec] made them, and returns the longer slice. If dst has
-// room for them nothing is allocated. On an error, dst is returned as it was.
+// AppendTo appends the bytes of the key's value to dst, as the [Codec] made them, and returns the
+// longer slice. If dst has room for them nothing is allocated. On an error, dst is returned as it
+// was.
 func (c *Typed[K, V]) AppendTo(dst []byte, key K) ([]byte, error) {
 	for {
 		used, room := len(dst), cap(dst)-len(dst)
@@ -102,12 +105,14 @@ func (c *Typed[K, V]) AppendTo(dst []byte, key K) ([]byte, error) {
 // Has tells whether there is a value. It is not a use of the key.
 func (c *Typed[K, V]) Has(key K) bool { return c.table.has(stringOf(&key)) }
 
-// Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec], and, if v is larger than
-// what one shard may hold of MaxBytes, [ErrTooLarge]; then the key's earlier value is gone as well.
+// Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec],
+// and, if v is larger than what one shard may hold of MaxBytes, [ErrTooLarge]; then the key's
+// earlier value is gone as well.
 func (c *Typed[K, V]) Set(key K, v V) error { return c.set(key, byDefault, v) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that is
-// not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with time.Until.)
+// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that
+// is not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with
+// time.Until.)
 func (c *Typed[K, V]) SetEx(key K, ttl time.Duration, v V) error {
 	if !c.table.isWorth(ttl) {
 		c.Delete(key)
@@ -128,30 +133,35 @@ func (c *Typed[K, V]) set(key K, life lifetime, v V) error {
 	return err
 }
 
-// Fetch returns the key's value. If there is none it runs fn and keeps what that returns; of many callers who want the
-// same key at once only one does, on its own goroutine, and the others wait for it.
+// Fetch returns the key's value. If there is none it runs fn and keeps what that returns; of many
+// callers who want the same key at once only one does, on its own goroutine, and the others wait
+// for it.
 //
-// The caller whose fn ran gets what fn returned; all others, now and later, get what the [Codec] makes of it, or the error.
-// Errors are not kept: who calls after the load has failed begins a new one. Where ctx is done already a value that is
-// there is returned all the same, and nothing is loaded.
+// The caller whose fn ran gets what fn returned; all others, now and later, get what the [Codec]
+// makes of it, or the error. Errors are not kept: who calls after the load has failed begins a new
+// one. Where ctx is done already a value that is there is returned all the same, and nothing is
+// loaded.
 //
-// A caller that waits leaves with the cause of ctx (see [context.Cause]; it need not be context.Canceled or
-// context.DeadlineExceeded where a cause was given) if ctx is done first; nobody else notices. The caller whose fn runs stays until
-// that returns, and fn gets its ctx. If fn succeeds although ctx is done by then, its value is kept and shared. An error that fn
-// returns once ctx is done goes to its caller only, since it says nothing of what the others would get, whose
-// contexts may well live: one of them loads next, with its own function and context, from the beginning. If a load is to outlive the
-// caller who began it, such as a request, have fn use [context.WithoutCancel] of ctx with a limit of its own.
+// A caller that waits leaves with the cause of ctx (see [context.Cause]; it need not be
+// context.Canceled or context.DeadlineExceeded where a cause was given) if ctx is done first;
+// nobody else notices. The caller whose fn runs stays until that returns, and fn gets its ctx. If
+// fn succeeds although ctx is done by then, its value is kept and shared. An error that fn returns
+// once ctx is done goes to its caller only, since it says nothing of what the others would get,
+// whose contexts may well live: one of them loads next, with its own function and context, from the
+// beginning. If a load is to outlive the caller who began it, such as a request, have fn use
+// [context.WithoutCancel] of ctx with a limit of its own.
 //
-// A panic of fn goes on in the call that ran it; those that waited get a [PanicError], or [ErrGoexit] after
-// [runtime.Goexit]: recover inside fn if all are to get an error. A load that is overtaken by a Set, Delete or Clear is not kept, though its callers get what it
-// returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
+// A panic of fn goes on in the call that ran it; those that waited get a [PanicError], or
+// [ErrGoexit] after [runtime.Goexit]: recover inside fn if all are to get an error. A load that is
+// overtaken by a Set, Delete or Clear is not kept, though its callers get what it returned. From
+// inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
 func (c *Typed[K, V]) Fetch(ctx context.Context, key K, fn func(ctx context.Context) (V, error)) (V, error) {
 	return c.fetch(ctx, key, byDefault, fn)
 }
 
-// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fn returns. Of callers who want the same
-// key at once, the one that loads decides. If the time is over already the value is returned and not kept, unless expired
-// values are returned.
+// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fn returns. Of
+// callers who want the same key at once, the one that loads decides. If the time is over already
+// the value is returned and not kept, unless expired values are returned.
 func (c *Typed[K, V]) FetchEx(
 	ctx context.Context, key K, ttl time.Duration, fn func(ctx context.Context) (V, error),
 ) (V, error) {
@@ -204,7 +214,8 @@ func (c *Typed[K, V]) Clear() {
 	}
 }
 
-// Purge takes out what has expired, which happens in the background too, see [Config], and tells how much that was.
+// Purge takes out what has expired, which happens in the background too, see [Config], and tells
+// how much that was.
 func (c *Typed[K, V]) Purge() int { return c.table.purge() }
 
 // Len is the number of entries, those included that have expired and were not taken out yet.
@@ -213,8 +224,9 @@ func (c *Typed[K, V]) Len() int { return c.table.len() }
 // Stats returns the counters.
 func (c *Typed[K, V]) Stats() Stats { return c.table.stats() }
 
-// Close lets go of everything that is kept. From then on what could return something returns [ErrClosed], and nothing is
-// kept. Loads that are under way end as they would have. A cache that is not closed is freed by the garbage collector.
+// Close lets go of everything that is kept. From then on what could return something returns
+// [ErrClosed], and nothing is kept. Loads that are under way end as they would have. A cache that
+// is not closed is freed by the garbage collector.
 func (c *Typed[K, V]) Close() error {
 	c.table.close()
 	return nil

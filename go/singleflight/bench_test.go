@@ -6,12 +6,13 @@ import (
 	"testing"
 )
 
-// In these benchmarks each operation is one call whose work is next to nothing, beside what one would write without
-// this package. Run them with
+// In these benchmarks each operation is one call whose work is next to nothing, beside what one
+// would write without this package. Run them with
 //
 //	go test -run '^$' -bench . -cpu 1,2 ./singleflight
 //
-// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the figure printed.
+// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the
+// figure printed.
 
 // byHand is the usual map of runs behind a lock, without a thought for panics.
 type byHand[Key comparable, Res any] struct {
@@ -53,7 +54,8 @@ type doer[Key comparable] interface {
 
 func one() (int, error) { return 1, nil }
 
-// alone makes calls that nobody shares, on a goroutine of its own for each processor, each with keys of its own.
+// alone makes calls that nobody shares, on a goroutine of its own for each processor, each with
+// keys of its own.
 func alone[Key comparable](b *testing.B, g doer[Key], keys func(goroutine int) []Key) {
 	var mu sync.Mutex
 	goroutines := 0
@@ -128,8 +130,8 @@ func BenchmarkGroup(b *testing.B) {
 	b.Run("mutex_map", func(b *testing.B) { single(b, new(byHand[struct{}, int])) })
 }
 
-// BenchmarkOneKey has 100 goroutines for each processor call for the same key, with work of about a microsecond, so
-// that most calls wait.
+// BenchmarkOneKey has 100 goroutines for each processor call for the same key, with work of about a
+// microsecond, so that most calls wait.
 func BenchmarkOneKey(b *testing.B) {
 	work := func() (int, error) {
 		n := 0

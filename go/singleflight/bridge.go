@@ -27,9 +27,10 @@ import (
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
 //
-// The library never calls into Go: bridge.c puts down what it calls back for, and a call returns that as a report. A
-// goroutine that waits inside a callback would keep its thread, so with callbacks a crowd at the lock of the parties, or at
-// the processors, would cost a thread for each of them.
+// The library never calls into Go: bridge.c puts down what it calls back for, and a call returns
+// that as a report. A goroutine that waits inside a callback would keep its thread, so with
+// callbacks a crowd at the lock of the parties, or at the processors, would cost a thread for each
+// of them.
 
 // party is what the reports know of a seat.
 type party interface {
@@ -58,10 +59,12 @@ func deliver(r C.docache_flight_report) {
 	C.docache_flight_free(r.dropped)
 }
 
-// group owns a docache_group, which is freed once the group is unreachable. The calls that are out then stay valid.
+// group owns a docache_group, which is freed once the group is unreachable. The calls that are out
+// then stay valid.
 type group struct{ c *C.docache_group }
 
-// newGroup makes a group whose flights are spread over that many locks; 0 is as many as suit many keys.
+// newGroup makes a group whose flights are spread over that many locks; 0 is as many as suit many
+// keys.
 func newGroup(shards int) *group {
 	if v := uint32(C.docache_abi_version()); v != C.DOCACHE_ABI_VERSION {
 		panic(&docache.ArgumentError{
@@ -89,10 +92,12 @@ const (
 	reentrant                 // the caller itself leads what it would wait for; there is no call
 )
 
-// call is one caller's part in a flight. It must be ended, with land if it leads, with leave otherwise.
+// call is one caller's part in a flight. It must be ended, with land if it leads, with leave
+// otherwise.
 type call struct{ c *C.docache_call }
 
-// begin leads, or joins for the party of that ticket. key leads to n bytes, which the library copies.
+// begin leads, or joins for the party of that ticket. key leads to n bytes, which the library
+// copies.
 func (g *group) begin(key unsafe.Pointer, n int, owner uintptr, t ticket) (call, standing) {
 	begun := C.docache_flight_begin(g.c, (*C.uint8_t)(key), C.size_t(n), C.uint64_t(owner), t.c)
 	runtime.KeepAlive(g)
@@ -121,11 +126,13 @@ func (g *group) inFlight() int {
 	return int(C.docache_group_in_flight(g.c))
 }
 
-// cancel takes back what a call that waits asked for. If it returns false, notify has been called or is about to be.
+// cancel takes back what a call that waits asked for. If it returns false, notify has been called
+// or is about to be.
 func (k call) cancel() bool { return C.docache_call_cancel(k.c) == C.DOCACHE_OK }
 
-// poll tells where a call that joined stands, once it is ready: the lead was handed to it, or it was told. The outcome is
-// then in the ticket's seat, and stays there until the share is given to leave.
+// poll tells where a call that joined stands, once it is ready: the lead was handed to it, or it
+// was told. The outcome is then in the ticket's seat, and stays there until the share is given to
+// leave.
 func (k call) poll() (s standing, share ticket) {
 	polled := C.docache_flight_poll(k.c)
 	switch polled.status {
@@ -137,8 +144,8 @@ func (k call) poll() (s standing, share ticket) {
 	panic(unexpected("an outcome", polled.status))
 }
 
-// land ends the flight that the call leads, with the outcome in the seat of the ticket, and the call. It tells whether
-// others got the outcome too.
+// land ends the flight that the call leads, with the outcome in the seat of the ticket, and the
+// call. It tells whether others got the outcome too.
 func (k call) land(t ticket) (shared bool) {
 	landed := C.docache_flight_land(k.c, t.c)
 	if landed.status != C.DOCACHE_OK {
@@ -154,7 +161,8 @@ func (k call) leave(share ticket) { deliver(C.docache_flight_leave(k.c, share.c)
 // ticket is a share of what stands for a seat in the library.
 type ticket struct{ c *C.docache_flight_ticket }
 
-// newTicket is for the party of that id, which leaves the registry when nobody has a share any more.
+// newTicket is for the party of that id, which leaves the registry when nobody has a share any
+// more.
 func newTicket(id uintptr) ticket {
 	t := ticket{C.docache_flight_ticket_new(C.uintptr_t(id))}
 	if t.c == nil {
@@ -169,7 +177,8 @@ func (t ticket) id() uintptr { return uintptr(t.c.id) }
 
 func (t ticket) release() { deliver(C.docache_flight_release(t.c)) }
 
-// unexpected is what the library says if it is out of memory, or was used as this package never does.
+// unexpected is what the library says if it is out of memory, or was used as this package never
+// does.
 func unexpected(what string, status C.docache_status) error {
 	return &docache.LibraryError{Status: int(status), Message: "it did not give " + what}
 }

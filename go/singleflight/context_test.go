@@ -125,8 +125,8 @@ func TestALeaderAloneFailsWithItsContext(t *testing.T) {
 	}
 }
 
-// Contexts end while runs land. Everybody gets an outcome or its own context's error, and no notification is lost or
-// reaches a later call.
+// Contexts end while runs land. Everybody gets an outcome or its own context's error, and no
+// notification is lost or reaches a later call.
 func TestLeavingRacesWithLanding(t *testing.T) {
 	var groups KeyedGroups[string, int]
 	var wg sync.WaitGroup

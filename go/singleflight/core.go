@@ -26,10 +26,12 @@ const (
 	exited
 )
 
-// place is where a goroutine sits during a call: the half of a seat that the registry knows, by an id.
+// place is where a goroutine sits during a call: the half of a seat that the registry knows, by an
+// id.
 //
-// Invariant: res, err and end are written by the goroutine in the seat only, before its call lands; from then on those
-// that got a share of the ticket read them, and the seat is not used again unless nobody did.
+// Invariant: res, err and end are written by the goroutine in the seat only, before its call lands;
+// from then on those that got a share of the ticket read them, and the seat is not used again
+// unless nobody did.
 type place[Key comparable, Res any] struct {
 	ready chan struct{} // notify sends, once for each call that waits
 	key   Key           // during a call; also keeps what it points to where it is
@@ -41,8 +43,9 @@ type place[Key comparable, Res any] struct {
 
 func (p *place[Key, Res]) notify() { p.ready <- struct{}{} }
 
-// seat is the half that the goroutine knows. The place stands in the registry until the ticket's last share is released:
-// by the last of those that shared an outcome, or, for a seat that was pooled, by the collector.
+// seat is the half that the goroutine knows. The place stands in the registry until the ticket's
+// last share is released: by the last of those that shared an outcome, or, for a seat that was
+// pooled, by the collector.
 type seat[Key comparable, Res any] struct {
 	*place[Key, Res]
 	ticket  ticket
@@ -86,8 +89,8 @@ func (c *core[Key, Res]) do(ctx context.Context, key Key, fn Func[Res]) (res Res
 	return c.finish(ctx, s, k, standing, fn, nil)
 }
 
-// doChan enters before it returns. A goroutine of its own does it, so that a run knows who is inside it, and waits; in the
-// place of its caller is what it sends to.
+// doChan enters before it returns. A goroutine of its own does it, so that a run knows who is
+// inside it, and waits; in the place of its caller is what it sends to.
 func (c *core[Key, Res]) doChan(key Key, fn Func[Res]) <-chan Result[Res] {
 	checkKey(c.form, key)
 	results, entered := make(chan Result[Res], 1), make(chan struct{})
@@ -128,8 +131,9 @@ func (c *core[Key, Res]) finish(
 	}
 }
 
-// lead runs the work. However that ends, the call does too: it lands, or, if the work has failed and the leader's own
-// context is done, one of those that wait leads next. What else would have come of the work they cannot know.
+// lead runs the work. However that ends, the call does too: it lands, or, if the work has failed
+// and the leader's own context is done, one of those that wait leads next. What else would have
+// come of the work they cannot know.
 func (c *core[Key, Res]) lead(
 	ctx context.Context, s *seat[Key, Res], k call, fn Func[Res], results chan<- Result[Res],
 ) (res Res, err error, shared bool) {
@@ -138,8 +142,8 @@ func (c *core[Key, Res]) lead(
 		if ended {
 			return
 		}
-		// A panic, or Goexit, which nothing recovers. The frames that panicked are still on the stack here, so a
-		// panic that goes on from here is printed with them.
+		// A panic, or Goexit, which nothing recovers. The frames that panicked are still on the
+		// stack here, so a panic that goes on from here is printed with them.
 		p := recover()
 		s.end, s.err = exited, ErrGoexit
 		if p != nil {
@@ -209,8 +213,8 @@ func (c *core[Key, Res]) join(
 	return res, err, true
 }
 
-// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is done first. Either
-// way nobody sends to s.ready any more.
+// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is
+// done first. Either way nobody sends to s.ready any more.
 func (s *seat[Key, Res]) wait(ctx context.Context, k call) bool {
 	select {
 	case <-s.ready:

@@ -15,8 +15,8 @@ var (
 	ErrGoexit = errors.New("singleflight: the run called runtime.Goexit")
 )
 
-// PanicError is what those who waited get if the run panicked. The panic itself goes on in the call that led. All who waited
-// for a run get the same one.
+// PanicError is what those who waited get if the run panicked. The panic itself goes on in the call
+// that led. All who waited for a run get the same one.
 type PanicError = docache.PanicError
 
 // panicError is for what recover returned, while the frames that panicked are still on the stack.

@@ -8,20 +8,20 @@ import (
 	"unsafe"
 )
 
-// The library compares keys as bytes. This file makes bytes of keys so that two keys have the same bytes exactly if ==
-// says that they are equal.
+// The library compares keys as bytes. This file makes bytes of keys so that two keys have the same
+// bytes exactly if == says that they are equal.
 
 // form is how the keys of a type become bytes.
 type form int
 
 const (
-	// plain keys are their own bytes: integers, booleans, pointers and channels, and arrays and structs of them that
-	// have no gaps.
+	// plain keys are their own bytes: integers, booleans, pointers and channels, and arrays and
+	// structs of them that have no gaps.
 	plain form = iota
 	// text keys are strings, without their length.
 	text
-	// written keys are written out, part by part. Each part is as long as its type or its first byte says, so that no
-	// two keys of a type run together.
+	// written keys are written out, part by part. Each part is as long as its type or its first
+	// byte says, so that no two keys of a type run together.
 	written
 )
 

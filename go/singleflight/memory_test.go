@@ -39,7 +39,8 @@ func TestResultsAreNotKept(t *testing.T) {
 	for range 4 {
 		left = append(left, weak.Make(<-results))
 	}
-	// The seat of the one that led goes with the last of those that read it, not with the next collection.
+	// The seat of the one that led goes with the last of those that read it, not with the next
+	// collection.
 	eventually(t, "the leader's place", func() bool { return parties.Len() < before })
 	collect(t, "results", func() bool {
 		for _, v := range left {

@@ -15,7 +15,8 @@ import (
 //go:noinline
 func explode(v any) (int, error) { panic(v) }
 
-// shared makes n callers wait for a run that ends as work says, and returns what they got. lead calls the one that leads.
+// shared makes n callers wait for a run that ends as work says, and returns what they got. lead
+// calls the one that leads.
 func shared(t *testing.T, n int, work Func[int], lead func(do func())) (errs []error) {
 	t.Helper()
 	var group Group[int]

@@ -13,7 +13,8 @@ import (
 
 // What callers expect who come from golang.org/x/sync/singleflight, with Repanic.
 
-// attempt calls Do and tells how that ended: with what it panicked, or nil; whether it returned; else the goroutine ended.
+// attempt calls Do and tells how that ended: with what it panicked, or nil; whether it returned;
+// else the goroutine ended.
 type attempt struct {
 	value    any
 	returned bool
@@ -115,7 +116,8 @@ func TestWithRepanicChannelsHearOfGoexit(t *testing.T) {
 	}
 }
 
-// ends runs the rest of the test in a process of its own, and returns what it printed, which must have panicked.
+// ends runs the rest of the test in a process of its own, and returns what it printed, which must
+// have panicked.
 func ends(t *testing.T, rest func()) string {
 	t.Helper()
 	if os.Getenv("DOCACHE_TEST_ENDS") == t.Name() {

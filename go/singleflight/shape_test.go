@@ -17,8 +17,8 @@ import (
 // besides runs many loops beside the tests, from the first that asks on.
 var besides = sync.OnceFunc(func() { loops.Run(50) })
 
-// A program in the shape of nikand.dev/go/singleflight, with nothing changed but the import path: that it compiles is
-// the first half of the test.
+// A program in the shape of nikand.dev/go/singleflight, with nothing changed but the import path:
+// that it compiles is the first half of the test.
 
 type state struct{ n int }
 

@@ -1,4 +1,5 @@
-/// The parts of docache.hpp that every family uses: error, duration, timeout, value, logger. Include docache.hpp.
+/// The parts of docache.hpp that every family uses: error, duration, timeout, value, logger.
+/// Include docache.hpp.
 #ifndef DOCACHE_BASE_HPP
 #define DOCACHE_BASE_HPP
 
@@ -33,7 +34,8 @@ class error : public std::runtime_error {
   error(docache_status status, const std::string& message, std::int64_t code = 0)
       : std::runtime_error(message), status_(status), code_(code) {}
 
-  /// One of the DOCACHE_ constants, such as DOCACHE_INVALID_ARGUMENT, DOCACHE_CLOSED or DOCACHE_DOER_FAILED.
+  /// One of the DOCACHE_ constants, such as DOCACHE_INVALID_ARGUMENT, DOCACHE_CLOSED or
+  /// DOCACHE_DOER_FAILED.
   docache_status status() const noexcept { return status_; }
 
   /// The number that the Doer gave, else 0.
@@ -47,7 +49,8 @@ class error : public std::runtime_error {
   std::int64_t code_;
 };
 
-/// A length of time made from any chrono duration; lengths beyond ±292 years are cut to that instead of overflowing.
+/// A length of time made from any chrono duration; lengths beyond ±292 years are cut to that
+/// instead of overflowing.
 class duration {
  public:
   constexpr duration() noexcept = default;
@@ -60,7 +63,8 @@ class duration {
  private:
   template <class Rep, class Period>
   static constexpr std::int64_t saturate(std::chrono::duration<Rep, Period> length) noexcept {
-    // Comparing as long double cannot overflow; the bound is a little inside int64_t's, so neither can the cast.
+    // Comparing as long double cannot overflow; the bound is a little inside int64_t's, so neither
+    // can the cast.
     const long double ns = std::chrono::duration<long double, std::nano>(length).count();
     if (ns >= 9.22e18L) return (std::numeric_limits<std::int64_t>::max)();
     if (ns <= -9.22e18L) return (std::numeric_limits<std::int64_t>::min)();
@@ -74,7 +78,8 @@ class duration {
   std::int64_t ns_ = 0;
 };
 
-/// How long a call may wait: any chrono duration, or docache::forever. Zero and negative durations only look.
+/// How long a call may wait: any chrono duration, or docache::forever. Zero and negative durations
+/// only look.
 class timeout {
  public:
   template <class Rep, class Period>
@@ -150,7 +155,8 @@ docache_value* wrap(std::unique_ptr<T> object, const void* data, std::size_t siz
   return out;
 }
 
-/// Contiguous and made of bytes: string_view, string, vector<uint8_t>, span<const std::byte>, array<char, N>...
+/// Contiguous and made of bytes: string_view, string, vector<uint8_t>, span<const std::byte>,
+/// array<char, N>...
 template <class Bytes, class = void>
 struct is_bytes : std::false_type {};
 template <class Bytes>
@@ -162,8 +168,9 @@ struct is_bytes<Bytes, std::void_t<decltype(std::data(std::declval<const Bytes&>
 
 }  // namespace detail
 
-/// Immutable bytes, shared by reference count: copying a value copies a pointer. Safe to copy and read from any thread.
-/// Constructors throw docache::error or std::bad_alloc; everything else is noexcept and does not block.
+/// Immutable bytes, shared by reference count: copying a value copies a pointer. Safe to copy and
+/// read from any thread. Constructors throw docache::error or std::bad_alloc; everything else is
+/// noexcept and does not block.
 class value {
  public:
   /// No bytes.
@@ -211,7 +218,8 @@ class value {
     return length == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data()), length);
   }
 
-  /// The handle for calls of docache.h, still owned by this value; null for a default-constructed one.
+  /// The handle for calls of docache.h, still owned by this value; null for a default-constructed
+  /// one.
   docache_value* handle() const noexcept { return raw_; }
 
   /// Gives the handle away; the caller releases it. This value is empty afterwards.
@@ -292,8 +300,9 @@ inline void check_version() {
 
 }  // namespace detail
 
-/// Ends the library's own threads, and waits until they have ended: before a search for leaks, or before the library is
-/// unloaded. Whether there are none; destroy all handles first. What is called later may start them again.
+/// Ends the library's own threads, and waits until they have ended: before a search for leaks, or
+/// before the library is unloaded. Whether there are none; destroy all handles first. What is
+/// called later may start them again.
 inline bool shutdown() noexcept { return docache_shutdown() == DOCACHE_OK; }
 
 /// How grave a log record is; a logger is called for its own level and the graver ones.
@@ -305,16 +314,16 @@ enum class level : std::int32_t {
   trace = DOCACHE_LEVEL_TRACE,
 };
 
-/// A hook for what happens out of sight. Shared by reference count: copying copies a pointer, and the callable is
-/// destroyed with the last copy and the last loop cache that uses it.
+/// A hook for what happens out of sight. Shared by reference count: copying copies a pointer, and
+/// the callable is destroyed with the last copy and the last loop cache that uses it.
 class logger {
  public:
   /// Logs nothing.
   logger() noexcept = default;
 
-  /// Calls `log(level, target, message)` for records up to `most_verbose`. The callable may be called from several
-  /// threads at once, the texts are valid only during the call, and what it throws is dropped.
-  /// Throws docache::error or std::bad_alloc.
+  /// Calls `log(level, target, message)` for records up to `most_verbose`. The callable may be
+  /// called from several threads at once, the texts are valid only during the call, and what it
+  /// throws is dropped. Throws docache::error or std::bad_alloc.
   template <class F, std::enable_if_t<std::is_invocable_v<F&, level, std::string_view, std::string_view>, int> = 0>
   logger(level most_verbose, F log) {
     using callable = F;

@@ -25,7 +25,8 @@ enum class cause : std::int32_t {
   refused = DOCACHE_CAUSE_REFUSED,    ///< It was never taken in.
 };
 
-/// How long an entry lives: any chrono duration, or docache::never_expires. Zero or less has expired at once.
+/// How long an entry lives: any chrono duration, or docache::never_expires. Zero or less has
+/// expired at once.
 class lifetime {
  public:
   template <class Rep, class Period>
@@ -49,7 +50,8 @@ class lifetime {
 /// Live for ever, or until it is removed, replaced or evicted.
 inline constexpr lifetime never_expires = lifetime::never();
 
-/// Bytes that are borrowed for a call: a text, or any contiguous range of bytes, such as a string, a vector or a span.
+/// Bytes that are borrowed for a call: a text, or any contiguous range of bytes, such as a string,
+/// a vector or a span.
 class bytes_view {
  public:
   constexpr bytes_view() noexcept = default;
@@ -71,12 +73,14 @@ class bytes_view {
   docache_bytes raw_{nullptr, 0};
 };
 
-/// Told of an entry that has left: on the thread that brought it about, a writer's or the sweep's, with no lock held. It may use
-/// the cache, and destroy it: then it is not called any more, and is destroyed when the write or the sweep is over that it was
-/// called from. What it throws is dropped.
+/// Told of an entry that has left: on the thread that brought it about, a writer's or the sweep's,
+/// with no lock held. It may use the cache, and destroy it: then it is not called any more, and is
+/// destroyed when the write or the sweep is over that it was called from. What it throws is
+/// dropped.
 using evict_listener = std::function<void(std::string_view key, const value& value, docache::cause cause)>;
 
-/// How a cache is to be. Everything has a default; without capacity and max_weight there is no limit.
+/// How a cache is to be. Everything has a default; without capacity and max_weight there is no
+/// limit.
 struct cache_options {
   lifetime time_to_live = std::chrono::minutes(15);    ///< How long entries live that are not given a time of their own.
   lifetime sweep_interval = std::chrono::minutes(20);  ///< How often what has expired is taken out, 1 ms at least.
@@ -155,18 +159,20 @@ struct visit {
 
 }  // namespace detail
 
-/// Keeps values by key, for a time, up to a limit, and fetches what is not there once for all who ask. Reads never wait.
+/// Keeps values by key, for a time, up to a limit, and fetches what is not there once for all who
+/// ask. Reads never wait.
 ///
-/// Keys are bytes, given as anything that a bytes_view is made of; the cache keeps copies. Values are docache::value:
-/// shared, not copied, unless try_get() is asked to. A value that was removed, replaced or evicted is released by a later
-/// write, by the sweep or by flush(), never by a read.
+/// Keys are bytes, given as anything that a bytes_view is made of; the cache keeps copies. Values
+/// are docache::value: shared, not copied, unless try_get() is asked to. A value that was removed,
+/// replaced or evicted is released by a later write, by the sweep or by flush(), never by a read.
 ///
-/// Every function that is const is safe to call from any thread at once, also from inside the work of a fetch or a listener.
-/// They throw docache::error, DOCACHE_INVALID_ARGUMENT if this was moved from, and std::bad_alloc.
+/// Every function that is const is safe to call from any thread at once, also from inside the work
+/// of a fetch or a listener. They throw docache::error, DOCACHE_INVALID_ARGUMENT if this was moved
+/// from, and std::bad_alloc.
 class cache {
  public:
-  /// Throws docache::error (DOCACHE_INVALID_ARGUMENT names the option that is wrong, DOCACHE_VERSION_MISMATCH says that
-  /// header and library differ) or std::bad_alloc.
+  /// Throws docache::error (DOCACHE_INVALID_ARGUMENT names the option that is wrong,
+  /// DOCACHE_VERSION_MISMATCH says that header and library differ) or std::bad_alloc.
   explicit cache(cache_options options = {}) : raw_(make(std::move(options))) {}
 
   cache(const cache&) = delete;
@@ -177,10 +183,11 @@ class cache {
     return *this;
   }
 
-  /// Values stay valid. The listener is not told, and is destroyed, before this returns: a sweep that is calling it is waited for.
-  /// Inside the listener, the work of a fetch or a visit of this cache this does not wait; the cache and its listener then
-  /// end when that call is over. A destructor inside another object's callback waits, unless that object is being destroyed
-  /// by who is waited for.
+  /// Values stay valid. The listener is not told, and is destroyed, before this returns: a sweep
+  /// that is calling it is waited for. Inside the listener, the work of a fetch or a visit of this
+  /// cache this does not wait; the cache and its listener then end when that call is over. A
+  /// destructor inside another object's callback waits, unless that object is being destroyed by
+  /// who is waited for.
   ~cache() { docache_cache_free(raw_); }
 
   /// The key's value, or nothing if it is not there or has expired. Never blocks.
@@ -192,9 +199,9 @@ class cache {
     return value::from_handle(owned);
   }
 
-  /// Copies the key's value into `buffer` and returns its length, or nothing if it is not there or has expired. If the length
-  /// is more than `capacity` nothing is copied. Costs less than get() for small values, above all on many threads. Never
-  /// blocks.
+  /// Copies the key's value into `buffer` and returns its length, or nothing if it is not there or
+  /// has expired. If the length is more than `capacity` nothing is copied. Costs less than get()
+  /// for small values, above all on many threads. Never blocks.
   std::optional<std::size_t> try_get(bytes_view key, void* buffer, std::size_t capacity) const {
     detail::error_slot slot;
     std::size_t length = 0;
@@ -211,8 +218,9 @@ class cache {
     return detail::expect(status, slot, DOCACHE_MISS) == DOCACHE_OK;
   }
 
-  /// Puts a value in, for the cache's time to live or for `ttl`. Throws DOCACHE_INVALID_ARGUMENT if it is heavier than a
-  /// shard's part of max_weight. Strings and vectors that are moved in are not copied, nor are values.
+  /// Puts a value in, for the cache's time to live or for `ttl`. Throws DOCACHE_INVALID_ARGUMENT if
+  /// it is heavier than a shard's part of max_weight. Strings and vectors that are moved in are not
+  /// copied, nor are values.
   void set(bytes_view key, const value& data, std::optional<lifetime> ttl = std::nullopt) const {
     detail::error_slot slot;
     const auto status = data.handle() == nullptr
@@ -221,8 +229,8 @@ class cache {
     detail::expect(status, slot);
   }
 
-  /// Takes the key out, and returns its value if it was there and had not expired. Fetches of the key that are under way do not
-  /// put their results in.
+  /// Takes the key out, and returns its value if it was there and had not expired. Fetches of the
+  /// key that are under way do not put their results in.
   std::optional<value> remove(bytes_view key) const {
     detail::error_slot slot;
     docache_value* owned = nullptr;
@@ -231,7 +239,8 @@ class cache {
     return value::from_handle(owned);
   }
 
-  /// get() for each of the keys, in their order. `Keys` is any range of what a bytes_view is made of.
+  /// get() for each of the keys, in their order. `Keys` is any range of what a bytes_view is made
+  /// of.
   template <class Keys>
   std::vector<std::optional<value>> get_many(const Keys& keys) const {
     const auto spans = to_spans(keys);
@@ -278,20 +287,23 @@ class cache {
     return remove_many<std::initializer_list<bytes_view>>(keys);
   }
 
-  /// The key's value. If it is not there, runs `work()`, or `work(key)` with a string_view, which returns a value or what one is
-  /// made of (a string, string_view or vector of bytes), and keeps that for `ttl`; or blocks until the run of the key that is
-  /// under way has ended and shares its outcome.
+  /// The key's value. If it is not there, runs `work()`, or `work(key)` with a string_view, which
+  /// returns a value or what one is made of (a string, string_view or vector of bytes), and keeps
+  /// that for `ttl`; or blocks until the run of the key that is under way has ended and shares its
+  /// outcome.
   ///
-  /// What the work throws reaches the caller that ran it as it was thrown, and those that waited as docache::error
-  /// (DOCACHE_DOER_FAILED) with its message and code; with cache_options::negative_ttl also those who fetch later. A call
-  /// from inside the run of its own key throws DOCACHE_REENTRANT. What is written, removed or cleared while the work runs is
+  /// What the work throws reaches the caller that ran it as it was thrown, and those that waited as
+  /// docache::error (DOCACHE_DOER_FAILED) with its message and code; with
+  /// cache_options::negative_ttl also those who fetch later. A call from inside the run of its own
+  /// key throws DOCACHE_REENTRANT. What is written, removed or cleared while the work runs is
   /// stronger: the callers get what was fetched, the cache does not keep it.
   template <class F>
   value fetch(bytes_view key, F&& work, std::optional<lifetime> ttl = std::nullopt) const {
     return *load(forever, key, ttl, work);
   }
 
-  /// Like fetch(), but waits no longer than `limit` for somebody else's run; nothing if that is not over by then.
+  /// Like fetch(), but waits no longer than `limit` for somebody else's run; nothing if that is not
+  /// over by then.
   template <class F>
   std::optional<value> fetch_for(timeout limit, bytes_view key, F&& work,
                                  std::optional<lifetime> ttl = std::nullopt) const {
@@ -301,7 +313,8 @@ class cache {
   /// Takes everything out. Fetches that are under way do not put their results in.
   void clear() const { call(docache_cache_clear); }
 
-  /// Takes out what has expired, as the sweep does from time to time, and returns how much that was.
+  /// Takes out what has expired, as the sweep does from time to time, and returns how much that
+  /// was.
   std::size_t purge_expired() const {
     std::size_t purged = 0;
     detail::error_slot slot;
@@ -309,14 +322,16 @@ class cache {
     return purged;
   }
 
-  /// Releases the values that were taken out and that no reader can see any more. False if readers still hold some.
+  /// Releases the values that were taken out and that no reader can see any more. False if readers
+  /// still hold some.
   bool flush() const {
     detail::error_slot slot;
     return detail::expect(docache_cache_flush(raw_, slot.out()), slot, DOCACHE_PENDING) == DOCACHE_OK;
   }
 
-  /// Calls `visit(key, value)` for each entry that has not expired, in no order; if it returns a bool, until that is false.
-  /// It sees what was there when this was called, and may change the cache. What it throws comes out of here.
+  /// Calls `visit(key, value)` for each entry that has not expired, in no order; if it returns a
+  /// bool, until that is false. It sees what was there when this was called, and may change the
+  /// cache. What it throws comes out of here.
   template <class F>
   void for_each(F&& visit) const {
     static_assert(std::is_invocable_v<F&, std::string_view, const value&>, "cache: visit(string_view, const value&)");

@@ -11,8 +11,9 @@ namespace docache {
 template <class T>
 class group;
 
-/// What a run of a group came to, owned like a shared_ptr<const T>: all callers of the run hold the same object, which
-/// lives as long as any of them, whatever becomes of the group. Nothing here throws or blocks.
+/// What a run of a group came to, owned like a shared_ptr<const T>: all callers of the run hold the
+/// same object, which lives as long as any of them, whatever becomes of the group. Nothing here
+/// throws or blocks.
 template <class T>
 class shared {
  public:
@@ -38,8 +39,8 @@ class shared {
   /// Whether this caller's own work ran.
   bool led() const noexcept { return led_; }
 
-  /// Whether others got the same object: always for a caller that joined, and for the one that led if anybody was
-  /// waiting when the run ended.
+  /// Whether others got the same object: always for a caller that joined, and for the one that led
+  /// if anybody was waiting when the run ended.
   bool is_shared() const noexcept { return shared_; }
 
  private:
@@ -80,7 +81,8 @@ inline std::string_view text_of(const std::uint8_t* data, std::size_t count) noe
   return count == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data), count);
 }
 
-/// Work on the stack of the caller that perhaps leads, and the function through which the library calls it.
+/// Work on the stack of the caller that perhaps leads, and the function through which the library
+/// calls it.
 template <class T, class F>
 struct job {
   F& call;
@@ -104,16 +106,18 @@ struct job {
 
 }  // namespace detail
 
-/// Callers who want the same thing for the same key share one run of the work: the first one *leads* and runs its own
-/// work on its own thread, those who ask before that has ended *join* and wait for it. Nothing is kept: a call after that
-/// begins a new run.
+/// Callers who want the same thing for the same key share one run of the work: the first one
+/// *leads* and runs its own work on its own thread, those who ask before that has ended *join* and
+/// wait for it. Nothing is kept: a call after that begins a new run.
 ///
-/// T is what the work's results are kept as: any object type, or docache::value for bytes; then the work may return a
-/// string, string_view, vector of bytes or value. A T is read, and destroyed, on any thread.
+/// T is what the work's results are kept as: any object type, or docache::value for bytes; then the
+/// work may return a string, string_view, vector of bytes or value. A T is read, and destroyed, on
+/// any thread.
 ///
-/// What the work throws reaches the caller that led as it was thrown, and those that joined as docache::error
-/// (DOCACHE_DOER_FAILED) with its message and code. A call from inside the run of its own key throws DOCACHE_REENTRANT.
-/// A work that waits for another thread which joins the same run waits for ever.
+/// What the work throws reaches the caller that led as it was thrown, and those that joined as
+/// docache::error (DOCACHE_DOER_FAILED) with its message and code. A call from inside the run of
+/// its own key throws DOCACHE_REENTRANT. A work that waits for another thread which joins the same
+/// run waits for ever.
 ///
 /// Every function that is const is safe to call from any thread at once, also from inside the work.
 template <class T = value>
@@ -123,8 +127,9 @@ class group {
  public:
   using value_type = T;
 
-  /// `shards` is over how many locks the runs are spread, up to 65,536; 0 chooses by the number of processors. Throws
-  /// docache::error (DOCACHE_INVALID_ARGUMENT, DOCACHE_VERSION_MISMATCH) or std::bad_alloc.
+  /// `shards` is over how many locks the runs are spread, up to 65,536; 0 chooses by the number of
+  /// processors. Throws docache::error (DOCACHE_INVALID_ARGUMENT, DOCACHE_VERSION_MISMATCH) or
+  /// std::bad_alloc.
   explicit group(std::size_t shards = 0) : raw_(make(shards)) {}
 
   group(const group&) = delete;
@@ -137,8 +142,8 @@ class group {
   /// Also inside the work of its own run, which goes on.
   ~group() { docache_group_free(raw_); }
 
-  /// Runs `work()`, or `work(key)` with a string_view, or blocks until the run of the key that is under way has ended and
-  /// shares its outcome.
+  /// Runs `work()`, or `work(key)` with a string_view, or blocks until the run of the key that is
+  /// under way has ended and shares its outcome.
   template <class F>
   shared<T> run(std::string_view key, F&& work) const {
     return *fly(forever, key, work);
@@ -150,8 +155,9 @@ class group {
     return *fly(forever, {}, work);
   }
 
-  /// Like run(), but waits no longer than `limit` for somebody else's run; nothing if that is not over by then. The limit
-  /// is one of waiting only: a call that leads runs its work, however short the limit is.
+  /// Like run(), but waits no longer than `limit` for somebody else's run; nothing if that is not
+  /// over by then. The limit is one of waiting only: a call that leads runs its work, however short
+  /// the limit is.
   template <class F>
   std::optional<shared<T>> run_for(timeout limit, std::string_view key, F&& work) const {
     return fly(limit, key, work);
@@ -163,8 +169,8 @@ class group {
     return fly(limit, {}, work);
   }
 
-  /// Lets later calls of the key begin a new run; those in the one under way still get its outcome. Whether there was
-  /// one.
+  /// Lets later calls of the key begin a new run; those in the one under way still get its outcome.
+  /// Whether there was one.
   bool forget(std::string_view key = {}) const {
     detail::error_slot slot;
     const auto status = docache_group_forget(raw_, bytes(key), key.size(), slot.out());
@@ -174,8 +180,8 @@ class group {
   /// How many runs are under way that a call could join.
   std::size_t in_flight() const noexcept { return docache_group_in_flight(raw_); }
 
-  /// The handle for calls of docache.h, still owned by this group; the same after a move. Unless T is docache::value,
-  /// nobody else may run work in it: its values are objects of this program.
+  /// The handle for calls of docache.h, still owned by this group; the same after a move. Unless T
+  /// is docache::value, nobody else may run work in it: its values are objects of this program.
   docache_group* handle() const noexcept { return raw_; }
 
  private:

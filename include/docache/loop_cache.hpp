@@ -44,7 +44,8 @@ class result_info {
   /// 1 for the loop cache's first result, one more for each; also the version that published it.
   std::uint64_t sequence() const noexcept { return sequence_; }
 
-  /// The wall clock at the start of the Doer's call: for people. Decide by age(), which clock changes cannot touch.
+  /// The wall clock at the start of the Doer's call: for people. Decide by age(), which clock
+  /// changes cannot touch.
   std::chrono::system_clock::time_point timestamp() const noexcept { return timestamp_; }
 
   /// How long the Doer took.
@@ -77,8 +78,8 @@ class snapshot;
 template <class T>
 class loop_cache;
 
-/// One successful result, owned like a shared_ptr<const T>: copies share the object, which lives as long as any of
-/// them, whatever becomes of the loop cache. Nothing here throws or blocks.
+/// One successful result, owned like a shared_ptr<const T>: copies share the object, which lives as
+/// long as any of them, whatever becomes of the loop cache. Nothing here throws or blocks.
 template <class T>
 class reading : public result_info {
  public:
@@ -111,7 +112,8 @@ class reading : public result_info {
   value owner_;
 };
 
-/// One result in a snapshot, good or bad. A view: valid while a handle to the snapshot lives; share() makes it last.
+/// One result in a snapshot, good or bad. A view: valid while a handle to the snapshot lives;
+/// share() makes it last.
 template <class T>
 class entry : public result_info {
  public:
@@ -157,8 +159,9 @@ class entry : public result_info {
   docache_status status_;
 };
 
-/// An immutable view of the last results, oldest first: a random-access range of `entry<T>`. Copies share it, and it may
-/// outlive the loop cache. Safe to read from any thread; only operator[] throws, and only std::out_of_range.
+/// An immutable view of the last results, oldest first: a random-access range of `entry<T>`. Copies
+/// share it, and it may outlive the loop cache. Safe to read from any thread; only operator[]
+/// throws, and only std::out_of_range.
 template <class T>
 class snapshot {
  public:
@@ -207,7 +210,8 @@ class snapshot {
   std::chrono::steady_clock::time_point taken_ = std::chrono::steady_clock::now();  // ages in `raw_` count up to here
 };
 
-/// Walks a snapshot; valid while that snapshot object lives. Dereferencing makes an entry, so there is no `entry&`.
+/// Walks a snapshot; valid while that snapshot object lives. Dereferencing makes an entry, so there
+/// is no `entry&`.
 template <class T>
 class snapshot<T>::iterator {
   struct arrow {
@@ -277,15 +281,17 @@ inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
 
 }  // namespace detail
 
-/// Calls a Doer again and again and keeps its results for any number of readers, who never wait for it.
+/// Calls a Doer again and again and keeps its results for any number of readers, who never wait for
+/// it.
 ///
-/// T is what the Doer's results are kept as: any object type, or docache::value for bytes that other languages read
-/// too; then the Doer may return a string, string_view, vector of bytes or value. With `docache::loop_cache c(options,
-/// callable)` T is what the callable returns. The Doer runs on one thread at a time and need not be copyable; a T is
-/// read, and destroyed, on any thread. What the Doer throws becomes that call's error, and the loop goes on.
+/// T is what the Doer's results are kept as: any object type, or docache::value for bytes that
+/// other languages read too; then the Doer may return a string, string_view, vector of bytes or
+/// value. With `docache::loop_cache c(options, callable)` T is what the callable returns. The Doer
+/// runs on one thread at a time and need not be copyable; a T is read, and destroyed, on any
+/// thread. What the Doer throws becomes that call's error, and the loop goes on.
 ///
-/// Every function is safe to call from any thread at once, also from inside the Doer, where stop() and the destructor
-/// do not wait for the call that they are part of.
+/// Every function is safe to call from any thread at once, also from inside the Doer, where stop()
+/// and the destructor do not wait for the call that they are part of.
 template <class T = value>
 class loop_cache {
   static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>, "loop_cache<T>: T is a plain object type");
@@ -294,8 +300,9 @@ class loop_cache {
   class reader;
   using value_type = T;
 
-  /// Makes a loop cache; start() or run() sets it going. Throws docache::error (DOCACHE_INVALID_ARGUMENT names the
-  /// option that is wrong, DOCACHE_VERSION_MISMATCH says that header and library differ) or std::bad_alloc.
+  /// Makes a loop cache; start() or run() sets it going. Throws docache::error
+  /// (DOCACHE_INVALID_ARGUMENT names the option that is wrong, DOCACHE_VERSION_MISMATCH says that
+  /// header and library differ) or std::bad_alloc.
   template <class F>
   loop_cache(const loop_options& options, F doer) : raw_(make(options, std::move(doer))) {}
 
@@ -311,21 +318,25 @@ class loop_cache {
     return *this;
   }
 
-  /// Stops, blocks until the Doer's current call ends, and destroys the Doer. Inside the Doer it does not block, and the Doer is
-  /// destroyed when the run ends, that of run() before it returns. A destructor inside another object's callback blocks,
-  /// unless that object is being destroyed by who is waited for. Readings and snapshots stay valid.
+  /// Stops, blocks until the Doer's current call ends, and destroys the Doer. Inside the Doer it
+  /// does not block, and the Doer is destroyed when the run ends, that of run() before it returns.
+  /// A destructor inside another object's callback blocks, unless that object is being destroyed by
+  /// who is waited for. Readings and snapshots stay valid.
   ~loop_cache() { docache_loop_free(raw_); }
 
-  /// Runs the loop on a thread of its own; if it is running already, does nothing. Does not wait for the first result.
+  /// Runs the loop on a thread of its own; if it is running already, does nothing. Does not wait
+  /// for the first result.
   void start() { call(docache_loop_start); }
 
-  /// Runs the loop on this thread until another one, or the Doer, stops it. Throws DOCACHE_BUSY if it runs elsewhere.
+  /// Runs the loop on this thread until another one, or the Doer, stops it. Throws DOCACHE_BUSY if
+  /// it runs elsewhere.
   void run() { call(docache_loop_run); }
 
   /// Stops the loop and blocks until the Doer's current call ends. It may be started again.
   void stop() { stop_for(forever); }
 
-  /// Like stop(), but blocks no longer than `limit`. False: the Doer is still in its call; the loop ends after it.
+  /// Like stop(), but blocks no longer than `limit`. False: the Doer is still in its call; the loop
+  /// ends after it.
   bool stop_for(timeout limit) {
     detail::error_slot slot;
     return detail::expect(docache_loop_stop(raw_, limit.nanoseconds(), slot.out()), slot, DOCACHE_TIMEOUT) == DOCACHE_OK;
@@ -347,7 +358,8 @@ class loop_cache {
   /// How many results there have been, failures included.
   std::uint64_t version() const noexcept { return docache_loop_version(raw_); }
 
-  /// Blocks until there is a success and returns the latest; nothing on timeout. Throws DOCACHE_CLOSED if none can come.
+  /// Blocks until there is a success and returns the latest; nothing on timeout. Throws
+  /// DOCACHE_CLOSED if none can come.
   std::optional<reading<T>> wait_first(timeout limit) const {
     detail::error_slot slot;
     const auto status = docache_loop_wait_first(raw_, limit.nanoseconds(), slot.out());
@@ -355,8 +367,8 @@ class loop_cache {
     return latest();
   }
 
-  /// Blocks until version() is greater than `since` and returns it; nothing on timeout. Throws DOCACHE_CLOSED if that
-  /// can no longer happen.
+  /// Blocks until version() is greater than `since` and returns it; nothing on timeout. Throws
+  /// DOCACHE_CLOSED if that can no longer happen.
   std::optional<std::uint64_t> changed(std::uint64_t since, timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
@@ -365,9 +377,9 @@ class loop_cache {
     return version;
   }
 
-  /// Has the Doer called now, and blocks until a call that began after this one has ended; returns the version then,
-  /// or nothing on timeout. Whether it succeeded, latest() and last_error() tell. Concurrent calls share one run.
-  /// Throws DOCACHE_CLOSED if the loop is not running.
+  /// Has the Doer called now, and blocks until a call that began after this one has ended; returns
+  /// the version then, or nothing on timeout. Whether it succeeded, latest() and last_error() tell.
+  /// Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running.
   std::optional<std::uint64_t> refresh(timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
@@ -462,8 +474,9 @@ loop_cache(const loop_options&, F) -> loop_cache<std::decay_t<std::invoke_result
 template <class F>
 loop_cache(docache::duration, F) -> loop_cache<std::decay_t<std::invoke_result_t<F&>>>;
 
-/// Keeps its own copy of the latest reading and crosses into the library only when there is a new result: in between, a
-/// read is one atomic load. For one thread at a time; must not outlive the loop cache, which may be moved meanwhile.
+/// Keeps its own copy of the latest reading and crosses into the library only when there is a new
+/// result: in between, a read is one atomic load. For one thread at a time; must not outlive the
+/// loop cache, which may be moved meanwhile.
 template <class T>
 class loop_cache<T>::reader {
  public:
@@ -473,9 +486,11 @@ class loop_cache<T>::reader {
   reader& operator=(reader&&) = default;
   ~reader() = default;
 
-  /// The last success, or null before the first; valid until this reader's next call or move. Never blocks.
+  /// The last success, or null before the first; valid until this reader's next call or move. Never
+  /// blocks.
   const reading<T>* latest() {
-    // The version is read before the value: what is published in between shows as a change at the next call.
+    // The version is read before the value: what is published in between shows as a change at the
+    // next call.
     const std::uint64_t now = version();
     if (now != seen_) {
       held_ = read(loop_);

@@ -37,7 +37,8 @@ pub(crate) const MOST_SHARDS: usize = 1 << 16;
 const SHARDS: usize = 64;
 /// A shard of fewer entries decides badly which to evict.
 const LEAST_SHARE: usize = 128;
-/// How many shards a cache has without being told whose entries have weights: a heavy one should fit into a share.
+/// How many shards a cache has without being told whose entries have weights: a heavy one should
+/// fit into a share.
 const WEIGHTED_SHARDS: usize = 8;
 /// How many errors are cached at most.
 const FAILURES: usize = 4096;
@@ -57,11 +58,12 @@ const FAILURES: usize = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EvictionPolicy {
-    /// Queues whose sizes follow what comes back, and a memory of what was used; it resists scans and loops. Its hit ratios
-    /// on public traces are above those of LRU, S3-FIFO and W-TinyLFU.
+    /// Queues whose sizes follow what comes back, and a memory of what was used; it resists scans
+    /// and loops. Its hit ratios on public traces are above those of LRU, S3-FIFO and W-TinyLFU.
     #[default]
     Adaptive,
-    /// Strictly the one that was not used for the longest time, of those in the same shard. A hit takes the shard's lock.
+    /// Strictly the one that was not used for the longest time, of those in the same shard. A hit
+    /// takes the shard's lock.
     Lru,
 }
 
@@ -126,7 +128,8 @@ impl<K, V, E> CacheBuilder<K, V, E> {
 }
 
 impl<K, V, E, S> CacheBuilder<K, V, E, S> {
-    /// How long values live that say nothing else. Default 15 minutes; [`Duration::MAX`] is for ever.
+    /// How long values live that say nothing else. Default 15 minutes; [`Duration::MAX`] is for
+    /// ever.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -138,9 +141,10 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// How often expired entries are taken out, beside those that new ones replace. Default 20 minutes; at least 1 ms. It
-    /// happens on a thread named `docache-sweep`, which is there only while there is something to do; a cache whose listener
-    /// or destructors block holds up no other.
+    /// How often expired entries are taken out, beside those that new ones replace. Default 20
+    /// minutes; at least 1 ms. It happens on a thread named `docache-sweep`, which is there only
+    /// while there is something to do; a cache whose listener or destructors block holds up no
+    /// other.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
         self.sweep = Some(interval);
         self
@@ -152,21 +156,23 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// The most entries, at least 1. Default: no limit. Not together with [`max_weight`](CacheBuilder::max_weight).
+    /// The most entries, at least 1. Default: no limit. Not together with
+    /// [`max_weight`](CacheBuilder::max_weight).
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = Some(entries);
         self
     }
 
-    /// The greatest weight of all entries together, at least 1. Needs a [`weigher`](CacheBuilder::weigher).
+    /// The greatest weight of all entries together, at least 1. Needs a
+    /// [`weigher`](CacheBuilder::weigher).
     pub fn max_weight(mut self, weight: u64) -> Self {
         self.max_weight = Some(weight);
         self
     }
 
-    /// What an entry weighs; called once for each, with no lock held. One that weighs nothing is never evicted for its size,
-    /// so the number of those has no limit.
-    /// Needs [`max_weight`](CacheBuilder::max_weight).
+    /// What an entry weighs; called once for each, with no lock held. One that weighs nothing is
+    /// never evicted for its size, so the number of those has no limit. Needs
+    /// [`max_weight`](CacheBuilder::max_weight).
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
         self
@@ -178,15 +184,16 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// By which part of it a time to live may be shortened, at random, so that what was loaded together does not expire
-    /// together: 0 to 1. Default 0.
+    /// By which part of it a time to live may be shortened, at random, so that what was loaded
+    /// together does not expire together: 0 to 1. Default 0.
     pub fn ttl_jitter(mut self, part: f64) -> Self {
         self.jitter = part;
         self
     }
 
-    /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without running their work; at
-    /// most 4,096 errors at a time, or one in each shard. Default: not at all.
+    /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without
+    /// running their work; at most 4,096 errors at a time, or one in each shard. Default: not at
+    /// all.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self
@@ -199,10 +206,10 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// Who is told of each entry that leaves, and why. Called with no lock held, on the thread of the call that took the
-    /// entry out, or in the background if that call came from [inside](Cache#listeners-and-destructors) a listener or a
-    /// destructor; what the call does is visible by then. A panic is contained and
-    /// [counted](crate::CacheStats::listener_panics).
+    /// Who is told of each entry that leaves, and why. Called with no lock held, on the thread of
+    /// the call that took the entry out, or in the background if that call came from
+    /// [inside](Cache#listeners-and-destructors) a listener or a destructor; what the call does is
+    /// visible by then. A panic is contained and [counted](crate::CacheStats::listener_panics).
     pub fn on_evict(mut self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
         self
@@ -218,15 +225,16 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// Into how many parts the cache is split, each with a lock and a policy of its own: 1 to 65,536, rounded up to a power of
-    /// two, and at most as many as the capacity. Default 64, or as many as leave 128 entries for each; 8 where entries have
-    /// weights.
+    /// Into how many parts the cache is split, each with a lock and a policy of its own: 1 to
+    /// 65,536, rounded up to a power of two, and at most as many as the capacity. Default 64, or as
+    /// many as leave 128 entries for each; 8 where entries have weights.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
     }
 
-    /// How keys are hashed. Default: foldhash, seeded at random. It should spread well over all 64 bits.
+    /// How keys are hashed. Default: foldhash, seeded at random. It should spread well over all 64
+    /// bits.
     pub fn hasher<T>(self, hasher: T) -> CacheBuilder<K, V, E, T> {
         CacheBuilder {
             ttl: self.ttl,
@@ -251,8 +259,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     }
 
     /// The clock to go by, from whatever origin; times to live reach 36 years on it. Default
-    /// [`CoarseClock`](crate::CoarseClock), which costs the reads almost nothing; within 250 ms of an entry's end the exact
-    /// time is asked for.
+    /// [`CoarseClock`](crate::CoarseClock), which costs the reads almost nothing; within 250 ms of
+    /// an entry's end the exact time is asked for.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -264,8 +272,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// Whether [hits](crate::CacheStats::hits) and [misses](crate::CacheStats::misses) are counted, which costs each read an
-    /// atomic addition to a line that few threads share. Default: no.
+    /// Whether [hits](crate::CacheStats::hits) and [misses](crate::CacheStats::misses) are counted,
+    /// which costs each read an atomic addition to a line that few threads share. Default: no.
     pub fn record_stats(mut self, record: bool) -> Self {
         self.record_stats = record;
         self
@@ -289,8 +297,15 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             let missing = if self.weigher.is_none() { "weigher" } else { "max_weight" };
             return refuse(missing, &"no value", "give weigher and max_weight, or neither");
         }
-        if self.policy == EvictionPolicy::Lru && self.capacity.is_none() && self.max_weight.is_none() {
-            return refuse("policy", &"Lru without a limit", "give a capacity or a max_weight with it");
+        if self.policy == EvictionPolicy::Lru
+            && self.capacity.is_none()
+            && self.max_weight.is_none()
+        {
+            return refuse(
+                "policy",
+                &"Lru without a limit",
+                "give a capacity or a max_weight with it",
+            );
         }
         if !(0.0..=1.0).contains(&self.jitter) {
             return refuse("ttl_jitter", &self.jitter, "give 0 to 1");
@@ -313,7 +328,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// The number of shards: a power of two, such that each gets something.
     fn shard_count(&self) -> usize {
-        let most = self.capacity.map(|entries| entries as u64).or(self.max_weight).unwrap_or(u64::MAX);
+        let most =
+            self.capacity.map(|entries| entries as u64).or(self.max_weight).unwrap_or(u64::MAX);
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(MOST_SHARDS);
         let most = 1 << most.ilog2();
         let wanted = match (self.shards, self.capacity, self.max_weight) {
@@ -424,7 +440,8 @@ impl<K, V, E> Cache<K, V, E> {
     /// ```
     /// use docache::Cache;
     /// use std::time::Duration;
-    /// let cache: Cache<u64, String> = Cache::builder().time_to_live(Duration::from_secs(60)).build()?;
+    /// let cache: Cache<u64, String> =
+    ///     Cache::builder().time_to_live(Duration::from_secs(60)).build()?;
     /// assert_eq!(cache.capacity(), None);
     /// # Ok::<(), docache::Error>(())
     /// ```

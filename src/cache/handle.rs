@@ -18,47 +18,55 @@ use super::store::core::Access;
 use super::store::locked::Refused;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the work once however many
-/// ask.
+/// A keyed cache with expiry, whose reads never wait, and whose [`fetch`](Cache::fetch) runs the
+/// work once however many ask.
 ///
-/// A `Cache` is a handle: its clones are the same cache. `V` is cloned for each read, so a large value is best an
-/// [`Arc`]; [`pin`](Cache::pin) lends values without cloning. `E` is the error of the work that
-/// [`try_fetch`](Cache::try_fetch) runs.
+/// A `Cache` is a handle: its clones are the same cache. `V` is cloned for each read, so a large
+/// value is best an [`Arc`]; [`pin`](Cache::pin) lends values without cloning. `E` is the error of
+/// the work that [`try_fetch`](Cache::try_fetch) runs.
 ///
 /// # Reads
-/// A read is lock-free: it takes a guard (a plain store), looks at one bucket and one entry, and never waits for a writer or for another
-/// reader. (With [`EvictionPolicy::Lru`](crate::EvictionPolicy::Lru) a hit takes its shard's lock besides.) It sees
-/// everything that was written before it began, and never a value that is expired, replaced or removed by then.
+/// A read is lock-free: it takes a guard (a plain store), looks at one bucket and one entry, and
+/// never waits for a writer or for another reader. (With
+/// [`EvictionPolicy::Lru`](crate::EvictionPolicy::Lru) a hit takes its shard's lock besides.) It
+/// sees everything that was written before it began, and never a value that is expired, replaced or
+/// removed by then.
 ///
 /// # Writes
-/// A write takes the lock of one of the shards for some ten to hundred nanoseconds; `K`'s `Eq` runs under it, and its
-/// `Hash` where entries are moved or evicted; they must not use the cache. No write is lost to readers: what was
-/// written is there when the call returns. Nor does one wait for them, but where entries have weights and so much is retired
-/// that memory would exceed twice the limit: then up to 10 ms, once for as long as the same readers stand. A shard that grows copies its table under that lock, which takes
-/// time in proportion to its entries, and which readers do not notice. (An entry whose `Hash` panics then is taken out;
-/// one whose `Hash` or `Eq` is not always the same may not be found any more, and takes a place until it is evicted, expires
-/// or the cache is cleared.)
+/// A write takes the lock of one of the shards for some ten to hundred nanoseconds; `K`'s `Eq` runs
+/// under it, and its `Hash` where entries are moved or evicted; they must not use the cache. No
+/// write is lost to readers: what was written is there when the call returns. Nor does one wait for
+/// them, but where entries have weights and so much is retired that memory would exceed twice the
+/// limit: then up to 10 ms, once for as long as the same readers stand. A shard that grows copies
+/// its table under that lock, which takes time in proportion to its entries, and which readers do
+/// not notice. (An entry whose `Hash` panics then is taken out; one whose `Hash` or `Eq` is not
+/// always the same may not be found any more, and takes a place until it is evicted, expires or the
+/// cache is cleared.)
 ///
 /// # Capacity
-/// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly over the shards, each of
-/// which evicts when its own part is full; since hashes do not spread quite evenly the first evictions come a little
-/// before the whole is full (at about 92 % with 64 shards of 1,000). A shard can have 2^30 entries, those included that have
-/// left and that readers still hold; what comes then is [refused](crate::Cause::Refused).
+/// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly
+/// over the shards, each of which evicts when its own part is full; since hashes do not spread
+/// quite evenly the first evictions come a little before the whole is full (at about 92 % with 64
+/// shards of 1,000). A shard can have 2^30 entries, those included that have left and that readers
+/// still hold; what comes then is [refused](crate::Cause::Refused).
 ///
 /// # When values are dropped
-/// A value that was removed, replaced or evicted may still be looked at. It is dropped when no reader can see it any
-/// more, by a later write to its shard, by [`flush`](Cache::flush) or in the background, within a second: never by a reader,
-/// and never while a lock is held. For as long as a guard stands anywhere in the process ([`pin`](Cache::pin), or a read
-/// whose thread is suspended, or whose value's `Clone` takes long) what leaves meanwhile is kept, in all caches:
-/// [`retired`](crate::CacheStats::retired) says how much. Without guards, a cache whose entries have weights holds at most
-/// twice its greatest weight, beside what its listener is being shown, what writes from inside destructors and listeners put
-/// there, and one value for each thread that is writing.
+/// A value that was removed, replaced or evicted may still be looked at. It is dropped when no
+/// reader can see it any more, by a later write to its shard, by [`flush`](Cache::flush) or in the
+/// background, within a second: never by a reader, and never while a lock is held. For as long as a
+/// guard stands anywhere in the process ([`pin`](Cache::pin), or a read whose thread is suspended,
+/// or whose value's `Clone` takes long) what leaves meanwhile is kept, in all caches:
+/// [`retired`](crate::CacheStats::retired) says how much. Without guards, a cache whose entries
+/// have weights holds at most twice its greatest weight, beside what its listener is being shown,
+/// what writes from inside destructors and listeners put there, and one value for each thread that
+/// is writing.
 ///
 /// # Listeners and destructors
-/// They run on the thread of the call that took the entry out, after it has taken effect, and may use the cache. What leaves
-/// by such a use, inside a listener or a destructor, is told to the listener and dropped later and by other threads, so that
-/// the stack does not grow with the number of entries. A listener or destructor that blocks holds up the call that it runs
-/// in, and what its own cache does in the background; one that panics is contained.
+/// They run on the thread of the call that took the entry out, after it has taken effect, and may
+/// use the cache. What leaves by such a use, inside a listener or a destructor, is told to the
+/// listener and dropped later and by other threads, so that the stack does not grow with the number
+/// of entries. A listener or destructor that blocks holds up the call that it runs in, and what its
+/// own cache does in the background; one that panics is contained.
 ///
 /// ```
 /// use docache::Cache;
@@ -111,8 +119,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// Takes the key out. A clone of its value, if it was there and had not expired.
     ///
-    /// Beats loads of the key that are under way: their callers get what they load, the cache does not keep it, and whoever
-    /// asks from now on gets another load. O(1), under a short lock.
+    /// Beats loads of the key that are under way: their callers get what they load, the cache does
+    /// not keep it, and whoever asks from now on gets another load. O(1), under a short lock.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -128,8 +136,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.remove(key, V::clone)
     }
 
-    /// Clones of all that is in the cache and has not expired, as it stands when the iterator gets there. It holds no lock;
-    /// what is written meanwhile it may see or not.
+    /// Clones of all that is in the cache and has not expired, as it stands when the iterator gets
+    /// there. It holds no lock; what is written meanwhile it may see or not.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -146,10 +154,12 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 }
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
-    /// A guard under which values can be read without being cloned. Reads under it cost a little less.
+    /// A guard under which values can be read without being cloned. Reads under it cost a little
+    /// less.
     ///
-    /// While there is a guard, values that are replaced or removed are kept; see [above](Cache#when-values-are-dropped).
-    /// So let it go, or [`repin`](Pinned::repin) it, from time to time.
+    /// While there is a guard, values that are replaced or removed are kept; see
+    /// [above](Cache#when-values-are-dropped). So let it go, or [`repin`](Pinned::repin) it, from
+    /// time to time.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, String>::new(100);
@@ -177,12 +187,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.read(&pin(), key, Access::Peek).is_some()
     }
 
-    /// Puts a value in, for the cache's time to live. An earlier value of the key is replaced, and loads of the key that are
-    /// under way are [beaten](Cache::remove).
+    /// Puts a value in, for the cache's time to live. An earlier value of the key is replaced, and
+    /// loads of the key that are under way are [beaten](Cache::remove).
     ///
     /// O(1), amortized, under a short lock. A value that is heavier than a shard's share of
-    /// [`max_weight`](crate::CacheBuilder::max_weight) is refused and dropped, the earlier one of its key with it;
-    /// [`try_insert`](Cache::try_insert) says so.
+    /// [`max_weight`](crate::CacheBuilder::max_weight) is refused and dropped, the earlier one of
+    /// its key with it; [`try_insert`](Cache::try_insert) says so.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -213,15 +223,21 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// [`insert`](Cache::insert), but says when a value was refused.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the value is heavier than a shard's share of the greatest
-    /// weight.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the value is heavier than a
+    /// shard's share of the greatest weight.
     ///
     /// ```
     /// use docache::Cache;
-    /// let cache: Cache<u64, String> =
-    ///     Cache::builder().weigher(|_, value: &String| value.len() as u32).max_weight(10).shards(1).build()?;
+    /// let cache: Cache<u64, String> = Cache::builder()
+    ///     .weigher(|_, value: &String| value.len() as u32)
+    ///     .max_weight(10)
+    ///     .shards(1)
+    ///     .build()?;
     /// let error = cache.try_insert(1, "more than ten bytes".to_owned()).unwrap_err();
-    /// assert_eq!(error.to_string(), "weight: 19 is not accepted; give at most 10, a shard's share of max_weight");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "weight: 19 is not accepted; give at most 10, a shard's share of max_weight"
+    /// );
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<()> {
@@ -235,9 +251,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
                 let accepted = format!("give at most {share}, a shard's share of max_weight");
                 Error::invalid_argument("weight", weight, &accepted)
             }
-            Refused::Full => {
-                Error::new(ErrorKind::Busy, "a shard of the cache has 2^30 entries; give it more shards")
-            }
+            Refused::Full => Error::new(
+                ErrorKind::Busy,
+                "a shard of the cache has 2^30 entries; give it more shards",
+            ),
         })
     }
 
@@ -252,8 +269,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         pairs.into_iter().for_each(|(key, value)| self.insert(key, value));
     }
 
-    /// Takes the keys out, and says how many of them were there and had not expired. Beats their loads, as
-    /// [`remove`](Cache::remove).
+    /// Takes the keys out, and says how many of them were there and had not expired. Beats their
+    /// loads, as [`remove`](Cache::remove).
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -280,8 +297,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.clear();
     }
 
-    /// Takes out what has expired, as the sweep does from time to time, and says how much that was. O(entries); gives each
-    /// shard's lock back now and then.
+    /// Takes out what has expired, as the sweep does from time to time, and says how much that was.
+    /// O(entries); gives each shard's lock back now and then.
     ///
     /// ```
     /// use std::time::Duration;
@@ -293,8 +310,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.purge_expired()
     }
 
-    /// Drops all values that were taken out and that no reader can see any more. False if some are left: readers hold them,
-    /// or other calls are at dropping them or at telling the listener. Inside a listener or a destructor it does nothing.
+    /// Drops all values that were taken out and that no reader can see any more. False if some are
+    /// left: readers hold them, or other calls are at dropping them or at telling the listener.
+    /// Inside a listener or a destructor it does nothing.
     ///
     /// Blocks for short locks, and gives those who are just about to end a moment to do so.
     ///
@@ -311,8 +329,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.flush()
     }
 
-    /// How many entries there are, those included that have expired and were not yet swept. O(shards), under a short lock
-    /// each.
+    /// How many entries there are, those included that have expired and were not yet swept.
+    /// O(shards), under a short lock each.
     ///
     /// ```
     /// assert_eq!(docache::Cache::<u64, u32>::new(100).len(), 0);
@@ -339,7 +357,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.weight()
     }
 
-    /// The most that it holds, in entries, or in weight if there is a weigher; `None` if there is no limit.
+    /// The most that it holds, in entries, or in weight if there is a weigher; `None` if there is
+    /// no limit.
     ///
     /// ```
     /// assert_eq!(docache::Cache::<u64, u32>::new(100).capacity(), Some(100));

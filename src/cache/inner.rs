@@ -89,7 +89,10 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 
     /// What a call returns, from what its flight brought.
     #[inline]
-    pub(crate) fn resolve(&self, result: Result<Shared<V>, FlightError<E>>) -> Result<V, FlightError<E>> {
+    pub(crate) fn resolve(
+        &self,
+        result: Result<Shared<V>, FlightError<E>>,
+    ) -> Result<V, FlightError<E>> {
         result.map(|shared| {
             if !shared.led() {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);

@@ -1,34 +1,40 @@
 //! The cache: keyed, with expiry, and lock-free to read.
 //!
 //! # State
-//! A cache is a number of [shards](store::shard::Shard), chosen by the top bits of a key's hash. In each,
+//! A cache is a number of [shards](store::shard::Shard), chosen by the top bits of a key's hash. In
+//! each,
 //!
 //! ```text
 //!   readers:  hash ─► head ─► table: bucket ─► index ─► slab: entry (key, value, deadline, hits)
 //!                               ▲                           ▲
-//!   writers (one lock): ────────┴── policy: queues, ghosts ─┘        limbo: entries taken out, waiting for readers
+//!   writers (one lock): ────────┴── policy: queues, ghosts ─┘    limbo: taken out, not reusable
 //! ```
 //!
-//! Readers take a guard, look an entry up, compare keys and the deadline, and clone the value or lend it. They write
-//! nothing but the entry's count of hits, and that only until it is full. Writers take the shard's lock. What they take out
-//! of the table goes to limbo until no reader can see it ([`reclaim`]), and then its place is used again. New entries do not
-//! wait for that: they take other places. So a reader that stands still costs memory, and no write.
+//! Readers take a guard, look an entry up, compare keys and the deadline, and clone the value or
+//! lend it. They write nothing but the entry's count of hits, and that only until it is full.
+//! Writers take the shard's lock. What they take out of the table goes to limbo until no reader can
+//! see it ([`reclaim`]), and then its place is used again. New entries do not wait for that: they
+//! take other places. So a reader that stands still costs memory, and no write.
 //!
-//! Loads are flights ([`flight`](crate::flight)) that live under the lock of their key's shard ([`load`]): one run for each
-//! key, whoever asks. A write ends the flight of its key in its own critical section: the load's callers get what it brings,
-//! the cache does not keep it, and who comes later begins another one.
+//! Loads are flights ([`flight`](crate::flight)) that live under the lock of their key's shard
+//! ([`load`]): one run for each key, whoever asks. A write ends the flight of its key in its own
+//! critical section: the load's callers get what it brings, the cache does not keep it, and who
+//! comes later begins another one.
 //!
-//! User code runs without a lock ([`store::deferred`]). What it leaves when it uses the cache itself, what is retired and not looked
-//! after by later writes, and what expires is seen to in the background ([`sweep`]), for each cache apart.
+//! User code runs without a lock ([`store::deferred`]). What it leaves when it uses the cache
+//! itself, what is retired and not looked after by later writes, and what expires is seen to in the
+//! background ([`sweep`]), for each cache apart.
 //!
-//! The invariants, and the orderings that keep them, stand at the head of each part: [`table`](store::table),
-//! [`slab`](store::slab), [`limbo`](store::limbo), [`shard`](store::shard), [`reclaim`], [`policy`].
+//! The invariants, and the orderings that keep them, stand at the head of each part:
+//! [`table`](store::table), [`slab`](store::slab), [`limbo`](store::limbo),
+//! [`shard`](store::shard), [`reclaim`], [`policy`].
 //!
 //! # What a read may see
-//! A read sees every write that happened before it began. Beside writes of its key it sees the value before or after;
-//! never one that had been replaced or removed when the read began, never an expired one, and never a miss for a key that
-//! was there all the time. Each operation on a key takes effect at one moment between call and return. Operations on many
-//! keys (`get_many`, `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
+//! A read sees every write that happened before it began. Beside writes of its key it sees the
+//! value before or after; never one that had been replaced or removed when the read began, never an
+//! expired one, and never a miss for a key that was there all the time. Each operation on a key
+//! takes effect at one moment between call and return. Operations on many keys (`get_many`,
+//! `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
 
 mod builder;
 mod handle;

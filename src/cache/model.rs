@@ -1,5 +1,6 @@
-//! Models of the cache. Values are loom's own `Arc`s, so that one that is read after it was dropped, dropped twice or never
-//! is found out, and so is an entry that is emptied or filled while somebody can read it.
+//! Models of the cache. Values are loom's own `Arc`s, so that one that is read after it was
+//! dropped, dropped twice or never is found out, and so is an entry that is emptied or filled while
+//! somebody can read it.
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc as StdArc;
@@ -115,8 +116,8 @@ fn remove_against_publish_of_a_load() {
     });
 }
 
-/// Whoever comes after a removal has returned gets what was loaded after it, whether the load that the removal beat is still
-/// under way, has just kept its value, or is telling of it.
+/// Whoever comes after a removal has returned gets what was loaded after it, whether the load that
+/// the removal beat is still under way, has just kept its value, or is telling of it.
 #[test]
 fn remove_against_the_end_of_a_load_and_a_late_joiner() {
     model(|| {
@@ -136,7 +137,10 @@ fn remove_against_the_end_of_a_load_and_a_late_joiner() {
         let before = begun.load(Ordering::Acquire);
         cache.remove(&1);
         let late = *cache.fetch(&1, || Arc::new(11));
-        assert!(late == 11 || !before, "it began after the removal, which came after the load had begun");
+        assert!(
+            late == 11 || !before,
+            "it began after the removal, which came after the load had begun"
+        );
         loader.join().unwrap();
         let last = read(&cache, 1).expect("nobody has removed what was loaded since");
         assert!(last == 11 || !before);

@@ -67,8 +67,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         self.cache.core.read(&self.guard, key, Access::Peek).is_some()
     }
 
-    /// All that is in the cache and has not expired, as it stands when the iterator gets there, in no order. What is written
-    /// meanwhile it may see or not.
+    /// All that is in the cache and has not expired, as it stands when the iterator gets there, in
+    /// no order. What is written meanwhile it may see or not.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -86,7 +86,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         }
     }
 
-    /// Lets go of what was read so far, so that it can be dropped, and begins anew. Costs less than another guard.
+    /// Lets go of what was read so far, so that it can be dropped, and begins anew. Costs less than
+    /// another guard.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);

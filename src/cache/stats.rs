@@ -10,9 +10,12 @@ use crossbeam_utils::CachePadded;
 ///
 /// ```
 /// use docache::{Cache, Cause};
-/// let cache: Cache<&str, u32> = Cache::builder().capacity(8).on_evict(|key, value, cause| {
-///     assert_eq!((*key, *value, cause), ("key", 1, Cause::Removed));
-/// }).build()?;
+/// let cache: Cache<&str, u32> = Cache::builder()
+///     .capacity(8)
+///     .on_evict(|key, value, cause| {
+///         assert_eq!((*key, *value, cause), ("key", 1, Cause::Removed));
+///     })
+///     .build()?;
 /// cache.insert("key", 1);
 /// cache.remove("key");
 /// # Ok::<(), docache::Error>(())
@@ -28,8 +31,8 @@ pub enum Cause {
     Removed,
     /// The key got another value.
     Replaced,
-    /// It was never taken in: it is heavier than a shard's share, or its shard has 2^30 entries, those included that have left
-    /// and that readers hold.
+    /// It was never taken in: it is heavier than a shard's share, or its shard has 2^30 entries,
+    /// those included that have left and that readers hold.
     Refused,
 }
 
@@ -47,9 +50,11 @@ const CAUSES: usize = 5;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Reads that found a live entry; 0 unless the builder said [`record_stats`](crate::CacheBuilder::record_stats).
+    /// Reads that found a live entry; 0 unless the builder said
+    /// [`record_stats`](crate::CacheBuilder::record_stats).
     pub hits: u64,
-    /// Reads that did not; 0 unless the builder said [`record_stats`](crate::CacheBuilder::record_stats).
+    /// Reads that did not; 0 unless the builder said
+    /// [`record_stats`](crate::CacheBuilder::record_stats).
     pub misses: u64,
     /// Loads that were run: those of bulk calls count once for each key.
     pub loads: u64,
@@ -77,13 +82,15 @@ pub struct CacheStats {
     pub len: usize,
     /// Their weight; without a weigher, their number.
     pub weight: u64,
-    /// Entries that have left and are still held: a reader may be looking at them, or nobody has got to dropping them, which
-    /// happens within a second of the last reader's leave. (What needs no destructor may wait until its place is wanted: up to
-    /// 64 entries a shard.)
+    /// Entries that have left and are still held: a reader may be looking at them, or nobody has
+    /// got to dropping them, which happens within a second of the last reader's leave. (What needs
+    /// no destructor may wait until its place is wanted: up to 64 entries a shard.)
     pub retired: usize,
-    /// What they weigh, as far as that is known: a part that is being dropped counts until the whole is.
+    /// What they weigh, as far as that is known: a part that is being dropped counts until the
+    /// whole is.
     pub retired_weight: u64,
-    /// Bytes that the table, the entries and the policy take, without what keys and values own elsewhere.
+    /// Bytes that the table, the entries and the policy take, without what keys and values own
+    /// elsewhere.
     pub memory: usize,
 }
 
@@ -127,7 +134,8 @@ impl Counts {
     }
 }
 
-/// Hits and misses. Threads take turns at a fixed number of counters, so that few of them share one.
+/// Hits and misses. Threads take turns at a fixed number of counters, so that few of them share
+/// one.
 #[derive(Debug)]
 pub(crate) struct Reads(Box<[CachePadded<[AtomicU64; 2]>]>);
 

@@ -1,19 +1,23 @@
-//! Work that caches owe and that nobody calls for: sweeping, dropping what readers have let go of, telling listeners.
+//! Work that caches owe and that nobody calls for: sweeping, dropping what readers have let go of,
+//! telling listeners.
 //!
 //! # State
-//! Each cache has a [`Place`], which says what is due. A place that has something due stands in the queue once, or is run by
-//! one thread. Threads take places from the queue; they come when there is something to do and go after [`LINGER`].
+//! Each cache has a [`Place`], which says what is due. A place that has something due stands in the
+//! queue once, or is run by one thread. Threads take places from the queue; they come when there is
+//! something to do and go after [`LINGER`].
 //!
 //! # Isolation
-//! A place runs user code, which may take as long as it likes. So whenever a thread goes to a place there is another that
-//! watches: if the queue has not moved for [`PATIENCE`] it takes the next place itself, and then there is one more to watch. A
-//! cache that does not come to an end costs a thread, and holds up nobody. What panics is contained, destructors included.
+//! A place runs user code, which may take as long as it likes. So whenever a thread goes to a place
+//! there is another that watches: if the queue has not moved for [`PATIENCE`] it takes the next
+//! place itself, and then there is one more to watch. A cache that does not come to an end costs a
+//! thread, and holds up nobody. What panics is contained, destructors included.
 //!
 //! # In the child of a fork
-//! There are no threads, and no place is queued or run. When the child first uses a cache (or a clock) whatever was due at the
-//! fork is demanded anew, and whatever has lost its alarm.
+//! There are no threads, and no place is queued or run. When the child first uses a cache (or a
+//! clock) whatever was due at the fork is demanded anew, and whatever has lost its alarm.
 //!
-//! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as something is queued.
+//! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as
+//! something is queued.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
@@ -39,7 +43,8 @@ const TIDY: Duration = Duration::from_millis(250);
 pub(crate) trait Background: Send + Sync {
     /// Takes out what has expired.
     fn sweep(&self);
-    /// Sees to what writes have left: retired entries and what the listener was not told. Whether anything is left.
+    /// Sees to what writes have left: retired entries and what the listener was not told. Whether
+    /// anything is left.
     fn tidy(&self) -> bool;
 }
 
@@ -116,8 +121,8 @@ impl Place {
 
     fn arm_tidy(self: &Arc<Self>) {
         let turn = self.take_turn();
-        let alarm =
-            SystemClock.alarm(SystemClock.now().after(TIDY), Arc::new(TidyAlarm(self.clone())).into());
+        let alarm = SystemClock
+            .alarm(SystemClock.now().after(TIDY), Arc::new(TidyAlarm(self.clone())).into());
         self.keep_alarm((turn, alarm), |state| &mut state.tidy);
     }
 
@@ -127,9 +132,13 @@ impl Place {
         state.turns
     }
 
-    /// Keeps an alarm in place of an earlier one. It may have come late: it was set without the lock, has gone off since, and
-    /// what it brought about has set another one, which must stay.
-    fn keep_alarm(&self, alarm: (u64, Alarm), place: impl FnOnce(&mut State) -> &mut Option<(u64, Alarm)>) {
+    /// Keeps an alarm in place of an earlier one. It may have come late: it was set without the
+    /// lock, has gone off since, and what it brought about has set another one, which must stay.
+    fn keep_alarm(
+        &self,
+        alarm: (u64, Alarm),
+        place: impl FnOnce(&mut State) -> &mut Option<(u64, Alarm)>,
+    ) {
         let mut state = self.state.lock();
         let closed = state.closed;
         let kept = place(&mut state);
@@ -204,7 +213,13 @@ impl Registered {
         static JOINED: AtomicBool = AtomicBool::new(false);
         fork::join_once(&JOINED, fork::Level::Upkeep, &WORKERS);
         housekeeping::watch();
-        Registered(Arc::new(Place { cache, time, interval, around, state: Lock::new(State::default()) }))
+        Registered(Arc::new(Place {
+            cache,
+            time,
+            interval,
+            around,
+            state: Lock::new(State::default()),
+        }))
     }
 
     /// Has the cache swept from now on, if it is to be.
@@ -261,7 +276,8 @@ impl Registered {
     /// Has that done which was due at the fork, or whose alarm was lost there.
     pub(crate) fn revive(&self) {
         let state = self.0.state.lock();
-        let is_lost = |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
+        let is_lost =
+            |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
         let mut due = state.due;
         due.add(Due { sweep: is_lost(&state.sweep), tidy: is_lost(&state.tidy) });
         drop(state);
@@ -285,7 +301,8 @@ impl Forked for Workers {
     unsafe fn renew(&self) {
         // SAFETY: the caller's promise.
         if let Some((mut queue, _again)) = unsafe { HELD.take() } {
-            // Each place is queued anew when it is revived. These may be last owners, and this is no place for destructors.
+            // Each place is queued anew when it is revived. These may be last owners, and this is
+            // no place for destructors.
             std::mem::forget(std::mem::take(&mut queue.places));
             (queue.moved, queue.busy, queue.watching) = (None, 0, 0);
         }
@@ -297,7 +314,13 @@ type Kept = (MutexGuard<'static, Queue>, MutexGuard<'static, Option<Alarm>>);
 static HELD: Across<Kept> = Across::new();
 
 static WORKERS: Workers = Workers {
-    queue: Mutex::new(Queue { places: VecDeque::new(), moved: None, busy: 0, watching: 0, dismissals: 0 }),
+    queue: Mutex::new(Queue {
+        places: VecDeque::new(),
+        moved: None,
+        busy: 0,
+        watching: 0,
+        dismissals: 0,
+    }),
     changed: Condvar::new(),
     again: Mutex::new(None),
 };
@@ -325,7 +348,8 @@ struct Queue {
     /// Threads at a place, and threads that are not.
     busy: usize,
     watching: usize,
-    /// How often those that watched were sent away. One that finds more than when it came is not counted any more.
+    /// How often those that watched were sent away. One that finds more than when it came is not
+    /// counted any more.
     dismissals: u64,
 }
 
@@ -357,7 +381,8 @@ impl Workers {
         self.try_again_unless(watched);
     }
 
-    /// Sees to it that there is a thread that is not at a place, if anything is queued. Whether that is so.
+    /// Sees to it that there is a thread that is not at a place, if anything is queued. Whether
+    /// that is so.
     fn see_to_a_watcher(&'static self, queue: &mut Queue) -> bool {
         if queue.watching == 0 {
             let dismissals = queue.dismissals;
@@ -390,11 +415,14 @@ impl Workers {
         while queue.dismissals == dismissals {
             if queue.places.is_empty() {
                 // One is enough to wait.
-                let (back, timeout) =
-                    self.changed.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
+                let (back, timeout) = self
+                    .changed
+                    .wait_timeout(queue, LINGER)
+                    .unwrap_or_else(PoisonError::into_inner);
                 queue = back;
                 let idle = queue.places.is_empty() && timeout.timed_out();
-                if idle && queue.dismissals == dismissals && (queue.busy == 0 || queue.watching > 1) {
+                if idle && queue.dismissals == dismissals && (queue.busy == 0 || queue.watching > 1)
+                {
                     queue.watching -= 1;
                     return;
                 }
@@ -452,8 +480,10 @@ mod tests {
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
         let Registered(place) = &Registered::new(cache, Time::Coarse, None, None);
-        let alarm =
-            || SystemClock.alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone());
+        let alarm = || {
+            SystemClock
+                .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())
+        };
         let (first, second) = (place.take_turn(), place.take_turn());
         let kept = || place.state.lock().sweep.as_ref().map(|(turn, _)| *turn);
         place.keep_alarm((second, alarm()), |state| &mut state.sweep);

@@ -1,25 +1,28 @@
 //! A clock word kept by one ticking thread, for paths on which 20 ns is too much.
 //!
 //! # State
-//! `word` is `nanoseconds << 1 | STOPPED`. `read` says that somebody looked since the last tick. `horizon` is [`MARGIN`] past
-//! the last tick, [in a form of its own](horizon_of), or [`STOPPED_HORIZON`]: for those who only want to know whether some
-//! moment is still far off, and ask the [`exact`] clock if it is not. Nobody notes that it was read, so the ticker may stop
+//! `word` is `nanoseconds << 1 | STOPPED`. `read` says that somebody looked since the last tick.
+//! `horizon` is [`MARGIN`] past the last tick, [in a form of its own](horizon_of), or
+//! [`STOPPED_HORIZON`]: for those who only want to know whether some moment is still far off, and
+//! ask the [`exact`] clock if it is not. Nobody notes that it was read, so the ticker may stop
 //! meanwhile; then no moment is far off.
 //!
 //! # Invariants
-//! - MONOTONE: `word` only grows. Readers and the ticker move it by `fetch_max`, or from the value that they saw, and the
-//!   ticker stops by setting the low bit of the value it last saw, which is the next larger word.
+//! - MONOTONE: `word` only grows. Readers and the ticker move it by `fetch_max`, or from the value
+//!   that they saw, and the ticker stops by setting the low bit of the value it last saw, which is
+//!   the next larger word.
 //! - AWAKE: a word without `STOPPED` has a ticker that is awake or has been woken.
-//! - AHEAD: what the horizon calls far off is so for [`MARGIN`], less the time since somebody last moved it. Only the ticker,
-//!   which is one thread, takes back `STOPPED_HORIZON`, by the present; others move the horizon by `fetch_max`, which leaves
-//!   that alone.
+//! - AHEAD: what the horizon calls far off is so for [`MARGIN`], less the time since somebody last
+//!   moved it. Only the ticker, which is one thread, takes back `STOPPED_HORIZON`, by the present;
+//!   others move the horizon by `fetch_max`, which leaves that alone.
 //!
 //! # Orderings
-//! Both words are numbers and publish nothing else, so `Relaxed` suffices: a single atomic object is coherent on
-//! its own, and so no thread sees it go back. The wake-up goes through a mutex.
+//! Both words are numbers and publish nothing else, so `Relaxed` suffices: a single atomic object
+//! is coherent on its own, and so no thread sees it go back. The wake-up goes through a mutex.
 //!
 //! # In the child of a fork
-//! There is no ticker, so the word is stopped before anybody reads it (AWAKE). The first reading starts another one.
+//! There is no ticker, so the word is stopped before anybody reads it (AWAKE). The first reading
+//! starts another one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -36,10 +39,11 @@ const STOPPED: u64 = 1;
 const PERIOD: Duration = Duration::from_millis(1);
 /// How many ticks nobody has to look at before the ticker sleeps.
 const IDLE_TICKS: u32 = 64;
-/// How far ahead of the last tick the horizon is. The ticking thread may be kept from running for that long before
-/// anything is taken for alive that is not.
+/// How far ahead of the last tick the horizon is. The ticking thread may be kept from running for
+/// that long before anything is taken for alive that is not.
 pub(crate) const MARGIN: Duration = Duration::from_millis(250);
-/// How far, in nanoseconds, the word may be behind before somebody who knows better moves it: not much of the margin.
+/// How far, in nanoseconds, the word may be behind before somebody who knows better moves it: not
+/// much of the margin.
 const FAR_BEHIND: u64 = MARGIN.as_nanos() as u64 / 8;
 
 /// The words and the mark share a line of their own: the ticker takes it once a period.
@@ -55,7 +59,8 @@ const STOPPED_HORIZON: u64 = u64::MAX;
 
 static HANDS: Hands = Hands::new();
 
-/// A time that is [`MARGIN`] past the last tick, as [`horizon_of`] gives it, or a number that is greater than any time.
+/// A time that is [`MARGIN`] past the last tick, as [`horizon_of`] gives it, or a number that is
+/// greater than any time.
 pub(crate) fn horizon() -> &'static AtomicU64 {
     &HANDS.horizon
 }
@@ -65,8 +70,8 @@ pub(crate) const HORIZON_UNIT: u32 = 12;
 /// How many bits are below it.
 pub(crate) const HORIZON_SHIFT: u32 = 16;
 
-/// A time in units of 4,096 ns, above sixteen bits that are set. So a word that has a deadline in these units above sixteen
-/// bits of anything is greater if, and only if, the deadline is later.
+/// A time in units of 4,096 ns, above sixteen bits that are set. So a word that has a deadline in
+/// these units above sixteen bits of anything is greater if, and only if, the deadline is later.
 pub(crate) const fn horizon_of(nanos: u64) -> u64 {
     nanos >> HORIZON_UNIT << HORIZON_SHIFT | ((1 << HORIZON_SHIFT) - 1)
 }
@@ -115,21 +120,23 @@ impl Hands {
         }
     }
 
-    /// Moves the hands to `now` for a ticker that is late, if the word, which was `seen` going, is far behind.
+    /// Moves the hands to `now` for a ticker that is late, if the word, which was `seen` going, is
+    /// far behind.
     #[inline]
     fn correct(&self, seen: u64, now: u64) {
         if now.saturating_sub(seen >> 1) <= FAR_BEHIND {
             return;
         }
         // Not if the ticker has stopped meanwhile (AWAKE).
-        if self.word.compare_exchange(seen, now << 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.word.compare_exchange(seen, now << 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
             self.horizon.fetch_max(Hands::ahead(now << 1), Ordering::Relaxed);
         }
     }
 }
 
-/// The system's clock, which counts from the same origin, to the nanosecond. Like a reading of [`CoarseClock`] it keeps the
-/// ticker awake.
+/// The system's clock, which counts from the same origin, to the nanosecond. Like a reading of
+/// [`CoarseClock`] it keeps the ticker awake.
 pub(crate) fn exact() -> Tick {
     let present = SystemClock.now();
     let word = HANDS.word.load(Ordering::Relaxed);
@@ -147,15 +154,16 @@ static WOKEN: Condvar = Condvar::new();
 
 /// A clock of one-millisecond granularity that costs one or two plain loads to read.
 ///
-/// A thread named `docache-clock` moves it, from the first reading on, while it is read. After 64 ms without a
-/// reading that thread sleeps and costs nothing; the next reading then pays for one reading of the system's
-/// clock and wakes it. Both clocks count from the same origin.
+/// A thread named `docache-clock` moves it, from the first reading on, while it is read. After 64
+/// ms without a reading that thread sleeps and costs nothing; the next reading then pays for one
+/// reading of the system's clock and wakes it. Both clocks count from the same origin.
 ///
-/// On an idle machine a reading is behind [`SystemClock`] by about 1 ms, and by no more than 5. While the system keeps the
-/// ticking thread from running it is behind by that much more: tens of milliseconds where many threads compete for few
-/// processors. A [`Cache`](crate::Cache) does not rely on it where it matters: for an entry that has less than 250 ms left,
-/// and for a time to live of up to a second, it asks the system's clock. So it returns what is over only if that thread was
-/// kept from running for longer than those 250 ms.
+/// On an idle machine a reading is behind [`SystemClock`] by about 1 ms, and by no more than 5.
+/// While the system keeps the ticking thread from running it is behind by that much more: tens of
+/// milliseconds where many threads compete for few processors. A [`Cache`](crate::Cache) does not
+/// rely on it where it matters: for an entry that has less than 250 ms left, and for a time to live
+/// of up to a second, it asks the system's clock. So it returns what is over only if that thread
+/// was kept from running for longer than those 250 ms.
 ///
 /// Progress: a reading is wait-free while the clock ticks.
 ///
@@ -180,8 +188,8 @@ impl Clock for CoarseClock {
     }
 }
 
-/// Moves a stopped word to the present and wakes the ticker, which is started once. With no thread to be had the word stays
-/// stopped and every reading asks the system.
+/// Moves a stopped word to the present and wakes the ticker, which is started once. With no thread
+/// to be had the word stays stopped and every reading asks the system.
 #[cold]
 fn restart(present: Tick) -> Tick {
     #[cfg(not(docache_loom))]
@@ -378,7 +386,10 @@ mod tests {
         while CoarseClock.now() == Tick::default() {}
         let start = SystemClock.now();
         while HANDS.word.load(Ordering::Relaxed) & STOPPED == 0 {
-            assert!(SystemClock.now().since(start) < Duration::from_secs(60), "the ticker did not stop");
+            assert!(
+                SystemClock.now().since(start) < Duration::from_secs(60),
+                "the ticker did not stop"
+            );
             std::thread::yield_now();
         }
         let word = HANDS.word.load(Ordering::Relaxed);

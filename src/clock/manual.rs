@@ -17,10 +17,13 @@ use super::{Alarm, Clock, Tick, saturating_nanos};
 /// use std::time::Duration;
 /// let clock = ManualClock::new();
 /// let mut calls = 0;
-/// let cache = LoopCache::builder(move || { calls += 1; Ok::<_, std::io::Error>(calls) })
-///     .interval(Duration::from_secs(3600))
-///     .clock(clock.clone())
-///     .build()?;
+/// let cache = LoopCache::builder(move || {
+///     calls += 1;
+///     Ok::<_, std::io::Error>(calls)
+/// })
+/// .interval(Duration::from_secs(3600))
+/// .clock(clock.clone())
+/// .build()?;
 /// cache.start()?;
 /// assert_eq!(*cache.wait_first(None)?, 1);
 /// clock.advance(Duration::from_secs(3600));
@@ -44,10 +47,13 @@ impl ManualClock {
     /// Lets `duration` pass and wakes everyone whose alarm is then due, on the calling thread.
     pub fn advance(&self, duration: Duration) {
         let nanos = saturating_nanos(duration);
-        // AcqRel: whoever reads the new time sees what happened before it was made, and `fetch_update` never fails.
+        // AcqRel: whoever reads the new time sees what happened before it was made, and
+        // `fetch_update` never fails.
         let before = self
             .now
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(now.saturating_add(nanos)))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                Some(now.saturating_add(nanos))
+            })
             .unwrap_or_else(|now| now);
         self.timers.fire(Tick::from_nanos(before.saturating_add(nanos)));
     }
@@ -65,8 +71,9 @@ impl Clock for ManualClock {
 
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let alarm = self.timers.arm(at, waker);
-        // An `advance` between the caller's look at the time and the arming has not seen this alarm; the queue's
-        // lock orders the two, so either that `fire` sees the alarm or this look sees the new time.
+        // An `advance` between the caller's look at the time and the arming has not seen this
+        // alarm; the queue's lock orders the two, so either that `fire` sees the alarm or this look
+        // sees the new time.
         self.timers.fire(self.now());
         alarm
     }

@@ -1,12 +1,14 @@
 //! Wake-ups owed: the queue behind every alarm, and the thread that serves the real-time one.
 //!
 //! # When no thread can be had
-//! The queue is then `stranded`, and served by those who call: whoever sets an alarm or is about to park in this crate
-//! tries to start the thread again, and if that fails wakes whom it finds due ([`help`]). A thread that parks does so no
-//! longer than until the next alarm. A task has nobody who waits for it; it naps in its poll and wakes itself ([`nap`]).
-//! Nobody is woken in vain or too early by this but the task that naps.
+//! The queue is then `stranded`, and served by those who call: whoever sets an alarm or is about to
+//! park in this crate tries to start the thread again, and if that fails wakes whom it finds due
+//! ([`help`]). A thread that parks does so no longer than until the next alarm. A task has nobody
+//! who waits for it; it naps in its poll and wakes itself ([`nap`]). Nobody is woken in vain or too
+//! early by this but the task that naps.
 //!
-//! The same goes for the child of a fork, which has its parent's alarms and no thread, until it first uses something here.
+//! The same goes for the child of a fork, which has its parent's alarms and no thread, until it
+//! first uses something here.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -22,7 +24,8 @@ use crate::housekeeping;
 #[cfg(not(docache_loom))]
 use crate::sync::fork;
 
-/// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts one thread.
+/// How long the timer thread stays after its last alarm, so that a burst of short timeouts starts
+/// one thread.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a thread parks at most before it helps again, and how soon at the earliest.
@@ -46,8 +49,8 @@ pub(super) struct Timers {
     queue: Mutex<Queue>,
     /// Signalled when the thread has to look at the queue again.
     changed: Condvar,
-    /// Starts the thread that serves this queue (a manual clock's is served by whoever advances it), and tells it how many
-    /// were sent away before.
+    /// Starts the thread that serves this queue (a manual clock's is served by whoever advances
+    /// it), and tells it how many were sent away before.
     spawn: Option<Spawn>,
     /// Whether alarms may be queued that no thread serves. Changed under the mutex.
     stranded: AtomicBool,
@@ -58,14 +61,15 @@ struct Queue {
     alarms: BTreeMap<TimerId, Waker>,
     armed: u64,
     serving: bool,
-    /// How often the thread that served was sent away. One that finds more than when it came leaves what there is to its
-    /// successor.
+    /// How often the thread that served was sent away. One that finds more than when it came leaves
+    /// what there is to its successor.
     dismissals: u64,
 }
 
 const THREAD: &str = "docache-timer";
 
-/// Ends the thread that serves the alarms of real time, and waits for it, unless there are any. Whether there is none.
+/// Ends the thread that serves the alarms of real time, and waits for it, unless there are any.
+/// Whether there is none.
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) fn dismiss_timer() -> bool {
     let timers = real();
@@ -82,10 +86,12 @@ pub(crate) fn dismiss_timer() -> bool {
     })
 }
 
-/// The alarms of real time, served by the thread `docache-timer`, which exists only while there are any.
+/// The alarms of real time, served by the thread `docache-timer`, which exists only while there are
+/// any.
 pub(super) fn real() -> &'static Arc<Timers> {
     static REAL: OnceLock<&'static Arc<Timers>> = OnceLock::new();
-    let make = || &*Box::leak(Box::new(Arc::new(Timers { spawn: Some(spawn), ..Timers::default() })));
+    let make =
+        || &*Box::leak(Box::new(Arc::new(Timers { spawn: Some(spawn), ..Timers::default() })));
     let real = super::once(&REAL, make);
     #[cfg(not(docache_loom))]
     {
@@ -135,8 +141,8 @@ fn spawn(timers: Arc<Timers>, dismissals: u64) -> io::Result<()> {
     housekeeping::spawn(THREAD, move || timers.run(dismissals))
 }
 
-/// Serves the alarms of real time if no thread does. How long the caller may sleep until it should do so again; `None`:
-/// a thread serves them. Runs foreign code.
+/// Serves the alarms of real time if no thread does. How long the caller may sleep until it should
+/// do so again; `None`: a thread serves them. Runs foreign code.
 #[inline]
 pub(crate) fn help() -> Option<Duration> {
     let timers = real();
@@ -199,7 +205,10 @@ impl Timers {
     pub(super) fn fire(&self, now: Tick) {
         loop {
             let mut queue = self.lock();
-            let Some(first) = queue.alarms.first_entry().filter(|first| first.key().0 <= now) else { return };
+            let Some(first) = queue.alarms.first_entry().filter(|first| first.key().0 <= now)
+            else {
+                return;
+            };
             let waker = first.remove();
             drop(queue);
             // A waker is foreign code; its panic must not cost the others their wake-up.
@@ -207,8 +216,8 @@ impl Timers {
         }
     }
 
-    /// Sees to it that the thread runs, if there is to be one, and looks again if the alarm just armed is its `first`.
-    /// Whether it does.
+    /// Sees to it that the thread runs, if there is to be one, and looks again if the alarm just
+    /// armed is its `first`. Whether it does.
     fn serve(self: &Arc<Timers>, queue: &mut Queue, first: bool) -> bool {
         let Some(spawn) = self.spawn else { return true };
         if queue.serving {
@@ -266,7 +275,11 @@ impl Timers {
             let (guard, timeout) =
                 self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
             queue = guard;
-            if idle && timeout.timed_out() && queue.alarms.is_empty() && queue.dismissals == dismissals {
+            if idle
+                && timeout.timed_out()
+                && queue.alarms.is_empty()
+                && queue.dismissals == dismissals
+            {
                 queue.serving = false;
                 return;
             }

@@ -27,10 +27,12 @@ impl Cancelled {
         Cancelled { armed: true, ..Cancelled::unarmed(ctx) }
     }
 
-    /// If no thread can be had that would wake the task at the deadline: sleeps a while, wakes the task, and says so.
+    /// If no thread can be had that would wake the task at the deadline: sleeps a while, wakes the
+    /// task, and says so.
     fn nap(&self, cx: &TaskContext<'_>) -> bool {
         let ctx = &self.wait.event().0;
-        let Some(deadline) = ctx.deadline().filter(|deadline| self.armed && *deadline != Tick::MAX) else {
+        let Some(deadline) = ctx.deadline().filter(|deadline| self.armed && *deadline != Tick::MAX)
+        else {
             return false;
         };
         let left = help().and_then(|_| ctx.clock().real_time_until(deadline));
@@ -75,7 +77,8 @@ unsafe impl Event for Done {
     }
 }
 
-/// What `future` yields, or `None` once `context` is done and it is not ready even then. Its caller watches the deadline.
+/// What `future` yields, or `None` once `context` is done and it is not ready even then. Its caller
+/// watches the deadline.
 pub(crate) fn until<F: Future>(future: F, context: &Context) -> Until<F> {
     Until { future, done: Cancelled::unarmed(context) }
 }

@@ -53,7 +53,8 @@ pub(super) unsafe fn share_error(error: *const docache_error) -> Error {
     (*error).clone()
 }
 
-/// Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are replaced. \[NC\]
+/// Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are
+/// replaced. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -123,7 +124,8 @@ pub unsafe extern "C" fn docache_error_code(error: *const docache_error) -> i64 
     error.downcast_ref::<CallbackError>().map_or(0, |foreign| foreign.code)
 }
 
-/// The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL. \[NC\]
+/// The status that the error stands for: DOER_FAILED for one of docache_error_new, OK for NULL.
+/// \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -137,8 +139,8 @@ pub unsafe extern "C" fn docache_error_status(error: *const docache_error) -> do
     status_of(&error)
 }
 
-/// The message: UTF-8, NUL-terminated, valid while the caller has a share; NULL for NULL. Its length without the NUL is
-/// written to `out_len`, which may be NULL. \[NC\]
+/// The message: UTF-8, NUL-terminated, valid while the caller has a share; NULL for NULL. Its
+/// length without the NUL is written to `out_len`, which may be NULL. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.

@@ -1,27 +1,35 @@
 //! When the callbacks of an object are over: what `_free` waits for, and what it leaves to others.
 //!
 //! # State
-//! Each object that has callbacks of its own has a [`Gate`]. Its [word](Word) counts holds: one that the handle has until it is
-//! freed, and one for each call or background pass that calls back. Behind the gate lies what goes with the object.
+//! Each object that has callbacks of its own has a [`Gate`]. Its [word](Word) counts holds: one
+//! that the handle has until it is freed, and one for each call or background pass that calls back.
+//! Behind the gate lies what goes with the object.
 //!
-//! A [`Frame`] lies on the stack of each such call; the frames of a thread are a list, the innermost first. A call that may
-//! not call back at all takes its hold when it does ([`Gate::call`]); others take it at once ([`Gate::during`]).
+//! A [`Frame`] lies on the stack of each such call; the frames of a thread are a list, the
+//! innermost first. A call that may not call back at all takes its hold when it does
+//! ([`Gate::call`]); others take it at once ([`Gate::during`]).
 //!
 //! # Invariants
 //! - CLOSED: once the word is closed there are no new holds, so no callback begins.
-//! - HELD: what lies behind the gate is dropped by whoever gives back the last hold, so while there is one it is there.
-//!   A free inside a call on its own thread gives the handle's hold to that call's outermost frame.
-//! - GATE: while there is a hold the gate is there: the handle, which has a share of it, was not freed or lies behind it; or
-//!   who has the hold was given it by somebody who keeps a share until it is given back, such as the listener's closure.
-//! - FRAMES: a frame is in its thread's list exactly while it lies on the stack, and only its thread looks at it.
-//! - ACYCLIC: in `WAITS` is an edge from each object that a waiting thread calls back for to the one that it waits for, and
-//!   no edge is added that closes a circle. So of threads that free each other's objects one does not wait.
+//! - HELD: what lies behind the gate is dropped by whoever gives back the last hold, so while there
+//!   is one it is there. A free inside a call on its own thread gives the handle's hold to that
+//!   call's outermost frame.
+//! - GATE: while there is a hold the gate is there: the handle, which has a share of it, was not
+//!   freed or lies behind it; or who has the hold was given it by somebody who keeps a share until
+//!   it is given back, such as the listener's closure.
+//! - FRAMES: a frame is in its thread's list exactly while it lies on the stack, and only its
+//!   thread looks at it.
+//! - ACYCLIC: in `WAITS` is an edge from each object that a waiting thread calls back for to the
+//!   one that it waits for, and no edge is added that closes a circle. So of threads that free each
+//!   other's objects one does not wait.
 //!
 //! # Orderings
-//! A hold is given back with Release and the last one taken away with Acquire: what is dropped then was last used before.
+//! A hold is given back with Release and the last one taken away with Acquire: what is dropped then
+//! was last used before.
 //!
 //! # Forks
-//! The threads of a process do not exist in its child, and neither do their holds: the word says of which process they are.
+//! The threads of a process do not exist in its child, and neither do their holds: the word says of
+//! which process they are.
 
 use std::cell::Cell;
 use std::ptr;
@@ -97,7 +105,9 @@ pub(super) struct Gate {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("word", &Word(self.word.load(Ordering::Relaxed))).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("word", &Word(self.word.load(Ordering::Relaxed)))
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,14 +127,15 @@ impl Gate {
         lock(&self.behind).push(Box::new(what));
     }
 
-    /// Does what may call back on this thread, which it does by [`during`](Gate::during). The object is there until it is done.
+    /// Does what may call back on this thread, which it does by [`during`](Gate::during). The
+    /// object is there until it is done.
     #[inline]
     pub(super) fn call<R>(&self, f: impl FnOnce() -> R) -> R {
         Frame::with(self, None, f)
     }
 
-    /// Does what calls back, unless the object was freed. The object is there until it is done, or until the outermost of the
-    /// calls is done that it is inside of.
+    /// Does what calls back, unless the object was freed. The object is there until it is done, or
+    /// until the outermost of the calls is done that it is inside of.
     pub(super) fn during<R>(self: &Arc<Gate>, f: impl FnOnce() -> R) -> Option<R> {
         let Some(frame) = Frame::outermost(self) else {
             return Some(Frame::with(self, Some(Hold::take(self)?), f));
@@ -138,9 +149,9 @@ impl Gate {
         Some(f())
     }
 
-    /// The end of the object, whose handle this takes: callbacks begin no more, and when those under way are over it goes with
-    /// all that lies behind the gate. Waits for that, unless this thread is inside a call of the object's own, or others wait
-    /// for this thread.
+    /// The end of the object, whose handle this takes: callbacks begin no more, and when those
+    /// under way are over it goes with all that lies behind the gate. Waits for that, unless this
+    /// thread is inside a call of the object's own, or others wait for this thread.
     pub(super) fn close(self: &Arc<Gate>, handle: impl Send + 'static) {
         self.keep(handle);
         self.update(|word| Some(word.closed()));
@@ -160,7 +171,8 @@ impl Gate {
         }
     }
 
-    /// Notes that this thread is going to wait for the object's end; `None` if it must not, because that waits for it.
+    /// Notes that this thread is going to wait for the object's end; `None` if it must not, because
+    /// that waits for it.
     pub(super) fn begin_wait(&self) -> Option<WaitEdges> {
         let awaited = ptr::from_ref(self).addr();
         let mut mine = Vec::new();
@@ -177,7 +189,8 @@ impl Gate {
             if mine.contains(&gate) {
                 return None;
             }
-            let next = waits.iter().filter(|(waiting, _)| *waiting == gate).map(|(_, awaited)| *awaited);
+            let next =
+                waits.iter().filter(|(waiting, _)| *waiting == gate).map(|(_, awaited)| *awaited);
             let new: Vec<_> = next.filter(|next| !reached.contains(next)).collect();
             reached.extend(new);
             at += 1;
@@ -233,7 +246,8 @@ impl Drop for Hold {
         // SAFETY: GATE.
         let before = Word(unsafe { &*self.gate }.word.fetch_sub(Word::HOLD, Ordering::AcqRel));
         if before.is_closed() && !before.without_hold().holds() {
-            // SAFETY: GATE: this was the last hold, so what has a share still lies behind the gate, or is the caller's.
+            // SAFETY: GATE: this was the last hold, so what has a share still lies behind the gate,
+            // or is the caller's.
             unsafe { Arc::increment_strong_count(self.gate) };
             // SAFETY: that is this one.
             unsafe { Arc::from_raw(self.gate) }.end();
@@ -322,7 +336,8 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Notes for whose loop this thread exists, if it was made for one: all that it calls, it calls for that.
+/// Notes for whose loop this thread exists, if it was made for one: all that it calls, it calls for
+/// that.
 pub(super) fn serve(gate: &Arc<Gate>) {
     if thread::is_ours() {
         SERVES.set(Arc::as_ptr(gate));

@@ -4,7 +4,8 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::boundary::{
-    DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
+    DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard,
+    is_usable, quietly,
 };
 use crate::error::{Error, Result};
 use crate::log::{Level, Logger, Record};
@@ -47,12 +48,15 @@ const _: () = {
     assert!(size_of::<docache_log_record>() == 48 && offset_of!(docache_log_record, level) == 40);
 };
 
-/// Receives messages, on any thread, perhaps on several at once. It must return. It may free the object that speaks, which then
-/// ends when its call or its run is over, and may say so. Of an object that was freed elsewhere it receives nothing more.
-pub type docache_log_fn = Option<unsafe extern "C-unwind" fn(ctx: usize, record: *const docache_log_record)>;
+/// Receives messages, on any thread, perhaps on several at once. It must return. It may free the
+/// object that speaks, which then ends when its call or its run is over, and may say so. Of an
+/// object that was freed elsewhere it receives nothing more.
+pub type docache_log_fn =
+    Option<unsafe extern "C-unwind" fn(ctx: usize, record: *const docache_log_record)>;
 
-/// A logger, shared by reference counting; the count is atomic. An object that was given it gives its share back when it is
-/// freed, before the free returns, or when it ends, if it was freed inside a callback of its own.
+/// A logger, shared by reference counting; the count is atomic. An object that was given it gives
+/// its share back when it is freed, before the free returns, or when it ends, if it was freed
+/// inside a callback of its own.
 #[derive(Debug)]
 pub struct docache_logger(Logger);
 
@@ -114,7 +118,13 @@ fn level(number: i32) -> Result<Level> {
         DOCACHE_LEVEL_INFO => Level::Info,
         DOCACHE_LEVEL_DEBUG => Level::Debug,
         DOCACHE_LEVEL_TRACE => Level::Trace,
-        _ => return Err(Error::invalid_argument("max_level", number, "give a DOCACHE_LEVEL, 1 to 5")),
+        _ => {
+            return Err(Error::invalid_argument(
+                "max_level",
+                number,
+                "give a DOCACHE_LEVEL, 1 to 5",
+            ));
+        }
     })
 }
 
@@ -123,7 +133,9 @@ fn level(number: i32) -> Result<Level> {
 /// # Safety
 /// HANDLE.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_logger_retain(logger: *const docache_logger) -> *mut docache_logger {
+pub unsafe extern "C" fn docache_logger_retain(
+    logger: *const docache_logger,
+) -> *mut docache_logger {
     if is_usable(logger) {
         // SAFETY: HANDLE: the caller has a share.
         unsafe { Arc::increment_strong_count(logger) };

@@ -1,17 +1,21 @@
 //! docache for C: do expensive work once, and share the result.
 //!
-//! - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last results and never wait.
+//! - docache_loop_: a loop cache calls a function of yours at an interval; readers get its last
+//!   results and never wait.
 //! - docache_group_: callers who want the same thing for the same key share one run of the work.
-//! - docache_cache_: values by key, for a time and up to a limit; many who miss the same key share one fetch of it.
-//! - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be notified, poll.
-//! - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is told of it.
+//! - docache_cache_: values by key, for a time and up to a limit; many who miss the same key share
+//!   one fetch of it.
+//! - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
+//!   notified, poll.
+//! - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
+//!   told of it.
 //!
 //! ```c
 //! #include <docache.h>
 //! #include <stdio.h>
 //!
-//! static docache_status render(uintptr_t ctx, const uint8_t *key, size_t key_len, docache_value **out_value,
-//!                              docache_error **out_error) {
+//! static docache_status render(uintptr_t ctx, const uint8_t *key, size_t key_len,
+//!                              docache_value **out_value, docache_error **out_error) {
 //!   (void)ctx;
 //!   return docache_value_new(key, key_len, out_value, out_error);
 //! }
@@ -25,12 +29,14 @@
 //!   options.capacity = 1000;
 //!   docache_status status = docache_cache_new(&options, NULL, 0, NULL, &pages, &error);
 //!   if (status == DOCACHE_OK) {
-//!     status = docache_cache_fetch_key(pages, key, sizeof key, 0, DOCACHE_FOREVER, render, 0, &page, &error);
+//!     status = docache_cache_fetch_key(pages, key, sizeof key, 0, DOCACHE_FOREVER, render, 0,
+//!                                      &page, &error);
 //!   }
 //!   if (status == DOCACHE_OK) {
 //!     printf("%.*s\n", (int)docache_value_len(page), (const char *)docache_value_data(page));
 //!   } else {
-//!     printf("%s: %s\n", docache_status_name(status), error != NULL ? docache_error_message(error, NULL) : "");
+//!     printf("%s: %s\n", docache_status_name(status),
+//!            error != NULL ? docache_error_message(error, NULL) : "");
 //!   }
 //!   docache_error_release(error);
 //!   docache_value_release(page);
@@ -42,77 +48,98 @@
 //! Link libdocache.a with -lpthread -ldl -lm, or the shared library, whose name is libdocache.so.0.
 //!
 //! # Words
-//! - The Doer is the `perform` of a loop. A loop can also be driven by its host, the program around it: docache_loop_drive.
-//! - Of the callers who want the same key, the one that does the work leads; the others wait, and share what came of it.
+//! - The Doer is the `perform` of a loop. A loop can also be driven by its host, the program around
+//!   it: docache_loop_drive.
+//! - Of the callers who want the same key, the one that does the work leads; the others wait, and
+//!   share what came of it.
 //! - A share is one of the counted references to a value, an error, a logger or a snapshot.
-//! - A version is the number of a loop's results so far; the sequence of a result is the version that it brought.
+//! - A version is the number of a loop's results so far; the sequence of a result is the version
+//!   that it brought.
 //!
 //! # Errors
-//! Every function that can fail returns a docache_status: 0 for success, positive for regular outcomes such as MISS,
-//! negative for mistakes and defects. Statuses are written here without their DOCACHE_. The last parameter takes a
-//! docache_error with a message, and with the number that a callback gave; or NULL, if the status will do. An error that
-//! was given is the caller's to release.
+//! Every function that can fail returns a docache_status: 0 for success, positive for regular
+//! outcomes such as MISS, negative for mistakes and defects. Statuses are written here without
+//! their DOCACHE_. The last parameter takes a docache_error with a message, and with the number
+//! that a callback gave; or NULL, if the status will do. An error that was given is the caller's to
+//! release.
 //!
-//! A function's comment names the statuses with a meaning of their own. Besides, any function may return INVALID_ARGUMENT for what
-//! it was given, PANIC for a defect of the library, and, if it starts something, INTERNAL where the machine refuses a thread or
-//! memory. CANCELLED and VERSION_MISMATCH are for the language bindings; no function returns them today.
+//! A function's comment names the statuses with a meaning of their own. Besides, any function may
+//! return INVALID_ARGUMENT for what it was given, PANIC for a defect of the library, and, if it
+//! starts something, INTERNAL where the machine refuses a thread or memory. CANCELLED and
+//! VERSION_MISMATCH are for the language bindings; no function returns them today.
 //!
 //! # Threads and the end
-//! - The library starts threads when they are needed: docache-clock while caches are used, docache-timer while somebody
-//!   waits with a deadline or a cache is to be swept, docache-sweep while one is, and one for each loop that was started.
-//! - A program may simply end. One that looks for leaks, or that unloads the library, ends its waits and calls, drives, loops,
-//!   groups and caches in this order, and calls docache_shutdown last.
+//! - The library starts threads when they are needed: docache-clock while caches are used,
+//!   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
+//!   while one is, and one for each loop that was started.
+//! - A program may simply end. One that looks for leaks, or that unloads the library, ends its
+//!   waits and calls, drives, loops, groups and caches in this order, and calls docache_shutdown
+//!   last.
 //!
 //! # Conventions
-//! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are counted.
-//! - Inputs come first, outputs last. Every output pointer is required unless its function says otherwise. An output
-//!   handle is set to NULL first and written only where the function says so, with OK, PENDING or LEADER; other outputs
-//!   are written only with OK unless their function says otherwise. What lay in an output before is not released.
-//! - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the caller releases, when
-//!   the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
-//! - What a function is given stays the caller's, who may release it afterwards; what the library keeps is a share of its own, or a
-//!   copy. The exceptions: what `perform` writes, and what docache_drive_finish is given, is given away.
+//! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
+//!   counted.
+//! - Inputs come first, outputs last. Every output pointer is required unless its function says
+//!   otherwise. An output handle is set to NULL first and written only where the function says so,
+//!   with OK, PENDING or LEADER; other outputs are written only with OK unless their function says
+//!   otherwise. What lay in an output before is not released.
+//! - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the
+//!   caller releases, when the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
+//! - What a function is given stays the caller's, who may release it afterwards; what the library
+//!   keeps is a share of its own, or a copy. The exceptions: what `perform` writes, and what
+//!   docache_drive_finish is given, is given away.
 //! - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
-//! - Option structs begin with their size; a field of zero means its default, and a part that this library does not know
-//!   must be zero.
-//! - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called exactly once, after the last use,
-//!   also when the registration fails. A callback must return: it must not throw, unwind or longjmp.
-//! - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the caller's own.
-//! - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if it may block; without [BLK] it
-//!   takes short locks at most. "Only `drop`": whoever gives back the last share of something calls the `drop` of its
-//!   registration; that can also be a reader that was under way while a loop moved on.
-//! - All functions may be called from any thread, at any time and at once, with one exception: a handle with one owner must not be
-//!   freed while another thread is in a call with it. (A call that a callback was called from may be, see below.)
+//! - Option structs begin with their size; a field of zero means its default, and a part that this
+//!   library does not know must be zero.
+//! - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called
+//!   exactly once, after the last use, also when the registration fails. A callback must return: it
+//!   must not throw, unwind or longjmp.
+//! - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the
+//!   caller's own.
+//! - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if
+//!   it may block; without [BLK] it takes short locks at most. "Only `drop`": whoever gives back
+//!   the last share of something calls the `drop` of its registration; that can also be a reader
+//!   that was under way while a loop moved on.
+//! - All functions may be called from any thread, at any time and at once, with one exception: a
+//!   handle with one owner must not be freed while another thread is in a call with it. (A call
+//!   that a callback was called from may be, see below.)
 //!
 //! # Freeing
-//! - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or will, and `drop` of its
-//!   registration has been called. So it waits for callbacks that run on the library's own threads, and must not be called
-//!   with anything held, such as a mutex, that they need.
-//! - Inside a callback of the object's own it returns at once: the object ends, and `drop` is called, when the call that the
-//!   callback came from is over.
-//! - Inside another object's callback it waits as well, except where that would close a circle of threads that free each other's objects: then one
-//!   of them does not wait, and its object ends as if it had been freed inside a callback of its own.
-//! - A docache_call outlives what it was begun at, its notification with it. Where calls are out when their cache is freed, `drop` of the
-//!   cache's listener, if there is a listener, is called when the last of them is over; without a listener, at once.
-//! - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is a cache, inside a write, its
-//!   sweep or its free.
+//! - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or
+//!   will, and `drop` of its registration has been called. So it waits for callbacks that run on
+//!   the library's own threads, and must not be called with anything held, such as a mutex, that
+//!   they need.
+//! - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
+//!   called, when the call that the callback came from is over.
+//! - Inside another object's callback it waits as well, except where that would close a circle of
+//!   threads that free each other's objects: then one of them does not wait, and its object ends as
+//!   if it had been freed inside a callback of its own.
+//! - A docache_call outlives what it was begun at, its notification with it. Where calls are out
+//!   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
+//!   when the last of them is over; without a listener, at once.
+//! - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is
+//!   a cache, inside a write, its sweep or its free.
 //!
 //! # Signals
-//! The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a Doer starts inherits that.
+//! The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a
+//! Doer starts inherits that.
 //!
 //! # Fork
-//! After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free all handles that it has from
-//! its parent. Caches are whole; what expires does so and is swept; what other threads were fetching or running is not waited
-//! for. A loop cache that ran counts as stopped and can be started again; if the fork fell into a call of its Doer, that call
-//! has no end in the child, and it is the Doer's part that its own data are fit for another one. A loop whose own thread forks
-//! goes on in the child. A call, or a wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of
-//! what threads would have done that are not there. One that another thread was using at the moment of the fork must not be used.
+//! After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free
+//! all handles that it has from its parent. Caches are whole; what expires does so and is swept;
+//! what other threads were fetching or running is not waited for. A loop cache that ran counts as
+//! stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
+//! in the child, and it is the Doer's part that its own data are fit for another one. A loop whose
+//! own thread forks goes on in the child. A call, or a wait, that was begun is to be polled, or
+//! freed, by the child itself: nobody notifies it of what threads would have done that are not
+//! there. One that another thread was using at the moment of the fork must not be used.
 //!
 //! # Safety
 //! What a caller of every function promises:
 //! - HANDLE: a handle is NULL or came from this library and has not been freed or released.
 //! - SPAN: a pointer with a length of `n` leads to `n` readable elements (for outputs: writable).
-//! - CALLBACK: a function pointer has the type in the header and may be called from any thread with its `ctx`.
+//! - CALLBACK: a function pointer has the type in the header and may be called from any thread with
+//!   its `ctx`.
 //!
 //! NULL, misaligned pointers, sizes, enumerations and texts are checked.
 

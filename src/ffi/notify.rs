@@ -21,8 +21,8 @@ impl Due {
 
 /// The state of a notification.
 ///
-/// NOTIFY-ONCE: under the lock that it lies behind it leaves `Armed`, either to `Fired` by the thread that then calls it,
-/// or to `None` by a cancellation.
+/// NOTIFY-ONCE: under the lock that it lies behind it leaves `Armed`, either to `Fired` by the
+/// thread that then calls it, or to `None` by a cancellation.
 pub(super) enum Notify {
     None,
     Armed(unsafe extern "C-unwind" fn(usize), usize),

@@ -1,6 +1,9 @@
-//! Work on the other side of the boundary: how it is called, how what it did is read, and why a run of it has no value.
+//! Work on the other side of the boundary: how it is called, how what it did is read, and why a run
+//! of it has no value.
 
-use super::boundary::{DOCACHE_OK, DOCACHE_PANIC, docache_error, docache_status, is_usable, name_of};
+use super::boundary::{
+    DOCACHE_OK, DOCACHE_PANIC, docache_error, docache_status, is_usable, name_of,
+};
 use super::error::take_error;
 use super::value::{Value, docache_value, take};
 use crate::error::{BoxError, Error, ErrorKind, ReportedPanic, Result};
@@ -26,8 +29,11 @@ pub type docache_perform_fn = Option<
 >;
 
 /// A [`docache_perform_fn`] that is not NULL.
-pub(super) type Perform =
-    unsafe extern "C-unwind" fn(usize, *mut *mut docache_value, *mut *mut docache_error) -> docache_status;
+pub(super) type Perform = unsafe extern "C-unwind" fn(
+    usize,
+    *mut *mut docache_value,
+    *mut *mut docache_error,
+) -> docache_status;
 
 pub(super) fn required(perform: docache_perform_fn) -> Result<Perform> {
     perform.ok_or_else(|| Error::invalid_argument("perform", "NULL", "give a function"))
@@ -78,7 +84,9 @@ pub(super) fn into_error(reported: BoxError) -> Error {
 pub(super) fn reported(status: docache_status, error: Option<Error>) -> BoxError {
     let reported: BoxError = match error {
         Some(error) => error.into(),
-        None => format!("the Doer returned {} ({status})", name_of(status).to_string_lossy()).into(),
+        None => {
+            format!("the Doer returned {} ({status})", name_of(status).to_string_lossy()).into()
+        }
     };
     if status == DOCACHE_PANIC { ReportedPanic(reported).into() } else { reported }
 }
@@ -96,7 +104,8 @@ pub(super) fn explain(key: &[u8], error: FlightError<Error>) -> Error {
 /// Why a call comes to nothing that came from inside the work of its own key.
 pub(super) fn reentrant(key: &[u8]) -> Error {
     let key = key.escape_ascii();
-    let message = format!("key \"{key}\": the call came from inside the run that it would have waited for");
+    let message =
+        format!("key \"{key}\": the call came from inside the run that it would have waited for");
     Error::new(ErrorKind::Reentrant, message)
 }
 

@@ -1,7 +1,8 @@
 //! Families `group` and `cache`: runs and fetches whose work is told the key.
 //!
-//! The work runs on the thread of the call that leads, before that call returns. So what it is told can lie on the stack of
-//! the call, and the functions here are those without a key, with work of ours around it.
+//! The work runs on the thread of the call that leads, before that call returns. So what it is told
+//! can lie on the stack of the call, and the functions here are those without a key, with work of
+//! ours around it.
 
 use super::boundary::{docache_error, docache_status};
 use super::cache::{docache_cache, docache_cache_fetch};
@@ -74,7 +75,9 @@ pub unsafe extern "C" fn docache_group_run_key(
     let (perform, ctx) = (work.perform(), work.ctx());
     // SAFETY: the caller's promise; the work is called before this returns.
     unsafe {
-        docache_group_run(group, key, key_len, timeout_ns, perform, ctx, out_value, out_shared, out_error)
+        docache_group_run(
+            group, key, key_len, timeout_ns, perform, ctx, out_value, out_shared, out_error,
+        )
     }
 }
 
@@ -98,6 +101,8 @@ pub unsafe extern "C" fn docache_cache_fetch_key(
     let (perform, ctx) = (work.perform(), work.ctx());
     // SAFETY: the caller's promise; the work is called before this returns.
     unsafe {
-        docache_cache_fetch(cache, key, key_len, ttl_ns, timeout_ns, perform, ctx, out_value, out_error)
+        docache_cache_fetch(
+            cache, key, key_len, ttl_ns, timeout_ns, perform, ctx, out_value, out_error,
+        )
     }
 }

@@ -11,10 +11,12 @@ use crate::error::Error;
 /// What a cache of the C ABI is.
 pub(super) type Store = Cache<Key, Value, Error>;
 
-/// The longest key that lies in its entry: as much as makes no key larger than a long one's box and the tag.
+/// The longest key that lies in its entry: as much as makes no key larger than a long one's box and
+/// the tag.
 const SHORT: usize = 22;
 
-/// A key that is kept. A short one lies where the entry lies, so that a reader who has found the entry has the key.
+/// A key that is kept. A short one lies where the entry lies, so that a reader who has found the
+/// entry has the key.
 #[derive(Clone, Debug)]
 pub(super) enum Key {
     Short { len: u8, bytes: [u8; SHORT] },
@@ -78,8 +80,8 @@ impl Hash for Key {
     }
 }
 
-/// A key that is asked for. What it does otherwise than a slice is cheaper: it hashes no length, since it is hashed on its
-/// own, and compares short keys without a call.
+/// A key that is asked for. What it does otherwise than a slice is cheaper: it hashes no length,
+/// since it is hashed on its own, and compares short keys without a call.
 #[derive(Debug, Eq)]
 #[repr(transparent)]
 pub(super) struct Query([u8]);
@@ -108,9 +110,15 @@ impl PartialEq for Query {
         }
         // Of what is no longer than two chunks, the first and the last are all.
         match a.len() {
-            4..8 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
-            8..16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
-            16..=32 => a.first_chunk::<16>() == b.first_chunk() && a.last_chunk::<16>() == b.last_chunk(),
+            4..8 => {
+                a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk()
+            }
+            8..16 => {
+                a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk()
+            }
+            16..=32 => {
+                a.first_chunk::<16>() == b.first_chunk() && a.last_chunk::<16>() == b.last_chunk()
+            }
             _ => a == b,
         }
     }

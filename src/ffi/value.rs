@@ -1,9 +1,10 @@
 //! Family `value`: immutable, counted blobs.
 //!
 //! # State
-//! A value is one block: its [head](docache_value), and behind that the bytes, or, if these are the caller's, the
-//! [registration](Wrapped) that keeps them. So a reader who has the head has the beginning of the bytes on the same cache
-//! line, more often than not, and the bytes are aligned as the allocator aligns.
+//! A value is one block: its [head](docache_value), and behind that the bytes, or, if these are the
+//! caller's, the [registration](Wrapped) that keeps them. So a reader who has the head has the
+//! beginning of the bytes on the same cache line, more often than not, and the bytes are aligned as
+//! the allocator aligns.
 //!
 //! # Invariants
 //! - COUNT: the block is there while `shares` is not 0; who has brought it to 0 frees it.
@@ -15,8 +16,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use super::boundary::{
-    DOCACHE_OK, Out, Registration, bytes, check, docache_drop_fn, docache_error, docache_status, guard,
-    is_usable, quietly,
+    DOCACHE_OK, Out, Registration, bytes, check, docache_drop_fn, docache_error, docache_status,
+    guard, is_usable, quietly,
 };
 use crate::error::{Error, Result};
 
@@ -32,7 +33,8 @@ pub struct docache_value {
     len: usize,
 }
 
-/// The block of a value whose bytes are the caller's: they stay as they are until the registration is dropped.
+/// The block of a value whose bytes are the caller's: they stay as they are until the registration
+/// is dropped.
 #[repr(C)]
 struct Wrapped {
     head: docache_value,
@@ -54,7 +56,8 @@ pub(super) fn any_wraps() -> bool {
     ANY_WRAPS.load(Ordering::Relaxed)
 }
 
-/// Where bytes begin. Not the dangling address that an empty slice may have: some runtimes take it for a damaged pointer.
+/// Where bytes begin. Not the dangling address that an empty slice may have: some runtimes take it
+/// for a damaged pointer.
 pub(super) fn start(bytes: &[u8]) -> *const u8 {
     if bytes.is_empty() { EMPTY.as_ptr() } else { bytes.as_ptr() }
 }
@@ -62,13 +65,15 @@ pub(super) fn start(bytes: &[u8]) -> *const u8 {
 impl docache_value {
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: STILL, and SPAN, checked when the value was made; the block, or its registration, keeps them.
+        // SAFETY: STILL, and SPAN, checked when the value was made; the block, or its registration,
+        // keeps them.
         unsafe { std::slice::from_raw_parts(self.data, self.len) }
     }
 
     /// The block of a value that does not wrap.
     fn layout(len: usize) -> Option<Layout> {
-        let (layout, at) = Layout::new::<docache_value>().extend(Layout::array::<u8>(len).ok()?).ok()?;
+        let (layout, at) =
+            Layout::new::<docache_value>().extend(Layout::array::<u8>(len).ok()?).ok()?;
         debug_assert_eq!(at, size_of::<docache_value>());
         Some(layout)
     }
@@ -86,7 +91,8 @@ unsafe impl Sync for Value {}
 impl Clone for Value {
     #[inline]
     fn clone(&self) -> Value {
-        // As with Arc: who has a share needs no ordering to make another, and a count that overflows must not go on.
+        // As with Arc: who has a share needs no ordering to make another, and a count that
+        // overflows must not go on.
         if self.head().shares.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
             std::process::abort();
         }
@@ -124,7 +130,9 @@ unsafe fn free(value: NonNull<docache_value>) {
 
 impl Value {
     pub(super) fn copy(data: &[u8]) -> Result<Value> {
-        let Some(layout) = docache_value::layout(data.len()) else { return Err(no_memory(data.len())) };
+        let Some(layout) = docache_value::layout(data.len()) else {
+            return Err(no_memory(data.len()));
+        };
         // SAFETY: its size is not 0.
         let block = unsafe { alloc(layout) };
         let Some(value) = NonNull::new(block.cast::<docache_value>()) else {
@@ -135,7 +143,12 @@ impl Value {
         // SAFETY: as above, and new, so that they do not overlap.
         unsafe { ptr::copy_nonoverlapping(data.as_ptr(), behind.as_ptr(), data.len()) };
         let start = if data.is_empty() { EMPTY.as_ptr() } else { behind.as_ptr().cast_const() };
-        let head = docache_value { shares: AtomicUsize::new(1), wraps: false, data: start, len: data.len() };
+        let head = docache_value {
+            shares: AtomicUsize::new(1),
+            wraps: false,
+            data: start,
+            len: data.len(),
+        };
         // SAFETY: as above.
         unsafe { value.write(head) };
         Ok(Value(value))
@@ -205,8 +218,9 @@ pub unsafe extern "C" fn docache_value_new(
     })
 }
 
-/// Makes a value of the caller's own memory, without copying. The memory must stay as it is until `drop(ctx)`, which is
-/// called exactly once, when nobody has the value any more or when this function fails. `drop` may be NULL. \[CB\]
+/// Makes a value of the caller's own memory, without copying. The memory must stay as it is until
+/// `drop(ctx)`, which is called exactly once, when nobody has the value any more or when this
+/// function fails. `drop` may be NULL. \[CB\]
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.

@@ -1,24 +1,26 @@
 //! Family `wait`: a wait that needs no thread, in the form on_ready, poll, cancel, free.
 //!
 //! # State
-//! Behind one mutex: the future (unless it is being polled or done), its result (from then on), and who is to be
-//! notified. The wait is its own Waker: woken, it polls the future again, so that it notifies only when the future is
-//! really ready.
+//! Behind one mutex: the future (unless it is being polled or done), its result (from then on), and
+//! who is to be notified. The wait is its own Waker: woken, it polls the future again, so that it
+//! notifies only when the future is really ready.
 //!
 //! # Invariants
-//! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a mark, `woken`, and that
-//!   thread polls once more. So the future is polled, and dropped, without the mutex, by one thread at a time.
-//! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex (see [`Notify`]). So after `cancel` says OK it is never called,
-//!   and it is called at most once in any case.
-//! - NO-LOST-WAKEUP: whoever stores the result takes an armed notification with it; arming looks for a result first. So
-//!   an armed notification is called whoever finds the future ready.
+//! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a
+//!   mark, `woken`, and that thread polls once more. So the future is polled, and dropped, without
+//!   the mutex, by one thread at a time.
+//! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex (see [`Notify`]). So after `cancel` says
+//!   OK it is never called, and it is called at most once in any case.
+//! - NO-LOST-WAKEUP: whoever stores the result takes an armed notification with it; arming looks
+//!   for a result first. So an armed notification is called whoever finds the future ready.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use super::boundary::{
-    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard, is_usable, quietly,
+    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard, is_usable,
+    quietly,
 };
 use super::gate::Gate;
 use super::notify::{self, Notify, docache_notify_fn};
@@ -130,8 +132,9 @@ pub(super) fn hand_out(
     Ok(DOCACHE_PENDING)
 }
 
-/// Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then `notify` is not called.
-/// One notification at a time: a second one is refused unless the first was cancelled. \[CB\] only `drop`
+/// Has `notify(token)` called once when the wait is over: PENDING. OK if it is over already: then
+/// `notify` is not called. One notification at a time: a second one is refused unless the first was
+/// cancelled. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, CALLBACK.
@@ -158,9 +161,9 @@ pub unsafe extern "C" fn docache_wait_on_ready(
     })
 }
 
-/// Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none) is written to
-/// `out_version`, which may be NULL. May be called again. \[CB\] only `drop` and
-/// the wait's own notification
+/// Looks: PENDING, or what the wait came to. With OK the version it came to (0 where there is none)
+/// is written to `out_version`, which may be NULL. May be called again. \[CB\] only `drop` and the
+/// wait's own notification
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -185,8 +188,8 @@ pub unsafe extern "C" fn docache_wait_poll(
     })
 }
 
-/// Takes the notification back. OK: it will not be called; another may be given. PENDING: it has been called, or is being
-/// called now. \[NC\]
+/// Takes the notification back. OK: it will not be called; another may be given. PENDING: it has
+/// been called, or is being called now. \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -199,8 +202,9 @@ pub unsafe extern "C" fn docache_wait_cancel(wait: *mut docache_wait) -> docache
     })
 }
 
-/// Cancels and frees the wait. A notification that is being called on another thread at this moment is waited for; inside
-/// the notification this returns at once. NULL is fine. \[CB\] only `drop` \[BLK\] only for that
+/// Cancels and frees the wait. A notification that is being called on another thread at this moment
+/// is waited for; inside the notification this returns at once. NULL is fine. \[CB\] only `drop`
+/// \[BLK\] only for that
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle, but what calls the notification.

@@ -23,9 +23,10 @@ impl<G> GroupBuilder<G> {
         GroupBuilder { shards: None, repanic: false, _group: PhantomData }
     }
 
-    /// Whether callers that joined a run that panicked are to panic as well, with the same message, also in the `try_`
-    /// forms. Default: those get [`FlightError::Panicked`](super::FlightError::Panicked). (Calls that cannot fail, such
-    /// as [`KeyedGroup::run`](super::KeyedGroup::run), panic in any case.)
+    /// Whether callers that joined a run that panicked are to panic as well, with the same message,
+    /// also in the `try_` forms. Default: those get
+    /// [`FlightError::Panicked`](super::FlightError::Panicked). (Calls that cannot fail, such as
+    /// [`KeyedGroup::run`](super::KeyedGroup::run), panic in any case.)
     ///
     /// ```
     /// use docache::Group;

@@ -1,9 +1,10 @@
 //! Many keys at once.
 //!
-//! A bulk call first enters the flights of all its keys, which never blocks; then it runs the work for those that it
-//! leads and completes them; only then does it wait. So nobody waits while others wait for its leads, and bulk calls
-//! that overlap in any way end. A lead that is handed to it while it waits it serves at once, whatever else it still
-//! waits for: it looks at all of its calls each time that it is woken, which for those that still wait is one load.
+//! A bulk call first enters the flights of all its keys, which never blocks; then it runs the work
+//! for those that it leads and completes them; only then does it wait. So nobody waits while others
+//! wait for its leads, and bulk calls that overlap in any way end. A lead that is handed to it
+//! while it waits it serves at once, whatever else it still waits for: it looks at all of its calls
+//! each time that it is woken, which for those that still wait is one load.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -42,10 +43,16 @@ pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
     mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
 ) -> Vec<RunResultOf<H>> {
     let part = |(place, key): (Target<H>, &'k H::Key)| {
-        // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in this frame, which the key
-        // outlives.
+        // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
+        // this frame, which the key outlives.
         let pinned = unsafe { PinnedCall::new(place.home, place.hash, key, Kind::Free) };
-        Part { pinned, manner: Manner { repanic: false, ..place.manner }, key, armed: false, result: None }
+        Part {
+            pinned,
+            manner: Manner { repanic: false, ..place.manner },
+            key,
+            armed: false,
+            result: None,
+        }
     };
     let mut parts: Box<[Part<'k, H>]> = places.map(part).collect();
     let led = enter_all(&mut parts);
@@ -69,13 +76,14 @@ pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
 }
 
 impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
-    /// Gets the outcomes of many keys, in their order: runs `work` once for all keys that nobody runs, and shares the
-    /// runs of the others. Keys may be repeated.
+    /// Gets the outcomes of many keys, in their order: runs `work` once for all keys that nobody
+    /// runs, and shares the runs of the others. Keys may be repeated.
     ///
-    /// `work` gets the keys that this call leads and returns their values in the same order. It is called on this thread,
-    /// before anything is waited for; again, with a few keys, if somebody whose run was joined gave it up; and not at
-    /// all if there is nothing to lead. An error counts for all keys of that call of `work`. Bulk calls that overlap do
-    /// not wait for one another in a circle.
+    /// `work` gets the keys that this call leads and returns their values in the same order. It is
+    /// called on this thread, before anything is waited for; again, with a few keys, if somebody
+    /// whose run was joined gave it up; and not at all if there is nothing to lead. An error counts
+    /// for all keys of that call of `work`. Bulk calls that overlap do not wait for one another in
+    /// a circle.
     ///
     /// Allocates at most four times, however many keys there are, unless it takes leads over.
     ///
@@ -83,13 +91,15 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// For each key those of [`try_run`](KeyedGroup::try_run).
     ///
     /// # Panics
-    /// If `work` panics, or returns another number of values than it got keys; those that joined get
-    /// [`Panicked`](FlightError::Panicked). If a run that was joined panicked and the group was
-    /// [built](super::GroupBuilder::repanic) so; all keys that this call leads are completed before.
+    /// If `work` panics, or returns another number of values than it got keys; those that joined
+    /// get [`Panicked`](FlightError::Panicked). If a run that was joined panicked and the group was
+    /// [built](super::GroupBuilder::repanic) so; all keys that this call leads are completed
+    /// before.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<str, usize, std::io::Error>::new();
-    /// let lengths = group.try_run_many(&["one", "three"], |keys| Ok(keys.iter().map(|key| key.len()).collect()));
+    /// let lengths = group
+    ///     .try_run_many(&["one", "three"], |keys| Ok(keys.iter().map(|key| key.len()).collect()));
     /// assert_eq!(*lengths[1].as_ref().unwrap().clone(), 5);
     /// ```
     pub fn try_run_many(
@@ -100,8 +110,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         self.bulk(None, keys, work)
     }
 
-    /// Like [`try_run_many`](KeyedGroup::try_run_many), but waits no longer than `context` allows; one that is done
-    /// already runs nothing.
+    /// Like [`try_run_many`](KeyedGroup::try_run_many), but waits no longer than `context` allows;
+    /// one that is done already runs nothing.
     ///
     /// # Errors
     /// For each key those of [`try_run_in`](KeyedGroup::try_run_in).
@@ -148,15 +158,18 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
 }
 
 impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
-    /// Gets the values of many keys, in their order, as [`try_run_many`](KeyedGroup::try_run_many) does.
+    /// Gets the values of many keys, in their order, as [`try_run_many`](KeyedGroup::try_run_many)
+    /// does.
     ///
     /// # Panics
-    /// If `work` panics or returns another number of values than it got keys, if a run that was joined panicked, or if
-    /// the call comes from inside the run of one of the keys. All keys that this call leads are completed before.
+    /// If `work` panics or returns another number of values than it got keys, if a run that was
+    /// joined panicked, or if the call comes from inside the run of one of the keys. All keys that
+    /// this call leads are completed before.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<str, usize>::new();
-    /// let lengths = group.run_many(&["one", "three"], |keys| keys.iter().map(|key| key.len()).collect());
+    /// let lengths =
+    ///     group.run_many(&["one", "three"], |keys| keys.iter().map(|key| key.len()).collect());
     /// assert_eq!(lengths.iter().map(|length| **length).collect::<Vec<_>>(), [3, 5]);
     /// ```
     pub fn run_many(&self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<T>) -> Vec<Shared<T>> {
@@ -187,8 +200,9 @@ fn run_for<H: Home>(
     work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
 ) {
     let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
-    // Those that wait are busy as well: nobody may wait from within the work for a lead that is handed to them meanwhile. So
-    // it is until all are completed: where that calls user code it must not wait for one whose turn comes later.
+    // Those that wait are busy as well: nobody may wait from within the work for a lead that is
+    // handed to them meanwhile. So it is until all are completed: where that calls user code it
+    // must not wait for one whose turn comes later.
     let busy = |part: &&Part<'_, H>| part.result.is_none();
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -232,7 +246,8 @@ fn poll_all<H: Home>(
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
-        for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none()) {
+        for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none())
+        {
             part.pinned.call().see_to_fork();
             if mem::replace(&mut part.armed, true) && part.pinned.call().stage() == Stage::Waits {
                 waits = true;
@@ -249,7 +264,9 @@ fn poll_all<H: Home>(
                         part.pinned.call().leave_work();
                     }
                 }
-                Poll::Ready(landed) => part.result = Some(part.manner.joined(&part.pinned, landed, None)),
+                Poll::Ready(landed) => {
+                    part.result = Some(part.manner.joined(&part.pinned, landed, None))
+                }
             }
         }
         if !led.is_empty() {

@@ -32,7 +32,8 @@ pub(crate) enum Stage {
     Waits = 2,
     /// It has its outcome and nobody else touches it any more.
     Done = 3,
-    /// It has its outcome, and still is in the ring of those that are to be told: its owner tells them.
+    /// It has its outcome, and still is in the ring of those that are to be told: its owner tells
+    /// them.
     Relays = 4,
 }
 
@@ -59,8 +60,8 @@ impl StageWord {
 
 /// The thread that is inside the work of a call, or none.
 ///
-/// It decides only by comparison with the reader's own thread, and a thread sees its own stores, so all orderings are
-/// `Relaxed`.
+/// It decides only by comparison with the reader's own thread, and a thread sees its own stores, so
+/// all orderings are `Relaxed`.
 #[derive(Debug)]
 struct Runner(AtomicUsize);
 
@@ -101,8 +102,8 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: LINKS and OUTCOME let one thread at a time at the cells; keys are only compared, by any thread; outcomes
-// travel between threads.
+// SAFETY: LINKS and OUTCOME let one thread at a time at the cells; keys are only compared, by any
+// thread; outcomes travel between threads.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Call<K, T, E> {}
 // SAFETY: as above.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
@@ -125,8 +126,8 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         }
     }
 
-    /// Names who makes the call, where that is no thread: a call that would wait for one of the same owner is reentrant.
-    /// 0 is nobody.
+    /// Names who makes the call, where that is no thread: a call that would wait for one of the
+    /// same owner is reentrant. 0 is nobody.
     #[cfg(all(feature = "capi", not(docache_loom)))]
     #[inline]
     pub(crate) fn set_owner(&mut self, owner: u64) {
@@ -146,14 +147,15 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         }
     }
 
-    /// Takes the call out of all that it was in before this process was copied: the others are not there. One that waited now
-    /// leads.
+    /// Takes the call out of all that it was in before this process was copied: the others are not
+    /// there. One that waited now leads.
     #[cold]
     #[inline(never)]
     fn leave_behind(&self) {
         self.forks.store(forks(), Ordering::Relaxed);
         // SAFETY: no list has it (COPIED), so it is the owner's alone.
-        let old = self.links.with_mut(|links| std::mem::replace(unsafe { &mut *links }, Links::new()));
+        let old =
+            self.links.with_mut(|links| std::mem::replace(unsafe { &mut *links }, Links::new()));
         // Somebody may have been at it.
         std::mem::forget(old);
         match self.stage() {
@@ -176,7 +178,8 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// The key.
     ///
     /// # Safety
-    /// The call is in a flight and stays there while the result is used, or the caller is its owner (KEY).
+    /// The call is in a flight and stays there while the result is used, or the caller is its owner
+    /// (KEY).
     #[inline]
     pub(crate) unsafe fn key(&self) -> &K {
         // SAFETY: the caller's promise.
@@ -263,8 +266,8 @@ impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
 
 /// A call that is in a flight, as the registry and the rings know it.
 ///
-/// PINNED makes it valid for as long as it stands in a list, and LINKS makes who holds the shard's lock the only one to
-/// touch what lists consist of.
+/// PINNED makes it valid for as long as it stands in a list, and LINKS makes who holds the shard's
+/// lock the only one to touch what lists consist of.
 pub(super) struct Ref<K: ?Sized, T, E>(NonNull<Call<K, T, E>>);
 
 impl<K: ?Sized, T, E> Clone for Ref<K, T, E> {
@@ -291,8 +294,8 @@ impl<K: ?Sized, T, E> fmt::Debug for Ref<K, T, E> {
 
 impl<K: ?Sized, T, E> Ref<K, T, E> {
     /// # Safety
-    /// The call is pinned and is taken out of every list before it goes (PINNED). The result, and what it is copied to,
-    /// is used under the lock of the one shard that the call knows (LINKS).
+    /// The call is pinned and is taken out of every list before it goes (PINNED). The result, and
+    /// what it is copied to, is used under the lock of the one shard that the call knows (LINKS).
     #[inline]
     pub(super) unsafe fn new(call: &Call<K, T, E>) -> Self {
         Ref(NonNull::from(call))
@@ -321,9 +324,10 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
         self.links(|links| links.prev)
     }
 
-    /// Who takes the lead over: the first behind this call whose owner is not in the midst of work, since that work may
-    /// wait for one of the others (parked threads are in none). If all are, the last to come: of calls that lie within
-    /// one another on a thread that is the innermost, which the others wait for.
+    /// Who takes the lead over: the first behind this call whose owner is not in the midst of work,
+    /// since that work may wait for one of the others (parked threads are in none). If all are, the
+    /// last to come: of calls that lie within one another on a thread that is the innermost, which
+    /// the others wait for.
     pub(super) fn heir(self) -> Option<Self> {
         let mut heir = self.next()?;
         while heir.call().is_in_work() {
@@ -335,8 +339,8 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
         Some(heir)
     }
 
-    /// Puts `heir`, from somewhere in this call's ring, into this call's place; this one is alone afterwards. The others
-    /// stay in their order.
+    /// Puts `heir`, from somewhere in this call's ring, into this call's place; this one is alone
+    /// afterwards. The others stay in their order.
     pub(super) fn replace_by(self, heir: Self) {
         heir.unlink();
         self.insert_after(heir);
@@ -357,7 +361,8 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     /// Takes this call out of its ring.
     pub(super) fn unlink(self) {
-        let (Some(prev), Some(next)) = self.links(|links| (links.prev.take(), links.next.take())) else {
+        let (Some(prev), Some(next)) = self.links(|links| (links.prev.take(), links.next.take()))
+        else {
             return;
         };
         if prev == next {

@@ -51,7 +51,8 @@ impl<H: Home> Target<H> {
         self.run_then(key, context, work, identity)
     }
 
-    /// The same; `then` makes of what comes of it what is returned. Values may be large: so they need not lie here meanwhile.
+    /// The same; `then` makes of what comes of it what is returned. Values may be large: so they
+    /// need not lie here meanwhile.
     #[inline]
     pub(crate) fn run_then<R>(
         self,
@@ -66,8 +67,8 @@ impl<H: Home> Target<H> {
         self.run_with(key, context, |pinned| pinned.wait(context), work, then)
     }
 
-    /// The same with a limit instead of a context. The limit is one of waiting: a call that leads runs the work, however
-    /// short the limit is.
+    /// The same with a limit instead of a context. The limit is one of waiting: a call that leads
+    /// runs the work, however short the limit is.
     #[cfg(all(feature = "capi", not(docache_loom)))]
     pub(crate) fn run_within(
         self,
@@ -87,7 +88,8 @@ impl<H: Home> Target<H> {
         work: impl FnOnce() -> WorkedOf<H>,
         then: impl FnOnce(RunResultOf<H>) -> R,
     ) -> R {
-        // SAFETY: the pinned call stays where it is until the end of this function, and a stack frame cannot be forgotten.
+        // SAFETY: the pinned call stays where it is until the end of this function, and a stack
+        // frame cannot be forgotten.
         let pinned = unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Parked) };
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
@@ -159,7 +161,9 @@ impl<K: ?Sized> Manner<K> {
         }
         match pinned.take() {
             Ok(value) => Ok(Shared::joined(value)),
-            Err(Failure::Panicked(message)) if self.repanic => panic!("the run panicked: {message}"),
+            Err(Failure::Panicked(message)) if self.repanic => {
+                panic!("the run panicked: {message}")
+            }
             Err(failure) => Err(failure.into()),
         }
     }
@@ -176,7 +180,10 @@ fn left<E>(context: Option<&Context>) -> FlightError<E> {
 }
 
 /// Leads with a future.
-async fn lead_async<H: Home, Fut>(pinned: &PinnedCall<H>, work: impl FnOnce() -> Fut) -> RunResultOf<H>
+async fn lead_async<H: Home, Fut>(
+    pinned: &PinnedCall<H>,
+    work: impl FnOnce() -> Fut,
+) -> RunResultOf<H>
 where
     Fut: Future<Output = WorkedOf<H>>,
 {
@@ -196,7 +203,8 @@ where
     }
 }
 
-/// The work of a leading task: while it is polled, and while it is dropped, the thread is inside of it.
+/// The work of a leading task: while it is polled, and while it is dropped, the thread is inside of
+/// it.
 struct Inside<'a, H: Home, Fut> {
     pinned: &'a PinnedCall<H>,
     future: Option<Fut>,
@@ -225,7 +233,8 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
             Err(payload) => {
-                // What is left of the work goes now, while the call leads: of two panics the first is the run's.
+                // What is left of the work goes now, while the call leads: of two panics the first
+                // is the run's.
                 if let Err(second) = pinned.inside(|| future.set(None)) {
                     drop_contained(second);
                 }

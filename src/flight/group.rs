@@ -17,38 +17,42 @@ use crate::sync::barrier;
 
 /// Callers who want the same thing now share one run of it.
 ///
-/// The first caller *leads*: it runs its closure, on its own thread or in its own task. Those that call before that run
-/// has ended *join*: they wait, threads and tasks alike, and get a clone of its outcome; their own closures do not run.
-/// A call after that begins a new run: nothing is kept. For work that depends on a key there is
-/// [`KeyedGroup`](super::KeyedGroup).
+/// The first caller *leads*: it runs its closure, on its own thread or in its own task. Those that
+/// call before that run has ended *join*: they wait, threads and tasks alike, and get a clone of
+/// its outcome; their own closures do not run. A call after that begins a new run: nothing is kept.
+/// For work that depends on a key there is [`KeyedGroup`](super::KeyedGroup).
 ///
-/// `T` is cloned for each caller that joined, so it should be cheap to clone, such as an [`Arc`]. `E` is the work's
-/// error; a group whose work cannot fail has the calls `run…`, any group has `try_run…`. In those, errors are shared as
-/// `Arc<E>`.
+/// `T` is cloned for each caller that joined, so it should be cheap to clone, such as an [`Arc`].
+/// `E` is the work's error; a group whose work cannot fail has the calls `run…`, any group has
+/// `try_run…`. In those, errors are shared as `Arc<E>`.
 ///
 /// # Panics
-/// A panic of the leader's closure goes on in the leader's own call. Those that joined get [`FlightError::Panicked`], or
-/// panic if their call cannot fail or the group was [built](GroupBuilder::repanic) so. The next call runs again.
+/// A panic of the leader's closure goes on in the leader's own call. Those that joined get
+/// [`FlightError::Panicked`], or panic if their call cannot fail or the group was
+/// [built](GroupBuilder::repanic) so. The next call runs again.
 ///
 /// # Cancellation
-/// A caller may stop waiting at any time: with a [`Context`] in the calls `…_in`, or by dropping the future. The context
-/// of the caller that leads does not stop the run. If the future that leads is dropped, the lead goes to one of those
-/// that wait, and that one's own closure runs.
+/// A caller may stop waiting at any time: with a [`Context`] in the calls `…_in`, or by dropping
+/// the future. The context of the caller that leads does not stop the run. If the future that leads
+/// is dropped, the lead goes to one of those that wait, and that one's own closure runs.
 ///
 /// # Blocking
-/// `run` and its like block their thread. In a task use `run_async`. A run that a task leads goes on only while that task
-/// is polled; where callers must not depend on one another's polling, let the closure spawn the work and await its end.
+/// `run` and its like block their thread. In a task use `run_async`. A run that a task leads goes
+/// on only while that task is polled; where callers must not depend on one another's polling, let
+/// the closure spawn the work and await its end.
 ///
 /// # Re-entry
-/// A call from inside the very run that it would join is answered with [`FlightError::Reentrant`], or a panic if it
-/// cannot fail. "Inside" means on the same thread, within the closure or within a poll of the future that leads. Work
-/// that waits for another thread or task which joins the same run cannot be found out, and waits for ever.
+/// A call from inside the very run that it would join is answered with [`FlightError::Reentrant`],
+/// or a panic if it cannot fail. "Inside" means on the same thread, within the closure or within a
+/// poll of the future that leads. Work that waits for another thread or task which joins the same
+/// run cannot be found out, and waits for ever.
 ///
 /// # Cost and progress
-/// A call that nobody joins takes a short lock twice: two atomic read-modify-writes, no allocation (but for the `Arc` of
-/// an error). Waiting allocates nothing either, but once in the life of a thread that waits, and once in that of a
-/// [`Context`] with a deadline that a task waits with. The caller that led wakes one thread, and the woken wake the rest;
-/// only when no thread waits does it wake the tasks itself, since a task that was woken need not be polled.
+/// A call that nobody joins takes a short lock twice: two atomic read-modify-writes, no allocation
+/// (but for the `Arc` of an error). Waiting allocates nothing either, but once in the life of a
+/// thread that waits, and once in that of a [`Context`] with a deadline that a task waits with. The
+/// caller that led wakes one thread, and the woken wake the rest; only when no thread waits does it
+/// wake the tasks itself, since a task that was woken need not be polled.
 ///
 /// ```
 /// use docache::Group;
@@ -105,13 +109,16 @@ impl<T, E> Group<T, E> {
         Target { home: &self.shard, hash: 0, manner }
     }
 
-    /// Lets later calls begin a new run, even while one is under way; those that joined it still get its outcome.
-    /// Whether there was one. Takes a short lock.
+    /// Lets later calls begin a new run, even while one is under way; those that joined it still
+    /// get its outcome. Whether there was one. Takes a short lock.
     ///
     /// ```
     /// let group = docache::Group::<_>::new();
     /// assert!(!group.forget());
-    /// let outer = group.run(|| { group.forget(); *group.run(|| 1) + 1 });
+    /// let outer = group.run(|| {
+    ///     group.forget();
+    ///     *group.run(|| 1) + 1
+    /// });
     /// assert_eq!(*outer, 2);
     /// ```
     pub fn forget(&self) -> bool {
@@ -133,7 +140,8 @@ impl<T: Clone> Group<T> {
     /// Runs `work`, or waits for the run under way and shares its value.
     ///
     /// # Panics
-    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside `work`.
+    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside
+    /// `work`.
     ///
     /// ```
     /// let group = docache::Group::new();
@@ -144,7 +152,8 @@ impl<T: Clone> Group<T> {
         value(self.place().run(&(), None, || Ok(work())))
     }
 
-    /// Like [`run`](Group::run), but waits no longer than `context` allows; one that is done already runs nothing.
+    /// Like [`run`](Group::run), but waits no longer than `context` allows; one that is done
+    /// already runs nothing.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`].
@@ -164,7 +173,8 @@ impl<T: Clone> Group<T> {
         self.place().run(&(), Some(context), || Ok(work()))
     }
 
-    /// Like [`run`](Group::run), for a task: the future of `work` runs inside this one, and waiting does not block.
+    /// Like [`run`](Group::run), for a task: the future of `work` runs inside this one, and waiting
+    /// does not block.
     ///
     /// It does nothing until it is polled. See [`Group`] for what dropping it does.
     ///
@@ -175,7 +185,8 @@ impl<T: Clone> Group<T> {
     /// # use std::task::{Context, Poll, Waker};
     /// let group = docache::Group::new();
     /// let answer = std::pin::pin!(group.run_async(|| async { 4 }));
-    /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(value) if *value == 4));
+    /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(value) if *value == 4));
     /// ```
     pub async fn run_async<F, Fut>(&self, work: F) -> Shared<T>
     where
@@ -198,7 +209,8 @@ impl<T: Clone> Group<T> {
     /// let (group, ctx) = (docache::Group::new(), docache::Context::new());
     /// ctx.cancel();
     /// let answer = std::pin::pin!(group.run_async_in(&ctx, || async { 4 }));
-    /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))));
+    /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Err(_))));
     /// ```
     pub async fn run_async_in<F, Fut>(&self, context: &Context, work: F) -> RunResult<T, Infallible>
     where
@@ -213,7 +225,8 @@ impl<T: Clone, E> Group<T, E> {
     /// Runs `work`, or waits for the run under way and shares its outcome.
     ///
     /// # Errors
-    /// [`Failed`](FlightError::Failed), [`Panicked`](FlightError::Panicked) or [`Reentrant`](FlightError::Reentrant).
+    /// [`Failed`](FlightError::Failed), [`Panicked`](FlightError::Panicked) or
+    /// [`Reentrant`](FlightError::Reentrant).
     ///
     /// # Panics
     /// If `work` panics.
@@ -228,8 +241,8 @@ impl<T: Clone, E> Group<T, E> {
         self.place().run(&(), None, work)
     }
 
-    /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows; one that is done already runs
-    /// nothing.
+    /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows; one that is
+    /// done already runs nothing.
     ///
     /// # Errors
     /// Those of [`try_run`](Group::try_run), and [`Left`](FlightError::Left).
@@ -238,11 +251,16 @@ impl<T: Clone, E> Group<T, E> {
     /// If `work` panics.
     ///
     /// ```
-    /// let (group, ctx) = (docache::Group::<u16, std::num::ParseIntError>::new(), docache::Context::new());
+    /// let (group, ctx) =
+    ///     (docache::Group::<u16, std::num::ParseIntError>::new(), docache::Context::new());
     /// assert!(group.try_run_in(&ctx, || "many".parse()).unwrap_err().is_failed());
     /// ```
     #[inline]
-    pub fn try_run_in(&self, context: &Context, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
+    pub fn try_run_in(
+        &self,
+        context: &Context,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> RunResult<T, E> {
         self.place().run(&(), Some(context), work)
     }
 
@@ -258,7 +276,8 @@ impl<T: Clone, E> Group<T, E> {
     /// # use std::task::{Context, Poll, Waker};
     /// let group = docache::Group::<u16, std::num::ParseIntError>::new();
     /// let port = std::pin::pin!(group.try_run_async(|| async { "80".parse() }));
-    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
+    /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
     pub async fn try_run_async<F, Fut>(&self, work: F) -> RunResult<T, E>
     where
@@ -278,9 +297,11 @@ impl<T: Clone, E> Group<T, E> {
     ///
     /// ```
     /// # use std::task::{Context, Poll, Waker};
-    /// let (group, ctx) = (docache::Group::<u16, std::num::ParseIntError>::new(), docache::Context::new());
+    /// let group = docache::Group::<u16, std::num::ParseIntError>::new();
+    /// let ctx = docache::Context::new();
     /// let port = std::pin::pin!(group.try_run_async_in(&ctx, || async { "80".parse() }));
-    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
+    /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
     pub async fn try_run_async_in<F, Fut>(&self, context: &Context, work: F) -> RunResult<T, E>
     where

@@ -1,8 +1,8 @@
 //! Where flights live: a [registry](Registry) behind a lock, and what happens to the calls in it.
 //!
-//! A group's flights live in a [`Shard`](super::shard::Shard) of their own. A cache's live under the lock of the cache's own
-//! shard, where entering a flight is one critical section with the look into the table, and ending it is one with keeping
-//! the value.
+//! A group's flights live in a [`Shard`](super::shard::Shard) of their own. A cache's live under
+//! the lock of the cache's own shard, where entering a flight is one critical section with the look
+//! into the table, and ending it is one with keeping the value.
 
 use std::hint;
 use std::mem;
@@ -20,7 +20,8 @@ use crate::error::panic_message;
 /// How many waiters are told of an outcome in one stay under the lock.
 const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 
-/// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the thread that tells.
+/// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the
+/// thread that tells.
 pub(super) const LARGE: usize = 256;
 
 /// A call of a [`Home`].
@@ -29,7 +30,8 @@ pub(crate) type CallOf<H> = Call<<H as Home>::Key, <H as Home>::Value, <H as Hom
 pub(crate) type OutcomeOf<H> = Outcome<<H as Home>::Value, <H as Home>::Error>;
 type RefOf<H> = Ref<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
 
-/// A registry of flights and its lock. One lock for each: whatever this returns for a call is the same each time.
+/// A registry of flights and its lock. One lock for each: whatever this returns for a call is the
+/// same each time.
 pub(crate) trait Home {
     /// What flights are told apart by.
     type Key: ?Sized + Eq;
@@ -37,7 +39,8 @@ pub(crate) trait Home {
     type Value: Clone;
     /// How it fails.
     type Error;
-    /// What is set aside of a call's result, between [`keep`](Self::keep) and [`complete`](Self::complete).
+    /// What is set aside of a call's result, between [`keep`](Self::keep) and
+    /// [`complete`](Self::complete).
     type Kept: Default;
 
     /// The registry, with its lock held.
@@ -46,8 +49,9 @@ pub(crate) trait Home {
     /// Joins the flight of the call's key, or begins one, unless none is needed.
     ///
     /// # Safety
-    /// `me` is out, belongs to the caller, is pinned, uses no other registry, and is taken out again with
-    /// [`complete`](Self::complete), [`abandon`] or [`leave`] before it goes (PINNED, KEY).
+    /// `me` is out, belongs to the caller, is pinned, uses no other registry, and is taken out
+    /// again with [`complete`](Self::complete), [`abandon`] or [`leave`] before it goes (PINNED,
+    /// KEY).
     #[inline]
     unsafe fn enter(&self, me: &CallOf<Self>) -> Entered {
         let mut registry = self.registry();
@@ -61,8 +65,8 @@ pub(crate) trait Home {
         entered
     }
 
-    /// Begins the work of a call that the lead was handed to. False if something has come meanwhile that makes it unnecessary:
-    /// then the call has the outcome.
+    /// Begins the work of a call that the lead was handed to. False if something has come meanwhile
+    /// that makes it unnecessary: then the call has the outcome.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -70,8 +74,8 @@ pub(crate) trait Home {
         true
     }
 
-    /// Sets aside what is to be kept of what the work of `me` brought. Called as part of the work: what panics here is the
-    /// work's panic.
+    /// Sets aside what is to be kept of what the work of `me` brought. Called as part of the work:
+    /// what panics here is the work's panic.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -83,13 +87,18 @@ pub(crate) trait Home {
     ) {
     }
 
-    /// Ends the flight that `me` leads: from here on calls of its key begin a new one, and those that wait are told.
-    /// Whether there were any.
+    /// Ends the flight that `me` leads: from here on calls of its key begin a new one, and those
+    /// that wait are told. Whether there were any.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
     #[inline]
-    unsafe fn complete(&self, me: &CallOf<Self>, outcome: &OutcomeOf<Self>, _kept: &mut Self::Kept) -> bool {
+    unsafe fn complete(
+        &self,
+        me: &CallOf<Self>,
+        outcome: &OutcomeOf<Self>,
+        _kept: &mut Self::Kept,
+    ) -> bool {
         // SAFETY: the caller's promise.
         let end = unsafe { self.registry().end(me) };
         // SAFETY: the caller's promise; it has just ended.
@@ -97,7 +106,8 @@ pub(crate) trait Home {
     }
 }
 
-/// Tells those who wait of the outcome of a flight that has [ended](Registry::end). Whether there were any.
+/// Tells those who wait of the outcome of a flight that has [ended](Registry::end). Whether there
+/// were any.
 ///
 /// # Safety
 /// `me` belongs to the caller, and led the flight.
@@ -124,8 +134,8 @@ pub(crate) fn grow<H: Home + ?Sized>(home: &H, lists: usize) {
     home.registry().grow(&mut lists);
 }
 
-/// Gives up the lead of `me` without an outcome: it goes to a call that waits, or the flight is over. Whether
-/// somebody took it.
+/// Gives up the lead of `me` without an outcome: it goes to a call that waits, or the flight is
+/// over. Whether somebody took it.
 ///
 /// # Safety
 /// `me` belongs to the caller and leads in this registry.
@@ -150,7 +160,8 @@ pub(super) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bool {
     heir.is_some()
 }
 
-/// Stops waiting. What is there by now counts: an outcome is passed on, a lead is abandoned. Whether the call has an outcome.
+/// Stops waiting. What is there by now counts: an outcome is passed on, a lead is abandoned.
+/// Whether the call has an outcome.
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
@@ -216,8 +227,8 @@ pub(super) unsafe fn poll<H: Home>(home: &H, me: &CallOf<H>, waker: &Waker) -> O
     Some(me.stage())
 }
 
-/// Tells those in the ring of `me`, which nobody can join any more, or finds a parked thread that does; either way
-/// `me` is alone afterwards.
+/// Tells those in the ring of `me`, which nobody can join any more, or finds a parked thread that
+/// does; either way `me` is alone afterwards.
 fn tell<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
     if size_of::<OutcomeOf<H>>() <= LARGE {
         tell_by::<H, BATCH>(home, me, outcome);
@@ -273,8 +284,8 @@ fn parked_next<K: ?Sized, T, E>(me: Ref<K, T, E>) -> Option<Ref<K, T, E>> {
     me.next().filter(|next| *next != me && next.call().kind == Kind::Parked)
 }
 
-/// Hands out the copies. If there is a `teller`, the parked thread right behind `me`, it gets the first one and is to tell
-/// those who are left, and `me` is alone.
+/// Hands out the copies. If there is a `teller`, the parked thread right behind `me`, it gets the
+/// first one and is to tell those who are left, and `me` is alone.
 fn tell_batch<K: ?Sized, T, E>(
     me: Ref<K, T, E>,
     teller: Option<Ref<K, T, E>>,
@@ -294,7 +305,8 @@ fn tell_batch<K: ?Sized, T, E>(
         return;
     };
     for (copy, waker) in rest.iter_mut().zip(&mut wakers[1..]) {
-        // From the end, where those stand that have no duties; then other threads, which return the sooner.
+        // From the end, where those stand that have no duties; then other threads, which return the
+        // sooner.
         let last = me.prev().filter(|last| last.call().kind == Kind::Free);
         let Some(call) = last.or_else(|| parked_next(teller)) else { break };
         if call == me {
@@ -308,8 +320,13 @@ fn tell_batch<K: ?Sized, T, E>(
     wakers[0] = put(teller, first, stage);
 }
 
-/// Gives a call its outcome and returns its Waker. With `Done` this is the last access to it (LAST).
-fn put<K: ?Sized, T, E>(call: Ref<K, T, E>, copy: &mut Option<Outcome<T, E>>, stage: Stage) -> Option<Waker> {
+/// Gives a call its outcome and returns its Waker. With `Done` this is the last access to it
+/// (LAST).
+fn put<K: ?Sized, T, E>(
+    call: Ref<K, T, E>,
+    copy: &mut Option<Outcome<T, E>>,
+    stage: Stage,
+) -> Option<Waker> {
     let waker = call.links(|links| links.waker.take());
     // SAFETY: it waits, and we hold the lock (OUTCOME).
     unsafe { call.call().swap_outcome(copy) };
@@ -317,7 +334,8 @@ fn put<K: ?Sized, T, E>(call: Ref<K, T, E>, copy: &mut Option<Outcome<T, E>>, st
     waker
 }
 
-/// A copy for one who waits. The clone of a value is user code; if it panics, that is what the waiter gets.
+/// A copy for one who waits. The clone of a value is user code; if it panics, that is what the
+/// waiter gets.
 #[inline(never)]
 fn copy<T: Clone, E>(outcome: &Outcome<T, E>, place: &mut Option<Outcome<T, E>>) {
     let copied = catch_unwind(AssertUnwindSafe(|| *place = Some(outcome.clone())));

@@ -22,21 +22,23 @@ use crate::sync::barrier;
 /// The most shards that a group can have.
 pub(crate) const MOST_SHARDS: usize = 1 << 16;
 
-/// Callers who want the same thing for the same key share one run; those of different keys do not meet.
+/// Callers who want the same thing for the same key share one run; those of different keys do not
+/// meet.
 ///
 /// Everything that [`Group`](super::Group) says holds here for each key by itself.
 ///
-/// `K` is what keys are borrowed as: `KeyedGroup<str, T>` takes any `&str`, `KeyedGroup<u64, T>` a `&u64`. Calls on a
-/// thread only borrow their key; the futures keep theirs and take anything of a `'static` type that borrows as a `K`, such
-/// as a `String`, an `Arc<str>` or a `&'static str`.
+/// `K` is what keys are borrowed as: `KeyedGroup<str, T>` takes any `&str`, `KeyedGroup<u64, T>` a
+/// `&u64`. Calls on a thread only borrow their key; the futures keep theirs and take anything of a
+/// `'static` type that borrows as a `K`, such as a `String`, an `Arc<str>` or a `&'static str`.
 ///
 /// # Cost and progress
-/// As a [`Group`](super::Group)'s, plus a hash of the key. Each shard has a lock of its own, so that keys of different
-/// shards do not meet; `K`'s `Eq` runs under that lock, and must not use the group. A call of a key is O(1) in the number
-/// of flights. What the group allocates, it allocates when it is built and when a shard has more flights at once than
-/// ever before.
+/// As a [`Group`](super::Group)'s, plus a hash of the key. Each shard has a lock of its own, so
+/// that keys of different shards do not meet; `K`'s `Eq` runs under that lock, and must not use the
+/// group. A call of a key is O(1) in the number of flights. What the group allocates, it allocates
+/// when it is built and when a shard has more flights at once than ever before.
 ///
-/// A run that waits for a run of another key, which waits for the first, is a deadlock that is not found out.
+/// A run that waits for a run of another key, which waits for the first, is a deadlock that is not
+/// found out.
 ///
 /// ```
 /// use docache::KeyedGroup;
@@ -84,8 +86,8 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
         GroupBuilder::new()
     }
 
-    /// How many runs are under way that a call could join: those that were not forgotten. O(shards); takes each shard's
-    /// lock in turn.
+    /// How many runs are under way that a call could join: those that were not forgotten.
+    /// O(shards); takes each shard's lock in turn.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<str, _>::new();
@@ -103,7 +105,11 @@ impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
         T: Clone,
     {
         let (home, hash) = self.shard(key);
-        Target { home, hash, manner: Manner { repanic: self.repanic, name: |key| format!("{key:?}").into() } }
+        Target {
+            home,
+            hash,
+            manner: Manner { repanic: self.repanic, name: |key| format!("{key:?}").into() },
+        }
     }
 
     /// The shard of a key, and its hash.
@@ -114,12 +120,15 @@ impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
         (&self.shards[(hash >> 48) as usize & (self.shards.len() - 1)], hash)
     }
 
-    /// Lets later calls of `key` begin a new run, even while one is under way; those that joined it still get its
-    /// outcome. Whether there was one. Takes a short lock.
+    /// Lets later calls of `key` begin a new run, even while one is under way; those that joined it
+    /// still get its outcome. Whether there was one. Takes a short lock.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<str, _>::new();
-    /// let outer = group.run("key", || { group.forget("key"); *group.run("key", || 1) + 1 });
+    /// let outer = group.run("key", || {
+    ///     group.forget("key");
+    ///     *group.run("key", || 1) + 1
+    /// });
     /// assert_eq!(*outer, 2);
     /// ```
     pub fn forget(&self, key: &K) -> bool {
@@ -132,7 +141,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// Runs `work`, or waits for the run of `key` under way and shares its value.
     ///
     /// # Panics
-    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside the run of `key`.
+    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside the
+    /// run of `key`.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<u64, _>::new();
@@ -143,7 +153,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
         value(self.place(key).run(key, None, || Ok(work())))
     }
 
-    /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows; one that is done already runs nothing.
+    /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows; one that is done
+    /// already runs nothing.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`](super::FlightError::Failed).
@@ -159,11 +170,17 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// # Ok::<(), docache::FlightError>(())
     /// ```
     #[inline]
-    pub fn run_in(&self, context: &Context, key: &K, work: impl FnOnce() -> T) -> RunResult<T, Infallible> {
+    pub fn run_in(
+        &self,
+        context: &Context,
+        key: &K,
+        work: impl FnOnce() -> T,
+    ) -> RunResult<T, Infallible> {
         self.place(key).run(key, Some(context), || Ok(work()))
     }
 
-    /// Like [`run`](KeyedGroup::run), for a task: the future of `work` runs inside this one, and waiting does not block.
+    /// Like [`run`](KeyedGroup::run), for a task: the future of `work` runs inside this one, and
+    /// waiting does not block.
     ///
     /// It does nothing until it is polled. See [`Group`](super::Group) for what dropping it does.
     ///
@@ -174,7 +191,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// # use std::task::{Context, Poll, Waker};
     /// let group = docache::KeyedGroup::<str, _>::new();
     /// let answer = std::pin::pin!(group.run_async("key".to_owned(), || async { 4 }));
-    /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(value) if *value == 4));
+    /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(value) if *value == 4));
     /// ```
     pub async fn run_async<Q, F, Fut>(&self, key: Q, work: F) -> Shared<T>
     where
@@ -199,7 +217,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// let (group, ctx) = (docache::KeyedGroup::<u64, _>::new(), docache::Context::new());
     /// ctx.cancel();
     /// let answer = std::pin::pin!(group.run_async_in(&ctx, 7_u64, || async { 4 }));
-    /// assert!(matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))));
+    /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Err(_))));
     /// ```
     pub async fn run_async_in<Q, F, Fut>(
         &self,
@@ -238,8 +257,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         self.place(key).run(key, None, work)
     }
 
-    /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows; one that is done already runs
-    /// nothing.
+    /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows; one that
+    /// is done already runs nothing.
     ///
     /// # Errors
     /// Those of [`try_run`](KeyedGroup::try_run), and [`Left`](super::FlightError::Left).
@@ -249,7 +268,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     ///
     /// ```
     /// use std::num::ParseIntError;
-    /// let (group, ctx) = (docache::KeyedGroup::<str, u16, ParseIntError>::new(), docache::Context::new());
+    /// let (group, ctx) =
+    ///     (docache::KeyedGroup::<str, u16, ParseIntError>::new(), docache::Context::new());
     /// assert!(group.try_run_in(&ctx, "many", || "many".parse()).unwrap_err().is_failed());
     /// ```
     #[inline]
@@ -274,7 +294,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// # use std::task::{Context, Poll, Waker};
     /// let group = docache::KeyedGroup::<str, u16, std::num::ParseIntError>::new();
     /// let port = std::pin::pin!(group.try_run_async("80", || async { "80".parse() }));
-    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
+    /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
     pub async fn try_run_async<Q, F, Fut>(&self, key: Q, work: F) -> RunResult<T, E>
     where
@@ -299,9 +320,15 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     /// let group = docache::KeyedGroup::<str, u16, std::num::ParseIntError>::new();
     /// let ctx = docache::Context::new();
     /// let port = std::pin::pin!(group.try_run_async_in(&ctx, "80", || async { "80".parse() }));
-    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(port)) if *port == 80));
+    /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async_in<Q, F, Fut>(&self, context: &Context, key: Q, work: F) -> RunResult<T, E>
+    pub async fn try_run_async_in<Q, F, Fut>(
+        &self,
+        context: &Context,
+        key: Q,
+        work: F,
+    ) -> RunResult<T, E>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
@@ -313,9 +340,9 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
 }
 
 impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
-    /// Over how many locks the flights are spread: 1 to 65,536, rounded up to a power of two. Default: sixteen for
-    /// each processor, rounded up likewise. Each takes 128 bytes, and some more once it has had more than two flights
-    /// at once.
+    /// Over how many locks the flights are spread: 1 to 65,536, rounded up to a power of two.
+    /// Default: sixteen for each processor, rounded up likewise. Each takes 128 bytes, and some
+    /// more once it has had more than two flights at once.
     ///
     /// ```
     /// use docache::KeyedGroup;
@@ -330,7 +357,8 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
     /// The group.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the number of shards is not accepted.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the number of shards is not
+    /// accepted.
     pub fn build(self) -> Result<KeyedGroup<K, T, E>> {
         let shards = match self.shards {
             None => default_shards(),

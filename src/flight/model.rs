@@ -1,5 +1,5 @@
-//! Models of flights. Each spawns; loom runs every interleaving. What is only counted lies in std's atomics, which are no
-//! part of the model.
+//! Models of flights. Each spawns; loom runs every interleaving. What is only counted lies in std's
+//! atomics, which are no part of the model.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -65,7 +65,8 @@ async fn never(_: ()) -> usize {
 macro_rules! pending_leader {
     ($group:expr, $key:expr) => {{
         let group = $group.clone();
-        let mut leader = Box::pin(async move { group.run_async($key, || never(())).await.into_inner() });
+        let mut leader =
+            Box::pin(async move { group.run_async($key, || never(())).await.into_inner() });
         assert!(poll(leader.as_mut(), Waker::noop()).is_pending());
         leader
     }};
@@ -79,7 +80,9 @@ fn leader_and_follower() {
         let follower = thread::spawn(move || other.run(|| counted.run()));
         let (here, there) = (group.run(|| runs.run()), (follower.join().unwrap()));
         match runs.made() {
-            1 => assert!(*here == 1 && *there == 1 && here.led() != there.led() && here.is_shared()),
+            1 => {
+                assert!(*here == 1 && *there == 1 && here.led() != there.led() && here.is_shared())
+            }
             2 => assert!(here.led() && there.led() && *here + *there == 3),
             made => panic!("{made} runs for 2 calls"),
         }
@@ -186,7 +189,8 @@ fn two_waiters_one_leaves() {
             let waiters = thread::spawn(move || {
                 let waker = Waker::from(count);
                 let waiter = |group: Arc<Keyed>| {
-                    let mut waiter = Box::pin(async move { *group.run_async(1_u64, || async { 2 }).await });
+                    let mut waiter =
+                        Box::pin(async move { *group.run_async(1_u64, || async { 2 }).await });
                     assert!(poll(waiter.as_mut(), &waker).is_pending());
                     waiter
                 };
@@ -200,7 +204,10 @@ fn two_waiters_one_leaves() {
         assert!(*value == 1 && value.is_shared());
         let mut stays = stays.unwrap();
         leaver.unwrap().join().unwrap();
-        assert!(count.0.load(Ordering::SeqCst) >= 1, "the one that stays is woken, whatever the other does");
+        assert!(
+            count.0.load(Ordering::SeqCst) >= 1,
+            "the one that stays is woken, whatever the other does"
+        );
         assert_eq!(poll(stays.as_mut(), Waker::noop()), Poll::Ready(1));
     });
 }
@@ -259,7 +266,8 @@ fn a_panic_against_one_that_waits() {
         let group = Arc::new(Group::<usize>::new());
         let other = group.clone();
         let waiter = thread::spawn(move || other.try_run(|| Ok(2)).map(Shared::into_inner));
-        let own = catch_unwind(AssertUnwindSafe(|| group.try_run(|| resume_unwind(Box::new("boom")))));
+        let own =
+            catch_unwind(AssertUnwindSafe(|| group.try_run(|| resume_unwind(Box::new("boom")))));
         match waiter.join().unwrap() {
             Ok(value) => assert_eq!(value, 2),
             Err(FlightError::Panicked(message)) => assert!(&*message == "boom" && own.is_err()),
@@ -350,7 +358,9 @@ fn bulk_calls_that_overlap() {
         let group = keyed();
         let other = group.clone();
         let values = |keys: &[&u64]| keys.iter().map(|key| **key as usize).collect();
-        let bulk = thread::spawn(move || other.run_many(&[&1, &2], values).iter().map(|value| **value).sum());
+        let bulk = thread::spawn(move || {
+            other.run_many(&[&1, &2], values).iter().map(|value| **value).sum()
+        });
         let sum: usize = group.run_many(&[&2, &1], values).iter().map(|value| **value).sum();
         assert_eq!((sum, bulk.join().unwrap()), (3, 3_usize));
         assert_eq!(group.in_flight(), 0);

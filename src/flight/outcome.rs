@@ -74,8 +74,8 @@ impl<T> Shared<T> {
         self.led
     }
 
-    /// Whether others got the same outcome: always for a caller that joined, and for the one that led if anybody was
-    /// waiting when the run ended.
+    /// Whether others got the same outcome: always for a caller that joined, and for the one that
+    /// led if anybody was waiting when the run ended.
     ///
     /// ```
     /// assert!(!docache::Group::new().run(|| 1).is_shared());
@@ -95,13 +95,16 @@ impl<T> Deref for Shared<T> {
 
 /// Why a call of a group has no value.
 ///
-/// `E` is the work's own error, which all callers of one flight share. Where the work cannot fail it is [`Infallible`].
+/// `E` is the work's own error, which all callers of one flight share. Where the work cannot fail
+/// it is [`Infallible`].
 ///
 /// ```
 /// use docache::{FlightError, Group};
 /// let group = Group::<u8, std::num::ParseIntError>::new();
 /// match group.try_run(|| "many".parse()) {
-///     Err(FlightError::Failed(error)) => assert_eq!(error.to_string(), "invalid digit found in string"),
+///     Err(FlightError::Failed(error)) => {
+///         assert_eq!(error.to_string(), "invalid digit found in string")
+///     }
 ///     other => panic!("{other:?}"),
 /// }
 /// ```
@@ -110,10 +113,11 @@ impl<T> Deref for Shared<T> {
 pub enum FlightError<E = Infallible> {
     /// The run that this call led or joined returned an error.
     Failed(Arc<E>),
-    /// The run that this call joined panicked; this is the panic's message. (The call that led it panics itself.)
+    /// The run that this call joined panicked; this is the panic's message. (The call that led it
+    /// panics itself.)
     Panicked(Arc<str>),
-    /// The call was made from inside the very work that it would have joined, and would have waited for ever. Holds the
-    /// key, as `Debug` formats it.
+    /// The call was made from inside the very work that it would have joined, and would have waited
+    /// for ever. Holds the key, as `Debug` formats it.
     Reentrant(Arc<str>),
     /// The caller's own context was done first: an error of kind [`Timeout`](ErrorKind::Timeout) or
     /// [`Cancelled`](ErrorKind::Cancelled). The run goes on without this caller.
@@ -158,7 +162,8 @@ impl<E> FlightError<E> {
     ///
     /// ```
     /// let group = docache::Group::<_>::new();
-    /// let inner = group.run(|| group.try_run(|| Ok(None)).map_err(|error| error.is_reentrant()).err());
+    /// let inner =
+    ///     group.run(|| group.try_run(|| Ok(None)).map_err(|error| error.is_reentrant()).err());
     /// assert_eq!(*inner, Some(true));
     /// ```
     pub fn is_reentrant(&self) -> bool {
@@ -214,7 +219,10 @@ impl<E: fmt::Display> fmt::Display for FlightError<E> {
             FlightError::Failed(error) => error.fmt(f),
             FlightError::Panicked(message) => write!(f, "the run panicked: {message}"),
             FlightError::Reentrant(key) => {
-                write!(f, "key {key}: the call came from inside the run that it would have waited for")
+                write!(
+                    f,
+                    "key {key}: the call came from inside the run that it would have waited for"
+                )
             }
             FlightError::Left(error) => error.fmt(f),
         }

@@ -1,11 +1,12 @@
-//! An owned call: one that lies on the heap and keeps what it needs, for callers that have no frame of ours, such as those
-//! behind the C ABI.
+//! An owned call: one that lies on the heap and keeps what it needs, for callers that have no frame
+//! of ours, such as those behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while the pinned call in an owned one may be in a flight it has a share of what the flight lives in, and the key is its
-//!   own. Both are let go only after the pinned call (`recall` checks it; the order of the fields sees to it on drop).
-//! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time. Its `unsafe` functions ask
-//!   that of the caller.
+//! - KEPT: while the pinned call in an owned one may be in a flight it has a share of what the
+//!   flight lives in, and the key is its own. Both are let go only after the pinned call (`recall`
+//!   checks it; the order of the fields sees to it on drop).
+//! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time.
+//!   Its `unsafe` functions ask that of the caller.
 
 use std::fmt;
 use std::marker::PhantomPinned;
@@ -102,7 +103,8 @@ pub(crate) trait Port {
     /// The home of the key's flight, the key's hash, and the key.
     ///
     /// # Safety
-    /// What the result refers to is used only as long as the share is there, and the key lies unchanged (KEPT).
+    /// What the result refers to is used only as long as the share is there, and the key lies
+    /// unchanged (KEPT).
     unsafe fn home(
         share: &Self::Share,
         key: &Self::Key,
@@ -135,7 +137,8 @@ where
     unsafe fn home(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Home, u64, *const [u8]) {
         let place = (**share).as_ref().place(key.bytes());
         let shard = std::ptr::from_ref(place.home);
-        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared references only.
+        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared
+        // references only.
         (unsafe { &*shard }, place.hash, key.bytes())
     }
 }
@@ -165,15 +168,16 @@ impl<P: Port> OwnedCall<P> {
         owner: u64,
         options: P::Options,
     ) {
-        // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares where it lies.
+        // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares
+        // where it lies.
         let this = unsafe { self.get_unchecked_mut() };
         assert!(this.pinned.is_none(), "a call is in use");
         P::set_key(&mut this.key, key);
         let share = this.share.insert(share);
         // SAFETY: share and key stay as they are until the pinned call has left (KEPT).
         let (home, hash, key) = unsafe { P::home(share, &this.key, options) };
-        // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns, which
-        // stay as they are until the pinned call has left (KEPT).
+        // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
+        // which stay as they are until the pinned call has left (KEPT).
         let pinned = unsafe { PinnedCall::new(home, hash, key, Kind::Free) };
         this.pinned = Some(pinned.owned_by(owner));
     }
@@ -204,7 +208,8 @@ impl<P: Port> OwnedCall<P> {
         self.pinned.as_ref().map(PinnedCall::take)
     }
 
-    /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if something has come meanwhile.
+    /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if
+    /// something has come meanwhile.
     ///
     /// # Safety
     /// OWNER; the call leads.
@@ -212,12 +217,15 @@ impl<P: Port> OwnedCall<P> {
         self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
     }
 
-    /// Has what is to be kept of what the work brought set aside, where flights have a place for that. Contains a panic.
+    /// Has what is to be kept of what the work brought set aside, where flights have a place for
+    /// that. Contains a panic.
     ///
     /// # Safety
     /// OWNER; the call leads.
     pub(crate) unsafe fn keep(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
-        if let Some(Err(payload)) = self.pinned.as_ref().map(|pinned| pinned.inside(|| pinned.keep(result))) {
+        if let Some(Err(payload)) =
+            self.pinned.as_ref().map(|pinned| pinned.inside(|| pinned.keep(result)))
+        {
             drop_contained(payload);
         }
     }
@@ -235,7 +243,8 @@ impl<P: Port> OwnedCall<P> {
         self.stage() == Stage::Waits
     }
 
-    /// One look at a call that joined and has not landed; its Waker will be woken when there is something to see.
+    /// One look at a call that joined and has not landed; its Waker will be woken when there is
+    /// something to see.
     ///
     /// # Safety
     /// OWNER.
@@ -270,7 +279,8 @@ impl<P: Port> OwnedCall<P> {
 
     /// Gives the share back, after [`go`](Self::go).
     pub(crate) fn recall(self: Pin<&mut Self>) -> Option<P::Share> {
-        // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be pinned.
+        // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be
+        // pinned.
         let this = unsafe { self.get_unchecked_mut() };
         this.pinned = None;
         P::forget_key(&mut this.key);
@@ -335,7 +345,8 @@ mod tests {
     #[test]
     fn only_a_reasonable_amount_of_memory_is_kept_for_keys() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
-        for (len, kept) in [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
+        for (len, kept) in
+            [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
         {
             let mut call = entered(&owner, &vec![1; len], Entered::Leads);
             assert_eq!(call.key.bytes().len(), len);

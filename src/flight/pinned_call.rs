@@ -1,4 +1,5 @@
-//! A pinned call: a call together with the home of the flight that it may be in, and what its owner can do with it.
+//! A pinned call: a call together with the home of the flight that it may be in, and what its owner
+//! can do with it.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -29,10 +30,12 @@ pub(crate) type WorkedOf<H> = Result<<H as Home>::Value, <H as Home>::Error>;
 
 /// A call, the home of the flight that it may be in, and the promise to take it out again.
 ///
-/// Users keep it pinned: on a stack, in a pinned call future or in a box. Its key is borrowed if it lies on the stack, where it
-/// cannot be forgotten; where it can, the key lies in the same pinned memory.
+/// Users keep it pinned: on a stack, in a pinned call future or in a box. Its key is borrowed if it
+/// lies on the stack, where it cannot be forgotten; where it can, the key lies in the same pinned
+/// memory.
 ///
-/// Values may be large. So an outcome stays where it is, in the call, until its owner [takes](PinnedCall::take) it.
+/// Values may be large. So an outcome stays where it is, in the call, until its owner
+/// [takes](PinnedCall::take) it.
 pub(crate) struct PinnedCall<H: Home> {
     home: H,
     call: CallOf<H>,
@@ -55,11 +58,16 @@ pub(crate) enum WaitResult {
 
 impl<H: Home> PinnedCall<H> {
     /// # Safety
-    /// From the first [`enter`](Self::enter) on the pinned call is pinned until it is dropped, and `key` lives as long as the
-    /// memory that the pinned call lies in, even if the pinned call is forgotten (KEY).
+    /// From the first [`enter`](Self::enter) on the pinned call is pinned until it is dropped, and
+    /// `key` lives as long as the memory that the pinned call lies in, even if the pinned call is
+    /// forgotten (KEY).
     #[inline]
     pub(crate) unsafe fn new(home: H, hash: u64, key: *const H::Key, kind: Kind) -> Self {
-        PinnedCall { home, call: Call::new(hash, key, kind), kept: UnsafeCell::new(H::Kept::default()) }
+        PinnedCall {
+            home,
+            call: Call::new(hash, key, kind),
+            kept: UnsafeCell::new(H::Kept::default()),
+        }
     }
 
     /// The same with an [owner](Call::set_owner).
@@ -110,7 +118,8 @@ impl<H: Home> PinnedCall<H> {
         }
     }
 
-    /// Ends the flight that this call leads with an outcome that its owner has elsewhere, too. Whether others got it.
+    /// Ends the flight that this call leads with an outcome that its owner has elsewhere, too.
+    /// Whether others got it.
     #[inline]
     pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
         self.call.see_to_fork();
@@ -147,7 +156,8 @@ impl<H: Home> PinnedCall<H> {
         unsafe { self.home.keep(&self.call, worked, kept) };
     }
 
-    /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the call has the outcome.
+    /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
+    /// call has the outcome.
     pub(super) fn begin(&self) -> bool {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
@@ -165,7 +175,8 @@ impl<H: Home> PinnedCall<H> {
         }
     }
 
-    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see [`lead`](PinnedCall::lead).
+    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see
+    /// [`lead`](PinnedCall::lead).
     #[inline(never)]
     pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
         if self.begin() { self.lead(work) } else { self.complete_own() }
@@ -242,7 +253,11 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn leave(&self) -> WaitResult {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        if unsafe { home::leave(&self.home, &self.call) } { WaitResult::Done } else { WaitResult::Left }
+        if unsafe { home::leave(&self.home, &self.call) } {
+            WaitResult::Done
+        } else {
+            WaitResult::Left
+        }
     }
 
     /// Blocks the thread until the flight has landed or the context is done.
@@ -253,7 +268,9 @@ impl<H: Home> PinnedCall<H> {
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
             None => block_on(landing, &SystemClock, None),
-            Some(context) => block_on(until(landing, context), context.clock(), context.deadline()).flatten(),
+            Some(context) => {
+                block_on(until(landing, context), context.clock(), context.deadline()).flatten()
+            }
         };
         landed.unwrap_or_else(|| self.leave())
     }
@@ -295,7 +312,8 @@ impl<H: Home> Drop for PinnedCall<H> {
     }
 }
 
-/// Calls `f`; if a `T` is large, so that the room that it has on the stack for some is given back before this returns.
+/// Calls `f`; if a `T` is large, so that the room that it has on the stack for some is given back
+/// before this returns.
 #[inline(always)]
 fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     #[inline(never)]

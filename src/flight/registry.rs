@@ -28,10 +28,11 @@ pub(crate) enum Entered {
     Leads,
     /// A flight: the call waits.
     Joined,
-    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads; the call is in no
-    /// flight.
+    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads;
+    /// the call is in no flight.
     Reentrant,
-    /// What its work would bring: no flight is needed, and the call is in none, but has the outcome.
+    /// What its work would bring: no flight is needed, and the call is in none, but has the
+    /// outcome.
     Found,
 }
 
@@ -48,7 +49,8 @@ impl<K: ?Sized, T, E> fmt::Debug for Registry<K, T, E> {
     }
 }
 
-// SAFETY: what the calls hold for others may travel between threads, and LINKS orders who touches it.
+// SAFETY: what the calls hold for others may travel between threads, and LINKS orders who touches
+// it.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Registry<K, T, E> {}
 
 impl<K: ?Sized, T, E> Registry<K, T, E> {
@@ -62,8 +64,9 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         self.forks != forks()
     }
 
-    /// Forgets all calls, which may not be there any more, without a look at them (COPIED). `torn`: a thread that is not there
-    /// was changing the registry, and what it has on the heap is left alone, too.
+    /// Forgets all calls, which may not be there any more, without a look at them (COPIED). `torn`:
+    /// a thread that is not there was changing the registry, and what it has on the heap is left
+    /// alone, too.
     pub(crate) fn renew(&mut self, torn: bool) {
         if torn {
             mem::forget(mem::take(&mut self.lists));
@@ -108,7 +111,8 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         unsafe { Ref::new(me) }.links(|links| links.registered)
     }
 
-    /// Lets calls join the flight again that `me` leads and that was forgotten, unless there is another one of its key.
+    /// Lets calls join the flight again that `me` leads and that was forgotten, unless there is
+    /// another one of its key.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -175,7 +179,8 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         &mut self.lists[index]
     }
 
-    /// The call that leads for `key`. User code runs here, under the lock: `K`'s `Eq`, which may panic.
+    /// The call that leads for `key`. User code runs here, under the lock: `K`'s `Eq`, which may
+    /// panic.
     #[inline]
     fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<Ref<K, T, E>>
     where
@@ -240,8 +245,8 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         (self.flights > CROWD * lists).then(|| (4 * lists).max(8))
     }
 
-    /// Moves all flights to `lists`, which are empty, and leaves the old lists there; they are to be freed without the
-    /// lock.
+    /// Moves all flights to `lists`, which are empty, and leaves the old lists there; they are to
+    /// be freed without the lock.
     pub(super) fn grow(&mut self, lists: &mut Vec<Option<Ref<K, T, E>>>) {
         if lists.len() <= self.lists.len() {
             return;

@@ -1,8 +1,9 @@
 //! What a lock locks with: two words.
 //!
 //! # State
-//! `state` says whether the lock is [`FREE`] or [`HELD`], or [`HANDED`] to one of those who have waited. `waiting` has
-//! [`PARKED`] if somebody announced since it was last reset that he is about to sleep, on this word ([`parking`]):
+//! `state` says whether the lock is [`FREE`] or [`HELD`], or [`HANDED`] to one of those who have
+//! waited. `waiting` has [`PARKED`] if somebody announced since it was last reset that he is about
+//! to sleep, on this word ([`parking`]):
 //!
 //! ```text
 //!   who comes                              who leaves
@@ -15,53 +16,62 @@
 //!   (woken) spin; got it? waiting |= PARKED
 //! ```
 //!
-//! Who leaves stores plainly. If he comes back soon the lock is HELD again before anybody can have seen it FREE: the store
-//! waits in his processor for the line that those who spin have just read. So they say that they are there; to reset that is
-//! a read-modify-write, which lets the store out first.
+//! Who leaves stores plainly. If he comes back soon the lock is HELD again before anybody can have
+//! seen it FREE: the store waits in his processor for the line that those who spin have just read.
+//! So they say that they are there; to reset that is a read-modify-write, which lets the store out
+//! first.
 //!
-//! Where there is no [asymmetric fence](barrier), who leaves does not look but exchanges `waiting` with 0 at once.
+//! Where there is no [asymmetric fence](barrier), who leaves does not look but exchanges `waiting`
+//! with 0 at once.
 //!
 //! # Invariants
-//! - HOLDER: the lock is HELD while somebody has it, and only he makes it FREE. It becomes HELD by a compare-exchange.
-//! - AWAKE: whenever the lock is FREE and somebody sleeps, there is a thread awake, in here or holding the lock later, that
-//!   will wake him: one that is about to look at `waiting` and finds it set; or one that was woken; or one that set `waiting`
-//!   and has yet to look at `state`.
-//!   Who resets PARKED wakes one, and those who are not asleep yet see that it has changed. Who was woken gets the lock
-//!   and sets `waiting` while he has it, so he finds it set when he leaves; or he announces himself anew. Who found
-//!   `waiting` set and slept relies on the one who set it, who looks at `state` afterwards: either he gets the lock, and
-//!   then he finds it set when he leaves; or somebody had the lock, who will find it set.
-//! - HANDED: a lock is handed over only to be taken by somebody who was woken for it. If there was nobody to wake, who left
-//!   takes it back, and looks again.
-//! - BORROWED: who leaves looks at `waiting` after others may have the lock. He borrows it until he is through, and the
-//!   lock cannot be freed before, whatever its next holder does.
+//! - HOLDER: the lock is HELD while somebody has it, and only he makes it FREE. It becomes HELD by
+//!   a compare-exchange.
+//! - AWAKE: whenever the lock is FREE and somebody sleeps, there is a thread awake, in here or
+//!   holding the lock later, that will wake him: one that is about to look at `waiting` and finds
+//!   it set; or one that was woken; or one that set `waiting` and has yet to look at `state`. Who
+//!   resets PARKED wakes one, and those who are not asleep yet see that it has changed. Who was
+//!   woken gets the lock and sets `waiting` while he has it, so he finds it set when he leaves; or
+//!   he announces himself anew. Who found `waiting` set and slept relies on the one who set it, who
+//!   looks at `state` afterwards: either he gets the lock, and then he finds it set when he leaves;
+//!   or somebody had the lock, who will find it set.
+//! - HANDED: a lock is handed over only to be taken by somebody who was woken for it. If there was
+//!   nobody to wake, who left takes it back, and looks again.
+//! - BORROWED: who leaves looks at `waiting` after others may have the lock. He borrows it until he
+//!   is through, and the lock cannot be freed before, whatever its next holder does.
 //!
 //! # Orderings
-//! Taking acquires and leaving releases, so that each holder sees what the one before did. What happens to a FREE lock
-//! (handing over, taking back) is a read-modify-write, so who takes it then acquires what the last holder released.
+//! Taking acquires and leaving releases, so that each holder sees what the one before did. What
+//! happens to a FREE lock (handing over, taking back) is a read-modify-write, so who takes it then
+//! acquires what the last holder released.
 //!
-//! AWAKE needs that who leaves finds `waiting` set, or who set PARKED finds the lock FREE (or taken anew since: then it is about
-//! that holder). With an asymmetric fence: the store to `state` comes before the light fence and that before the load of
-//! `waiting`; the setting of `waiting` before the heavy one and that before the load of `state`. Without, and where a handed
-//! lock is taken back: both sides do a read-modify-write of `waiting`. If it is reset (Release) first, who sets it (Acquire)
-//! sees the store to `state`; if it is set first, who resets it finds that.
+//! AWAKE needs that who leaves finds `waiting` set, or who set PARKED finds the lock FREE (or taken
+//! anew since: then it is about that holder). With an asymmetric fence: the store to `state` comes
+//! before the light fence and that before the load of `waiting`; the setting of `waiting` before
+//! the heavy one and that before the load of `state`. Without, and where a handed lock is taken
+//! back: both sides do a read-modify-write of `waiting`. If it is reset (Release) first, who sets
+//! it (Acquire) sees the store to `state`; if it is set first, who resets it finds that.
 //!
 //! # Progress
-//! An uncontended pair costs one read-modify-write, and two where there is no asymmetric fence. Who sleeps pays one heavy fence at
-//! most for it, and none if others were about to sleep already. Whoever runs may take a FREE lock, also before those who have
-//! waited longer; but who was woken in vain and has waited [so long](PATIENCE) says that he is [`HUNGRY`], and then the next one who
+//! An uncontended pair costs one read-modify-write, and two where there is no asymmetric fence. Who
+//! sleeps pays one heavy fence at most for it, and none if others were about to sleep already.
+//! Whoever runs may take a FREE lock, also before those who have waited longer; but who was woken
+//! in vain and has waited [so long](PATIENCE) says that he is [`HUNGRY`], and then the next one who
 //! leaves hands the lock over to the first of the sleepers.
 //!
 //! If the heavy fence fails, whoever needed it naps instead of sleeping, until he has got the lock.
 //!
 //! # In the child of a fork
 //! A lock that another thread holds at that moment would never be free again. Two ways lead out:
-//! - Who forks has taken it before, as a [member](crate::sync::fork), and in the child it is [renewed](RawLock::renew): nobody
-//!   sleeps there, and it is INHERITED, which is free and has whoever takes it first say that the child is in use.
-//! - It is [marked](RawLock::lock_marked) with the number of the process when it is taken. A mark of another number is that of a
-//!   thread that is not there. Whoever finds that takes the lock and is told, since what it protects may be half-done.
+//! - Who forks has taken it before, as a [member](crate::sync::fork), and in the child it is
+//!   [renewed](RawLock::renew): nobody sleeps there, and it is INHERITED, which is free and has
+//!   whoever takes it first say that the child is in use.
+//! - It is [marked](RawLock::lock_marked) with the number of the process when it is taken. A mark
+//!   of another number is that of a thread that is not there. Whoever finds that takes the lock and
+//!   is told, since what it protects may be half-done.
 //!
-//! A lock that was handed over has such a mark in any case, and is free if that is of another number. `waiting` may say that
-//! somebody sleeps who is not there. That costs a wake in vain.
+//! A lock that was handed over has such a mark in any case, and is free if that is of another
+//! number. `waiting` may say that somebody sleeps who is not there. That costs a wake in vain.
 
 use std::time::{Duration, Instant};
 
@@ -92,15 +102,17 @@ const HUNGRY: u32 = 2;
 /// In `waiting`: somebody spins.
 const SPINNING: u32 = 4;
 
-/// How often a thread looks before it goes to sleep: a few microseconds, longer than the sections that this lock is for.
+/// How often a thread looks before it goes to sleep: a few microseconds, longer than the sections
+/// that this lock is for.
 const SPINS: usize = if cfg!(docache_loom) { 1 } else { 100 };
 
 /// After how many looks each it says that it spins.
 const ASK: usize = if cfg!(docache_loom) { 1 } else { 8 };
 
-/// How long a thread waits, if it is woken in vain, before it asks for the lock to be handed over: while that is done nobody
-/// else has it, which costs all of them, so not often.
-const PATIENCE: Duration = if cfg!(docache_loom) { Duration::ZERO } else { Duration::from_millis(10) };
+/// How long a thread waits, if it is woken in vain, before it asks for the lock to be handed over:
+/// while that is done nobody else has it, which costs all of them, so not often.
+const PATIENCE: Duration =
+    if cfg!(docache_loom) { Duration::ZERO } else { Duration::from_millis(10) };
 
 /// How long a thread sleeps that could miss its wake.
 const NAP: Duration = Duration::from_micros(500);
@@ -130,8 +142,8 @@ impl RawLock {
         }
     }
 
-    /// Takes it with this process's mark. Whether it was held by a thread that is not there; it is to be taken in this way
-    /// only, then.
+    /// Takes it with this process's mark. Whether it was held by a thread that is not there; it is
+    /// to be taken in this way only, then.
     #[cfg(not(docache_loom))]
     #[inline]
     #[must_use]
@@ -215,8 +227,9 @@ impl RawLock {
         self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes it, so that it is `held`, if it is free, or handed over to those who have waited. `is_asymmetric` says whether who
-    /// leaves relies on the heavy fence of those who come. Whether it was held by a thread that is not there.
+    /// Takes it, so that it is `held`, if it is free, or handed over to those who have waited.
+    /// `is_asymmetric` says whether who leaves relies on the heavy fence of those who come. Whether
+    /// it was held by a thread that is not there.
     #[cold]
     #[inline(never)]
     pub(super) fn lock_contended(&self, held: u32, is_asymmetric: impl Fn() -> bool) -> bool {
@@ -261,8 +274,8 @@ impl RawLock {
         (may && self.take(state, held)).then_some(state & KIND == HELD)
     }
 
-    /// Looks often enough for the section of another to end, unless others sleep already: where threads are more than
-    /// processors, those that spin too only keep the holder from running.
+    /// Looks often enough for the section of another to end, unless others sleep already: where
+    /// threads are more than processors, those that spin too only keep the holder from running.
     fn spin(&self, held: u32, has_waited: bool) -> Option<bool> {
         for turn in 1..=SPINS {
             std::hint::spin_loop();

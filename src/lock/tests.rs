@@ -120,7 +120,8 @@ mod waits {
         });
     }
 
-    /// Has so many threads do turns, with some rest between, and says what the waits were that the turns gave back.
+    /// Has so many threads do turns, with some rest between, and says what the waits were that the
+    /// turns gave back.
     fn measure(threads: usize, think: u32, turn: impl Fn() -> Duration + Sync) -> String {
         let barrier = Barrier::new(threads);
         let work = || {
@@ -149,7 +150,8 @@ mod waits {
         for (threads, hold, think) in [(1, 0, 0), (2, 2, 2), (8, 2, 20), (64, 2, 2), (64, 20, 20)] {
             println!("{threads} threads, {hold} rests inside and {think} between:");
             for _ in 0..5 {
-                let (lock, mutex) = (CachePadded::new(Lock::new(())), CachePadded::new(Mutex::new(())));
+                let (lock, mutex) =
+                    (CachePadded::new(Lock::new(())), CachePadded::new(Mutex::new(())));
                 let ours = || {
                     let start = Instant::now();
                     let _guard = lock.lock();

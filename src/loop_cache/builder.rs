@@ -62,8 +62,8 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// The name of the thread and the target of log records. Default `docache-loop`. Systems cut thread names
-    /// (Linux after 15 bytes).
+    /// The name of the thread and the target of log records. Default `docache-loop`. Systems cut
+    /// thread names (Linux after 15 bytes).
     pub fn name(mut self, name: impl Into<String>) -> LoopCacheBuilder<T> {
         self.settings.name = name.into();
         self
@@ -81,7 +81,8 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// Lengthens each wait by a random time of up to `most`, so that many loops do not beat as one. Default 0.
+    /// Lengthens each wait by a random time of up to `most`, so that many loops do not beat as one.
+    /// Default 0.
     pub fn jitter(mut self, most: Duration) -> LoopCacheBuilder<T> {
         self.settings.jitter = most;
         self
@@ -93,7 +94,8 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// The context to live in: once it is done the loop stops and cannot be started again. Default: none.
+    /// The context to live in: once it is done the loop stops and cannot be started again. Default:
+    /// none.
     pub fn context(mut self, context: &Context) -> LoopCacheBuilder<T> {
         self.settings.context = context.clone();
         self
@@ -105,7 +107,8 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// Says that the Doer has no state of its own, and can be called again in the child of a fork that fell into its call.
+    /// Says that the Doer has no state of its own, and can be called again in the child of a fork
+    /// that fell into its call.
     #[cfg(feature = "capi")]
     pub(crate) fn stateless(mut self) -> LoopCacheBuilder<T> {
         self.settings.stateless = true;
@@ -115,13 +118,15 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
     /// The loop cache, not yet started.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the interval is missing or zero, or the name is empty
-    /// or contains a NUL.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the interval is missing or zero,
+    /// or the name is empty or contains a NUL.
     pub fn build(mut self) -> Result<LoopCache<T>> {
         const INTERVAL: &str = "give at least 1ns";
         self.settings.interval = match self.interval {
             None => return Err(Error::invalid_argument("interval", "no value", INTERVAL)),
-            Some(Duration::ZERO) => return Err(Error::invalid_argument("interval", "0ns", INTERVAL)),
+            Some(Duration::ZERO) => {
+                return Err(Error::invalid_argument("interval", "0ns", INTERVAL));
+            }
             Some(interval) => interval,
         };
         let name = &self.settings.name;

@@ -6,10 +6,11 @@ use std::ptr::NonNull;
 
 /// Work that is done again and again. Closures that return a `Result` are Doers.
 ///
-/// A Doer runs on one thread at a time and may keep state. It may panic: that is recorded as an error and the loop goes
-/// on with the same Doer, so a Doer that panics half-way must be fit to be called again. It may block for as long as it
-/// likes; readers never notice. It may call any method of its own loop cache; `stop` and `refresh().wait(…)` do not wait
-/// for the call that they are made from.
+/// A Doer runs on one thread at a time and may keep state. It may panic: that is recorded as an
+/// error and the loop goes on with the same Doer, so a Doer that panics half-way must be fit to be
+/// called again. It may block for as long as it likes; readers never notice. It may call any method
+/// of its own loop cache; `stop` and `refresh().wait(…)` do not wait for the call that they are
+/// made from.
 ///
 /// ```
 /// use docache::Doer;
@@ -61,7 +62,8 @@ pub(super) struct Performs<D>(pub(super) D);
 
 impl<D: Doer + Send> Work<D::Output> for Performs<D> {
     fn perform(&mut self) -> Result<D::Output> {
-        // A Doer that panicked is called again: its trait's contract. Inside, because this formats the user's error.
+        // A Doer that panicked is called again: its trait's contract. Inside, because this formats
+        // the user's error.
         contained(|| self.0.perform().map_err(|error| Error::reported(error.into())))
             .and_then(|result| result)
     }
@@ -70,7 +72,8 @@ impl<D: Doer + Send> Work<D::Output> for Performs<D> {
 /// Where a run's Doer lies.
 pub(super) struct Lent<T>(#[cfg_attr(docache_loom, allow(dead_code))] NonNull<dyn Work<T>>);
 
-// SAFETY: it leads to something that may be on any thread, and is used only in a process that has only one.
+// SAFETY: it leads to something that may be on any thread, and is used only in a process that has
+// only one.
 unsafe impl<T> Send for Lent<T> {}
 
 impl<T> Lent<T> {

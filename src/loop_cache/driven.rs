@@ -1,9 +1,10 @@
-//! A run that its host drives: it asks what is to be done, does the work itself, and hands in what came of it.
+//! A run that its host drives: it asks what is to be done, does the work itself, and hands in what
+//! came of it.
 //!
 //! # State
-//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set between [`begin`](Driven::begin) and
-//! [`finish`](Driven::finish). Its loop's thread is whichever calls in, for as long as it is in here: a logger that stops the
-//! loop does not wait for it.
+//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set between
+//! [`begin`](Driven::begin) and [`finish`](Driven::finish). Its loop's thread is whichever calls
+//! in, for as long as it is in here: a logger that stops the loop does not wait for it.
 
 use std::time::Duration;
 
@@ -82,7 +83,8 @@ impl<T: Send + Sync + 'static> Driven<T> {
 
     /// The moment at which it is to stop, or to call out of turn. `Closed` once the run is over.
     pub(crate) fn called(&self) -> impl Future<Output = Result<()>> + Send + use<T> {
-        let calling = Wait::new(Calling { shared: self.run.shared.clone(), number: self.run.number });
+        let calling =
+            Wait::new(Calling { shared: self.run.shared.clone(), number: self.run.number });
         async {
             match calling.await {
                 Called::Stop | Called::Refresh => Ok(()),

@@ -16,8 +16,9 @@ use crate::latest::{Guard, Versioned};
 /// One result of a Doer: a value or an error, and when it was made.
 ///
 /// An error is of kind [`Failed`](crate::ErrorKind::Failed) if the Doer returned one, which
-/// [`downcast_ref`](Error::downcast_ref) gives, and of kind [`Panicked`](crate::ErrorKind::Panicked) if it panicked. Should the value's destructor panic, that
-/// is contained, whoever drops the entry.
+/// [`downcast_ref`](Error::downcast_ref) gives, and of kind
+/// [`Panicked`](crate::ErrorKind::Panicked) if it panicked. Should the value's destructor panic,
+/// that is contained, whoever drops the entry.
 ///
 /// ```
 /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -107,7 +108,8 @@ impl<T> LoopEntry<T> {
 
 /// The state of a loop cache at one version: the results it keeps, oldest first.
 ///
-/// Borrowed from a [`Reader`](super::Reader) or owned as a [`Snapshot`]; nothing in it ever changes.
+/// Borrowed from a [`Reader`](super::Reader) or owned as a [`Snapshot`]; nothing in it ever
+/// changes.
 pub struct View<T> {
     pub(super) ring: Ring<Arc<LoopEntry<T>>>,
     pub(super) latest: Option<Arc<LoopEntry<T>>>,
@@ -259,8 +261,8 @@ impl<T> DoubleEndedIterator for Entries<'_, T> {
 impl<T> ExactSizeIterator for Entries<'_, T> {}
 impl<T> FusedIterator for Entries<'_, T> {}
 
-/// An owned [`View`]: it stays as it is and keeps its results alive for as long as it exists, also when the loop cache
-/// is gone. Cloning shares it.
+/// An owned [`View`]: it stays as it is and keeps its results alive for as long as it exists, also
+/// when the loop cache is gone. Cloning shares it.
 ///
 /// Dropping the last snapshot that has a result drops that result, on the thread that does it.
 ///
@@ -306,11 +308,12 @@ impl<'a, T> IntoIterator for &'a Snapshot<T> {
     }
 }
 
-/// The last success, borrowed: what [`LoopCache::latest`](super::LoopCache::latest) gives. It derefs to the value.
+/// The last success, borrowed: what [`LoopCache::latest`](super::LoopCache::latest) gives. It
+/// derefs to the value.
 ///
-/// Short-lived by intent: a thread that holds many readings at once makes further loads slower. To keep the result,
-/// take [`to_entry`](Reading::to_entry). If the loop moved on while a reading was held, dropping it may drop results that
-/// nobody else has.
+/// Short-lived by intent: a thread that holds many readings at once makes further loads slower. To
+/// keep the result, take [`to_entry`](Reading::to_entry). If the loop moved on while a reading was
+/// held, dropping it may drop results that nobody else has.
 ///
 /// ```
 /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))

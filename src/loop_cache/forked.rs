@@ -1,9 +1,10 @@
 //! What is left of a loop cache in the child of a fork.
 //!
-//! A run on a thread is over there unless that thread is the one that forked. Its Doer lay in a frame that is gone, but on the
-//! heap; nobody else will drop it, so the loop cache takes it back (HOME), and can be started again. If the fork fell into a
-//! call of the Doer, though, what that was changing is half-changed. It is then left where it is, for ever, unless it has
-//! nothing of its own [here](super::settings::Settings::stateless).
+//! A run on a thread is over there unless that thread is the one that forked. Its Doer lay in a
+//! frame that is gone, but on the heap; nobody else will drop it, so the loop cache takes it back
+//! (HOME), and can be started again. If the fork fell into a call of the Doer, though, what that
+//! was changing is half-changed. It is then left where it is, for ever, unless it has nothing of
+//! its own [here](super::settings::Settings::stateless).
 
 use crate::error::{Error, ErrorKind};
 

@@ -1,7 +1,8 @@
 //! Work that is done again and again, with readers who never wait for it.
 //!
-//! A [`LoopCache`] calls a [`Doer`] at an interval and publishes each result as an immutable [`View`]. Readers take the
-//! newest view as it is; the Doer may take an hour or hang for ever, they do not notice but by the age of the data.
+//! A [`LoopCache`] calls a [`Doer`] at an interval and publishes each result as an immutable
+//! [`View`]. Readers take the newest view as it is; the Doer may take an hour or hang for ever,
+//! they do not notice but by the age of the data.
 
 mod builder;
 mod doer;
@@ -42,18 +43,20 @@ use waits::{First, Newer, Requested};
 /// Calls a Doer at an interval and keeps its last results for readers.
 ///
 /// # Life
-/// [`start`](LoopCache::start) runs the loop on a thread of its own, [`run`](LoopCache::run) on the caller's. Either
-/// ends by [`stop`](LoopCache::stop), by its [`Context`], or when the loop cache is dropped, and after a stop it may be
-/// started again; results stay. Dropping a loop cache asks the loop to stop but does not wait for a call of the Doer
-/// that is under way; its thread ends, and the Doer is dropped, when that call returns.
+/// [`start`](LoopCache::start) runs the loop on a thread of its own, [`run`](LoopCache::run) on the
+/// caller's. Either ends by [`stop`](LoopCache::stop), by its [`Context`], or when the loop cache
+/// is dropped, and after a stop it may be started again; results stay. Dropping a loop cache asks
+/// the loop to stop but does not wait for a call of the Doer that is under way; its thread ends,
+/// and the Doer is dropped, when that call returns.
 ///
 /// # What readers see
-/// Results appear one by one, in order, and a thread never sees an older state after a newer one. A result that was
-/// published before a reader's call began, in the sense of happens-before, is seen by it.
+/// Results appear one by one, in order, and a thread never sees an older state after a newer one. A
+/// result that was published before a reader's call began, in the sense of happens-before, is seen
+/// by it.
 ///
 /// # Panics
-/// A Doer's panic is recorded as an entry's error; a panic of a value's or the Doer's destructor, or of a logger, is
-/// contained. No method panics.
+/// A Doer's panic is recorded as an entry's error; a panic of a value's or the Doer's destructor,
+/// or of a logger, is contained. No method panics.
 ///
 /// ```
 /// use docache::LoopCache;
@@ -113,18 +116,21 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         LoopCache { shared }
     }
 
-    /// Starts the loop on a thread of its own; the first call of the Doer comes at once (or after the first delay).
+    /// Starts the loop on a thread of its own; the first call of the Doer comes at once (or after
+    /// the first delay).
     ///
-    /// Returns whether this call did it: `false` if the loop was running, or another start was first. If it is about to
-    /// stop, a new run follows as soon as the Doer's call ends.
+    /// Returns whether this call did it: `false` if the loop was running, or another start was
+    /// first. If it is about to stop, a new run follows as soon as the Doer's call ends.
     ///
-    /// On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of this crate
-    /// do, so that signals go to threads that expect them. Threads and processes that the Doer starts inherit that.
+    /// On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as
+    /// all threads of this crate do, so that signals go to threads that expect them. Threads and
+    /// processes that the Doer starts inherit that.
     ///
     /// # Errors
-    /// The context's error if the loop cache's context is done; [`Internal`](crate::ErrorKind::Internal) if the system
-    /// gives no thread; [`Closed`](crate::ErrorKind::Closed) in the child of a fork that fell into the Doer's call (see the
-    /// [crate's page](crate#fork)).
+    /// The context's error if the loop cache's context is done;
+    /// [`Internal`](crate::ErrorKind::Internal) if the system gives no thread;
+    /// [`Closed`](crate::ErrorKind::Closed) in the child of a fork that fell into the Doer's call
+    /// (see the [crate's page](crate#fork)).
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -137,11 +143,12 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         self.kept().start()
     }
 
-    /// Runs the loop on the calling thread until `context` is done or [`stop`](LoopCache::stop) is called.
+    /// Runs the loop on the calling thread until `context` is done or [`stop`](LoopCache::stop) is
+    /// called.
     ///
     /// # Errors
-    /// The error of `context`, or of the loop cache's own, when that is what ended it; [`Busy`](crate::ErrorKind::Busy)
-    /// if the loop is running already.
+    /// The error of `context`, or of the loop cache's own, when that is what ended it;
+    /// [`Busy`](crate::ErrorKind::Busy) if the loop is running already.
     ///
     /// ```
     /// use docache::{Context, LoopCache};
@@ -158,7 +165,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         self.kept().run(context)
     }
 
-    /// Stops the loop and waits until the Doer's call under way, if any, has ended. A loop that is not running is fine.
+    /// Stops the loop and waits until the Doer's call under way, if any, has ended. A loop that is
+    /// not running is fine.
     ///
     /// Called from inside the Doer it asks the loop to stop and returns at once.
     ///
@@ -175,11 +183,13 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         let _ = self.kept().stop(None);
     }
 
-    /// Like [`stop`](LoopCache::stop), but waits no longer than `timeout`, on the loop cache's clock.
+    /// Like [`stop`](LoopCache::stop), but waits no longer than `timeout`, on the loop cache's
+    /// clock.
     ///
     /// # Errors
-    /// [`Timeout`](crate::ErrorKind::Timeout) if the Doer is still in its call. The request stands: the loop stops when
-    /// the call returns, and until then a [`start`](LoopCache::start) asks for another run after it.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the Doer is still in its call. The request stands:
+    /// the loop stops when the call returns, and until then a [`start`](LoopCache::start) asks for
+    /// another run after it.
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -192,12 +202,14 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         self.kept().stop(Some(timeout))
     }
 
-    /// For calls beside which the Doer is called: where a binding frees handles, it may free this one.
+    /// For calls beside which the Doer is called: where a binding frees handles, it may free this
+    /// one.
     fn kept(&self) -> Arc<Shared<T>> {
         self.shared.clone()
     }
 
-    /// Whether a run exists, including one that has been asked to stop and is still in the Doer's call.
+    /// Whether a run exists, including one that has been asked to stop and is still in the Doer's
+    /// call.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.shared.lock().is_running()
@@ -205,8 +217,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
 
     /// The last success, or `None` before the first.
     ///
-    /// Lock-free, and wait-free while the thread holds fewer than eight readings. See [`reader`](LoopCache::reader) for
-    /// a way that is cheaper still.
+    /// Lock-free, and wait-free while the thread holds fewer than eight readings. See
+    /// [`reader`](LoopCache::reader) for a way that is cheaper still.
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -238,8 +250,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
 
     /// How many results have been published: one load, wait-free.
     ///
-    /// Whoever sees a version finds that view or a newer one. The word follows the view by an instant, so a snapshot may
-    /// show a version that is one ahead of it.
+    /// Whoever sees a version finds that view or a newer one. The word follows the view by an
+    /// instant, so a snapshot may show a version that is one ahead of it.
     #[inline]
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -266,13 +278,14 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         self.shared.begin_stop()
     }
 
-    /// Waits for the first success, but not longer than `timeout` on the loop cache's clock (`None`: no limit; zero: only
-    /// look). Blocks.
+    /// Waits for the first success, but not longer than `timeout` on the loop cache's clock
+    /// (`None`: no limit; zero: only look). Blocks.
     ///
     /// # Errors
     /// [`Timeout`](crate::ErrorKind::Timeout), which names the last failure if there was one;
-    /// [`Reentrant`](crate::ErrorKind::Reentrant) inside the Doer; the context's error once the loop cache's context is
-    /// done. A loop that is not running is waited for: somebody may start it.
+    /// [`Reentrant`](crate::ErrorKind::Reentrant) inside the Doer; the context's error once the
+    /// loop cache's context is done. A loop that is not running is waited for: somebody may start
+    /// it.
     pub fn wait_first(&self, timeout: impl Into<Option<Duration>>) -> Result<Reading<'_, T>> {
         let timeout = timeout.into();
         let first = Wait::new(First { shared: self.shared.clone() });
@@ -280,7 +293,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
             Ok(outcome) => outcome?,
             Err(error) if error.is_timeout() => {
                 let last = self.stats().last_error;
-                let last = last.map_or(String::new(), |last| format!("; the Doer's last error: {last}"));
+                let last =
+                    last.map_or(String::new(), |last| format!("; the Doer's last error: {last}"));
                 return Err(Error::timeout(&format!("the first success{last}")));
             }
             Err(error) => return Err(error),
@@ -288,7 +302,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         Ok(self.latest().unwrap_or_else(|| unreachable!("a success stays")))
     }
 
-    /// A result newer than version `since`, to wait for: a future, and on threads [`wait`](Changed::wait).
+    /// A result newer than version `since`, to wait for: a future, and on threads
+    /// [`wait`](Changed::wait).
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -305,8 +320,9 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         Changed(Wait::new(Newer { shared: self.shared.clone(), since }))
     }
 
-    /// Asks for a call of the Doer now, that is: for one that begins after this. The request is made at once; wait for
-    /// the result, or drop the [`Refresh`]. Requests that meet while the Doer is busy share its next call.
+    /// Asks for a call of the Doer now, that is: for one that begins after this. The request is
+    /// made at once; wait for the result, or drop the [`Refresh`]. Requests that meet while the
+    /// Doer is busy share its next call.
     #[must_use = "wait for it, or use `let _ =` if the request is all you want"]
     pub fn refresh(&self) -> Refresh<T> {
         let owed = self.shared.request();

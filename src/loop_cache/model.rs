@@ -1,5 +1,5 @@
-//! Models of a loop cache's life: start, stop and run against each other. The clock stands still, so that a runner
-//! sleeps until it is called.
+//! Models of a loop cache's life: start, stop and run against each other. The clock stands still,
+//! so that a runner sleeps until it is called.
 
 use super::*;
 use crate::clock::ManualClock;
@@ -16,7 +16,8 @@ fn cache(calls: &Arc<AtomicUsize>) -> Arc<LoopCache<usize>> {
         busy.fetch_sub(1, StdOrdering::SeqCst);
         Ok::<_, std::io::Error>(calls.fetch_add(1, StdOrdering::SeqCst) + 1)
     };
-    let builder = LoopCache::builder(doer).interval(Duration::from_secs(1)).clock(ManualClock::new());
+    let builder =
+        LoopCache::builder(doer).interval(Duration::from_secs(1)).clock(ManualClock::new());
     Arc::new(builder.build().unwrap())
 }
 
@@ -101,10 +102,12 @@ fn run_against_cancel() {
 fn start_against_the_context_it_lives_in() {
     model(|| {
         let context = Context::new();
-        let builder = LoopCache::builder(|| Ok::<_, std::io::Error>(())).interval(Duration::from_secs(1));
+        let builder =
+            LoopCache::builder(|| Ok::<_, std::io::Error>(())).interval(Duration::from_secs(1));
         let cache = builder.clock(ManualClock::new()).context(&context).build().unwrap();
         let canceller = thread::spawn(move || context.cancel());
-        // Refused, or started and then stopped by the context alone; a run that escaped it would go on for ever.
+        // Refused, or started and then stopped by the context alone; a run that escaped it would go
+        // on for ever.
         if let Err(error) = cache.start() {
             assert!(error.is_cancelled());
         }

@@ -1,13 +1,15 @@
-//! How a result is published: O(log capacity), and without copying anything while nobody holds an older view.
+//! How a result is published: O(log capacity), and without copying anything while nobody holds an
+//! older view.
 //!
 //! # State
-//! `twin` is a view equal to the published one, that nobody else can see. It is what was published before, once
-//! nobody has that any more: the left-right scheme of Ramalhete and Correia (2013), but that the writer does not wait for
-//! readers. If one still has it, the next view is a copy that shares with the published one what a push does not touch.
+//! `twin` is a view equal to the published one, that nobody else can see. It is what was published
+//! before, once nobody has that any more: the left-right scheme of Ramalhete and Correia (2013),
+//! but that the writer does not wait for readers. If one still has it, the next view is a copy that
+//! shares with the published one what a push does not touch.
 //!
 //! # Invariants
-//! - TWIN: between two calls of `publish` and `settle`, `twin` shows what the published view shows. So it keeps no result
-//!   alive that no reader can see.
+//! - TWIN: between two calls of `publish` and `settle`, `twin` shows what the published view shows.
+//!   So it keeps no result alive that no reader can see.
 
 use std::sync::Arc;
 
@@ -45,8 +47,8 @@ impl<T: Send + Sync + 'static> Publisher<T> {
         Replaced { view, entry }
     }
 
-    /// Drops what nobody can see any more; that may run the destructors of values. Keeps the replaced view as the twin if
-    /// nobody else has it.
+    /// Drops what nobody can see any more; that may run the destructors of values. Keeps the
+    /// replaced view as the twin if nobody else has it.
     pub(super) fn settle(&mut self, replaced: Replaced<T>) {
         let Replaced { mut view, entry } = replaced;
         if let Some(alone) = Arc::get_mut(&mut view) {
@@ -72,8 +74,12 @@ mod tests {
     }
 
     fn push(publisher: &mut Publisher<Value>, cache: &LoopCache<Value>, value: &Value) {
-        let entry =
-            LoopEntry::new(Ok(value.clone()), SystemTime::UNIX_EPOCH, Tick::default(), Duration::default());
+        let entry = LoopEntry::new(
+            Ok(value.clone()),
+            SystemTime::UNIX_EPOCH,
+            Tick::default(),
+            Duration::default(),
+        );
         let replaced = publisher.publish(&cache.shared, entry);
         publisher.settle(replaced);
     }

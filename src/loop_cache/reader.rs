@@ -12,10 +12,11 @@ use crate::wait::Wait;
 
 /// A handle with its own copy of the newest view, for reading often.
 ///
-/// While nothing new was published a read is one atomic load, wait-free and without any write to shared memory, so any
-/// number of readers on any number of threads run at full speed. A read during a publication, and the first one after it,
-/// also takes one reference count. One thread uses a reader at a time; clone it for others. A reader keeps the view that it last read,
-/// and keeps working, without news, after the loop cache is dropped.
+/// While nothing new was published a read is one atomic load, wait-free and without any write to
+/// shared memory, so any number of readers on any number of threads run at full speed. A read
+/// during a publication, and the first one after it, also takes one reference count. One thread
+/// uses a reader at a time; clone it for others. A reader keeps the view that it last read, and
+/// keeps working, without news, after the loop cache is dropped.
 ///
 /// ```
 /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -63,7 +64,8 @@ impl<T: Send + Sync + 'static> Reader<T> {
         Snapshot(self.cached.load().clone())
     }
 
-    /// A result newer than version `since`, to wait for. The version seen last is `reader.view().version()`.
+    /// A result newer than version `since`, to wait for. The version seen last is
+    /// `reader.view().version()`.
     pub fn changed(&self, since: u64) -> Changed<T> {
         Changed(Wait::new(Newer { shared: self.shared().clone(), since }))
     }

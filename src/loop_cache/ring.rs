@@ -1,20 +1,21 @@
 //! A persistent ring: the newest `capacity` items, where pushing leaves every clone as it was.
 //!
-//! A tree of fixed fan-out is indexed by place (`item number % capacity`). Clones share it. A push copies what they share
-//! of the path from the root to that place, and changes the rest in place: O(log capacity) time and memory, whatever the
-//! ring holds.
-//! This is the path copying of Driscoll, Sarnak, Sleator and Tarjan (1989) on the array trie of Bagwell (2001). It
-//! keeps exactly the items it shows: the item that a push overwrites is released with the last version that has it.
+//! A tree of fixed fan-out is indexed by place (`item number % capacity`). Clones share it. A push
+//! copies what they share of the path from the root to that place, and changes the rest in place:
+//! O(log capacity) time and memory, whatever the ring holds. This is the path copying of Driscoll,
+//! Sarnak, Sleator and Tarjan (1989) on the array trie of Bagwell (2001). It keeps exactly the
+//! items it shows: the item that a push overwrites is released with the last version that has it.
 //!
 //! # Invariants
-//! - PLACE: item number `n` (from 0) stands at place `n % capacity`; the ring shows the numbers `end - len .. end`.
-//! - HEIGHT: the tree's places reach `FANOUT ^ height`, enough for every place ever filled; `height` grows with the
-//!   ring and never exceeds what `capacity` needs.
+//! - PLACE: item number `n` (from 0) stands at place `n % capacity`; the ring shows the numbers
+//!   `end - len .. end`.
+//! - HEIGHT: the tree's places reach `FANOUT ^ height`, enough for every place ever filled;
+//!   `height` grows with the ring and never exceeds what `capacity` needs.
 
 use std::sync::Arc;
 
-/// Children of a node: a power of two. Eight measured best for a push: fewer make the path longer, more make its
-/// copies wider.
+/// Children of a node: a power of two. Eight measured best for a push: fewer make the path longer,
+/// more make its copies wider.
 const FANOUT: usize = 8;
 const BITS: u32 = FANOUT.trailing_zeros();
 

@@ -35,7 +35,8 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         let mut work = self.work.take();
         // Who waits for the end may count on it that nothing here keeps results alive.
         self.publisher = Publisher::new();
-        // Without a thread the run ends on the one that asked for it; its logger must not wait for that end either.
+        // Without a thread the run ends on the one that asked for it; its logger must not wait for
+        // that end either.
         self.shared.lock().runner = Some(thread::token());
         // Before anybody who waits for the end goes on: a logger may be slow.
         self.shared.log(Level::Info, format_args!("stopped"));
@@ -47,9 +48,11 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         control.done = control.begun;
         control.runner = None;
         control.wanted = control.begun;
-        let restart = std::mem::take(&mut control.restart) && !control.closed && !control.context_done;
+        let restart =
+            std::mem::take(&mut control.restart) && !control.closed && !control.context_done;
         let next = if restart {
-            // Under the same lock: to everyone else there is no moment without a run, in which a stop would find none.
+            // Under the same lock: to everyone else there is no moment without a run, in which a
+            // stop would find none.
             Some(self.shared.next_run(&mut control, begun, work.take()))
         } else {
             control.stopping = false;
@@ -59,7 +62,8 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
             None
         };
         drop(control);
-        // Before foreign code has this thread: a Waker may block, or wait for the end of the next run.
+        // Before foreign code has this thread: a Waker may block, or wait for the end of the next
+        // run.
         let refused = next.and_then(|next| self.shared.spawn(next).err());
         self.shared.changed.notify_all();
         self.shared.wake.notify_all();
@@ -90,7 +94,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         if let Some(error) = self.settings.context.error() {
             return Err(error);
         }
-        // Here, and not on the runner's thread: the first delay counts from the call that starts it.
+        // Here, and not on the runner's thread: the first delay counts from the call that starts
+        // it.
         let begun = self.now();
         let mut control = self.lock();
         if control.closed || control.context_done {
@@ -107,8 +112,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Ok(Begun::Run(self.next_run(&mut control, begun, Some(work))))
     }
 
-    /// The next run. The caller holds the lock, under which there was none or the last one has just ended (ONE-RUNNER),
-    /// and gives it the Doer.
+    /// The next run. The caller holds the lock, under which there was none or the last one has just
+    /// ended (ONE-RUNNER), and gives it the Doer.
     fn next_run(
         self: &Arc<Shared<T>>,
         control: &mut Control<T>,
@@ -143,7 +148,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         .map_err(|error| Error::internal("cannot start a thread", error))?;
         let mut control = self.lock();
         // A thread that is done already, or that a later run has replaced, needs nobody to join it.
-        let spare = if control.run == number { control.thread.replace((number, thread)) } else { None };
+        let spare =
+            if control.run == number { control.thread.replace((number, thread)) } else { None };
         drop(control);
         drop(spare);
         Ok(())
@@ -179,7 +185,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let by_context = self.lock().by_context;
         drop(run);
         hook.remove();
-        let cause = if by_context { context.error().or_else(|| self.settings.context.error()) } else { None };
+        let cause = if by_context {
+            context.error().or_else(|| self.settings.context.error())
+        } else {
+            None
+        };
         cause.map_or(Ok(()), Err)
     }
 

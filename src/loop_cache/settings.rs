@@ -14,8 +14,8 @@ pub enum Schedule {
     /// An interval after the last call returned: a slow Doer slows the loop down.
     #[default]
     FixedDelay,
-    /// An interval after the last call was due. A call that is late runs at once; ticks that passed meanwhile are
-    /// skipped and counted, and the ticker is kept.
+    /// An interval after the last call was due. A call that is late runs at once; ticks that passed
+    /// meanwhile are skipped and counted, and the ticker is kept.
     FixedRate,
 }
 

@@ -2,21 +2,25 @@
 //!
 //! # State
 //! - `view`, `version`: what is published. Written by the runner alone.
-//! - `control`: runs, the Doer's home, requests. Behind a mutex that is held for a few instructions at a time.
+//! - `control`: runs, the Doer's home, requests. Behind a mutex that is held for a few instructions
+//!   at a time.
 //! - `changed`: everyone who waits for a result, for the end of a run, or for the end of it all.
 //! - `wake`: the runner, asleep between two calls.
 //!
 //! # Invariants
-//! - ONE-RUNNER: a run exists exactly while `ended < run`, and only its `Run` guard (see `runner`) calls the Doer and publishes.
+//! - ONE-RUNNER: a run exists exactly while `ended < run`, and only its `Run` guard (see `runner`)
+//!   calls the Doer and publishes.
 //! - HOME: `work` is `Some` exactly while no run exists and the loop cache is not closed.
-//! - VERSION: the published view is never older than the version word says. The view is stored before the word, so
-//!   who reads a word finds a view of that version or a newer one.
+//! - VERSION: the published view is never older than the version word says. The view is stored
+//!   before the word, so who reads a word finds a view of that version or a newer one.
 //! - ORDER: a call counts as `done` only after its result was published.
-//! - OVER: once `closed` or `context_done` is set and no run is left, nothing will be published any more.
+//! - OVER: once `closed` or `context_done` is set and no run is left, nothing will be published any
+//!   more.
 //!
 //! # Orderings
-//! The word is stored with Release after the view and loaded with Acquire. Every change that a waiter may wait for is
-//! followed by a notification of its list, whose fence pairs with the waiter's (see `wait`).
+//! The word is stored with Release after the view and loaded with Acquire. Every change that a
+//! waiter may wait for is followed by a notification of its list, whose fence pairs with the
+//! waiter's (see `wait`).
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -186,8 +190,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
         self.tell_of_the_end(running);
     }
 
-    /// Wakes those who wait for it all to be over (OVER). While there is a run it is not, and that run's end will wake them, on
-    /// the runner's thread: their Wakers are foreign code, which is not to hold up who cancels a context or drops a cache.
+    /// Wakes those who wait for it all to be over (OVER). While there is a run it is not, and that
+    /// run's end will wake them, on the runner's thread: their Wakers are foreign code, which is
+    /// not to hold up who cancels a context or drops a cache.
     fn tell_of_the_end(&self, running: bool) {
         self.wake.notify_all();
         if !running {
@@ -222,7 +227,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         self.lock().runner == Some(thread::token())
     }
 
-    /// Asks for a call that begins after this one: the number of that call and of the run that owes it.
+    /// Asks for a call that begins after this one: the number of that call and of the run that owes
+    /// it.
     pub(super) fn request(&self) -> Option<(u64, u64)> {
         let mut control = self.lock();
         if !control.is_running() || control.stopping {

@@ -139,13 +139,16 @@ unsafe impl<T: Send + Sync + 'static> Event for Requested<T> {
         drop(control);
         if done {
             // ORDER: a call that is done has been published.
-            return Some(self.shared.view.load().newest.clone().ok_or_else(|| unreachable!("ORDER")));
+            return Some(
+                self.shared.view.load().newest.clone().ok_or_else(|| unreachable!("ORDER")),
+            );
         }
         ended.then(stopped)
     }
 }
 
-/// Blocks on `wait` with a time limit. On the runner's own thread, where waiting could never end, it only looks.
+/// Blocks on `wait` with a time limit. On the runner's own thread, where waiting could never end,
+/// it only looks.
 pub(super) fn block<T, E>(
     shared: &Shared<T>,
     wait: Wait<E>,
@@ -172,7 +175,12 @@ where
 }
 
 /// Blocks on `wait` until `context` is done.
-fn block_in<T, E>(shared: &Shared<T>, wait: Wait<E>, context: &Context, what: &str) -> Result<E::Output>
+fn block_in<T, E>(
+    shared: &Shared<T>,
+    wait: Wait<E>,
+    context: &Context,
+    what: &str,
+) -> Result<E::Output>
 where
     T: Send + Sync + 'static,
     E: Event,
@@ -191,12 +199,13 @@ macro_rules! waitable {
         pub struct $name<T: Send + Sync + 'static>(pub(super) Wait<$event<T>>);
 
         impl<T: Send + Sync + 'static> $name<T> {
-            /// Blocks the thread until it is there, but not longer than `timeout` on the loop cache's clock (`None`: no
-            /// limit; zero: only look).
+            /// Blocks the thread until it is there, but not longer than `timeout` on the loop
+            /// cache's clock (`None`: no limit; zero: only look).
             ///
             /// # Errors
             /// Those of the future, and: [`Timeout`](ErrorKind::Timeout);
-            /// [`Reentrant`](ErrorKind::Reentrant) when called inside the loop cache's own Doer and it is not there yet.
+            /// [`Reentrant`](ErrorKind::Reentrant) when called inside the loop cache's own Doer and
+            /// it is not there yet.
             pub fn wait(self, timeout: impl Into<Option<Duration>>) -> $output {
                 let shared = self.0.event().shared.clone();
                 block(&shared, self.0, timeout.into(), $what)?
@@ -230,11 +239,12 @@ macro_rules! waitable {
 }
 
 waitable! {
-    /// A result newer than a version: a future, or [`wait`](Changed::wait) on a thread. It yields the new version.
+    /// A result newer than a version: a future, or [`wait`](Changed::wait) on a thread. It yields
+    /// the new version.
     ///
-    /// It may be dropped at any time. It keeps nothing running: once the loop cache is dropped it yields
-    /// [`Closed`](ErrorKind::Closed), and once the loop cache's context is done, that context's error; either way only
-    /// after the Doer's last call, whose result still counts.
+    /// It may be dropped at any time. It keeps nothing running: once the loop cache is dropped it
+    /// yields [`Closed`](ErrorKind::Closed), and once the loop cache's context is done, that
+    /// context's error; either way only after the Doer's last call, whose result still counts.
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -250,12 +260,13 @@ waitable! {
     /// A call of the Doer asked for by [`refresh`](super::LoopCache::refresh): a future, or
     /// [`wait`](Refresh::wait) on a thread. It yields the result of that call or of a later one.
     ///
-    /// Dropping it does not take the request back. If the loop stops before the call, or is not running, it yields
-    /// [`Closed`](ErrorKind::Closed).
+    /// Dropping it does not take the request back. If the loop stops before the call, or is not
+    /// running, it yields [`Closed`](ErrorKind::Closed).
     ///
     /// ```
     /// # let mut calls = 0;
-    /// # let cache = docache::LoopCache::builder(move || { calls += 1; Ok::<_, std::io::Error>(calls) })
+    /// # let count = move || { calls += 1; Ok::<_, std::io::Error>(calls) };
+    /// # let cache = docache::LoopCache::builder(count)
     /// #     .interval(std::time::Duration::from_secs(3600)).build()?;
     /// cache.start()?;
     /// cache.wait_first(None)?;

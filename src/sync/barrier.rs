@@ -1,19 +1,25 @@
-//! A fence that one side pays for both. [`light`], which readers do all the time, only keeps the compiler from moving things
-//! across it. [`heavy`] does a full fence and makes every other running thread of the process do one afterwards, each at some
-//! moment before it returns. So what stands before the one is seen after the other, in one of the two directions at least.
-//! Two other threads get nothing from it for what they do with each other.
+//! A fence that one side pays for both. [`light`], which readers do all the time, only keeps the
+//! compiler from moving things across it. [`heavy`] does a full fence and makes every other running
+//! thread of the process do one afterwards, each at some moment before it returns. So what stands
+//! before the one is seen after the other, in one of the two directions at least. Two other threads
+//! get nothing from it for what they do with each other.
 //!
-//! `heavy` is `membarrier` (PRIVATE_EXPEDITED) of Linux since 4.14: one to five microseconds, most of them for
-//! interrupting the processors on which other threads of the process run.
+//! `heavy` is `membarrier` (PRIVATE_EXPEDITED) of Linux since 4.14: one to five microseconds, most
+//! of them for interrupting the processors on which other threads of the process run.
 //!
 //! # When it is forbidden later
-//! A process may forbid itself `membarrier` (by a seccomp filter, say) when threads rely on it already. Then `heavy` has the
-//! processors interrupted in another way, where there is one. That is x86-64, but for processors
-//! with INVLPGB (some of AMD's, Zen 3 and later), which need no interrupts for that. Elsewhere there is no fence any more:
-//! `heavy` says so, and says it to stderr once. Nothing that a cache retires is used again then, as if a guard were held for
-//! ever, and waiting for a [lock](crate::lock) is napping.
+//! A process may forbid itself `membarrier` (by a seccomp filter, say) when threads rely on it
+//! already. Then `heavy` has the processors interrupted in another way, where there is one. That is
+//! x86-64, but for processors with INVLPGB (some of AMD's, Zen 3 and later), which need no
+//! interrupts for that. Elsewhere there is no fence any more: `heavy` says so, and says it to
+//! stderr once. Nothing that a cache retires is used again then, as if a guard were held for ever,
+//! and waiting for a [lock](crate::lock) is napping.
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(docache_portable), not(docache_loom)))]
+#[cfg(all(
+    any(target_os = "linux", target_os = "android"),
+    not(docache_portable),
+    not(docache_loom)
+))]
 mod imp {
     use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
     use std::sync::{Once, OnceLock};
@@ -92,16 +98,18 @@ mod imp {
         unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
     }
 
-    /// Takes a page away that was just there. Before that is over, each processor on which threads of this process run has to
-    /// forget it, which on x86 the kernel has it do by an interrupt. (Who runs nothing of the process, or sleeps, has gone
-    /// through the scheduler, which is a fence.) A page of each caller's own, so that nobody else's interrupts are counted on.
+    /// Takes a page away that was just there. Before that is over, each processor on which threads
+    /// of this process run has to forget it, which on x86 the kernel has it do by an interrupt.
+    /// (Who runs nothing of the process, or sleeps, has gone through the scheduler, which is a
+    /// fence.) A page of each caller's own, so that nobody else's interrupts are counted on.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn shootdown() -> bool {
         use std::ptr;
         use std::sync::atomic::fence;
 
         const PAGE: usize = 4096;
-        let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (rights, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         if forgets_without_interrupts() {
             return false;
         }
@@ -120,7 +128,8 @@ mod imp {
         done
     }
 
-    /// Whether the processor has INVLPGB, by which it makes others forget pages, and they go on meanwhile.
+    /// Whether the processor has INVLPGB, by which it makes others forget pages, and they go on
+    /// meanwhile.
     #[cfg(target_arch = "x86_64")]
     fn forgets_without_interrupts() -> bool {
         use std::arch::x86_64::__cpuid;
@@ -199,8 +208,9 @@ mod imp {
     }
 }
 
-/// Asks whether there is one, if nobody has. Beside running threads that takes the system some 10 ms, once: so it is done where
-/// caches and groups are made (but for those that are made at compile time), before somebody waits for them.
+/// Asks whether there is one, if nobody has. Beside running threads that takes the system some 10
+/// ms, once: so it is done where caches and groups are made (but for those that are made at compile
+/// time), before somebody waits for them.
 pub(crate) fn prepare() {
     #[cfg(not(docache_loom))]
     exists();
@@ -228,12 +238,13 @@ mod tests {
         }
     }
 
-    /// One thread stores, does a light fence and looks for what the other one stores, who does a heavy one. How often neither
-    /// saw the other.
+    /// One thread stores, does a light fence and looks for what the other one stores, who does a
+    /// heavy one. How often neither saw the other.
     fn missed(heavy: impl Fn() + Sync) -> usize {
         const ROUNDS: usize = 2_000;
         // Apart, so that a look can be over before the store is.
-        let [one, two, seen, here, there] = std::array::from_fn(|_| CachePadded::new(AtomicUsize::new(0)));
+        let [one, two, seen, here, there] =
+            std::array::from_fn(|_| CachePadded::new(AtomicUsize::new(0)));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 1..=ROUNDS {

@@ -1,24 +1,28 @@
-//! What happens when a process is copied by `fork`: the child has the memory as it was at that moment, and of the threads
-//! only the one that called it.
+//! What happens when a process is copied by `fork`: the child has the memory as it was at that
+//! moment, and of the threads only the one that called it.
 //!
 //! # State
-//! [`forks`] says how many forks lie between this process and the first one. Whatever lies in frames of threads (places in
-//! wait lists, calls in flights) notes it, and what holds such things compares: of another number is what belonged to a
-//! process before, and is forgotten without a look at it.
+//! [`forks`] says how many forks lie between this process and the first one. Whatever lies in
+//! frames of threads (places in wait lists, calls in flights) notes it, and what holds such things
+//! compares: of another number is what belonged to a process before, and is forgotten without a
+//! look at it.
 //!
-//! What lives at an address of its own and has locks is a [member](Forked): a cache, a loop cache, the timers. Before a fork
-//! all of them are held, so that the child finds them whole, and after it let go of, in the child as it is to be there.
+//! What lives at an address of its own and has locks is a [member](Forked): a cache, a loop cache,
+//! the timers. Before a fork all of them are held, so that the child finds them whole, and after it
+//! let go of, in the child as it is to be there.
 //!
 //! # Invariants
 //! - WHOLE: no other thread has the lock of a member while the process is copied.
-//! - ORDER: members are held in the order of their [levels](Level), and otherwise of their age. Who has a lock of one level
-//!   takes another one only of a higher level, and never that of the members themselves.
-//! - HELD: what is kept from before the fork until after it belongs to the thread that forks: it has the lock of the members.
+//! - ORDER: members are held in the order of their [levels](Level), and otherwise of their age. Who
+//!   has a lock of one level takes another one only of a higher level, and never that of the
+//!   members themselves.
+//! - HELD: what is kept from before the fork until after it belongs to the thread that forks: it
+//!   has the lock of the members.
 //!
 //! # Limits
-//! Only `fork` itself calls the handlers (and `daemon`, `forkpty` and the like), not `vfork`, `posix_spawn` or the bare system
-//! call: their children are to go on to `exec`. Nobody may fork while he has one of the locks, that is from a key's `Eq` or
-//! `Hash`.
+//! Only `fork` itself calls the handlers (and `daemon`, `forkpty` and the like), not `vfork`,
+//! `posix_spawn` or the bare system call: their children are to go on to `exec`. Nobody may fork
+//! while he has one of the locks, that is from a key's `Eq` or `Hash`.
 
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
@@ -27,7 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// Which copy of the first process this is: it changes in the child of a fork, before anything else happens there.
+/// Which copy of the first process this is: it changes in the child of a fork, before anything else
+/// happens there.
 #[inline(always)]
 pub(crate) fn forks() -> u32 {
     // Relaxed: it changes while there is one thread.
@@ -62,13 +67,15 @@ pub(crate) trait Forked: Send + Sync {
     /// The calling thread has called `hold`, and neither of the two since.
     unsafe fn release(&self);
 
-    /// Sees to what is not there any more, and gives the locks back, in the child. There is only this thread. Starts none.
+    /// Sees to what is not there any more, and gives the locks back, in the child. There is only
+    /// this thread. Starts none.
     ///
     /// # Safety
     /// The calling thread has called `hold`, and neither of the two since.
     unsafe fn renew(&self);
 
-    /// Goes on with what the parent's threads would have done. Called in the child when it first uses what there is.
+    /// Goes on with what the parent's threads would have done. Called in the child when it first
+    /// uses what there is.
     fn revive(&self) {}
 }
 
@@ -147,8 +154,8 @@ pub(crate) fn join_once(joined: &AtomicBool, level: Level, member: &'static dyn 
     }
 }
 
-/// Does something beside which no fork happens, such as making what is made once: a child would wait for ever for a thread that
-/// was at it. `f` uses nothing of this module.
+/// Does something beside which no fork happens, such as making what is made once: a child would
+/// wait for ever for a thread that was at it. `f` uses nothing of this module.
 pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
     let _members = members();
     f()
@@ -162,7 +169,8 @@ pub(crate) fn watch() {
         let _members = members();
         if !WATCHES.load(Ordering::Relaxed) {
             #[cfg(unix)]
-            // SAFETY: they are functions of the type asked for, and stay. If there is no memory for it a child is on its own.
+            // SAFETY: they are functions of the type asked for, and stay. If there is no memory for
+            // it a child is on its own.
             unsafe {
                 libc::pthread_atfork(Some(prepare), Some(parent), Some(child))
             };
@@ -174,7 +182,8 @@ pub(crate) fn watch() {
 /// A place for what is kept from before a fork until after it.
 pub(crate) struct Across<T>(UnsafeCell<Option<T>>);
 
-// SAFETY: HELD, as `put` and `take` have promised; what is there stays on the thread that put it there.
+// SAFETY: HELD, as `put` and `take` have promised; what is there stays on the thread that put it
+// there.
 unsafe impl<T> Sync for Across<T> {}
 // SAFETY: as above.
 unsafe impl<T> Send for Across<T> {}
@@ -246,14 +255,15 @@ extern "C" fn child() {
 /// Set in a child until it uses something.
 static REVIVE: AtomicBool = AtomicBool::new(false);
 
-/// Has what the parent's threads did go on in this process, if it is a child that has not done so yet. For the slow paths to
-/// which the first uses in a child are led. Starts threads.
+/// Has what the parent's threads did go on in this process, if it is a child that has not done so
+/// yet. For the slow paths to which the first uses in a child are led. Starts threads.
 #[cold]
 pub(crate) fn revive() {
     if !REVIVE.load(Ordering::Relaxed) {
         return;
     }
-    // ORDER: the caller may have a lock, for which one who forks waits. Somebody else comes by later.
+    // ORDER: the caller may have a lock, for which one who forks waits. Somebody else comes by
+    // later.
     let Ok(members) = MEMBERS.try_lock() else { return };
     let all: Vec<Held> = members.values().filter_map(Member::get).collect();
     drop(members);

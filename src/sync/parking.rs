@@ -1,18 +1,26 @@
-//! Waiting for a word to change, as with a futex: [`wait`] sleeps while the word is what it was, until [`wake_one`].
+//! Waiting for a word to change, as with a futex: [`wait`] sleeps while the word is what it was,
+//! until [`wake_one`].
 //!
 //! # Invariants
-//! - CHANGED: whoever changes a word and then wakes one of its waiters misses nobody: a thread that is not asleep by then
-//!   finds the word changed. Sleepers of a word are woken in the order in which they fell asleep.
-//! - BORROWED: both sides borrow the word for as long as they are here, so no address in use means two words.
+//! - CHANGED: whoever changes a word and then wakes one of its waiters misses nobody: a thread that
+//!   is not asleep by then finds the word changed. Sleepers of a word are woken in the order in
+//!   which they fell asleep.
+//! - BORROWED: both sides borrow the word for as long as they are here, so no address in use means
+//!   two words.
 //!
 //! A wait may also end for no reason.
 //!
-//! On Linux it is the futex of the system, which leaves nothing behind in a forked child. Elsewhere it is a table: a child
-//! that is forked while another thread is inside a [bucket](table::Bucket) finds that one locked for ever. Nothing is done
-//! about it, since nothing can be: it is a matter of some 100 ns for each thread that falls asleep or is woken. What waiters
-//! the child's table has from its parent are forgotten.
+//! On Linux it is the futex of the system, which leaves nothing behind in a forked child. Elsewhere
+//! it is a table: a child that is forked while another thread is inside a [bucket](table::Bucket)
+//! finds that one locked for ever. Nothing is done about it, since nothing can be: it is a matter
+//! of some 100 ns for each thread that falls asleep or is woken. What waiters the child's table has
+//! from its parent are forgotten.
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(docache_portable), not(docache_loom)))]
+#[cfg(all(
+    any(target_os = "linux", target_os = "android"),
+    not(docache_portable),
+    not(docache_loom)
+))]
 mod imp {
     use std::ptr;
     use std::sync::atomic::AtomicU32;
@@ -41,13 +49,20 @@ mod imp {
     pub(crate) fn wake_one(word: &AtomicU32) -> bool {
         // SAFETY: BORROWED; it does not look at the word.
         unsafe {
-            libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1_i32)
-                == 1
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                1_i32,
+            ) == 1
         }
     }
 }
 
-#[cfg(any(not(all(any(target_os = "linux", target_os = "android"), not(docache_portable))), docache_loom))]
+#[cfg(any(
+    not(all(any(target_os = "linux", target_os = "android"), not(docache_portable))),
+    docache_loom
+))]
 mod table;
 
 #[cfg(any(

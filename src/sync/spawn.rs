@@ -1,11 +1,12 @@
 //! How this crate starts threads.
 //!
-//! A signal that is sent to a process goes to any of its threads that does not block it. So that it goes to one of the
-//! host's, which expects it, a thread of ours blocks all signals but those that a fault of its own raises.
+//! A signal that is sent to a process goes to any of its threads that does not block it. So that it
+//! goes to one of the host's, which expects it, a thread of ours blocks all signals but those that
+//! a fault of its own raises.
 //!
 //! # Invariants
-//! - BLOCKED: they are blocked when the thread begins, which inherits that from the one that starts it, and not a moment
-//!   later. So who starts a thread blocks them for as long as that takes.
+//! - BLOCKED: they are blocked when the thread begins, which inherits that from the one that starts
+//!   it, and not a moment later. So who starts a thread blocks them for as long as that takes.
 
 use std::io;
 
@@ -30,7 +31,8 @@ pub(crate) struct Blocked {
 #[cfg(unix)]
 impl Blocked {
     /// What the system raises in a thread for what that does. To block it is to be killed by it.
-    const FAULTS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+    const FAULTS: [libc::c_int; 5] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
 
     pub(crate) fn new() -> Blocked {
         let mut wanted = std::mem::MaybeUninit::uninit();
@@ -43,7 +45,8 @@ impl Blocked {
         }
         // SAFETY: the one set is filled, the other there to be.
         let done =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, wanted.as_ptr(), before.as_mut_ptr()) } == 0;
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, wanted.as_ptr(), before.as_mut_ptr()) }
+                == 0;
         // SAFETY: it was filled if that was done.
         Blocked { before: done.then(|| unsafe { before.assume_init() }) }
     }
@@ -85,7 +88,8 @@ mod tests {
         assert_eq!(blocked(), before, "the caller's are as they were");
         assert_eq!(inside, inherited);
         let is_blocked = |signal: i32| inside >> (signal - 1) & 1 == 1;
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGALRM, libc::SIGCHLD]
+        for signal in
+            [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGALRM, libc::SIGCHLD]
         {
             assert!(is_blocked(signal), "{signal}");
         }

@@ -61,7 +61,10 @@ fn a_part_that_fails_fails_alone() {
 fn a_loader_that_panics_or_returns_too_few_leaves_no_key_busy() {
     let cache = built();
     cache.insert(1, 1);
-    assert_eq!(message_of(|| cache.try_fetch_many(&[&1, &2], |_| panic!("no fuel")).len()), "no fuel");
+    assert_eq!(
+        message_of(|| cache.try_fetch_many(&[&1, &2], |_| panic!("no fuel")).len()),
+        "no fuel"
+    );
     let text = message_of(|| cache.try_fetch_many(&[&2, &3], |_| Ok(vec![1])).len());
     assert!(text.contains("1 values"), "{text}");
     assert_eq!(cache.len(), 1);
@@ -83,8 +86,9 @@ fn those_who_wait_for_a_bulk_load_get_its_values_and_its_errors() {
                 })
             });
             barrier.wait();
-            let begin =
-                |key| Task::begun(cache.try_fetch_async(key, || async { unreachable!("it is loaded") }));
+            let begin = |key| {
+                Task::begun(cache.try_fetch_async(key, || async { unreachable!("it is loaded") }))
+            };
             let tasks = [&1, &2, &1].map(begin);
             barrier.wait();
             assert!(bulk.join().unwrap().iter().all(|end| end.is_err() == fails));
@@ -112,13 +116,16 @@ fn bulk_calls_that_overlap_load_each_key_once() {
                     let mut keys: Vec<u64> = (at..at + 20).collect();
                     keys.rotate_left(5 * thread as usize);
                     let asked: Vec<&u64> = keys.iter().collect();
-                    let ends: Vec<Result<u64, FlightError<_>>> = cache.try_fetch_many(&asked, |keys| {
-                        keys.iter().for_each(|key| {
-                            loaded[**key as usize].fetch_add(1, Ordering::SeqCst);
+                    let ends: Vec<Result<u64, FlightError<_>>> =
+                        cache.try_fetch_many(&asked, |keys| {
+                            keys.iter().for_each(|key| {
+                                loaded[**key as usize].fetch_add(1, Ordering::SeqCst);
+                            });
+                            Ok(tens(keys))
                         });
-                        Ok(tens(keys))
-                    });
-                    assert!(ends.iter().zip(&keys).all(|(end, key)| *end.as_ref().unwrap() == key * 10));
+                    assert!(
+                        ends.iter().zip(&keys).all(|(end, key)| *end.as_ref().unwrap() == key * 10)
+                    );
                 }
             });
         }

@@ -17,7 +17,8 @@ fn an_error_is_shared_by_those_who_wait_and_not_remembered() {
         let gate = Gate::default();
         let error = format!("failure {round}");
         let leader = Task::begun(cache.try_fetch_async(&1, || gate.then(Err(error.clone()))));
-        let begin = |_| Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }));
+        let begin =
+            |_| Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }));
         let tasks: Vec<_> = (0..100).map(begin).collect();
         gate.open();
         let Err(FlightError::Failed(led)) = leader.ends() else { panic!("it failed") };
@@ -40,15 +41,24 @@ fn an_error_is_remembered_for_as_long_as_it_is_to_be() {
     let cache: Failing = builder.time_to_live(SECOND).build().unwrap();
     for round in 1..=5_u64 {
         let error = format!("failure {round}");
-        let Err(FlightError::Failed(first)) = cache.try_fetch(&1, || Err(error.clone())) else { panic!() };
+        let Err(FlightError::Failed(first)) = cache.try_fetch(&1, || Err(error.clone())) else {
+            panic!()
+        };
         for _ in 0..2 {
             let again = cache.try_fetch(&1, || unreachable!("it failed just now"));
-            assert!(matches!(again, Err(FlightError::Failed(again)) if Arc::ptr_eq(&first, &again)));
+            assert!(
+                matches!(again, Err(FlightError::Failed(again)) if Arc::ptr_eq(&first, &again))
+            );
             let task = Task::new(cache.try_fetch_async(&1, || async { unreachable!() })).ends();
             assert!(matches!(task, Err(FlightError::Failed(again)) if Arc::ptr_eq(&first, &again)));
-            let [many] = &cache.try_fetch_many(&[&1], |_| unreachable!())[..] else { panic!("one key") };
+            let [many] = &cache.try_fetch_many(&[&1], |_| unreachable!())[..] else {
+                panic!("one key")
+            };
             assert_eq!(many.as_ref().unwrap_err().failure(), Some(&error));
-            assert_eq!((cache.get(&1), cache.contains_key(&1), cache.remove_many(&[&2])), (None, false, 0));
+            assert_eq!(
+                (cache.get(&1), cache.contains_key(&1), cache.remove_many(&[&2])),
+                (None, false, 0)
+            );
             clock.advance(SECOND - std::time::Duration::from_millis(1));
         }
         clock.advance(SECOND);
@@ -161,12 +171,16 @@ fn a_panic_is_the_leaders_and_the_others_are_told() {
                 assert_eq!(*payload.downcast::<String>().unwrap(), message, "its own payload");
             });
             barrier.wait();
-            let begin = |_| Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }));
+            let begin = |_| {
+                Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }))
+            };
             let tasks: Vec<_> = (0..10).map(begin).collect();
             barrier.wait();
             leader.join().unwrap();
             for task in tasks {
-                let Err(FlightError::Panicked(message)) = task.ends() else { panic!("it panicked") };
+                let Err(FlightError::Panicked(message)) = task.ends() else {
+                    panic!("it panicked")
+                };
                 assert_eq!(*message, format!("panic {round}"));
             }
         });
@@ -186,7 +200,8 @@ fn where_nothing_fails_a_panic_is_everyones() {
         opened.await;
         hush("no fuel")
     }));
-    let tasks: Vec<_> = (0..5).map(|_| Task::begun(cache.fetch_async(&1, || async { 2 }))).collect();
+    let tasks: Vec<_> =
+        (0..5).map(|_| Task::begun(cache.fetch_async(&1, || async { 2 }))).collect();
     gate.open();
     assert_eq!(message_of(|| leader.poll().is_ready()), "no fuel");
     for task in tasks {
@@ -198,7 +213,9 @@ fn where_nothing_fails_a_panic_is_everyones() {
 #[test]
 fn a_call_from_inside_of_its_own_load_is_answered() {
     let cache: Failing = Cache::builder().negative_ttl(SECOND).build().unwrap();
-    let inner = |key: u64| cache.try_fetch(&key, || unreachable!()).is_err_and(|error| error.is_reentrant());
+    let inner = |key: u64| {
+        cache.try_fetch(&key, || unreachable!()).is_err_and(|error| error.is_reentrant())
+    };
     let value = cache.try_fetch(&1, || {
         assert!(inner(1));
         let many = cache.try_fetch_many(&[&1, &2], |keys| {
@@ -252,7 +269,9 @@ fn a_thread_that_fails_a_hundred_times_beside_others_runs_each_load_once() {
     for round in 0..ROUNDS {
         let mut of_round: Vec<usize> = outcomes.iter().map(|outcomes| outcomes[round]).collect();
         of_round.sort_unstable();
-        assert!(round == 0 || of_round[0] > outcomes.iter().map(|all| all[round - 1]).max().unwrap());
+        assert!(
+            round == 0 || of_round[0] > outcomes.iter().map(|all| all[round - 1]).max().unwrap()
+        );
     }
     assert_eq!(cache.stats().load_failures, loads.into_inner() as u64);
 }

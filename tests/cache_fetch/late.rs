@@ -1,4 +1,5 @@
-//! Calls that begin after a write has returned: none of them shares a load that the write has beaten.
+//! Calls that begin after a write has returned: none of them shares a load that the write has
+//! beaten.
 
 use crate::common::flight::{Gate, Task};
 use docache::{Cache, Cause};
@@ -29,7 +30,8 @@ fn built() -> Loading {
 }
 
 type Write = fn(&Loading);
-const WRITES: [Write; 3] = [|cache| _ = cache.remove(&1), |cache| _ = cache.remove_many(&[&1]), Cache::clear];
+const WRITES: [Write; 3] =
+    [|cache| _ = cache.remove(&1), |cache| _ = cache.remove_many(&[&1]), Cache::clear];
 
 #[test]
 fn a_load_that_was_beaten_is_not_joined_by_one_key_nor_by_many() {
@@ -57,7 +59,8 @@ fn keys_of_one_hash_are_told_apart() {
     let second = Task::begun(cache.try_fetch_async(&2, || gates[1].then(Ok(2))));
     cache.remove(&1);
     // The other's load goes on, and is joined.
-    let joined = Task::begun(cache.try_fetch_async(&2, || async { unreachable!("it is being loaded") }));
+    let joined =
+        Task::begun(cache.try_fetch_async(&2, || async { unreachable!("it is being loaded") }));
     cache.remove(&2);
     assert_eq!(cache.try_fetch(&1, || Ok(10)).unwrap(), 10);
     assert_eq!(cache.try_fetch(&2, || Ok(20)).unwrap(), 20);
@@ -83,7 +86,8 @@ fn an_error_that_was_beaten_is_nobodys_who_comes_later() {
     }
 }
 
-/// The load has kept its value and its listener is being told of what had to go for it: its flight is over.
+/// The load has kept its value and its listener is being told of what had to go for it: its flight
+/// is over.
 #[test]
 fn a_load_is_over_when_its_value_is_kept() {
     let (come, came) = mpsc::channel();
@@ -95,7 +99,8 @@ fn a_load_is_over_when_its_value_is_kept() {
             let _ = gate.lock().unwrap().recv();
         }
     };
-    let cache: Cache<u64, u32> = Cache::builder().capacity(1).shards(1).on_evict(listener).build().unwrap();
+    let cache: Cache<u64, u32> =
+        Cache::builder().capacity(1).shards(1).on_evict(listener).build().unwrap();
     cache.insert(0, 0);
     std::thread::scope(|scope| {
         let loader = scope.spawn(|| cache.fetch(&1, || 1));

@@ -12,8 +12,13 @@ fn built(clock: &ManualClock) -> Loading {
     builder.negative_ttl(10 * SECOND).shards(1).build().unwrap()
 }
 
-/// Loads 1 under the key 1, with a call that waits, while `meanwhile` happens; what the cache has then.
-fn overtake(cache: &Loading, loads: Result<u32, &'static str>, meanwhile: impl FnOnce()) -> Option<u32> {
+/// Loads 1 under the key 1, with a call that waits, while `meanwhile` happens; what the cache has
+/// then.
+fn overtake(
+    cache: &Loading,
+    loads: Result<u32, &'static str>,
+    meanwhile: impl FnOnce(),
+) -> Option<u32> {
     let gate = Gate::default();
     let leader = Task::begun(cache.try_fetch_async(&1, || gate.then(loads)));
     let waiter = Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }));
@@ -70,8 +75,16 @@ fn whoever_writes_during_a_load_wins() {
         for loads in [Ok(1), Err("down")] {
             let cache = built(&clock);
             assert_eq!(overtake(&cache, loads, || write(&cache)), left, "write {at}, {loads:?}");
-            assert_eq!(cache.try_fetch(&1, || Ok(9)).unwrap(), left.unwrap_or(9), "write {at}, {loads:?}");
-            assert_eq!(overtake(&cache_without(&cache), Ok(1), || {}), Some(1), "the next load is kept");
+            assert_eq!(
+                cache.try_fetch(&1, || Ok(9)).unwrap(),
+                left.unwrap_or(9),
+                "write {at}, {loads:?}"
+            );
+            assert_eq!(
+                overtake(&cache_without(&cache), Ok(1), || {}),
+                Some(1),
+                "the next load is kept"
+            );
         }
     }
 }
@@ -167,15 +180,20 @@ fn whoever_comes_after_a_write_does_not_get_what_was_loaded_before() {
         let cache = built(&ManualClock::new());
         let (old, new) = (Gate::default(), Gate::default());
         let leader = Task::begun(cache.try_fetch_async(&1, || old.then(Ok(1))));
-        let waiter = Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is being loaded") }));
+        let waiter =
+            Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is being loaded") }));
         write(&cache);
         let later = Task::begun(cache.try_fetch_async(&1, || new.then(Ok(2))));
         // One run for all who come after the write.
-        let another = Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is being loaded") }));
+        let another =
+            Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is being loaded") }));
         old.open();
         assert_eq!((leader.ends().unwrap(), waiter.ends().unwrap(), cache.get(&1)), (1, 1, None));
         new.open();
-        assert_eq!((later.ends().unwrap(), another.ends().unwrap(), cache.get(&1)), (2, 2, Some(2)));
+        assert_eq!(
+            (later.ends().unwrap(), another.ends().unwrap(), cache.get(&1)),
+            (2, 2, Some(2))
+        );
         assert_eq!(cache.try_fetch_many(&[&1], |_| Err("it is there"))[0].as_ref().ok(), Some(&2));
     }
 }

@@ -108,12 +108,16 @@ fn a_failure_in_the_midst_of_a_bulk_call_is_that_keys_own() {
         let other = cache.clone();
         // The second key is hashed when it is known that the first is neither there nor has failed.
         after_hashes(hashes, 2, move || fails(&other, 1));
-        let ends =
-            cache.try_fetch_many(&[&Key(1), &Key(2)], |keys| Ok(keys.iter().map(|key| key.0).collect()));
+        let ends = cache
+            .try_fetch_many(&[&Key(1), &Key(2)], |keys| Ok(keys.iter().map(|key| key.0).collect()));
         if !stepped() {
             break;
         }
-        assert_eq!(*ends[1].as_ref().unwrap(), 2, "before hash {hashes}: nobody has failed to load it");
+        assert_eq!(
+            *ends[1].as_ref().unwrap(),
+            2,
+            "before hash {hashes}: nobody has failed to load it"
+        );
     }
 }
 
@@ -129,6 +133,9 @@ fn a_value_in_the_midst_of_a_call_is_found() {
         }
         let left = cache.get(&Key(1)).unwrap();
         // It came before the load, and was found, or during it, and has won.
-        assert!(left == 5 && (fetched == 5 || fetched == 7), "before hash {hashes}: {fetched}, {left}");
+        assert!(
+            left == 5 && (fetched == 5 || fetched == 7),
+            "before hash {hashes}: {fetched}, {left}"
+        );
     }
 }

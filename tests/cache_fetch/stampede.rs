@@ -50,7 +50,10 @@ fn a_thousand_threads_a_hundred_times() {
     });
     assert_eq!(loads.load(Ordering::SeqCst), ROUNDS);
     let stats = cache.stats();
-    assert_eq!((stats.loads, stats.load_failures, stats.inserted), (ROUNDS as u64, 0, ROUNDS as u64));
+    assert_eq!(
+        (stats.loads, stats.load_failures, stats.inserted),
+        (ROUNDS as u64, 0, ROUNDS as u64)
+    );
     assert!(stats.coalesced <= (ROUNDS * (CROWD - 1)) as u64);
 }
 
@@ -61,7 +64,8 @@ fn a_thousand_tasks_a_hundred_times() {
     for round in 1..=ROUNDS {
         let gate = Gate::default();
         let leader = Task::begun(cache.fetch_async("key", || gate.then(round)));
-        let begin = |_| Task::begun(cache.fetch_async("key", || async { unreachable!("it is loaded") }));
+        let begin =
+            |_| Task::begun(cache.fetch_async("key", || async { unreachable!("it is loaded") }));
         let tasks: Vec<_> = (1..CROWD).map(begin).collect();
         gate.open();
         assert_eq!(leader.ends(), round);
@@ -101,8 +105,9 @@ fn threads_and_tasks_whichever_leads() {
         }
         for round in 1..=ROUNDS {
             barrier.wait();
-            let mut tasks: Vec<_> =
-                (0..TASKS).map(|_| Task::new(cache.fetch_async("key", || async { load(round) }))).collect();
+            let mut tasks: Vec<_> = (0..TASKS)
+                .map(|_| Task::new(cache.fetch_async("key", || async { load(round) })))
+                .collect();
             // Those that are not ready wait for a thread.
             tasks.retain_mut(|task| match task.poll() {
                 Poll::Ready(value) => {

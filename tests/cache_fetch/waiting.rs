@@ -126,7 +126,9 @@ fn detached<'a>(
 ) -> Task<'a, Result<u32, FlightError<&'static str>>> {
     let opened = gate.clone();
     let work = move || opened.then(result);
-    Task::new(cache.try_fetch_detached(context, 1, work, |future| spawned.borrow_mut().push(future)))
+    Task::new(
+        cache.try_fetch_detached(context, 1, work, |future| spawned.borrow_mut().push(future)),
+    )
 }
 
 #[test]
@@ -145,7 +147,8 @@ fn a_detached_load_outlives_its_caller() {
             clock.advance(SECOND);
             assert!(caller.ends().unwrap_err().is_timeout());
         }
-        let waiter = Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }));
+        let waiter =
+            Task::begun(cache.try_fetch_async(&1, || async { unreachable!("it is loaded") }));
         load.waits();
         gate.open();
         load.ends();
@@ -167,7 +170,10 @@ fn a_detached_load_outlives_a_caller_that_is_dropped_or_stays() {
             load.ends();
             if let Some(caller) = caller {
                 let end = caller.ends();
-                assert_eq!((end.as_ref().ok(), end.is_err()), (result.as_ref().ok(), result.is_err()));
+                assert_eq!(
+                    (end.as_ref().ok(), end.is_err()),
+                    (result.as_ref().ok(), result.is_err())
+                );
             }
             assert_eq!(cache.get(&1), result.ok());
             // What is there is not loaded again.
@@ -198,7 +204,9 @@ fn a_detached_load_that_is_dropped_hands_on_and_one_that_panics_says_so() {
     caller.waits();
     let load = Task::new(spawned.borrow_mut().pop().unwrap());
     let contained = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| load.ends()));
-    let Err(FlightError::Panicked(message)) = caller.ends() else { panic!("it panicked; {contained:?}") };
+    let Err(FlightError::Panicked(message)) = caller.ends() else {
+        panic!("it panicked; {contained:?}")
+    };
     assert_eq!((&*message, cache.get(&2)), ("no fuel", None));
     assert_eq!(cache.try_fetch(&2, || Ok(3)).unwrap(), 3);
 }

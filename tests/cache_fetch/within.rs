@@ -23,7 +23,10 @@ fn a_listener_that_fetches_what_a_bulk_load_has_yet_to_complete_does_not_wait_fo
     cache.insert_with_ttl(1, 1, SECOND);
     clock.advance(SECOND);
     // The first value takes the place of the one that has expired, and whose key comes second.
-    assert_eq!(cache.fetch_many(&[&2, &1], |keys| keys.iter().map(|key| **key * 10).collect()), [20, 10]);
+    assert_eq!(
+        cache.fetch_many(&[&2, &1], |keys| keys.iter().map(|key| **key * 10).collect()),
+        [20, 10]
+    );
     assert_eq!(REENTRANT.load(Ordering::SeqCst), 1);
     assert_eq!(cache.fetch(&3, || 3), 3, "the thread is not inside of anything any more");
 }

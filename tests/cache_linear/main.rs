@@ -1,5 +1,6 @@
-//! Small histories of threads that use a few keys at once: what each call saw must be explained by some order in which the
-//! calls happened one at a time; and no call may share a load that a write had beaten before the call began.
+//! Small histories of threads that use a few keys at once: what each call saw must be explained by
+//! some order in which the calls happened one at a time; and no call may share a load that a write
+//! had beaten before the call began.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -135,7 +136,8 @@ fn perform(stage: &Stage, seed: u64) -> Vec<Call> {
     calls.collect()
 }
 
-/// Those of the calls' events that concern a key. A call that cleared concerns each, at some time of its own.
+/// Those of the calls' events that concern a key. A call that cleared concerns each, at some time
+/// of its own.
 fn events(calls: &[Call], key: u8) -> Vec<Event> {
     let mut events = Vec::new();
     for call in calls {
@@ -152,9 +154,12 @@ fn events(calls: &[Call], key: u8) -> Vec<Event> {
                 }
             }
             Came::Fetched(result) => {
-                // Whoever comes after a write has returned does not join a load that had begun before it.
+                // Whoever comes after a write has returned does not join a load that had begun
+                // before it.
                 let beaten = |began: u64| {
-                    let after = |write: &Call| write.writes(key) && began < write.begin && write.end < begin;
+                    let after = |write: &Call| {
+                        write.writes(key) && began < write.begin && write.end < begin
+                    };
                     calls.iter().any(after)
                 };
                 let joins = |other: &Call| match other.came {
@@ -166,7 +171,10 @@ fn events(calls: &[Call], key: u8) -> Vec<Event> {
                 if let (false, Ok(value)) = (calls.iter().any(joins), result) {
                     events.push(Event { begin, end, act: Act::Read(Some(value)) });
                 } else {
-                    assert!(calls.iter().any(joins), "{call:?} got what nobody loaded for it: {calls:#?}");
+                    assert!(
+                        calls.iter().any(joins),
+                        "{call:?} got what nobody loaded for it: {calls:#?}"
+                    );
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! Whether what happened to one key could have happened one thing at a time, in the manner of Wing and Gong: an order is
-//! sought in which each event happens between its begin and its end, and finds what the ones before have left.
+//! Whether what happened to one key could have happened one thing at a time, in the manner of Wing
+//! and Gong: an order is sought in which each event happens between its begin and its end, and
+//! finds what the ones before have left.
 
 use std::collections::HashSet;
 
@@ -18,7 +19,8 @@ pub(crate) enum Act {
     Clear,
     /// A load begins: nothing was there.
     Miss(Load),
-    /// A load ends with a value, which the cache keeps unless somebody wrote, removed or cleared since the miss.
+    /// A load ends with a value, which the cache keeps unless somebody wrote, removed or cleared
+    /// since the miss.
     Land(Load, Value),
 }
 
@@ -37,8 +39,8 @@ struct State {
 }
 
 impl State {
-    /// The state after a lookup that found `got`; `None` if it could not. Where things are evicted, one that found nothing
-    /// shows that there is nothing, until somebody writes.
+    /// The state after a lookup that found `got`; `None` if it could not. Where things are evicted,
+    /// one that found nothing shows that there is nothing, until somebody writes.
     fn read(self, got: Option<Value>, evicts: bool) -> Option<State> {
         match got {
             None if evicts => Some(State { value: None, ..self }),
@@ -59,7 +61,9 @@ impl State {
                 Some(State { loads: state.loads | 1 << load, ..state })
             }
             Act::Land(load, _) if self.loads & 1 << load == 0 => Some(self),
-            Act::Land(load, value) => Some(State { value: Some(value), loads: self.loads & !(1 << load) }),
+            Act::Land(load, value) => {
+                Some(State { value: Some(value), loads: self.loads & !(1 << load) })
+            }
         }
     }
 }
@@ -75,15 +79,19 @@ impl Search<'_> {
     /// Whether the events that are not in `done` can all happen.
     fn goes_on(&mut self, done: u64, state: State) -> bool {
         let open = |at: &usize| done & 1 << at == 0;
-        let Some(first_end) = (0..self.events.len()).filter(open).map(|at| self.events[at].end).min() else {
+        let Some(first_end) =
+            (0..self.events.len()).filter(open).map(|at| self.events[at].end).min()
+        else {
             return true;
         };
         if !self.tried.insert((done, state)) {
             return false;
         }
         // What begins after another has ended comes after it.
-        let next: Vec<usize> =
-            (0..self.events.len()).filter(open).filter(|at| self.events[*at].begin < first_end).collect();
+        let next: Vec<usize> = (0..self.events.len())
+            .filter(open)
+            .filter(|at| self.events[*at].begin < first_end)
+            .collect();
         next.into_iter().any(|at| {
             state
                 .after(self.events[at].act, self.evicts)
@@ -92,7 +100,8 @@ impl Search<'_> {
     }
 }
 
-/// Whether a history of one key, at most 64 events, is one that a cache may have; one that evicts if `evicts`.
+/// Whether a history of one key, at most 64 events, is one that a cache may have; one that evicts
+/// if `evicts`.
 pub(crate) fn is_linearizable(events: &[Event], evicts: bool) -> bool {
     assert!(events.len() <= 64);
     Search { events, evicts, tried: HashSet::new() }.goes_on(0, State::default())
@@ -105,8 +114,10 @@ mod tests {
 
     /// Whether these are possible: events from one time to another, without and with eviction.
     fn judge(events: &[(u64, u64, Act)]) -> (bool, bool) {
-        let events: Vec<Event> =
-            events.iter().map(|(begin, end, act)| Event { begin: *begin, end: *end, act: *act }).collect();
+        let events: Vec<Event> = events
+            .iter()
+            .map(|(begin, end, act)| Event { begin: *begin, end: *end, act: *act })
+            .collect();
         (is_linearizable(&events, false), is_linearizable(&events, true))
     }
 
@@ -120,15 +131,24 @@ mod tests {
         for seen in [None, Some(1), Some(2)] {
             assert_eq!(judge(&[(0, 9, Write(1)), (1, 8, Write(2)), (2, 7, Read(seen))]), ALWAYS);
         }
-        assert_eq!(judge(&[(0, 9, Write(1)), (1, 2, Read(Some(1))), (3, 4, Read(Some(1)))]), ALWAYS);
-        assert_eq!(judge(&[(0, 9, Write(1)), (1, 2, Read(Some(1))), (3, 4, Read(None))]), IF_EVICTED);
+        assert_eq!(
+            judge(&[(0, 9, Write(1)), (1, 2, Read(Some(1))), (3, 4, Read(Some(1)))]),
+            ALWAYS
+        );
+        assert_eq!(
+            judge(&[(0, 9, Write(1)), (1, 2, Read(Some(1))), (3, 4, Read(None))]),
+            IF_EVICTED
+        );
     }
 
     #[test]
     fn what_was_never_written_or_is_gone_is_not_seen() {
         assert_eq!(judge(&[(0, 1, Write(1)), (2, 3, Read(Some(2)))]), NEVER);
         assert_eq!(judge(&[(0, 1, Write(1)), (2, 3, Write(2)), (4, 5, Read(Some(1)))]), NEVER);
-        assert_eq!(judge(&[(0, 1, Write(1)), (2, 3, Remove(Some(1))), (4, 5, Read(Some(1)))]), NEVER);
+        assert_eq!(
+            judge(&[(0, 1, Write(1)), (2, 3, Remove(Some(1))), (4, 5, Read(Some(1)))]),
+            NEVER
+        );
         assert_eq!(judge(&[(0, 1, Write(1)), (2, 3, Clear), (4, 5, Has(true))]), NEVER);
         assert_eq!(judge(&[(0, 1, Read(Some(1))), (2, 3, Write(1))]), NEVER);
     }
@@ -143,8 +163,14 @@ mod tests {
 
     #[test]
     fn two_removals_do_not_find_the_same() {
-        assert_eq!(judge(&[(0, 1, Write(1)), (2, 9, Remove(Some(1))), (3, 8, Remove(Some(1)))]), NEVER);
-        assert_eq!(judge(&[(0, 1, Write(1)), (2, 9, Remove(Some(1))), (3, 8, Remove(None))]), ALWAYS);
+        assert_eq!(
+            judge(&[(0, 1, Write(1)), (2, 9, Remove(Some(1))), (3, 8, Remove(Some(1)))]),
+            NEVER
+        );
+        assert_eq!(
+            judge(&[(0, 1, Write(1)), (2, 9, Remove(Some(1))), (3, 8, Remove(None))]),
+            ALWAYS
+        );
     }
 
     #[test]

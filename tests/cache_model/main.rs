@@ -1,5 +1,6 @@
-//! Random sequences of operations on one thread, each compared with what a simple model answers: all of it where nothing is
-//! evicted, or where it is known what is; else that nothing is answered which is not there any more.
+//! Random sequences of operations on one thread, each compared with what a simple model answers:
+//! all of it where nothing is evicted, or where it is known what is; else that nothing is answered
+//! which is not there any more.
 
 mod model;
 mod play;
@@ -71,14 +72,20 @@ fn play(settings: Settings, ops: &[Op]) {
     world.finish();
 }
 
-/// A bound, and a number of shards each of which holds the heaviest value that is not too heavy for all.
+/// A bound, and a number of shards each of which holds the heaviest value that is not too heavy for
+/// all.
 fn bounded() -> impl Strategy<Value = (Bound, usize)> {
     let shards = prop::sample::select(vec![1_usize, 2, 8]);
-    (any::<bool>(), prop::sample::select(vec![1, 2, 7, 64]), shards).prop_map(|(weighted, size, shards)| {
-        let bound =
-            if weighted { Bound::Weight((5 + size as u64) * shards as u64) } else { Bound::Some(size) };
-        (bound, shards)
-    })
+    (any::<bool>(), prop::sample::select(vec![1, 2, 7, 64]), shards).prop_map(
+        |(weighted, size, shards)| {
+            let bound = if weighted {
+                Bound::Weight((5 + size as u64) * shards as u64)
+            } else {
+                Bound::Some(size)
+            };
+            (bound, shards)
+        },
+    )
 }
 
 proptest! {

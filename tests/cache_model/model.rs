@@ -1,4 +1,5 @@
-//! What a cache holds, as simply as it can be said: pairs with deadlines, in the order in which they were last used.
+//! What a cache holds, as simply as it can be said: pairs with deadlines, in the order in which
+//! they were last used.
 //!
 //! The fuzz target `cache_model` uses this and `play` too.
 
@@ -69,13 +70,18 @@ pub(crate) struct Model {
     failures: BTreeMap<u16, (Value, u64)>,
     loads: Vec<Load>,
     uses: u64,
-    /// Whether the listener was told that a value has left. Asked only which of those went that have expired: any may.
+    /// Whether the listener was told that a value has left. Asked only which of those went that
+    /// have expired: any may.
     left: Box<dyn Fn(Value) -> bool>,
     pub(crate) lives: BTreeMap<Value, Life>,
 }
 
 impl Model {
-    pub(crate) fn new(bound: Bound, negative: Option<u64>, left: Box<dyn Fn(Value) -> bool>) -> Model {
+    pub(crate) fn new(
+        bound: Bound,
+        negative: Option<u64>,
+        left: Box<dyn Fn(Value) -> bool>,
+    ) -> Model {
         Model {
             now: 0,
             bound,
@@ -120,7 +126,10 @@ impl Model {
 
     /// The failure that is remembered for a key.
     pub(crate) fn failure(&self, key: u16) -> Option<Value> {
-        self.failures.get(&key).filter(|(_, deadline)| self.now < *deadline).map(|(error, _)| *error)
+        self.failures
+            .get(&key)
+            .filter(|(_, deadline)| self.now < *deadline)
+            .map(|(error, _)| *error)
     }
 
     /// Takes a value out of the model.
@@ -209,7 +218,8 @@ impl Model {
 
     /// How many were swept.
     pub(crate) fn purge(&mut self) -> usize {
-        let over: Vec<u16> = self.slots.keys().copied().filter(|key| self.find(*key).is_none()).collect();
+        let over: Vec<u16> =
+            self.slots.keys().copied().filter(|key| self.find(*key).is_none()).collect();
         for key in &over {
             self.end(*key, Fate::Expired);
         }
@@ -230,7 +240,8 @@ impl Model {
         self.loads.push(Load { key, beaten: false });
     }
 
-    /// The load of a key ends, with a value, which is refused if it does not fit, a failure, or neither.
+    /// The load of a key ends, with a value, which is refused if it does not fit, a failure, or
+    /// neither.
     pub(crate) fn end_load(
         &mut self,
         key: u16,

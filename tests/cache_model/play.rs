@@ -64,7 +64,8 @@ pub(crate) struct Settings {
 
 type Events = Arc<Mutex<Vec<(u16, Value, Cause)>>>;
 
-/// The cache and its model. Loaders come back to it, so nothing is borrowed while the cache is called.
+/// The cache and its model. Loaders come back to it, so nothing is borrowed while the cache is
+/// called.
 pub(crate) struct World {
     cache: Cache<u16, Value, Value>,
     clock: ManualClock,
@@ -139,13 +140,19 @@ impl World {
     /// What the model is told of an insertion.
     fn inserted(&self, key: u16, value: Value, ttl: Option<u64>) {
         let mut model = self.model.borrow_mut();
-        if self.is_too_heavy(value) { model.refuse(key, value) } else { model.insert(key, value, ttl) }
+        if self.is_too_heavy(value) {
+            model.refuse(key, value)
+        } else {
+            model.insert(key, value, ttl)
+        }
     }
 
     pub(crate) fn apply(&self, op: &Op) {
         match op {
             Op::Get(key) | Op::Contains(key) | Op::GetPinned(key) => self.look(op, self.key(*key)),
-            Op::Insert(key) | Op::InsertFor(key, _) | Op::TryInsert(key) => self.insert(op, self.key(*key)),
+            Op::Insert(key) | Op::InsertFor(key, _) | Op::TryInsert(key) => {
+                self.insert(op, self.key(*key))
+            }
             Op::Remove(key) => {
                 let key = self.key(*key);
                 let got = self.cache.remove(&key);
@@ -157,14 +164,18 @@ impl World {
                 let keys: Vec<u16> = keys.iter().map(|key| self.key(*key)).collect();
                 let found = self.cache.get_many(&keys.iter().collect::<Vec<_>>());
                 assert_eq!(found.len(), keys.len());
-                keys.iter().zip(found).for_each(|(key, got)| self.model.borrow_mut().read(*key, got, true));
+                keys.iter()
+                    .zip(found)
+                    .for_each(|(key, got)| self.model.borrow_mut().read(*key, got, true));
             }
             Op::InsertMany(keys) => {
                 let pairs: Vec<_> = keys.iter().map(|key| (self.key(*key), self.value())).collect();
                 self.cache.insert_many(pairs.clone());
                 pairs.into_iter().for_each(|(key, value)| self.inserted(key, value, self.ttl()));
             }
-            Op::RemoveMany(keys) => self.remove_many(keys.iter().map(|key| self.key(*key)).collect()),
+            Op::RemoveMany(keys) => {
+                self.remove_many(keys.iter().map(|key| self.key(*key)).collect())
+            }
             Op::FetchMany(keys, load) => {
                 self.fetch_many(&keys.iter().map(|key| self.key(*key)).collect::<Vec<_>>(), load);
             }
@@ -256,8 +267,8 @@ impl World {
     /// What the model is told of the end of a load.
     fn loaded(&self, keys: &[u16], result: Option<&Result<Vec<Value>, Value>>, ttl: Option<u64>) {
         for (at, key) in keys.iter().enumerate() {
-            let result =
-                result.map(|result| result.as_ref().map(|values| values[at]).map_err(|error| *error));
+            let result = result
+                .map(|result| result.as_ref().map(|values| values[at]).map_err(|error| *error));
             let fits = !matches!(result, Some(Ok(value)) if self.is_too_heavy(value));
             self.model.borrow_mut().end_load(*key, result, ttl, fits);
         }
@@ -297,7 +308,9 @@ impl World {
             (Ok(Err(FlightError::Failed(error))), None) => {
                 assert_eq!((Some(*error), there), (failure, None), "a failure that is remembered");
             }
-            (Ok(Err(FlightError::Reentrant(_))), None) => assert!(reentrant, "key {key} is not loaded"),
+            (Ok(Err(FlightError::Reentrant(_))), None) => {
+                assert!(reentrant, "key {key} is not loaded")
+            }
             (end, ran) => panic!("{end:?} after {ran:?}"),
         }
     }
@@ -306,7 +319,8 @@ impl World {
         // The model is asked before, for a loader may change what is there.
         let before: Vec<_> = keys.iter().map(|key| self.model.borrow().find(*key)).collect();
         let failures: Vec<_> = keys.iter().map(|key| self.model.borrow().failure(*key)).collect();
-        let reentrant: Vec<_> = keys.iter().map(|key| self.model.borrow().is_loading(*key)).collect();
+        let reentrant: Vec<_> =
+            keys.iter().map(|key| self.model.borrow().is_loading(*key)).collect();
         let mut runs = Vec::new();
         let asked: Vec<&u16> = keys.iter().collect();
         let fetched = catch_unwind(AssertUnwindSafe(|| {
@@ -335,9 +349,13 @@ impl World {
             let led = missing.iter().position(|led| led == key);
             match (end, led, &result) {
                 (Ok(value), Some(led), Some(Ok(values))) => assert_eq!(value, values[led]),
-                (Err(FlightError::Failed(error)), Some(_), Some(Err(failed))) => assert_eq!(*error, *failed),
+                (Err(FlightError::Failed(error)), Some(_), Some(Err(failed))) => {
+                    assert_eq!(*error, *failed)
+                }
                 (Ok(value), None, _) => assert_eq!(Some(value), before[at], "key {key}"),
-                (Err(FlightError::Failed(error)), None, _) => assert_eq!(Some(*error), failures[at]),
+                (Err(FlightError::Failed(error)), None, _) => {
+                    assert_eq!(Some(*error), failures[at])
+                }
                 (Err(FlightError::Reentrant(_)), None, _) => assert!(reentrant[at]),
                 (end, _, _) => panic!("{end:?} of key {key} after {result:?}"),
             }
@@ -347,7 +365,8 @@ impl World {
 
     /// The keys that are not `missing` were found.
     fn hit(&self, keys: &[u16], there: &[Option<Value>], missing: &[u16]) {
-        let found = keys.iter().zip(there).filter(|(key, there)| there.is_some() && !missing.contains(key));
+        let found =
+            keys.iter().zip(there).filter(|(key, there)| there.is_some() && !missing.contains(key));
         found.for_each(|(key, there)| self.model.borrow_mut().read(*key, *there, true));
     }
 
@@ -357,13 +376,18 @@ impl World {
             assert_eq!(found.insert(key, value), None, "key {key} comes twice");
         }
         let pinned = self.cache.pin();
-        assert_eq!(pinned.iter().map(|(key, value)| (*key, *value)).collect::<BTreeMap<_, _>>(), found);
+        assert_eq!(
+            pinned.iter().map(|(key, value)| (*key, *value)).collect::<BTreeMap<_, _>>(),
+            found
+        );
         drop(pinned);
         let expected = self.model.borrow().all();
         if self.model.borrow().is_exact() {
             assert_eq!(found, expected);
         }
-        expected.keys().for_each(|key| self.model.borrow_mut().read(*key, found.remove(key), false));
+        expected
+            .keys()
+            .for_each(|key| self.model.borrow_mut().read(*key, found.remove(key), false));
         assert_eq!(found, BTreeMap::new(), "there is nothing that was not put in");
     }
 
@@ -379,7 +403,8 @@ impl World {
         }
     }
 
-    /// What is left is as it should be, and each value that was put in came to one end, or is there.
+    /// What is left is as it should be, and each value that was put in came to one end, or is
+    /// there.
     pub(crate) fn finish(&self) {
         self.apply(&Op::Purge);
         self.apply(&Op::Iterate);
@@ -412,7 +437,9 @@ impl World {
         let over = life.deadline.is_some_and(|deadline| deadline <= self.model.borrow().now);
         match (cause, life.fate) {
             // Who evicts may find one whose time is over.
-            (Some(Cause::Size), Some(fate)) if fate != Fate::Refused && fate != Fate::Beaten => bounded,
+            (Some(Cause::Size), Some(fate)) if fate != Fate::Refused && fate != Fate::Beaten => {
+                bounded
+            }
             (Some(Cause::Expired), Some(Fate::Expired)) => over,
             (Some(Cause::Expired), Some(Fate::Evicted)) => over && bounded,
             (Some(Cause::Removed), Some(Fate::Removed | Fate::Cleared)) => true,
@@ -430,7 +457,8 @@ impl World {
         assert_eq!((stats.retired, stats.listener_panics), (0, 0));
         let left = (stats.evicted, stats.expired, stats.removed, stats.replaced, stats.refused);
         let [size, expired, removed, replaced, refused] =
-            [Cause::Size, Cause::Expired, Cause::Removed, Cause::Replaced, Cause::Refused].map(count);
+            [Cause::Size, Cause::Expired, Cause::Removed, Cause::Replaced, Cause::Refused]
+                .map(count);
         assert_eq!(left, (size, expired, removed, replaced, refused));
         let taken_in = |life: &&Life| !matches!(life.fate, Some(Fate::Refused | Fate::Beaten));
         assert_eq!(stats.inserted, model.lives.values().filter(taken_in).count() as u64);

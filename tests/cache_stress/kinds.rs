@@ -40,7 +40,8 @@ fn ten_thousand_keys_of_one_hash() {
     assert_eq!(cache.get(&KEYS), None);
     some().for_each(|key| assert_eq!(cache.try_fetch(&key, || Ok(key)).unwrap(), key));
     let sum: u64 = cache.iter().map(|(_, value)| u64::from(value)).sum();
-    let expected: u64 = (0..KEYS).map(|key| u64::from(if key % 13 == 0 { key } else { 2 * key })).sum();
+    let expected: u64 =
+        (0..KEYS).map(|key| u64::from(if key % 13 == 0 { key } else { 2 * key })).sum();
     assert_eq!((cache.len(), sum), (KEYS as usize, expected));
     cache.clear();
     assert!(cache.is_empty());
@@ -81,7 +82,8 @@ fn nothing_for_nothing() {
 fn values_that_are_large() {
     let _turn = turn();
     const SIZE: usize = 64 * 1024;
-    let cache: Cache<u8, [u8; SIZE], &str> = Cache::builder().capacity(4).shards(1).build().unwrap();
+    let cache: Cache<u8, [u8; SIZE], &str> =
+        Cache::builder().capacity(4).shards(1).build().unwrap();
     for key in 0..40 {
         cache.insert(key, [key; SIZE]);
         let pinned = cache.pin();
@@ -141,7 +143,8 @@ fn a_cache_that_grows_and_shrinks_loses_nothing() {
     let _turn = turn();
     const KEYS: u64 = 50_000;
     let (tally, clock) = (Tally::new(), ManualClock::new());
-    let builder = Cache::builder().clock(clock.clone()).no_sweep().time_to_live(Duration::from_millis(1));
+    let builder =
+        Cache::builder().clock(clock.clone()).no_sweep().time_to_live(Duration::from_millis(1));
     let cache: Cache<u64, _, &str> = builder.shards(1).build().unwrap();
     for round in 0..3 {
         (0..KEYS).for_each(|key| cache.insert(key, tally.value(key)));
@@ -162,12 +165,14 @@ fn tables_that_were_replaced_do_not_pile_up() {
         (0..5_000).for_each(|key| assert_eq!(cache.remove(&key), Some(key)));
         cache.stats().memory
     };
-    // Those of one round, and of a few more that came before the next grace period, are some hundred thousand bytes.
+    // Those of one round, and of a few more that came before the next grace period, are some
+    // hundred thousand bytes.
     let most = (0..50).map(|_| round()).max().unwrap();
     assert!(most < 3 << 20, "{most} bytes after many rounds");
 }
 
-/// Many keys of one home are put in and taken out again: those who pass there later do not pay for it.
+/// Many keys of one home are put in and taken out again: those who pass there later do not pay for
+/// it.
 #[test]
 fn a_table_forgets_hostile_keys() {
     #[derive(Clone, Default)]

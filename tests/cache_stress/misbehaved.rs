@@ -99,12 +99,17 @@ fn a_clone_that_panics_leaves_the_cache_whole() {
             assert_eq!(message_of(|| cache.get(&key).is_some()), "no clone");
             assert_eq!(message_of(|| cache.remove(&key).is_some()), "no clone");
             assert!(!cache.contains_key(&key), "it was removed all the same");
-            assert_eq!(message_of(|| cache.try_fetch(&99, || Err("it is there")).is_ok()), "no clone");
+            assert_eq!(
+                message_of(|| cache.try_fetch(&99, || Err("it is there")).is_ok()),
+                "no clone"
+            );
             assert_eq!(message_of(|| cache.try_fetch(&key, || Ok(value(key))).is_ok()), "no clone");
         }
         fails.store(false, Ordering::SeqCst);
         for key in 0..100 {
-            assert!(cache.try_fetch(&key, || Ok(value(key))).is_ok_and(|found| found.1.of() == key));
+            assert!(
+                cache.try_fetch(&key, || Ok(value(key))).is_ok_and(|found| found.1.of() == key)
+            );
         }
         settle(&cache);
         assert_eq!((cache.len(), tally.alive()), (100, 100), "listened: {listened}");
@@ -117,7 +122,8 @@ fn a_clone_that_panics_leaves_the_cache_whole() {
 fn a_listener_that_panics_is_counted() {
     let _turn = turn();
     let tally = Tally::new();
-    let builder = Cache::builder().capacity(4).shards(1).on_evict(|_: &u64, _: &Counted, _| hush("not now"));
+    let builder =
+        Cache::builder().capacity(4).shards(1).on_evict(|_: &u64, _: &Counted, _| hush("not now"));
     let cache: Cache<u64, Counted> = builder.build().unwrap();
     for key in 0..100 {
         cache.insert(key, tally.value(key));
@@ -136,12 +142,19 @@ fn a_weigher_or_loader_that_panics_leaves_nothing_behind() {
     let _turn = turn();
     let tally = Tally::new();
     let weigh = |key: &u64, _: &Counted| if *key == 13 { hush("not that one") } else { 1 };
-    let cache: Cache<u64, Counted, &str> = Cache::builder().weigher(weigh).max_weight(10).build().unwrap();
+    let cache: Cache<u64, Counted, &str> =
+        Cache::builder().weigher(weigh).max_weight(10).build().unwrap();
     for _ in 0..3 {
         assert_eq!(message_of(|| cache.insert(13, tally.value(13))), "not that one");
-        assert_eq!(message_of(|| cache.try_fetch(&13, || Ok(tally.value(13))).is_ok()), "not that one");
+        assert_eq!(
+            message_of(|| cache.try_fetch(&13, || Ok(tally.value(13))).is_ok()),
+            "not that one"
+        );
         assert_eq!(message_of(|| cache.try_fetch(&12, || hush("no fuel")).is_ok()), "no fuel");
-        assert_eq!(message_of(|| cache.try_fetch_many(&[&11, &12], |_| hush("no fuel")).len()), "no fuel");
+        assert_eq!(
+            message_of(|| cache.try_fetch_many(&[&11, &12], |_| hush("no fuel")).len()),
+            "no fuel"
+        );
     }
     assert_eq!((cache.len(), tally.alive()), (0, 0));
     assert!(cache.try_fetch(&12, || Ok(tally.value(12))).is_ok());
@@ -183,7 +196,8 @@ fn destructors_may_call_the_cache() {
     let cache: Arc<Cache<u64, Caller, &str>> =
         Arc::new(Cache::builder().capacity(8).shards(1).build().unwrap());
     for key in 0..200 {
-        let value = Caller { cache: Arc::downgrade(&cache), value: tally.value(key % 12), calls, left: 2 };
+        let value =
+            Caller { cache: Arc::downgrade(&cache), value: tally.value(key % 12), calls, left: 2 };
         cache.insert(key % 12, value);
         cache.flush();
     }
@@ -218,7 +232,8 @@ fn a_listener_may_call_the_cache() {
         assert!(cache.try_fetch(&(key + 2_000), || Err("no luck")).is_err());
         assert!(cache.len() <= 8);
     };
-    let cache = Arc::new(Cache::builder().capacity(8).shards(1).on_evict(listener).build().unwrap());
+    let cache =
+        Arc::new(Cache::builder().capacity(8).shards(1).on_evict(listener).build().unwrap());
     handle.set(Arc::downgrade(&cache)).unwrap();
     (0..100).for_each(|key| cache.insert(key, tally.value(key)));
     cache.clear();
@@ -272,7 +287,12 @@ impl PartialEq for Odd {
 impl Eq for Odd {}
 
 /// Everything once, whether it panics or not.
-fn use_oddly(cache: &Cache<Odd, Counted, &'static str>, key: &Odd, tally: &'static Tally, step: usize) {
+fn use_oddly(
+    cache: &Cache<Odd, Counted, &'static str>,
+    key: &Odd,
+    tally: &'static Tally,
+    step: usize,
+) {
     match step % 8 {
         0..=2 => cache.insert(key.clone(), tally.value(0)),
         3 => drop(cache.remove(key)),
@@ -290,7 +310,8 @@ fn use_oddly(cache: &Cache<Odd, Counted, &'static str>, key: &Odd, tally: &'stat
 fn keys_that_break_their_promises_cost_no_more_than_what_they_name() {
     let _turn = turn();
     type Whim = fn(&Whims) -> &AtomicBool;
-    let whims: [Whim; 4] = [|w| &w.hash_panics, |w| &w.hash_wanders, |w| &w.eq_panics, |w| &w.eq_lies];
+    let whims: [Whim; 4] =
+        [|w| &w.hash_panics, |w| &w.hash_wanders, |w| &w.eq_panics, |w| &w.eq_lies];
     for (which, whim) in whims.into_iter().enumerate() {
         for capacity in [None, Some(20)] {
             let (tally, odd) = (Tally::new(), &*Box::leak(Box::<Whims>::default()));
@@ -369,8 +390,8 @@ fn a_hash_that_panics_under_the_lock_costs_its_own_entry_at_most() {
     let tally = Tally::new();
     for capacity in [Some(20), None] {
         let mut builder = Cache::<Unhashable, Counted>::builder().shards(1).no_sweep();
-        builder =
-            capacity.map_or(Cache::builder().shards(1).no_sweep(), |capacity| builder.capacity(capacity));
+        builder = capacity
+            .map_or(Cache::builder().shards(1).no_sweep(), |capacity| builder.capacity(capacity));
         let cache = builder.build().unwrap();
         (0..20).for_each(|key| cache.insert(Unhashable(key), tally.value(key)));
         BAD.set(true);

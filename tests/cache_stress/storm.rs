@@ -64,7 +64,11 @@ impl Stage {
     }
 
     fn load_many(&self, dice: &mut Dice, keys: &[&u64]) -> Result<Vec<Counted>, &'static str> {
-        if dice.once_in(4) { Err("no luck") } else { Ok(keys.iter().map(|key| self.value(**key)).collect()) }
+        if dice.once_in(4) {
+            Err("no luck")
+        } else {
+            Ok(keys.iter().map(|key| self.value(**key)).collect())
+        }
     }
 
     fn step(&self, dice: &mut Dice) {
@@ -79,12 +83,17 @@ impl Stage {
             23..=24 => drop(cache.contains_key(&key)),
             25..=36 => cache.insert(key, self.value(key)),
             37..=39 => {
-                cache.insert_with_ttl(key, self.value(key), Duration::from_millis(dice.below(20) as u64));
+                cache.insert_with_ttl(
+                    key,
+                    self.value(key),
+                    Duration::from_millis(dice.below(20) as u64),
+                );
             }
             40..=45 => is_of(&key, cache.remove(&key).as_ref()),
             46..=51 => is_of(&key, cache.try_fetch(&key, || self.load(dice, key)).ok().as_ref()),
             52 => {
-                let found = cache.try_fetch_many(&keys.each_ref(), |keys| self.load_many(dice, keys));
+                let found =
+                    cache.try_fetch_many(&keys.each_ref(), |keys| self.load_many(dice, keys));
                 keys.iter().zip(found).for_each(|(key, found)| is_of(key, found.ok().as_ref()));
             }
             53 => {
@@ -97,7 +106,9 @@ impl Stage {
             57 if dice.once_in(8) => drop(cache.purge_expired()),
             58 if dice.once_in(16) => cache.clear(),
             59 if dice.once_in(16) => drop(cache.flush()),
-            60 if dice.once_in(8) => cache.iter().for_each(|(key, value)| is_of(&key, Some(&value))),
+            60 if dice.once_in(8) => {
+                cache.iter().for_each(|(key, value)| is_of(&key, Some(&value)))
+            }
             61 => self.look_for_long(dice),
             _ => self.check(),
         }
@@ -140,8 +151,10 @@ fn storm(limits: Limits, weighs: fn(u64) -> u64, build: impl Fn(Builder) -> Buil
     loop {
         let _seed = Seed(seed);
         let (clock, tally) = (ManualClock::new(), Tally::new());
-        let builder =
-            Cache::builder().clock(clock.clone()).time_to_live(Duration::from_millis(100)).no_sweep();
+        let builder = Cache::builder()
+            .clock(clock.clone())
+            .time_to_live(Duration::from_millis(100))
+            .no_sweep();
         let stage = Stage { cache: build(builder).build().unwrap(), limits, clock, tally };
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -186,7 +199,10 @@ fn a_cache_of_a_weight_in_a_storm() {
     let limits = Limits { weight: Some(1_000), ..Limits::default() };
     let weighs = |key: u64| key % 9;
     storm(limits, weighs, |builder| {
-        builder.weigher(move |key: &u64, _: &Counted| weighs(*key) as u32).max_weight(1_000).shards(2)
+        builder
+            .weigher(move |key: &u64, _: &Counted| weighs(*key) as u32)
+            .max_weight(1_000)
+            .shards(2)
     });
 }
 
@@ -202,7 +218,8 @@ fn a_listener_in_a_storm_is_told_of_all_that_left() {
         let cause = causes.iter().position(|other| *other == cause).expect("a cause");
         count[cause].fetch_add(1, Ordering::SeqCst);
     };
-    let builder = Cache::builder().clock(clock.clone()).time_to_live(Duration::from_millis(100)).no_sweep();
+    let builder =
+        Cache::builder().clock(clock.clone()).time_to_live(Duration::from_millis(100)).no_sweep();
     let cache = builder.capacity(100).on_evict(listener).build().unwrap();
     let limits = Limits { len: Some(100), ..Limits::default() };
     let stage = Stage { cache, limits, clock, tally };
@@ -242,5 +259,10 @@ fn readers_that_come_and_go_cost_no_insertions() {
         }
     });
     let stats = cache.stats();
-    assert!(stats.refused < stats.inserted / 50, "{} of {} were refused", stats.refused, stats.inserted);
+    assert!(
+        stats.refused < stats.inserted / 50,
+        "{} of {} were refused",
+        stats.refused,
+        stats.inserted
+    );
 }

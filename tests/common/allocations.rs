@@ -1,11 +1,12 @@
-//! The system's allocator, which counts what each thread asks of it. Whoever wants to count makes it the global one; the
-//! side-by-side measurements (`benches/peers`) do so too.
+//! The system's allocator, which counts what each thread asks of it. Whoever wants to count makes
+//! it the global one; the side-by-side measurements (`benches/peers`) do so too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    // Neither made lazily nor dropped, so that the allocator may use it at any time of a thread's life.
+    // Neither made lazily nor dropped, so that the allocator may use it at any time of a thread's
+    // life.
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -23,7 +24,8 @@ fn count() {
     COUNT.set(COUNT.get() + 1);
 }
 
-// SAFETY: everything is passed on to the system's allocator; counting neither allocates nor unwinds.
+// SAFETY: everything is passed on to the system's allocator; counting neither allocates nor
+// unwinds.
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

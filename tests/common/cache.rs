@@ -1,4 +1,5 @@
-//! Values to test caches with: they count how often they are made and dropped, and know whether they still live.
+//! Values to test caches with: they count how often they are made and dropped, and know whether
+//! they still live.
 
 use docache::Cache;
 use std::hash::{BuildHasher, Hash};
@@ -9,7 +10,8 @@ use std::thread::Scope;
 
 use super::flight::until;
 
-/// What is held up by a reader on any thread is held up in every cache. So tests that count what is there go one at a time.
+/// What is held up by a reader on any thread is held up in every cache. So tests that count what is
+/// there go one at a time.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,7 +78,8 @@ impl Drop for Counted {
     }
 }
 
-/// Waits until everything is dropped that was retired: readers on other threads that are in the midst of a call hold it.
+/// Waits until everything is dropped that was retired: readers on other threads that are in the
+/// midst of a call hold it.
 pub(crate) fn settle<K: Hash + Eq, V, E, S: BuildHasher>(cache: &Cache<K, V, E, S>) {
     until(|| cache.flush());
     assert_eq!(cache.stats().retired, 0);

@@ -1,4 +1,5 @@
-//! Callers to test singleflight with: tasks that are polled by hand, and keys that say when somebody has joined.
+//! Callers to test singleflight with: tasks that are polled by hand, and keys that say when
+//! somebody has joined.
 
 use docache::KeyedGroup;
 use std::any::Any;
@@ -33,7 +34,8 @@ pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> Box<dyn Any + Send> {
 pub(crate) fn message_of<R>(f: impl FnOnce() -> R) -> String {
     let payload = panic_of(f);
     let text = payload.downcast_ref::<String>().cloned();
-    text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).expect("a message")
+    text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .expect("a message")
 }
 
 /// Counts wake-ups.
@@ -134,7 +136,8 @@ impl Gate {
     }
 }
 
-/// Counts how often its keys were found equal: once for each call that finds a flight, which then joins it.
+/// Counts how often its keys were found equal: once for each call that finds a flight, which then
+/// joins it.
 #[derive(Clone, Default)]
 pub(crate) struct Joins(Arc<AtomicUsize>);
 

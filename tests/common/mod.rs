@@ -1,6 +1,6 @@
-//! What tests share: a test beside this folder says `mod common;`, one in a folder of its own names this file by `#[path]`,
-//! and another package names by `#[path]` the one file that it uses (`benches/peers` the allocator of this folder, `fuzz`
-//! the model of `tests/cache_model`).
+//! What tests share: a test beside this folder says `mod common;`, one in a folder of its own names
+//! this file by `#[path]`, and another package names by `#[path]` the one file that it uses
+//! (`benches/peers` the allocator of this folder, `fuzz` the model of `tests/cache_model`).
 //!
 //! Here are loop caches to test with, on a clock that stands still between the steps.
 
@@ -48,6 +48,7 @@ pub(crate) fn gated(
         calls += 1;
         Ok::<_, &str>(calls)
     };
-    let cache = set(LoopCache::builder(doer).interval(SECOND).clock(clock.clone())).build().unwrap();
+    let cache =
+        set(LoopCache::builder(doer).interval(SECOND).clock(clock.clone())).build().unwrap();
     Gated { entered, leave, cache }
 }

@@ -1,7 +1,7 @@
 //! System calls that a process or a thread forbids itself, for good.
 
-/// Has these system calls answered with `errno` from here on: in the calling thread and those that it starts, or, with
-/// [`SECCOMP_FILTER_FLAG_TSYNC`](libc::SECCOMP_FILTER_FLAG_TSYNC), in all.
+/// Has these system calls answered with `errno` from here on: in the calling thread and those that
+/// it starts, or, with [`SECCOMP_FILTER_FLAG_TSYNC`](libc::SECCOMP_FILTER_FLAG_TSYNC), in all.
 pub(crate) fn deny(calls: &[libc::c_long], errno: i32, flags: libc::c_ulong) {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -19,7 +19,8 @@ pub(crate) fn deny(calls: &[libc::c_long], errno: i32, flags: libc::c_ulong) {
     let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     assert_eq!(done, 0);
     // SAFETY: the program and its steps live until it returns.
-    let done =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }

@@ -99,7 +99,10 @@ fn those_who_joined_a_bulk_call_get_its_outcome_key_by_key() {
             });
             until(|| group.in_flight() == 2);
             let waiters = [&a, &b].map(|key| scope.spawn(|| group.try_run(key, || Ok(9))));
-            assert_eq!(waiters.map(|waiter| end(waiter.join().unwrap())), [expected(1), expected(2)]);
+            assert_eq!(
+                waiters.map(|waiter| end(waiter.join().unwrap())),
+                [expected(1), expected(2)]
+            );
             bulk.join().unwrap();
         });
         assert_eq!(group.in_flight(), 0);
@@ -159,7 +162,8 @@ fn a_panic_in_a_lead_that_was_handed_over_leaves_nothing_behind() {
     let first = Task::begun(group.run_async(a.clone(), std::future::pending));
     let other = Task::begun(group.run_async(b.clone(), || gate.then(2)));
     std::thread::scope(|scope| {
-        let bulk = scope.spawn(|| message_of(|| group.run_many(&[&a, &b, &a], |_| hush("no fuel"))));
+        let bulk =
+            scope.spawn(|| message_of(|| group.run_many(&[&a, &b, &a], |_| hush("no fuel"))));
         joins.reach(3, &group);
         drop(first);
         assert_eq!(bulk.join().unwrap(), "no fuel");
@@ -184,7 +188,9 @@ fn keys_whose_run_the_call_is_inside_of_are_reentrant_and_the_others_are_not() {
         for key in ["a", "bb"] {
             assert!(group.try_run(key, || unreachable!()).unwrap_err().is_reentrant());
         }
-        assert!(group.try_run_many(&["bb", "a"], |_| unreachable!()).iter().all(|end| end.is_err()));
+        assert!(
+            group.try_run_many(&["bb", "a"], |_| unreachable!()).iter().all(|end| end.is_err())
+        );
         assert!(group.try_run("other", || Ok(1)).unwrap().led());
         lengths(keys)
     });
@@ -203,7 +209,8 @@ fn a_bulk_call_leaves_at_its_deadline_with_what_it_has() {
         clock.advance(SECOND);
         lengths(keys)
     });
-    let left: Vec<_> = ends.iter().map(|end| end.as_ref().is_err_and(FlightError::is_timeout)).collect();
+    let left: Vec<_> =
+        ends.iter().map(|end| end.as_ref().is_err_and(FlightError::is_timeout)).collect();
     assert_eq!(left, [false, true, false, true]);
     gate.open();
     assert!(leader.ends().unwrap().is_shared());
@@ -213,7 +220,8 @@ fn a_bulk_call_leaves_at_its_deadline_with_what_it_has() {
 
 #[test]
 fn a_bulk_call_that_is_cancelled_while_it_waits_leaves() {
-    let (group, joins, context) = (KeyedGroup::<Key, u32, &str>::new(), Joins::default(), Context::new());
+    let (group, joins, context) =
+        (KeyedGroup::<Key, u32, &str>::new(), Joins::default(), Context::new());
     let [a, b] = ["a", "b"].map(|name| joins.key(name));
     let leader = Task::begun(group.try_run_async(b.clone(), std::future::pending));
     std::thread::scope(|scope| {
@@ -271,7 +279,8 @@ fn bulk_calls_that_overlap_in_any_order_end() {
 
 #[test]
 fn a_lead_that_is_handed_to_a_call_in_its_work_cannot_be_waited_for_from_there() {
-    // The call waits for "b", and inherits it while its own work runs, which only then asks for "b".
+    // The call waits for "b", and inherits it while its own work runs, which only then asks for
+    // "b".
     let group = Words::new();
     let mut first = Some(Task::begun(group.try_run_async("b", std::future::pending)));
     let asked = RefCell::new(Vec::new());
@@ -280,11 +289,19 @@ fn a_lead_that_is_handed_to_a_call_in_its_work_cannot_be_waited_for_from_there()
         if first.take().is_some() {
             assert_eq!(group.in_flight(), 2);
             assert!(group.try_run("b", || unreachable!()).unwrap_err().is_reentrant());
-            assert!(group.try_run_many(&["b"], |_| unreachable!())[0].as_ref().unwrap_err().is_reentrant());
+            assert!(
+                group.try_run_many(&["b"], |_| unreachable!())[0]
+                    .as_ref()
+                    .unwrap_err()
+                    .is_reentrant()
+            );
         }
         lengths(keys)
     });
-    assert_eq!((values(ends), asked.into_inner()), (vec![1, 1], vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(
+        (values(ends), asked.into_inner()),
+        (vec![1, 1], vec!["a".to_owned(), "b".to_owned()])
+    );
     assert_eq!(group.in_flight(), 0);
 }
 
@@ -313,13 +330,14 @@ fn a_lead_goes_past_a_call_in_its_work_to_one_that_can_serve_it() {
 
 #[test]
 fn of_nested_calls_in_their_work_the_innermost_inherits() {
-    // Both wait for "b", and the outer one cannot serve it before the inner one has ended. An async caller that leads in
-    // between must not change who is the inner one.
+    // Both wait for "b", and the outer one cannot serve it before the inner one has ended. An async
+    // caller that leads in between must not change who is the inner one.
     let group = Words::new();
     for leads_between in [false, true] {
         let mut first = Some(Task::begun(group.try_run_async("b", std::future::pending)));
         let asked = RefCell::new(Vec::new());
-        let ask = |keys: &[&str]| asked.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
+        let ask =
+            |keys: &[&str]| asked.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
         let ends = group.try_run_many(&["a", "b"], |keys| {
             ask(keys);
             let mut between =
@@ -330,10 +348,16 @@ fn of_nested_calls_in_their_work_the_innermost_inherits() {
                 drop(between.take());
                 lengths(keys)
             });
-            assert_eq!(inner.iter().map(|end| end.as_ref().unwrap().led()).collect::<Vec<_>>(), [true, true]);
+            assert_eq!(
+                inner.iter().map(|end| end.as_ref().unwrap().led()).collect::<Vec<_>>(),
+                [true, true]
+            );
             lengths(keys)
         });
-        assert_eq!(ends.iter().map(|end| end.as_ref().unwrap().led()).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            ends.iter().map(|end| end.as_ref().unwrap().led()).collect::<Vec<_>>(),
+            [true, false]
+        );
         assert_eq!(*asked.borrow(), ["a", "c", "b"]);
         assert_eq!(group.in_flight(), 0);
     }
@@ -342,13 +366,12 @@ fn of_nested_calls_in_their_work_the_innermost_inherits() {
 #[test]
 fn a_panic_that_is_shared_comes_after_all_leads_are_served() {
     let group: Words = KeyedGroup::builder().repanic(true).build().unwrap();
-    let mut panics =
-        Task::begun(group.try_run_async("a", || {
-            let mut begun = false;
-            std::future::poll_fn(move |_| {
-                if std::mem::replace(&mut begun, true) { hush("boom") } else { Poll::Pending }
-            })
-        }));
+    let mut panics = Task::begun(group.try_run_async("a", || {
+        let mut begun = false;
+        std::future::poll_fn(move |_| {
+            if std::mem::replace(&mut begun, true) { hush("boom") } else { Poll::Pending }
+        })
+    }));
     let mut leaves = Some(Task::begun(group.try_run_async("b", std::future::pending)));
     let asked = RefCell::new(Vec::new());
     let message = message_of(|| {

@@ -15,7 +15,9 @@ fn a_context_that_is_done_runs_and_joins_nothing() {
         let _leader = busy.then(|| Task::begun(group.try_run_async("key", std::future::pending)));
         for (context, timeout) in [(&cancelled, false), (&late, true)] {
             let sync = group.try_run_in(context, "key", || unreachable!());
-            let task = Task::new(group.try_run_async_in(context, "key", || async { unreachable!() })).ends();
+            let task =
+                Task::new(group.try_run_async_in(context, "key", || async { unreachable!() }))
+                    .ends();
             let many = group.try_run_many_in(context, &["key", "other"], |_| unreachable!());
             assert_eq!(many.len(), 2);
             for end in many.into_iter().chain([sync, task]) {
@@ -56,7 +58,8 @@ fn a_thread_that_waits_leaves_at_its_deadline_and_nobody_notices() {
 
 #[test]
 fn a_thread_whose_context_is_cancelled_leaves_and_the_others_stay() {
-    let (group, joins, gate) = (KeyedGroup::<Key, u32, &str>::new(), Joins::default(), Gate::default());
+    let (group, joins, gate) =
+        (KeyedGroup::<Key, u32, &str>::new(), Joins::default(), Gate::default());
     let key = joins.key("key");
     let contexts = [Context::new(), Context::new()];
     let leader = Task::begun(group.try_run_async(key.clone(), || gate.then(Ok(1))));
@@ -161,8 +164,9 @@ fn threads_that_leave_race_the_run_that_ends() {
         let before = joins.count();
         let leader = Task::begun(group.run_async(key.clone(), || gate.then(value.clone())));
         std::thread::scope(|scope| {
-            let waiters: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| group.run_in(&context, &key, || unreachable!()))).collect();
+            let waiters: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| group.run_in(&context, &key, || unreachable!())))
+                .collect();
             joins.reach(before + 4, &group);
             let advance = scope.spawn(|| clock.advance(SECOND));
             gate.open();

@@ -48,7 +48,9 @@ fn slices_and_vectors() {
     assert!(group.run(&[], || 4).led());
     gate.open();
     assert_eq!((*leader.ends(), *waiter.ends()), (1, 1));
-    assert!(message_of(|| group.run(&[1, 2], || *group.run(&[1, 2], || 1))).starts_with("key [1, 2]: "));
+    assert!(
+        message_of(|| group.run(&[1, 2], || *group.run(&[1, 2], || 1))).starts_with("key [1, 2]: ")
+    );
 }
 
 #[test]
@@ -76,7 +78,8 @@ fn one_shard_holds_thousands_of_flights() {
         leaders.push(Task::begun(group.run_async(key, move || begin.then(key))));
         assert_eq!(group.in_flight(), key + 1);
     }
-    let waiters: Vec<_> = (0..KEYS).map(|key| Task::begun(group.run_async(key, || async { KEYS }))).collect();
+    let waiters: Vec<_> =
+        (0..KEYS).map(|key| Task::begun(group.run_async(key, || async { KEYS }))).collect();
     assert_eq!(group.in_flight(), KEYS);
     // Every third is forgotten, every third is dropped, and its waiter leads.
     for key in (0..KEYS).step_by(3) {
@@ -154,7 +157,11 @@ fn a_comparison_that_panics_harms_its_own_call_only() {
         })
     };
     assert_eq!(message_of(many), text);
-    assert_eq!((runs.load(Ordering::SeqCst), group.in_flight()), (0, 1), "the lead of key 2 was given up");
+    assert_eq!(
+        (runs.load(Ordering::SeqCst), group.in_flight()),
+        (0, 1),
+        "the lead of key 2 was given up"
+    );
     armed.store(false, Ordering::SeqCst);
     gate.open();
     assert_eq!((*leader.ends(), *waiter.ends()), (1, 1));

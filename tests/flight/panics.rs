@@ -27,7 +27,8 @@ fn the_leader_resumes_its_own_payload_and_those_who_wait_get_the_message() {
             panic_of(begun)
         });
         until(|| group.in_flight() == 1);
-        let waiters: Vec<_> = (0..2).map(|_| scope.spawn(|| group.try_run(&key, || Ok(1)))).collect();
+        let waiters: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| group.try_run(&key, || Ok(1)))).collect();
         let task = Task::begun(group.try_run_async(key.clone(), || async { Ok(2) }));
         let led = leads.join().unwrap();
         let mut ends: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
@@ -57,7 +58,10 @@ fn the_message_is_the_panics_own() {
     gate.open();
     assert_eq!(message_of(|| leader.poll()), "no fuel");
     let error = waiter.ends().unwrap_err();
-    assert!(matches!(&error, FlightError::Panicked(message) if &**message == "no fuel"), "{error:?}");
+    assert!(
+        matches!(&error, FlightError::Panicked(message) if &**message == "no fuel"),
+        "{error:?}"
+    );
     assert_eq!(error.to_string(), "the run panicked: no fuel");
     assert!(!group.in_flight());
     assert!(group.try_run(|| Ok(1)).unwrap().led());

@@ -59,7 +59,9 @@ fn a_thread_in_a_task_in_its_closure_and_in_each_poll() {
 fn a_task_in_a_task() {
     let group = Words::new();
     let outer = Task::new(group.try_run_async("key", || async {
-        assert_reentrant(&group.try_run_async("key", || async { unreachable!() }).await.unwrap_err());
+        assert_reentrant(
+            &group.try_run_async("key", || async { unreachable!() }).await.unwrap_err(),
+        );
         Ok(1)
     }));
     assert_eq!(*outer.ends().unwrap(), 1);
@@ -112,8 +114,9 @@ fn calls_that_cannot_fail_panic_and_name_the_key() {
     let text = "key \"key\": the call came from inside the run that it would have waited for";
     assert_eq!(message_of(|| group.run("key", || *group.run("key", || 1))), text);
     assert_eq!(message_of(|| group.run("key", || *group.run_many(&["key"], |_| vec![1])[0])), text);
-    let mut outer =
-        Task::new(group.run_async("key", || async { *group.run_async("key", || async { 1 }).await }));
+    let mut outer = Task::new(
+        group.run_async("key", || async { *group.run_async("key", || async { 1 }).await }),
+    );
     assert_eq!(message_of(|| outer.poll()), text);
     assert_eq!(group.in_flight(), 0);
     let group = Group::<u32>::new();
@@ -129,9 +132,10 @@ fn it_is_found_out_however_deep_it_is() {
                 assert_reentrant(&group.try_run("key", || unreachable!()).unwrap_err());
                 Ok(0)
             }
-            [name, rest @ ..] => {
-                group.try_run(name, || nest(group, rest)).map(|depth| *depth + 1).map_err(|_| "failed")
-            }
+            [name, rest @ ..] => group
+                .try_run(name, || nest(group, rest))
+                .map(|depth| *depth + 1)
+                .map_err(|_| "failed"),
         }
     }
     let group = KeyedGroup::builder().shards(1).build().unwrap();

@@ -19,7 +19,8 @@ fn a_future_that_was_never_polled_is_in_no_flight() {
 
 #[test]
 fn a_leader_that_is_dropped_alone_leaves_nothing() {
-    // Nothing can come between the closure's call and its future's first poll: both happen in the same poll.
+    // Nothing can come between the closure's call and its future's first poll: both happen in the
+    // same poll.
     let group = KeyedGroup::<str, u32>::new();
     let calls = AtomicUsize::new(0);
     let leader = Task::begun(group.run_async("key", || {
@@ -74,7 +75,8 @@ fn a_thread_takes_the_lead_over_and_runs_its_own_closure() {
 fn an_heir_that_is_dropped_before_it_looks_passes_the_lead_on() {
     let group = Group::<u32>::new();
     let leader = Task::begun(group.run_async(std::future::pending));
-    let heirs: Vec<_> = (0..5).map(|at| Task::begun(group.run_async(move || async move { at }))).collect();
+    let heirs: Vec<_> =
+        (0..5).map(|at| Task::begun(group.run_async(move || async move { at }))).collect();
     drop(leader);
     let mut heirs = heirs.into_iter();
     for passed_over in heirs.by_ref().take(4) {
@@ -122,7 +124,8 @@ fn a_waiter_that_is_dropped_is_missed_by_nobody() {
     let group = Group::<u32>::new();
     let gate = Gate::default();
     let leader = Task::begun(group.run_async(|| gate.then(1)));
-    let mut waiters: Vec<_> = (0..5).map(|_| Task::begun(group.run_async(|| async { 2 }))).collect();
+    let mut waiters: Vec<_> =
+        (0..5).map(|_| Task::begun(group.run_async(|| async { 2 }))).collect();
     // The one in the middle, the first and the last.
     for at in [2, 0, 2] {
         drop(waiters.remove(at));
@@ -177,7 +180,8 @@ fn only_the_newest_waker_is_woken() {
 #[test]
 fn threads_and_tasks_share_one_flight_whichever_leads() {
     for thread_leads in [false, true] {
-        let (group, joins, gate) = (KeyedGroup::<Key, u32>::new(), Joins::default(), Gate::default());
+        let (group, joins, gate) =
+            (KeyedGroup::<Key, u32>::new(), Joins::default(), Gate::default());
         let key = joins.key("key");
         std::thread::scope(|scope| {
             let mut leader = None;
@@ -197,8 +201,9 @@ fn threads_and_tasks_share_one_flight_whichever_leads() {
                 leader = Some(Task::begun(group.run_async(key.clone(), || gate.then(1))));
             }
             let threads: Vec<_> = (0..20).map(|_| scope.spawn(|| group.run(&key, || 2))).collect();
-            let tasks: Vec<_> =
-                (0..50).map(|_| Task::begun(group.run_async(key.clone(), || async { 3 }))).collect();
+            let tasks: Vec<_> = (0..50)
+                .map(|_| Task::begun(group.run_async(key.clone(), || async { 3 })))
+                .collect();
             joins.reach(70, &group);
             gate.open();
             if let Some(leader) = leader {

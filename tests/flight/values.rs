@@ -17,9 +17,11 @@ fn nothing_at_all() {
     assert!(leader.ends().is_shared() && !waiter.ends().led());
 }
 
-/// One value for `waiters` tasks and four threads; on threads with the smallest stack that std gives by itself.
+/// One value for `waiters` tasks and four threads; on threads with the smallest stack that std
+/// gives by itself.
 fn shared_by_all<const N: usize>(waiters: usize) {
-    let (group, joins, gate) = (KeyedGroup::<Key, [u8; N]>::new(), Joins::default(), Gate::default());
+    let (group, joins, gate) =
+        (KeyedGroup::<Key, [u8; N]>::new(), Joins::default(), Gate::default());
     let key = joins.key("key");
     std::thread::scope(|scope| {
         let leader = scope.spawn(|| {
@@ -34,8 +36,9 @@ fn shared_by_all<const N: usize>(waiters: usize) {
         let threads: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| group.run(&key, || [0; N]).iter().all(|byte| *byte == 7)))
             .collect();
-        let tasks: Vec<_> =
-            (0..waiters).map(|_| Task::begun(group.run_async(key.clone(), || async { [0; N] }))).collect();
+        let tasks: Vec<_> = (0..waiters)
+            .map(|_| Task::begun(group.run_async(key.clone(), || async { [0; N] })))
+            .collect();
         joins.reach(waiters + 4, &group);
         gate.open();
         assert!(leader.join().unwrap());
@@ -60,7 +63,8 @@ fn much_more_than_should_be_cloned() {
 #[test]
 fn a_value_may_be_for_one_thread_at_a_time() {
     // `Cell` is `Send` but not `Sync`: each clone belongs to its caller.
-    let (group, joins, gate) = (KeyedGroup::<Key, Cell<u32>>::new(), Joins::default(), Gate::default());
+    let (group, joins, gate) =
+        (KeyedGroup::<Key, Cell<u32>>::new(), Joins::default(), Gate::default());
     let key = joins.key("key");
     let leader = Task::begun(group.run_async(key.clone(), || gate.then(Cell::new(1))));
     std::thread::scope(|scope| {
@@ -93,7 +97,8 @@ fn a_group_for_one_thread_takes_anything() {
     assert_eq!(&**error.failure().unwrap(), "no");
 }
 
-/// A value that counts how many of it there are, and whose clones and destructor do something else besides.
+/// A value that counts how many of it there are, and whose clones and destructor do something else
+/// besides.
 struct Odd<'a> {
     alive: Rc<Cell<isize>>,
     on_clone: Rc<dyn Fn() + 'a>,
@@ -111,7 +116,11 @@ impl Clone for Odd<'_> {
     fn clone(&self) -> Self {
         (self.on_clone)();
         self.alive.set(self.alive.get() + 1);
-        Odd { alive: self.alive.clone(), on_clone: self.on_clone.clone(), on_drop: self.on_drop.clone() }
+        Odd {
+            alive: self.alive.clone(),
+            on_clone: self.on_clone.clone(),
+            on_drop: self.on_drop.clone(),
+        }
     }
 }
 
@@ -175,11 +184,14 @@ fn a_thread_whose_clone_panics_does_not_tell_the_others_so() {
     let (key, context) = (joins.key("key"), docache::Context::new());
     let leader = Task::begun(group.run_async(key.clone(), || gate.then(Shy(Arc::default()))));
     let tasks: Vec<_> = (0..40)
-        .map(|_| Task::begun(group.run_async_in(&context, key.clone(), || async { unreachable!() })))
+        .map(|_| {
+            Task::begun(group.run_async_in(&context, key.clone(), || async { unreachable!() }))
+        })
         .collect();
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| group.run_in(&context, &key, || unreachable!()).is_ok())).collect();
+        let threads: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| group.run_in(&context, &key, || unreachable!()).is_ok()))
+            .collect();
         joins.reach(43, &group);
         gate.open();
         assert!(leader.ends().is_shared());
@@ -213,7 +225,8 @@ fn a_copy_for_somebody_who_left_in_time_is_dropped_where_its_panic_harms_nobody(
     type Waiter = Task<'static, docache::Shared<Odd<'static>>>;
     let (alive, clones, drops) = (Rc::new(Cell::new(0)), Cell::new(0), Rc::new(Cell::new(0)));
     let leaving: Rc<RefCell<Vec<Waiter>>> = Rc::default();
-    // The first clone, which is user code, makes the other waiters leave: two clones are then too many.
+    // The first clone, which is user code, makes the other waiters leave: two clones are then too
+    // many.
     let leave = leaving.clone();
     let on_clone = move || at(1, &clones, || drop(leave.take()));
     let dropped = drops.clone();
@@ -249,7 +262,8 @@ fn a_clone_may_use_the_group() {
             used.set(true);
         });
     };
-    let leader = Task::begun(group.run_async("key", || gate.then(Odd::new(&alive, on_clone, nothing))));
+    let leader =
+        Task::begun(group.run_async("key", || gate.then(Odd::new(&alive, on_clone, nothing))));
     let waiter = Task::begun(group.run_async("key", || async { unreachable!() }));
     gate.open();
     assert!(leader.ends().led() && !waiter.ends().led() && used.get());

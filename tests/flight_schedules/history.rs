@@ -76,9 +76,11 @@ impl History {
     }
 
     pub(crate) fn check(&self) {
-        let runs: HashMap<_, _> = self.runs.iter().map(|run| ((run.leader, run.key), run)).collect();
+        let runs: HashMap<_, _> =
+            self.runs.iter().map(|run| ((run.leader, run.key), run)).collect();
         assert_eq!(runs.len(), self.runs.len(), "a call ran its work twice");
-        let calls: HashMap<_, _> = self.calls.iter().map(|call| ((call.caller, call.key), call)).collect();
+        let calls: HashMap<_, _> =
+            self.calls.iter().map(|call| ((call.caller, call.key), call)).collect();
         for run in &self.runs {
             let call = calls[&(run.leader, run.key)];
             assert!(call.begin < run.begin && run.end < call.end, "{run:?} is not within {call:?}");
@@ -107,9 +109,14 @@ impl History {
                 assert_eq!(run.ending, Some(ending), "{call:?} of {run:?}");
                 // The run is over for others at some time before the call that led it returns.
                 let over = calls[&(leader, call.key)].end;
-                assert!(call.begin < over && run.begin < call.end, "{call:?} does not overlap {run:?}");
+                assert!(
+                    call.begin < over && run.begin < call.end,
+                    "{call:?} does not overlap {run:?}"
+                );
             }
-            Came::Reentrant => assert!(call.inside.is_some(), "{call:?} is not inside of its own run"),
+            Came::Reentrant => {
+                assert!(call.inside.is_some(), "{call:?} is not inside of its own run")
+            }
             Came::Left | Came::Dropped => {}
         }
         if let (Some(outer), Came::Joined(leader, _)) = (call.inside, call.came) {
@@ -117,8 +124,9 @@ impl History {
         }
     }
 
-    /// Two runs of one key overlap only if one of them was forgotten. That happened after its leader had called, though
-    /// perhaps long before it ran, for those that wait for a forgotten run inherit it forgotten; and before both ran.
+    /// Two runs of one key overlap only if one of them was forgotten. That happened after its
+    /// leader had called, though perhaps long before it ran, for those that wait for a forgotten
+    /// run inherit it forgotten; and before both ran.
     fn check_overlaps(&self, calls: &HashMap<(Caller, u8), &Call>) {
         for second in &self.runs {
             let earlier = |first: &&Run| {
@@ -127,7 +135,9 @@ impl History {
             for first in self.runs.iter().filter(earlier) {
                 let [one, other] = [first, second].map(|run| calls[&(run.leader, run.key)].begin);
                 let forgotten = |forget: &Forget| {
-                    forget.key == second.key && one.min(other) < forget.end && forget.begin < second.begin
+                    forget.key == second.key
+                        && one.min(other) < forget.end
+                        && forget.begin < second.begin
                 };
                 assert!(self.forgets.iter().any(forgotten), "{first:?} and {second:?} overlap");
             }

@@ -1,4 +1,5 @@
-//! What a group does, as simply as it can be said: runs, each with those who wait for it in the order in which they came.
+//! What a group does, as simply as it can be said: runs, each with those who wait for it in the
+//! order in which they came.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -155,9 +156,10 @@ impl Model {
         let flight = self.flights.remove(&call.flight).expect("a flight with a leader");
         let shared = !flight.waiting.is_empty();
         let (led, joined) = match ending {
-            Ending::Value => {
-                (End::Value { run, led: true, shared }, End::Value { run, led: false, shared: true })
-            }
+            Ending::Value => (
+                End::Value { run, led: true, shared },
+                End::Value { run, led: false, shared: true },
+            ),
             Ending::Error => (End::Error { run }, End::Error { run }),
             Ending::Panic => (End::Panics { run }, End::Panicked { run }),
         };
@@ -174,7 +176,9 @@ impl Model {
             Place::Told(_) => {}
             Place::Waits => self.flight(call.flight).waiting.retain(|other| *other != caller),
             Place::Leads | Place::Inherits => match self.flight(call.flight).waiting.pop_front() {
-                Some(heir) => self.calls.get_mut(&heir).expect("a call that waits").place = Place::Inherits,
+                Some(heir) => {
+                    self.calls.get_mut(&heir).expect("a call that waits").place = Place::Inherits
+                }
                 None => drop(self.flights.remove(&call.flight)),
             },
         }

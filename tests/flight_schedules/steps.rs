@@ -72,7 +72,9 @@ fn end(flown: Flown) -> End {
     match flown {
         Ok(value) => End::Value { run: *value, led: value.led(), shared: value.is_shared() },
         Err(FlightError::Failed(run)) => End::Error { run: *run },
-        Err(FlightError::Panicked(run)) => End::Panicked { run: run.parse().expect("the name of a run") },
+        Err(FlightError::Panicked(run)) => {
+            End::Panicked { run: run.parse().expect("the name of a run") }
+        }
         Err(FlightError::Reentrant(_)) => End::Reentrant,
         Err(error) if error.is_timeout() => End::Timeout,
         Err(error) => panic!("{error}"),
@@ -82,7 +84,8 @@ fn end(flown: Flown) -> End {
 /// Polls a task; `None` if it is not ready.
 fn poll(task: &mut Task<'_, Flown>) -> Option<End> {
     let mut polled = None;
-    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| polled = Some(task.poll()))).err();
+    let payload =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| polled = Some(task.poll()))).err();
     if let Some(payload) = payload {
         let run = payload.downcast::<String>().expect("the work's own payload");
         return Some(End::Panics { run: run.parse().expect("the name of a run") });
@@ -181,7 +184,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// What a call of its own key comes to inside the work of `caller`, which leads. If it waits, it is dropped.
+    /// What a call of its own key comes to inside the work of `caller`, which leads. If it waits,
+    /// it is dropped.
     fn expect_inner(&self, caller: Caller) -> Option<End> {
         let key = self.calls[&caller].key;
         match self.model.flight_of(key) {
@@ -202,7 +206,8 @@ impl<'a> Play<'a> {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// A call that blocks: only where there is nothing to wait for, since this thread does everything.
+    /// A call that blocks: only where there is nothing to wait for, since this thread does
+    /// everything.
     fn call_on_the_thread(&mut self) {
         let (key, caller) = (self.any_key(), self.begun);
         if self.model.flight_of(key).is_some() {
@@ -226,7 +231,8 @@ impl<'a> Play<'a> {
         assert_eq!(flown, expected);
     }
 
-    /// A bulk call of all keys that leaves those which are under way, for its work lets its time run out.
+    /// A bulk call of all keys that leaves those which are under way, for its work lets its time
+    /// run out.
     fn call_in_bulk(&mut self) {
         let keys: Vec<u8> = (0..self.keys as u8).collect();
         let busy: Vec<bool> = keys.iter().map(|key| self.model.flight_of(*key).is_some()).collect();

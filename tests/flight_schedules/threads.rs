@@ -1,4 +1,5 @@
-//! Threads that block and threads that poll tasks, on the same few keys of one shard, judged by their history.
+//! Threads that block and threads that poll tasks, on the same few keys of one shard, judged by
+//! their history.
 
 use crate::common::flight::{Dice, Seed, Task, hush};
 use crate::history::{Call, Caller, Came, Forget, History, Run, Ticks};
@@ -88,7 +89,8 @@ struct Calling<'a> {
 impl Drop for Calling<'_> {
     fn drop(&mut self) {
         let Calling { player, caller, key, begin, inside, ref came, .. } = *self;
-        let call = Call { caller, key, begin, end: player.stage.ticks.next(), inside, came: came.get() };
+        let call =
+            Call { caller, key, begin, end: player.stage.ticks.next(), inside, came: came.get() };
         player.history.borrow_mut().calls.push(call);
     }
 }
@@ -104,11 +106,14 @@ impl Calling<'_> {
             Ok(Ok(value)) => Came::Joined(value.0, Ending::Value),
             Ok(Err(FlightError::Failed(run))) if *run == self.caller => Came::Led(Ending::Error),
             Ok(Err(FlightError::Failed(run))) => Came::Joined(*run, Ending::Error),
-            Ok(Err(FlightError::Panicked(run))) => Came::Joined(run.parse().unwrap(), Ending::Panic),
+            Ok(Err(FlightError::Panicked(run))) => {
+                Came::Joined(run.parse().unwrap(), Ending::Panic)
+            }
             Ok(Err(FlightError::Reentrant(_))) => Came::Reentrant,
             Ok(Err(error)) => {
                 assert!(
-                    error.is_timeout() && self.deadline.is_some_and(|at| self.player.stage.clock.now() >= at)
+                    error.is_timeout()
+                        && self.deadline.is_some_and(|at| self.player.stage.clock.now() >= at)
                 );
                 Came::Left
             }
@@ -131,7 +136,8 @@ impl<'a> Player<'a> {
 
     fn plan(&self) -> Plan {
         let ending = [Ending::Value, Ending::Value, Ending::Error, Ending::Panic][self.below(4)];
-        let inner = [Inner::Nothing, Inner::Nothing, Inner::TheSameKey, Inner::ALaterKey][self.below(4)];
+        let inner =
+            [Inner::Nothing, Inner::Nothing, Inner::TheSameKey, Inner::ALaterKey][self.below(4)];
         Plan { turns: self.below(4), ending, inner }
     }
 
@@ -154,11 +160,25 @@ impl<'a> Player<'a> {
     ) -> Calling<'a> {
         let deadline = limit.and_then(Context::deadline);
         let begin = self.stage.ticks.next();
-        Calling { player: self, caller, key, begin, deadline, inside, came: Cell::new(Came::Dropped) }
+        Calling {
+            player: self,
+            caller,
+            key,
+            begin,
+            deadline,
+            inside,
+            came: Cell::new(Came::Dropped),
+        }
     }
 
     fn working(&'a self, leader: Caller, key: u8) -> Working<'a> {
-        Working { player: self, leader, key, begin: self.stage.ticks.next(), ending: Cell::new(None) }
+        Working {
+            player: self,
+            leader,
+            key,
+            begin: self.stage.ticks.next(),
+            ending: Cell::new(None),
+        }
     }
 
     fn result(&self, working: &Working<'_>, ending: Ending) -> Result<Value, Caller> {
@@ -185,7 +205,8 @@ impl<'a> Player<'a> {
         self.stage.clock.advance(Duration::from_secs(1));
     }
 
-    /// A call that blocks. Its work calls only later keys, or its own, so that nobody waits in a circle.
+    /// A call that blocks. Its work calls only later keys, or its own, so that nobody waits in a
+    /// circle.
     fn call(&'a self, key: u8, inside: Option<Caller>) {
         let (caller, plan, limit) = (self.caller(), self.plan(), self.limit());
         let calling = self.calling(caller, key, limit.as_ref(), inside);
@@ -194,7 +215,9 @@ impl<'a> Player<'a> {
             (0..plan.turns).for_each(|_| std::thread::yield_now());
             match plan.inner {
                 Inner::TheSameKey if inside.is_none() => self.call(key, Some(caller)),
-                Inner::ALaterKey if usize::from(key) + 1 < self.stage.keys => self.call(key + 1, None),
+                Inner::ALaterKey if usize::from(key) + 1 < self.stage.keys => {
+                    self.call(key + 1, None)
+                }
                 _ => {}
             }
             self.result(&working, plan.ending)
@@ -206,7 +229,8 @@ impl<'a> Player<'a> {
         })));
     }
 
-    /// A bulk call of all keys in some order. Its work cannot panic, which would hide what the others came to.
+    /// A bulk call of all keys in some order. Its work cannot panic, which would hide what the
+    /// others came to.
     fn call_many(&'a self) {
         let (caller, plan, limit) = (self.caller(), self.plan(), self.limit());
         let first = self.key();
@@ -218,7 +242,8 @@ impl<'a> Player<'a> {
             let workings: Vec<_> = led.iter().map(|key| self.working(caller, **key)).collect();
             (0..plan.turns).for_each(|_| std::thread::yield_now());
             let ending = if plan.ending == Ending::Panic { Ending::Value } else { plan.ending };
-            let results: Vec<_> = workings.iter().map(|working| self.result(working, ending)).collect();
+            let results: Vec<_> =
+                workings.iter().map(|working| self.result(working, ending)).collect();
             results.into_iter().collect()
         };
         let asked: Vec<&u8> = keys.iter().collect();

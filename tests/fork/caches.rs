@@ -119,7 +119,8 @@ pub(crate) fn a_place_in_the_background() {
     static INSIDE: AtomicBool = AtomicBool::new(false);
     static GO: AtomicBool = AtomicBool::new(false);
     static HEARD: AtomicUsize = AtomicUsize::new(0);
-    let builder = Cache::builder().shards(1).time_to_live(SHORT).sweep_interval(Duration::from_millis(20));
+    let builder =
+        Cache::builder().shards(1).time_to_live(SHORT).sweep_interval(Duration::from_millis(20));
     let builder = builder.on_evict(|key: &u64, _, _| {
         HEARD.fetch_add(1, Ordering::SeqCst);
         if *key == 1 {
@@ -164,7 +165,8 @@ pub(crate) fn guards_of_others() {
             assert_eq!(retired_by_writes(&cache), 0, "nobody reads");
             // Threads that come use the records of those that are gone.
             std::thread::scope(|scope| {
-                let guards: Vec<_> = (0..4).map(|_| scope.spawn(|| cache.get(&1).is_some())).collect();
+                let guards: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| cache.get(&1).is_some())).collect();
                 guards.into_iter().for_each(|guard| assert!(guard.join().unwrap()));
             });
             assert_eq!(retired_by_writes(&cache), 0);

@@ -1,4 +1,5 @@
-//! Flights of groups and caches: who leads or waits in another thread is neither joined nor waited for nor touched.
+//! Flights of groups and caches: who leads or waits in another thread is neither joined nor waited
+//! for nor touched.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,7 +149,8 @@ pub(crate) fn a_flight_of_ones_own() {
                 assert_eq!(kinds.run(kind, || 10), 10);
                 kinds.cache.clear();
                 check_flights(&kinds);
-                // SAFETY: it ends the child, which has none of the threads that the scope waits for.
+                // SAFETY: it ends the child, which has none of the threads that the scope waits
+                // for.
                 unsafe { libc::_exit(0) };
             }
             assert_eq!(value, 7);
@@ -159,7 +161,8 @@ pub(crate) fn a_flight_of_ones_own() {
 }
 
 pub(crate) fn a_bulk_call_of_ones_own() {
-    // It leads one key, and waits for another one, which a thread leads that is not there in the child.
+    // It leads one key, and waits for another one, which a thread leads that is not there in the
+    // child.
     let group = KeyedGroup::<u64, u64>::new();
     let (barrier, go) = (Barrier::new(2), AtomicBool::new(false));
     std::thread::scope(|scope| {

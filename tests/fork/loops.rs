@@ -1,4 +1,5 @@
-//! Loop caches: those that ran in the parent count as stopped in the child, and can be started again.
+//! Loop caches: those that ran in the parent count as stopped in the child, and can be started
+//! again.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -35,7 +36,11 @@ pub(crate) fn a_loop_between_calls() {
         assert_eq!(cache.refresh().wait(LIMIT).unwrap_err().kind(), ErrorKind::Closed);
         assert!(cache.start().unwrap());
         until(|| *cache.latest().unwrap() == 2);
-        assert_eq!(cache.refresh().wait(LIMIT).unwrap().value(), Some(&3), "the Doer goes on where it was");
+        assert_eq!(
+            cache.refresh().wait(LIMIT).unwrap().value(),
+            Some(&3),
+            "the Doer goes on where it was"
+        );
         assert!(!cache.start().unwrap());
         cache.stop();
         assert!(!cache.is_running());

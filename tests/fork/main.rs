@@ -1,7 +1,9 @@
-//! What works in the child of a fork, while the parent's threads are idle, busy, reading, leading or waiting.
+//! What works in the child of a fork, while the parent's threads are idle, busy, reading, leading
+//! or waiting.
 //!
-//! A fork copies all of a process but its threads. So each case has a process of its own, without a test harness and its
-//! threads: this program runs itself again with the case's name, and says which cases failed.
+//! A fork copies all of a process but its threads. So each case has a process of its own, without a
+//! test harness and its threads: this program runs itself again with the case's name, and says
+//! which cases failed.
 
 #[cfg(not(unix))]
 fn main() {}
@@ -41,12 +43,14 @@ const CASES: &[(&str, fn())] = &[
 
 #[cfg(unix)]
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if let Ok(name) = std::env::var(process::CASE) {
         let case = CASES.iter().find(|(case, _)| *case == name);
         return case.expect("a case").1();
     }
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
     let failed: Vec<&str> = CASES
         .iter()
         .map(|(name, _)| *name)

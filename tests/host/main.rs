@@ -1,5 +1,5 @@
-//! The library in the world of its users: more threads than cores, readers that the system suspends, user code that blocks,
-//! panics and calls back. The models cannot see these.
+//! The library in the world of its users: more threads than cores, readers that the system
+//! suspends, user code that blocks, panics and calls back. The models cannot see these.
 //!
 //! `DOCACHE_HOST_SECONDS` says for how long each of the longer tests runs; 2 if it is not set.
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// How long a test that needs time takes.
 fn span() -> Duration {
-    let seconds = std::env::var("DOCACHE_HOST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds =
+        std::env::var("DOCACHE_HOST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(2))
 }

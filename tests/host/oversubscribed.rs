@@ -11,7 +11,8 @@ use crate::span;
 
 const THREADS: u64 = 64;
 
-/// Each thread writes a key of its own and reads it back. The cache is never full, and nothing expires.
+/// Each thread writes a key of its own and reads it back. The cache is never full, and nothing
+/// expires.
 fn lost(cache: &Cache<u64, u64>, per_thread: u64) -> (u64, u64) {
     let (stop, lost, writes) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let start = Barrier::new(THREADS as usize + 1);
@@ -56,7 +57,8 @@ fn nobody_loses_a_write_to_a_key_of_its_own() {
     }
 }
 
-/// As many as there is room for leave, and no more; what is taken in is in, or has left for a reason.
+/// As many as there is room for leave, and no more; what is taken in is in, or has left for a
+/// reason.
 #[test]
 fn a_full_cache_accounts_for_every_write() {
     let _turn = turn();
@@ -89,5 +91,9 @@ fn a_full_cache_accounts_for_every_write() {
     });
     let stats = cache.stats();
     assert_eq!((stats.inserted, stats.refused, refused.load(Ordering::Relaxed)), (writes, 0, 0));
-    assert_eq!(told.load(Ordering::Relaxed) + stats.len as u64, writes, "each has left once, or is there");
+    assert_eq!(
+        told.load(Ordering::Relaxed) + stats.len as u64,
+        writes,
+        "each has left once, or is there"
+    );
 }

@@ -8,7 +8,8 @@ use docache::Cache;
 use crate::common::cache::{hold, turn};
 use crate::common::flight::until;
 
-/// Its clone stands still until it is let go. It has a destructor: what has none may stay, a few dozen to a shard.
+/// Its clone stands still until it is let go. It has a destructor: what has none may stay, a few
+/// dozen to a shard.
 struct Standing;
 
 impl Drop for Standing {
@@ -35,7 +36,8 @@ fn lost(cache: &Cache<u64, Box<u64>>, writes: u64) -> u64 {
     (0..writes).map(write).sum()
 }
 
-/// What writes come to beside a reader that stands still: in its own cache and in others, bounded by number or by weight.
+/// What writes come to beside a reader that stands still: in its own cache and in others, bounded
+/// by number or by weight.
 fn writes_beside_a_reader(stand: impl FnOnce(&Cache<u64, Standing>) + Send) {
     let own: Cache<u64, Standing> = Cache::new(10);
     own.insert(0, Standing);
@@ -82,7 +84,8 @@ fn no_write_is_lost_beside_a_guard_that_stands_still() {
     });
 }
 
-/// The longest of many writes, in the best of some tries: others may take the processor away from one.
+/// The longest of many writes, in the best of some tries: others may take the processor away from
+/// one.
 fn longest_write(cache: &Cache<u64, Box<u64>>) -> Duration {
     let longest = |_| {
         let write = |number: u64| {

@@ -52,8 +52,9 @@ fn many_destructors_that_block_hold_up_nobody_else() {
     let _turn = turn();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
-    let stuck: Vec<Cache<u64, Blocks>> =
-        (0..8).map(|_| Cache::builder().time_to_live(TIME).sweep_interval(TIME).build().unwrap()).collect();
+    let stuck: Vec<Cache<u64, Blocks>> = (0..8)
+        .map(|_| Cache::builder().time_to_live(TIME).sweep_interval(TIME).build().unwrap())
+        .collect();
     stuck.iter().for_each(|cache| cache.insert(1, Blocks(gate.clone())));
     until(|| stuck.iter().all(Cache::is_empty));
     let other = swept().build().unwrap();
@@ -164,13 +165,14 @@ fn a_listener_that_puts_back_what_left_does_not_recurse() {
     static DEEPEST: AtomicUsize = AtomicUsize::new(0);
     static TOLD: AtomicUsize = AtomicUsize::new(0);
     let _turn = turn();
-    let builder = Cache::builder().capacity(2_000).on_evict(|key: &u64, value: &Arc<u64>, cause| {
-        TOLD.fetch_add(1, Ordering::Relaxed);
-        // It is still in use; but not for ever.
-        if cause == Cause::Size && **value < 3 {
-            deeper(&DEEPEST, || CACHE.get().unwrap().insert(*key, Arc::new(**value + 1)));
-        }
-    });
+    let builder =
+        Cache::builder().capacity(2_000).on_evict(|key: &u64, value: &Arc<u64>, cause| {
+            TOLD.fetch_add(1, Ordering::Relaxed);
+            // It is still in use; but not for ever.
+            if cause == Cause::Size && **value < 3 {
+                deeper(&DEEPEST, || CACHE.get().unwrap().insert(*key, Arc::new(**value + 1)));
+            }
+        });
     let cache = CACHE.get_or_init(|| builder.build().unwrap());
     (0..20_000).for_each(|key| cache.insert(key, Arc::new(0)));
     // What left inside the listener it is told of later.

@@ -1,5 +1,5 @@
-//! `ffi-tests/app` and `ffi-tests/beside`: somebody's program, vendored, built in the ways that the Go module promises, and run; and what the
-//! compiler says where it cannot be built.
+//! `ffi-tests/app` and `ffi-tests/beside`: somebody's program, vendored, built in the ways that the
+//! Go module promises, and run; and what the compiler says where it cannot be built.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ const WORKS: &str = "the app works";
 const NO_CGO: &str = "docache_needs_cgo__set_CGO_ENABLED_to_1";
 const NO_LIBRARY: &str = "build it with: cargo xtask go-lib";
 
-/// A copy of the program in a folder of its own, with all that it needs from this repository in `vendor`.
+/// A copy of the program in a folder of its own, with all that it needs from this repository in
+/// `vendor`.
 struct App {
     dir: tempfile::TempDir,
 }
@@ -89,7 +90,8 @@ fn beside_another(app: &App) -> Result<()> {
     for lto in ["off", "thin", "fat"] {
         let lto = format!("lto={lto}");
         let beside = app.path().join("libbeside.a");
-        let rustc = Cmd::new("rustc").words("--edition 2024 --crate-type staticlib -C opt-level=2 -C");
+        let rustc =
+            Cmd::new("rustc").words("--edition 2024 --crate-type staticlib -C opt-level=2 -C");
         rustc
             .arg(&lto)
             .args(["--crate-name", "beside"])
@@ -131,11 +133,16 @@ fn refusals(app: &App) -> Result<()> {
 /// Building fails, and says `line`, and no other error.
 fn refuses(build: &Cmd, line: &str) -> Result<()> {
     let said = build.read_failure()?;
-    // Go says which package a message is about; C compilers show the line, and where it was included.
-    let errors =
-        |text: &&str| text.contains("error:") || text.contains(".go:") && !text.contains("included from");
+    // Go says which package a message is about; C compilers show the line, and where it was
+    // included.
+    let errors = |text: &&str| {
+        text.contains("error:") || text.contains(".go:") && !text.contains("included from")
+    };
     let errors: Vec<&str> = said.lines().filter(errors).collect();
-    ensure!(errors.len() == 1 && errors[0].contains(line), "instead of one line with {line:?}:\n{said}");
+    ensure!(
+        errors.len() == 1 && errors[0].contains(line),
+        "instead of one line with {line:?}:\n{said}"
+    );
     println!("{}", errors[0]);
     Ok(())
 }

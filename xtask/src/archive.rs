@@ -1,10 +1,11 @@
-//! `cargo xtask go-lib`: the static library as one object that defines nothing but the functions of docache.h, put where
-//! the Go module, or any other build, can take it along.
+//! `cargo xtask go-lib`: the static library as one object that defines nothing but the functions of
+//! docache.h, put where the Go module, or any other build, can take it along.
 //!
-//! What rustc leaves is an archive of objects, Rust's standard library among them. Another Rust library in the same
-//! program brings that too, and as soon as either was optimized at link time the two define the same names in objects that
-//! are both needed. So here all is linked into one object, without groups that the linker would share with the other
-//! library's, and every name but ours is made local.
+//! What rustc leaves is an archive of objects, Rust's standard library among them. Another Rust
+//! library in the same program brings that too, and as soon as either was optimized at link time
+//! the two define the same names in objects that are both needed. So here all is linked into one
+//! object, without groups that the linker would share with the other library's, and every name but
+//! ours is made local.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -29,7 +30,8 @@ pub(crate) struct Options {
     /// Where to put docache.h, libdocache.a and built.h
     #[arg(long, default_value = GO)]
     dir: PathBuf,
-    /// The Rust target to build for, if not this machine's; its binutils go by the prefix DOCACHE_BINUTILS
+    /// The Rust target to build for, if not this machine's; its binutils go by the prefix
+    /// DOCACHE_BINUTILS
     #[arg(long)]
     target: Option<String>,
 }
@@ -42,7 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             native::LIBRARY.into()
         }
         Some(target) => {
-            Cmd::cargo("build --release --features capi --target-dir target --target").arg(target).run()?;
+            Cmd::cargo("build --release --features capi --target-dir target --target")
+                .arg(target)
+                .run()?;
             Path::new("target").join(target).join("release").join(ARCHIVE)
         }
     };
@@ -84,7 +88,9 @@ pub(crate) fn built(target: &str, hash: u64) -> Result<String> {
     let processor = match processor {
         "x86_64" => "__x86_64__",
         "aarch64" => "__aarch64__",
-        other => bail!("Go has no name for the processor {other} here; add it to xtask/src/archive.rs"),
+        other => {
+            bail!("Go has no name for the processor {other} here; add it to xtask/src/archive.rs")
+        }
     };
     let system = ["linux", "apple"].into_iter().find(|name| system.contains(name));
     let system = if system == Some("apple") { "__APPLE__" } else { "__linux__" };
@@ -97,7 +103,8 @@ pub(crate) fn built(target: &str, hash: u64) -> Result<String> {
     ))
 }
 
-/// Makes the archive `to` of one object in which all names of `from` are local but the functions of the header.
+/// Makes the archive `to` of one object in which all names of `from` are local but the functions of
+/// the header.
 fn isolate(from: &Path, to: &Path) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (whole, object, local) =
@@ -105,13 +112,21 @@ fn isolate(from: &Path, to: &Path) -> Result<()> {
     let functions = header::functions()?;
     ensure!(!functions.is_empty(), "the header declares no function");
     let wanted = functions.iter().flat_map(|name| ["-u", name]);
-    binutil("ld").words("-r --force-group-allocation -o").arg(&whole).args(wanted).arg(from).run_quietly()?;
-    // The bitcode that rustc embeds is none any more once it is joined, and would confuse tools that look for it.
+    binutil("ld")
+        .words("-r --force-group-allocation -o")
+        .arg(&whole)
+        .args(wanted)
+        .arg(from)
+        .run_quietly()?;
+    // The bitcode that rustc embeds is none any more once it is joined, and would confuse tools
+    // that look for it.
     let bitcode = "--remove-section=.llvmbc --remove-section=.llvmcmd";
     binutil("objcopy").words(bitcode).arg(&whole).run_quietly()?;
-    let names = binutil("nm").words("--defined-only --extern-only --format=posix").arg(&whole).read()?;
+    let names =
+        binutil("nm").words("--defined-only --extern-only --format=posix").arg(&whole).read()?;
     let foreign = names.lines().filter_map(|line| line.split_whitespace().next());
-    let foreign: Vec<&str> = foreign.filter(|name| !functions.iter().any(|ours| ours == name)).collect();
+    let foreign: Vec<&str> =
+        foreign.filter(|name| !functions.iter().any(|ours| ours == name)).collect();
     fs::write(&local, foreign.join("\n")).context("cannot write the names to hide")?;
     let list = format!("--localize-symbols={}", local.display());
     binutil("objcopy").arg(list).arg(&whole).arg(&object).run_quietly()?;
@@ -121,7 +136,8 @@ fn isolate(from: &Path, to: &Path) -> Result<()> {
     binutil("ar").arg("rcs").arg(to).arg(&object).run_quietly()
 }
 
-/// A tool of binutils, with the prefix that the environment gives for other platforms, such as `aarch64-linux-gnu-`.
+/// A tool of binutils, with the prefix that the environment gives for other platforms, such as
+/// `aarch64-linux-gnu-`.
 fn binutil(name: &str) -> Cmd {
     Cmd::new(std::env::var("DOCACHE_BINUTILS").unwrap_or_default() + name)
 }

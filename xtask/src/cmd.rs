@@ -66,7 +66,8 @@ impl Cmd {
         self.check(&output)
     }
 
-    /// Runs the command with its output on this terminal and returns its exit code, if a signal did not end it.
+    /// Runs the command with its output on this terminal and returns its exit code, if a signal did
+    /// not end it.
     pub(crate) fn exit_code(&self) -> Result<Option<i32>> {
         println!("$ {self}");
         Ok(self.finish(self.expression())?.status.code())
@@ -76,10 +77,12 @@ impl Cmd {
     pub(crate) fn read(&self) -> Result<String> {
         let output = self.finish(self.expression().stdout_capture())?;
         self.check(&output)?;
-        String::from_utf8(output.stdout).with_context(|| format!("`{self}` printed text that is not UTF-8"))
+        String::from_utf8(output.stdout)
+            .with_context(|| format!("`{self}` printed text that is not UTF-8"))
     }
 
-    /// Runs the command in silence and returns all that it printed, which becomes part of the error if it fails.
+    /// Runs the command in silence and returns all that it printed, which becomes part of the error
+    /// if it fails.
     pub(crate) fn read_all(&self) -> Result<String> {
         let output = self.finish(self.expression().stderr_to_stdout().stdout_capture())?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -104,7 +107,11 @@ impl Cmd {
 
     /// Whether the command exists and succeeds.
     pub(crate) fn succeeds(&self) -> bool {
-        self.expression().stdout_null().stderr_null().run().is_ok_and(|output| output.status.success())
+        self.expression()
+            .stdout_null()
+            .stderr_null()
+            .run()
+            .is_ok_and(|output| output.status.success())
     }
 
     fn expression(&self) -> duct::Expression {
@@ -175,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command_and_what_it_printed() {
-        let error = Cmd::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).read_all().unwrap_err();
+        let error =
+            Cmd::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).read_all().unwrap_err();
         let text = format!("{error:#}");
         for part in ["out", "err", "sh -c", "3"] {
             assert!(text.contains(part), "{text:?} does not contain {part:?}");

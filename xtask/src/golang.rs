@@ -20,12 +20,15 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A `go` command in a module, with cgo.
 ///
-/// Go does not notice a changed header outside the module, so the header is made part of the C flags.
+/// Go does not notice a changed header outside the module, so the header is made part of the C
+/// flags.
 pub(crate) fn go(module: &str) -> Result<Cmd> {
     ensure!(Path::new(module).join("go.mod").exists(), "{module} holds no go.mod");
     let mut hasher = DefaultHasher::new();
     for header in native::sources("include", "h")? {
-        fs::read(&header).with_context(|| format!("cannot read {}", header.display()))?.hash(&mut hasher);
+        fs::read(&header)
+            .with_context(|| format!("cannot read {}", header.display()))?
+            .hash(&mut hasher);
     }
     let flags = format!("-O2 -g -DDOCACHE_HEADER_ID=0x{:016x}", hasher.finish());
     Ok(Cmd::new("go").dir(module).env("CGO_ENABLED", "1").env("CGO_CFLAGS", flags))
@@ -37,7 +40,8 @@ pub(crate) fn vet() -> Result<()> {
     MODULES.iter().try_for_each(|module| go(module)?.words("vet ./...").run())
 }
 
-/// `go test` in both modules, always linked and run afresh: the static library is not part of Go's cache key.
+/// `go test` in both modules, always linked and run afresh: the static library is not part of Go's
+/// cache key.
 pub(crate) fn test(flags: &str, envs: &[(&str, &str)]) -> Result<()> {
     archive::refresh()?;
     for module in MODULES {
@@ -50,8 +54,8 @@ pub(crate) fn test(flags: &str, envs: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// Builds and runs the Go examples: `examples/*.go`, one program per file, and the one in README.md, in the context of
-/// the module `go`.
+/// Builds and runs the Go examples: `examples/*.go`, one program per file, and the one in
+/// README.md, in the context of the module `go`.
 pub(crate) fn examples() -> Result<String> {
     let mut files = native::sources("examples", "go")?;
     ensure!(!files.is_empty(), "examples holds no *.go file");

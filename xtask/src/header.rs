@@ -45,8 +45,9 @@ fn current() -> Result<String> {
 
 /// The text that the header should have.
 ///
-/// Only the ffi module and what lies below it is parsed: constants and types of the other modules stay out of the
-/// header, and so does the feature gate of the module itself. The documentation of the module follows the first line.
+/// Only the ffi module and what lies below it is parsed: constants and types of the other modules
+/// stay out of the header, and so does the feature gate of the module itself. The documentation of
+/// the module follows the first line.
 fn generate() -> Result<String> {
     let module = ffi_module()?;
     let config = cbindgen::Config::from_file(CONFIG)
@@ -60,12 +61,18 @@ fn generate() -> Result<String> {
     let mut text = Vec::new();
     bindings.write(&mut text);
     let text = String::from_utf8(text).context("cbindgen wrote text that is not UTF-8")?;
-    let source = fs::read_to_string(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let source =
+        fs::read_to_string(module).with_context(|| format!("cannot read {}", module.display()))?;
     let (first, rest) = text.split_once('\n').context("cbindgen wrote no header")?;
-    Ok(format!("{first}\n\n{}{}", module_comment(&source), rest.lines().map(adjust).collect::<String>()))
+    Ok(format!(
+        "{first}\n\n{}{}",
+        module_comment(&source),
+        rest.lines().map(adjust).collect::<String>()
+    ))
 }
 
-/// The `//!` lines at the top of a source file as a C comment, in which programs are indented instead of fenced.
+/// The `//!` lines at the top of a source file as a C comment, in which programs are indented
+/// instead of fenced.
 fn module_comment(source: &str) -> String {
     let mut body = String::new();
     let mut indent = "";
@@ -94,14 +101,15 @@ pub(crate) fn introduction() -> Result<String> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Turns a line of cbindgen's into the line that C should see:
-/// rustdoc's escapes of brackets go; a macro that is a negative number gets its parentheses; and the words that a caller
-/// gives us to carry, which may hold a pointer, are `uintptr_t`, where all other `usize` are sizes.
+/// Turns a line of cbindgen's into the line that C should see: rustdoc's escapes of brackets go; a
+/// macro that is a negative number gets its parentheses; and the words that a caller gives us to
+/// carry, which may hold a pointer, are `uintptr_t`, where all other `usize` are sizes.
 fn adjust(line: &str) -> String {
     if line.trim_start().starts_with('*') {
         return line.replace(r"\[", "[").replace(r"\]", "]") + "\n";
     }
-    let carried = line.replace("size_t ctx", "uintptr_t ctx").replace("size_t token", "uintptr_t token");
+    let carried =
+        line.replace("size_t ctx", "uintptr_t ctx").replace("size_t token", "uintptr_t token");
     match carried.strip_prefix("#define ").and_then(|rest| rest.rsplit_once(' ')) {
         Some((name, number)) if number.parse::<i64>().is_ok_and(|n| n < 0) => {
             format!("#define {name} ({number})\n")

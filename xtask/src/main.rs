@@ -33,7 +33,8 @@ struct Cli {
 enum Command {
     /// Everything that a user would want to pass: Rust, C, C++ and Go tests and the examples
     Test(Selection),
-    /// What a change must pass besides: style, documentation, models, fuzzing, sanitizers, features, MSRV
+    /// What a change must pass besides: style, documentation, models, fuzzing, sanitizers,
+    /// features, MSRV
     Verify(Selection),
     /// Write include/docache.h from src/ffi
     Header {
@@ -45,7 +46,8 @@ enum Command {
     GoLib(archive::Options),
     /// Our own benchmarks, then the side-by-side measurements
     Bench(bench::Options),
-    /// Change the code in small ways, one at a time, and see whether its tests notice: a sample, about half an hour
+    /// Change the code in small ways, one at a time, and see whether its tests notice: a sample,
+    /// about half an hour
     Mutants(mutants::Options),
 }
 
@@ -73,9 +75,12 @@ fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// Makes the root of the repository the current directory: all paths in the commands are relative to it.
+/// Makes the root of the repository the current directory: all paths in the commands are relative
+/// to it.
 fn enter_root() -> Result<()> {
-    let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
-    let root = PathBuf::from(manifest_dir).parent().context("xtask has no parent directory")?.to_owned();
+    let manifest_dir =
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    let root =
+        PathBuf::from(manifest_dir).parent().context("xtask has no parent directory")?.to_owned();
     std::env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))
 }

@@ -1,8 +1,9 @@
 //! `mutants`: changes the code in small ways, one at a time, and sees whether the tests notice.
 //!
-//! cargo-mutants makes the changes. Of all that it knows, a sample is tried, and on each only the tests of the module
-//! that it lies in: first the module's own unit tests, then, if those did not notice, the integration tests that concern
-//! it. All is done in a copy of the tree that stays where it is, so that a build takes up what the last one left.
+//! cargo-mutants makes the changes. Of all that it knows, a sample is tried, and on each only the
+//! tests of the module that it lies in: first the module's own unit tests, then, if those did not
+//! notice, the integration tests that concern it. All is done in a copy of the tree that stays
+//! where it is, so that a build takes up what the last one left.
 
 mod cfgs;
 mod sample;
@@ -25,7 +26,8 @@ use self::sample::Mutant;
 /// The folder of all that this writes.
 const FOLDER: &str = "target/mutants";
 /// Not compiled into what the tests run, or tests themselves.
-const EXCLUDED: [&str; 4] = ["**/model.rs", "**/tests.rs", "**/tests/**", "src/cache/reclaim/loom.rs"];
+const EXCLUDED: [&str; 4] =
+    ["**/model.rs", "**/tests.rs", "**/tests/**", "src/cache/reclaim/loom.rs"];
 /// What `Debug` and `Display` write is for people.
 const EXCLUDED_NAMES: &str = r">::fmt( |$)";
 
@@ -48,14 +50,16 @@ pub(crate) struct Options {
     list: bool,
 }
 
-/// A part of src and the integration tests that concern it; its unit tests are those of the module of that path.
+/// A part of src and the integration tests that concern it; its unit tests are those of the module
+/// of that path.
 struct Module {
     path: &'static str,
     /// Patterns, as `cargo test --test` takes them.
     tests: &'static [&'static str],
 }
 
-/// The first that fits counts. What fits none is a module of its own, tried with all integration tests.
+/// The first that fits counts. What fits none is a module of its own, tried with all integration
+/// tests.
 const MODULES: &[Module] = &[
     Module { path: "cache/policy", tests: &["cache_model", "cache_reads", "cache_time"] },
     Module { path: "cache", tests: CACHE },
@@ -68,10 +72,17 @@ const MODULES: &[Module] = &[
     Module { path: "sync", tests: LOCK },
 ];
 
-/// All of the cache but `cache_stress`, which takes longer than the others together and looks for what threads do to each
-/// other, not for wrong code.
-const CACHE: &[&str] =
-    &["cache_clock", "cache_f*", "cache_guard", "cache_linear", "cache_model", "cache_reads", "cache_t*"];
+/// All of the cache but `cache_stress`, which takes longer than the others together and looks for
+/// what threads do to each other, not for wrong code.
+const CACHE: &[&str] = &[
+    "cache_clock",
+    "cache_f*",
+    "cache_guard",
+    "cache_linear",
+    "cache_model",
+    "cache_reads",
+    "cache_t*",
+];
 
 /// What locks a lot, sleeps, and does without fences.
 const LOCK: &[&str] = &["cache_forbidden", "cache_linear", "flight", "host"];
@@ -150,8 +161,10 @@ fn lies_in(path: &str, module: &str) -> bool {
 fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> {
     let start = Instant::now();
     let unit = unit_tests(module);
-    let tests = MODULES.iter().find(|known| known.path == module).map_or(&[][..], |known| known.tests);
-    let mut integration: Vec<_> = tests.iter().map(|test| format!("--cargo-arg=--test={test}")).collect();
+    let tests =
+        MODULES.iter().find(|known| known.path == module).map_or(&[][..], |known| known.tests);
+    let mut integration: Vec<_> =
+        tests.iter().map(|test| format!("--cargo-arg=--test={test}")).collect();
     if integration.is_empty() {
         integration.push("--cargo-arg=--test=*".to_owned());
     }
@@ -170,11 +183,13 @@ fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> 
     Ok(tally)
 }
 
-/// Selects the module's own unit tests: all whose name holds its path, but for those of another module that it is part of.
+/// Selects the module's own unit tests: all whose name holds its path, but for those of another
+/// module that it is part of.
 fn unit_tests(module: &str) -> Vec<String> {
     let name = |path: &str| path.replace('/', "::");
     let others = MODULES.iter().filter(|other| other.path != module && other.path.contains(module));
-    let mut args = vec!["--cargo-arg=--lib".to_owned(), format!("--cargo-test-arg={}", name(module))];
+    let mut args =
+        vec!["--cargo-arg=--lib".to_owned(), format!("--cargo-test-arg={}", name(module))];
     args.push("--cargo-test-arg=--".to_owned());
     args.extend(others.map(|other| format!("--cargo-test-arg=--skip={}", name(other.path))));
     args
@@ -191,7 +206,13 @@ fn try_tests(
     fs::create_dir_all(out)?;
     let out = fs::canonicalize(out)?;
     let cmd = self::mutants(tree)?
-        .args(["--in-place", "--all-features", "--no-shuffle", "--timeout-multiplier=3", "--output"])
+        .args([
+            "--in-place",
+            "--all-features",
+            "--no-shuffle",
+            "--timeout-multiplier=3",
+            "--output",
+        ])
         .arg(&out)
         .args(selection)
         .args(mutants.iter().flat_map(|name| ["--re".to_owned(), sample::exactly(name)]));
@@ -200,13 +221,18 @@ fn try_tests(
     let cmd = cmd.args(files.into_iter().flat_map(|file| ["--file", file]));
     // 2: some were missed; 3: some hung.
     let code = cmd.exit_code()?;
-    ensure!(matches!(code, Some(0 | 2 | 3)), "cargo mutants ended with {code:?}: see {}", out.display());
+    ensure!(
+        matches!(code, Some(0 | 2 | 3)),
+        "cargo mutants ended with {code:?}: see {}",
+        out.display()
+    );
     let list = |name: &str| {
         let mut names = lines(&out.join("mutants.out").join(name))?;
         names.retain(|name| mutants.contains(name));
         anyhow::Ok(names)
     };
-    let (caught, timeout, unviable) = (list("caught.txt")?, list("timeout.txt")?, list("unviable.txt")?);
+    let (caught, timeout, unviable) =
+        (list("caught.txt")?, list("timeout.txt")?, list("unviable.txt")?);
     tally.missed = list("missed.txt")?;
     let tried = caught.len() + timeout.len() + unviable.len() + tally.missed.len();
     ensure!(tried == mutants.len(), "{} mutants were to be tried, {tried} were", mutants.len());
@@ -224,7 +250,8 @@ fn lines(file: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Prints what became of all; an error if too few were caught. One that hangs is noticed, so it counts as caught.
+/// Prints what became of all; an error if too few were caught. One that hangs is noticed, so it
+/// counts as caught.
 fn report(tallies: &BTreeMap<String, Tally>, least: u8) -> Result<()> {
     let width = tallies.keys().map(String::len).max().unwrap_or(0).max("module".len());
     println!("\n{:width$}  caught  missed  timeout  unviable  s/mutant", "module");
@@ -234,7 +261,9 @@ fn report(tallies: &BTreeMap<String, Tally>, least: u8) -> Result<()> {
         let tried = caught + timeout + unviable + missed.len();
         let seconds = time.as_secs_f64() / tried.max(1) as f64;
         let missed = missed.len();
-        println!("{module:width$}  {caught:6}  {missed:6}  {timeout:7}  {unviable:8}  {seconds:8.1}");
+        println!(
+            "{module:width$}  {caught:6}  {missed:6}  {timeout:7}  {unviable:8}  {seconds:8.1}"
+        );
         noticed += caught + timeout;
         viable += caught + timeout + missed;
     }
@@ -275,7 +304,8 @@ mod tests {
     #[test]
     fn the_table_names_what_there_is() -> Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let names = fs::read_dir(root.join("tests"))?.map(|entry| Ok(entry?.file_name().into_string()));
+        let names =
+            fs::read_dir(root.join("tests"))?.map(|entry| Ok(entry?.file_name().into_string()));
         let names: Vec<String> = names.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let fits = |pattern: &str, name: &str| match pattern.strip_suffix('*') {
             Some(begin) => name.starts_with(begin),

@@ -1,4 +1,5 @@
-//! The C and C++ programs of `ffi-tests` and `examples`: compiled against the headers, linked with the static library, run.
+//! The C and C++ programs of `ffi-tests` and `examples`: compiled against the headers, linked with
+//! the static library, run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,7 +135,8 @@ pub(crate) fn programs(language: Language) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
-/// The files of a directory that end in `.suffix`, sorted, as paths from the root of the repository.
+/// The files of a directory that end in `.suffix`, sorted, as paths from the root of the
+/// repository.
 pub(crate) fn sources(dir: &str, suffix: &str) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot list {dir}"))?;
     let mut found = Vec::new();
@@ -152,11 +154,14 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Compiles and runs all programs; an error names all that failed, so that one run shows everything.
+/// Compiles and runs all programs; an error names all that failed, so that one run shows
+/// everything.
 pub(crate) fn run_all(programs: &[Program], flavor: &Flavor) -> Result<String> {
     let mut failures = Vec::new();
     for program in programs {
-        if let Err(error) = compile(program, flavor).and_then(|executable| execute(&executable, flavor)) {
+        if let Err(error) =
+            compile(program, flavor).and_then(|executable| execute(&executable, flavor))
+        {
             println!("{error:#}");
             failures.push(format!("{error:#}"));
         }

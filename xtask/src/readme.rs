@@ -1,4 +1,5 @@
-//! The programs that README.md and docache.h show, as files. (The Rust ones are doctests of the library.)
+//! The programs that README.md and docache.h show, as files. (The Rust ones are doctests of the
+//! library.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use crate::header;
 
 const README: &str = "README.md";
 
-/// Writes the one program of README.md in `language` (the word after the fence) to a file with that suffix.
+/// Writes the one program of README.md in `language` (the word after the fence) to a file with that
+/// suffix.
 pub(crate) fn program(language: &str) -> Result<PathBuf> {
     let text = fs::read_to_string(README).with_context(|| format!("cannot read {README}"))?;
     write(&text, README, language, "readme")

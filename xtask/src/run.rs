@@ -8,7 +8,8 @@ use clap::Args;
 
 use crate::tool::Missing;
 
-/// One named piece of `test` or `verify`. It returns a note for the table at the end, which may be empty.
+/// One named piece of `test` or `verify`. It returns a note for the table at the end, which may be
+/// empty.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
@@ -41,7 +42,8 @@ struct Row {
     time: Duration,
 }
 
-/// Runs the selected steps; an error says how many of them failed. `strict` makes a missing tool a failure.
+/// Runs the selected steps; an error says how many of them failed. `strict` makes a missing tool a
+/// failure.
 pub(crate) fn run(strict: bool, all: &[Step], selection: &Selection) -> Result<()> {
     let steps = select(all, &selection.steps)?;
     if selection.list {
@@ -72,7 +74,10 @@ fn select<'a>(all: &'a [Step], names: &[String]) -> Result<Vec<&'a Step>> {
             bail!("there is no step `{name}`; the steps are {}", known.join(", "));
         }
     }
-    Ok(all.iter().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name)).collect())
+    Ok(all
+        .iter()
+        .filter(|step| names.is_empty() || names.iter().any(|name| name == step.name))
+        .collect())
 }
 
 fn run_step(strict: bool, step: &Step) -> Row {
@@ -88,7 +93,9 @@ fn run_step(strict: bool, step: &Step) -> Row {
         },
     };
     match &outcome {
-        Outcome::Failed(why) => println!("== {}: FAILED in {:.1} s: {why}", step.name, time.as_secs_f64()),
+        Outcome::Failed(why) => {
+            println!("== {}: FAILED in {:.1} s: {why}", step.name, time.as_secs_f64())
+        }
         done => println!("== {}: {done} in {:.1} s", step.name, time.as_secs_f64()),
     }
     Row { name: step.name, outcome, time }
@@ -121,12 +128,14 @@ fn summarize(rows: &[Row]) -> Result<()> {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("step".len());
     println!("\n{:width$}  {:7}  {:>8}  note", "step", "result", "time");
     for Row { name, outcome, time } in rows {
-        let line = format!("{name:width$}  {outcome:7}  {:6.1} s  {}", time.as_secs_f64(), outcome.note());
+        let line =
+            format!("{name:width$}  {outcome:7}  {:6.1} s  {}", time.as_secs_f64(), outcome.note());
         println!("{}", line.trim_end());
     }
     let total: Duration = rows.iter().map(|row| row.time).sum();
     println!("{:width$}  {:7}  {:6.1} s", "total", "", total.as_secs_f64());
-    let count = |wanted: fn(&Outcome) -> bool| rows.iter().filter(|row| wanted(&row.outcome)).count();
+    let count =
+        |wanted: fn(&Outcome) -> bool| rows.iter().filter(|row| wanted(&row.outcome)).count();
     let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
     let passed = count(|outcome| matches!(outcome, Outcome::Passed(_)));
     let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
@@ -143,7 +152,11 @@ mod tests {
 
     const STEPS: &[Step] = &[
         Step { name: "good", about: "passes", run: || Ok(String::new()) },
-        Step { name: "absent", about: "lacks a tool", run: || Err(Missing::new("frob", "get frob").into()) },
+        Step {
+            name: "absent",
+            about: "lacks a tool",
+            run: || Err(Missing::new("frob", "get frob").into()),
+        },
         Step { name: "bad", about: "fails", run: || bail!("broken") },
     ];
 

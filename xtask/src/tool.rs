@@ -1,4 +1,5 @@
-//! The tools that the steps need: found, installed where possible, else named with the command that installs them.
+//! The tools that the steps need: found, installed where possible, else named with the command that
+//! installs them.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -46,7 +47,8 @@ enum Install {
 
 pub(crate) const CC: Tool =
     Tool { name: "cc", probe: &["cc", "--version"], install: Install::Apt("gcc libc6-dev") };
-pub(crate) const CXX: Tool = Tool { name: "c++", probe: &["c++", "--version"], install: Install::Apt("g++") };
+pub(crate) const CXX: Tool =
+    Tool { name: "c++", probe: &["c++", "--version"], install: Install::Apt("g++") };
 pub(crate) const CLANG: Tool =
     Tool { name: "clang", probe: &["clang++", "--version"], install: Install::Apt("clang") };
 pub(crate) const GO: Tool =
@@ -68,10 +70,16 @@ pub(crate) const CARGO_MUTANTS: Tool = Tool {
     probe: &["cargo", "mutants", "--version"],
     install: Install::Cargo("cargo-mutants --locked"),
 };
-pub(crate) const RUSTFMT: Tool =
-    Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], install: Install::Component("rustfmt") };
-pub(crate) const CLIPPY: Tool =
-    Tool { name: "clippy", probe: &["cargo", "clippy", "--version"], install: Install::Component("clippy") };
+pub(crate) const RUSTFMT: Tool = Tool {
+    name: "rustfmt",
+    probe: &["cargo", "fmt", "--version"],
+    install: Install::Component("rustfmt"),
+};
+pub(crate) const CLIPPY: Tool = Tool {
+    name: "clippy",
+    probe: &["cargo", "clippy", "--version"],
+    install: Install::Component("clippy"),
+};
 
 /// Makes sure that every one of `tools` is there.
 pub(crate) fn need(tools: &[&Tool]) -> Result<()> {
@@ -102,7 +110,9 @@ impl Tool {
             Install::Apt(packages) if apt_ready() => apt(&format!("install -y {packages}")).run(),
             Install::Apt(_) => return false,
             Install::Cargo(args) => Cmd::cargo("install").words(args).run(),
-            Install::Component(component) => Cmd::new("rustup").args(["component", "add", component]).run(),
+            Install::Component(component) => {
+                Cmd::new("rustup").args(["component", "add", component]).run()
+            }
         };
         result.inspect_err(|error| println!("{error:#}")).is_ok()
     }
@@ -112,7 +122,8 @@ fn apt(line: &str) -> Cmd {
     Cmd::new("apt-get").words(line).env("DEBIAN_FRONTEND", "noninteractive")
 }
 
-/// Whether apt-get may be used here: it exists, this is root, and its lists were brought up to date (once).
+/// Whether apt-get may be used here: it exists, this is root, and its lists were brought up to date
+/// (once).
 fn apt_ready() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     *READY.get_or_init(|| {
@@ -134,6 +145,9 @@ mod tests {
         };
         assert!(!ABSENT.found());
         let text = Missing::new(ABSENT.name, ABSENT.hint()).to_string();
-        assert_eq!(text, "docache-absent is missing; install it with: rustup component add docache-absent");
+        assert_eq!(
+            text,
+            "docache-absent is missing; install it with: rustup component add docache-absent"
+        );
     }
 }

@@ -14,7 +14,8 @@ import (
 //
 //	go test -run '^$' -bench . -cpu 1,2
 //
-// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the figure printed.
+// ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the
+// figure printed.
 
 // flights are the contestants: each makes a group and returns how to call it.
 var flights = []struct {
@@ -39,7 +40,8 @@ var flights = []struct {
 	}},
 }
 
-// mostGoroutines is how many goroutines can have keys of their own, keysOfOne how many each has; both are powers of two.
+// mostGoroutines is how many goroutines can have keys of their own, keysOfOne how many each has;
+// both are powers of two.
 const (
 	mostGoroutines = 64
 	keysOfOne      = 1024

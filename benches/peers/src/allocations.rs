@@ -1,8 +1,9 @@
-//! The allocator of the tests, which counts what each thread asks of it, and on a [`Scale`] what all hold.
+//! The allocator of the tests, which counts what each thread asks of it, and on a [`Scale`] what
+//! all hold.
 //!
-//! All families run over it. What it adds is one addition to a thread's own word per allocation and a look at a word
-//! that hardly ever changes, below what can be measured beside an allocation. Only while there is a [`Scale`] are the
-//! bytes of all threads added up.
+//! All families run over it. What it adds is one addition to a thread's own word per allocation and
+//! a look at a word that hardly ever changes, below what can be measured beside an allocation. Only
+//! while there is a [`Scale`] are the bytes of all threads added up.
 
 #[path = "../../../tests/common/allocations.rs"]
 mod counting;
@@ -29,7 +30,8 @@ pub(crate) struct Scale(());
 pub(crate) struct Weight {
     /// As asked for.
     pub(crate) asked: i64,
-    /// With what glibc's malloc adds to each allocation: its header, and a length that is a multiple of 16, or of a page.
+    /// With what glibc's malloc adds to each allocation: its header, and a length that is a
+    /// multiple of 16, or of a page.
     pub(crate) taken: i64,
 }
 
@@ -66,14 +68,19 @@ fn weigh(sign: i64, size: usize) {
 /// What an allocation of `size` bytes takes of glibc's heap, or of the system where it is large.
 fn taken(size: usize) -> usize {
     const LARGE: usize = 128 * 1024;
-    if size < LARGE { (size + 8).next_multiple_of(16).max(32) } else { (size + 16).next_multiple_of(4096) }
+    if size < LARGE {
+        (size + 8).next_multiple_of(16).max(32)
+    } else {
+        (size + 16).next_multiple_of(4096)
+    }
 }
 
 /// The allocator.
 #[derive(Debug)]
 pub(crate) struct Weighing;
 
-// SAFETY: everything is passed on to the allocator that counts; weighing neither allocates nor unwinds.
+// SAFETY: everything is passed on to the allocator that counts; weighing neither allocates nor
+// unwinds.
 unsafe impl GlobalAlloc for Weighing {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

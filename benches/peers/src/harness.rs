@@ -13,11 +13,14 @@ use crate::allocations;
 pub(crate) struct Plan {
     /// How often each subject is measured; the median counts.
     pub(crate) rounds: usize,
-    /// How long one case may take, on so many threads, before fewer rounds and disturbed samples must do.
+    /// How long one case may take, on so many threads, before fewer rounds and disturbed samples
+    /// must do.
     pub(crate) patience: Duration,
-    /// How long one measurement of one subject should take: less than a scheduler's slice, see [`Sample`].
+    /// How long one measurement of one subject should take: less than a scheduler's slice, see
+    /// [`Sample`].
     pub(crate) sample: Duration,
-    /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a row.
+    /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a
+    /// row.
     pub(crate) program_rounds: usize,
     /// How often each subject wakes a crowd of threads; one time is one measurement.
     pub(crate) crowd_rounds: usize,
@@ -56,8 +59,8 @@ impl Plan {
 
     /// The same for so many threads and such subjects: fewer rounds where each takes longer.
     ///
-    /// More threads than the machine has processors take turns, which is what they are measured for: a sample then
-    /// lasts for several turns.
+    /// More threads than the machine has processors take turns, which is what they are measured
+    /// for: a sample then lasts for several turns.
     fn on(self, threads: usize, subjects: &[Subject<'_>]) -> Self {
         if !fit(threads) {
             Plan { rounds: (self.rounds / 3).max(ENOUGH), sample: self.sample * 4, ..self }
@@ -74,8 +77,8 @@ fn fit(threads: usize) -> bool {
     thread::available_parallelism().is_ok_and(|processors| threads <= processors.get())
 }
 
-/// Samples that another program takes of each benchmark per round: it cannot tell and repeat a disturbed one, so
-/// that the median needs more of them.
+/// Samples that another program takes of each benchmark per round: it cannot tell and repeat a
+/// disturbed one, so that the median needs more of them.
 pub(crate) const PROGRAM_SAMPLES: usize = 3;
 
 /// Runs, once, what it is handed, and notes what that took.
@@ -86,9 +89,10 @@ type Run<'a> = dyn Fn(u64, &mut Gauge<'_>) + Sync + 'a;
 
 /// One contestant of a case.
 ///
-/// The work is handed a number of iterations and does that many of its operations. It holds the loop
-/// itself, so that what is timed is the operation and not a call through a pointer for each of them. What
-/// a thread needs of its own for that is prepared before the clock runs and dropped after.
+/// The work is handed a number of iterations and does that many of its operations. It holds the
+/// loop itself, so that what is timed is the operation and not a call through a pointer for each of
+/// them. What a thread needs of its own for that is prepared before the clock runs and dropped
+/// after.
 pub(crate) struct Subject<'a> {
     name: &'static str,
     run: Box<Run<'a>>,
@@ -121,8 +125,8 @@ impl<'a> Subject<'a> {
         Subject { name, run: Box::new(run), warm_up: 1 }
     }
 
-    /// Warms up for as long as two samples: for work that goes over so much memory that the other subjects' turns
-    /// drive it out of the processor's caches.
+    /// Warms up for as long as two samples: for work that goes over so much memory that the other
+    /// subjects' turns drive it out of the processor's caches.
     pub(crate) fn large(self) -> Self {
         Subject { warm_up: 16, ..self }
     }
@@ -177,8 +181,9 @@ impl Bench {
         self.only.as_deref().is_none_or(|only| only.starts_with(prefix))
     }
 
-    /// Measures all `subjects` on `threads` threads, in rounds in which each has its turn. Where there are more threads
-    /// than processors, the time of an operation includes its share of the wait for one.
+    /// Measures all `subjects` on `threads` threads, in rounds in which each has its turn. Where
+    /// there are more threads than processors, the time of an operation includes its share of the
+    /// wait for one.
     pub(crate) fn case(&mut self, case: &str, threads: usize, subjects: &[Subject<'_>]) {
         if !self.wants(case) {
             return;
@@ -188,7 +193,9 @@ impl Bench {
         let patience = Instant::now() + plan.patience;
         let iterations: Vec<u64> = subjects
             .iter()
-            .map(|subject| calibrate(plan.sample, |iterations| quickest(threads, iterations, subject)))
+            .map(|subject| {
+                calibrate(plan.sample, |iterations| quickest(threads, iterations, subject))
+            })
             .collect();
         let mut samples = vec![Vec::with_capacity(plan.rounds); subjects.len()];
         for round in 0..plan.rounds {
@@ -206,8 +213,8 @@ impl Bench {
         }
     }
 
-    /// Counts the allocations of all `subjects` on this thread, per operation, once each has warmed up; `kind` is made
-    /// part of their names.
+    /// Counts the allocations of all `subjects` on this thread, per operation, once each has warmed
+    /// up; `kind` is made part of their names.
     pub(crate) fn allocations(&mut self, case: &str, kind: &str, subjects: &[Subject<'_>]) {
         const OPERATIONS: u64 = 1 << 16;
         for subject in subjects {
@@ -229,12 +236,25 @@ impl Bench {
     }
 
     /// Prints one line, in `unit` per operation, and keeps it.
-    pub(crate) fn record_in(&mut self, case: &str, threads: usize, subject: &str, value: f64, unit: &str) {
+    pub(crate) fn record_in(
+        &mut self,
+        case: &str,
+        threads: usize,
+        subject: &str,
+        value: f64,
+        unit: &str,
+    ) {
         let mut stdout = std::io::stdout().lock();
         let line = format!("{}\t{case}\t{threads}\t{subject}\t{value:.3}\t{unit}", self.family);
-        // A reader that closed the pipe wants no more lines; the verdict on stderr is still worth the run.
+        // A reader that closed the pipe wants no more lines; the verdict on stderr is still worth
+        // the run.
         let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-        self.measured.push(Measured { case: case.to_owned(), threads, subject: subject.to_owned(), value });
+        self.measured.push(Measured {
+            case: case.to_owned(),
+            threads,
+            subject: subject.to_owned(),
+            value,
+        });
     }
 
     /// What this run measured for a subject, if it did.
@@ -264,8 +284,8 @@ const MOST: u64 = 1 << 32;
 
 /// How many iterations make one sample of about the wanted length, given how long so many take.
 ///
-/// What does not grow with the iterations is no work: something paid once, or another program. So the time has to be
-/// seen growing, and only what it grows by counts.
+/// What does not grow with the iterations is no work: something paid once, or another program. So
+/// the time has to be seen growing, and only what it grows by counts.
 fn calibrate(length: Duration, mut time_of: impl FnMut(u64) -> Duration) -> u64 {
     let mut iterations = LEAST;
     let mut time = time_of(iterations);
@@ -281,16 +301,26 @@ fn calibrate(length: Duration, mut time_of: impl FnMut(u64) -> Duration) -> u64 
     iterations
 }
 
-/// The shortest time of a few samples, the last of which are warm: a disturbance only makes one longer.
+/// The shortest time of a few samples, the last of which are warm: a disturbance only makes one
+/// longer.
 fn quickest(threads: usize, iterations: u64, subject: &Subject<'_>) -> Duration {
-    (0..3).map(|_| Sample::take(threads, iterations, iterations / 8, subject).time).min().unwrap_or_default()
+    (0..3)
+        .map(|_| Sample::take(threads, iterations, iterations / 8, subject).time)
+        .min()
+        .unwrap_or_default()
 }
 
 /// How often a disturbed sample is taken again before it counts as it is.
 const REPEATS: usize = 8;
 
-/// A sample that nothing else on the machine disturbed, if a few attempts before the end of `patience` give one.
-fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>, patience: Instant) -> Sample {
+/// A sample that nothing else on the machine disturbed, if a few attempts before the end of
+/// `patience` give one.
+fn undisturbed(
+    threads: usize,
+    iterations: u64,
+    subject: &Subject<'_>,
+    patience: Instant,
+) -> Sample {
     let warm_up = iterations * subject.warm_up / 8;
     let mut sample = Sample::take(threads, iterations, warm_up, subject);
     for _ in 0..REPEATS {
@@ -305,8 +335,9 @@ fn undisturbed(threads: usize, iterations: u64, subject: &Subject<'_>, patience:
 /// How many undisturbed samples make the others needless.
 const ENOUGH: usize = 5;
 
-/// The times that count: those of undisturbed samples, if there are enough. Else it says so and all count; such a figure
-/// may be too high, and on several threads too low, since threads that run one after the other do not meet.
+/// The times that count: those of undisturbed samples, if there are enough. Else it says so and all
+/// count; such a figure may be too high, and on several threads too low, since threads that run one
+/// after the other do not meet.
 fn countable<'s>(subject: &str, samples: &'s [Sample]) -> impl Iterator<Item = Duration> + use<'s> {
     let undisturbed = samples.iter().filter(|sample| !sample.disturbed).count();
     let all = undisturbed < ENOUGH.min(samples.len());
@@ -320,9 +351,9 @@ fn countable<'s>(subject: &str, samples: &'s [Sample]) -> impl Iterator<Item = D
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     time: Duration,
-    /// Another program took a thread's processor away, or the threads ran one after the other rather than at
-    /// the same time. Blocking, which is the subject's own doing, is no disturbance, and turns of more threads
-    /// than there are processors are none.
+    /// Another program took a thread's processor away, or the threads ran one after the other
+    /// rather than at the same time. Blocking, which is the subject's own doing, is no disturbance,
+    /// and turns of more threads than there are processors are none.
     disturbed: bool,
 }
 
@@ -335,7 +366,8 @@ struct Part {
 }
 
 impl Sample {
-    /// Does `iterations` on each of `threads` threads, which begin together once each has done `warm_up` more.
+    /// Does `iterations` on each of `threads` threads, which begin together once each has done
+    /// `warm_up` more.
     fn take(threads: usize, iterations: u64, warm_up: u64, subject: &Subject<'_>) -> Sample {
         let barrier = Barrier::new(threads);
         let parts: Vec<Part> = thread::scope(|scope| {
@@ -350,18 +382,20 @@ impl Sample {
         let time = time_of(&parts);
         let last_begin = parts.iter().map(|part| part.begin).max();
         let first_end = parts.iter().map(|part| part.end).min();
-        let together = last_begin.zip(first_end).map(|(begin, end)| end.saturating_duration_since(begin));
+        let together =
+            last_begin.zip(first_end).map(|(begin, end)| end.saturating_duration_since(begin));
         let apart = together.is_some_and(|together| together < time.mul_f64(0.8));
         let preempted = parts.iter().any(|part| part.preempted);
         Sample { time, disturbed: fit(threads) && (apart || preempted) }
     }
 }
 
-/// What a sample took: the mean of the threads' times. Threads that share processors are timed as a whole: the mean would be
-/// the smaller, the more of them run one after the other.
+/// What a sample took: the mean of the threads' times. Threads that share processors are timed as a
+/// whole: the mean would be the smaller, the more of them run one after the other.
 fn time_of(parts: &[Part]) -> Duration {
     if fit(parts.len()) {
-        return parts.iter().map(|part| part.end - part.begin).sum::<Duration>() / parts.len() as u32;
+        return parts.iter().map(|part| part.end - part.begin).sum::<Duration>()
+            / parts.len() as u32;
     }
     let first_begin = parts.iter().map(|part| part.begin).min();
     let last_end = parts.iter().map(|part| part.end).max();
@@ -436,7 +470,11 @@ mod tests {
             done.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
         });
         Sample::take(2, 80, 10, &subject);
-        assert_eq!(done.load(std::sync::atomic::Ordering::Relaxed), 2 * (80 + 10), "with the warm-up");
+        assert_eq!(
+            done.load(std::sync::atomic::Ordering::Relaxed),
+            2 * (80 + 10),
+            "with the warm-up"
+        );
     }
 
     #[test]
@@ -465,7 +503,11 @@ mod tests {
         assert_eq!(calibrate(LENGTH, linear(0, 20)), 100_000);
         assert_eq!(calibrate(LENGTH, linear(51, 20)), 100_000);
         assert_eq!(calibrate(LENGTH, linear(50_000, 20)), 100_000);
-        assert_eq!(calibrate(LENGTH, linear(0, 10_000_000)), LEAST, "one takes longer than a sample should");
+        assert_eq!(
+            calibrate(LENGTH, linear(0, 10_000_000)),
+            LEAST,
+            "one takes longer than a sample should"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Side-by-side measurements of docache and its peers: same machine, same process, same run.
 //!
-//! `cargo run --release -p peers -- FAMILY [--quick] [--case NAME]` prints one line per measurement to
-//! stdout, `family<TAB>case<TAB>threads<TAB>subject<TAB>value<TAB>unit`, and then to stderr what the
-//! performance contract asks of this family next to what this run measured. Ours is the subject
-//! `docache`; a peer carries the name of its crate and, where the crate has several calls, of the call.
+//! `cargo run --release -p peers -- FAMILY [--quick] [--case NAME]` prints one line per measurement
+//! to stdout, `family<TAB>case<TAB>threads<TAB>subject<TAB>value<TAB>unit`, and then to stderr what
+//! the performance contract asks of this family next to what this run measured. Ours is the subject
+//! `docache`; a peer carries the name of its crate and, where the crate has several calls, of the
+//! call.
 
 mod allocations;
 mod family;

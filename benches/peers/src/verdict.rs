@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-/// One demand of the contract. Figures are nanoseconds per operation per thread, ratios, or numbers of something.
+/// One demand of the contract. Figures are nanoseconds per operation per thread, ratios, or numbers
+/// of something.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// The case, and what of it is looked at.
@@ -99,12 +100,14 @@ mod tests {
 
     #[test]
     fn a_limit_is_met_on_its_own_side() {
-        let below = |ours, limit| verdict(&Row::at_most("case", 1, Some(ours), Some(limit), "a peer"));
+        let below =
+            |ours, limit| verdict(&Row::at_most("case", 1, Some(ours), Some(limit), "a peer"));
         assert_eq!(below(0.5, 1.0), "met, 50 % of limit");
         assert_eq!(below(1.5, 1.0), "MISSED by 50 %");
         assert_eq!(below(0.0, 0.0), "met");
         assert_eq!(below(1.0, 0.0), "MISSED");
-        let above = |ours, limit| verdict(&Row::at_least("case", 1, Some(ours), Some(limit), "a peer"));
+        let above =
+            |ours, limit| verdict(&Row::at_least("case", 1, Some(ours), Some(limit), "a peer"));
         assert_eq!(above(51.0, 50.0), "met, 1.00 above");
         assert_eq!(above(49.5, 50.0), "MISSED by 0.50");
         assert_eq!(verdict(&Row::at_most("case", 1, None, Some(1.0), "a peer")), "not measured");

@@ -23,11 +23,14 @@ impl Pick {
         if self.0 >= 250 { None } else { usize::from(self.0).checked_rem(len) }
     }
 
-    /// The handle for a call: of the table, or NULL, or a misaligned one (where the type shows it), which counts as NULL.
+    /// The handle for a call: of the table, or NULL, or a misaligned one (where the type shows it),
+    /// which counts as NULL.
     pub(crate) fn handle<H, T>(self, table: &[H], handle: impl Fn(&H) -> *mut T) -> *mut T {
         match self.index(table.len()) {
             Some(index) => handle(&table[index]),
-            None if self.0 == 255 && align_of::<T>() > 1 => ptr::without_provenance_mut(align_of::<T>() + 1),
+            None if self.0 == 255 && align_of::<T>() > 1 => {
+                ptr::without_provenance_mut(align_of::<T>() + 1)
+            }
             None => ptr::null_mut(),
         }
     }
@@ -63,7 +66,9 @@ impl Span {
             Span::Honest => (bytes.as_ptr(), bytes.len(), Some(bytes)),
             Span::Nowhere => (ptr::without_provenance(1), 0, Some(&[])),
             Span::Null => (ptr::null(), bytes.len(), bytes.is_empty().then_some(bytes)),
-            Span::Impossible(more) => (bytes.as_ptr(), (1 << (usize::BITS - 1)) | usize::from(more), None),
+            Span::Impossible(more) => {
+                (bytes.as_ptr(), (1 << (usize::BITS - 1)) | usize::from(more), None)
+            }
         }
     }
 }

@@ -6,7 +6,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::input::Rare;
 
-/// The library refuses a struct that claims to be larger than this, as it does one that is smaller than its own.
+/// The library refuses a struct that claims to be larger than this, as it does one that is smaller
+/// than its own.
 pub(crate) const LARGEST: usize = 4096;
 /// What the `size` field says.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,8 @@ impl Memory {
     pub(crate) fn new<T>(whole: &T, size: usize, Tail(byte, at): Tail) -> Memory {
         let ours = size_of::<T>();
         // What the caller has: a size at least, and no more than anyone would claim.
-        let readable = if size > LARGEST { size_of::<usize>() } else { size.max(size_of::<usize>()) };
+        let readable =
+            if size > LARGEST { size_of::<usize>() } else { size.max(size_of::<usize>()) };
         let mut words = vec![0_u64; readable.div_ceil(8)];
         let (from, to) = (ptr::from_ref(whole).cast::<u8>(), words.as_mut_ptr().cast::<u8>());
         // SAFETY: both are at least that long, and the vector is not the struct.

@@ -85,7 +85,8 @@ impl<T: Plain> Places<T> {
 
     fn bytes_from(&self, index: usize) -> &[u8] {
         let cells = &self.cells[index..];
-        // SAFETY: the span is the box's own; `many` wrote every byte of it, and `Plain` keeps them initialised.
+        // SAFETY: the span is the box's own; `many` wrote every byte of it, and `Plain` keeps them
+        // initialised.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), size_of_val(cells)) }
     }
 
@@ -114,7 +115,8 @@ impl<T: Plain> Places<T> {
 }
 
 impl<T> Place<*mut T> {
-    /// The handle handed out, or nothing: then a valid place holds NULL, and any other is untouched.
+    /// The handle handed out, or nothing: then a valid place holds NULL, and any other is
+    /// untouched.
     pub(crate) fn handle(&self, success: bool, what: &str) -> Option<*mut T> {
         if !self.is_valid() {
             assert!(!success, "{what}: success without a place for the handle");

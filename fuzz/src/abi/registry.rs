@@ -1,4 +1,5 @@
-//! Registrations and what becomes of them: each drop callback is counted, and what it must not outlive goes with it.
+//! Registrations and what becomes of them: each drop callback is counted, and what it must not
+//! outlive goes with it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -107,7 +108,10 @@ pub(crate) unsafe extern "C-unwind" fn log(ctx: usize, record: *const docache_lo
     for (text, len) in [(record.target, record.target_len), (record.message, record.message_len)] {
         // SAFETY: SPAN: as above.
         let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) };
-        assert!(std::str::from_utf8(text).is_ok_and(|text| !text.is_empty()), "a record without words");
+        assert!(
+            std::str::from_utf8(text).is_ok_and(|text| !text.is_empty()),
+            "a record without words"
+        );
     }
     sink.records.fetch_add(1, Ordering::Relaxed);
     if sink.unwinds {
@@ -125,7 +129,8 @@ pub(crate) struct Registry {
 impl Registry {
     /// The caller's memory for a value; its address is the `ctx`.
     pub(crate) fn wrap(&self, data: Box<[u8]>, drops: Drops) -> Arc<Wrapped> {
-        let wrapped = Wrapped { registration: Registration::new(drops), data: Mutex::new(Some(data)) };
+        let wrapped =
+            Wrapped { registration: Registration::new(drops), data: Mutex::new(Some(data)) };
         let wrapped = Arc::new(wrapped);
         self.wrapped.lock().expect("not poisoned").push(wrapped.clone());
         wrapped
@@ -133,7 +138,8 @@ impl Registry {
 
     pub(crate) fn sink(&self, max_level: i32, drops: Drops, unwinds: bool) -> Arc<Sink> {
         let records = AtomicU64::new(0);
-        let sink = Arc::new(Sink { registration: Registration::new(drops), max_level, unwinds, records });
+        let sink =
+            Arc::new(Sink { registration: Registration::new(drops), max_level, unwinds, records });
         self.sinks.lock().expect("not poisoned").push(sink.clone());
         sink
     }

@@ -1,5 +1,5 @@
-//! docache_shutdown, at any moment: it says that nothing of the library's own runs any more, or that something is needed,
-//! and leaves everything working.
+//! docache_shutdown, at any moment: it says that nothing of the library's own runs any more, or
+//! that something is needed, and leaves everything working.
 
 use docache::ffi::*;
 

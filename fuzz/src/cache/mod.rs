@@ -1,4 +1,5 @@
-//! Operations on a small cache, and within its loaders, against the sequential model that the tests use.
+//! Operations on a small cache, and within its loaders, against the sequential model that the tests
+//! use.
 
 #[path = "../../../tests/cache_model/model.rs"]
 mod model;
@@ -77,7 +78,14 @@ impl<'a> Arbitrary<'a> for Settings {
         }
         let adaptive = bool::arbitrary(u)? && !lru;
         let keys = [3, 10, 256][usize::from(u8::arbitrary(u)? % 3)];
-        Ok(Settings { bound, shards, adaptive, ttl: u.arbitrary()?, negative: u.arbitrary()?, keys })
+        Ok(Settings {
+            bound,
+            shards,
+            adaptive,
+            ttl: u.arbitrary()?,
+            negative: u.arbitrary()?,
+            keys,
+        })
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) fn single(world: &Rc<World>, key: u8, limit: Limit, step: &Step) {
     assert_eq!(flown.map_or_else(|payload| panicked(&*payload), ended), expected, "call {caller}");
 }
 
-/// A bulk call whose work lets its time run out, so that it waits for nothing that did not come meanwhile.
+/// A bulk call whose work lets its time run out, so that it waits for nothing that did not come
+/// meanwhile.
 pub(super) fn bulk(world: &Rc<World>, keys: &[u8], step: &Step) {
     let limit = Limit::Until(world.model.borrow().now + 1);
     let leads = |key: &u8| world.model.borrow().outlook(*key, limit) == Begins::Leads;
@@ -48,8 +49,11 @@ pub(super) fn bulk(world: &Rc<World>, keys: &[u8], step: &Step) {
             (caller, world.model.borrow_mut().begin(caller, *key, limit, true))
         })
         .collect();
-    let led: Vec<Caller> =
-        parts.iter().filter(|(_, begins)| *begins == Begins::Leads).map(|(caller, _)| *caller).collect();
+    let led: Vec<Caller> = parts
+        .iter()
+        .filter(|(_, begins)| *begins == Begins::Leads)
+        .map(|(caller, _)| *caller)
+        .collect();
     let first = led.first().copied().unwrap_or(0);
     let (ending, calls) = (step.ending.unwrap_or(Ending::Value), Cell::new(0));
     let context = world.context(limit).expect("a limit");
@@ -68,8 +72,12 @@ pub(super) fn bulk(world: &Rc<World>, keys: &[u8], step: &Step) {
     assert_eq!(calls.get(), u32::from(!led.is_empty()), "how often the work was called");
     let expected = land_all(world, &parts, ending, first);
     match flown {
-        Ok(flown) => assert_eq!(flown.into_iter().map(ended).collect::<Vec<_>>(), expected, "a bulk call"),
-        Err(payload) => assert_eq!((panicked(&*payload), ending), (End::Panics(first), Ending::Panic)),
+        Ok(flown) => {
+            assert_eq!(flown.into_iter().map(ended).collect::<Vec<_>>(), expected, "a bulk call")
+        }
+        Err(payload) => {
+            assert_eq!((panicked(&*payload), ending), (End::Panics(first), Ending::Panic))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Schedules of calls of a keyed group, all on one thread, against a sequential model: futures that are polled by hand and
-//! dropped at any time, and within their work, or when that is dropped, calls that block or come in bulk, and all of it
-//! again.
+//! Schedules of calls of a keyed group, all on one thread, against a sequential model: futures that
+//! are polled by hand and dropped at any time, and within their work, or when that is dropped,
+//! calls that block or come in bulk, and all of it again.
 
 mod calls;
 mod model;
@@ -45,8 +45,10 @@ fn apply(world: &Rc<World>, op: &Op) {
         }
         Op::Crowd { key, count } => {
             for _ in 0..count % 40 {
-                let script =
-                    Script { steps: vec![Step { inside: Vec::new(), ending: None }], ..Script::default() };
+                let script = Script {
+                    steps: vec![Step { inside: Vec::new(), ending: None }],
+                    ..Script::default()
+                };
                 world.poll(Box::new(Task::new(world, key % world.keys, Limit::None, script)));
             }
         }
@@ -69,7 +71,11 @@ fn apply(world: &Rc<World>, op: &Op) {
         }
         Op::Forget(key) => {
             let key = key % world.keys;
-            assert_eq!(world.group.forget(&key), world.model.borrow_mut().forget(key), "forget {key}");
+            assert_eq!(
+                world.group.forget(&key),
+                world.model.borrow_mut().forget(key),
+                "forget {key}"
+            );
         }
         Op::Advance(seconds) => world.advance(u64::from(seconds % 4)),
         Op::Cancel => {

@@ -1,5 +1,5 @@
-//! What a keyed group does, as simply as it can be said: flights, each with those who wait for it in the order in which
-//! they came.
+//! What a keyed group does, as simply as it can be said: flights, each with those who wait for it
+//! in the order in which they came.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -192,9 +192,10 @@ impl Model {
         assert_eq!((flight.leader, call.place), (caller, Place::Leads));
         let shared = !flight.waiting.is_empty();
         let (led, joined) = match ending {
-            Ending::Value => {
-                (End::Value { run, led: true, shared }, End::Value { run, led: false, shared: true })
-            }
+            Ending::Value => (
+                End::Value { run, led: true, shared },
+                End::Value { run, led: false, shared: true },
+            ),
             Ending::Error => (End::Error(run), End::Error(run)),
             Ending::Panic => (End::Panics(run), End::Panicked(run)),
         };
@@ -204,12 +205,13 @@ impl Model {
         led
     }
 
-    /// Whether a bulk call would get the lead if `caller` left. It can be in the midst of its work, and who comes next
-    /// then is none of the promises.
+    /// Whether a bulk call would get the lead if `caller` left. It can be in the midst of its work,
+    /// and who comes next then is none of the promises.
     pub(super) fn leaves_to_bulk(&self, caller: Caller) -> bool {
         let Some(call) = self.calls.get(&caller) else { return false };
         let heir = self.flights.get(&call.flight).and_then(|flight| flight.waiting.front());
-        matches!(call.place, Place::Leads | Place::Inherits) && heir.is_some_and(|heir| self.calls[heir].bulk)
+        matches!(call.place, Place::Leads | Place::Inherits)
+            && heir.is_some_and(|heir| self.calls[heir].bulk)
     }
 
     /// A call goes without an end.

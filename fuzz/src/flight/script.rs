@@ -88,12 +88,18 @@ pub(super) enum Op {
 impl<'a> Arbitrary<'a> for Op {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Op> {
         Ok(match u8::arbitrary(u)? % 32 {
-            0..=7 => Op::New { key: u.arbitrary()?, patience: u.arbitrary()?, script: u.arbitrary()? },
+            0..=7 => {
+                Op::New { key: u.arbitrary()?, patience: u.arbitrary()?, script: u.arbitrary()? }
+            }
             8 => Op::Crowd { key: u.arbitrary()?, count: u.arbitrary()? },
             9..=17 => Op::Poll(u.arbitrary()?),
             18..=21 => Op::Drop(u.arbitrary()?),
-            22..=24 => Op::Single { key: u.arbitrary()?, patience: u.arbitrary()?, step: u.arbitrary()? },
-            25..=27 => Op::Bulk { keys: u.arbitrary()?, count: u.arbitrary()?, step: u.arbitrary()? },
+            22..=24 => {
+                Op::Single { key: u.arbitrary()?, patience: u.arbitrary()?, step: u.arbitrary()? }
+            }
+            25..=27 => {
+                Op::Bulk { keys: u.arbitrary()?, count: u.arbitrary()?, step: u.arbitrary()? }
+            }
             28..=29 => Op::Forget(u.arbitrary()?),
             30 => Op::Advance(u.arbitrary()?),
             _ => Op::Cancel,

@@ -60,7 +60,8 @@ impl Future for Work {
 impl Drop for Work {
     fn drop(&mut self) {
         self.shared.dropped.set(self.shared.dropped.get() + 1);
-        self.world.narrowly(|world| world.inside(&[self.shared.caller], &self.shared.script.at_drop));
+        self.world
+            .narrowly(|world| world.inside(&[self.shared.caller], &self.shared.script.at_drop));
     }
 }
 
@@ -125,9 +126,14 @@ impl Polled for Task {
         let polled = catch_unwind(AssertUnwindSafe(|| {
             self.future.as_mut().poll(&mut TaskContext::from_waker(&waker))
         }));
-        assert_eq!(self.shared.polls.get() - before, usize::from(leads), "how often the work was polled");
+        assert_eq!(
+            self.shared.polls.get() - before,
+            usize::from(leads),
+            "how often the work was polled"
+        );
         let ending = self.shared.ended.take();
-        let landed = ending.map(|ending| world.model.borrow_mut().land(self.caller, self.caller, ending));
+        let landed =
+            ending.map(|ending| world.model.borrow_mut().land(self.caller, self.caller, ending));
         let found = match polled {
             Ok(Poll::Pending) => None,
             Ok(Poll::Ready(flown)) => Some(ended(flown)),
@@ -135,7 +141,11 @@ impl Polled for Task {
         };
         assert_eq!(found, expected.or(landed), "call {} is polled", self.caller);
         if found.is_some() {
-            assert_eq!(self.shared.works.get(), self.shared.dropped.get(), "the work goes before its end");
+            assert_eq!(
+                self.shared.works.get(),
+                self.shared.dropped.get(),
+                "the work goes before its end"
+            );
         }
         found.is_some()
     }

@@ -34,7 +34,8 @@ pub(super) trait Polled {
     fn abandon(self: Box<Self>, world: &World);
 }
 
-/// A group beside its model. Work comes back to it, so nothing is borrowed while the group is called.
+/// A group beside its model. Work comes back to it, so nothing is borrowed while the group is
+/// called.
 pub(super) struct World {
     /// Does one step of a schedule.
     apply: fn(&Rc<World>, &Op),
@@ -80,7 +81,9 @@ impl World {
     pub(super) fn limit(&self, patience: Patience) -> Limit {
         match patience {
             Patience::Endless => Limit::None,
-            Patience::Seconds(seconds) => Limit::Until(self.model.borrow().now + u64::from(seconds % 4)),
+            Patience::Seconds(seconds) => {
+                Limit::Until(self.model.borrow().now + u64::from(seconds % 4))
+            }
             Patience::Cancel => Limit::Cancel,
         }
     }
@@ -101,7 +104,11 @@ impl World {
     }
 
     /// How work ends. A panic does not go by the hook.
-    pub(super) fn produce(&self, run: Caller, ending: Ending) -> std::result::Result<Produced, Caller> {
+    pub(super) fn produce(
+        &self,
+        run: Caller,
+        ending: Ending,
+    ) -> std::result::Result<Produced, Caller> {
         match ending {
             Ending::Value => Ok(self.product(run)),
             Ending::Error => Err(run),

@@ -1,5 +1,5 @@
-//! What is done while the Doer is in its call: requests that meet there share one call, and a start after a stop is
-//! remembered.
+//! What is done while the Doer is in its call: requests that meet there share one call, and a start
+//! after a stop is remembered.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Wake;
 use std::time::{Duration, SystemTime};
 
-use docache::{LoopEntry, Error, Snapshot, LoopCacheStats, Tick, View};
+use docache::{Error, LoopCacheStats, LoopEntry, Snapshot, Tick, View};
 
 use super::model::{Model, Outcome, Record, Shown};
 use super::stage::Counted;

@@ -1,5 +1,6 @@
-//! The loop cache under a manual clock. The model says how often the Doer is called, when, and what readers then see; the
-//! loop's own thread is awaited after every step, until it sleeps where the model says that it does.
+//! The loop cache under a manual clock. The model says how often the Doer is called, when, and what
+//! readers then see; the loop's own thread is awaited after every step, until it sleeps where the
+//! model says that it does.
 
 mod busy;
 mod check;
@@ -54,7 +55,12 @@ pub struct Case {
 impl<'a> Arbitrary<'a> for Case {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
         let settings = u.arbitrary()?;
-        Ok(Case { settings, snapshots_last: u.arbitrary()?, block: u.arbitrary()?, ops: list(u, 64)? })
+        Ok(Case {
+            settings,
+            snapshots_last: u.arbitrary()?,
+            block: u.arbitrary()?,
+            ops: list(u, 64)?,
+        })
     }
 }
 
@@ -69,7 +75,9 @@ fn apply(world: &mut World, op: Op) {
             world.advance(if due == NEVER { 1 } else { due.saturating_sub(world.model.now) });
         }
         // Near the end of time jitter may or may not reach it.
-        Op::AdvanceForEver => world.advance(if world.model.settings.jitter == 0 { NEVER } else { 1 << 20 }),
+        Op::AdvanceForEver => {
+            world.advance(if world.model.settings.jitter == 0 { NEVER } else { 1 << 20 })
+        }
         Op::Refresh { later } => world.refresh(later),
         Op::Busy(ops) => busy::run(world, &ops),
         Op::Run { cancelled } => world.run(cancelled),

@@ -60,8 +60,8 @@ impl<'a> Arbitrary<'a> for Settings {
 }
 
 impl Settings {
-    /// What the `sequence`-th call does, and how long it takes: after the script's end no time, so that a rate that the
-    /// Doer cannot keep up with does not keep it busy for ever.
+    /// What the `sequence`-th call does, and how long it takes: after the script's end no time, so
+    /// that a rate that the Doer cannot keep up with does not keep it busy for ever.
     pub(super) fn deed(&self, sequence: u64) -> (Outcome, u64) {
         let Ok(index) = usize::try_from(sequence - 1) else { return (Outcome::Success, 0) };
         match self.deeds.get(index) {

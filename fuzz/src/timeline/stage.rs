@@ -1,4 +1,5 @@
-//! The stage: a manual clock that sees when the loop falls asleep, and a Doer that can be held in its call.
+//! The stage: a manual clock that sees when the loop falls asleep, and a Doer that can be held in
+//! its call.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -50,12 +51,14 @@ impl Stage {
     /// Waits until the loop sleeps after `calls` calls; until when it does.
     pub(super) fn await_sleep(&self, calls: u64, due: (u64, u64)) -> u64 {
         let mut until = 0;
-        soon("the loop's sleep until its next call", || match *self.asleep.lock().expect("not poisoned") {
-            Some((at, begun)) if begun == calls && (due.0..=due.1).contains(&at) => {
-                until = at;
-                true
+        soon("the loop's sleep until its next call", || {
+            match *self.asleep.lock().expect("not poisoned") {
+                Some((at, begun)) if begun == calls && (due.0..=due.1).contains(&at) => {
+                    until = at;
+                    true
+                }
+                _ => false,
             }
-            _ => false,
         });
         until
     }

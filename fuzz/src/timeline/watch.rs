@@ -41,9 +41,14 @@ impl Watch {
         match self.step() {
             Poll::Ready(Ok(found)) => assert!(version > self.since && found == version),
             Poll::Ready(Err(error)) => {
-                assert!(version <= self.since && self.is_over(model) && error.is_cancelled(), "{error}");
+                assert!(
+                    version <= self.since && self.is_over(model) && error.is_cancelled(),
+                    "{error}"
+                );
             }
-            Poll::Pending => assert!(!self.is_over(model), "pending since {}, at {version}", self.since),
+            Poll::Pending => {
+                assert!(!self.is_over(model), "pending since {}, at {version}", self.since)
+            }
         }
     }
 

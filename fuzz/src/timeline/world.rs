@@ -56,8 +56,11 @@ impl World {
             let seen = self.cache.changed(version - 1).wait(None).expect("it was published");
             assert_eq!(seen, version, "a call that the model does not know of");
         }
-        // The records tell one run from the next, and the last record of a call is the last that it does.
-        soon("the records of all that has happened", || self.stage.records() == self.model.records());
+        // The records tell one run from the next, and the last record of a call is the last that it
+        // does.
+        soon("the records of all that has happened", || {
+            self.stage.records() == self.model.records()
+        });
         if let Some(run) = self.model.run.as_mut().filter(|run| run.due.0 != NEVER) {
             let until = self.stage.await_sleep(version, run.due);
             run.due = (until, until);
@@ -196,7 +199,9 @@ impl World {
         match self.cache.changed(since).wait(Duration::ZERO) {
             Ok(found) => assert!(version > since && found == version),
             Err(error) if version > since => panic!("{error}, although the version is {version}"),
-            Err(error) => assert_eq!((error.is_cancelled(), error.is_timeout()), self.missing(), "{error}"),
+            Err(error) => {
+                assert_eq!((error.is_cancelled(), error.is_timeout()), self.missing(), "{error}")
+            }
         }
     }
 

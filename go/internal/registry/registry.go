@@ -3,8 +3,8 @@ package registry
 
 import "sync"
 
-// Registry gives integers to C in the place of Go values. An id is never used twice, and is never 0. The zero Registry
-// is empty and ready for use.
+// Registry gives integers to C in the place of Go values. An id is never used twice, and is
+// never 0. The zero Registry is empty and ready for use.
 type Registry[V any] struct {
 	mu   sync.RWMutex
 	last uintptr

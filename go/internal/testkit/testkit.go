@@ -29,7 +29,8 @@ func Within(t testing.TB, ch <-chan struct{}, what string) {
 	}
 }
 
-// Async runs f and returns a channel that is closed when it has returned, or has ended its goroutine.
+// Async runs f and returns a channel that is closed when it has returned, or has ended its
+// goroutine.
 func Async(f func()) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -61,7 +62,8 @@ func Collect(t testing.TB, what string, holds func() bool) {
 	t.Fatalf("not collected: %s", what)
 }
 
-// Inside is the number of goroutines that are in a function whose name contains this text, as the runtime sees them.
+// Inside is the number of goroutines that are in a function whose name contains this text, as the
+// runtime sees them.
 func Inside(t testing.TB, function string) (n int) {
 	t.Helper()
 	var text strings.Builder
@@ -108,7 +110,8 @@ func Threads() int {
 	return len(tasks)
 }
 
-// FewThreads fails if there are more threads than a program needs whose goroutines wait, or if there ever were.
+// FewThreads fails if there are more threads than a program needs whose goroutines wait, or if
+// there ever were.
 func FewThreads(t testing.TB, when string) {
 	t.Helper()
 	const limit = 100

@@ -17,16 +17,19 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
     ) -> Vec<Result<V, FlightError<E>>> {
         let mut fetched: Vec<Option<Result<V, FlightError<E>>>> = Vec::with_capacity(keys.len());
         fetched.extend(keys.iter().map(|key| self.get(*key).map(Ok)));
-        let missing = keys.iter().zip(&fetched).filter(|(_, found)| found.is_none()).map(|(key, _)| *key);
+        let missing =
+            keys.iter().zip(&fetched).filter(|(_, found)| found.is_none()).map(|(key, _)| *key);
         let places = missing.map(|key| (self.place(key, None), key));
-        let mut resolve = run_all(places, None, work).into_iter().map(|result| self.resolve(result));
+        let mut resolve =
+            run_all(places, None, work).into_iter().map(|result| self.resolve(result));
         fetched.into_iter().filter_map(|found| found.or_else(|| resolve.next())).collect()
     }
 }
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> {
-    /// The values of many keys, in their order: `work` is run once for all that are neither in the cache nor being loaded;
-    /// what others are loading is waited for, after that. Keys may be repeated.
+    /// The values of many keys, in their order: `work` is run once for all that are neither in the
+    /// cache nor being loaded; what others are loading is waited for, after that. Keys may be
+    /// repeated.
     ///
     /// `work` gets the keys that are missing and returns their values in the same order. See
     /// [`KeyedGroup::try_run_many`](crate::KeyedGroup::try_run_many) for when it is called again.
@@ -37,7 +40,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infalli
     /// ```
     /// let cache = docache::Cache::<u64, u64>::new(100);
     /// cache.insert(1, 10);
-    /// let values = cache.fetch_many(&[&1, &2, &3], |missing| missing.iter().map(|key| *key * 10).collect());
+    /// let values =
+    ///     cache.fetch_many(&[&1, &2, &3], |missing| missing.iter().map(|k| *k * 10).collect());
     /// assert_eq!(values, [10, 20, 30]);
     /// ```
     pub fn fetch_many(&self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<V>) -> Vec<V> {
@@ -46,7 +50,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infalli
 }
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
-    /// [`fetch_many`](Cache::fetch_many) for work that may fail: an error counts for all keys of that call of `work`.
+    /// [`fetch_many`](Cache::fetch_many) for work that may fail: an error counts for all keys of
+    /// that call of `work`.
     ///
     /// # Errors
     /// For each key those of [`try_fetch`](Cache::try_fetch).

@@ -106,14 +106,15 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    /// [`try_fetch_async_in`](Cache::try_fetch_async_in), but on a miss the load is given to `spawn`, and so goes on when
-    /// the caller leaves: its value will be in the cache for the next one.
+    /// [`try_fetch_async_in`](Cache::try_fetch_async_in), but on a miss the load is given to
+    /// `spawn`, and so goes on when the caller leaves: its value will be in the cache for the next
+    /// one.
     ///
     /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one.
     ///
     /// # Errors
-    /// As [`try_fetch_in`](Cache::try_fetch_in); [`Panicked`](FlightError::Panicked) also if `work` panics, which happens on
-    /// the executor, or if the executor drops the load.
+    /// As [`try_fetch_in`](Cache::try_fetch_in); [`Panicked`](FlightError::Panicked) also if `work`
+    /// panics, which happens on the executor, or if the executor drops the load.
     ///
     /// ```
     /// use docache::{Cache, Context, FlightError};
@@ -124,7 +125,8 @@ where
     /// let mut task = std::task::Context::from_waker(Waker::noop());
     /// {
     ///     let spawn = |load| spawned = Some(load);
-    ///     let fetched = std::pin::pin!(cache.try_fetch_detached(&context, 1, || async { Ok(10) }, spawn));
+    ///     let fetched =
+    ///         std::pin::pin!(cache.try_fetch_detached(&context, 1, || async { Ok(10) }, spawn));
     ///     context.cancel();
     ///     assert!(matches!(fetched.poll(&mut task), Poll::Ready(Err(FlightError::Left(_)))));
     /// }
@@ -152,7 +154,9 @@ where
         spawn(Box::pin(Detached { load: Box::pin(load), giver }));
         match until_armed(Taker(handoff), context).await {
             Some(outcome) => outcome,
-            None => Err(FlightError::Left(context.error().unwrap_or_else(|| Error::timeout("the load")))),
+            None => Err(FlightError::Left(
+                context.error().unwrap_or_else(|| Error::timeout("the load")),
+            )),
         }
     }
 }

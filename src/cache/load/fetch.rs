@@ -44,21 +44,26 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
     }
 }
 
-impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::convert::Infallible, S> {
-    /// The key's value; if it is not there, `work` is run for it, once, however many callers ask: the others wait and share
-    /// what it returns.
+impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher>
+    Cache<K, V, std::convert::Infallible, S>
+{
+    /// The key's value; if it is not there, `work` is run for it, once, however many callers ask:
+    /// the others wait and share what it returns.
     ///
-    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice and the value once, and nothing is allocated but by
-    /// that. If the key is written, removed or the cache cleared while `work` runs, its value goes to those who had asked by
-    /// then, and is not kept; who asks later gets another load.
+    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice and the value once, and
+    /// nothing is allocated but by that. If the key is written, removed or the cache cleared while
+    /// `work` runs, its value goes to those who had asked by then, and is not kept; who asks later
+    /// gets another load.
     ///
-    /// Up to eight copies of a value may lie on the stack meanwhile: box those of a few hundred KiB and more.
+    /// Up to eight copies of a value may lie on the stack meanwhile: box those of a few hundred KiB
+    /// and more.
     ///
-    /// `work` may use the cache, and fetch other keys. Two loads that each fetch the other's key, in one cache or in two, on two
-    /// threads, wait for each other for ever; that is not found out.
+    /// `work` may use the cache, and fetch other keys. Two loads that each fetch the other's key,
+    /// in one cache or in two, on two threads, wait for each other for ever; that is not found out.
     ///
     /// # Panics
-    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside the run of the same key.
+    /// If `work` panics, if the run that was joined panicked, or if the call comes from inside the
+    /// run of the same key.
     ///
     /// ```
     /// let cache = docache::Cache::<String, usize>::new(100);
@@ -98,8 +103,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::co
         }
     }
 
-    /// [`fetch`](Cache::fetch), but waits no longer than `context` allows. One that is done already runs nothing; a value that
-    /// is there it gives in any case.
+    /// [`fetch`](Cache::fetch), but waits no longer than `context` allows. One that is done already
+    /// runs nothing; a value that is there it gives in any case.
     ///
     /// # Errors
     /// All of [`FlightError`] but [`Failed`](FlightError::Failed).
@@ -114,7 +119,12 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::co
     /// assert_eq!(cache.fetch_in(&context, "key", || 3)?, 3);
     /// # Ok::<(), docache::FlightError>(())
     /// ```
-    pub fn fetch_in<Q>(&self, context: &Context, key: &Q, work: impl FnOnce() -> V) -> Result<V, FlightError>
+    pub fn fetch_in<Q>(
+        &self,
+        context: &Context,
+        key: &Q,
+        work: impl FnOnce() -> V,
+    ) -> Result<V, FlightError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -124,11 +134,13 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher> Cache<K, V, std::co
 }
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
-    /// [`fetch`](Cache::fetch) for work that may fail. An error goes to all who wait for it, and is cached only if the builder
-    /// was given a [`negative_ttl`](crate::CacheBuilder::negative_ttl): else the next call runs its own work.
+    /// [`fetch`](Cache::fetch) for work that may fail. An error goes to all who wait for it, and is
+    /// cached only if the builder was given a [`negative_ttl`](crate::CacheBuilder::negative_ttl):
+    /// else the next call runs its own work.
     ///
     /// # Errors
-    /// [`Failed`](FlightError::Failed), [`Panicked`](FlightError::Panicked) or [`Reentrant`](FlightError::Reentrant).
+    /// [`Failed`](FlightError::Failed), [`Panicked`](FlightError::Panicked) or
+    /// [`Reentrant`](FlightError::Reentrant).
     ///
     /// # Panics
     /// If `work` panics.
@@ -141,7 +153,11 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
-    pub fn try_fetch<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, FlightError<E>>
+    pub fn try_fetch<Q>(
+        &self,
+        key: &Q,
+        work: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, FlightError<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -182,8 +198,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
         }
     }
 
-    /// [`try_fetch`](Cache::try_fetch), but waits no longer than `context` allows. One that is done already runs nothing; a
-    /// value that is there it gives in any case.
+    /// [`try_fetch`](Cache::try_fetch), but waits no longer than `context` allows. One that is done
+    /// already runs nothing; a value that is there it gives in any case.
     ///
     /// # Errors
     /// Those of [`try_fetch`](Cache::try_fetch), and [`Left`](FlightError::Left).

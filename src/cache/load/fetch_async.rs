@@ -33,11 +33,12 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Inner<
 }
 
 impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> {
-    /// [`fetch`](Cache::fetch) for a task: the future of `work` runs inside this one, and waiting does not block. No runtime
-    /// is needed, and threads and tasks share one run.
+    /// [`fetch`](Cache::fetch) for a task: the future of `work` runs inside this one, and waiting
+    /// does not block. No runtime is needed, and threads and tasks share one run.
     ///
-    /// It does nothing until it is polled. Dropping it while it runs the work hands the run to one of those that wait, which
-    /// begins its own work; [`try_fetch_detached`](Cache::try_fetch_detached) is for loads that should go on.
+    /// It does nothing until it is polled. Dropping it while it runs the work hands the run to one
+    /// of those that wait, which begins its own work;
+    /// [`try_fetch_detached`](Cache::try_fetch_detached) is for loads that should go on.
     ///
     /// # Panics
     /// As [`fetch`](Cache::fetch).
@@ -57,7 +58,9 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, S: BuildHasher> Cache<K, 
     {
         match self.get(key) {
             Some(value) => value,
-            None => infallible(self.inner.load_async(None, key, None, || async { Ok(work().await) }).await),
+            None => infallible(
+                self.inner.load_async(None, key, None, || async { Ok(work().await) }).await,
+            ),
         }
     }
 
@@ -70,7 +73,8 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, S: BuildHasher> Cache<K, 
     /// # use std::task::{Context, Poll, Waker};
     /// use std::time::Duration;
     /// let cache = docache::Cache::<u64, usize>::new(100);
-    /// let value = std::pin::pin!(cache.fetch_with_ttl_async(&1, Duration::from_secs(5), || async { 3 }));
+    /// let value =
+    ///     std::pin::pin!(cache.fetch_with_ttl_async(&1, Duration::from_secs(5), || async { 3 }));
     /// assert_eq!(value.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(3));
     /// ```
     pub async fn fetch_with_ttl_async<Q, F, Fut>(&self, key: &Q, ttl: Duration, work: F) -> V
@@ -82,9 +86,9 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, S: BuildHasher> Cache<K, 
     {
         match self.get(key) {
             Some(value) => value,
-            None => {
-                infallible(self.inner.load_async(None, key, Some(ttl), || async { Ok(work().await) }).await)
-            }
+            None => infallible(
+                self.inner.load_async(None, key, Some(ttl), || async { Ok(work().await) }).await,
+            ),
         }
     }
 }
@@ -131,7 +135,8 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Cache<
     /// use std::time::Duration;
     /// let ports = docache::Cache::<String, u16, std::num::ParseIntError>::builder().build()?;
     /// let ttl = Duration::from_secs(5);
-    /// let port = std::pin::pin!(ports.try_fetch_with_ttl_async("80", ttl, || async { "80".parse() }));
+    /// let parse = || async { "80".parse() };
+    /// let port = std::pin::pin!(ports.try_fetch_with_ttl_async("80", ttl, parse));
     /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(80))));
     /// # Ok::<(), docache::Error>(())
     /// ```
@@ -165,7 +170,8 @@ impl<K: Hash + Eq + Debug + Clone + 'static, V: Clone, E, S: BuildHasher> Cache<
     /// # use std::task::{Context, Poll, Waker};
     /// let ports = docache::Cache::<String, u16, std::num::ParseIntError>::builder().build()?;
     /// let context = docache::Context::new();
-    /// let port = std::pin::pin!(ports.try_fetch_async_in(&context, "80", || async { "80".parse() }));
+    /// let parse = || async { "80".parse() };
+    /// let port = std::pin::pin!(ports.try_fetch_async_in(&context, "80", parse));
     /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(80))));
     /// # Ok::<(), docache::Error>(())
     /// ```

@@ -1,9 +1,9 @@
 //! Loads: what is fetched and not there.
 //!
-//! A key's flight lives under the lock of its shard. A call that found nothing looks once more under that lock and enters the
-//! flight in the same critical section; the one that leads keeps its value and ends the flight in one as well. So who comes
-//! later finds the value or the flight, and a write, which ends the flight in its own, is never overtaken by a load that
-//! began before it.
+//! A key's flight lives under the lock of its shard. A call that found nothing looks once more
+//! under that lock and enters the flight in the same critical section; the one that leads keeps its
+//! value and ends the flight in one as well. So who comes later finds the value or the flight, and
+//! a write, which ends the flight in its own, is never overtaken by a load that began before it.
 
 mod bulk;
 mod detached;
@@ -48,8 +48,8 @@ impl<K, V> Default for Kept<K, V> {
 
 /// The home of a key's flight, and what one call does there.
 ///
-/// The cell is the call's owner's (OWNER): it is touched by nothing but the `unsafe` functions of [`Home`], whose
-/// callers promise to be it.
+/// The cell is the call's owner's (OWNER): it is touched by nothing but the `unsafe` functions of
+/// [`Home`], whose callers promise to be it.
 pub(crate) struct LoadHome<'c, K, V, E, S> {
     cache: &'c Inner<K, V, E, S>,
     shard: &'c Shard<K, V, E>,
@@ -59,7 +59,10 @@ pub(crate) struct LoadHome<'c, K, V, E, S> {
 }
 
 // SAFETY: OWNER: one thread at a time is at the cell; what it holds is Send.
-unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync> Sync for LoadHome<'_, K, V, E, S> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync> Sync
+    for LoadHome<'_, K, V, E, S>
+{
+}
 
 impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// Where a call for the key goes.
@@ -68,7 +71,11 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S
         let hash = self.core.hash(key);
         let shard = self.core.shard(hash);
         let home = LoadHome { cache: self, shard, ttl, began: Cell::new(None) };
-        Target { home, hash, manner: Manner { repanic: false, name: |key| format!("{key:?}").into() } }
+        Target {
+            home,
+            hash,
+            manner: Manner { repanic: false, name: |key| format!("{key:?}").into() },
+        }
     }
 }
 
@@ -79,7 +86,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
         self.inner.place(key, ttl)
     }
 
-    /// The key's value, which was not there a moment ago; waits no longer than this for somebody else's load.
+    /// The key's value, which was not there a moment ago; waits no longer than this for somebody
+    /// else's load.
     pub(crate) fn load_within(
         &self,
         limit: Option<Duration>,
@@ -100,7 +108,8 @@ impl<K, V, E, S> Cache<K, V, E, S> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S> {
-    /// Does `enter` unless something is there for the call, in the same critical section; what is there is put into the call.
+    /// Does `enter` unless something is there for the call, in the same critical section; what is
+    /// there is put into the call.
     ///
     /// # Safety
     /// The call belongs to the caller, and does not wait.
@@ -167,7 +176,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
 
     unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered {
         // SAFETY: the caller's promise.
-        let enter = |flights: &mut Registry<K, V, E>| (unsafe { flights.enter(me) }, flights.wants());
+        let enter =
+            |flights: &mut Registry<K, V, E>| (unsafe { flights.enter(me) }, flights.wants());
         // SAFETY: the caller's promise.
         match unsafe { self.find_or(me, enter) } {
             None => Entered::Found,
@@ -204,14 +214,21 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
                 kept.weight = core.weigh(key, value);
                 kept.pair = Some((key.clone(), value.clone()));
             }
-            Err(error) if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) => {
+            Err(error)
+                if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) =>
+            {
                 kept.failed = Some([key.clone(), key.clone()]);
             }
             Err(_) => {}
         }
     }
 
-    unsafe fn complete(&self, me: &Call<K, V, E>, outcome: &Outcome<V, E>, kept: &mut Kept<K, V>) -> bool {
+    unsafe fn complete(
+        &self,
+        me: &Call<K, V, E>,
+        outcome: &Outcome<V, E>,
+        kept: &mut Kept<K, V>,
+    ) -> bool {
         let core = &self.cache.core;
         let began = self.began.take();
         let now = core.settings.time.now();
@@ -236,13 +253,16 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
                 if registered && kept.pair.is_some() && outcome.is_ok() {
                     refused = locked.store(&mut kept.pair, new, deferred) != Stored::Yes;
                 }
-                if let (true, Some(until), Err(Failure::Failed(error))) = (registered, until, outcome) {
+                if let (true, Some(until), Err(Failure::Failed(error))) =
+                    (registered, until, outcome)
+                {
                     locked.remember(me.hash, (&mut kept.failed, error.clone()), until, deferred);
                 }
                 if let Some(began) = began {
                     locked.inner.counts.count_load(now.since(began), outcome.is_ok());
                 }
-                // SAFETY: the caller's promise. What may panic comes before: then the lead is handed on.
+                // SAFETY: the caller's promise. What may panic comes before: then the lead is
+                // handed on.
                 unsafe { locked.inner.flights.end(me) }
             },
             // SAFETY: the caller's promise; it has just ended.

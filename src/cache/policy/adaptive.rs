@@ -1,29 +1,33 @@
-//! The adaptive policy: probation, proof and memory. The parent module's head tells what it does and why.
+//! The adaptive policy: probation, proof and memory. The parent module's head tells what it does
+//! and why.
 
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};
 use super::queue::{Queues, Weights};
 use super::{Arena, MAX_HITS};
 
-/// The young part of those on probation: hits in it do not count, for they follow the insertion too closely to tell
-/// anything.
+/// The young part of those on probation: hits in it do not count, for they follow the insertion too
+/// closely to tell anything.
 const WINDOW: usize = 0;
 /// The others on probation.
 const SMALL: usize = 1;
 /// Those that proved themselves, or came while there was room.
 const MAIN: usize = 2;
 
-/// How many entries may be sent back to the end of the main queue before one goes in spite of its hits.
+/// How many entries may be sent back to the end of the main queue before one goes in spite of its
+/// hits.
 const ROUNDS: usize = 16;
-/// The least room for those on probation, in percent: of entries, and of weight, where less may be room for one only.
+/// The least room for those on probation, in percent: of entries, and of weight, where less may be
+/// room for one only.
 const LEAST: u128 = 1;
 const LEAST_WEIGHT: u128 = 2;
 const MAX_HISTORY: u8 = 15;
-/// Who comes back to probation with a longer history than this will not be helped by more room there.
+/// Who comes back to probation with a longer history than this will not be helped by more room
+/// there.
 const NEWCOMER: u8 = 2;
 
-/// An entry's use in the past: `h:4 | epoch:4`. `h` grows by its hits and was true in the epoch beside it; with each
-/// epoch that has passed since it halves.
+/// An entry's use in the past: `h:4 | epoch:4`. `h` grows by its hits and was true in the epoch
+/// beside it; with each epoch that has passed since it halves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct History(u8);
 
@@ -172,7 +176,12 @@ impl<W: Weights> Adaptive<W> {
 
     /// Throws entries out until one of this weight fits in.
     #[inline]
-    fn make_room(&mut self, arena: &impl Arena, weight: u32, mut evict: impl FnMut(u32, Option<u64>)) {
+    fn make_room(
+        &mut self,
+        arena: &impl Arena,
+        weight: u32,
+        mut evict: impl FnMut(u32, Option<u64>),
+    ) {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some((victim, hash)) = self.evict(arena) else { break };
             evict(victim, hash);
@@ -212,8 +221,8 @@ impl<W: Weights> Adaptive<W> {
         }
     }
 
-    /// The next entry that must prove itself or go, if those on probation fill their room. The newest is not asked to:
-    /// unless it was hit, it is there alone.
+    /// The next entry that must prove itself or go, if those on probation fill their room. The
+    /// newest is not asked to: unless it was hit, it is there alone.
     #[inline]
     fn candidate(&self, arena: &impl Arena) -> Option<u32> {
         let filled = self.queues.weight_of(WINDOW) + self.queues.weight_of(SMALL);
@@ -229,8 +238,8 @@ impl<W: Weights> Adaptive<W> {
         self.queues.first(SMALL).or_else(|| self.queues.first(WINDOW))
     }
 
-    /// The next entry to go from the main queue, which it still leads. Those before it that were hit go round once
-    /// more and are one hit poorer; the newest goes round, too.
+    /// The next entry to go from the main queue, which it still leads. Those before it that were
+    /// hit go round once more and are one hit poorer; the newest goes round, too.
     #[inline]
     fn main_victim(&mut self, arena: &impl Arena) -> Option<u32> {
         for _ in 0..ROUNDS {
@@ -281,7 +290,9 @@ impl<W: Weights> Adaptive<W> {
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
     #[inline]
     fn drain_window(&mut self, arena: &impl Arena) {
-        while self.queues.weight_of(WINDOW) > self.balance.window() && self.queues.len_of(WINDOW) > 1 {
+        while self.queues.weight_of(WINDOW) > self.balance.window()
+            && self.queues.len_of(WINDOW) > 1
+        {
             let Some(eldest) = self.queues.first(WINDOW) else { return };
             self.absorb_hits(arena, eldest);
             self.queues.move_to(SMALL, eldest);
@@ -294,7 +305,8 @@ impl<W: Weights> Adaptive<W> {
         self.remember(arena, i, 0) + arena.hits(i).min(MAX_HITS)
     }
 
-    /// Adds hits to an entry's history, which it returns. What has not changed is not written: readers share the line.
+    /// Adds hits to an entry's history, which it returns. What has not changed is not written:
+    /// readers share the line.
     #[inline]
     fn remember(&self, arena: &impl Arena, i: u32, hits: u8) -> u8 {
         let (was, epoch) = (History(arena.hist(i)), self.turns.epoch());

@@ -1,10 +1,11 @@
 //! How a shard's room is shared between entries on probation and proven ones.
 //!
-//! `p`, the room for those on probation, moves as in ARC (Megiddo & Modha, FAST 2003): an entry that comes back soon
-//! after it was thrown out of one part says that this part is too small. A step is the larger, the rarer such entries
-//! are among those that were thrown out lately.
+//! `p`, the room for those on probation, moves as in ARC (Megiddo & Modha, FAST 2003): an entry
+//! that comes back soon after it was thrown out of one part says that this part is too small. A
+//! step is the larger, the rarer such entries are among those that were thrown out lately.
 //!
-//! While entries are thrown out of probation and none is hit there, `p` shrinks slowly: nothing is gained by the room.
+//! While entries are thrown out of probation and none is hit there, `p` shrinks slowly: nothing is
+//! gained by the room.
 
 use super::ghosts::From;
 
@@ -35,7 +36,8 @@ impl Balance {
     pub(super) fn new(limit: u64, percent: u128) -> Balance {
         let whole = u128::from(limit.clamp(1, 1 << 47)) << FRACTION;
         // One unit at least; two if there are more, so that the newest is not alone.
-        let part = |percent: u128, units: u128| (whole * percent / 100).max(units << FRACTION) as u64;
+        let part =
+            |percent: u128, units: u128| (whole * percent / 100).max(units << FRACTION) as u64;
         let most = part(90, 1);
         let least = part(percent, 2).min(most);
         Balance { p: part(10, 1).max(least), least, most, small_out: 0, main_out: 0, patience: 0 }

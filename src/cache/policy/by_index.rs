@@ -1,7 +1,8 @@
 //! A value for each slab index.
 //!
-//! Indices are small as long as few entries are retired. Beside a guard that is held for long they are not, and there may be
-//! few between them; values of such indices lie in a map, so that no memory is left behind.
+//! Indices are small as long as few entries are retired. Beside a guard that is held for long they
+//! are not, and there may be few between them; values of such indices lie in a map, so that no
+//! memory is left behind.
 
 use std::fmt::Debug;
 

@@ -1,10 +1,12 @@
-//! What a shard remembers of the entries that it threw out, and how it counts the time that has gone by since.
+//! What a shard remembers of the entries that it threw out, and how it counts the time that has
+//! gone by since.
 //!
-//! A ghost is four bytes: a fingerprint of the key's hash, the queue the entry was thrown out of, its history and when
-//! that was. Ghosts lie in sets of eight, chosen by other bits of the hash than the fingerprint; a new one takes an
-//! empty place or that of the oldest of its set. Three for each entry measured best for the money; two cost 0.16
-//! points of the mean hit ratio, four bring as little. Two keys of one fingerprint in one set are taken for each
-//! other: one look-up in about 4,000, which misleads a little and harms nothing.
+//! A ghost is four bytes: a fingerprint of the key's hash, the queue the entry was thrown out of,
+//! its history and when that was. Ghosts lie in sets of eight, chosen by other bits of the hash
+//! than the fingerprint; a new one takes an empty place or that of the oldest of its set. Three for
+//! each entry measured best for the money; two cost 0.16 points of the mean hit ratio, four bring
+//! as little. Two keys of one fingerprint in one set are taken for each other: one look-up in about
+//! 4,000, which misleads a little and harms nothing.
 
 use std::mem;
 
@@ -31,8 +33,8 @@ pub(super) struct Ghost {
 const LIFE: usize = 3;
 const WAYS: usize = 8;
 
-/// A place of a set: `fingerprint:15 | from main:1 | history:4 | tick:12`. No fingerprint is 0, and 0 is an empty
-/// place.
+/// A place of a set: `fingerprint:15 | from main:1 | history:4 | tick:12`. No fingerprint is 0, and
+/// 0 is an empty place.
 type Slot = u32;
 
 const TICK_MASK: u32 = (1 << HISTORY_SHIFT) - 1;
@@ -54,8 +56,8 @@ pub(super) struct Ghosts {
 }
 
 impl Ghosts {
-    /// Makes room for the ghosts of a shard of `entries`, if there is less. Those that are there are forgotten then:
-    /// their sets would be others.
+    /// Makes room for the ghosts of a shard of `entries`, if there is less. Those that are there
+    /// are forgotten then: their sets would be others.
     #[cold]
     pub(super) fn grow(&mut self, entries: usize) {
         let sets = (LIFE * entries).div_ceil(WAYS);
@@ -80,8 +82,8 @@ impl Ghosts {
         (hash as u32 & FINGERPRINT_MASK).max(1)
     }
 
-    /// The set of a hash, by the 32 bits above the fingerprint's: the uppermost have chosen the shard and are the same
-    /// for all keys in it.
+    /// The set of a hash, by the 32 bits above the fingerprint's: the uppermost have chosen the
+    /// shard and are the same for all keys in it.
     #[inline]
     fn set(&mut self, hash: u64) -> Option<&mut Set> {
         let bits = u64::from((hash >> 15) as u32);
@@ -124,16 +126,19 @@ impl Ghosts {
 pub(super) const TURN: u32 = 128;
 /// Ticks in an epoch: twelve turns.
 const EPOCH: u32 = 12 * TURN;
-/// Where the count of ticks begins anew: a multiple of what a ghost's tick and what a history's epoch wrap at.
+/// Where the count of ticks begins anew: a multiple of what a ghost's tick and what a history's
+/// epoch wrap at.
 const WRAP: u32 = 16 * EPOCH;
 const _: () = assert!(WRAP % (TICK_MASK + 1) == 0);
 
-/// Time as a shard sees it. A turn has gone by when as many entries were thrown out as the shard holds.
+/// Time as a shard sees it. A turn has gone by when as many entries were thrown out as the shard
+/// holds.
 #[derive(Debug)]
 pub(super) struct Turns {
     /// Evictions in a turn: 1..=2^30.
     span: u32,
-    /// One eviction is `step + part / span` ticks; `rest / span` is the part of a tick that has gone by.
+    /// One eviction is `step + part / span` ticks; `rest / span` is the part of a tick that has
+    /// gone by.
     step: u32,
     part: u32,
     rest: u32,

@@ -1,7 +1,7 @@
 //! Strict LRU: one queue in the order of last use; the first is the one to go.
 //!
-//! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth keeping, so it is for
-//! those who need its order, not for those who want hits.
+//! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth
+//! keeping, so it is for those who need its order, not for those who want hits.
 
 use super::Arena;
 use super::queue::{Queues, Weights};

@@ -1,29 +1,35 @@
 //! Which entry goes when a shard is full.
 //!
-//! Each shard of a cache has a [`Policy`] behind its lock. Readers know nothing of it: they leave hits, 0 to
-//! [`MAX_HITS`], on the entries, and the policy looks at those when it needs room. Strict LRU alone must be
-//! [told](Policy::touch) of each use.
+//! Each shard of a cache has a [`Policy`] behind its lock. Readers know nothing of it: they leave
+//! hits, 0 to [`MAX_HITS`], on the entries, and the policy looks at those when it needs room.
+//! Strict LRU alone must be [told](Policy::touch) of each use.
 //!
 //! # The adaptive policy
 //! It is a mixture, each part of which lifted the hit ratio where the others did not:
-//! - *Probation and proof* of S3-FIFO (Yang et al., SOSP 2023): three FIFO queues. New entries join the *window*, move
-//!   on to the *small* queue, and leave its end for the *main* queue if they were hit there, or else the cache.
-//!   Window and small queue share the room `p`; the window is the young quarter of it, and hits in it do not prove
-//!   anything: they follow the insertion too closely ("correlated references").
-//! - *A clock* on the main queue: an entry that was hit goes round again, one hit poorer; without hits it goes.
-//! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers whom it threw out, of which queue. Who comes
-//!   back within a turn (as many evictions as the shard has entries) enlarges the room of its queue at the cost of the
-//!   other, between 1 (of weight 2) and 90 % of the whole. Who comes back to probation more than twice does not: it is one of a loop
-//!   that would not fit there either. Nor does probation keep room in which nothing is hit: `p` shrinks slowly then.
-//! - *Admission by frequency* of W-TinyLFU (Einziger, Friedman & Manes, ACM TOS 2017), without its sketch: an entry
-//!   carries four bits of history, which its ghost keeps for it, and which halve every twelve turns. Who was not hit on
-//!   probation still displaces the main queue's next victim if its history is clearly the longer one, hits included; who
-//!   comes back goes straight to the main queue on such terms. Of keys that are used equally often, as those of a loop
-//!   are, the ones that are there stay.
+//! - *Probation and proof* of S3-FIFO (Yang et al., SOSP 2023): three FIFO queues. New entries join
+//!   the *window*, move on to the *small* queue, and leave its end for the *main* queue if they
+//!   were hit there, or else the cache. Window and small queue share the room `p`; the window is
+//!   the young quarter of it, and hits in it do not prove anything: they follow the insertion too
+//!   closely ("correlated references").
+//! - *A clock* on the main queue: an entry that was hit goes round again, one hit poorer; without
+//!   hits it goes.
+//! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers whom it threw out, of
+//!   which queue. Who comes back within a turn (as many evictions as the shard has entries)
+//!   enlarges the room of its queue at the cost of the other, between 1 (of weight 2) and 90 % of
+//!   the whole. Who comes back to probation more than twice does not: it is one of a loop that
+//!   would not fit there either. Nor does probation keep room in which nothing is hit: `p` shrinks
+//!   slowly then.
+//! - *Admission by frequency* of W-TinyLFU (Einziger, Friedman & Manes, ACM TOS 2017), without its
+//!   sketch: an entry carries four bits of history, which its ghost keeps for it, and which halve
+//!   every twelve turns. Who was not hit on probation still displaces the main queue's next victim
+//!   if its history is clearly the longer one, hits included; who comes back goes straight to the
+//!   main queue on such terms. Of keys that are used equally often, as those of a loop are, the
+//!   ones that are there stay.
 //!
-//! Mean hit ratio, in %, of four public traces (oltp, web12, multi3, mooncake_conv), each at 0.1, 1 and 10 % of its keys,
-//! but at least 32 entries; and of loops of 1.05, 1.2, 1.5 and 2 times a capacity of 1,000. moka holds more than its
-//! capacity unless it is made to settle after each insert:
+//! Mean hit ratio, in %, of four public traces (oltp, web12, multi3, mooncake_conv), each at 0.1, 1
+//! and 10 % of its keys, but at least 32 entries; and of loops of 1.05, 1.2, 1.5 and 2 times a
+//! capacity of 1,000. moka holds more than its capacity unless it is made to settle after each
+//! insert:
 //!
 //! | | LRU | quick_cache | moka, settled | moka | this, 1 shard | this, shards as by default |
 //! |---|---|---|---|---|---|---|
@@ -33,28 +39,34 @@
 //! | 1.5 | 0 | 54 | 65 | 59 | 64 | 64 |
 //! | 2 | 0 | 48 | 49 | 49 | 47 | 48 |
 //!
-//! Where 32 entries are asked for, moka holds 55 to 59 of them on average, and up to 94. It answers 14.9 % of multi3 so and
-//! 30.0 of web12; this, with 32, 11.7 and 24.6, and with as many as moka holds 20.2 and 30.7.
+//! Where 32 entries are asked for, moka holds 55 to 59 of them on average, and up to 94. It answers
+//! 14.9 % of multi3 so and 30.0 of web12; this, with 32, 11.7 and 24.6, and with as many as moka
+//! holds 20.2 and 30.7.
 //!
-//! Small shards get uneven shares of a loop, and the least room for probation, two entries, is much for them. A main
-//! queue full of what was used much and is of no use any more gives way slowly: where one loop follows another every
-//! twenty capacities, it has 30 % and moka 40.
+//! Small shards get uneven shares of a loop, and the least room for probation, two entries, is much
+//! for them. A main queue full of what was used much and is of no use any more gives way slowly:
+//! where one loop follows another every twenty capacities, it has 30 % and moka 40.
 //!
 //! # State and cost
-//! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of ghosts from the
-//! shard's first eviction on, and two bytes of its own. An operation takes constant time, amortized, and allocates
-//! nothing, except where links grow with the slab. There is no randomness: the same calls evict the same entries.
+//! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of
+//! ghosts from the shard's first eviction on, and two bytes of its own. An operation takes constant
+//! time, amortized, and allocates nothing, except where links grow with the slab. There is no
+//! randomness: the same calls evict the same entries.
 //!
-//! Where entries have weights, the room of a queue is one of weights, while time and ghosts are counted in entries: as
-//! many as there were at the shard's first eviction, corrected after each turn in which that was wrong by half. Entries
-//! that weigh nothing are in no queue: nothing would be gained by evicting them.
+//! Where entries have weights, the room of a queue is one of weights, while time and ghosts are
+//! counted in entries: as many as there were at the shard's first eviction, corrected after each
+//! turn in which that was wrong by half. Entries that weigh nothing are in no queue: nothing would
+//! be gained by evicting them.
 //!
 //! # Invariants
-//! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit) on until it is evicted,
-//!   replaced or removed. One that weighs nothing is in none, and never evicted.
-//! - NEWEST: what was put in last is evicted after everything else, and so, where two entries fit, not for the next one.
-//!   (LRU has it first in line again once all others were used: its order is strict.)
-//! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two steps.
+//! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit)
+//!   on until it is evicted, replaced or removed. One that weighs nothing is in none, and never
+//!   evicted.
+//! - NEWEST: what was put in last is evicted after everything else, and so, where two entries fit,
+//!   not for the next one. (LRU has it first in line again once all others were used: its order is
+//!   strict.)
+//! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two
+//!   steps.
 //! - CONSISTENT: nothing here panics, nor does an [`Arena`]; so each step is done as a whole.
 
 mod adaptive;
@@ -73,7 +85,8 @@ use queue::{Each, Unit};
 /// More hits than this tell nothing.
 pub(crate) const MAX_HITS: u8 = 3;
 
-/// What a policy asks of the entries, which lie in the shard's slab; `i` is a slab index below 2^30.
+/// What a policy asks of the entries, which lie in the shard's slab; `i` is a slab index below
+/// 2^30.
 pub(crate) trait Arena {
     /// Hits since they were last set. Readers raise them meanwhile, up to [`MAX_HITS`].
     fn hits(&self, i: u32) -> u8;
@@ -150,8 +163,9 @@ impl Policy {
         })
     }
 
-    /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict` is called with
-    /// each entry that was thrown out, and its hash, if it has one: without, no ghost is kept of it. The entry's hits and history are set.
+    /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict`
+    /// is called with each entry that was thrown out, and its hash, if it has one: without, no
+    /// ghost is kept of it. The entry's hits and history are set.
     #[inline]
     pub(crate) fn admit(
         &mut self,
@@ -168,11 +182,13 @@ impl Policy {
         );
     }
 
-    /// `new` takes over the place and the history of `old`: the same key got another value. That counts as a use, as
-    /// it does with other caches: it is a hit more, or the young end of the LRU queue.
+    /// `new` takes over the place and the history of `old`: the same key got another value. That
+    /// counts as a use, as it does with other caches: it is a hit more, or the young end of the LRU
+    /// queue.
     ///
-    /// If the new value is heavier than there is room for, others are evicted for it (neither `old` nor `new`), and it
-    /// takes the young end of the queue that `old` was in. If `old` weighed nothing, it is enqueued as a new entry is.
+    /// If the new value is heavier than there is room for, others are evicted for it (neither `old`
+    /// nor `new`), and it takes the young end of the queue that `old` was in. If `old` weighed
+    /// nothing, it is enqueued as a new entry is.
     pub(crate) fn replace(
         &mut self,
         arena: &impl Arena,
@@ -210,7 +226,8 @@ impl Policy {
         with!(&self.0, unbounded _ => false, bounded policy => policy.queues().queue_of(i).is_some())
     }
 
-    /// The weight of an entry that [stands](Policy::holds) there; else 0, where entries have weights.
+    /// The weight of an entry that [stands](Policy::holds) there; else 0, where entries have
+    /// weights.
     #[inline]
     pub(crate) fn weight_of(&self, i: u32) -> u32 {
         with!(&self.0, unbounded _ => 0, bounded policy => policy.queues().entry_weight(i))

@@ -1,13 +1,15 @@
 //! Queues over one array of links: where each entry of a shard stands.
 //!
-//! An entry is known by its slab index; its node says which queue it is in and who stands before and behind it. There
-//! is no end mark: a queue's length says where it ends, so the `before` of a first node and the `behind` of a last one
-//! hold rubbish, as the nodes of free indices do. Taking out the first entry, which is what a full shard does all day,
-//! therefore touches no node but its own.
+//! An entry is known by its slab index; its node says which queue it is in and who stands before
+//! and behind it. There is no end mark: a queue's length says where it ends, so the `before` of a
+//! first node and the `behind` of a last one hold rubbish, as the nodes of free indices do. Taking
+//! out the first entry, which is what a full shard does all day, therefore touches no node but its
+//! own.
 //!
 //! # Invariants
-//! - LINKED: every index that was pushed and not removed since is in exactly one queue, the one its node names, and a
-//!   queue reaches all its `len` entries from `first` as well as, backwards, from `last`.
+//! - LINKED: every index that was pushed and not removed since is in exactly one queue, the one its
+//!   node names, and a queue reaches all its `len` entries from `first` as well as, backwards, from
+//!   `last`.
 //! - WEIGHTLESS: but those of weight 0 are in none, for queues say who goes when there is too much.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
@@ -152,8 +154,14 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     /// `limit`: that of the weights.
     pub(super) fn new(limit: u64) -> Self {
         const { assert!(N <= NOWHERE, "two bits say which queue") };
-        let expected = if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        Queues { queues: [Queue::default(); N], nodes: ByIndex::default(), weights: W::default(), expected }
+        let expected =
+            if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+        Queues {
+            queues: [Queue::default(); N],
+            nodes: ByIndex::default(),
+            weights: W::default(),
+            expected,
+        }
     }
 
     #[inline]
@@ -236,8 +244,8 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, weight);
     }
 
-    /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in one, is, and takes `old`
-    /// out.
+    /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in
+    /// one, is, and takes `old` out.
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
         self.make_node(new, weight);
         let node = self.nodes.get(old);
@@ -288,9 +296,9 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.weights.set(i, weight);
     }
 
-    /// Makes `needed` nodes near and some more: twice as many as before up to the expected number, beyond it a sixteenth
-    /// (entries that were thrown out keep their index until their memory is free again). But not many more than there are
-    /// entries: others are far.
+    /// Makes `needed` nodes near and some more: twice as many as before up to the expected number,
+    /// beyond it a sixteenth (entries that were thrown out keep their index until their memory is
+    /// free again). But not many more than there are entries: others are far.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, needed: usize) {
@@ -298,8 +306,11 @@ impl<W: Weights, const N: usize> Queues<W, N> {
             return;
         }
         let had = self.nodes.near();
-        let some_more =
-            if had < self.expected { (2 * had).max(16).min(self.expected) } else { had + had / 16 + 4 };
+        let some_more = if had < self.expected {
+            (2 * had).max(16).min(self.expected)
+        } else {
+            had + had / 16 + 4
+        };
         let wanted = needed.max(some_more);
         self.nodes.grow(wanted);
         self.weights.grow(wanted);
@@ -319,7 +330,10 @@ impl<W: Weights, const N: usize> Queues<W, N> {
             for place in 0..queue.len {
                 let node = self.nodes.get(at);
                 assert_eq!(node.queue(), number, "{at} names another queue than the one it is in");
-                assert!(place == 0 || entries.last() == Some(&node.before), "{at} does not know its elder");
+                assert!(
+                    place == 0 || entries.last() == Some(&node.before),
+                    "{at} does not know its elder"
+                );
                 entries.push(at);
                 at = node.behind();
             }

@@ -89,7 +89,10 @@ impl Shard {
         self.free.extend(&evicted);
         let keys: Vec<_> = evicted.into_iter().map(|j| self.cells.0[j as usize].0).collect();
         for evicted in &keys {
-            assert!(*evicted != key && self.map.remove(evicted).is_some(), "{evicted} was evicted twice");
+            assert!(
+                *evicted != key && self.map.remove(evicted).is_some(),
+                "{evicted} was evicted twice"
+            );
         }
         keys
     }
@@ -123,9 +126,11 @@ impl Shard {
 
     /// The queues, by keys.
     fn order(&self) -> Vec<Vec<u64>> {
-        let queues =
-            with!(&self.policy.0, unbounded _ => Vec::new(), bounded it => it.queues().check().to_vec());
-        queues.iter().map(|queue| queue.iter().map(|&i| self.cells.0[i as usize].0).collect()).collect()
+        let queues = with!(&self.policy.0, unbounded _ => Vec::new(), bounded it => it.queues().check().to_vec());
+        queues
+            .iter()
+            .map(|queue| queue.iter().map(|&i| self.cells.0[i as usize].0).collect())
+            .collect()
     }
 
     /// The room for those on probation, in 16.16.
@@ -456,8 +461,9 @@ fn a_scan_does_not_wash_out_what_is_used() {
 fn a_loop_that_does_not_fit_keeps_a_part() {
     // The best that can be is 100 of each lap but the first.
     for (length, kept) in [(105, 95), (120, 95), (150, 94), (200, 94), (300, 85)] {
-        let hits =
-            |kind| Shard::new(kind, Some(100), false).hits((0..length).cycle().take(60 * length as usize));
+        let hits = |kind| {
+            Shard::new(kind, Some(100), false).hits((0..length).cycle().take(60 * length as usize))
+        };
         assert_eq!(hits(Kind::Lru), 0);
         assert!(hits(Kind::Adaptive) > 59 * kept, "{length}: {}", hits(Kind::Adaptive));
     }
@@ -488,7 +494,10 @@ fn a_cache_of_weights_learns_as_one_of_entries_does() {
             weighed.insert(key, 1_000);
         }
     }
-    assert!(counted_hits.abs_diff(weighed_hits) < counted_hits / 50, "{counted_hits}, {weighed_hits}");
+    assert!(
+        counted_hits.abs_diff(weighed_hits) < counted_hits / 50,
+        "{counted_hits}, {weighed_hits}"
+    );
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Where there is no `membarrier`: the epochs of [`crossbeam_epoch`].
 //!
-//! Its garbage lists are not used: they would run destructors inside some reader's pin, on a thread that has nothing to do
-//! with them. Instead a deferred function ends a [period](super::grace).
+//! Its garbage lists are not used: they would run destructors inside some reader's pin, on a thread
+//! that has nothing to do with them. Instead a deferred function ends a [period](super::grace).
 //!
 //! # Invariants
-//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
+//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later
+//!   period has ended.
 //!
 //! # Orderings
-//! GRACE needs that a reader who pins after the period has begun does not find what was unlinked. A sequentially consistent
-//! fence stands between the unlinking and the reading of the era, and the collector has one in each pin. The era was read
-//! before the period began, so its fence stands before that of the pin under which it did, and that before the pins of the
-//! readers in question.
+//! GRACE needs that a reader who pins after the period has begun does not find what was unlinked. A
+//! sequentially consistent fence stands between the unlinking and the reading of the era, and the
+//! collector has one in each pin. The era was read before the period began, so its fence stands
+//! before that of the pin under which it did, and that before the pins of the readers in question.
 
 use std::cell::RefCell;
 use std::mem;
@@ -25,7 +26,8 @@ use super::grace::GracePeriods;
 static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
 static UNDER_WAY: AtomicBool = AtomicBool::new(false);
 
-/// A collector of our own: no other library's destructors run in our readers' pins, and their guards do not hold ours up.
+/// A collector of our own: no other library's destructors run in our readers' pins, and their
+/// guards do not hold ours up.
 fn collector() -> &'static Collector {
     // SAFETY: it is null, or leads to one that is never freed.
     unsafe { COLLECTOR.load(Ordering::Acquire).as_ref() }.unwrap_or_else(make)
@@ -56,7 +58,8 @@ pub(super) fn pin() -> Guard {
     let pinned = LOCAL.try_with(|local| {
         let mut local = local.borrow_mut();
         if !local.as_ref().is_some_and(|local| ptr::eq(local.0, collector)) {
-            // One of before a fork, if any, is left as it is: it might end a period in which it knows nobody of now.
+            // One of before a fork, if any, is left as it is: it might end a period in which it
+            // knows nobody of now.
             mem::forget(local.replace(Local(collector, collector.register())));
         }
         local.as_ref().map(|local| local.1.pin())
@@ -64,7 +67,8 @@ pub(super) fn pin() -> Guard {
     pinned.ok().flatten().unwrap_or_else(|| collector.register().pin())
 }
 
-/// Begins anew in the child of a fork, whose only thread has no guard: nobody waits for those of other threads.
+/// Begins anew in the child of a fork, whose only thread has no guard: nobody waits for those of
+/// other threads.
 pub(super) fn renew() {
     COLLECTOR.store(ptr::null_mut(), Ordering::Release);
     UNDER_WAY.store(false, Ordering::Relaxed);

@@ -29,7 +29,8 @@ thread_local! {
     static HANDLE: RecordHandle = RecordHandle(RECORDS.take());
 }
 
-/// Makes what guards need, which is to be there before somebody forks. To be called with no lock held.
+/// Makes what guards need, which is to be there before somebody forks. To be called with no lock
+/// held.
 pub(crate) fn prepare() {
     static JOINED: AtomicBool = AtomicBool::new(false);
     if !JOINED.load(Ordering::Acquire) {
@@ -183,7 +184,8 @@ pub(crate) fn ended() -> u64 {
     PERIODS.ended()
 }
 
-/// Takes a step towards the end of a period that begins now. If nobody reads, that is the whole way.
+/// Takes a step towards the end of a period that begins now. If nobody reads, that is the whole
+/// way.
 pub(crate) fn advance() {
     if barrier::exists() {
         RECORDS.advance(&PERIODS);
@@ -192,7 +194,8 @@ pub(crate) fn advance() {
     }
 }
 
-/// Says that there is something to be had from [`advance`](advance()), which is then done unless it was just now.
+/// Says that there is something to be had from [`advance`](advance()), which is then done unless it
+/// was just now.
 pub(crate) fn hint() {
     static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
     if barrier::exists() {

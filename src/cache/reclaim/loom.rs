@@ -1,13 +1,14 @@
-//! A stand-in that reclaims as early as any collector could: an era is over as soon as all guards are gone that were there
-//! when it began. So a model finds each access that a guard does not cover.
+//! A stand-in that reclaims as early as any collector could: an era is over as soon as all guards
+//! are gone that were there when it began. So a model finds each access that a guard does not
+//! cover.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread::{Token, token};
 use std::sync::Mutex;
 
 loom::lazy_static! {
-    /// How many guards and eras there have been, and which of the guards are alive. Not a lock of loom's: it must
-    /// order nothing.
+    /// How many guards and eras there have been, and which of the guards are alive. Not a lock of
+    /// loom's: it must order nothing.
     static ref GUARDS: Mutex<(u64, Vec<(u64, Token)>)> = Mutex::new((0, Vec::new()));
     /// What the collector's fences order: eras before later pins.
     static ref PINS: AtomicUsize = AtomicUsize::new(0);

@@ -93,14 +93,16 @@ fn a_record_that_changes_hands() {
     });
 }
 
-/// What `membarrier` does: a fence in each thread, at a moment of its own while the heavy one lasts.
+/// What `membarrier` does: a fence in each thread, at a moment of its own while the heavy one
+/// lasts.
 struct Interrupts {
     sent: AtomicBool,
     taken: [AtomicBool; 2],
 }
 
 impl Interrupts {
-    /// The place in a thread's program where it is interrupted, if that happens while the fence lasts.
+    /// The place in a thread's program where it is interrupted, if that happens while the fence
+    /// lasts.
     fn may_come(&self, thread: usize) {
         if self.sent.load(Ordering::Acquire) {
             fence(Ordering::SeqCst);
@@ -120,10 +122,13 @@ impl Interrupts {
 
 #[test]
 fn a_fence_that_comes_to_each_thread_at_another_moment() {
-    for (reader_at, writer_at) in (0..3).flat_map(|reader| (0..3).map(move |writer| (reader, writer))) {
+    for (reader_at, writer_at) in
+        (0..3).flat_map(|reader| (0..3).map(move |writer| (reader, writer)))
+    {
         model(move || {
             let shared = Shared::new();
-            let interrupts = Arc::new(Interrupts { sent: AtomicBool::new(false), taken: Default::default() });
+            let interrupts =
+                Arc::new(Interrupts { sent: AtomicBool::new(false), taken: Default::default() });
             let record = shared.records.take();
             let reader = {
                 let (shared, interrupts) = (shared.clone(), interrupts.clone());
@@ -155,7 +160,10 @@ fn a_fence_that_comes_to_each_thread_at_another_moment() {
                 shared.periods.end();
             }
             let (found, era) = (reader.join().unwrap(), writer.join().unwrap());
-            assert!(found == 1 || !shared.periods.are_past(era), "who is not waited for finds what is new");
+            assert!(
+                found == 1 || !shared.periods.are_past(era),
+                "who is not waited for finds what is new"
+            );
         });
     }
 }

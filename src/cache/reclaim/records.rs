@@ -1,37 +1,45 @@
 //! Which threads are reading: a record for each, which costs a reader two plain stores.
 //!
 //! # State
-//! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back) when it ends, or with its last
-//! guard if that is later. `registered` knows the records that are taken and, apart from those, the free ones; a record is never
-//! freed. A record's [word](Word) says how many guards its thread has, and counts the times that it had none.
+//! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back)
+//! when it ends, or with its last guard if that is later. `registered` knows the records that are
+//! taken and, apart from those, the free ones; a record is never freed. A record's [word](Word)
+//! says how many guards its thread has, and counts the times that it had none.
 //!
 //! # A period of grace
-//! Whoever wants one to [end](Records::advance) has the lock of `readers`. It counts the period as begun, does the heavy
-//! fence, and notes, under the lock of `registered`, the words of those taken records that have guards. The period ends when all
-//! of those have had none since. So it costs as much as there are threads with records.
+//! Whoever wants one to [end](Records::advance) has the lock of `readers`. It counts the period as
+//! begun, does the heavy fence, and notes, under the lock of `registered`, the words of those taken
+//! records that have guards. The period ends when all of those have had none since. So it costs as
+//! much as there are threads with records.
 //!
 //! # Invariants
-//! - TAKEN: only a record that is taken has guards. `place` is where `taken` has it, under the lock of `registered`.
-//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later period has ended.
+//! - TAKEN: only a record that is taken has guards. `place` is where `taken` has it, under the lock
+//!   of `registered`.
+//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later
+//!   period has ended.
 //!
 //! # Orderings
-//! Let W unlink something (U), do a fence (F) and read its era; a period that is later begins (B) and does the heavy fence
-//! (H), which is one of its caller's that comes after B, and then one in every other thread; R enters (E: a store to its
-//! word), does the light fence and looks (L). F comes before H's: else W would have read that the period had begun. H makes R
-//! do a fence, after its own. If R's comes before E, then L comes after it and so after F, and finds what W left behind. If
-//! it comes after E, whoever notes the words sees E or what R wrote later, so the period does not end before R has left, or
-//! entered again, which is the same case anew: that entry comes after H.
+//! Let W unlink something (U), do a fence (F) and read its era; a period that is later begins (B)
+//! and does the heavy fence (H), which is one of its caller's that comes after B, and then one in
+//! every other thread; R enters (E: a store to its word), does the light fence and looks (L). F
+//! comes before H's: else W would have read that the period had begun. H makes R do a fence, after
+//! its own. If R's comes before E, then L comes after it and so after F, and finds what W left
+//! behind. If it comes after E, whoever notes the words sees E or what R wrote later, so the period
+//! does not end before R has left, or entered again, which is the same case anew: that entry comes
+//! after H.
 //!
-//! Records are taken and given back meanwhile. If R takes its record after the words were noted, the lock of `registered` stands
-//! between, so L comes after H, and after F. If R gave its record back before, all that it read comes before that, by the
-//! same lock. What it noted of a record that has a new owner since is settled: the times have moved on. (They wrap. At
-//! worst a period waits for one who need not be waited for.)
+//! Records are taken and given back meanwhile. If R takes its record after the words were noted,
+//! the lock of `registered` stands between, so L comes after H, and after F. If R gave its record
+//! back before, all that it read comes before that, by the same lock. What it noted of a record
+//! that has a new owner since is settled: the times have moved on. (They wrap. At worst a period
+//! waits for one who need not be waited for.)
 //!
-//! F must be a whole fence. H makes W do one, too, but at a moment of its own: with nothing more W could read the era before
-//! U is to be seen, R's fence could come between, and then L would not find U, nor whoever notes the words E.
+//! F must be a whole fence. H makes W do one, too, but at a moment of its own: with nothing more W
+//! could read the era before U is to be seen, R's fence could come between, and then L would not
+//! find U, nor whoever notes the words E.
 //!
-//! A word is stored with Release and read with Acquire: whoever finds that a reader left has all behind it that the reader
-//! did. The end of a period is counted and read in the same way.
+//! A word is stored with Release and read with Acquire: whoever finds that a reader left has all
+//! behind it that the reader did. The end of a period is counted and read in the same way.
 
 use super::grace::GracePeriods;
 use crate::sync::Mutex;
@@ -40,8 +48,8 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::barrier::{heavy, light};
 
-/// How often a period that could end looks for its last readers again, before it is left for another time. A read takes
-/// less.
+/// How often a period that could end looks for its last readers again, before it is left for
+/// another time. A read takes less.
 const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
 
 /// `times without a guard:16 | ORPHAN:1 | guards:47`.
@@ -115,14 +123,16 @@ impl Record {
         self.word.store(word.0, Ordering::Release);
     }
 
-    /// From here on nothing that this thread can find is used again, until as many calls of [`leave`](Record::leave).
+    /// From here on nothing that this thread can find is used again, until as many calls of
+    /// [`leave`](Record::leave).
     #[inline(always)]
     pub(crate) fn enter(&self) {
         self.set(self.word().entered());
         light();
     }
 
-    /// Whether the record is now to be [given back](Records::give_back): it was an orphan's last guard.
+    /// Whether the record is now to be [given back](Records::give_back): it was an orphan's last
+    /// guard.
     #[inline(always)]
     #[must_use]
     pub(crate) fn leave(&self) -> bool {
@@ -152,8 +162,8 @@ impl Record {
         }
     }
 
-    /// Says that the thread does not need the record any more when its guards are gone. Whether they are gone already, so
-    /// that it is to be given back.
+    /// Says that the thread does not need the record any more when its guards are gone. Whether
+    /// they are gone already, so that it is to be given back.
     #[must_use]
     pub(crate) fn abandon(&self) -> bool {
         let word = self.word();
@@ -193,7 +203,8 @@ pub(super) struct Held {
 
 #[cfg(not(docache_loom))]
 impl Held {
-    /// Forgets the guards of all threads but the calling one, which are not there any more and whose records become free.
+    /// Forgets the guards of all threads but the calling one, which are not there any more and
+    /// whose records become free.
     pub(super) fn renew(mut self, own: Option<&'static Record>) {
         let is_own = |record: &'static Record| own.is_some_and(|own| std::ptr::eq(own, record));
         self.readers.retain(|(record, _)| is_own(record));
@@ -263,8 +274,8 @@ impl Records {
         (registered.taken.len(), registered.taken.len() + registered.free.len())
     }
 
-    /// Ends the period under way if it can be ended, and then begins another one, and ends that if it can. Does nothing if
-    /// somebody else is at it.
+    /// Ends the period under way if it can be ended, and then begins another one, and ends that if
+    /// it can. Does nothing if somebody else is at it.
     pub(super) fn advance(&self, periods: &GracePeriods) {
         let Some(mut readers) = self.readers.try_lock() else { return };
         if !readers.is_empty() && !have_left(&mut readers) {

@@ -42,8 +42,8 @@ pub(crate) struct Core<K, V, E, S> {
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A time, as [`horizon_of`](crate::clock::horizon_of) gives it, that is not behind: what is alive by it is alive, and not
-    /// watched.
+    /// A time, as [`horizon_of`](crate::clock::horizon_of) gives it, that is not behind: what is
+    /// alive by it is alive, and not watched.
     horizon: &'static AtomicU64,
     read_time: Time,
     /// Whether reads are counted, or told to the policy.
@@ -80,9 +80,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
         let watched = settings.kind == Kind::Lru || settings.record_stats;
         let plan = |number| Plan {
             kind: settings.kind,
-            most: settings
-                .limit
-                .map_or(Plan::UNBOUNDED, |limit| limit / shards + u64::from(number < limit % shards)),
+            most: settings.limit.map_or(Plan::UNBOUNDED, |limit| {
+                limit / shards + u64::from(number < limit % shards)
+            }),
             weighted: settings.weigher.is_some(),
             failures: settings.negative.map(|(_, most)| most / settings.shards),
         };
@@ -149,7 +149,8 @@ impl<K, V, E, S> Core<K, V, E, S> {
         until == Deadline::NEVER || self.read_time.is_before(until)
     }
 
-    /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can be.
+    /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can
+    /// be.
     #[inline]
     pub(crate) fn reading(&self) -> Option<Tick> {
         match &self.read_time {
@@ -175,12 +176,14 @@ impl<K, V, E, S> Core<K, V, E, S> {
         }
         if self.settings.jitter > 0.0 {
             // Any number will do that differs between keys and between times.
-            let mixed = (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
+            let mixed =
+                (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
             let random = mixed as f64 / (1_u64 << 53) as f64;
             // The product may be a little too large; the cast and the subtraction saturate.
             nanos = nanos.saturating_sub((nanos as f64 * (self.settings.jitter * random)) as u64);
         }
-        // A short one must not be over before it begins, by a clock that is behind; one of zero is to be over by any.
+        // A short one must not be over before it begins, by a clock that is behind; one of zero is
+        // to be over by any.
         let exact = nanos <= EXACT_TTL && nanos > 0;
         let now = if exact { self.settings.time.exact_now() } else { now };
         Deadline::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
@@ -195,7 +198,10 @@ impl<K, V, E, S> Core<K, V, E, S> {
     /// Says that a write has left something for the background.
     #[inline]
     pub(crate) fn leave_to_background(&self, unheard: bool) {
-        if unheard || (!self.awaited.load(Ordering::Relaxed) && !self.awaited.swap(true, Ordering::Relaxed)) {
+        if unheard
+            || (!self.awaited.load(Ordering::Relaxed)
+                && !self.awaited.swap(true, Ordering::Relaxed))
+        {
             #[cfg(not(docache_loom))]
             if unheard {
                 self.background.tidy_now();
@@ -219,7 +225,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// The live entry of a key.
     #[inline(always)]
-    pub(crate) fn read<'g, Q>(&'g self, guard: &'g Guard, key: &Q, access: Access) -> Option<&'g Entry<K, V>>
+    pub(crate) fn read<'g, Q>(
+        &'g self,
+        guard: &'g Guard,
+        key: &Q,
+        access: Access,
+    ) -> Option<&'g Entry<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -290,7 +301,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// What a new entry is to be. The clock may be the user's.
     #[inline]
-    pub(crate) fn new_entry(&self, hash: u64, weight: u32, ttl: Option<Duration>, now: Tick) -> New {
+    pub(crate) fn new_entry(
+        &self,
+        hash: u64,
+        weight: u32,
+        ttl: Option<Duration>,
+        now: Tick,
+    ) -> New {
         New { hash, until: self.until(hash, ttl, now), weight, now: Deadline::of(now) }
     }
 

@@ -1,23 +1,26 @@
 //! Which entries of a shard have expired: a hierarchical timer wheel over slab indices.
 //!
-//! Level `l` has 64 slots of 64^l units of time each. An index stands in the level of the highest group of six bits in
-//! which its deadline differs from the wheel's time `at`, in the slot of the deadline's group there. When `at` reaches a
-//! slot its indices move to lower levels, until each stands in a slot of a single unit.
+//! Level `l` has 64 slots of 64^l units of time each. An index stands in the level of the highest
+//! group of six bits in which its deadline differs from the wheel's time `at`, in the slot of the
+//! deadline's group there. When `at` reaches a slot its indices move to lower levels, until each
+//! stands in a slot of a single unit.
 //!
-//! Nobody says when an entry leaves. An index keeps its place until the time of its slot has come; then it is asked for
-//! its actual deadline, and moves on or drops out. Only one that is used again with an earlier deadline than its slot
-//! stands for is moved at once. So each index is in one slot at most, whatever the traffic.
+//! Nobody says when an entry leaves. An index keeps its place until the time of its slot has come;
+//! then it is asked for its actual deadline, and moves on or drops out. Only one that is used again
+//! with an earlier deadline than its slot stands for is moved at once. So each index is in one slot
+//! at most, whatever the traffic.
 //!
 //! # State
-//! One word for each index: its neighbours in the slot's list, and the slot. A level's heads are allocated when it is
-//! first used.
+//! One word for each index: its neighbours in the slot's list, and the slot. A level's heads are
+//! allocated when it is first used.
 //!
 //! # Invariants
-//! - LINKED: an index whose word names a slot is in that slot's list, once, and in no other. A list leads from its head
-//!   to [`NIL`], and back; the `before` of its first index is rubbish.
+//! - LINKED: an index whose word names a slot is in that slot's list, once, and in no other. A list
+//!   leads from its head to [`NIL`], and back; the `before` of its first index is rubbish.
 //! - EARLY: the slot of an index that has a deadline begins no later than this deadline.
-//! - AHEAD: no slot that holds an index begins before the slot of its level that `at` is in. Those of lower levels begin
-//!   before those of higher levels, but for slots that `at` is in and that are not empty yet.
+//! - AHEAD: no slot that holds an index begins before the slot of its level that `at` is in. Those
+//!   of lower levels begin before those of higher levels, but for slots that `at` is in and that
+//!   are not empty yet.
 //! - NEXT: no slot that holds an index begins before `next`.
 
 use std::mem;
@@ -27,7 +30,8 @@ const SLOTS: usize = 1 << BITS;
 /// As many as 64 bits of time need.
 const LEVELS: usize = u64::BITS.div_ceil(BITS) as usize;
 
-/// No index. Entries of higher indices are not remembered: a shard would have to hold more than a hundred million.
+/// No index. Entries of higher indices are not remembered: a shard would have to hold more than a
+/// hundred million.
 const NIL: u32 = (1 << INDEX_BITS) - 1;
 const INDEX_BITS: u32 = 27;
 const NO_SLOT: u64 = (1 << (64 - 2 * INDEX_BITS)) - 1;
@@ -93,7 +97,8 @@ impl Slot {
     #[inline]
     fn begins(self, at: u64) -> u64 {
         let below = self.level as u32 * BITS;
-        let above = at.checked_shr(below + BITS).unwrap_or(0).checked_shl(below + BITS).unwrap_or(0);
+        let above =
+            at.checked_shr(below + BITS).unwrap_or(0).checked_shl(below + BITS).unwrap_or(0);
         above | (self.number as u64) << below
     }
 }
@@ -145,10 +150,15 @@ impl Deadlines {
         self.link(i, deadline);
     }
 
-    /// An index whose entry is over at `now`, if there is one. `deadline_of` says the deadline of the entry that an index
-    /// holds, if it does. The index stays known until `deadline_of` says that its entry is gone. O(1), amortized.
+    /// An index whose entry is over at `now`, if there is one. `deadline_of` says the deadline of
+    /// the entry that an index holds, if it does. The index stays known until `deadline_of` says
+    /// that its entry is gone. O(1), amortized.
     #[inline]
-    pub(crate) fn expired(&mut self, now: u64, deadline_of: impl Fn(u32) -> Option<u64>) -> Option<u32> {
+    pub(crate) fn expired(
+        &mut self,
+        now: u64,
+        deadline_of: impl Fn(u32) -> Option<u64>,
+    ) -> Option<u32> {
         if now < self.next { None } else { self.search(now, deadline_of) }
     }
 
@@ -185,7 +195,8 @@ impl Deadlines {
     /// The slot that begins first of those that hold something, and when it begins.
     fn first(&self) -> Option<(u64, Slot)> {
         let filled = self.levels.iter().enumerate().filter(|(_, level)| level.filled != 0);
-        let slots = filled.map(|(level, of)| Slot { level, number: of.filled.trailing_zeros() as usize });
+        let slots =
+            filled.map(|(level, of)| Slot { level, number: of.filled.trailing_zeros() as usize });
         slots.map(|slot| (slot.begins(self.at), slot)).min_by_key(|&(begin, _)| begin)
     }
 
@@ -258,7 +269,13 @@ mod tests {
 
     impl Model {
         fn new(indices: usize, now: u64) -> Model {
-            Model { wheel: Deadlines::new(), entries: vec![None; indices], now, sets: 0, asked: Cell::new(0) }
+            Model {
+                wheel: Deadlines::new(),
+                entries: vec![None; indices],
+                now,
+                sets: 0,
+                asked: Cell::new(0),
+            }
         }
 
         fn set(&mut self, i: usize, deadline: u64) {
@@ -274,7 +291,13 @@ mod tests {
             };
             let found = self.wheel.expired(self.now, deadline_of).map(|i| i as usize);
             let over = |entry: &Option<u64>| entry.is_some_and(|deadline| deadline <= self.now);
-            assert_eq!(found.is_some(), self.entries.iter().any(over), "at {}: {:?}", self.now, self.entries);
+            assert_eq!(
+                found.is_some(),
+                self.entries.iter().any(over),
+                "at {}: {:?}",
+                self.now,
+                self.entries
+            );
             assert!(found.is_none_or(|i| over(&self.entries[i])));
             found
         }
@@ -292,7 +315,8 @@ mod tests {
         /// LINKED, EARLY and NEXT, and what it costs.
         fn check(&self) {
             let (wheel, mut linked) = (&self.wheel, 0);
-            for (level, number) in (0..LEVELS).flat_map(|level| (0..SLOTS).map(move |number| (level, number)))
+            for (level, number) in
+                (0..LEVELS).flat_map(|level| (0..SLOTS).map(move |number| (level, number)))
             {
                 let slot = Slot { level, number };
                 let (mut at, mut before) = (wheel.head(slot), None);
@@ -310,7 +334,8 @@ mod tests {
                 }
             }
             assert_eq!(linked, wheel.nodes.iter().filter(|node| node.slot().is_some()).count());
-            let timed = self.entries.iter().flatten().filter(|&&deadline| deadline != u64::MAX).count();
+            let timed =
+                self.entries.iter().flatten().filter(|&&deadline| deadline != u64::MAX).count();
             assert!((timed..=self.entries.len()).contains(&linked));
             assert!(wheel.memory() <= self.entries.len() * 9 + LEVELS * SLOTS * 4);
         }
@@ -387,7 +412,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_over_to_the_unit() {
-        for deadline in [1, 63, 64, 65, 4_095, 4_096, 900_000, (1 << 48) - 1, 1 << 48, u64::MAX - 1] {
+        for deadline in [1, 63, 64, 65, 4_095, 4_096, 900_000, (1 << 48) - 1, 1 << 48, u64::MAX - 1]
+        {
             let mut model = Model::new(1, 0);
             model.set(0, deadline);
             model.now = deadline - 1;

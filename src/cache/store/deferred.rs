@@ -1,9 +1,10 @@
 //! What a writer leaves for the time when it has given the lock back: user code.
 //!
-//! User code that runs there may use the cache, and what that leaves in turn must not be done inside of it: the stack would
-//! grow with the number of entries. So a thread notes that it is [inside](Inside) user code, and writes from there leave what
-//! they owe to the shard: destructors in limbo, and the listener's entries in its `unheard`. Later writes and the cache's
-//! background work see to both.
+//! User code that runs there may use the cache, and what that leaves in turn must not be done
+//! inside of it: the stack would grow with the number of entries. So a thread notes that it is
+//! [inside](Inside) user code, and writes from there leave what they owe to the shard: destructors
+//! in limbo, and the listener's entries in its `unheard`. Later writes and the cache's background
+//! work see to both.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -57,8 +58,8 @@ pub(crate) struct Unheard {
 /// Collected under the lock, done without it.
 #[derive(Debug)]
 pub(crate) struct Deferred<'c, K, V, E> {
-    /// Places that nobody can see any more, whose pairs are to be dropped before they are given back. They are this call's
-    /// alone. So many are there.
+    /// Places that nobody can see any more, whose pairs are to be dropped before they are given
+    /// back. They are this call's alone. So many are there.
     reclaimed: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
     count: usize,
     /// Whether the cache has a listener.
@@ -67,7 +68,8 @@ pub(crate) struct Deferred<'c, K, V, E> {
     pub(crate) nested: bool,
     /// What few calls have, apart, so that the others need not make it.
     rare: Option<Box<Rare<'c, K, V, E>>>,
-    /// Whether a batch in limbo was closed, so that it is time for a [`hint`](crate::cache::reclaim::hint).
+    /// Whether a batch in limbo was closed, so that it is time for a
+    /// [`hint`](crate::cache::reclaim::hint).
     pub(crate) hint: bool,
     /// Whether the shard has something left for the cache's background work.
     pub(crate) leftover: bool,
@@ -98,7 +100,12 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
     /// Sends an entry that was unlinked to limbo; or, if there is a listener, to that first.
     #[inline(always)]
-    pub(crate) fn retire(&mut self, limbo: &mut Limbo, unheard: &mut Unheard, claimed: Claimed<'c, K, V>) {
+    pub(crate) fn retire(
+        &mut self,
+        limbo: &mut Limbo,
+        unheard: &mut Unheard,
+        claimed: Claimed<'c, K, V>,
+    ) {
         if !self.listened {
             self.hint |= limbo.retire(claimed.index);
             self.leftover |= std::mem::needs_drop::<(K, V)>();

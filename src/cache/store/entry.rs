@@ -41,8 +41,8 @@ impl Deadline {
 
 /// A place in a slab: an entry, or room for one.
 ///
-/// The pair is there from [`fill`](Entry::fill) to [`drop_pair`](Entry::drop_pair). In between nobody writes it, and whoever may see the
-/// entry may read it.
+/// The pair is there from [`fill`](Entry::fill) to [`drop_pair`](Entry::drop_pair). In between
+/// nobody writes it, and whoever may see the entry may read it.
 #[derive(Debug)]
 pub(crate) struct Entry<K, V> {
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
@@ -55,16 +55,18 @@ pub(crate) struct Dropping<'p, K, V>(&'p UnsafeCell<MaybeUninit<(K, V)>>);
 
 impl<K, V> Drop for Dropping<'_, K, V> {
     fn drop(&mut self) {
-        // SAFETY: made by `drop_pair`, whose caller promises that the pair is there and nobody else can see it.
+        // SAFETY: made by `drop_pair`, whose caller promises that the pair is there and nobody else
+        // can see it.
         self.0.with_mut(|pair| unsafe { pair.cast::<(K, V)>().drop_in_place() });
     }
 }
 
-/// What stands beside a pair, from the top: the deadline, which does not change; a byte of the policy's, who uses it under
-/// the shard's lock; and how often the entry was read, up to [`MAX_HITS`].
+/// What stands beside a pair, from the top: the deadline, which does not change; a byte of the
+/// policy's, who uses it under the shard's lock; and how often the entry was read, up to
+/// [`MAX_HITS`].
 ///
-/// Readers and the policy write the whole word. One may undo what another has just done to the lower bytes: those are
-/// hints.
+/// Readers and the policy write the whole word. One may undo what another has just done to the
+/// lower bytes: those are hints.
 #[derive(Clone, Copy)]
 pub(crate) struct Meta(u64);
 
@@ -115,7 +117,9 @@ impl<K, V> Entry<K, V> {
         if let Some(from) = pair {
             let from: *const (K, V) = from;
             // SAFETY: the place is the caller's alone, and no part of what it is filled from.
-            self.pair.with_mut(|place| unsafe { place.cast::<(K, V)>().copy_from_nonoverlapping(from, 1) });
+            self.pair.with_mut(|place| unsafe {
+                place.cast::<(K, V)>().copy_from_nonoverlapping(from, 1)
+            });
             // SAFETY: what was there has moved; it is not dropped.
             unsafe { ptr::write(pair, None) };
         }

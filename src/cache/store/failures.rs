@@ -1,9 +1,10 @@
 //! Errors that are cached, behind the lock of their keys' shard.
 //!
 //! # State
-//! `table` has the failures by hash; a failure's hash stands beside it, so that no user code but `Eq` runs here. `order`
-//! names them, oldest first, by keys of its own; what it names may have left since. All live equally long, so the oldest
-//! are those that expire first, and that go where there are too many.
+//! `table` has the failures by hash; a failure's hash stands beside it, so that no user code but
+//! `Eq` runs here. `order` names them, oldest first, by keys of its own; what it names may have
+//! left since. All live equally long, so the oldest are those that expire first, and that go where
+//! there are too many.
 
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -45,8 +46,8 @@ impl<K, E> Failures<K, E> {
         failure.error.as_ref().filter(|_| now < failure.until)
     }
 
-    /// Takes the error of a key in, which comes twice; what goes for it is added to `gone`. If `Eq` panics, all keys are with
-    /// those who had them, and the lock's holder drops none.
+    /// Takes the error of a key in, which comes twice; what goes for it is added to `gone`. If `Eq`
+    /// panics, all keys are with those who had them, and the lock's holder drops none.
     pub(crate) fn insert(
         &mut self,
         hash: u64,
@@ -65,12 +66,16 @@ impl<K, E> Failures<K, E> {
         }
         let Some([key, queued]) = keys.take() else { return };
         self.order.push_back(Failure { hash, key: queued, error: None, until });
-        self.table
-            .insert_unique(hash, Failure { hash, key, error: Some(error), until }, |failure| failure.hash);
+        self.table.insert_unique(
+            hash,
+            Failure { hash, key, error: Some(error), until },
+            |failure| failure.hash,
+        );
         if self.order.len() > 2 * self.table.len() + 16 {
             for _ in 0..self.order.len() {
                 let Some(queued) = self.order.front() else { break };
-                let named = self.table.find(queued.hash, |failure| failure.is_named_by(queued)).is_some();
+                let named =
+                    self.table.find(queued.hash, |failure| failure.is_named_by(queued)).is_some();
                 let Some(queued) = self.order.pop_front() else { break };
                 if named { self.order.push_back(queued) } else { gone.push(queued) }
             }
@@ -105,7 +110,9 @@ impl<K, E> Failures<K, E> {
     where
         K: Eq,
     {
-        while self.order.front().is_some_and(|oldest| oldest.until <= now) && self.take_oldest(gone) {}
+        while self.order.front().is_some_and(|oldest| oldest.until <= now) && self.take_oldest(gone)
+        {
+        }
     }
 
     /// Takes out everything.
@@ -151,7 +158,12 @@ mod tests {
     type Numbers = Failures<u64, u64>;
 
     fn insert(failures: &mut Numbers, key: u64, until: u64, gone: &mut Vec<Failure<u64, u64>>) {
-        failures.insert(key % 7, (&mut Some([key; 2]), Arc::new(key)), Tick::from_nanos(until), gone);
+        failures.insert(
+            key % 7,
+            (&mut Some([key; 2]), Arc::new(key)),
+            Tick::from_nanos(until),
+            gone,
+        );
     }
 
     fn filled(most: usize, keys: std::ops::Range<u64>) -> (Numbers, Vec<Failure<u64, u64>>) {
@@ -179,7 +191,9 @@ mod tests {
     fn what_has_expired_is_not_given_and_goes_when_it_is_purged() {
         let (mut failures, mut gone) = filled(100, 0..50);
         let now = Tick::from_nanos(120);
-        assert!(failures.get(20 % 7, &20, now).is_none() && failures.get(21 % 7, &21, now).is_some());
+        assert!(
+            failures.get(20 % 7, &20, now).is_none() && failures.get(21 % 7, &21, now).is_some()
+        );
         assert!(failures.remove(30 % 7, &30).is_some() && failures.remove(30 % 7, &30).is_none());
         failures.purge(now, &mut gone);
         assert_eq!((keys(&gone).len(), failures.table.len()), (21, 28));

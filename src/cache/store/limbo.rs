@@ -1,10 +1,10 @@
 //! What was taken out of a shard's table and may still be in some reader's sight.
 //!
 //! # State
-//! `places` are the retired entries, oldest first. They go in batches: the first of them are counted in `batches`, each
-//! with the era in which it was closed, and the last `open` are not in a batch yet. (An era costs a fence; a batch shares
-//! one.) Where entries have weights, a batch's is counted as long as any of it is here. `tables` are tables that were
-//! replaced.
+//! `places` are the retired entries, oldest first. They go in batches: the first of them are
+//! counted in `batches`, each with the era in which it was closed, and the last `open` are not in a
+//! batch yet. (An era costs a fence; a batch shares one.) Where entries have weights, a batch's is
+//! counted as long as any of it is here. `tables` are tables that were replaced.
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
@@ -85,7 +85,8 @@ impl Limbo {
         self.tables.iter().any(|(_, table)| is_large(*table))
     }
 
-    /// Takes an entry in. Whether a batch is full, so that it is time for a [`hint`](crate::cache::reclaim::hint).
+    /// Takes an entry in. Whether a batch is full, so that it is time for a
+    /// [`hint`](crate::cache::reclaim::hint).
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
         self.places.push_back(place);
@@ -93,7 +94,8 @@ impl Limbo {
         self.open >= BATCH && self.close()
     }
 
-    /// Says what the entries weigh that were retired since the last time. As [`retire`](Limbo::retire).
+    /// Says what the entries weigh that were retired since the last time. As
+    /// [`retire`](Limbo::retire).
     #[inline]
     pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
         self.weight += weight;
@@ -114,7 +116,11 @@ impl Limbo {
     /// Closes the batch that is open; whether there is anything to wait for.
     pub(crate) fn close(&mut self) -> bool {
         if self.open > 0 {
-            self.batches.push_back(Batch { era: Era::now(), left: self.open, weight: self.open_weight });
+            self.batches.push_back(Batch {
+                era: Era::now(),
+                left: self.open,
+                weight: self.open_weight,
+            });
             (self.open, self.open_weight) = (0, 0);
         }
         !self.is_empty()
@@ -159,7 +165,8 @@ impl Limbo {
 
     /// Bytes of the queues and of the tables that wait.
     pub(crate) fn memory(&self) -> usize {
-        let queues = self.places.capacity() * size_of::<u32>() + self.batches.capacity() * size_of::<Batch>();
+        let queues = self.places.capacity() * size_of::<u32>()
+            + self.batches.capacity() * size_of::<Batch>();
         queues + self.tables.iter().map(|(_, table)| table.memory()).sum::<usize>()
     }
 

@@ -121,8 +121,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         Entries { directory: self.inner.slab.directory(), hasher: self.hasher }
     }
 
-    /// A key is written: what is being loaded for it is not kept, and nobody joins that any more; what is known of its
-    /// failure is forgotten.
+    /// A key is written: what is being loaded for it is not kept, and nobody joins that any more;
+    /// what is known of its failure is forgotten.
     #[inline(always)]
     pub(crate) fn invalidate<Q>(&mut self, hash: u64, key: &Q, deferred: &mut Deferred<'_, K, V, E>)
     where
@@ -171,12 +171,13 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// The entry of an index that was found.
     pub(crate) fn entry(&self, index: u32) -> &'a Entry<K, V> {
-        // SAFETY: it was found under this lock; the caller holds a guard if it goes on using it without.
+        // SAFETY: it was found under this lock; the caller holds a guard if it goes on using it
+        // without.
         unsafe { entry(self.inner.slab.directory(), index) }
     }
 
-    /// Puts a pair in, or in the place of an earlier one of its key. What is refused stays with the caller; the earlier one is
-    /// gone then, too.
+    /// Puts a pair in, or in the place of an earlier one of its key. What is refused stays with the
+    /// caller; the earlier one is gone then, too.
     #[inline(always)]
     pub(crate) fn store(
         &mut self,
@@ -276,8 +277,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Notes the deadline of a new entry, and takes out what has expired if something must go for the entry: that goes
-    /// before what is alive.
+    /// Notes the deadline of a new entry, and takes out what has expired if something must go for
+    /// the entry: that goes before what is alive.
     #[inline(always)]
     fn evict_expired(
         &mut self,
@@ -297,7 +298,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     #[cold]
     #[inline(never)]
-    fn evict_expired_for(&mut self, old: Option<u32>, new: &New, deferred: &mut Deferred<'a, K, V, E>) {
+    fn evict_expired_for(
+        &mut self,
+        old: Option<u32>,
+        new: &New,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
         let leaves = u64::from(old.map_or(0, |old| self.inner.policy.weight_of(old)));
         let most = self.inner.plan.most.saturating_add(leaves);
         while self.inner.policy.weight() + u64::from(new.weight) > most {
@@ -335,7 +341,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Takes an entry out.
     #[inline(always)]
-    pub(crate) fn unlink(&mut self, index: u32, cause: Cause, deferred: &mut Deferred<'a, K, V, E>) {
+    pub(crate) fn unlink(
+        &mut self,
+        index: u32,
+        cause: Cause,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
         let entries = self.entries();
         let inner = &mut *self.inner;
         let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
@@ -356,8 +367,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.inner.policy.touch(index);
     }
 
-    /// Takes the entries out of so many buckets from `at` on that `wanted` says. The bucket to go on with, if there are more:
-    /// the first one again if the table is not the one that the caller began with.
+    /// Takes the entries out of so many buckets from `at` on that `wanted` says. The bucket to go
+    /// on with, if there are more: the first one again if the table is not the one that the caller
+    /// began with.
     pub(crate) fn remove_where(
         &mut self,
         (begun, at): (Table, usize),
@@ -372,7 +384,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let end = table.buckets().min(at.saturating_add(buckets));
         let mut found = Vec::new();
         for at in at..end {
-            let test = |index| found.extend(wanted(entries.entry(index)).map(|cause| (index, cause)));
+            let test =
+                |index| found.extend(wanted(entries.entry(index)).map(|cause| (index, cause)));
             // SAFETY: the lock keeps the table.
             unsafe { table.each_in(at, test) };
         }
@@ -387,8 +400,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.head.table()
     }
 
-    /// Makes the shard an empty one, whose loads are not kept, and returns the table of what it had. The entries are the
-    /// caller's to retire, and then the table.
+    /// Makes the shard an empty one, whose loads are not kept, and returns the table of what it
+    /// had. The entries are the caller's to retire, and then the table.
     pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> Detached {
         let inner = &mut *self.inner;
         inner.flights.forget_all();
@@ -418,14 +431,19 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 let entry = entries.entry(index);
                 let cause = cause(entry);
                 inner.counts.count(cause);
-                deferred.retire(&mut inner.limbo, &mut inner.unheard, Claimed { index, entry, cause });
+                deferred.retire(
+                    &mut inner.limbo,
+                    &mut inner.unheard,
+                    Claimed { index, entry, cause },
+                );
             };
             // SAFETY: it was not retired yet.
             unsafe { table.each_in(at, retire) };
         }
     }
 
-    /// Lets go of the deadlines if they are many more than the entries: a guard that was held made indices large.
+    /// Lets go of the deadlines if they are many more than the entries: a guard that was held made
+    /// indices large.
     pub(crate) fn tidy_deadlines(&mut self) {
         let inner = &mut *self.inner;
         let (entry, most) = (size_of::<u64>(), 4 * inner.live + 4096);
@@ -444,7 +462,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Publishes a new table of the same entries. Those whose hash panics nobody can find any more: they go.
+    /// Publishes a new table of the same entries. Those whose hash panics nobody can find any more:
+    /// they go.
     #[cold]
     fn rebuild(&mut self, capacity: usize, deferred: &mut Deferred<'a, K, V, E>) {
         let (old, entries) = (self.head.table(), self.entries());
@@ -467,8 +486,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred.leftover |= self.inner.limbo.retire_table(old);
     }
 
-    /// Takes a few entries that nobody can see any more out of limbo, once for each `deferred`. Where pairs have destructors
-    /// they go there. Whether there were any.
+    /// Takes a few entries that nobody can see any more out of limbo, once for each `deferred`.
+    /// Where pairs have destructors they go there. Whether there were any.
     #[inline(always)]
     pub(crate) fn reclaim(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
         let inner = &mut *self.inner;

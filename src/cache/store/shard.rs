@@ -1,22 +1,25 @@
 //! One part of a cache: what its readers look at, and what its writers do under the lock.
 //!
 //! # State
-//! The [`Head`] is the readers'; its cache line is only written when something grows. Everything else is behind the
-//! lock. An entry is in the table, in a queue of the policy and in a place of the slab; one that was taken out of the first
-//! two is in limbo, or *claimed* by the call that took it out, which shows it to the listener first, or `unheard`, if that
-//! call came from inside user code.
+//! The [`Head`] is the readers'; its cache line is only written when something grows. Everything
+//! else is behind the lock. An entry is in the table, in a queue of the policy and in a place of
+//! the slab; one that was taken out of the first two is in limbo, or *claimed* by the call that
+//! took it out, which shows it to the listener first, or `unheard`, if that call came from inside
+//! user code.
 //!
-//! The flights of the shard's keys are here too. A load may be kept as long as its flight is registered: who writes,
-//! removes or clears a key ends its flight in the same critical section, and who finds that the key is not in the table
-//! enters its flight in the same one. So no call that begins after a write joins a load that began before it.
+//! The flights of the shard's keys are here too. A load may be kept as long as its flight is
+//! registered: who writes, removes or clears a key ends its flight in the same critical section,
+//! and who finds that the key is not in the table enters its flight in the same one. So no call
+//! that begins after a write joins a load that began before it.
 //!
 //! # Invariants
-//! - TABLE: what is in the table is filled, once, and counted in `live`. Entries are taken out of the table first, and only
-//!   what was found there goes to limbo. So a key whose hash or equality changes costs at most memory.
+//! - TABLE: what is in the table is filled, once, and counted in `live`. Entries are taken out of
+//!   the table first, and only what was found there goes to limbo. So a key whose hash or equality
+//!   changes costs at most memory.
 //! - QUIET: under the lock no user code runs but `Eq`, and `Hash`, whose panics are contained.
 //!
-//! Readers hold up nothing here: what is retired beside a guard takes another place than what comes after it, so the slab
-//! grows while guards stand, and shrinks when they have gone.
+//! Readers hold up nothing here: what is retired beside a guard takes another place than what comes
+//! after it, so the slab grows while guards stand, and shrinks when they have gone.
 
 use std::borrow::Borrow;
 use std::mem::needs_drop;
@@ -75,8 +78,8 @@ pub(crate) struct Shard<K, V, E> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
-    /// The share in what the cache may hold, in entries or, if `weighted`, in weight; [`Plan::UNBOUNDED`] if that has no
-    /// limit.
+    /// The share in what the cache may hold, in entries or, if `weighted`, in weight;
+    /// [`Plan::UNBOUNDED`] if that has no limit.
     pub(crate) most: u64,
     pub(crate) weighted: bool,
     /// How many errors are cached, if any are.
@@ -113,8 +116,9 @@ pub(crate) struct New {
 
 /// What is behind the lock.
 ///
-/// A write of a full shard changes five cache lines of it: the first, which it shares with the lock, one of the slab, one
-/// of limbo and two of the policy. So threads that take turns hand over few.
+/// A write of a full shard changes five cache lines of it: the first, which it shares with the
+/// lock, one of the slab, one of limbo and two of the policy. So threads that take turns hand over
+/// few.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Inner<K, V, E> {
@@ -137,7 +141,8 @@ pub(crate) struct Inner<K, V, E> {
     pub(crate) unheard: Unheard,
     /// Pairs that were refused inside user code.
     pub(crate) refused: Vec<(K, V)>,
-    /// Entries that threads were dropping, or showing to the listener, which did not come along in a fork. They stay.
+    /// Entries that threads were dropping, or showing to the listener, which did not come along in
+    /// a fork. They stay.
     pub(crate) lost: usize,
     pub(crate) flights: Registry<K, V, E>,
 }
@@ -154,7 +159,8 @@ const _: () = {
     begins_line(offset_of!(Inner<u64, u64, ()>, policy));
 };
 
-// SAFETY: the entries that the pointers lead to are shared among readers, and moved out by whoever reclaims them.
+// SAFETY: the entries that the pointers lead to are shared among readers, and moved out by whoever
+// reclaims them.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V, E> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
@@ -175,7 +181,11 @@ impl<K, V, E> Inner<K, V, E> {
 
     /// What they weigh; those that the listener is being shown are not known here.
     pub(crate) fn retired_weight(&self) -> u64 {
-        if self.plan.weighted { self.limbo.weight() + self.unheard.weight } else { self.retired() as u64 }
+        if self.plan.weighted {
+            self.limbo.weight() + self.unheard.weight
+        } else {
+            self.retired() as u64
+        }
     }
 
     /// Whether writes have left something that should not wait for the next write.
@@ -186,7 +196,8 @@ impl<K, V, E> Inner<K, V, E> {
         unheard || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
 
-    /// Whether so much is retired that a value of this weight should wait until readers were asked to let go of it.
+    /// Whether so much is retired that a value of this weight should wait until readers were asked
+    /// to let go of it.
     #[inline]
     pub(crate) fn is_behind(&self, weight: u32) -> bool {
         self.plan.weighted && self.retired_weight() + u64::from(weight) > self.plan.slack()
@@ -222,7 +233,12 @@ impl<K, V, E> Shard<K, V, E> {
 
     /// The entry of a key. O(1), wait-free but for the length of the search.
     #[inline(always)]
-    pub(crate) fn find<'g, Q>(&'g self, _guard: &'g Guard, hash: u64, key: &Q) -> Option<&'g Entry<K, V>>
+    pub(crate) fn find<'g, Q>(
+        &'g self,
+        _guard: &'g Guard,
+        hash: u64,
+        key: &Q,
+    ) -> Option<&'g Entry<K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -266,7 +282,8 @@ impl<K, V, E> Shard<K, V, E> {
         unsafe { self.inner.release() };
     }
 
-    /// Forgets the flights: who led them, or waited, is not there. Those calls that the calling thread has are in none.
+    /// Forgets the flights: who led them, or waited, is not there. Those calls that the calling
+    /// thread has are in none.
     ///
     /// # Safety
     /// The calling thread holds it, and is the only one.

@@ -1,15 +1,16 @@
-//! Where a shard's entries lie: in chunks that do not move, so that readers may keep addresses, and that are used again
-//! and again, so that a cache that churns allocates nothing.
+//! Where a shard's entries lie: in chunks that do not move, so that readers may keep addresses, and
+//! that are used again and again, so that a cache that churns allocates nothing.
 //!
 //! # State
-//! Entry `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is large. The addresses of the chunks
-//! stand in the *directory*, an array that readers find through the shard's head. One that has become too small is kept, for
-//! those who still read it.
+//! Entry `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is
+//! large. The addresses of the chunks stand in the *directory*, an array that readers find through
+//! the shard's head. One that has become too small is kept, for those who still read it.
 //!
 //! # Invariants
 //! - WRITER: places are given out and taken back under the shard's lock.
-//! - THERE: the directory that is published reaches as far as any index that is in a table, and has the address of its
-//!   chunk. Both are stored before the index is published (Release), and read after it (Acquire).
+//! - THERE: the directory that is published reaches as far as any index that is in a table, and has
+//!   the address of its chunk. Both are stored before the index is published (Release), and read
+//!   after it (Acquire).
 //! - EMPTY: a chunk is freed only when all its places are free; no reader can see any of them then.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -45,10 +46,13 @@ pub(crate) type Directory<K, V> = AtomicPtr<Entry<K, V>>;
 /// The entry of an index.
 ///
 /// # Safety
-/// The index was found in a table of this shard, or the caller has it from the slab, and its place is not given back
-/// meanwhile.
+/// The index was found in a table of this shard, or the caller has it from the slab, and its place
+/// is not given back meanwhile.
 #[inline(always)]
-pub(crate) unsafe fn entry<'a, K, V>(directory: *const Directory<K, V>, index: u32) -> &'a Entry<K, V> {
+pub(crate) unsafe fn entry<'a, K, V>(
+    directory: *const Directory<K, V>,
+    index: u32,
+) -> &'a Entry<K, V> {
     // SAFETY: the directory reaches that far (THERE).
     let chunk = unsafe { directory.add(index as usize / chunk_places::<K, V>()) };
     // SAFETY: as above; directories are kept.
@@ -79,11 +83,12 @@ struct Chunk {
 pub(crate) struct Slab<K, V> {
     /// How many places are given out.
     used: usize,
-    /// A place that was given back and goes to whoever wants one next, if it is not a far one; its chunk counts it as given out.
+    /// A place that was given back and goes to whoever wants one next, if it is not a far one; its
+    /// chunk counts it as given out.
     next: u32,
     chunks: Vec<Chunk>,
-    /// Chunks with free places, the lowest first; others may be among them. So indices become small again after many
-    /// places were wanted for a while.
+    /// Chunks with free places, the lowest first; others may be among them. So indices become small
+    /// again after many places were wanted for a while.
     open: BinaryHeap<Reverse<u32>>,
     /// All directories there have been; the last is the one that is published.
     directories: Vec<Box<[Directory<K, V>]>>,
@@ -123,7 +128,8 @@ impl<K, V> Slab<K, V> {
     pub(crate) fn memory(&self) -> usize {
         let entries: usize =
             self.chunks.iter().map(|chunk| chunk.places as usize * size_of::<Entry<K, V>>()).sum();
-        let directories: usize = self.directories.iter().map(|directory| size_of_val(&**directory)).sum();
+        let directories: usize =
+            self.directories.iter().map(|directory| size_of_val(&**directory)).sum();
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
 
@@ -148,8 +154,8 @@ impl<K, V> Slab<K, V> {
             chunk.free
         };
         if chunk.free == NONE {
-            let base =
-                self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
+            let base = self.directories.last().expect("a chunk has an address")[number]
+                .load(Ordering::Relaxed);
             // SAFETY: the place lies in the chunk.
             let place = unsafe { base.add((index - first) as usize) };
             // SAFETY: it has not been used.
@@ -195,7 +201,8 @@ impl<K, V> Slab<K, V> {
             chunk.open = true;
             self.open.push(Reverse(number as u32));
         }
-        // One empty chunk is kept, so that a shard at the edge of one does not allocate over and over.
+        // One empty chunk is kept, so that a shard at the edge of one does not allocate over and
+        // over.
         if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
             self.release(number);
         }
@@ -218,7 +225,8 @@ impl<K, V> Slab<K, V> {
     #[cold]
     fn grow(&mut self) -> Option<usize> {
         let number = self.freed.last().map_or(self.chunks.len(), |&number| number as usize);
-        let places = self.most.saturating_sub(number * chunk_places::<K, V>()).min(chunk_places::<K, V>());
+        let places =
+            self.most.saturating_sub(number * chunk_places::<K, V>()).min(chunk_places::<K, V>());
         if places == 0 {
             return None;
         }
@@ -235,7 +243,8 @@ impl<K, V> Slab<K, V> {
             self.chunks[number] = chunk;
         }
         self.reach(number);
-        self.directories.last().expect("just reached")[number].store(base.as_ptr(), Ordering::Release);
+        self.directories.last().expect("just reached")[number]
+            .store(base.as_ptr(), Ordering::Release);
         self.open.push(Reverse(number as u32));
         Some(number)
     }
@@ -249,14 +258,15 @@ impl<K, V> Slab<K, V> {
         let most = self.most.div_ceil(chunk_places::<K, V>());
         let longer = (2 * length).max(number + 1).max(4).min(most);
         let old: &[Directory<K, V>] = self.directories.last().map_or(&[], |directory| directory);
-        let chunk =
-            |at| old.get(at).map_or(null_mut(), |chunk: &Directory<K, V>| chunk.load(Ordering::Relaxed));
+        let chunk = |at| {
+            old.get(at).map_or(null_mut(), |chunk: &Directory<K, V>| chunk.load(Ordering::Relaxed))
+        };
         let directory = (0..longer).map(|at| AtomicPtr::new(chunk(at))).collect();
         self.directories.push(directory);
     }
 
-    /// Gives a chunk's memory back. The chunk must be empty (EMPTY). It stays in `open` if it is there: that is empty before
-    /// the slab grows.
+    /// Gives a chunk's memory back. The chunk must be empty (EMPTY). It stays in `open` if it is
+    /// there: that is empty before the slab grows.
     #[cold]
     fn release(&mut self, number: usize) {
         let open = self.chunks[number].open;
@@ -267,8 +277,10 @@ impl<K, V> Slab<K, V> {
         }
         self.places -= chunk.places as usize;
         self.freed.push(number as u32);
-        let base = self.directories.last().expect("a chunk has an address")[number].load(Ordering::Relaxed);
-        // SAFETY: allocated with this layout; none of its places is given out, and a free one needs no destructor.
+        let base = self.directories.last().expect("a chunk has an address")[number]
+            .load(Ordering::Relaxed);
+        // SAFETY: allocated with this layout; none of its places is given out, and a free one needs
+        // no destructor.
         unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };
     }
 }

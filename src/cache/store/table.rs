@@ -1,23 +1,26 @@
 //! A shard's table: which entries there are, by hash.
 //!
 //! # State
-//! A power of two of [`Bucket`]s. Each has six slots for the slab indices of entries, and one word, [`Ctrl`], with a tag of
-//! seven bits of the hash for each slot in use and the number of entries that passed by: those whose home it is, or whose
-//! way from home led over it, and that found it full and went on to the next. A search goes from home to the next bucket
-//! as long as anything passed by. So an erasure leaves no mark behind, and the table of a cache that churns never has
-//! to be cleaned. (The shape is that of F14, Bronson and Shi 2019; the tags are compared as in its relatives, by the bits of
-//! a word.)
+//! A power of two of [`Bucket`]s. Each has six slots for the slab indices of entries, and one word,
+//! [`Ctrl`], with a tag of seven bits of the hash for each slot in use and the number of entries
+//! that passed by: those whose home it is, or whose way from home led over it, and that found it
+//! full and went on to the next. A search goes from home to the next bucket as long as anything
+//! passed by. So an erasure leaves no mark behind, and the table of a cache that churns never has
+//! to be cleaned. (The shape is that of F14, Bronson and Shi 2019; the tags are compared as in its
+//! relatives, by the bits of a word.)
 //!
 //! # Invariants
 //! - WRITER: everything is written under the shard's lock.
-//! - STAY: an entry never moves within a table. So a search that finds nothing has at each bucket seen either no such
-//!   entry, or its slot after it was erased: there was a moment during the search at which the key was not there.
-//! - TAGGED: a slot whose tag is set holds the index of an entry that is filled. It stays filled for as long as a guard
-//!   lives that was there when the tag was set.
+//! - STAY: an entry never moves within a table. So a search that finds nothing has at each bucket
+//!   seen either no such entry, or its slot after it was erased: there was a moment during the
+//!   search at which the key was not there.
+//! - TAGGED: a slot whose tag is set holds the index of an entry that is filled. It stays filled
+//!   for as long as a guard lives that was there when the tag was set.
 //!
 //! # Orderings
-//! An index is stored with Release after its entry was filled, and the tag with Release after the index. Readers load both
-//! with Acquire: who sees the tag sees the index, or a later one, and the entry behind it.
+//! An index is stored with Release after its entry was filled, and the tag with Release after the
+//! index. Readers load both with Acquire: who sees the tag sees the index, or a later one, and the
+//! entry behind it.
 
 use std::ptr::NonNull;
 
@@ -30,16 +33,20 @@ const ONES: u64 = 0x0101_0101_0101;
 const TOPS: u64 = ONES << 7;
 /// One entry that passed by.
 const PASSED: u64 = 1 << 48;
-/// Of how many passing entries a bucket loses count; it is then passed for as long as the table lives.
+/// Of how many passing entries a bucket loses count; it is then passed for as long as the table
+/// lives.
 const UNCOUNTED: u64 = 0xffff;
-/// The alignment of a bucket, which leaves this many low bits of its address for the size of the table.
+/// The alignment of a bucket, which leaves this many low bits of its address for the size of the
+/// table.
 const ALIGN: usize = 32;
 
-/// The word of a bucket: six tags, each a byte from 1 to 127 (0: the slot is free), then the count of those that passed.
+/// The word of a bucket: six tags, each a byte from 1 to 127 (0: the slot is free), then the count
+/// of those that passed.
 #[derive(Clone, Copy)]
 struct Ctrl(u64);
 
-/// Which bytes of six are 0, none of which is above 127: a bit at the top of each. What is above them does not matter.
+/// Which bytes of six are 0, none of which is above 127: a bit at the top of each. What is above
+/// them does not matter.
 #[inline(always)]
 fn zeros(bytes: u64) -> u64 {
     TOPS.wrapping_sub(bytes) & TOPS
@@ -129,9 +136,11 @@ impl Bucket {
     }
 }
 
-/// A table: the address of its first bucket, with 32 less the binary logarithm of their number in the low bits.
+/// A table: the address of its first bucket, with 32 less the binary logarithm of their number in
+/// the low bits.
 ///
-/// It is a plain word, so that it can be published as one; whoever publishes it owns it and says when it is freed.
+/// It is a plain word, so that it can be published as one; whoever publishes it owns it and says
+/// when it is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table(NonNull<Bucket>);
 
@@ -142,8 +151,9 @@ impl Table {
     /// An empty table for this many entries.
     pub(crate) fn for_entries(entries: usize) -> Table {
         let buckets = entries.div_ceil(Table::load(1)).next_power_of_two().max(2);
-        let shift =
-            32_u32.checked_sub(buckets.trailing_zeros()).expect("so many entries do not fit into memory");
+        let shift = 32_u32
+            .checked_sub(buckets.trailing_zeros())
+            .expect("so many entries do not fit into memory");
         let all: Box<[Bucket]> = (0..buckets).map(|_| Bucket::default()).collect();
         let first = NonNull::from(Box::leak(all)).cast::<Bucket>();
         // SAFETY: the low bits of an aligned address are free.
@@ -221,12 +231,17 @@ impl Table {
         unsafe { bucket.as_ref() }
     }
 
-    /// The result of the first `Some` among what `test` says to the entries that may have this hash.
+    /// The result of the first `Some` among what `test` says to the entries that may have this
+    /// hash.
     ///
     /// # Safety
     /// The table is not freed meanwhile.
     #[inline(always)]
-    pub(crate) unsafe fn find<R>(self, hash: u64, mut test: impl FnMut(u32) -> Option<R>) -> Option<R> {
+    pub(crate) unsafe fn find<R>(
+        self,
+        hash: u64,
+        mut test: impl FnMut(u32) -> Option<R>,
+    ) -> Option<R> {
         let home = self.home(hash);
         let bucket = self.bucket(home);
         let ctrl = bucket.ctrl();
@@ -247,8 +262,8 @@ impl Table {
         None
     }
 
-    /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries. Whether a bucket has lost
-    /// count.
+    /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries.
+    /// Whether a bucket has lost count.
     ///
     /// # Safety
     /// The entry is filled, and the caller holds the shard's lock or has the table for itself.
@@ -285,7 +300,8 @@ impl Table {
         }
     }
 
-    /// Takes an entry out; false if it is not there. (That only happens if its key's hash is not always the same.)
+    /// Takes an entry out; false if it is not there. (That only happens if its key's hash is not
+    /// always the same.)
     ///
     /// # Safety
     /// As [`insert`](Table::insert)'s.
@@ -389,7 +405,8 @@ mod tests {
 
     #[test]
     fn a_table_has_the_buckets_that_its_entries_need() {
-        for (entries, buckets) in [(0, 2), (8, 2), (9, 4), (1_000, 256), (1_024, 256), (1_025, 512)] {
+        for (entries, buckets) in [(0, 2), (8, 2), (9, 4), (1_000, 256), (1_024, 256), (1_025, 512)]
+        {
             let table = Table::for_entries(entries);
             assert_eq!((table.buckets(), table.memory()), (buckets, buckets * 32), "{entries}");
             assert_eq!(table.capacity(), buckets * 24 / 5);

@@ -1,5 +1,5 @@
-//! What is done to a cache as a whole, and what writes leave for later: purging, clearing, dropping what was retired, and the
-//! part of the background.
+//! What is done to a cache as a whole, and what writes leave for later: purging, clearing, dropping
+//! what was retired, and the part of the background.
 
 use std::hash::{BuildHasher, Hash};
 #[cfg(not(docache_loom))]
@@ -18,8 +18,8 @@ use crate::cache::stats::Cause;
 const STEP: usize = 64;
 /// How often a walk begins anew because its table was replaced, before it goes through in one step.
 const ANEW: usize = 3;
-/// How often the background goes on at once with what its own listeners and destructors have left: entries that go with one
-/// another.
+/// How often the background goes on at once with what its own listeners and destructors have left:
+/// entries that go with one another.
 #[cfg(not(docache_loom))]
 const TIDY_ROUNDS: usize = 256;
 /// How many rounds that bring nothing end it.
@@ -29,7 +29,8 @@ const TIDY_VAIN: usize = 8;
 const FLUSH_TRIES: usize = 256;
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
-    /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then. How many there were.
+    /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then.
+    /// How many there were.
     fn remove_where(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in self.shards() {
@@ -73,7 +74,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Empties shard by shard, each at one moment.
     pub(crate) fn clear(&self) {
         let now = Deadline::of(self.settings.time.now());
-        let cause = |entry: &Entry<K, V>| if entry.until() <= now { Cause::Expired } else { Cause::Removed };
+        let cause = |entry: &Entry<K, V>| {
+            if entry.until() <= now { Cause::Expired } else { Cause::Removed }
+        };
         for shard in self.shards() {
             let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));
             self.retire_detached(shard, &detached, cause);
@@ -95,7 +98,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             self.with_shard(shard, |locked, deferred| {
                 locked.retire_buckets(table, at..end, &cause, deferred);
                 let inner = &mut *locked.inner;
-                deferred.add_weight(&mut inner.limbo, &mut inner.unheard, std::mem::take(&mut weight));
+                deferred.add_weight(
+                    &mut inner.limbo,
+                    &mut inner.unheard,
+                    std::mem::take(&mut weight),
+                );
                 if end == table.buckets() {
                     deferred.leftover |= inner.limbo.retire_table(table);
                 }
@@ -153,8 +160,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         }
     }
 
-    /// What the background does: tells the listener what it was not told, and drops what was retired. Whether something is
-    /// left.
+    /// What the background does: tells the listener what it was not told, and drops what was
+    /// retired. Whether something is left.
     #[cfg(not(docache_loom))]
     pub(crate) fn tidy(&self) -> bool {
         // Before the look: who leaves something later says so again.
@@ -178,7 +185,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             if !self.shards().iter().any(|shard| leftovers(&shard)) {
                 return false;
             }
-            // The first one may have closed what the next one can have; and epochs take some steps to the end of a period.
+            // The first one may have closed what the next one can have; and epochs take some steps
+            // to the end of a period.
             vain = if any { 0 } else { vain + 1 };
             if vain == TIDY_VAIN {
                 break;

@@ -1,8 +1,9 @@
 //! Writes, and the order in which the lock, the listener and destructors come.
 //!
-//! A write looks like this: weigh, without a lock; lock the shard; move a few pairs out of limbo; write; unlock; tell the
-//! listener of what left; drop the pairs. So user code other than `Hash` and `Eq` never runs under the lock, and no
-//! reader ever runs a destructor. [`Core::with_shard`] keeps that order.
+//! A write looks like this: weigh, without a lock; lock the shard; move a few pairs out of limbo;
+//! write; unlock; tell the listener of what left; drop the pairs. So user code other than `Hash`
+//! and `Eq` never runs under the lock, and no reader ever runs a destructor. [`Core::with_shard`]
+//! keeps that order.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -17,8 +18,8 @@ use crate::cache::reclaim::{advance, ended, hint, is_reading, pin};
 use crate::cache::stats::Cause;
 use crate::contain::{contained, drop_contained};
 
-/// How often a write of weight tries to have places back before it goes on without, and how long it waits in between: 10 ms
-/// at most in all, with what the system adds to a sleep.
+/// How often a write of weight tries to have places back before it goes on without, and how long it
+/// waits in between: 10 ms at most in all, with what the system adds to a sleep.
 const RELIEF_TRIES: usize = 10;
 const RELIEF_PAUSE: Duration = Duration::from_micros(200);
 
@@ -33,7 +34,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.with_shard_then(shard, f, |result| result)
     }
 
-    /// The same, with something to be done between: what a `Clone` may need a guard for, or others wait for.
+    /// The same, with something to be done between: what a `Clone` may need a guard for, or others
+    /// wait for.
     #[inline(always)]
     pub(crate) fn with_shard_then<'a, R, T>(
         &'a self,
@@ -99,17 +101,21 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Notifies the listener of what was not taken in, and drops it.
     pub(crate) fn notify_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _inside = Inside::enter();
-        let told =
-            self.settings.listener.as_ref().map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
+        let told = self
+            .settings
+            .listener
+            .as_ref()
+            .map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
         if let Some(Err(_)) = told {
             self.lock(shard).inner.counts.listener_panics += 1;
         }
         drop_contained((key, value));
     }
 
-    /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much of it is there that with
-    /// a value of this weight it would be more than the shard may hold. Gives readers a few milliseconds for that, unless the
-    /// caller is one, or somebody has just waited for them in vain.
+    /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much
+    /// of it is there that with a value of this weight it would be more than the shard may hold.
+    /// Gives readers a few milliseconds for that, unless the caller is one, or somebody has just
+    /// waited for them in vain.
     #[inline(always)]
     pub(crate) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
         if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
@@ -120,7 +126,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[cold]
     fn relieve_behind(&self, shard: &Shard<K, V, E>, weight: u32) {
         if needs_drop::<(K, V)>() && Inside::is_here() {
-            // It would wait in vain: here nothing is dropped. The background does so, as soon as it can.
+            // It would wait in vain: here nothing is dropped. The background does so, as soon as it
+            // can.
             return self.leave_to_background(true);
         }
         let is_behind = || self.lock(shard).inner.is_behind(weight);
@@ -170,9 +177,15 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         )
     }
 
-    /// Notifies the listener of the entries that a call has claimed, and sends them to limbo. Whether that closed a batch there.
+    /// Notifies the listener of the entries that a call has claimed, and sends them to limbo.
+    /// Whether that closed a batch there.
     #[cold]
-    fn notify_listener(&self, shard: &Shard<K, V, E>, claimed: Vec<Claimed<'_, K, V>>, weight: u64) -> bool {
+    fn notify_listener(
+        &self,
+        shard: &Shard<K, V, E>,
+        claimed: Vec<Claimed<'_, K, V>>,
+        weight: u64,
+    ) -> bool {
         let Some(listener) = self.listener() else { return false };
         let mut panics = 0;
         let inside = Inside::enter();
@@ -184,7 +197,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         drop(inside);
         let mut locked = self.lock(shard);
         locked.inner.counts.listener_panics += panics;
-        let retire = |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
+        let retire =
+            |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
         let full = claimed.into_iter().fold(false, retire);
         locked.inner.limbo.add_weight(weight) || full
     }
@@ -202,7 +216,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
     #[inline(never)]
     fn see_to_rare(&mut self, rare: Rare<'c, K, V, E>) {
         if !rare.claimed.is_empty() {
-            self.deferred.hint |= self.core.notify_listener(self.shard, rare.claimed, rare.claimed_weight);
+            self.deferred.hint |=
+                self.core.notify_listener(self.shard, rare.claimed, rare.claimed_weight);
             self.deferred.leftover |= needs_drop::<(K, V)>();
         }
         let _inside = Inside::enter();
@@ -233,7 +248,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
         }
         if self.deferred.hint {
             hint();
-            // What need not be dropped is left to the background only where it is much: a guard is held.
+            // What need not be dropped is left to the background only where it is much: a guard is
+            // held.
             self.deferred.leftover |= !needs_drop::<(K, V)>();
         }
         if self.deferred.has_reclaimed() {

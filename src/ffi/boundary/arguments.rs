@@ -59,7 +59,11 @@ pub(crate) unsafe fn bytes<'a>(
         return Err(unusable(true, &name.to_string()));
     }
     if len > isize::MAX as usize {
-        return Err(Error::invalid_argument(&format!("{name}_len"), len, "give the length of a real span"));
+        return Err(Error::invalid_argument(
+            &format!("{name}_len"),
+            len,
+            "give the length of a real span",
+        ));
     }
     // SAFETY: SPAN; not NULL, and no longer than any object can be.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
@@ -69,7 +73,11 @@ pub(crate) unsafe fn bytes<'a>(
 ///
 /// # Safety
 /// SPAN.
-pub(crate) unsafe fn text<'a>(pointer: *const std::ffi::c_char, len: usize, name: &str) -> Result<&'a str> {
+pub(crate) unsafe fn text<'a>(
+    pointer: *const std::ffi::c_char,
+    len: usize,
+    name: &str,
+) -> Result<&'a str> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { bytes(pointer.cast(), len, name) }?;
     std::str::from_utf8(bytes).map_err(|error| {

@@ -7,7 +7,8 @@ use super::status::{docache_status, status_of};
 use crate::contain::contained;
 use crate::error::{Error, Result};
 
-/// An error: a status, a code and a message. Immutable, shared by reference counting; the count is atomic.
+/// An error: a status, a code and a message. Immutable, shared by reference counting; the count is
+/// atomic.
 #[derive(Debug)]
 #[repr(align(8))]
 pub struct docache_error {

@@ -1,5 +1,6 @@
-//! What every function of the C ABI is made of: the panic firewall, the checks of arguments, the places for outputs, and
-//! the registrations of callbacks. It uses nothing of the families above it.
+//! What every function of the C ABI is made of: the panic firewall, the checks of arguments, the
+//! places for outputs, and the registrations of callbacks. It uses nothing of the families above
+//! it.
 
 mod arguments;
 mod firewall;

@@ -30,7 +30,11 @@ pub(crate) struct Spans<'a> {
 impl<'a> Spans<'a> {
     /// # Safety
     /// SPAN, for the array and for each span in it, for as long as this is used.
-    pub(crate) unsafe fn new(spans: *const docache_bytes, count: usize, name: &'a str) -> Result<Spans<'a>> {
+    pub(crate) unsafe fn new(
+        spans: *const docache_bytes,
+        count: usize,
+        name: &'a str,
+    ) -> Result<Spans<'a>> {
         if count == 0 {
             return Ok(Spans { spans: &[], name });
         }
@@ -53,6 +57,8 @@ impl<'a> Spans<'a> {
     /// The bytes of each; of one that is not acceptable none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
         // SAFETY: SPAN, promised when this was made.
-        self.spans.iter().map(|span| unsafe { bytes(span.data, span.len, "span") }.unwrap_or_default())
+        self.spans
+            .iter()
+            .map(|span| unsafe { bytes(span.data, span.len, "span") }.unwrap_or_default())
     }
 }

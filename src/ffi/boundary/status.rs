@@ -4,8 +4,8 @@ use std::ffi::{CStr, c_char};
 
 use crate::error::{Error, ErrorKind};
 
-/// What a function has to say: 0 for success, positive for other regular outcomes, negative for mistakes and defects.
-/// The list grows; numbers never change.
+/// What a function has to say: 0 for success, positive for other regular outcomes, negative for
+/// mistakes and defects. The list grows; numbers never change.
 pub type docache_status = i32;
 
 /// Done.
@@ -41,7 +41,8 @@ pub const DOCACHE_BUFFER_TOO_SMALL: docache_status = -5;
 /// The machine refused something that is needed, such as a thread.
 pub const DOCACHE_INTERNAL: docache_status = -6;
 
-/// The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and static. \[NC\]
+/// The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and
+/// static. \[NC\]
 #[unsafe(no_mangle)]
 pub extern "C" fn docache_status_name(status: docache_status) -> *const c_char {
     name_of(status).as_ptr()
@@ -89,7 +90,9 @@ pub(crate) fn too_small(capacity: usize, needed: usize) -> Error {
 
 pub(crate) fn status_of(error: &Error) -> docache_status {
     match error.kind() {
-        ErrorKind::InvalidArgument if error.downcast_ref::<TooSmall>().is_some() => DOCACHE_BUFFER_TOO_SMALL,
+        ErrorKind::InvalidArgument if error.downcast_ref::<TooSmall>().is_some() => {
+            DOCACHE_BUFFER_TOO_SMALL
+        }
         ErrorKind::Timeout => DOCACHE_TIMEOUT,
         ErrorKind::Cancelled => DOCACHE_CANCELLED,
         ErrorKind::Closed => DOCACHE_CLOSED,

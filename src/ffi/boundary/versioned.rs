@@ -1,5 +1,5 @@
-//! Structs that begin with their size, so that the caller's may be newer than this library: options, which are read, and
-//! counters, which are filled.
+//! Structs that begin with their size, so that the caller's may be newer than this library:
+//! options, which are read, and counters, which are filled.
 
 use super::arguments::check;
 use crate::error::{Error, Result};
@@ -16,10 +16,12 @@ pub(crate) unsafe trait Versioned: Copy {
     const NAME: &'static str;
 }
 
-/// Reads an options struct that may be longer than ours. (None is shorter: this is its first version.)
+/// Reads an options struct that may be longer than ours. (None is shorter: this is its first
+/// version.)
 ///
 /// # Safety
-/// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at least.
+/// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at
+/// least.
 pub(crate) unsafe fn read<O: Versioned>(options: *const O) -> Result<O> {
     let ours = size_of::<O>();
     check(options, "options")?;
@@ -33,22 +35,33 @@ pub(crate) unsafe fn read<O: Versioned>(options: *const O) -> Result<O> {
     let given = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
     if let Some(at) = given.iter().skip(ours).position(|byte| *byte != 0) {
         let what = format!("a value in an unknown field at offset {}", ours + at);
-        return Err(Error::invalid_argument("options", what, "give 0 there, or use a newer library"));
+        return Err(Error::invalid_argument(
+            "options",
+            what,
+            "give 0 there, or use a newer library",
+        ));
     }
-    // SAFETY: SPAN: the first version of the struct, which is all that `O` is, fits; any bytes are a valid value of it.
+    // SAFETY: SPAN: the first version of the struct, which is all that `O` is, fits; any bytes are
+    // a valid value of it.
     Ok(unsafe { options.read() })
 }
 
-/// Fills a struct of counters that may be longer than ours: the rest of it becomes zero. `make` is given its size.
+/// Fills a struct of counters that may be longer than ours: the rest of it becomes zero. `make` is
+/// given its size.
 ///
 /// # Safety
-/// SPAN: `out` leads to as many readable and writable bytes as its first field says, but to one `usize` at least.
+/// SPAN: `out` leads to as many readable and writable bytes as its first field says, but to one
+/// `usize` at least.
 pub(crate) unsafe fn fill<C: Versioned>(out: *mut C, make: impl FnOnce(usize) -> C) -> Result<()> {
     check(out, "out")?;
     // SAFETY: SPAN: the first field is readable, whatever the size.
     let size = unsafe { out.cast::<usize>().read() };
     if !(size_of::<C>()..=LARGEST).contains(&size) {
-        return Err(Error::invalid_argument("out.size", size, &format!("give sizeof({})", C::NAME)));
+        return Err(Error::invalid_argument(
+            "out.size",
+            size,
+            &format!("give sizeof({})", C::NAME),
+        ));
     }
     let filled = make(size);
     // SAFETY: SPAN: the caller's struct has `size` bytes.

@@ -2,7 +2,9 @@
 
 use super::handle::docache_cache;
 use super::ttl::ttl;
-use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout};
+use crate::ffi::boundary::{
+    DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout,
+};
 use crate::ffi::call::{Begun, begin, docache_call};
 use crate::ffi::perform::{self, docache_perform_fn, explain};
 use crate::ffi::store::{Query, Store};
@@ -47,7 +49,8 @@ pub unsafe extern "C" fn docache_cache_fetch(
         }
         // SAFETY: CALLBACK.
         let work = || unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
-        let load = |store: &Store| store.load_within(timeout(timeout_ns), &key.into(), ttl(ttl_ns), work);
+        let load =
+            |store: &Store| store.load_within(timeout(timeout_ns), &key.into(), ttl(ttl_ns), work);
         let fetched = cache.during(load)?;
         out_value.write(fetched.map_err(|error| explain(key, error))?.into_ptr());
         Ok(DOCACHE_OK)

@@ -6,18 +6,20 @@ use super::listener::{docache_evict_fn, number_of};
 use super::options::{builder_of_defaults, configure, docache_cache_options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::boundary::{
-    DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard, is_usable, quietly,
-    versioned,
+    DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard,
+    is_usable, quietly, versioned,
 };
 use crate::ffi::call::{Lanes, Source, docache_call};
 use crate::ffi::gate::Gate;
 use crate::ffi::store::Store;
 use crate::ffi::value::{any_wraps, start};
 
-/// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for all who ask.
+/// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for
+/// all who ask.
 ///
-/// Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that was removed, replaced or
-/// evicted is released by a later write to the cache, by its sweep, by docache_cache_flush or with the cache: never by a read.
+/// Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that
+/// was removed, replaced or evicted is released by a later write to the cache, by its sweep, by
+/// docache_cache_flush or with the cache: never by a read.
 pub struct docache_cache {
     pub(super) store: Store,
     pub(super) lanes: Lanes<docache_call>,
@@ -26,10 +28,15 @@ pub struct docache_cache {
 }
 
 impl docache_cache {
-    /// Does a write, which may call the listener, or a value's `drop`, and these may free the cache.
+    /// Does a write, which may call the listener, or a value's `drop`, and these may free the
+    /// cache.
     #[inline]
     pub(super) fn write<R>(&self, write: impl FnOnce(&Store) -> R) -> R {
-        if self.listened || any_wraps() { self.gate.call(|| write(&self.store)) } else { write(&self.store) }
+        if self.listened || any_wraps() {
+            self.gate.call(|| write(&self.store))
+        } else {
+            write(&self.store)
+        }
     }
 
     /// Does what calls back.
@@ -96,19 +103,23 @@ pub unsafe extern "C" fn docache_cache_new(
     })
 }
 
-/// Frees the handle, and with it the cache and its shares of values, without telling `on_evict`. Waits for a sweep under way on
-/// another thread; so when this has returned `on_evict` is not being called, nor will be, its `drop` has been called, and the
-/// cache's shares are given back. Inside a callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the
-/// `visit` of a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and all that happens
-/// when the outermost call on the cache, or the sweep, is over that the callback came from. Inside callbacks of other objects
-/// it waits, unless these are being freed by who is waited for.
+/// Frees the handle, and with it the cache and its shares of values, without telling `on_evict`.
+/// Waits for a sweep under way on another thread; so when this has returned `on_evict` is not being
+/// called, nor will be, its `drop` has been called, and the cache's shares are given back. Inside a
+/// callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the `visit` of
+/// a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and
+/// all that happens when the outermost call on the cache, or the sweep, is over that the callback
+/// came from. Inside callbacks of other objects it waits, unless these are being freed by who is
+/// waited for.
 ///
-/// Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on among themselves, with their
-/// notifications. They tell `on_evict` nothing, but its `drop`, and that of values, then waits for the last of them to be freed,
-/// and not this function. NULL is fine. \[CB\] only `drop` \[BLK\]
+/// Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on
+/// among themselves, with their notifications. They tell `on_evict` nothing, but its `drop`, and
+/// that of values, then waits for the last of them to be freed, and not this function. NULL is
+/// fine. \[CB\] only `drop` \[BLK\]
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
+/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+/// freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_cache_free(cache: *mut docache_cache) {
     if is_usable(cache) {

@@ -10,7 +10,8 @@ use crate::ffi::boundary::versioned::{self, Versioned};
 use crate::ffi::store::{Key, Store};
 use crate::ffi::value::Value;
 
-/// A full cache evicts what is used least, by recency and frequency: scans do not wash out what is used often.
+/// A full cache evicts what is used least, by recency and frequency: scans do not wash out what is
+/// used often.
 pub const DOCACHE_POLICY_ADAPTIVE: u32 = 0;
 /// A full cache evicts what was used the longest time ago. Reads that hit take a short lock then.
 pub const DOCACHE_POLICY_LRU: u32 = 1;
@@ -29,14 +30,16 @@ pub struct docache_cache_options {
     /// How long entries live that are not given a time of their own, to within two milliseconds. 0:
     /// 15 minutes; DOCACHE_NEVER: for ever.
     pub time_to_live_ns: u64,
-    /// How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER: when it is asked for.
+    /// How often what has expired is taken out, 1 ms at least. 0: every 20 minutes; DOCACHE_NEVER:
+    /// when it is asked for.
     pub sweep_interval_ns: u64,
     /// For how long failures of fetches are kept, and given to those who fetch; 0: not at all. They
     /// are no entries: reads, the length and the limit know nothing of them.
     pub negative_ttl_ns: u64,
     /// The most entries. 0: no limit. Not together with `max_weight`.
     pub capacity: u64,
-    /// The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of 4 GiB. 0: no limit.
+    /// The most bytes, of keys and values together; from 4 GiB on all values are as heavy as one of
+    /// 4 GiB. 0: no limit.
     pub max_weight: u64,
     /// Over how many locks writers are spread: rounded up to a power of two, up to 65,536. Each
     /// shard has an equal part of the limit, so that a shard may be full before the cache is, and a
@@ -61,9 +64,13 @@ unsafe impl Versioned for docache_cache_options {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<docache_cache_options>() == 72 && offset_of!(docache_cache_options, capacity) == 32);
     assert!(
-        offset_of!(docache_cache_options, shards) == 48 && offset_of!(docache_cache_options, policy) == 56
+        size_of::<docache_cache_options>() == 72
+            && offset_of!(docache_cache_options, capacity) == 32
+    );
+    assert!(
+        offset_of!(docache_cache_options, shards) == 48
+            && offset_of!(docache_cache_options, policy) == 56
     );
 };
 
@@ -97,7 +104,11 @@ fn check(options: &docache_cache_options) -> Result<()> {
         other => return refuse("policy", &other, "give a DOCACHE_POLICY, 0 or 1"),
     }
     if (1..1_000_000).contains(&options.sweep_interval_ns) {
-        return refuse("sweep_interval_ns", &options.sweep_interval_ns, "give at least 1000000, or 0");
+        return refuse(
+            "sweep_interval_ns",
+            &options.sweep_interval_ns,
+            "give at least 1000000, or 0",
+        );
     }
     versioned::shards(options.shards, MOST_SHARDS)?;
     if options.jitter_permille > 1000 {

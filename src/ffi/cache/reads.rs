@@ -1,12 +1,13 @@
-//! Family `cache`: reading. None of these waits for a writer or for another reader, but those that say so.
+//! Family `cache`: reading. None of these waits for a writer or for another reader, but those that
+//! say so.
 
 use super::handle::docache_cache;
 use crate::clock::saturating_nanos;
 use crate::error::Error;
 use crate::ffi::boundary::versioned::{self, Versioned};
 use crate::ffi::boundary::{
-    DOCACHE_MISS, DOCACHE_OK, Out, Spans, borrow, bytes, check, docache_bytes, docache_error, docache_status,
-    guard, quietly, too_small,
+    DOCACHE_MISS, DOCACHE_OK, Out, Spans, borrow, bytes, check, docache_bytes, docache_error,
+    docache_status, guard, quietly, too_small,
 };
 use crate::ffi::store::Query;
 use crate::ffi::value::{docache_value, start};
@@ -62,11 +63,15 @@ unsafe impl Versioned for docache_cache_counters {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<docache_cache_counters>() == 136 && offset_of!(docache_cache_counters, len) == 104);
+    assert!(
+        size_of::<docache_cache_counters>() == 136
+            && offset_of!(docache_cache_counters, len) == 104
+    );
 };
 
-/// Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or has expired.
-/// BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written. Lock-free, but for LRU. \[NC\]
+/// Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or
+/// has expired. BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written.
+/// Lock-free, but for LRU. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -98,15 +103,16 @@ pub unsafe extern "C" fn docache_cache_try_get(
             return Err(too_small(capacity, found.len()));
         }
         if !found.is_empty() {
-            // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer that the caller has written to.
+            // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer that the
+            // caller has written to.
             unsafe { std::ptr::copy_nonoverlapping(found.as_ptr(), buffer, found.len()) };
         }
         Ok(DOCACHE_OK)
     })
 }
 
-/// The key's value, without copying it: a share that the caller releases. MISS if it is not there or has expired. Lock-free,
-/// but for LRU. \[NC\]
+/// The key's value, without copying it: a share that the caller releases. MISS if it is not there
+/// or has expired. Lock-free, but for LRU. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -131,7 +137,8 @@ pub unsafe extern "C" fn docache_cache_get(
     })
 }
 
-/// OK if the key is there and has not expired, else MISS. Does not count as a use. Lock-free. \[NC\]
+/// OK if the key is there and has not expired, else MISS. Does not count as a use. Lock-free.
+/// \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -203,8 +210,8 @@ pub unsafe extern "C" fn docache_cache_get_many(
     })
 }
 
-/// Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the visit. It may free the cache, which
-/// ends when the visit is over; the visit goes on until then.
+/// Looks at one entry, whose key and value are borrowed for the call. Anything but 0 ends the
+/// visit. It may free the cache, which ends when the visit is over; the visit goes on until then.
 pub type docache_visit_fn = Option<
     unsafe extern "C-unwind" fn(
         ctx: usize,
@@ -214,9 +221,10 @@ pub type docache_visit_fn = Option<
     ) -> i32,
 >;
 
-/// Calls `visit` for each entry that has not expired, in no order, until it returns something else than 0. It sees those that
-/// were there when this function was called; what is written meanwhile it may see or not. No lock is held, so `visit` may use
-/// the cache. Takes time, and memory for copies of the keys, in proportion to the entries. \[CB\]
+/// Calls `visit` for each entry that has not expired, in no order, until it returns something else
+/// than 0. It sees those that were there when this function was called; what is written meanwhile
+/// it may see or not. No lock is held, so `visit` may use the cache. Takes time, and memory for
+/// copies of the keys, in proportion to the entries. \[CB\]
 ///
 /// # Safety
 /// HANDLE, CALLBACK.
@@ -230,7 +238,8 @@ pub unsafe extern "C" fn docache_cache_each(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let cache = unsafe { borrow(cache, "cache") }?;
-        let visit = visit.ok_or_else(|| Error::invalid_argument("visit", "NULL", "give a function"))?;
+        let visit =
+            visit.ok_or_else(|| Error::invalid_argument("visit", "NULL", "give a function"))?;
         cache.during(|store| {
             for (key, value) in store.iter() {
                 // SAFETY: CALLBACK; key and value live through the call.
@@ -243,7 +252,8 @@ pub unsafe extern "C" fn docache_cache_each(
     })
 }
 
-/// How many entries there are, those included that have expired and were not yet swept; 0 for NULL. Takes short locks. \[NC\]
+/// How many entries there are, those included that have expired and were not yet swept; 0 for NULL.
+/// Takes short locks. \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -253,8 +263,8 @@ pub unsafe extern "C" fn docache_cache_len(cache: *const docache_cache) -> u64 {
     quietly(0, || unsafe { borrow(cache, "cache") }.map_or(0, |cache| cache.store.len() as u64))
 }
 
-/// The bytes of all keys and values if there is a `max_weight`, else the number of entries; 0 for NULL. Takes short
-/// locks. \[NC\]
+/// The bytes of all keys and values if there is a `max_weight`, else the number of entries; 0 for
+/// NULL. Takes short locks. \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -264,7 +274,8 @@ pub unsafe extern "C" fn docache_cache_weight(cache: *const docache_cache) -> u6
     quietly(0, || unsafe { borrow(cache, "cache") }.map_or(0, |cache| cache.store.weight()))
 }
 
-/// Fills `out`; a part of it that this library does not know becomes zero. Takes short locks. \[NC\]
+/// Fills `out`; a part of it that this library does not know becomes zero. Takes short locks.
+/// \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.

@@ -10,10 +10,10 @@ use crate::ffi::boundary::{
 use crate::ffi::store::{Query, Store};
 use crate::ffi::value::{Value, docache_value, share_value};
 
-/// Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER for ever. An earlier value
-/// of the key is replaced; what is being fetched for the key meanwhile goes to those who asked and is not kept.
-/// INVALID_ARGUMENT also if the value is heavier than a shard's part of `max_weight`: then the earlier one is gone as
-/// well. \[CB\] `on_evict` and `drop`
+/// Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER
+/// for ever. An earlier value of the key is replaced; what is being fetched for the key meanwhile
+/// goes to those who asked and is not kept. INVALID_ARGUMENT also if the value is heavier than a
+/// shard's part of `max_weight`: then the earlier one is gone as well. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -40,8 +40,8 @@ pub unsafe extern "C" fn docache_cache_set(
     })
 }
 
-/// docache_cache_set of a value that is shared instead of copied: the cache takes a share of its own. \[CB\] `on_evict` and
-/// `drop`
+/// docache_cache_set of a value that is shared instead of copied: the cache takes a share of its
+/// own. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -159,7 +159,8 @@ pub unsafe extern "C" fn docache_cache_remove_many(
         // SAFETY: the caller's promise.
         let keys = unsafe { Spans::new(keys, count, "keys") }?;
         keys.check_each()?;
-        let removed = cache.write(|store| keys.iter().map(|key| store.remove_many(&[Query::new(key)])).sum());
+        let removed =
+            cache.write(|store| keys.iter().map(|key| store.remove_many(&[Query::new(key)])).sum());
         if let Some(out) = out_removed {
             out.write(removed);
         }
@@ -184,8 +185,8 @@ pub unsafe extern "C" fn docache_cache_clear(
     })
 }
 
-/// Takes out what has expired, as the sweep does from time to time. How much that was goes to `out_purged`, which may be
-/// NULL. \[CB\] `on_evict` and `drop`
+/// Takes out what has expired, as the sweep does from time to time. How much that was goes to
+/// `out_purged`, which may be NULL. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -207,8 +208,8 @@ pub unsafe extern "C" fn docache_cache_purge_expired(
     })
 }
 
-/// Releases the values that were taken out and that no reader can see any more. PENDING if readers still hold some. \[CB\]
-/// `drop`
+/// Releases the values that were taken out and that no reader can see any more. PENDING if readers
+/// still hold some. \[CB\] `drop`
 ///
 /// # Safety
 /// HANDLE.

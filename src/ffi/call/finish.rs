@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::handle::{docache_call, end, put_away};
 use crate::error::{Error, Result};
 use crate::ffi::boundary::{
-    DOCACHE_DOER_FAILED, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, check, docache_error, docache_status, guard,
+    DOCACHE_DOER_FAILED, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, check, docache_error,
+    docache_status, guard,
 };
 use crate::ffi::error::share_error;
 use crate::ffi::perform;
@@ -28,7 +29,9 @@ unsafe fn outcome(
             // SAFETY: HANDLE, not NULL.
             Ok(Ok(unsafe { share_value(value) }))
         }
-        DOCACHE_OK => Err(Error::invalid_argument("error", "an error with DOCACHE_OK", "give NULL")),
+        DOCACHE_OK => {
+            Err(Error::invalid_argument("error", "an error with DOCACHE_OK", "give NULL"))
+        }
         DOCACHE_DOER_FAILED | DOCACHE_PANIC if value.is_null() => {
             let error = if error.is_null() {
                 None
@@ -50,15 +53,16 @@ unsafe fn outcome(
     }
 }
 
-/// Ends the run that the call leads: later calls of the key begin a new one, and those that wait are notified.
-/// `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for a defect, with an error or NULL; what
-/// is not given is NULL. The library takes shares of its own. `out_shared`, which may be NULL, becomes 1 if others got the
-/// outcome, else 0. INVALID_ARGUMENT, also if the call does not lead, or if it is one of a cache and was not polled since
-/// the lead came to it (in a cache: when notified, poll before you finish): nothing has happened.
-/// \[CB\] others' `notify`; for a cache also `on_evict` and `drop`
+/// Ends the run that the call leads: later calls of the key begin a new one, and those that wait
+/// are notified. `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for
+/// a defect, with an error or NULL; what is not given is NULL. The library takes shares of its own.
+/// `out_shared`, which may be NULL, becomes 1 if others got the outcome, else 0. INVALID_ARGUMENT,
+/// also if the call does not lead, or if it is one of a cache and was not polled since the lead
+/// came to it (in a cache: when notified, poll before you finish): nothing has happened. \[CB\]
+/// others' `notify`; for a cache also `on_evict` and `drop`
 ///
-/// A call of a cache first puts the value there, unless the key was written, removed or cleared since the call was LEADER;
-/// a failure, but not PANIC, if the cache keeps those.
+/// A call of a cache first puts the value there, unless the key was written, removed or cleared
+/// since the call was LEADER; a failure, but not PANIC, if the cache keeps those.
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.
@@ -88,10 +92,10 @@ pub unsafe extern "C" fn docache_call_finish(
     })
 }
 
-/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not poll any more. `value` and
-/// `error` stay the caller's, who releases them after this has returned, whatever it returns. OK: the call is freed.
-/// INVALID_ARGUMENT, also if the call does not lead: nothing has happened, and the call is still to be freed.
-/// \[CB\] as docache_call_finish
+/// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not
+/// poll any more. `value` and `error` stay the caller's, who releases them after this has returned,
+/// whatever it returns. OK: the call is freed. INVALID_ARGUMENT, also if the call does not lead:
+/// nothing has happened, and the call is still to be freed. \[CB\] as docache_call_finish
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.
@@ -110,7 +114,8 @@ pub unsafe extern "C" fn docache_call_end(
         check(call, "call")?;
         let shared = if status == DOCACHE_OK && error.is_null() {
             check(value, "value")?;
-            // SAFETY: HANDLE, not NULL. It stays the caller's share: those that wait are given clones of it.
+            // SAFETY: HANDLE, not NULL. It stays the caller's share: those that wait are given
+            // clones of it.
             let borrowed = ManuallyDrop::new(Ok(unsafe { Value::from_ptr(value) }));
             // SAFETY: the caller's promise.
             unsafe { end(call, &borrowed) }?

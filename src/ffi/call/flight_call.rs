@@ -1,5 +1,5 @@
-//! A call as its flight knows it: one in a flight of a group, or one in a flight of a cache. `C` is the type of the call
-//! that it is a part of, which its lane keeps.
+//! A call as its flight knows it: one in a flight of a group, or one in a flight of a cache. `C` is
+//! the type of the call that it is a part of, which its lane keeps.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::ffi::store::Key;
 use crate::ffi::value::Value;
 use crate::flight::home::Entered;
-use crate::flight::{Departure, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult};
+use crate::flight::{
+    Departure, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult,
+};
 
 /// The longest key whose memory is kept for the next one.
 const MOST_KEPT: usize = 4096;
@@ -174,7 +176,8 @@ impl<C> FlightCall<C> {
         either!(self, call => unsafe { call.begin() })
     }
 
-    /// Ends the flight that the call leads: whether others got the outcome too. A cache keeps it before.
+    /// Ends the flight that the call leads: whether others got the outcome too. A cache keeps it
+    /// before.
     ///
     /// # Safety
     /// OWNER; the call leads.

@@ -1,22 +1,25 @@
-//! Families `group` and `cache`: calls that do not block, in the form begin, finish, on_ready, poll, cancel, free, and end,
-//! which is finish and free.
+//! Families `group` and `cache`: calls that do not block, in the form begin, finish, on_ready,
+//! poll, cancel, free, and end, which is finish and free.
 //!
 //! # State
-//! A call lies on the heap and does not move: its [`FlightCall`], and behind a lock what came of it and its
-//! [`NotifyWaker`]. Freed calls are kept by their lane for the next ones, with the memory of their keys and their wakers.
-//! A call of a cache that leads begins its load when its caller is told of the lead.
+//! A call lies on the heap and does not move: its [`FlightCall`], and behind a lock what came of it
+//! and its [`NotifyWaker`]. Freed calls are kept by their lane for the next ones, with the memory
+//! of their keys and their wakers. A call of a cache that leads begins its load when its caller is
+//! told of the lead.
 //!
 //! # Invariants
-//! - OWNER (the flight's): its functions are called under the lock; or by the thread that set `finishing`, which the
-//!   others respect; or where nobody else may be at the call: before it is handed out, in `free`, and in `end`.
+//! - OWNER (the flight's): its functions are called under the lock; or by the thread that set
+//!   `finishing`, which the others respect; or where nobody else may be at the call: before it is
+//!   handed out, in `free`, and in `end`.
 //! - NOTIFY-ONCE: see [`Notify`].
-//! - NO-LOST-WAKEUP: a notification is armed first, and then the waker is given to the shard, which looks for the outcome or the
-//!   lead under its lock. Whoever brings one about later finds the waker; if it is there already, the notification is
-//!   taken back.
+//! - NO-LOST-WAKEUP: a notification is armed first, and then the waker is given to the shard, which
+//!   looks for the outcome or the lead under its lock. Whoever brings one about later finds the
+//!   waker; if it is there already, the notification is taken back.
 //!
 //! # Locks
-//! The call's lock is taken before the waker's, before those of the flights and before those of the cache; these never meet.
-//! None is held while a notification or a listener is called or a value is dropped.
+//! The call's lock is taken before the waker's, before those of the flights and before those of the
+//! cache; these never meet. None is held while a notification or a listener is called or a value is
+//! dropped.
 
 use std::ops::DerefMut;
 use std::pin::Pin;
@@ -36,9 +39,9 @@ use crate::flight::home::Entered;
 use crate::flight::{Departure, Failure, Outcome, WaitResult};
 use crate::lock::Lock;
 
-/// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its cache is freed.
-/// docache_call_on_ready, _poll and _cancel may be called from any thread and at once; nothing else may be going on with
-/// the call while it is finished or freed.
+/// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its
+/// cache is freed. docache_call_on_ready, _poll and _cancel may be called from any thread and at
+/// once; nothing else may be going on with the call while it is finished or freed.
 ///
 /// (Aligned, so that calls of different callers share no cache line.)
 #[repr(align(128))]
@@ -116,7 +119,8 @@ impl docache_call {
         Err(Error::invalid_argument("call", "one that was freed", "give one that was begun"))
     }
 
-    /// Looks for an outcome, and has the Waker woken if there is neither that nor the lead. Whether there is.
+    /// Looks for an outcome, and has the Waker woken if there is neither that nor the lead. Whether
+    /// there is.
     fn look(&self, state: &mut State, waker: &Waker) -> bool {
         if state.result.is_some() || state.finishing || self.inner.leads() {
             return true;
@@ -138,10 +142,18 @@ impl docache_call {
     }
 
     /// Arms a notification: whether it will be called, since there is nothing to see yet.
-    pub(super) fn on_ready(&self, call: unsafe extern "C-unwind" fn(usize), token: usize) -> Result<bool> {
+    pub(super) fn on_ready(
+        &self,
+        call: unsafe extern "C-unwind" fn(usize),
+        token: usize,
+    ) -> Result<bool> {
         let mut state = self.open()?;
         if !state.joined {
-            return Err(Error::invalid_argument("call", "one that leads", "give one that is PENDING"));
+            return Err(Error::invalid_argument(
+                "call",
+                "one that leads",
+                "give one that is PENDING",
+            ));
         }
         let waker = state.waker.get_or_insert_default().clone();
         waker.with(|notify| {
@@ -149,7 +161,8 @@ impl docache_call {
             *notify = Notify::Armed(call, token);
             Ok::<_, Error>(())
         })?;
-        // NO-LOST-WAKEUP. It may have been told, and its waker woken, since an earlier notification was cancelled.
+        // NO-LOST-WAKEUP. It may have been told, and its waker woken, since an earlier notification
+        // was cancelled.
         let ready = self.look(&mut state, &Waker::from(waker.clone()));
         Ok(!(ready && waker.with(Notify::cancel)))
     }
@@ -173,8 +186,8 @@ impl docache_call {
         Ok(polled.map_or(Polled::Leads, |(value, shared)| Polled::Value(value, shared)))
     }
 
-    /// Begins the load of a call of a cache that has got the lead. If the value is there by now, that is what comes of the run,
-    /// and the others are notified.
+    /// Begins the load of a call of a cache that has got the lead. If the value is there by now,
+    /// that is what comes of the run, and the others are notified.
     fn take_lead(&self, mut state: impl DerefMut<Target = State>) {
         if state.begun || state.finishing || state.result.is_some() || !self.inner.leads() {
             return;
@@ -217,15 +230,19 @@ impl docache_call {
         Ok(shared)
     }
 
-    /// Takes the call out of its run: whether that is lost with it. Others' notifications are called here, and values may be
-    /// dropped.
+    /// Takes the call out of its run: whether that is lost with it. Others' notifications are
+    /// called here, and values may be dropped.
     ///
     /// # Safety
     /// The call is being freed.
     pub(super) unsafe fn leave(&self) -> Result<bool> {
         let mut state = self.open()?;
         if state.finishing {
-            return Err(Error::invalid_argument("call", "one that is being finished", "free it afterwards"));
+            return Err(Error::invalid_argument(
+                "call",
+                "one that is being finished",
+                "free it afterwards",
+            ));
         }
         if let Some(waker) = state.waker.as_ref().filter(|_| state.joined) {
             waker.with(Notify::cancel);
@@ -299,7 +316,8 @@ pub(crate) enum Begun {
     Call(*mut docache_call, docache_status),
 }
 
-/// Begins a call of `key`; a cache keeps what it brings for `ttl`, if that is not for its own time to live.
+/// Begins a call of `key`; a cache keeps what it brings for `ttl`, if that is not for its own time
+/// to live.
 pub(crate) fn begin(
     lane: &SharedLane<docache_call>,
     key: &[u8],
@@ -331,8 +349,8 @@ pub(crate) fn begin(
     }
 }
 
-/// Ends the run of a call that nobody else may be at, and leaves the call as one to put away: whether others got the
-/// outcome too.
+/// Ends the run of a call that nobody else may be at, and leaves the call as one to put away:
+/// whether others got the outcome too.
 ///
 /// # Safety
 /// HANDLE, not NULL; nothing else is going on with the call.

@@ -1,5 +1,5 @@
-//! What the handle of a group or of a cache and its calls share: where the flights live, and the calls that were freed.
-//! `C` is the type of the calls.
+//! What the handle of a group or of a cache and its calls share: where the flights live, and the
+//! calls that were freed. `C` is the type of the calls.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::lock::{Guard, Lock};
 const KEPT_CALLS: usize = 32;
 const LANES: usize = 8;
 
-/// What the handle has: the calls of some keys have a share of a lane. The lanes are apart, counts and all, so that calls of
-/// different keys seldom meet.
+/// What the handle has: the calls of some keys have a share of a lane. The lanes are apart, counts
+/// and all, so that calls of different keys seldom meet.
 pub(crate) struct Lanes<C>([Arc<Lane<C>>; LANES]);
 
 /// Where the flights of calls live.
@@ -33,7 +33,8 @@ pub(crate) struct Lane<C> {
 
 impl<C> Lanes<C> {
     pub(crate) fn new(source: &Source) -> Self {
-        let lane = || Lane { source: source.clone(), kept: Lock::new(Vec::with_capacity(KEPT_CALLS)) };
+        let lane =
+            || Lane { source: source.clone(), kept: Lock::new(Vec::with_capacity(KEPT_CALLS)) };
         Lanes(std::array::from_fn(|_| Arc::new(lane())))
     }
 
@@ -51,7 +52,8 @@ impl<C> Lanes<C> {
 }
 
 impl<C> Lane<C> {
-    /// The calls that are kept. In the child of a fork whose other threads were just at it, those are let go.
+    /// The calls that are kept. In the child of a fork whose other threads were just at it, those
+    /// are let go.
     fn lock(&self) -> Guard<'_, Vec<Box<C>>> {
         let (mut kept, torn) = self.kept.lock_marked();
         if torn {

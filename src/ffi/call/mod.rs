@@ -1,4 +1,5 @@
-//! Family `call`: one caller's part in a run of a group or in a fetch of a cache, for those that must not block.
+//! Family `call`: one caller's part in a run of a group or in a fetch of a cache, for those that
+//! must not block.
 
 mod finish;
 mod flight_call;

@@ -1,10 +1,10 @@
 //! The Waker of a call that waits: it calls the notification that was armed.
 //!
 //! # Invariants
-//! - USE: a waker serves one use of a call. It is used again only if nobody else has a share of it, so a wake of an
-//!   earlier use, which has one, notifies nobody of a later use.
-//! - READY: a flight wakes a call only when its outcome or its lead is there. So an armed notification is called without
-//!   a look at the call, which may be gone.
+//! - USE: a waker serves one use of a call. It is used again only if nobody else has a share of it,
+//!   so a wake of an earlier use, which has one, notifies nobody of a later use.
+//! - READY: a flight wakes a call only when its outcome or its lead is there. So an armed
+//!   notification is called without a look at the call, which may be gone.
 
 use std::sync::Arc;
 use std::task::Wake;

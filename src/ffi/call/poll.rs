@@ -8,9 +8,10 @@ use crate::ffi::boundary::{
 use crate::ffi::notify::{self, docache_notify_fn};
 use crate::ffi::value::docache_value;
 
-/// Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the lead: PENDING. OK if it
-/// has already: then `notify` is not called. One notification at a time: a second one is refused unless the first was
-/// cancelled. A call that was LEADER from the beginning is refused. \[NC\]
+/// Has `notify(token)` called once when docache_call_poll has something to say, an outcome or the
+/// lead: PENDING. OK if it has already: then `notify` is not called. One notification at a time: a
+/// second one is refused unless the first was cancelled. A call that was LEADER from the beginning
+/// is refused. \[NC\]
 ///
 /// # Safety
 /// HANDLE, CALLBACK.
@@ -28,11 +29,12 @@ pub unsafe extern "C" fn docache_call_on_ready(
     })
 }
 
-/// Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to it; or what came of the
-/// run. OK: a share of the value, which the caller releases, and in `out_shared`, which may be NULL, 1 if others got it
-/// too, else 0. DOER_FAILED or PANIC with the error that the leader reported. May be called again and says the same, with
-/// one more share each time. A call of a cache that is handed the lead, and finds that the value has come meanwhile, ends the
-/// run with that. \[NC\] for a group; for a cache \[CB\] others' `notify`
+/// Looks: PENDING; LEADER if the call leads, from the beginning or because the lead was handed to
+/// it; or what came of the run. OK: a share of the value, which the caller releases, and in
+/// `out_shared`, which may be NULL, 1 if others got it too, else 0. DOER_FAILED or PANIC with the
+/// error that the leader reported. May be called again and says the same, with one more share each
+/// time. A call of a cache that is handed the lead, and finds that the value has come meanwhile,
+/// ends the run with that. \[NC\] for a group; for a cache \[CB\] others' `notify`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -63,8 +65,9 @@ pub unsafe extern "C" fn docache_call_poll(
     })
 }
 
-/// Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it will not be called; another
-/// may be given. PENDING: it has been called, or is being called now. \[NC\]
+/// Takes the notification back; the call itself goes on (docache_call_free gives it up). OK: it
+/// will not be called; another may be given. PENDING: it has been called, or is being called now.
+/// \[NC\]
 ///
 /// # Safety
 /// HANDLE.
@@ -77,9 +80,10 @@ pub unsafe extern "C" fn docache_call_cancel(call: *mut docache_call) -> docache
     })
 }
 
-/// Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads and was not finished hands
-/// its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else, and for NULL, OK. The notification is cancelled, but,
-/// unlike docache_wait_free, this does not wait for one that is being called: what `token` leads to must stay valid until
+/// Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads
+/// and was not finished hands its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else,
+/// and for NULL, OK. The notification is cancelled, but, unlike docache_wait_free, this does not
+/// wait for one that is being called: what `token` leads to must stay valid until
 /// docache_call_cancel has said OK or `notify` has returned. \[CB\] others' `notify`, and `drop`
 ///
 /// # Safety

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::ffi::boundary::versioned::{self, Versioned};
-use crate::ffi::boundary::{DOCACHE_OK, Out, docache_error, docache_status, guard, is_usable, quietly};
+use crate::ffi::boundary::{
+    DOCACHE_OK, Out, docache_error, docache_status, guard, is_usable, quietly,
+};
 use crate::ffi::call::{Lanes, Source, docache_call};
 use crate::ffi::gate::Gate;
 use crate::ffi::value::Value;
 use crate::flight::{KeyedGroup, MOST_SHARDS};
 
-/// A group: callers who want the same thing for the same key share one run of the work. Nothing is kept: a call after a
-/// run's end begins a new run.
+/// A group: callers who want the same thing for the same key share one run of the work. Nothing is
+/// kept: a call after a run's end begins a new run.
 pub struct docache_group {
     pub(super) flights: Arc<KeyedGroup<[u8], Value, Error>>,
     pub(super) lanes: Lanes<docache_call>,
@@ -47,7 +49,9 @@ unsafe impl Versioned for docache_group_options {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<docache_group_options>() == 24 && offset_of!(docache_group_options, shards) == 8);
+    assert!(
+        size_of::<docache_group_options>() == 24 && offset_of!(docache_group_options, shards) == 8
+    );
     assert!(
         offset_of!(docache_group_options, reserved) == 16
             && offset_of!(docache_group_options, reserved2) == 20
@@ -91,7 +95,8 @@ pub unsafe extern "C" fn docache_group_new(
 /// stay valid, and go on among themselves, with their notifications. NULL is fine. \[NC\]
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
+/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+/// freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_group_free(group: *mut docache_group) {
     if is_usable(group) {

@@ -1,9 +1,11 @@
-//! Family `group`: calls that block, and the beginning of those that do not, which go on in the family `call`.
+//! Family `group`: calls that block, and the beginning of those that do not, which go on in the
+//! family `call`.
 
 use super::handle::docache_group;
 use crate::error::{Error, ErrorKind};
 use crate::ffi::boundary::{
-    DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, quietly, timeout,
+    DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, quietly,
+    timeout,
 };
 use crate::ffi::call::{Begun, begin, docache_call};
 use crate::ffi::perform::{self, docache_perform_fn, explain};
@@ -55,8 +57,8 @@ pub unsafe extern "C" fn docache_group_run(
     })
 }
 
-/// Lets later calls of the key begin a new run; those in the one under way still get its outcome. OK, or MISS if there is
-/// no run that a call could join. \[NC\]
+/// Lets later calls of the key begin a new run; those in the one under way still get its outcome.
+/// OK, or MISS if there is no run that a call could join. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -107,9 +109,10 @@ pub unsafe extern "C" fn docache_group_begin(
     unsafe { docache_group_begin_as(group, key, key_len, 0, out, out_error) }
 }
 
-/// docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and goroutines: `owner` names the
-/// caller, by whatever number no other caller has at the time; 0 is nobody. REENTRANT also if a call of the same owner
-/// leads the run that this one would wait for, on whatever thread. \[NC\]
+/// docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and
+/// goroutines: `owner` names the caller, by whatever number no other caller has at the time; 0 is
+/// nobody. REENTRANT also if a call of the same owner leads the run that this one would wait for,
+/// on whatever thread. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.

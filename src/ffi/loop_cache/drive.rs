@@ -4,26 +4,30 @@ use super::handle::docache_loop;
 use crate::clock::saturating_nanos;
 use crate::error::{Error, ErrorKind};
 use crate::ffi::boundary::{
-    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, borrow_mut, docache_error, docache_status, guard, is_usable,
-    quietly,
+    DOCACHE_OK, DOCACHE_PENDING, Out, borrow, borrow_mut, docache_error, docache_status, guard,
+    is_usable, quietly,
 };
 use crate::ffi::perform;
 use crate::ffi::value::{Value, docache_value};
 use crate::ffi::wait::{docache_wait, hand_out};
 use crate::loop_cache::{Driven, Next};
 
-/// A run of a loop cache that its host drives. One owner, who uses it on one thread at a time; which one may change.
+/// A run of a loop cache that its host drives. One owner, who uses it on one thread at a time;
+/// which one may change.
 pub struct docache_drive(Driven<Value>);
 
 impl std::fmt::Debug for docache_drive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("docache_drive").field("calling", &self.0.is_calling()).finish_non_exhaustive()
+        f.debug_struct("docache_drive")
+            .field("calling", &self.0.is_calling())
+            .finish_non_exhaustive()
     }
 }
 
-/// Begins a run that the caller, the host, drives with its own threads and timers: it asks docache_drive_begin whether a
-/// call is due, does the work itself, and hands in what came of it with docache_drive_finish. The loop's `perform` is not
-/// called, and may be NULL. BUSY if the loop is running already. \[CB\] only the logger
+/// Begins a run that the caller, the host, drives with its own threads and timers: it asks
+/// docache_drive_begin whether a call is due, does the work itself, and hands in what came of it
+/// with docache_drive_finish. The loop's `perform` is not called, and may be NULL. BUSY if the loop
+/// is running already. \[CB\] only the logger
 ///
 /// In a program that sleeps in poll():
 ///
@@ -33,17 +37,19 @@ impl std::fmt::Debug for docache_drive {
 ///       if (status == DOCACHE_OK) {
 ///         ... do the work; docache_drive_finish(drive, DOCACHE_OK, value, NULL, NULL);
 ///       } else if (docache_drive_called(drive, &called, NULL) == DOCACHE_PENDING) {
-///         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING) ... poll(pipe, wait_ns);
+///         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING)
+///           ... poll(pipe, wait_ns);
 ///         docache_wait_free(called);
 ///       }
 ///     }
 ///     docache_drive_free(drive);
 ///
-/// Waits of docache_drive_called are freed before or after the drive, and the drive before the loop. While the host drives
-/// it, docache_loop_stop, _refresh and _changed wait for the host: on the thread that drives use their _begin forms, or a
-/// timeout of 0. A stop is over, and a refresh that it overtook gets CLOSED, when the drive has been freed.
-/// docache_loop_free does not wait for a run that the host drives: the host frees the loop on the thread that drives, or
-/// after the drive.
+/// Waits of docache_drive_called are freed before or after the drive, and the drive before the
+/// loop. While the host drives it, docache_loop_stop, _refresh and _changed wait for the host: on
+/// the thread that drives use their _begin forms, or a timeout of 0. A stop is over, and a refresh
+/// that it overtook gets CLOSED, when the drive has been freed. docache_loop_free does not wait for
+/// a run that the host drives: the host frees the loop on the thread that drives, or after the
+/// drive.
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -63,10 +69,10 @@ pub unsafe extern "C" fn docache_loop_drive(
     })
 }
 
-/// Begins a call if one is due: OK, and docache_drive_finish has to follow. PENDING if none is: ask again after
-/// `out_wait_ns`, or as soon as the wait of docache_drive_called is over. CLOSED if the run has been asked to stop: free
-/// the drive.
-/// `out_wait_ns` is written with PENDING only. REENTRANT while a call is under way. \[NC\]
+/// Begins a call if one is due: OK, and docache_drive_finish has to follow. PENDING if none is: ask
+/// again after `out_wait_ns`, or as soon as the wait of docache_drive_called is over. CLOSED if the
+/// run has been asked to stop: free the drive. `out_wait_ns` is written with PENDING only.
+/// REENTRANT while a call is under way. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN; nothing else may be going on with the drive.
@@ -98,10 +104,10 @@ pub unsafe extern "C" fn docache_drive_begin(
     })
 }
 
-/// Ends the call under way and publishes what came of it: `status`, `value` and `error` are what a docache_perform_fn would
-/// return and write, and count as there. The shares of `value` and `error` are given away, also if this fails.
-/// INVALID_ARGUMENT if no call is under way.
-/// \[CB\] `drop` of what nobody can see any more, the logger, notifications
+/// Ends the call under way and publishes what came of it: `status`, `value` and `error` are what a
+/// docache_perform_fn would return and write, and count as there. The shares of `value` and `error`
+/// are given away, also if this fails. INVALID_ARGUMENT if no call is under way. \[CB\] `drop` of
+/// what nobody can see any more, the logger, notifications
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the drive.
@@ -130,10 +136,11 @@ pub unsafe extern "C" fn docache_drive_finish(
     })
 }
 
-/// Begins a wait for one event: somebody asks for a refresh or a stop. OK if one has already been asked for and
-/// docache_drive_begin has not answered it yet; else PENDING with a wait in `out`, which comes to OK with the event, and to
-/// CLOSED if the run ends first. That a call becomes due is no event: for that there is `out_wait_ns`. It is one wait for
-/// one event: when it is over, free it and begin another. Several may be out. \[NC\]
+/// Begins a wait for one event: somebody asks for a refresh or a stop. OK if one has already been
+/// asked for and docache_drive_begin has not answered it yet; else PENDING with a wait in `out`,
+/// which comes to OK with the event, and to CLOSED if the run ends first. That a call becomes due
+/// is no event: for that there is `out_wait_ns`. It is one wait for one event: when it is over,
+/// free it and begin another. Several may be out. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -155,8 +162,9 @@ pub unsafe extern "C" fn docache_drive_called(
     })
 }
 
-/// Ends the run and frees the drive; a call under way stays without a result. Who waits for the end of the run is notified.
-/// NULL is fine. \[CB\] the logger, notifications; `drop` if the loop cache was freed
+/// Ends the run and frees the drive; a call under way stays without a result. Who waits for the end
+/// of the run is notified. NULL is fine. \[CB\] the logger, notifications; `drop` if the loop cache
+/// was freed
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the drive.

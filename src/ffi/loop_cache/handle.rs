@@ -7,8 +7,8 @@ use super::options::{DOCACHE_FIXED_DELAY, DOCACHE_FIXED_RATE, docache_loop_optio
 use crate::context::Context;
 use crate::error::{BoxError, Error, Result};
 use crate::ffi::boundary::{
-    DOCACHE_OK, Out, Registration, borrow, docache_drop_fn, docache_error, docache_status, guard, is_usable,
-    quietly, text, timeout, versioned,
+    DOCACHE_OK, Out, Registration, borrow, docache_drop_fn, docache_error, docache_status, guard,
+    is_usable, quietly, text, timeout, versioned,
 };
 use crate::ffi::gate::{self, Gate};
 use crate::ffi::perform::{self, Perform, docache_perform_fn};
@@ -139,21 +139,25 @@ pub unsafe extern "C" fn docache_loop_new(
         // SAFETY: the caller's promise.
         let options = unsafe { versioned::read(options) }?;
         // SAFETY: the caller's promise.
-        let made = unsafe { build(&options, CallbackDoer { perform, registration, gate: Gate::new() }) }?;
+        let made =
+            unsafe { build(&options, CallbackDoer { perform, registration, gate: Gate::new() }) }?;
         out.write(Box::into_raw(Box::new(made)));
         Ok(DOCACHE_OK)
     })
 }
 
-/// Stops the loop, waits for the Doer's call under way, and frees the handle. When it has returned the Doer was dropped, and
-/// the logger hears nothing more of the loop. Called from inside the Doer, or from the logger while that hears of this loop, it
-/// does not wait: the Doer, which must not use the handle any more, is called no more, and is dropped when the run ends; that of
-/// docache_loop_run before that returns. Called from inside callbacks of other objects it waits, unless these are being freed
-/// by who is waited for. Called from elsewhere, it is the caller's part that the Doer no longer uses the handle either.
-/// Snapshots, values and waits stay valid. NULL is fine. \[CB\] \[BLK\]
+/// Stops the loop, waits for the Doer's call under way, and frees the handle. When it has returned
+/// the Doer was dropped, and the logger hears nothing more of the loop. Called from inside the
+/// Doer, or from the logger while that hears of this loop, it does not wait: the Doer, which must
+/// not use the handle any more, is called no more, and is dropped when the run ends; that of
+/// docache_loop_run before that returns. Called from inside callbacks of other objects it waits,
+/// unless these are being freed by who is waited for. Called from elsewhere, it is the caller's
+/// part that the Doer no longer uses the handle either. Snapshots, values and waits stay valid.
+/// NULL is fine. \[CB\] \[BLK\]
 ///
 /// # Safety
-/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is freed.
+/// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+/// freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
     if !is_usable(handle) {
@@ -174,9 +178,10 @@ pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
     });
 }
 
-/// Starts the loop on a thread of its own. A loop that is running is fine; one that is about to stop runs again as soon
-/// as the Doer's call ends. On Unix the thread blocks all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all
-/// threads of the library do; threads and processes that the Doer starts inherit that. \[CB\] only the logger
+/// Starts the loop on a thread of its own. A loop that is running is fine; one that is about to
+/// stop runs again as soon as the Doer's call ends. On Unix the thread blocks all signals but
+/// SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of the library do; threads and
+/// processes that the Doer starts inherit that. \[CB\] only the logger
 ///
 /// # Safety
 /// HANDLE.
@@ -192,7 +197,8 @@ pub unsafe extern "C" fn docache_loop_start(
     })
 }
 
-/// Runs the loop on the calling thread until it is stopped; BUSY if it is running already. \[CB\] \[BLK\]
+/// Runs the loop on the calling thread until it is stopped; BUSY if it is running already. \[CB\]
+/// \[BLK\]
 ///
 /// # Safety
 /// HANDLE.
@@ -242,5 +248,7 @@ pub unsafe extern "C" fn docache_loop_stop(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) -> bool {
     // SAFETY: the caller's promise.
-    quietly(false, || unsafe { borrow(handle, "handle") }.is_ok_and(|handle| handle.cache.is_running()))
+    quietly(false, || {
+        unsafe { borrow(handle, "handle") }.is_ok_and(|handle| handle.cache.is_running())
+    })
 }

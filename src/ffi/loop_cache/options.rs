@@ -49,6 +49,12 @@ unsafe impl Versioned for docache_loop_options {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<docache_loop_options>() == 72 && offset_of!(docache_loop_options, interval_ns) == 8);
-    assert!(offset_of!(docache_loop_options, name) == 40 && offset_of!(docache_loop_options, schedule) == 64);
+    assert!(
+        size_of::<docache_loop_options>() == 72
+            && offset_of!(docache_loop_options, interval_ns) == 8
+    );
+    assert!(
+        offset_of!(docache_loop_options, name) == 40
+            && offset_of!(docache_loop_options, schedule) == 64
+    );
 };

@@ -8,8 +8,8 @@ use super::handle::docache_loop;
 use crate::clock::{Tick, saturating_nanos};
 use crate::error::Error;
 use crate::ffi::boundary::{
-    DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, check, docache_error,
-    docache_status, guard, is_usable, quietly, too_small,
+    DOCACHE_DOER_FAILED, DOCACHE_MISS, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, check,
+    docache_error, docache_status, guard, is_usable, quietly, too_small,
 };
 use crate::ffi::value::{Value, docache_value};
 use crate::loop_cache::{LoopEntry, Snapshot};
@@ -44,8 +44,9 @@ const _: () = {
     assert!(offset_of!(docache_entry, status) == 48 && offset_of!(docache_entry, age_ns) == 24);
 };
 
-/// An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by reference counting;
-/// the count is atomic. It keeps its values and errors valid, also when the loop cache is gone.
+/// An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by
+/// reference counting; the count is atomic. It keeps its values and errors valid, also when the
+/// loop cache is gone.
 #[derive(Debug)]
 pub struct docache_snapshot {
     snapshot: Snapshot<Value>,
@@ -81,8 +82,8 @@ fn export(entry: &LoopEntry<Value>, now: Tick) -> docache_entry {
     }
 }
 
-/// The last success: its value, whose share the caller releases, and in `out_entry`, which may be NULL, what is known of
-/// it. MISS before the first. Lock-free. \[CB\] only `drop`
+/// The last success: its value, whose share the caller releases, and in `out_entry`, which may be
+/// NULL, what is known of it. MISS before the first. Lock-free. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -109,9 +110,9 @@ pub unsafe extern "C" fn docache_loop_latest(
     })
 }
 
-/// Copies the bytes of the last success into `buffer` and their number into `out_len`. MISS before the first.
-/// BUFFER_TOO_SMALL if there are more than `capacity`: then only `out_len` is written. `out_entry` may be NULL; its
-/// pointers are NULL here. Lock-free. \[CB\] only `drop`
+/// Copies the bytes of the last success into `buffer` and their number into `out_len`. MISS before
+/// the first. BUFFER_TOO_SMALL if there are more than `capacity`: then only `out_len` is written.
+/// `out_entry` may be NULL; its pointers are NULL here. Lock-free. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -132,7 +133,11 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
         // SAFETY: the caller's promise.
         let out_entry = unsafe { Out::optional(out_entry, "out_entry") }?;
         if buffer.is_null() && capacity > 0 {
-            return Err(Error::invalid_argument("buffer", "NULL", "give a buffer, or a capacity of 0"));
+            return Err(Error::invalid_argument(
+                "buffer",
+                "NULL",
+                "give a buffer, or a capacity of 0",
+            ));
         }
         let Some(reading) = handle.cache.latest() else { return Ok(DOCACHE_MISS) };
         let bytes = reading.bytes();
@@ -140,10 +145,14 @@ pub unsafe extern "C" fn docache_loop_latest_copy(
         if bytes.len() > capacity {
             return Err(too_small(capacity, bytes.len()));
         }
-        // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer of the caller's.
+        // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer of the
+        // caller's.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
         if let Some(out) = out_entry {
-            out.write(docache_entry { value: ptr::null(), ..export(reading.entry(), handle.cache.now()) });
+            out.write(docache_entry {
+                value: ptr::null(),
+                ..export(reading.entry(), handle.cache.now())
+            });
         }
         Ok(DOCACHE_OK)
     })
@@ -164,7 +173,8 @@ pub unsafe extern "C" fn docache_loop_snapshot(
         let out = unsafe { Out::handle(out, "out") }?;
         // SAFETY: the caller's promise.
         let handle = unsafe { borrow(handle, "handle") }?;
-        let snapshot = docache_snapshot { snapshot: handle.cache.snapshot(), taken: handle.cache.now() };
+        let snapshot =
+            docache_snapshot { snapshot: handle.cache.snapshot(), taken: handle.cache.now() };
         out.write(Arc::into_raw(Arc::new(snapshot)).cast_mut());
         Ok(DOCACHE_OK)
     })
@@ -175,7 +185,9 @@ pub unsafe extern "C" fn docache_loop_snapshot(
 /// # Safety
 /// HANDLE.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn docache_snapshot_retain(snapshot: *const docache_snapshot) -> *mut docache_snapshot {
+pub unsafe extern "C" fn docache_snapshot_retain(
+    snapshot: *const docache_snapshot,
+) -> *mut docache_snapshot {
     if is_usable(snapshot) {
         // SAFETY: HANDLE: the caller has a share.
         unsafe { Arc::increment_strong_count(snapshot) };
@@ -183,7 +195,8 @@ pub unsafe extern "C" fn docache_snapshot_retain(snapshot: *const docache_snapsh
     snapshot.cast_mut()
 }
 
-/// Gives a share back. With the last one, results that nobody else has are released. NULL is fine. \[CB\]
+/// Gives a share back. With the last one, results that nobody else has are released. NULL is fine.
+/// \[CB\]
 ///
 /// # Safety
 /// HANDLE.
@@ -215,8 +228,9 @@ pub unsafe extern "C" fn docache_snapshot_version(snapshot: *const docache_snaps
     unsafe { borrow(snapshot, "snapshot") }.map_or(0, |snapshot| snapshot.snapshot.version())
 }
 
-/// Copies up to `count` entries from the `first` on, oldest first, into the array `out`, and their number into
-/// `out_count`. Their values and errors are borrowed from the snapshot; their ages count up to when it was taken. \[NC\]
+/// Copies up to `count` entries from the `first` on, oldest first, into the array `out`, and their
+/// number into `out_count`. Their values and errors are borrowed from the snapshot; their ages
+/// count up to when it was taken. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -239,7 +253,11 @@ pub unsafe extern "C" fn docache_snapshot_read(
         }
         let len = snapshot.snapshot.len();
         if first > len {
-            return Err(Error::invalid_argument("first", first, &format!("give 0 to {len}, the length")));
+            return Err(Error::invalid_argument(
+                "first",
+                first,
+                &format!("give 0 to {len}, the length"),
+            ));
         }
         let entries = snapshot.snapshot.iter().skip(first).take(count);
         let written = entries.len();
@@ -265,9 +283,9 @@ pub unsafe extern "C" fn docache_loop_version(handle: *const docache_loop) -> u6
     unsafe { borrow(handle, "handle") }.map_or(0, |handle| handle.cache.version())
 }
 
-/// The version word itself, so that a binding can keep its own copy of the latest value and cross the boundary only when
-/// there is a newer one. Load it atomically with acquire ordering; never write it. Valid until the loop cache is freed.
-/// NULL for NULL. \[NC\]
+/// The version word itself, so that a binding can keep its own copy of the latest value and cross
+/// the boundary only when there is a newer one. Load it atomically with acquire ordering; never
+/// write it. Valid until the loop cache is freed. NULL for NULL. \[NC\]
 ///
 /// # Safety
 /// HANDLE.

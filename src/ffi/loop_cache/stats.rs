@@ -3,7 +3,9 @@
 use super::handle::docache_loop;
 use crate::clock::saturating_nanos;
 use crate::ffi::boundary::versioned::{self, Versioned};
-use crate::ffi::boundary::{DOCACHE_MISS, DOCACHE_OK, Out, borrow, docache_error, docache_status, guard};
+use crate::ffi::boundary::{
+    DOCACHE_MISS, DOCACHE_OK, Out, borrow, docache_error, docache_status, guard,
+};
 
 /// Counters since the loop cache was made.
 #[repr(C)]
@@ -42,7 +44,10 @@ unsafe impl Versioned for docache_loop_counters {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<docache_loop_counters>() == 80 && offset_of!(docache_loop_counters, running) == 72);
+    assert!(
+        size_of::<docache_loop_counters>() == 80
+            && offset_of!(docache_loop_counters, running) == 72
+    );
 };
 
 /// Fills `out`; a part of it that this library does not know becomes zero. \[NC\]
@@ -80,7 +85,8 @@ pub unsafe extern "C" fn docache_loop_stats(
     })
 }
 
-/// The last failure's error, also after later successes; MISS if there was none. The caller releases it. \[NC\]
+/// The last failure's error, also after later successes; MISS if there was none. The caller
+/// releases it. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.

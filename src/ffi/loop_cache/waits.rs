@@ -1,7 +1,9 @@
 //! Family `loop`: waiting, on the calling thread or (`_begin`) without one.
 
 use super::handle::docache_loop;
-use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout};
+use crate::ffi::boundary::{
+    DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout,
+};
 use crate::ffi::wait::{docache_wait, hand_out};
 
 /// Waits for the first success: OK, or TIMEOUT. A loop that is not running is waited for: somebody
@@ -49,9 +51,10 @@ pub unsafe extern "C" fn docache_loop_changed(
     })
 }
 
-/// Asks for a call of the Doer that begins after this one, waits until it has ended, and writes the version of its
-/// result, or of a later one, to `out_version`: OK, whether or not the Doer succeeded; TIMEOUT; or CLOSED if the loop is
-/// not running. Requests that meet while the Doer is busy share its next call. REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
+/// Asks for a call of the Doer that begins after this one, waits until it has ended, and writes the
+/// version of its result, or of a later one, to `out_version`: OK, whether or not the Doer
+/// succeeded; TIMEOUT; or CLOSED if the loop is not running. Requests that meet while the Doer is
+/// busy share its next call. REENTRANT inside the Doer. \[BLK\] \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -116,8 +119,8 @@ pub unsafe extern "C" fn docache_loop_changed_begin(
     })
 }
 
-/// Begins docache_loop_refresh: PENDING with a wait in `out`, or CLOSED. Freeing the wait does not take the request
-/// back. \[CB\] only `drop`
+/// Begins docache_loop_refresh: PENDING with a wait in `out`, or CLOSED. Freeing the wait does not
+/// take the request back. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -136,8 +139,8 @@ pub unsafe extern "C" fn docache_loop_refresh_begin(
     })
 }
 
-/// Asks the loop to stop: OK if it is not running, else PENDING with a wait in `out` for the end of the Doer's call.
-/// \[CB\] only `drop`
+/// Asks the loop to stop: OK if it is not running, else PENDING with a wait in `out` for the end of
+/// the Doer's call. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.

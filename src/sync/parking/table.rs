@@ -41,7 +41,8 @@ fn with<R>(address: usize, f: impl FnOnce(&mut Vec<(usize, Unparker)>) -> R) -> 
     f(&mut bucket.waiters)
 }
 
-/// Sleeps if the word is still `seen`. There is no limit: it is for those who could miss a wake, which nobody does here.
+/// Sleeps if the word is still `seen`. There is no limit: it is for those who could miss a wake,
+/// which nobody does here.
 pub(crate) fn wait(word: &AtomicU32, seen: u32, _limit: Option<Duration>) {
     let address = std::ptr::from_ref(word).addr();
     let parker = with(address, |waiters| {

@@ -19,12 +19,13 @@ pub(super) fn retain_compiled(tree: &Path, mutants: &mut Vec<Mutant>) -> Result<
     for mutant in mutants.iter() {
         if !absent.contains_key(mutant.path()) {
             let file = tree.join("src").join(mutant.path());
-            let text =
-                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
             absent.insert(mutant.path().to_owned(), not_compiled(&text));
         }
     }
-    mutants.retain(|mutant| !absent[mutant.path()].iter().any(|lines| lines.contains(&mutant.line())));
+    mutants
+        .retain(|mutant| !absent[mutant.path()].iter().any(|lines| lines.contains(&mutant.line())));
     Ok(())
 }
 
@@ -51,8 +52,8 @@ fn not_compiled(text: &str) -> Vec<RangeInclusive<usize>> {
     found
 }
 
-/// The last line of the item that follows the attribute in the line `begin`: its closing bracket, as far in as the
-/// attribute, behind which nothing is opened, or where it ends without one.
+/// The last line of the item that follows the attribute in the line `begin`: its closing bracket,
+/// as far in as the attribute, behind which nothing is opened, or where it ends without one.
 fn end_of_item(lines: &[&str], begin: usize, after: usize) -> usize {
     let indent = lines[begin].len() - lines[begin].trim_start().len();
     let ends = |line: &str| {
@@ -63,8 +64,8 @@ fn end_of_item(lines: &[&str], begin: usize, after: usize) -> usize {
     (after..lines.len()).find(|&at| ends(lines[at])).unwrap_or(lines.len() - 1)
 }
 
-/// Whether the condition inside a `cfg(…)` holds in the tests. All features are on; of what is not known it is taken for
-/// granted.
+/// Whether the condition inside a `cfg(…)` holds in the tests. All features are on; of what is not
+/// known it is taken for granted.
 fn holds(condition: &str) -> bool {
     let condition = condition.trim();
     let inside = |name: &str| {
@@ -121,11 +122,15 @@ mod tests {
         ] {
             assert!(holds(condition), "{condition}");
         }
-        let other =
-            r#"not(all(any(target_os = "OS", docache_loom), not(docache_portable)))"#.replace("OS", OS);
-        for condition in
-            ["docache_loom", "all(test, docache_loom)", "not(test)", r#"target_os = "none""#, &other]
-        {
+        let other = r#"not(all(any(target_os = "OS", docache_loom), not(docache_portable)))"#
+            .replace("OS", OS);
+        for condition in [
+            "docache_loom",
+            "all(test, docache_loom)",
+            "not(test)",
+            r#"target_os = "none""#,
+            &other,
+        ] {
             assert!(!holds(condition), "{condition}");
         }
     }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-/// One change, as `cargo mutants --list` prints it: `src/lock.rs:31:9: replace is_free -> bool with true`.
+/// One change, as `cargo mutants --list` prints it: `src/lock.rs:31:9: replace is_free -> bool with
+/// true`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Mutant {
     name: String,
@@ -21,8 +22,9 @@ impl Mutant {
             let line = rest.split(':').next()?.parse().ok()?;
             Some(Mutant { name: name.to_owned(), path_end: SRC.len() + path.len(), line })
         };
-        parse()
-            .with_context(|| format!("`cargo mutants --list` printed {name:?}, which names no line of src"))
+        parse().with_context(|| {
+            format!("`cargo mutants --list` printed {name:?}, which names no line of src")
+        })
     }
 
     /// Where it is and what it changes.
@@ -84,7 +86,9 @@ mod tests {
     use super::*;
 
     fn some(count: usize) -> Vec<Mutant> {
-        (1..=count).map(|line| Mutant::parse(&format!("src/a/b.rs:{line}:1: change")).unwrap()).collect()
+        (1..=count)
+            .map(|line| Mutant::parse(&format!("src/a/b.rs:{line}:1: change")).unwrap())
+            .collect()
     }
 
     #[test]
@@ -105,6 +109,9 @@ mod tests {
 
     #[test]
     fn a_name_is_matched_as_it_is() {
-        assert_eq!(exactly("a.rs:1: replace <T>::f with a+b"), r"^a\.rs:1: replace <T>::f with a\+b$");
+        assert_eq!(
+            exactly("a.rs:1: replace <T>::f with a+b"),
+            r"^a\.rs:1: replace <T>::f with a\+b$"
+        );
     }
 }

@@ -8,15 +8,18 @@ use anyhow::{Context, Result};
 
 use crate::cmd::Cmd;
 
-/// Copies what is under version control, as it is now, and what could be; returns the absolute path. Files that are the
-/// same already keep their times, so that they are not compiled again.
+/// Copies what is under version control, as it is now, and what could be; returns the absolute
+/// path. Files that are the same already keep their times, so that they are not compiled again.
 pub(super) fn copy(to: PathBuf) -> Result<PathBuf> {
-    let listing =
-        Cmd::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).read()?;
-    let files: BTreeSet<&Path> = listing.split('\0').map(Path::new).filter(|file| file.is_file()).collect();
+    let listing = Cmd::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .read()?;
+    let files: BTreeSet<&Path> =
+        listing.split('\0').map(Path::new).filter(|file| file.is_file()).collect();
     fs::create_dir_all(&to)?;
     for file in &files {
-        copy_file(file, &to.join(file)).with_context(|| format!("cannot copy {}", file.display()))?;
+        copy_file(file, &to.join(file))
+            .with_context(|| format!("cannot copy {}", file.display()))?;
     }
     remove_others(&to, &to, &files)?;
     Ok(fs::canonicalize(to)?)

@@ -22,11 +22,12 @@ const DEFAULT_DEPENDENCIES: [&str; 9] = [
     "rustversion",
 ];
 
-/// Dependencies that declare no rust-version but are tested by their authors with one that is older than ours.
+/// Dependencies that declare no rust-version but are tested by their authors with one that is older
+/// than ours.
 const UNDECLARED: [&str; 1] = ["arc-swap"];
 
-/// `cargo hack` is run without --no-dev-deps: that rewrites Cargo.toml while it runs, and `clippy` of a library does
-/// not see the dev-dependencies anyway.
+/// `cargo hack` is run without --no-dev-deps: that rewrites Cargo.toml while it runs, and `clippy`
+/// of a library does not see the dev-dependencies anyway.
 pub(super) fn powerset() -> Result<String> {
     tool::need(&[&tool::CARGO_HACK, &tool::CLIPPY])?;
     Cmd::cargo("hack clippy --feature-powerset -p docache --lib -- -D warnings").run()?;
@@ -36,7 +37,8 @@ pub(super) fn powerset() -> Result<String> {
 pub(super) fn dependencies() -> Result<String> {
     let found = normal_dependencies("--edges normal")?;
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    let unexpected: Vec<_> = names.iter().filter(|name| !DEFAULT_DEPENDENCIES.contains(name)).collect();
+    let unexpected: Vec<_> =
+        names.iter().filter(|name| !DEFAULT_DEPENDENCIES.contains(name)).collect();
     ensure!(unexpected.is_empty(), "the default features must not bring in {unexpected:?}");
     Ok(names.join(", "))
 }
@@ -49,8 +51,8 @@ fn normal_dependencies(flags: &str) -> Result<BTreeSet<(String, String)>> {
         let mut words = line.split_whitespace();
         let name = words.next().unwrap_or_default();
         let version = words.next().and_then(|version| version.strip_prefix('v'));
-        let version =
-            version.with_context(|| format!("`cargo tree` printed {line:?}, which names no version"))?;
+        let version = version
+            .with_context(|| format!("`cargo tree` printed {line:?}, which names no version"))?;
         if name != "docache" {
             found.insert((name.to_owned(), version.to_owned()));
         }
@@ -58,8 +60,8 @@ fn normal_dependencies(flags: &str) -> Result<BTreeSet<(String, String)>> {
     Ok(found)
 }
 
-/// Checks with the minimum toolchain itself if rustup has it, else by what clippy and the dependencies know: the parts
-/// of the standard library that are used, but not the language.
+/// Checks with the minimum toolchain itself if rustup has it, else by what clippy and the
+/// dependencies know: the parts of the standard library that are used, but not the language.
 pub(super) fn msrv() -> Result<String> {
     let metadata = MetadataCommand::new().features(CargoOpt::AllFeatures).exec()?;
     let package = metadata.root_package().context("the workspace has no root package")?;
@@ -90,17 +92,17 @@ fn installed_toolchain(minimum: &Version) -> Option<String> {
     names.find(is_minimum).map(str::to_owned)
 }
 
-/// Every dependency of the package, direct or not, must declare a rust-version of at most `minimum`, or be known to
-/// work with it. Returns how many there are.
+/// Every dependency of the package, direct or not, must declare a rust-version of at most
+/// `minimum`, or be known to work with it. Returns how many there are.
 fn check_dependencies(metadata: &Metadata, minimum: &Version) -> Result<usize> {
     let reached = normal_dependencies("--edges normal --all-features")?;
     let mut problems = Vec::new();
     for (name, version) in &reached {
-        let same = metadata
-            .packages
-            .iter()
-            .find(|package| package.name.as_str() == name && package.version.to_string() == *version);
-        let package = same.with_context(|| format!("`cargo metadata` does not know {name} {version}"))?;
+        let same = metadata.packages.iter().find(|package| {
+            package.name.as_str() == name && package.version.to_string() == *version
+        });
+        let package =
+            same.with_context(|| format!("`cargo metadata` does not know {name} {version}"))?;
         match &package.rust_version {
             Some(needed) if needed <= minimum => {}
             Some(needed) => problems.push(format!("{name} {version} needs Rust {needed}")),

@@ -18,11 +18,17 @@ pub(super) fn smoke() -> Result<String> {
     ensure!(!targets.is_empty(), "`cargo fuzz list` names no target");
     fuzz("build").run()?;
     for target in &targets {
-        let run = fuzz("run").arg(*target).arg("--").arg(format!("-max_total_time={SECONDS}")).limit(LIMIT);
+        let run = fuzz("run")
+            .arg(*target)
+            .arg("--")
+            .arg(format!("-max_total_time={SECONDS}"))
+            .limit(LIMIT);
         println!("$ {run}");
         let output = run.read_all()?;
-        let done =
-            output.lines().rfind(|line| line.starts_with("Done ")).context("the fuzzer did not finish")?;
+        let done = output
+            .lines()
+            .rfind(|line| line.starts_with("Done "))
+            .context("the fuzzer did not finish")?;
         println!("{target}: {done}");
     }
     Ok(format!("{} targets: {}", targets.len(), targets.join(", ")))

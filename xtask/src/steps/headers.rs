@@ -11,7 +11,8 @@ use crate::header;
 use crate::native::{self, Language};
 use crate::tool;
 
-/// Declarations that every program may use through `docache.h`, and through `docache.hpp`, which includes it.
+/// Declarations that every program may use through `docache.h`, and through `docache.hpp`, which
+/// includes it.
 const USE: &str = "docache_status docache_probe_NAME(void);\n\
     docache_status docache_probe_NAME(void) { return DOCACHE_OK; }\n";
 
@@ -38,7 +39,10 @@ fn two_files(dir: &Path, language: Language, header: &str) -> Result<()> {
     let first = dir.join(format!("first.{suffix}"));
     let second = dir.join(format!("second.{suffix}"));
     let include = format!("#include <{header}>\n");
-    fs::write(&first, format!("{include}{}int main(void) {{ return 0; }}\n", USE.replace("NAME", "first")))?;
+    fs::write(
+        &first,
+        format!("{include}{}int main(void) {{ return 0; }}\n", USE.replace("NAME", "first")),
+    )?;
     fs::write(&second, format!("{include}{}", USE.replace("NAME", "second")))?;
     let executable = dir.join(format!("{suffix}-{header}.out"));
     language

@@ -75,7 +75,8 @@ fn executions(output: &str) -> Result<String> {
 
 /// Builds the unit tests under loom and returns the path of their executable.
 ///
-/// The release profile is cut back to what the models need: its settings for the shipped library make the build slow.
+/// The release profile is cut back to what the models need: its settings for the shipped library
+/// make the build slow.
 fn build() -> Result<PathBuf> {
     let build = Cmd::cargo("test -p docache --lib --release --no-run --target-dir target/loom")
         .arg("--message-format=json-render-diagnostics")
@@ -114,7 +115,10 @@ mod tests {
 
     #[test]
     fn a_model_that_does_not_count_is_refused() {
-        assert_eq!(executions("running 1 test\n440 executions\nok").unwrap(), "passed 440 executions");
+        assert_eq!(
+            executions("running 1 test\n440 executions\nok").unwrap(),
+            "passed 440 executions"
+        );
         executions("test x ... ok").unwrap_err();
     }
 

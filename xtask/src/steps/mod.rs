@@ -3,6 +3,7 @@
 mod features;
 mod fuzz;
 mod headers;
+mod lines;
 mod loom;
 mod programs;
 mod rust;
@@ -12,8 +13,16 @@ use crate::run::Step;
 
 /// What a user would want to pass.
 pub(crate) const TEST: &[Step] = &[
-    Step { name: "library", about: "libdocache.a and libdocache.so, with the C ABI", run: programs::library },
-    Step { name: "rust", about: "unit, property and integration tests; examples build", run: rust::tests },
+    Step {
+        name: "library",
+        about: "libdocache.a and libdocache.so, with the C ABI",
+        run: programs::library,
+    },
+    Step {
+        name: "rust",
+        about: "unit, property and integration tests; examples build",
+        run: rust::tests,
+    },
     Step { name: "doc", about: "the programs in the documentation", run: rust::doc_tests },
     Step { name: "quickstart", about: "examples/quickstart runs", run: rust::quickstart },
     Step { name: "c", about: "C programs of ffi-tests and examples", run: programs::c },
@@ -36,12 +45,25 @@ pub(crate) const TEST: &[Step] = &[
 pub(crate) const VERIFY: &[Step] = &[
     Step { name: "fmt", about: "rustfmt, also in fuzz", run: rust::fmt },
     Step { name: "gofmt", about: "gofmt over the Go code", run: programs::gofmt },
+    Step { name: "lines", about: "comments within 100 columns", run: lines::comments },
     Step { name: "clippy", about: "clippy over the workspace, warnings denied", run: rust::clippy },
     Step { name: "rustdoc", about: "rustdoc, warnings denied", run: rust::doc },
     Step { name: "header", about: "include/docache.h is what src/ffi says", run: headers::drift },
-    Step { name: "header-alone", about: "each header compiles alone, from two files", run: headers::alone },
-    Step { name: "header-strict", about: "no header warns under any strict flag", run: strict::headers },
-    Step { name: "symbols", about: "the library exports what the header declares", run: headers::symbols },
+    Step {
+        name: "header-alone",
+        about: "each header compiles alone, from two files",
+        run: headers::alone,
+    },
+    Step {
+        name: "header-strict",
+        about: "no header warns under any strict flag",
+        run: strict::headers,
+    },
+    Step {
+        name: "symbols",
+        about: "the library exports what the header declares",
+        run: headers::symbols,
+    },
     Step { name: "features", about: "clippy over every set of features", run: features::powerset },
     Step {
         name: "dependencies",
@@ -53,7 +75,11 @@ pub(crate) const VERIFY: &[Step] = &[
     Step { name: "portable", about: "the cache's tests without membarrier", run: rust::portable },
     Step { name: "loom", about: "every interleaving of the loom models", run: loom::models },
     Step { name: "fuzz", about: "30 s of every fuzz target", run: fuzz::smoke },
-    Step { name: "sanitizers", about: "C and C++ programs under ASan and UBSan", run: programs::sanitizers },
+    Step {
+        name: "sanitizers",
+        about: "C and C++ programs under ASan and UBSan",
+        run: programs::sanitizers,
+    },
     Step { name: "valgrind", about: "C and C++ programs under valgrind", run: programs::valgrind },
     Step { name: "go-race", about: "Go tests under the race detector", run: programs::go_race },
     Step {

@@ -15,7 +15,8 @@ const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=def
     --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --fair-sched=try \
     --suppressions=ffi-tests/valgrind.supp";
 /// As a user would run it, who knows of nothing that is to be suppressed.
-const VALGRIND_PLAIN: &str = "valgrind --quiet --leak-check=full --error-exitcode=99 --fair-sched=try";
+const VALGRIND_PLAIN: &str =
+    "valgrind --quiet --leak-check=full --error-exitcode=99 --fair-sched=try";
 /// The program that ends all of the library's threads.
 const SHUTDOWN: &str = "c-test-shutdown";
 const SANITIZERS: &str =
@@ -78,7 +79,10 @@ pub(super) fn sanitizers() -> Result<String> {
         flags: SANITIZERS,
         archive: sanitized_library()?,
         runner: "",
-        envs: &[("ASAN_OPTIONS", "detect_stack_use_after_return=1"), ("UBSAN_OPTIONS", "print_stacktrace=1")],
+        envs: &[
+            ("ASAN_OPTIONS", "detect_stack_use_after_return=1"),
+            ("UBSAN_OPTIONS", "print_stacktrace=1"),
+        ],
     };
     native::run_all(&all_programs()?, &flavor)
 }

@@ -15,13 +15,17 @@ pub(super) fn tests() -> Result<String> {
     Ok(String::new())
 }
 
-/// The tests in which there are more threads than cores, for as long as it takes until something goes wrong.
+/// The tests in which there are more threads than cores, for as long as it takes until something
+/// goes wrong.
 pub(super) fn host() -> Result<String> {
-    Cmd::cargo("test -p docache --all-features --test host").env("DOCACHE_HOST_SECONDS", "30").run()?;
+    Cmd::cargo("test -p docache --all-features --test host")
+        .env("DOCACHE_HOST_SECONDS", "30")
+        .run()?;
     Ok(String::new())
 }
 
-/// The cache's tests once more, with the readers guarded as they are where there is no `membarrier`.
+/// The cache's tests once more, with the readers guarded as they are where there is no
+/// `membarrier`.
 pub(super) fn portable() -> Result<String> {
     let tests = "--lib --test cache_guard --test cache_stress --test cache_linear --test host --target-dir target/portable";
     Cmd::cargo("test -p docache").words(tests).env("RUSTFLAGS", "--cfg docache_portable").run()?;
@@ -55,6 +59,8 @@ pub(super) fn clippy() -> Result<String> {
 }
 
 pub(super) fn doc() -> Result<String> {
-    Cmd::cargo("doc -p docache --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    Cmd::cargo("doc -p docache --no-deps --all-features")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
     Ok(String::new())
 }

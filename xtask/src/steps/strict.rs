@@ -1,7 +1,7 @@
 //! The headers under the strictest flags: our users compile them with theirs.
 //!
-//! What templates and macros come to is seen where they are used, so the programs of `ffi-tests` and `examples` are compiled
-//! too; of those, only what is said about a header counts.
+//! What templates and macros come to is seen where they are used, so the programs of `ffi-tests`
+//! and `examples` are compiled too; of those, only what is said about a header counts.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,8 @@ const GCC_C: &str = "-Wstrict-prototypes -Wold-style-definition -Wmissing-protot
 const GCC_CPP: &str = "-Wold-style-cast -Wuseless-cast -Weffc++ -Wzero-as-null-pointer-constant -Wnon-virtual-dtor \
     -Woverloaded-virtual -Wextra-semi -Wstrict-null-sentinel -Wnoexcept -Wsuggest-override -Wctor-dtor-privacy \
     -Wsign-promo -Wcomma-subscript -Wredundant-tags -Wmismatched-tags -Wcatch-value=3 -Wdeprecated-copy-dtor";
-/// Everything but what asks for older languages, for structs without padding, or for libraries that are not header-only.
+/// Everything but what asks for older languages, for structs without padding, or for libraries that
+/// are not header-only.
 const CLANG: &str = "-O2 -Weverything -Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-pre-c++14-compat \
     -Wno-pre-c++17-compat -Wno-pre-c++20-compat-pedantic -Wno-declaration-after-statement -Wno-padded \
     -Wno-weak-vtables -Wno-unsafe-buffer-usage -Wno-unknown-warning-option";
@@ -80,7 +81,9 @@ fn compiler(
     for dir in dirs {
         for source in native::sources(dir, suffix)? {
             let said = compile(written_in, &source)?;
-            let ours = said.lines().filter(|line| line.starts_with("include/") && line.contains("warning:"));
+            let ours = said
+                .lines()
+                .filter(|line| line.starts_with("include/") && line.contains("warning:"));
             let ours: Vec<&str> = ours.collect();
             ensure!(ours.is_empty(), "{name} says of {}:\n{}", source.display(), ours.join("\n"));
         }

@@ -44,7 +44,8 @@ struct CObject {
     free: unsafe extern "C" fn(*mut c_void),
 }
 
-// SAFETY: the handle is a docache_loop, or a docache_cache with keys that stay as they are, whose functions may be called from any thread.
+// SAFETY: the handle is a docache_loop, or a docache_cache with keys that stay as they are, whose
+// functions may be called from any thread.
 unsafe impl Send for CObject {}
 // SAFETY: as above; shared use is what those functions are for, and only Drop frees it.
 unsafe impl Sync for CObject {}
@@ -64,7 +65,8 @@ impl CObject {
 
     /// Lets C make `iterations` calls on this object, whose kind `calls` is for.
     fn run(&self, calls: CLoop, iterations: u64) {
-        // SAFETY: the handle is alive until Drop, and each CLoop is used with the kind of handle that it takes.
+        // SAFETY: the handle is alive until Drop, and each CLoop is used with the kind of handle
+        // that it takes.
         let right = unsafe { calls(self.handle.as_ptr(), iterations) };
         assert!(right, "every call gave the value");
     }
@@ -109,7 +111,9 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
             threads,
             &[
                 Subject::new("docache", |n| from_c.run(c::peers_loop_latest_copy, n)),
-                Subject::new("docache_with_entry", |n| from_c.run(c::peers_loop_latest_copy_entry, n)),
+                Subject::new("docache_with_entry", |n| {
+                    from_c.run(c::peers_loop_latest_copy_entry, n)
+                }),
                 Subject::new("docache_shared", |n| from_c.run(c::peers_loop_latest, n)),
                 Subject::new("rust_latest", |n| {
                     let mut buffer = [0; 64];

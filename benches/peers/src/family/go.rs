@@ -1,8 +1,8 @@
 //! The benchmarks of a Go module, read into the same lines.
 //!
-//! `BenchmarkLatest/docache-2` of `go test` becomes case `go-latest`, 2 threads, subject `docache`. Go's
-//! parallel benchmarks divide the wall time by the operations of all threads; multiplied by the number of
-//! threads that is the time per operation per thread, as everywhere else.
+//! `BenchmarkLatest/docache-2` of `go test` becomes case `go-latest`, 2 threads, subject `docache`.
+//! Go's parallel benchmarks divide the wall time by the operations of all threads; multiplied by
+//! the number of threads that is the time per operation per thread, as everywhere else.
 
 use std::env;
 use std::error::Error;
@@ -19,9 +19,13 @@ const PREFIX: &str = "go";
 /// What is measured: case, threads, subject.
 type Key = (String, usize, String);
 
-/// Measures the benchmarks named `benchmarks` (a regular expression) of the module in the folder `module` of this
-/// repository; without `go`, says so and measures none.
-pub(crate) fn measure(bench: &mut Bench, module: &str, benchmarks: &str) -> Result<(), Box<dyn Error>> {
+/// Measures the benchmarks named `benchmarks` (a regular expression) of the module in the folder
+/// `module` of this repository; without `go`, says so and measures none.
+pub(crate) fn measure(
+    bench: &mut Bench,
+    module: &str,
+    benchmarks: &str,
+) -> Result<(), Box<dyn Error>> {
     if !bench.wants_any(PREFIX) {
         return Ok(());
     }
@@ -55,7 +59,8 @@ pub(crate) fn measure(bench: &mut Bench, module: &str, benchmarks: &str) -> Resu
     Ok(())
 }
 
-/// Compiles the library that the modules link and then the benchmarks of `module`, next to this program.
+/// Compiles the library that the modules link and then the benchmarks of `module`, next to this
+/// program.
 fn build(root: &Path, module: &str) -> Result<PathBuf, Box<dyn Error>> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args([
@@ -68,7 +73,8 @@ fn build(root: &Path, module: &str) -> Result<PathBuf, Box<dyn Error>> {
         "target",
     ]);
     output(cargo)?;
-    let program = env::current_exe()?.with_file_name(format!("peers-{}.test", module.replace('/', "-")));
+    let program =
+        env::current_exe()?.with_file_name(format!("peers-{}.test", module.replace('/', "-")));
     // `go` does not look at the library, so it would take a program that is there for up to date.
     match fs::remove_file(&program) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -82,7 +88,8 @@ fn build(root: &Path, module: &str) -> Result<PathBuf, Box<dyn Error>> {
 
 /// What a command prints, or why it failed.
 fn output(mut command: Command) -> Result<String, Box<dyn Error>> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(stdout);
@@ -91,18 +98,20 @@ fn output(mut command: Command) -> Result<String, Box<dyn Error>> {
     Err(format!("{command:?}: {}\n{stdout}{stderr}", output.status).into())
 }
 
-/// A line such as `BenchmarkLatest/docache-2  1000  2.1 ns/op`. Go ends at the first iteration if that was disturbed for
-/// as long as a sample takes: such a line says nothing about the operation. A benchmark that takes a time of its own
-/// reports it as `ns/call`; that counts as it is.
+/// A line such as `BenchmarkLatest/docache-2  1000  2.1 ns/op`. Go ends at the first iteration if
+/// that was disturbed for as long as a sample takes: such a line says nothing about the operation.
+/// A benchmark that takes a time of its own reports it as `ns/call`; that counts as it is.
 fn parse(line: &str) -> Option<(Key, f64)> {
     let mut words = line.split_whitespace();
     let name = words.next()?.strip_prefix("Benchmark")?;
     let iterations: u64 = words.next()?.parse().ok()?;
-    let with_threads = name.rsplit_once('-').and_then(|(name, n)| Some((name, n.parse::<usize>().ok()?)));
+    let with_threads =
+        name.rsplit_once('-').and_then(|(name, n)| Some((name, n.parse::<usize>().ok()?)));
     let (name, threads) = with_threads.unwrap_or((name, 1));
     let (case, subject) = name.split_once('/').unwrap_or((name, "docache"));
     let figures: Vec<&str> = words.collect();
-    let figure = |unit| figures.chunks_exact(2).find(|pair| pair[1] == unit)?[0].parse::<f64>().ok();
+    let figure =
+        |unit| figures.chunks_exact(2).find(|pair| pair[1] == unit)?[0].parse::<f64>().ok();
     let value = match figure("ns/call") {
         Some(value) => value,
         None if iterations < LEAST => return None,
@@ -129,21 +138,33 @@ mod tests {
 
     #[test]
     fn a_benchmark_line_becomes_a_case() {
-        let key = |case: &str, threads, subject: &str| (case.to_owned(), threads, subject.to_owned());
+        let key =
+            |case: &str, threads, subject: &str| (case.to_owned(), threads, subject.to_owned());
         assert_eq!(
             parse("BenchmarkLatest/docache-2 \t 1000\t 2.5 ns/op\t 0 B/op"),
             Some((key("go-latest", 2, "docache"), 5.0))
         );
-        assert_eq!(parse("BenchmarkLatest/rwmutex 10 7 ns/op"), Some((key("go-latest", 1, "rwmutex"), 7.0)));
-        assert_eq!(parse("BenchmarkLatestAge 10 7 ns/op"), Some((key("go-latest-age", 1, "docache"), 7.0)));
+        assert_eq!(
+            parse("BenchmarkLatest/rwmutex 10 7 ns/op"),
+            Some((key("go-latest", 1, "rwmutex"), 7.0))
+        );
+        assert_eq!(
+            parse("BenchmarkLatestAge 10 7 ns/op"),
+            Some((key("go-latest-age", 1, "docache"), 7.0))
+        );
         assert_eq!(
             parse("BenchmarkTick60/by_hand-2 1 9e8 ns/op 2300 ns/call"),
             Some((key("go-tick60", 2, "by_hand"), 2300.0))
         );
         let disturbed = "BenchmarkLatest 1 2400000 ns/op";
-        for other in
-            ["", "PASS", "goos: linux", "BenchmarkLatest/docache", "BenchmarkLatest 10 7 MB/s", disturbed]
-        {
+        for other in [
+            "",
+            "PASS",
+            "goos: linux",
+            "BenchmarkLatest/docache",
+            "BenchmarkLatest 10 7 MB/s",
+            disturbed,
+        ] {
             assert_eq!(parse(other), None, "{other}");
         }
     }

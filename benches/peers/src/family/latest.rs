@@ -109,7 +109,8 @@ fn latest(bench: &mut Bench, threads: usize, cache: &LoopCache<u64>) {
             Subject::new("arc_swap_load_full", |n| (0..n).for_each(|_| read(&swap.load_full()))),
             Subject::new("std_rwlock_arc", |n| {
                 for _ in 0..n {
-                    let shared = Arc::clone(&std_lock.read().unwrap_or_else(PoisonError::into_inner));
+                    let shared =
+                        Arc::clone(&std_lock.read().unwrap_or_else(PoisonError::into_inner));
                     read(&shared);
                 }
             }),
@@ -124,7 +125,13 @@ fn latest(bench: &mut Bench, threads: usize, cache: &LoopCache<u64>) {
 }
 
 /// A view of all results, taken and dropped.
-fn snapshot(bench: &mut Bench, case: &str, threads: usize, cache: &LoopCache<u64>, capacity: usize) {
+fn snapshot(
+    bench: &mut Bench,
+    case: &str,
+    threads: usize,
+    cache: &LoopCache<u64>,
+    capacity: usize,
+) {
     if !bench.wants(case) {
         return;
     }
@@ -155,11 +162,17 @@ fn snapshot(bench: &mut Bench, case: &str, threads: usize, cache: &LoopCache<u64
 
 /// One more result into a full ring.
 ///
-/// Publishing is the loop's own business, so ours is measured through it: `docache_turn` is a whole turn of the
-/// loop, with its clock readings, its locks and the call of the Doer; `docache_turn_capacity_0` the same of a
-/// cache that keeps nothing but the latest value. `docache` is the difference plus `arc_swap_store`, a bare
-/// publication of one value, which is in both. The peers only publish.
-fn publish(bench: &mut Bench, case: &str, turns: &Turns, capacity: usize) -> Result<(), Box<dyn Error>> {
+/// Publishing is the loop's own business, so ours is measured through it: `docache_turn` is a whole
+/// turn of the loop, with its clock readings, its locks and the call of the Doer;
+/// `docache_turn_capacity_0` the same of a cache that keeps nothing but the latest value. `docache`
+/// is the difference plus `arc_swap_store`, a bare publication of one value, which is in both. The
+/// peers only publish.
+fn publish(
+    bench: &mut Bench,
+    case: &str,
+    turns: &Turns,
+    capacity: usize,
+) -> Result<(), Box<dyn Error>> {
     if !bench.wants(case) {
         return Ok(());
     }
@@ -200,7 +213,9 @@ fn publish(bench: &mut Bench, case: &str, turns: &Turns, capacity: usize) -> Res
         ],
     );
     let parts = ["docache_turn", "docache_turn_capacity_0", "arc_swap_store"];
-    if let [Some(full), Some(bare), Some(store)] = parts.map(|subject| bench.value(case, 1, subject)) {
+    if let [Some(full), Some(bare), Some(store)] =
+        parts.map(|subject| bench.value(case, 1, subject))
+    {
         bench.record(case, 1, "docache", full - bare + store);
     }
     Ok(())
@@ -225,7 +240,8 @@ struct TurnState {
 impl Turns {
     /// A cache that keeps `capacity` results and is full of them.
     fn filled(capacity: usize) -> Result<Self, docache::Error> {
-        let state = Arc::new(TurnState { left: AtomicU64::new(0), run: Mutex::new(Context::new()) });
+        let state =
+            Arc::new(TurnState { left: AtomicU64::new(0), run: Mutex::new(Context::new()) });
         let doer_state = Arc::clone(&state);
         let doer = move || {
             // Only the thread that runs the loop counts.
@@ -236,7 +252,10 @@ impl Turns {
             doer_state.left.store(left.saturating_sub(1), Ordering::Relaxed);
             Ok::<_, Infallible>(left)
         };
-        let cache = LoopCache::builder(doer).interval(Duration::from_nanos(1)).capacity(capacity).build()?;
+        let cache = LoopCache::builder(doer)
+            .interval(Duration::from_nanos(1))
+            .capacity(capacity)
+            .build()?;
         let turns = Turns { cache, state };
         let first = capacity as u64 + 1;
         turns.make(&turns.count_out(first), first);
@@ -284,6 +303,12 @@ fn contract(bench: &Bench) -> Vec<Row> {
             row(case, threads, ours(case, threads), limit, "1.1 x arc_swap_load_full");
         }
     }
-    row("publish-100k", 1, ours("publish-100k", 1), bench.value("publish-100k", 1, "imbl"), "1 x imbl");
+    row(
+        "publish-100k",
+        1,
+        ours("publish-100k", 1),
+        bench.value("publish-100k", 1, "imbl"),
+        "1 x imbl",
+    );
     rows
 }

@@ -24,7 +24,16 @@ pub(crate) fn begin(world: &World, key: Key, owner: u64) {
     let places = (&raw mut value, &raw mut call);
     // SAFETY: HANDLE; SPAN, or what is refused.
     let status = unsafe {
-        docache_cache_fetch_begin(world.cache.get(), start, len, 0, owner, places.0, places.1, null_mut())
+        docache_cache_fetch_begin(
+            world.cache.get(),
+            start,
+            len,
+            0,
+            owner,
+            places.0,
+            places.1,
+            null_mut(),
+        )
     };
     let model = world.model.borrow_mut();
     let kept = key.and_then(|key| model.values.get(&key).copied());
@@ -52,7 +61,8 @@ pub(crate) fn begin(world: &World, key: Key, owner: u64) {
         let mut model = world.model.borrow_mut();
         let run = if joined { run.expect("it waits for one") } else { model.start(key) };
         let world_at = std::ptr::from_ref(world) as usize;
-        let held = Rc::new(Held { world: world_at, handle: call, run, owner, joined, stage, armed, told });
+        let held =
+            Rc::new(Held { world: world_at, handle: call, run, owner, joined, stage, armed, told });
         model.join(&held);
         if !joined {
             assert_eq!(model.take_lead(run), None);
@@ -66,7 +76,8 @@ pub(crate) fn finish(world: &World, held: &Rc<Held>, came: Came, ends: bool) {
     let value = if let Came::Value(value) = came { world.new_value(value) } else { null_mut() };
     let function = if ends { docache_call_end } else { docache_call_finish };
     // SAFETY: HANDLE: the table's.
-    let status = unsafe { function(held.handle, came.status(), value, null_mut(), null_mut(), null_mut()) };
+    let status =
+        unsafe { function(held.handle, came.status(), value, null_mut(), null_mut(), null_mut()) };
     // SAFETY: the share is ours.
     unsafe { docache_value_release(value) };
     let mut model = world.model.borrow_mut();

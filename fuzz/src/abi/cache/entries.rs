@@ -13,14 +13,25 @@ pub(crate) fn set(world: &World, key: Key, value: u8, shares: bool) {
     let status = if shares {
         let value = world.new_value(value);
         // SAFETY: HANDLE; SPAN, or what is refused.
-        let set = unsafe { docache_cache_set_value(world.cache.get(), start, len, value, 0, null_mut()) };
+        let set =
+            unsafe { docache_cache_set_value(world.cache.get(), start, len, value, 0, null_mut()) };
         // SAFETY: the share is ours.
         unsafe { docache_value_release(value) };
         set
     } else {
         let data = bytes(value);
         // SAFETY: as above.
-        unsafe { docache_cache_set(world.cache.get(), start, len, data.as_ptr(), data.len(), 0, null_mut()) }
+        unsafe {
+            docache_cache_set(
+                world.cache.get(),
+                start,
+                len,
+                data.as_ptr(),
+                data.len(),
+                0,
+                null_mut(),
+            )
+        }
     };
     assert_eq!(status, if key.is_some() { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT });
     if let Some(key) = key {
@@ -32,7 +43,8 @@ pub(crate) fn remove(world: &World, key: Key) {
     let (start, len, key) = key.arguments();
     let mut out = null_mut();
     // SAFETY: HANDLE; SPAN, or what is refused.
-    let status = unsafe { docache_cache_remove(world.cache.get(), start, len, &raw mut out, null_mut()) };
+    let status =
+        unsafe { docache_cache_remove(world.cache.get(), start, len, &raw mut out, null_mut()) };
     let removed = key.and_then(|key| world.model.borrow_mut().remove(key));
     assert_eq!(status, found(key, removed));
     world.check_value(out, removed);
@@ -49,7 +61,15 @@ pub(crate) fn read(world: &World, key: Key) {
     let place = buffer.as_mut_ptr();
     // SAFETY: as above.
     let copied = unsafe {
-        docache_cache_try_get(world.cache.get(), start, len, place, buffer.len(), &raw mut size, null_mut())
+        docache_cache_try_get(
+            world.cache.get(),
+            start,
+            len,
+            place,
+            buffer.len(),
+            &raw mut size,
+            null_mut(),
+        )
     };
     assert_eq!((copied, &buffer[..size]), (got, &*expected.map(bytes).unwrap_or_default()));
     // SAFETY: as above.
@@ -77,7 +97,10 @@ pub(crate) fn visit(world: &World) {
     let visited: (&World, Seen) = (world, RefCell::default());
     let ctx = std::ptr::from_ref(&visited) as usize;
     // SAFETY: HANDLE, CALLBACK.
-    assert_eq!(unsafe { docache_cache_each(world.cache.get(), Some(visit), ctx, null_mut()) }, DOCACHE_OK);
+    assert_eq!(
+        unsafe { docache_cache_each(world.cache.get(), Some(visit), ctx, null_mut()) },
+        DOCACHE_OK
+    );
     let mut seen = visited.1.into_inner();
     seen.sort();
     let model = world.model.borrow();

@@ -25,8 +25,13 @@ unsafe extern "C-unwind" fn perform(
 ) -> docache_status {
     // SAFETY: `fetch` keeps it through the call.
     let work = unsafe { &*(work as *const Work<'_>) };
-    let runs =
-        work.world.model.borrow().flights.get(&work.run.unwrap_or_default()).is_some_and(|run| run.loads);
+    let runs = work
+        .world
+        .model
+        .borrow()
+        .flights
+        .get(&work.run.unwrap_or_default())
+        .is_some_and(|run| run.loads);
     assert!(runs, "the work runs, but the value was there");
     work.world.act(work.inside);
     if let Came::Value(value) = work.answer {
@@ -80,7 +85,9 @@ pub(crate) fn fetch(world: &World, key: Key, answer: Came, keyed: bool, inside: 
         unsafe { docache_cache_fetch_key(cache, start, len, 0, 0, perform, ctx, place, null_mut()) }
     } else {
         // SAFETY: as above.
-        unsafe { docache_cache_fetch(cache, start, len, 0, 0, Some(perform), ctx, place, null_mut()) }
+        unsafe {
+            docache_cache_fetch(cache, start, len, 0, 0, Some(perform), ctx, place, null_mut())
+        }
     };
     if let Some(run) = run {
         world.model.borrow_mut().finish(run, answer);

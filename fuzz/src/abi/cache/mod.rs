@@ -1,5 +1,5 @@
-//! Sequences of calls of the family `cache`, each checked against a model that knows every status beforehand: all that
-//! happens, happens on one thread.
+//! Sequences of calls of the family `cache`, each checked against a model that knows every status
+//! beforehand: all that happens, happens on one thread.
 
 mod calls;
 mod entries;
@@ -37,7 +37,8 @@ pub struct Case {
 impl<'a> Arbitrary<'a> for Case {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
         let flags = u8::arbitrary(u)?;
-        let (keeps_failures, cache_first, listens) = (flags & 1 == 1, flags & 2 == 2, flags & 4 == 4);
+        let (keeps_failures, cache_first, listens) =
+            (flags & 1 == 1, flags & 2 == 2, flags & 4 == 4);
         let shuts_down = flags >= 240;
         Ok(Case { keeps_failures, cache_first, listens, shuts_down, ops: list(u, 64)? })
     }
@@ -68,7 +69,9 @@ fn apply(world: &World, op: &Op) {
         Op::Visit => visit(world),
         Op::Begin(..) if world.calls.borrow().len() >= CALLS => {}
         Op::Begin(key, owner) => begin(world, *key, *owner),
-        Op::Finish(pick, answer, ends) => world.with(*pick, |held| finish(world, held, answer.0, *ends)),
+        Op::Finish(pick, answer, ends) => {
+            world.with(*pick, |held| finish(world, held, answer.0, *ends))
+        }
         Op::OnReady(pick) => world.with(*pick, on_ready),
         Op::Cancel(pick) => world.with(*pick, cancel),
         Op::Poll(pick) => world.with(*pick, |held| poll(world, held)),

@@ -99,7 +99,10 @@ impl Model {
     /// A write to a key.
     fn beat(&mut self, key: usize) {
         self.failures.remove(&key);
-        self.flights.values_mut().filter(|flight| flight.key == key).for_each(|flight| flight.beaten = true);
+        self.flights
+            .values_mut()
+            .filter(|flight| flight.key == key)
+            .for_each(|flight| flight.beaten = true);
         self.open.remove(&key);
     }
 

@@ -44,7 +44,8 @@ impl<'a> Arbitrary<'a> for Answer {
     }
 }
 
-/// A kind of callbacks. The cache can be freed inside each; inside the work of a fetch it is by an [`Op`].
+/// A kind of callbacks. The cache can be freed inside each; inside the work of a fetch it is by an
+/// [`Op`].
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Callback {
     Listener,

@@ -104,8 +104,9 @@ impl World {
         let ctx = std::ptr::from_ref(&*world) as usize;
         let drop: docache_drop_fn = Some(drop_world);
         // SAFETY: all pointers are valid; CALLBACK: the world lives longer than the cache.
-        let made =
-            unsafe { docache_cache_new(&raw const options, listener, ctx, drop, &raw mut cache, null_mut()) };
+        let made = unsafe {
+            docache_cache_new(&raw const options, listener, ctx, drop, &raw mut cache, null_mut())
+        };
         assert_eq!(made, DOCACHE_OK);
         world.cache.set(cache);
         world
@@ -131,7 +132,9 @@ impl World {
         let mut out = null_mut();
         let ctx = Box::into_raw(blob) as usize;
         // SAFETY: SPAN: the memory is the blob's, which lives until its drop.
-        let made = unsafe { docache_value_wrap(data, len, ctx, Some(drop_blob), &raw mut out, null_mut()) };
+        let made = unsafe {
+            docache_value_wrap(data, len, ctx, Some(drop_blob), &raw mut out, null_mut())
+        };
         assert_eq!(made, DOCACHE_OK);
         out
     }
@@ -141,7 +144,8 @@ impl World {
         assert_eq!(given.is_null(), expected.is_none(), "whether there is a value");
         if let Some(value) = expected {
             // SAFETY: HANDLE: the share is ours.
-            let (data, len) = (unsafe { docache_value_data(given) }, unsafe { docache_value_len(given) });
+            let (data, len) =
+                (unsafe { docache_value_data(given) }, unsafe { docache_value_len(given) });
             // SAFETY: SPAN.
             assert_eq!(unsafe { std::slice::from_raw_parts(data, len) }, bytes(value));
         }

@@ -30,16 +30,20 @@ pub(crate) fn begin(
     let mut out = Place::one(out);
     let group = group.filter(|_| out.is_valid()).zip(key);
     let flight = group.as_ref().and_then(|(group, key)| group.find(*key));
-    let away = away && flight.as_ref().is_some_and(|flight| flight.by_run || flight.is_led_by(name));
+    let away =
+        away && flight.as_ref().is_some_and(|flight| flight.by_run || flight.is_led_by(name));
     let place = out.pointer();
     let begun = world.quietly(|| {
         call("group_begin", error, |error| {
             elsewhere(away, (handle, start, place, error), |(handle, start, place, error)| {
                 match owner.0 {
-                    // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or a length that is refused.
+                    // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or a length that is
+                    // refused.
                     None => unsafe { docache_group_begin(handle, start, len, place, error) },
                     // SAFETY: as above.
-                    Some(owner) => unsafe { docache_group_begin_as(handle, start, len, owner, place, error) },
+                    Some(owner) => unsafe {
+                        docache_group_begin_as(handle, start, len, owner, place, error)
+                    },
                 }
             })
         })
@@ -47,7 +51,9 @@ pub(crate) fn begin(
     let expected = match (&group, &flight) {
         (None, _) => DOCACHE_INVALID_ARGUMENT,
         (Some(_), None) => DOCACHE_LEADER,
-        (Some(_), Some(flight)) if flight.by_run && !away || flight.is_led_by(name) => DOCACHE_REENTRANT,
+        (Some(_), Some(flight)) if flight.by_run && !away || flight.is_led_by(name) => {
+            DOCACHE_REENTRANT
+        }
         (Some(_), Some(_)) => DOCACHE_PENDING,
     };
     begun.is(expected);
@@ -83,8 +89,9 @@ pub(crate) fn finish(
     let lent = report.value.filter(|_| frees).and_then(|pick| world.lend_share(pick));
     let place = shared.pointer();
     // SAFETY: HANDLE: the tables', or lent, or NULL, or misaligned, which is refused; SPAN.
-    let finished =
-        call(what, error, |error| unsafe { function(handle, status, value, failure, place, error) });
+    let finished = call(what, error, |error| unsafe {
+        function(handle, status, value, failure, place, error)
+    });
     world.shares.borrow_mut().extend(lent);
     finished.is_ok_if(told.is_some());
     let others = shared.take(finished.is_ok() && shared.is_valid(), what);
@@ -110,7 +117,8 @@ pub(crate) fn on_ready(world: &World, pick: Pick, no_notify: bool, inside: Insid
             docache_call_on_ready(handle, function, note.token(), error)
         })
     });
-    let usable = |held: &Rc<Held>| !no_notify && held.joined && matches!(*held.armed.borrow(), Armed::No);
+    let usable =
+        |held: &Rc<Held>| !no_notify && held.joined && matches!(*held.armed.borrow(), Armed::No);
     match held.as_ref().filter(|held| usable(held)) {
         None => told.is(DOCACHE_INVALID_ARGUMENT),
         Some(held) => match held.stage.get() {
@@ -138,7 +146,10 @@ pub(crate) fn cancel(world: &World, pick: Pick) {
     let armed = held.armed.take();
     match armed {
         Armed::Fired => {
-            assert_eq!(status, DOCACHE_PENDING, "a notification that was called cannot be taken back");
+            assert_eq!(
+                status, DOCACHE_PENDING,
+                "a notification that was called cannot be taken back"
+            );
             held.armed.replace(Armed::Fired);
         }
         Armed::Yes(note) => {
@@ -164,7 +175,8 @@ pub(crate) fn free(world: &World, pick: Pick) {
 /// Frees a call that is there.
 pub(crate) fn free_held(world: &World, held: &Rc<Held>) {
     let finishing = held.stage.get() == Stage::Finishing;
-    let (expected, heir) = if finishing { (DOCACHE_INVALID_ARGUMENT, None) } else { world.drop_call(held) };
+    let (expected, heir) =
+        if finishing { (DOCACHE_INVALID_ARGUMENT, None) } else { world.drop_call(held) };
     // SAFETY: HANDLE: the table's, which it has left, unless it is to be refused.
     let status = unsafe { docache_call_free(held.handle) };
     assert_eq!(status, expected, "the status of a call that is freed");
@@ -174,16 +186,21 @@ pub(crate) fn free_held(world: &World, held: &Rc<Held>) {
 }
 
 impl Report {
-    /// What docache_call_finish or docache_call_end is given, and what callers get if that is acceptable.
+    /// What docache_call_finish or docache_call_end is given, and what callers get if that is
+    /// acceptable.
     fn arguments(
         self,
         world: &World,
     ) -> (docache_status, *mut docache_value, *mut docache_error, Option<Came>) {
         let (shares, faults) = (world.shares.borrow(), world.faults.borrow());
-        let blob = self.value.and_then(|pick| pick.index(shares.len())).map(|index| shares[index].clone());
-        let value = self.value.map_or(ptr::null_mut(), |pick| pick.handle(&shares, |blob| blob.handle));
-        let fault = self.error.and_then(|pick| pick.index(faults.len())).map(|index| &faults[index]);
-        let error = self.error.map_or(ptr::null_mut(), |pick| pick.handle(&faults, |held| held.failure.0));
+        let blob =
+            self.value.and_then(|pick| pick.index(shares.len())).map(|index| shares[index].clone());
+        let value =
+            self.value.map_or(ptr::null_mut(), |pick| pick.handle(&shares, |blob| blob.handle));
+        let fault =
+            self.error.and_then(|pick| pick.index(faults.len())).map(|index| &faults[index]);
+        let error =
+            self.error.map_or(ptr::null_mut(), |pick| pick.handle(&faults, |held| held.failure.0));
         let came = match (self.status.0, blob) {
             (DOCACHE_OK, Some(blob)) if error.is_null() => Some(Came::Value(blob)),
             (status @ (DOCACHE_DOER_FAILED | DOCACHE_PANIC), _)

@@ -5,7 +5,8 @@ use docache::ffi::docache_status;
 /// What travels to another thread that this one waits for.
 struct Sent<T>(T);
 
-// SAFETY: this thread does nothing until the other is done, and HANDLE lets any thread use a handle.
+// SAFETY: this thread does nothing until the other is done, and HANDLE lets any thread use a
+// handle.
 unsafe impl<T> Send for Sent<T> {}
 
 impl<T> Sent<T> {

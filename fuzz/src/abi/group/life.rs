@@ -19,7 +19,9 @@ pub(crate) fn new(world: &World, options: Option<Options>, (out, error): (Given,
     let acceptable = given.as_ref().is_none_or(|(_, acceptable)| *acceptable);
     let mut out = Place::one(out);
     // SAFETY: SPAN: the memory is as long as it says, or says what is refused.
-    let made = call("group_new", error, |error| unsafe { docache_group_new(pointer, out.pointer(), error) });
+    let made = call("group_new", error, |error| unsafe {
+        docache_group_new(pointer, out.pointer(), error)
+    });
     made.is_ok_if(acceptable && out.is_valid());
     if let Some(handle) = out.handle(made.is_ok(), "group_new") {
         world.groups.borrow_mut().push(Rc::new(Group::new(handle)));
@@ -49,7 +51,9 @@ pub(crate) fn forget(world: &World, pick: Pick, key: Key, error: Given) {
     let (start, len, key) = key.arguments();
     let forgotten = world.quietly(|| {
         // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or a length that is refused.
-        call("group_forget", error, |error| unsafe { docache_group_forget(handle, start, len, error) })
+        call("group_forget", error, |error| unsafe {
+            docache_group_forget(handle, start, len, error)
+        })
     });
     match group.zip(key).map(|(group, key)| group.find(key)) {
         None => forgotten.is(DOCACHE_INVALID_ARGUMENT),

@@ -1,5 +1,5 @@
-//! Sequences of calls of the family `group`, each checked against a model that knows every status beforehand: all that
-//! happens, happens on one thread at a time.
+//! Sequences of calls of the family `group`, each checked against a model that knows every status
+//! beforehand: all that happens, happens on one thread at a time.
 
 mod calls;
 mod elsewhere;
@@ -49,7 +49,14 @@ impl<'a> Arbitrary<'a> for Case {
         let (groups_first, values_first) = (is_set(0), is_set(1));
         let (newest_first, looks_last) = (is_set(2), is_set(3));
         let shuts_down = flags >= 240;
-        Ok(Case { groups_first, values_first, newest_first, looks_last, shuts_down, ops: list(u, 64)? })
+        Ok(Case {
+            groups_first,
+            values_first,
+            newest_first,
+            looks_last,
+            shuts_down,
+            ops: list(u, 64)?,
+        })
     }
 }
 
@@ -132,7 +139,8 @@ fn next(world: &World, newest: bool) -> Option<Rc<Held>> {
     if newest { calls.last().cloned() } else { calls.first().cloned() }
 }
 
-/// Begins up to forty calls, of four owners if they are `named`; all that wait and are of odd number ask to be notified.
+/// Begins up to forty calls, of four owners if they are `named`; all that wait and are of odd
+/// number ask to be notified.
 fn crowd(world: &World, (group, key, named): (Pick, Key, bool), count: u8, inside: &Inside) {
     for at in 0..count % 40 {
         let owner = Owner(named.then_some(u64::from(at % 4)));

@@ -1,7 +1,8 @@
-//! What a group must do, one step after the other: who leads, who waits, who is the heir, and what each call comes to.
+//! What a group must do, one step after the other: who leads, who waits, who is the heir, and what
+//! each call comes to.
 //!
-//! Each `Rc` of a [`Blob`] but the world's own stands for a share that the caller or the library holds, so a value must be
-//! dropped exactly when only the world's is left.
+//! Each `Rc` of a [`Blob`] but the world's own stands for a share that the caller or the library
+//! holds, so a value must be dropped exactly when only the world's is left.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -34,9 +35,12 @@ impl Blob {
         unsafe { docache_value_release(self.handle) };
     }
 
-    /// Nobody but the world knows it any more, or somebody does: the drop callback must have been called, or not.
+    /// Nobody but the world knows it any more, or somebody does: the drop callback must have been
+    /// called, or not.
     pub(crate) fn check_shares(self: &Rc<Blob>) {
-        let Some(wrapped) = self.wrapped.as_ref().filter(|wrapped| wrapped.registration.is_counted()) else {
+        let Some(wrapped) =
+            self.wrapped.as_ref().filter(|wrapped| wrapped.registration.is_counted())
+        else {
             return;
         };
         let shares = Rc::strong_count(self) - 1;
@@ -64,11 +68,19 @@ impl Came {
     pub(crate) fn reported(status: docache_status, error: Option<(i64, String)>) -> Came {
         let (code, message) =
             error.unwrap_or_else(|| (0, format!("the Doer returned {} ({status})", name(status))));
-        if status == DOCACHE_PANIC { Came::panicked(code, message) } else { Came::failed(code, message) }
+        if status == DOCACHE_PANIC {
+            Came::panicked(code, message)
+        } else {
+            Came::failed(code, message)
+        }
     }
 
     /// Checks what a call says, and the value it hands out, if it does.
-    pub(crate) fn check(&self, said: &Outcome, value: Option<*mut docache_value>) -> Option<Rc<Blob>> {
+    pub(crate) fn check(
+        &self,
+        said: &Outcome,
+        value: Option<*mut docache_value>,
+    ) -> Option<Rc<Blob>> {
         match self {
             Came::Value(blob) => {
                 said.is(DOCACHE_OK);
@@ -80,7 +92,10 @@ impl Came {
                 said.is(*status);
                 assert!(value.is_none());
                 let found = said.error.as_ref().map(|error| (error.code(), error.message()));
-                assert!(found.is_none_or(|found| found == (*code, message.clone())), "the leader's error");
+                assert!(
+                    found.is_none_or(|found| found == (*code, message.clone())),
+                    "the leader's error"
+                );
                 None
             }
         }
@@ -132,7 +147,8 @@ impl Group {
     pub(crate) fn fly(&self, key: usize, by_run: bool, owner: u64) -> Rc<Flight> {
         assert!(self.find(key).is_none());
         let (owner, open, telling) = (Cell::new(owner), Cell::new(true), Cell::new(false));
-        let flight = Rc::new(Flight { key, by_run, owner, open, telling, waiters: RefCell::default() });
+        let flight =
+            Rc::new(Flight { key, by_run, owner, open, telling, waiters: RefCell::default() });
         let mut flights = self.flights.borrow_mut();
         flights.retain(|flight| flight.open.get());
         flights.push(flight.clone());
@@ -219,7 +235,12 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(handle: *mut docache_call, flight: Rc<Flight>, joined: bool, owner: u64) -> Rc<Held> {
+    pub(crate) fn new(
+        handle: *mut docache_call,
+        flight: Rc<Flight>,
+        joined: bool,
+        owner: u64,
+    ) -> Rc<Held> {
         let stage = Cell::new(if joined { Stage::Waits } else { Stage::Leads });
         let (armed, came) = (RefCell::default(), RefCell::new(None));
         let held = Rc::new(Held { handle, flight, joined, owner, stage, armed, came });
@@ -275,7 +296,10 @@ impl Held {
                 let came = self.came.borrow();
                 let (came, others) = came.as_ref().expect("it was told");
                 let value = came.check(said, value);
-                assert!(shared.is_none_or(|shared| shared == u32::from(*others)), "shared: {shared:?}");
+                assert!(
+                    shared.is_none_or(|shared| shared == u32::from(*others)),
+                    "shared: {shared:?}"
+                );
                 return value;
             }
             Stage::Freed => unreachable!("only calls that are there are polled"),

@@ -8,7 +8,8 @@ use super::world::World;
 
 /// The notification.
 pub(crate) unsafe extern "C-unwind" fn notify(token: usize) {
-    // SAFETY: CALLBACK: the token is the address of a `Note`, which lives until the end of its case.
+    // SAFETY: CALLBACK: the token is the address of a `Note`, which lives until the end of its
+    // case.
     let note = unsafe { &*ptr::with_exposed_provenance::<Note>(token) };
     assert!(!note.fired.replace(true), "a notification was called twice");
     assert!(!note.forbidden.get(), "a notification was called that the library had taken back");

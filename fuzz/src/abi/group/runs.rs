@@ -35,7 +35,8 @@ pub(crate) fn run(world: &World, run: &Run) {
     let joins = group.as_ref().and_then(|(group, key)| group.find(*key));
     let away = run.away && joins.as_ref().is_some_and(|flight| flight.by_run);
     let waits = joins.as_ref().is_some_and(|flight| away || !flight.by_run);
-    let flight = group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true, 0));
+    let flight =
+        group.as_ref().filter(|_| joins.is_none()).map(|(group, key)| group.fly(*key, true, 0));
     let leads = flight.is_some();
     let frame = Frame { world, flight, run, key, calls: Cell::new(0), end: RefCell::new(None) };
     let ctx = ptr::from_ref(&frame).expose_provenance();
@@ -48,15 +49,21 @@ pub(crate) fn run(world: &World, run: &Run) {
         relay("group_run", run.places.2, |error| {
             elsewhere(away, (places, error), |((handle, start, value, shared), error)| {
                 if run.keyed {
-                    let work: docache_perform_key_fn = if run.no_perform { None } else { Some(perform_key) };
-                    // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or refused; CALLBACK: the frame is ours.
+                    let work: docache_perform_key_fn =
+                        if run.no_perform { None } else { Some(perform_key) };
+                    // SAFETY: HANDLE: the table's, or counts as NULL; SPAN, or refused; CALLBACK:
+                    // the frame is ours.
                     return unsafe {
-                        docache_group_run_key(handle, start, len, ns, work, ctx, value, shared, error)
+                        docache_group_run_key(
+                            handle, start, len, ns, work, ctx, value, shared, error,
+                        )
                     };
                 }
                 let work: docache_perform_fn = if run.no_perform { None } else { Some(perform) };
                 // SAFETY: as above.
-                unsafe { docache_group_run(handle, start, len, ns, work, ctx, value, shared, error) }
+                unsafe {
+                    docache_group_run(handle, start, len, ns, work, ctx, value, shared, error)
+                }
             })
         })
     });

@@ -33,7 +33,8 @@ impl Key {
     }
 }
 
-/// Who begins a call: what docache_group_begin_as is given, 0 being nobody; without, it is docache_group_begin.
+/// Who begins a call: what docache_group_begin_as is given, 0 being nobody; without, it is
+/// docache_group_begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner(pub(crate) Option<u64>);
 
@@ -213,7 +214,8 @@ fn a_begin(u: &mut Unstructured<'_>) -> Result<Op> {
 
 fn a_run(u: &mut Unstructured<'_>) -> Result<Run> {
     let (group, key, timeout) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
-    let (away, no_perform, which) = (u8::arbitrary(u)? % 8 == 7, Rare::arbitrary(u)?.0, u8::arbitrary(u)?);
+    let (away, no_perform, which) =
+        (u8::arbitrary(u)? % 8 == 7, Rare::arbitrary(u)?.0, u8::arbitrary(u)?);
     let (joiners, answer, places) =
         (u8::arbitrary(u)?.saturating_sub(220) / 8, u.arbitrary()?, u.arbitrary()?);
     let inside = inside(u, which)?;

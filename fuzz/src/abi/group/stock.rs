@@ -16,7 +16,8 @@ pub(crate) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> 
     let (mut out, no_error) = (ptr::null_mut(), ptr::null_mut());
     let Some(drops) = wrapped else {
         // SAFETY: SPAN.
-        let made = unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, no_error) };
+        let made =
+            unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, no_error) };
         assert_eq!(made, DOCACHE_OK);
         return Rc::new(Blob { handle: out, bytes: bytes.to_vec(), wrapped: None });
     };
@@ -25,7 +26,8 @@ pub(crate) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> 
     let wrapped = world.registry.wrap(memory, drops);
     let drop = wrapped.registration.callback(drop_wrapped);
     // SAFETY: SPAN, CALLBACK: the memory and the registration live until the drop.
-    let made = unsafe { docache_value_wrap(data, len, ctx(&wrapped), drop, &raw mut out, no_error) };
+    let made =
+        unsafe { docache_value_wrap(data, len, ctx(&wrapped), drop, &raw mut out, no_error) };
     assert_eq!(made, DOCACHE_OK);
     let blob = Rc::new(Blob { handle: out, bytes: bytes.to_vec(), wrapped: Some(wrapped) });
     world.blobs.borrow_mut().push(blob.clone());
@@ -36,7 +38,13 @@ pub(crate) fn new_error(code: i64, message: &str) -> Failure {
     let mut out = ptr::null_mut();
     // SAFETY: SPAN.
     let made = unsafe {
-        docache_error_new(code, message.as_ptr().cast(), message.len(), &raw mut out, ptr::null_mut())
+        docache_error_new(
+            code,
+            message.as_ptr().cast(),
+            message.len(),
+            &raw mut out,
+            ptr::null_mut(),
+        )
     };
     assert_eq!(made, DOCACHE_OK);
     Failure(out)
@@ -58,7 +66,10 @@ pub(crate) fn give_value(world: &World, given: &GivenValue) -> Option<Rc<Blob>> 
 }
 
 /// A share of an error that is not the world's any more, with its code and message.
-pub(crate) fn give_error(world: &World, given: &GivenError) -> Option<(*mut docache_error, i64, String)> {
+pub(crate) fn give_error(
+    world: &World,
+    given: &GivenError,
+) -> Option<(*mut docache_error, i64, String)> {
     match given {
         GivenError::Nothing => None,
         GivenError::New(code, message) => {

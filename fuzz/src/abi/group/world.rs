@@ -13,7 +13,8 @@ use crate::abi::registry::Registry;
 
 /// Calls inside calls inside calls: further down nothing is done.
 const DEPTH: u32 = 5;
-/// Tables of handles, each with its model. Callbacks come back to it, so nothing is borrowed while the library is called.
+/// Tables of handles, each with its model. Callbacks come back to it, so nothing is borrowed while
+/// the library is called.
 pub(crate) struct World {
     /// Does one call of a script.
     apply: fn(&World, &Op),
@@ -47,7 +48,8 @@ impl World {
         }
     }
 
-    /// A notification for `held`, which may be no call at all. It is kept to the end, for its address is the token.
+    /// A notification for `held`, which may be no call at all. It is kept to the end, for its
+    /// address is the token.
     pub(crate) fn note(&self, held: Option<&Rc<Held>>, inside: Inside) -> Rc<Note> {
         let note = Note::new(std::ptr::from_ref(self).expose_provenance(), held, inside);
         self.notes.borrow_mut().push(note.clone());
@@ -120,7 +122,10 @@ impl World {
         }
         for held in &*self.calls.borrow() {
             let stage = held.stage.get();
-            assert!(!held.is_armed() || stage == Stage::Waits, "a notification is due at {stage:?}");
+            assert!(
+                !held.is_armed() || stage == Stage::Waits,
+                "a notification is due at {stage:?}"
+            );
         }
         let mut blobs = self.blobs.borrow_mut();
         blobs.iter().for_each(Blob::check_shares);

@@ -46,8 +46,10 @@ fn look(handle: *mut docache_loop, sequence: u64) {
     stats.size = size_of::<docache_loop_counters>();
     let stats_place = &raw mut stats;
     // SAFETY: HANDLE as above; SPAN.
-    call("stats inside", Given::Valid, |error| unsafe { docache_loop_stats(handle, stats_place, error) })
-        .is(DOCACHE_OK);
+    call("stats inside", Given::Valid, |error| unsafe {
+        docache_loop_stats(handle, stats_place, error)
+    })
+    .is(DOCACHE_OK);
     assert_eq!((stats.calls, stats.running), (sequence - 1, 1));
 }
 
@@ -55,13 +57,15 @@ fn look(handle: *mut docache_loop, sequence: u64) {
 fn stop(handle: *mut docache_loop, timeout: Timeout) {
     let ns = timeout.ns(true);
     // SAFETY: HANDLE: freed only when the Doer leaves it alone.
-    call("stop inside", Given::Valid, |error| unsafe { docache_loop_stop(handle, ns, error) }).is(DOCACHE_OK);
+    call("stop inside", Given::Valid, |error| unsafe { docache_loop_stop(handle, ns, error) })
+        .is(DOCACHE_OK);
 }
 
 fn start(plan: &Plan, handle: *mut docache_loop) {
     plan.allow(1);
     // SAFETY: HANDLE: freed only when the Doer leaves it alone.
-    call("start inside", Given::Valid, |error| unsafe { docache_loop_start(handle, error) }).is(DOCACHE_OK);
+    call("start inside", Given::Valid, |error| unsafe { docache_loop_start(handle, error) })
+        .is(DOCACHE_OK);
 }
 
 /// The request is made, but waiting for it is refused.
@@ -120,13 +124,18 @@ fn begin(plan: &Plan, handle: *mut docache_loop, sequence: u64) {
     for (begin, expected) in all {
         let mut wait = Place::one(Given::Valid);
         // SAFETY: HANDLE: freed only when the Doer leaves it alone; SPAN.
-        let begun =
-            call("begin inside", Given::Valid, |error| unsafe { begin(handle, wait.pointer(), error) });
+        let begun = call("begin inside", Given::Valid, |error| unsafe {
+            begin(handle, wait.pointer(), error)
+        });
         begun.is_one_of(expected);
         if let Some(wait) = wait.handle(begun.status == DOCACHE_PENDING, "begin inside") {
             // SAFETY: HANDLE: it was just made, and is used nowhere else.
             unsafe { docache_wait_free(wait) };
         }
     }
-    assert_eq!(plan.calls.load(Ordering::SeqCst), sequence, "nobody else called the Doer meanwhile");
+    assert_eq!(
+        plan.calls.load(Ordering::SeqCst),
+        sequence,
+        "nobody else called the Doer meanwhile"
+    );
 }

@@ -47,7 +47,8 @@ fn answer(
     if let Some((code, message)) = &answer.error {
         let (text, len) = (message.0.as_ptr().cast(), message.0.len());
         // SAFETY: SPAN; the place is the library's.
-        let status = unsafe { docache_error_new(*code, text, len, out_error, std::ptr::null_mut()) };
+        let status =
+            unsafe { docache_error_new(*code, text, len, out_error, std::ptr::null_mut()) };
         assert_eq!(status, DOCACHE_OK);
         // SAFETY: HANDLE, SPAN: just written.
         let error = unsafe { *out_error };
@@ -65,7 +66,9 @@ fn new_value(
 ) -> docache_status {
     let Some(drops) = wrapped else {
         // SAFETY: SPAN; the place is the library's.
-        return unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), out, std::ptr::null_mut()) };
+        return unsafe {
+            docache_value_new(bytes.as_ptr(), bytes.len(), out, std::ptr::null_mut())
+        };
     };
     let bytes = bytes.into_boxed_slice();
     let (data, len) = (bytes.as_ptr(), bytes.len());

@@ -1,5 +1,5 @@
-//! Sequences of calls of the families `version`, `status`, `value`, `error`, `logger`, `loop` and `wait`, with hostile
-//! arguments. The objects behind the handles must do what their model does.
+//! Sequences of calls of the families `version`, `status`, `value`, `error`, `logger`, `loop` and
+//! `wait`, with hostile arguments. The objects behind the handles must do what their model does.
 
 mod acts;
 mod doer;
@@ -63,7 +63,12 @@ impl<'a> Arbitrary<'a> for Case {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
         let flags = u8::arbitrary(u)?;
         let first = if flags % 4 == 3 { None } else { Some(u.arbitrary()?) };
-        Ok(Case { loops_last: flags >= 160, shuts_down: flags % 16 == 15, first, ops: list(u, 64)? })
+        Ok(Case {
+            loops_last: flags >= 160,
+            shuts_down: flags % 16 == 15,
+            first,
+            ops: list(u, 64)?,
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! What each call of a Doer does and returns. What a loop cache publishes as its `n`-th result therefore follows from
-//! `n` alone.
+//! What each call of a Doer does and returns. What a loop cache publishes as its `n`-th result
+//! therefore follows from `n` alone.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use docache::ffi::*;

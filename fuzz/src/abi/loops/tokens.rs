@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Tokens are numbers, for a notification may come at any time; long before they are used again it has.
+/// Tokens are numbers, for a notification may come at any time; long before they are used again it
+/// has.
 const TOKENS: usize = 1 << 16;
 
 /// The number of calls in the low bits.
@@ -41,5 +42,8 @@ impl Token {
 /// The notification.
 pub(crate) unsafe extern "C-unwind" fn notify(token: usize) {
     let before = Token(token).state().fetch_add(1, Ordering::SeqCst);
-    assert_eq!(before, 0, "a notification was called twice, or after the library had taken it back");
+    assert_eq!(
+        before, 0,
+        "a notification was called twice, or after the library had taken it back"
+    );
 }

@@ -1,4 +1,5 @@
-// Package loops runs loop caches beside tests, as programs and test suites do that leave theirs running.
+// Package loops runs loop caches beside tests, as programs and test suites do that leave theirs
+// running.
 package loops
 
 import (
@@ -8,8 +9,8 @@ import (
 	"docache"
 )
 
-// Run starts n loops that run their Doers every millisecond or two, and returns once each has a result. They go on until
-// stop is called, if ever.
+// Run starts n loops that run their Doers every millisecond or two, and returns once each has a
+// result. They go on until stop is called, if ever.
 func Run(n int) (stop func()) {
 	caches := make([]docache.Cache[int], n)
 	for i := range caches {

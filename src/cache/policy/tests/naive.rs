@@ -1,5 +1,5 @@
-//! The adaptive policy as it was written down when it was chosen: with deques, divisions and sums, nothing kept that
-//! can be counted anew. The real one must take each of its decisions.
+//! The adaptive policy as it was written down when it was chosen: with deques, divisions and sums,
+//! nothing kept that can be counted anew. The real one must take each of its decisions.
 
 use std::collections::VecDeque;
 
@@ -148,13 +148,19 @@ impl Naive {
 
     fn put(&mut self, hash: u64, main: bool, h: u8) {
         let set = self.set(hash);
-        let place = (0..8).max_by_key(|&way| self.memory[set][way].map_or(4096, |slot| self.age(slot.tick)));
-        self.memory[set][place.unwrap()] = Some(Slot { fp: Self::fp(hash), main, h, tick: self.tick() });
+        let place = (0..8)
+            .max_by_key(|&way| self.memory[set][way].map_or(4096, |slot| self.age(slot.tick)));
+        self.memory[set][place.unwrap()] =
+            Some(Slot { fp: Self::fp(hash), main, h, tick: self.tick() });
     }
 
     fn take(&mut self, hash: u64) -> Option<Slot> {
         let set = self.set(hash);
-        self.memory.get_mut(set)?.iter_mut().find(|s| s.is_some_and(|s| s.fp == Self::fp(hash)))?.take()
+        self.memory
+            .get_mut(set)?
+            .iter_mut()
+            .find(|s| s.is_some_and(|s| s.fp == Self::fp(hash)))?
+            .take()
     }
 
     fn begin(&mut self, entries: u64) {
@@ -238,7 +244,8 @@ impl Naive {
     fn adapt(&mut self, main: bool) {
         let mean = if self.weighted { self.weight() / (self.len() as u64).max(1) } else { 1 };
         let [small_out, main_out] = self.out;
-        let ratio = |others: u64, lost: u64| ((others << 16) / lost.max(1)).clamp(1 << 16, 16 << 16) * mean;
+        let ratio =
+            |others: u64, lost: u64| ((others << 16) / lost.max(1)).clamp(1 << 16, 16 << 16) * mean;
         let p = if main {
             self.p.saturating_sub(ratio(small_out, main_out))
         } else {
@@ -310,7 +317,8 @@ impl Naive {
         }
         let queues = [&mut self.window, &mut self.small, &mut self.main];
         let places = queues.iter().map(|queue| queue.iter().position(|&x| x == old));
-        let (queue, place) = places.enumerate().find_map(|(queue, place)| Some((queue, place?))).unwrap();
+        let (queue, place) =
+            places.enumerate().find_map(|(queue, place)| Some((queue, place?))).unwrap();
         if fits && weight > 0 {
             queues[queue][place] = new;
             self.newest = new;

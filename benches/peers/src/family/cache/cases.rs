@@ -26,7 +26,8 @@ const FEW: &[usize] = &[1, 2];
 /// The same, and more threads than some machines have processors.
 const MORE: &[usize] = &[1, 2, 4];
 
-/// Subjects that do the same with several stores: those fields of a struct, each under its own name.
+/// Subjects that do the same with several stores: those fields of a struct, each under its own
+/// name.
 macro_rules! subjects {
     ($work:ident($input:expr) => $stores:ident: $($name:ident)*) => {
         [$($work(stringify!($name), &$stores.$name, $input)),*]
@@ -99,7 +100,11 @@ fn get<'a>(name: &'static str, store: &'a impl Read, keys: &'a impl Keys) -> Sub
 }
 
 /// The same, and one insert of a key that is there in each `every` turns.
-fn mix<'a>(name: &'static str, store: &'a impl Store, (keys, every): (&'a impl Keys, u64)) -> Subject<'a> {
+fn mix<'a>(
+    name: &'static str,
+    store: &'a impl Store,
+    (keys, every): (&'a impl Keys, u64),
+) -> Subject<'a> {
     let walk = move |turns| keys.walk(turns);
     Subject::prepared(name, walk, move |key, turns| {
         let mut left = every;
@@ -177,8 +182,16 @@ fn remove<'a>(name: &'static str, store: &'a impl Store, keys: &'a impl Keys) ->
 
 /// The cases in which all entries stay where they are.
 pub(super) fn reads(bench: &mut Bench) -> Result<(), Box<dyn Error>> {
-    const CASES: [&str; 8] =
-        ["get-zipf", "get-pinned", "get-hot", "fetch-hit", "fetch-miss", "mix-90-10", "mix-50-50", "remove"];
+    const CASES: [&str; 8] = [
+        "get-zipf",
+        "get-pinned",
+        "get-hot",
+        "fetch-hit",
+        "fetch-miss",
+        "mix-90-10",
+        "mix-50-50",
+        "remove",
+    ];
     if !CASES.iter().any(|case| bench.wants(case)) {
         return Ok(());
     }
@@ -223,7 +236,8 @@ fn mixed(bench: &mut Bench, stores: &Stores, zipf: &Recorded) {
     }
 }
 
-/// Reads by reference, many under one pin. To pin is part of it: the first time, which is not prepared, as every other.
+/// Reads by reference, many under one pin. To pin is part of it: the first time, which is not
+/// prepared, as every other.
 fn pinned<'a>(stores: &'a Stores, keys: &'a impl Keys) -> [Subject<'a>; 3] {
     let walk = |turns| keys.walk(turns);
     [
@@ -279,7 +293,8 @@ pub(super) fn uniform(bench: &mut Bench) -> Result<(), Box<dyn Error>> {
     };
     let keys = Recorded::uniform(MANY);
     for &threads in FEW {
-        let subjects = subjects!(get(&keys) => stores: docache quick_cache papaya dashmap hashbrown);
+        let subjects =
+            subjects!(get(&keys) => stores: docache quick_cache papaya dashmap hashbrown);
         bench.case(CASE, threads, &subjects);
     }
     Ok(())
@@ -331,7 +346,8 @@ pub(super) fn writes(bench: &mut Bench) {
         let (stores, zipf) = (Bounded::new(TENTH), Recorded::zipf(ENTRIES));
         hits(bench, &stores, &zipf);
         for &threads in MORE {
-            let subjects = subjects!(churn(&zipf) => stores: docache quick_cache moka mutex_lru fibre_cache);
+            let subjects =
+                subjects!(churn(&zipf) => stores: docache quick_cache moka mutex_lru fibre_cache);
             bench.case("churn", threads, &subjects);
         }
     }
@@ -340,12 +356,14 @@ pub(super) fn writes(bench: &mut Bench) {
     }
     let (stores, fresh) = (Bounded::full(ENTRIES), Fresh::default());
     for &threads in FEW {
-        let subjects = subjects!(insert(&fresh) => stores: docache quick_cache moka mutex_lru fibre_cache);
+        let subjects =
+            subjects!(insert(&fresh) => stores: docache quick_cache moka mutex_lru fibre_cache);
         bench.case("insert", threads, &subjects);
     }
 }
 
-/// What part of its reads each store answers: a faster `churn` that answers fewer is no better. Warms up on the way.
+/// What part of its reads each store answers: a faster `churn` that answers fewer is no better.
+/// Warms up on the way.
 fn hits(bench: &mut Bench, stores: &Bounded, keys: &Recorded) {
     fn of(store: &impl Store, keys: &Recorded) -> f64 {
         let (mut hits, mut turns) = (0, 0);

@@ -1,14 +1,15 @@
 //! Which keys a thread asks for, one after the other.
 //!
-//! A key is the number of an entry, spread over all of `u64`, so that a store gains nothing from keys that follow one
-//! another. The lower the number, the more popular the entry; stores are filled in a shuffled order, so that popular
-//! entries lie anywhere.
+//! A key is the number of an entry, spread over all of `u64`, so that a store gains nothing from
+//! keys that follow one another. The lower the number, the more popular the entry; stores are
+//! filled in a shuffled order, so that popular entries lie anywhere.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Keys in a recorded walk: more than one sample asks for.
 const LENGTH: usize = 1 << 20;
-/// How far apart walks of the same record begin, so that threads do not ask for the same keys at the same time.
+/// How far apart walks of the same record begin, so that threads do not ask for the same keys at
+/// the same time.
 const STRIDE: usize = 611_953;
 /// Keys that one sample of [`Own`] goes through.
 const OWN: u64 = 1024;
@@ -168,7 +169,8 @@ mod tests {
     #[test]
     fn a_zipf_record_asks_for_the_first_as_often_as_it_should() {
         let record = Recorded::zipf(65_536);
-        let of = |number| record.iter().filter(|k| *k == key(number)).count() as f64 / LENGTH as f64;
+        let of =
+            |number| record.iter().filter(|k| *k == key(number)).count() as f64 / LENGTH as f64;
         let expected = 1.0 / 11.668; // the 65,536th harmonic number
         assert!((of(0) - expected).abs() < 0.002);
         assert!((of(9) - expected / 10.0).abs() < 0.001);

@@ -1,5 +1,5 @@
-//! What an entry takes: `memory` when the store is full, `memory-churned` after many more keys, and `memory-malloc`,
-//! which is the former with what malloc adds.
+//! What an entry takes: `memory` when the store is full, `memory-churned` after many more keys, and
+//! `memory-malloc`, which is the former with what malloc adds.
 
 use foldhash::fast::RandomState;
 

@@ -13,7 +13,8 @@ use crate::verdict::Row;
 
 /// Measures all cases.
 pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    // First: stores with threads of their own are freed when those get round to it, which would weigh on others.
+    // First: stores with threads of their own are freed when those get round to it, which would
+    // weigh on others.
     memory::measure(bench);
     cases::reads(bench)?;
     cases::uniform(bench)?;
@@ -22,7 +23,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(contract(bench))
 }
 
-/// What follows from what was measured: how much more a fetch costs than a read, and what a second thread changes.
+/// What follows from what was measured: how much more a fetch costs than a read, and what a second
+/// thread changes.
 fn derive(bench: &mut Bench) {
     for threads in [1, 2] {
         let part = |subject| bench.value("fetch-hit", threads, subject);
@@ -53,7 +55,13 @@ fn contract(bench: &Bench) -> Vec<Row> {
     ] {
         for (threads, part) in [1, 2].into_iter().zip(parts) {
             let limit = bench.value(case, threads, peer).map(|peer| part * peer);
-            rows.push(Row::at_most(case, threads, ours(case, threads), limit, format!("{part} x {peer}")));
+            rows.push(Row::at_most(
+                case,
+                threads,
+                ours(case, threads),
+                limit,
+                format!("{part} x {peer}"),
+            ));
         }
     }
     let flat = bench.value("get-zipf", 2, "docache_to_1");

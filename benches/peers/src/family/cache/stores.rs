@@ -1,6 +1,7 @@
 //! The peers behind a few small traits: what can be read, what can be written, what loads.
 //!
-//! All hash with the same hasher, so that what differs is the store. Each is otherwise as its builder makes it.
+//! All hash with the same hasher, so that what differs is the store. Each is otherwise as its
+//! builder makes it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -172,7 +173,8 @@ impl<S: Hasher> Read for MokaTtl<S> {
 
 impl<S: Hasher> Make<S> for MokaTtl<S> {
     fn make(capacity: u64, hasher: S) -> Self {
-        let builder = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(TIME_TO_LIVE);
+        let builder =
+            moka::sync::Cache::builder().max_capacity(capacity).time_to_live(TIME_TO_LIVE);
         MokaTtl(Moka(builder.build_with_hasher(hasher)))
     }
 }
@@ -347,7 +349,12 @@ impl<S: Hasher> Read for FibreCache<S> {
 impl<S: Hasher> Make<S> for FibreCache<S> {
     fn make(capacity: u64, hasher: S) -> Self {
         let builder = fibre_cache::CacheBuilder::new().capacity(capacity).hasher(hasher);
-        FibreCache(builder.loader(|key| (load(key), 1)).build().expect("a capacity and a loader go together"))
+        FibreCache(
+            builder
+                .loader(|key| (load(key), 1))
+                .build()
+                .expect("a capacity and a loader go together"),
+        )
     }
 }
 

@@ -1,8 +1,8 @@
 //! Who takes part: ours and the peers behind one trait, for each type of key.
 //!
-//! Peers that only know futures are driven without a runtime: a thread that has to wait for another is parked, which is
-//! dear beside a task's wait when threads meet often. Where a crate may keep either borrowed or owned keys it
-//! keeps borrowed ones, which is the cheaper way.
+//! Peers that only know futures are driven without a runtime: a thread that has to wait for another
+//! is parked, which is dear beside a task's wait when threads meet often. Where a crate may keep
+//! either borrowed or owned keys it keeps borrowed ones, which is the cheaper way.
 
 use std::fmt;
 use std::hash::Hash;
@@ -176,8 +176,8 @@ impl Flight<&'static str> for mutex_condvar::Group<String, u64> {
     }
 }
 
-/// Drives a future on this thread. One that is ready at once, as all are that need not wait, costs nothing but its own
-/// poll: what the executor keeps for waiting is made only then.
+/// Drives a future on this thread. One that is ready at once, as all are that need not wait, costs
+/// nothing but its own poll: what the executor keeps for waiting is made only then.
 #[inline]
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);

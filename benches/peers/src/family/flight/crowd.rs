@@ -1,8 +1,9 @@
-//! A crowd of threads that wait for one run: what its end costs the thread that led, and when the last of them is
-//! through.
+//! A crowd of threads that wait for one run: what its end costs the thread that led, and when the
+//! last of them is through.
 //!
-//! The same threads serve all subjects and all rounds: none is born or dies while the clock runs. The leader's closure
-//! sends them off, sees all of them asleep in their calls, and returns the time; what it returns is what they share.
+//! The same threads serve all subjects and all rounds: none is born or dies while the clock runs.
+//! The leader's closure sends them off, sees all of them asleep in their calls, and returns the
+//! time; what it returns is what they share.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +18,8 @@ use crate::harness::median;
 
 /// How long a crowd may take to fall asleep before the next look.
 const SETTLE: Duration = Duration::from_millis(5);
-/// How many looks are given to other programs to come to rest: what they run counts as the subject's time.
+/// How many looks are given to other programs to come to rest: what they run counts as the
+/// subject's time.
 const PATIENCE: usize = 10;
 /// A member's frames are small.
 const STACK: usize = 128 * 1024;
@@ -58,7 +60,8 @@ pub(super) fn measure(
     size: usize,
     rounds: usize,
 ) -> Result<Vec<Times>, Box<dyn Error>> {
-    let hall = Hall { epoch: Instant::now(), arrived: AtomicUsize::new(0), left: AtomicUsize::new(0) };
+    let hall =
+        Hall { epoch: Instant::now(), arrived: AtomicUsize::new(0), left: AtomicUsize::new(0) };
     let notes: Vec<Note> = (0..size).map(|_| Note::default()).collect();
     thread::scope(|scope| {
         let mut crowd = Crowd { hall: &hall, notes: &notes, doors: Vec::new(), sights: Vec::new() };
@@ -82,7 +85,8 @@ pub(super) fn measure(
                 samples[index].1.push(last_waiter);
             }
         }
-        let times = |(leader, last)| Times { leader_return: median(leader), last_waiter: median(last) };
+        let times =
+            |(leader, last)| Times { leader_return: median(leader), last_waiter: median(last) };
         Ok(samples.into_iter().map(times).collect())
     })
 }
@@ -185,7 +189,8 @@ fn sleeps(sight: &PathBuf) -> bool {
 
 /// Whether this thread is the only one on the machine that runs, where the system tells.
 fn runs_alone() -> bool {
-    fs::read_to_string("/proc/loadavg").map_or(true, |load| running(&load).is_none_or(|running| running <= 1))
+    fs::read_to_string("/proc/loadavg")
+        .map_or(true, |load| running(&load).is_none_or(|running| running <= 1))
 }
 
 /// The number before the slash, in the fourth word.

@@ -1,4 +1,5 @@
-//! One run for all who ask at once: `group`, `keyed-…`, `leader-return-1000`, `last-waiter-1000`, `allocations`.
+//! One run for all who ask at once: `group`, `keyed-…`, `leader-return-1000`, `last-waiter-1000`,
+//! `allocations`.
 
 mod contestants;
 mod crowd;
@@ -40,9 +41,9 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
 
 /// Sets of `N` keys, of which each sample of each thread takes the next.
 ///
-/// A sample is a warm-up and a measurement, and the threads do each of them together, so that the threads' sets differ
-/// if there are at least as many sets as threads, and all of them have had their turn in the end: one unlucky pair, whose
-/// keys fall on the same lock, decides nothing.
+/// A sample is a warm-up and a measurement, and the threads do each of them together, so that the
+/// threads' sets differ if there are at least as many sets as threads, and all of them have had
+/// their turn in the end: one unlucky pair, whose keys fall on the same lock, decides nothing.
 struct Keys<'k, K, const N: usize> {
     sets: &'k [[K; N]],
     taken: AtomicUsize,
@@ -113,17 +114,26 @@ fn crowd(bench: &mut Bench, key: &'static str) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let rounds = bench.plan().crowd_rounds;
-    eprintln!("{} {}, {CROWD} waiting threads, {rounds} rounds", bench.family(), CASES.join(" and "));
+    eprintln!(
+        "{} {}, {CROWD} waiting threads, {rounds} rounds",
+        bench.family(),
+        CASES.join(" and ")
+    );
     let contestants = Contestants::<&'static str>::new();
     let subjects = [
         crowd::Subject::new("docache", |work| contestants.docache.fly(key, work)),
-        crowd::Subject::new("async_singleflight", |work| contestants.async_singleflight.fly(key, work)),
-        crowd::Subject::new("singleflight_async", |work| contestants.singleflight_async.fly(key, work)),
+        crowd::Subject::new("async_singleflight", |work| {
+            contestants.async_singleflight.fly(key, work)
+        }),
+        crowd::Subject::new("singleflight_async", |work| {
+            contestants.singleflight_async.fly(key, work)
+        }),
         crowd::Subject::new("mutex_condvar", |work| contestants.mutex_condvar.fly(key, work)),
     ];
     let times = crowd::measure(&subjects, CROWD, rounds)?;
     let parts = [|times: &Times| times.leader_return, |times: &Times| times.last_waiter];
-    for ((case, part), _) in CASES.into_iter().zip(parts).zip(wanted).filter(|(_, wanted)| *wanted) {
+    for ((case, part), _) in CASES.into_iter().zip(parts).zip(wanted).filter(|(_, wanted)| *wanted)
+    {
         for (subject, times) in subjects.iter().zip(&times) {
             bench.record(case, 1 + CROWD, subject.name, part(times));
         }
@@ -142,27 +152,39 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let mut row = |case: &str, threads, ours, limit, from| {
         rows.push(Row::at_most(case, threads, ours, limit, from));
     };
-    let part_of =
-        |part: f64, case: &str, threads, peer: &str| bench.value(case, threads, peer).map(|peer| part * peer);
-    for (case, threads) in
-        [("group", 1), ("keyed-str", 1), ("keyed-u64", 1), ("keyed-distinct", 2), ("keyed-distinct-1024", 2)]
-    {
+    let part_of = |part: f64, case: &str, threads, peer: &str| {
+        bench.value(case, threads, peer).map(|peer| part * peer)
+    };
+    for (case, threads) in [
+        ("group", 1),
+        ("keyed-str", 1),
+        ("keyed-u64", 1),
+        ("keyed-distinct", 2),
+        ("keyed-distinct-1024", 2),
+    ] {
         let ours = bench.value(case, threads, "docache");
         let limit = part_of(0.2, case, threads, "singleflight_async");
         row(case, threads, ours, limit, "0.2 x singleflight_async");
     }
     for case in UNCONTENDED {
         let ours = bench.value(case, 1, "docache_async");
-        row(&format!("{case}, async"), 1, ours, part_of(1.5, case, 1, "docache"), "1.5 x its sync form");
+        row(
+            &format!("{case}, async"),
+            1,
+            ours,
+            part_of(1.5, case, 1, "docache"),
+            "1.5 x its sync form",
+        );
     }
     for case in UNCONTENDED {
         let ours = bench.value("allocations", 1, &format!("docache_{}", kind(case)));
         row(&format!("allocations, {case}"), 1, ours, Some(0.0), "none");
     }
     let threads = 1 + CROWD;
-    for (case, part, from) in
-        [("leader-return-1000", 0.05, "0.05 x mutex_condvar"), ("last-waiter-1000", 1.0, "1 x mutex_condvar")]
-    {
+    for (case, part, from) in [
+        ("leader-return-1000", 0.05, "0.05 x mutex_condvar"),
+        ("last-waiter-1000", 1.0, "1 x mutex_condvar"),
+    ] {
         let ours = bench.value(case, threads, "docache");
         row(case, threads, ours, part_of(part, case, threads, "mutex_condvar"), from);
     }

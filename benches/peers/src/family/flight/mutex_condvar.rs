@@ -1,4 +1,5 @@
-//! What one writes without this crate: a map of slots behind a mutex, and a condition variable in each.
+//! What one writes without this crate: a map of slots behind a mutex, and a condition variable in
+//! each.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -58,7 +59,9 @@ impl<T: Clone> Slot<T> {
         let mut state = lock(&self.state);
         loop {
             match &*state {
-                State::Runs => state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                State::Runs => {
+                    state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
                 State::Done(value) => return value.clone(),
                 State::Panicked => panic!("the run panicked"),
             }
@@ -104,7 +107,8 @@ mod tests {
         let group = Group::<String, u64>::default();
         thread::scope(|scope| {
             let led = group.run("key", || {
-                let joined: Vec<_> = (0..3).map(|_| scope.spawn(|| group.run("key", || 2))).collect();
+                let joined: Vec<_> =
+                    (0..3).map(|_| scope.spawn(|| group.run("key", || 2))).collect();
                 wait_for(&group, "key", 1 + joined.len());
                 scope.spawn(move || {
                     for caller in joined {

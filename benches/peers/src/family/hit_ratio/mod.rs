@@ -1,9 +1,10 @@
-//! How much of a trace each cache answers, with a capacity of 0.1, 1 and 10 % of the trace's keys, but at least 32:
-//! `TRACE@0.1` and so on; and of made-up traffic, with a capacity in entries: `loop-1.20/1000` and so on.
+//! How much of a trace each cache answers, with a capacity of 0.1, 1 and 10 % of the trace's keys,
+//! but at least 32: `TRACE@0.1` and so on; and of made-up traffic, with a capacity in entries:
+//! `loop-1.20/1000` and so on.
 //!
-//! One thread reads each key of the trace and inserts it if it is missing. All caches hash alike, with given seeds, so
-//! that a run can be repeated. What a cache puts off, it does when it likes; `moka_settled` does it after each insert, so
-//! that it holds no more than its capacity.
+//! One thread reads each key of the trace and inserts it if it is missing. All caches hash alike,
+//! with given seeds, so that a run can be repeated. What a cache puts off, it does when it likes;
+//! `moka_settled` does it after each insert, so that it holds no more than its capacity.
 
 mod synthetic;
 mod traces;
@@ -76,7 +77,8 @@ fn replays(bench: &mut Bench, case: &str, trace: &Trace, capacity: u64) {
     eprintln!("{} {case}, {capacity} entries", bench.family());
     for (subject, replay) in SUBJECTS {
         // The others, which take most of the time, hardly depend on it.
-        let seeds = if subject == "docache" { bench.plan().seeds } else { bench.plan().seeds.div_ceil(3) };
+        let seeds =
+            if subject == "docache" { bench.plan().seeds } else { bench.plan().seeds.div_ceil(3) };
         let sum: f64 = (1..=seeds).map(|seed| replay(trace, capacity, seed)).sum();
         bench.record_in(case, 1, subject, sum / seeds as f64, "%");
     }
@@ -111,7 +113,8 @@ struct OneShard(Docache<FixedState>);
 
 impl Make<FixedState> for OneShard {
     fn make(capacity: u64, hasher: FixedState) -> Self {
-        let builder = docache::Cache::builder().capacity(capacity as usize).shards(1).hasher(hasher);
+        let builder =
+            docache::Cache::builder().capacity(capacity as usize).shards(1).hasher(hasher);
         OneShard(Docache(builder.build().expect("the options are right")))
     }
 }
@@ -136,11 +139,13 @@ impl Store for OneShard {
     }
 }
 
-/// How far each of ours is behind the best peer where it is furthest behind; less than nothing if it is nowhere.
+/// How far each of ours is behind the best peer where it is furthest behind; less than nothing if
+/// it is nowhere.
 fn worst(bench: &mut Bench, cases: &[String]) {
     for ours in ["docache", "docache_1_shard"] {
-        let behind =
-            cases.iter().filter_map(|case| Some((best(bench, case)? - bench.value(case, 1, ours)?, case)));
+        let behind = cases
+            .iter()
+            .filter_map(|case| Some((best(bench, case)? - bench.value(case, 1, ours)?, case)));
         if let Some((most, case)) = behind.max_by(|one, other| one.0.total_cmp(&other.0)) {
             eprintln!("{}: {ours} is furthest behind at {case}", bench.family());
             bench.record_in(WORST, 1, ours, most, "points");
@@ -167,8 +172,12 @@ fn mean(bench: &mut Bench, cases: &[String]) {
 fn contract(bench: &Bench, cases: &[String]) -> Vec<Row> {
     let mut rows = Vec::new();
     let ours = bench.value(MEAN, 1, "docache");
-    let from =
-        ["the mean of lru", "the mean of quick_cache", "the mean of moka", "the mean of moka, settled"];
+    let from = [
+        "the mean of lru",
+        "the mean of quick_cache",
+        "the mean of moka",
+        "the mean of moka, settled",
+    ];
     for (peer, from) in PEERS.into_iter().zip(from) {
         rows.push(Row::at_least(MEAN, 1, ours, bench.value(MEAN, 1, peer), from));
     }

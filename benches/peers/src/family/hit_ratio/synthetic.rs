@@ -20,7 +20,10 @@ pub(super) fn all() -> impl Iterator<Item = (Trace, u64)> {
         let loops = LOOPS.map(|percent| a_loop(capacity, percent));
         loops.into_iter().chain(popular(capacity)).map(move |(name, keys)| {
             (
-                Trace { name: format!("{name}/{capacity}"), keys: keys.into_iter().map(key).collect() },
+                Trace {
+                    name: format!("{name}/{capacity}"),
+                    keys: keys.into_iter().map(key).collect(),
+                },
                 capacity,
             )
         })
@@ -29,11 +32,15 @@ pub(super) fn all() -> impl Iterator<Item = (Trace, u64)> {
 
 fn a_loop(capacity: u64, percent: u64) -> (String, Vec<u64>) {
     let length = capacity * percent / 100;
-    (format!("loop-{:.2}", percent as f64 / 100.0), (0..LAPS * length).map(|turn| turn % length).collect())
+    (
+        format!("loop-{:.2}", percent as f64 / 100.0),
+        (0..LAPS * length).map(|turn| turn % length).collect(),
+    )
 }
 
-/// Ten times as many keys as fit in, the `n`th with a chance that is proportional to n^-0.9: alone; with scans, which
-/// use each key once, among them and in between; and with other keys after a while.
+/// Ten times as many keys as fit in, the `n`th with a chance that is proportional to n^-0.9: alone;
+/// with scans, which use each key once, among them and in between; and with other keys after a
+/// while.
 fn popular(capacity: u64) -> [(String, Vec<u64>); 5] {
     let zipf = Zipf::new(10 * capacity);
     let turns = || 0..(200 * capacity).max(100_000);
@@ -41,10 +48,15 @@ fn popular(capacity: u64) -> [(String, Vec<u64>); 5] {
     let mut next = || zipf.next(&mut dice);
     [
         ("zipf", turns().map(|_| next()).collect()),
-        ("zipf-scanned", turns().map(|turn| if turn % 2 == 0 { next() } else { ONCE + turn }).collect()),
+        (
+            "zipf-scanned",
+            turns().map(|turn| if turn % 2 == 0 { next() } else { ONCE + turn }).collect(),
+        ),
         (
             "zipf-scans",
-            turns().map(|turn| if turn / capacity % 7 < 5 { next() } else { ONCE + turn }).collect(),
+            turns()
+                .map(|turn| if turn / capacity % 7 < 5 { next() } else { ONCE + turn })
+                .collect(),
         ),
         ("zipf-shifts", turns().map(|turn| turn / capacity / 20 * SET + next()).collect()),
         ("zipf-shifts-often", turns().map(|turn| turn / capacity / 5 * SET + next()).collect()),

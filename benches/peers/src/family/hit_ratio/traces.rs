@@ -41,7 +41,8 @@ fn read_all(folder: &Path) -> Result<Vec<Trace>, Box<dyn Error>> {
             folder.display()
         )
     };
-    let files = fs::read_dir(folder).map_err(|error| missing(&format!("cannot be read ({error})")))?;
+    let files =
+        fs::read_dir(folder).map_err(|error| missing(&format!("cannot be read ({error})")))?;
     let mut traces = Vec::new();
     for file in files {
         let path = file?.path();
@@ -70,7 +71,9 @@ fn read(path: &Path, name: String) -> Result<Trace, Box<dyn Error>> {
     }
     let (keys, rest) = bytes.as_chunks();
     if keys.is_empty() || !rest.is_empty() {
-        return Err(format!("{} bytes are not a number of keys of 8 bytes each", bytes.len()).into());
+        return Err(
+            format!("{} bytes are not a number of keys of 8 bytes each", bytes.len()).into()
+        );
     }
     Ok(Trace { name, keys: keys.iter().map(|key| u64::from_le_bytes(*key)).collect() })
 }
@@ -110,7 +113,10 @@ mod tests {
         fs::write(folder.0.join("a-packed.u64.gz"), packed.finish()?)?;
         fs::write(folder.0.join("README"), "no trace")?;
         let traces = read_all(&folder.0)?;
-        assert_eq!(traces.iter().map(|trace| &*trace.name).collect::<Vec<_>>(), ["a-packed", "plain"]);
+        assert_eq!(
+            traces.iter().map(|trace| &*trace.name).collect::<Vec<_>>(),
+            ["a-packed", "plain"]
+        );
         assert_eq!(traces[0].keys, [7, 1 << 40]);
         assert_eq!(traces[1].keys, [7, 1 << 40, 7]);
         assert_eq!(traces[1].unique(), 2);
@@ -120,7 +126,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() -> Result<(), Box<dyn Error>> {
         let folder = Folder::new("missing")?;
-        let said = |outcome: Result<Vec<Trace>, Box<dyn Error>>| outcome.err().map(|error| error.to_string());
+        let said = |outcome: Result<Vec<Trace>, Box<dyn Error>>| {
+            outcome.err().map(|error| error.to_string())
+        };
         let nothing = said(read_all(&folder.0)).unwrap_or_default();
         assert!(nothing.contains("holds none") && nothing.contains(VARIABLE), "{nothing}");
         let nowhere = said(read_all(&folder.0.join("nowhere"))).unwrap_or_default();

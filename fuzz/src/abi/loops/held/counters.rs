@@ -27,7 +27,10 @@ pub(crate) fn read_stats(
         docache_loop_stats(handle, place.pointer().cast(), error)
     });
     assert_eq!(valid.then(|| place.get(0)), valid.then_some(size), "the size stays as it is");
-    assert!(place.untouched_from(if read.is_ok() { size.div_ceil(8) } else { 1 }), "wrote too much");
+    assert!(
+        place.untouched_from(if read.is_ok() { size.div_ceil(8) } else { 1 }),
+        "wrote too much"
+    );
     if !read.is_ok() {
         return (None, read);
     }
@@ -41,8 +44,10 @@ pub(crate) fn read_stats(
 pub(crate) fn check_at_rest(handle: *const docache_loop, plan: &Plan, version: u64) {
     let shown: Vec<_> = (1..=version).map(|sequence| plan.script.shown(sequence)).collect();
     let failures: Vec<_> = shown.iter().filter(|shown| !shown.is_value()).collect();
-    let panics = failures.iter().filter(|shown| matches!(shown, Shown::Error { status: DOCACHE_PANIC, .. }));
-    let (stats, _) = read_stats(handle, size_of::<docache_loop_counters>(), (Given::Valid, Given::Valid));
+    let panics =
+        failures.iter().filter(|shown| matches!(shown, Shown::Error { status: DOCACHE_PANIC, .. }));
+    let (stats, _) =
+        read_stats(handle, size_of::<docache_loop_counters>(), (Given::Valid, Given::Valid));
     let found = stats.expect("it has a place");
     assert_eq!((found.calls, found.running, found.reserved), (version, 0, 0), "a loop at rest");
     assert_eq!(found.failures, failures.len() as u64);
@@ -56,7 +61,9 @@ pub(crate) fn check_at_rest(handle: *const docache_loop, plan: &Plan, version: u
         docache_loop_last_error(handle, error.pointer(), out)
     });
     last.is(if failures.is_empty() { DOCACHE_MISS } else { DOCACHE_OK });
-    if let (Some(error), Some(expected)) = (error.handle(last.is_ok(), "loop_last_error"), failures.last()) {
+    if let (Some(error), Some(expected)) =
+        (error.handle(last.is_ok(), "loop_last_error"), failures.last())
+    {
         // SAFETY: HANDLE: a share that was handed out.
         unsafe { check_shown(error, expected) };
         // SAFETY: as above.

@@ -26,7 +26,11 @@ impl Held {
 
     pub(crate) fn check(&self) {
         let failure = &self.failures[0];
-        assert_eq!((failure.code(), failure.status()), (self.code, self.status), "an error never changes");
+        assert_eq!(
+            (failure.code(), failure.status()),
+            (self.code, self.status),
+            "an error never changes"
+        );
         assert_eq!(failure.message(), self.message, "an error never changes");
     }
 
@@ -49,5 +53,9 @@ pub(crate) unsafe fn check_shown(error: *const docache_error, shown: &Shown) {
     let found_code = unsafe { docache_error_code(error) };
     // SAFETY: HANDLE.
     let found = unsafe { message_of(error) };
-    assert_eq!((found_status, found_code, &found), (*error_status, *code, message), "an entry's error");
+    assert_eq!(
+        (found_status, found_code, &found),
+        (*error_status, *code, message),
+        "an entry's error"
+    );
 }

@@ -14,7 +14,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// The handle for a loop. Only a drop tells when a loop's logger was last used, so without one it gets none.
+    /// The handle for a loop. Only a drop tells when a loop's logger was last used, so without one
+    /// it gets none.
     pub(crate) fn for_loop(&self) -> *mut docache_logger {
         if self.sink.registration.is_counted() { self.handle } else { std::ptr::null_mut() }
     }

@@ -1,4 +1,5 @@
-//! Loops. What a loop may be doing is known exactly where the conventions fix it, and else within bounds.
+//! Loops. What a loop may be doing is known exactly where the conventions fix it, and else within
+//! bounds.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -78,12 +79,18 @@ impl Held {
             self.plan.allow(1);
         }
         // SAFETY: HANDLE.
-        let started = call("loop_start", error, |error| unsafe { docache_loop_start(self.handle, error) });
-        self.base = if matches!(before, Running::No | Running::Yes) { Running::Yes } else { Running::Maybe };
+        let started =
+            call("loop_start", error, |error| unsafe { docache_loop_start(self.handle, error) });
+        self.base = if matches!(before, Running::No | Running::Yes) {
+            Running::Yes
+        } else {
+            Running::Maybe
+        };
         started
     }
 
-    /// Stops the loop and, unless the Doer starts it again, brings it to rest; whether it is at rest.
+    /// Stops the loop and, unless the Doer starts it again, brings it to rest; whether it is at
+    /// rest.
     pub(crate) fn settle(&mut self) -> bool {
         // SAFETY: HANDLE.
         call("loop_stop", Given::Valid, |error| unsafe {
@@ -117,7 +124,8 @@ impl Held {
     /// Notes that somebody has asked the loop to stop, without waiting.
     pub(crate) fn asked_to_stop(&mut self) {
         if self.running() != Running::No {
-            self.base = if self.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
+            self.base =
+                if self.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
         }
     }
 

@@ -14,12 +14,15 @@ pub(crate) fn first(world: &mut World, pick: Pick, timeout: Timeout, error: Give
     let there = held.is_some_and(|held| held.has_success());
     let ns = timeout.ns(there || held.is_none());
     // SAFETY: HANDLE: the table's, or counts as NULL.
-    let waited =
-        call("loop_wait_first", error, |error| unsafe { docache_loop_wait_first(handle, ns, error) });
+    let waited = call("loop_wait_first", error, |error| unsafe {
+        docache_loop_wait_first(handle, ns, error)
+    });
     match held {
         None => waited.is(DOCACHE_INVALID_ARGUMENT),
         Some(_) if there => waited.is(DOCACHE_OK),
-        Some(held) if held.success_in(1, held.allowed()) => waited.is_one_of(&[DOCACHE_OK, DOCACHE_TIMEOUT]),
+        Some(held) if held.success_in(1, held.allowed()) => {
+            waited.is_one_of(&[DOCACHE_OK, DOCACHE_TIMEOUT])
+        }
         Some(_) => waited.is(DOCACHE_TIMEOUT),
     }
     world.keep(waited);
@@ -35,7 +38,10 @@ pub(crate) fn changed(
     let handle = pick.handle(&world.loops, |held| held.handle);
     let since = if since == u8::MAX { u64::MAX } else { u64::from(since % 16) };
     let mut out = Place::one(out);
-    let held = pick.index(world.loops.len()).filter(|_| out.is_valid()).map(|index| &mut world.loops[index]);
+    let held = pick
+        .index(world.loops.len())
+        .filter(|_| out.is_valid())
+        .map(|index| &mut world.loops[index]);
     let there = held.as_ref().is_some_and(|held| held.seen > since);
     let ns = timeout.ns(there || held.is_none());
     // SAFETY: HANDLE: the table's, or counts as NULL; SPAN.
@@ -57,10 +63,18 @@ pub(crate) fn changed(
     world.keep(waited);
 }
 
-pub(crate) fn refresh(world: &mut World, pick: Pick, timeout: Timeout, (out, error): (Given, Given)) {
+pub(crate) fn refresh(
+    world: &mut World,
+    pick: Pick,
+    timeout: Timeout,
+    (out, error): (Given, Given),
+) {
     let handle = pick.handle(&world.loops, |held| held.handle);
     let mut out = Place::one(out);
-    let held = pick.index(world.loops.len()).filter(|_| out.is_valid()).map(|index| &mut world.loops[index]);
+    let held = pick
+        .index(world.loops.len())
+        .filter(|_| out.is_valid())
+        .map(|index| &mut world.loops[index]);
     let before = held.as_ref().map_or(Running::No, |held| held.running());
     if let Some(held) = held.as_ref().filter(|_| matches!(before, Running::Yes | Running::Maybe)) {
         held.plan.allow(1);

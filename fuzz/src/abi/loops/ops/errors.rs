@@ -45,7 +45,8 @@ fn version() {
     assert_eq!(docache_abi_version(), DOCACHE_ABI_VERSION);
     // SAFETY: SPAN: NUL-terminated and static.
     let text = unsafe { CStr::from_ptr(docache_version()) }.to_str();
-    let numbers = format!("{DOCACHE_VERSION_MAJOR}.{DOCACHE_VERSION_MINOR}.{DOCACHE_VERSION_PATCH}");
+    let numbers =
+        format!("{DOCACHE_VERSION_MAJOR}.{DOCACHE_VERSION_MINOR}.{DOCACHE_VERSION_PATCH}");
     assert_eq!(text, Ok(&*numbers));
 }
 

@@ -112,11 +112,19 @@ fn new(
     let acceptable = given.effect.is_some() && !no_options && out.is_valid();
     made.is_ok_if(acceptable);
     let dropped = plan.registration.is_dropped();
-    assert_eq!(dropped, !made.is_ok() && plan.registration.is_counted(), "dropped at once when refused");
+    assert_eq!(
+        dropped,
+        !made.is_ok() && plan.registration.is_counted(),
+        "dropped at once when refused"
+    );
     if let (Some(handle), Some(effect)) = (out.handle(made.is_ok(), "loop_new"), given.effect) {
         if no_perform {
             drive(handle, effect.at_once);
-            assert_eq!(plan.registration.is_dropped(), plan.registration.is_counted(), "dropped when freed");
+            assert_eq!(
+                plan.registration.is_dropped(),
+                plan.registration.is_counted(),
+                "dropped when freed"
+            );
             return world.keep(made);
         }
         plan.handle.store(handle, Ordering::SeqCst);
@@ -125,10 +133,12 @@ fn new(
     world.keep(made);
 }
 
-/// Drives a loop without a Doer, which is all that can be done with it, and frees it in the midst of its last call.
+/// Drives a loop without a Doer, which is all that can be done with it, and frees it in the midst
+/// of its last call.
 fn drive(handle: *mut docache_loop, at_once: bool) {
     // SAFETY: HANDLE.
-    let started = call("loop_start", Given::Valid, |error| unsafe { docache_loop_start(handle, error) });
+    let started =
+        call("loop_start", Given::Valid, |error| unsafe { docache_loop_start(handle, error) });
     started.is(DOCACHE_INVALID_ARGUMENT);
     let (mut drive, mut wait) = (std::ptr::null_mut(), 0);
     // SAFETY: HANDLE, SPAN.
@@ -138,7 +148,9 @@ fn drive(handle: *mut docache_loop, at_once: bool) {
     driven.is(DOCACHE_OK);
     let mut begin = || {
         // SAFETY: HANDLE, SPAN.
-        call("drive_begin", Given::Valid, |error| unsafe { docache_drive_begin(drive, &raw mut wait, error) })
+        call("drive_begin", Given::Valid, |error| unsafe {
+            docache_drive_begin(drive, &raw mut wait, error)
+        })
     };
     let first = begin();
     if at_once {
@@ -164,7 +176,8 @@ fn start(world: &mut World, pick: Pick, wait: bool, error: Given) {
     let Some(index) = pick.index(world.loops.len()) else {
         let nothing = pick.handle(&world.loops, |held| held.handle);
         // SAFETY: HANDLE: counts as NULL.
-        let started = call("loop_start", error, |error| unsafe { docache_loop_start(nothing, error) });
+        let started =
+            call("loop_start", error, |error| unsafe { docache_loop_start(nothing, error) });
         started.is(DOCACHE_INVALID_ARGUMENT);
         return world.keep(started);
     };
@@ -176,7 +189,13 @@ fn start(world: &mut World, pick: Pick, wait: bool, error: Given) {
         let mut version = Place::one(Given::Valid);
         // SAFETY: HANDLE, SPAN.
         let changed = call("loop_changed", error, |error| unsafe {
-            docache_loop_changed(held.handle, since, Timeout::Generous.ns(true), version.pointer(), error)
+            docache_loop_changed(
+                held.handle,
+                since,
+                Timeout::Generous.ns(true),
+                version.pointer(),
+                error,
+            )
         });
         changed.is(DOCACHE_OK);
         if let Some(version) = version.take(true, "loop_changed") {
@@ -228,7 +247,8 @@ fn stop(world: &mut World, pick: Pick, timeout: Timeout, error: Given) {
         Some(held) if held.running() == Running::No => stopped.is(DOCACHE_OK),
         Some(held) if stopped.status == DOCACHE_TIMEOUT => {
             assert!(timeout.is_short(), "a stop that never ends");
-            held.base = if held.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
+            held.base =
+                if held.may_do(Inside::starts) { Running::Maybe } else { Running::Stopping };
         }
         Some(held) => {
             stopped.is(DOCACHE_OK);
@@ -248,7 +268,8 @@ fn free(world: &mut World, pick: Pick) {
     world.freed.push(plan);
 }
 
-/// Lets the Doer free its loop from inside its call, on a thread of its own or on this one, which `runs` it.
+/// Lets the Doer free its loop from inside its call, on a thread of its own or on this one, which
+/// `runs` it.
 fn free_inside(world: &mut World, pick: Pick, runs: bool) {
     let Some(index) = pick.index(world.loops.len()) else { return };
     let held = &mut world.loops[index];
@@ -269,6 +290,10 @@ fn free_inside(world: &mut World, pick: Pick, runs: bool) {
         held.plan.released.store(true, Ordering::SeqCst);
         await_drop(&held.plan);
     }
-    assert_eq!(held.plan.calls.load(Ordering::SeqCst), held.settled + 1, "no call after the loop was freed");
+    assert_eq!(
+        held.plan.calls.load(Ordering::SeqCst),
+        held.settled + 1,
+        "no call after the loop was freed"
+    );
     world.freed.push(held.plan);
 }

@@ -52,7 +52,11 @@ fn new(
     let levels = DOCACHE_LEVEL_ERROR..=DOCACHE_LEVEL_TRACE;
     made.is_ok_if(!no_log && levels.contains(&level) && out.is_valid());
     let dropped = sink.registration.is_dropped();
-    assert_eq!(dropped, !made.is_ok() && sink.registration.is_counted(), "dropped at once when refused");
+    assert_eq!(
+        dropped,
+        !made.is_ok() && sink.registration.is_counted(),
+        "dropped at once when refused"
+    );
     if let Some(handle) = out.handle(made.is_ok(), "logger_new") {
         world.loggers.push(Held { handle, shares: 1, sink });
     }

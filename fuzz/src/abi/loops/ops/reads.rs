@@ -55,7 +55,8 @@ fn is_running(world: &World, pick: Pick) {
     let handle = pick.handle(&world.loops, |held| held.handle);
     // SAFETY: HANDLE: the table's, or counts as NULL.
     let running = unsafe { docache_loop_is_running(handle) };
-    let expected = pick.index(world.loops.len()).map_or(Running::No, |index| world.loops[index].running());
+    let expected =
+        pick.index(world.loops.len()).map_or(Running::No, |index| world.loops[index].running());
     match expected {
         Running::No => assert!(!running, "a loop at rest is not running"),
         Running::Yes => assert!(running, "nobody has stopped the loop"),
@@ -130,7 +131,8 @@ fn last_error(world: &mut World, pick: Pick, out: Given, error: Given) {
     }
 }
 
-/// Checks which success is the last: at least as late as the last one known, and no later than any call.
+/// Checks which success is the last: at least as late as the last one known, and no later than any
+/// call.
 fn check_latest(held: &mut Held, sequence: u64) {
     assert!(sequence >= 1 && sequence <= held.allowed(), "a success of the future: {sequence}");
     assert!(!held.success_in(sequence + 1, held.seen), "{sequence} is not the last success");
@@ -145,7 +147,8 @@ fn latest(world: &mut World, pick: Pick, out: Given, (entry, error): (Given, Giv
     let read = call("loop_latest", error, |error| unsafe {
         docache_loop_latest(handle, out.pointer(), entry.pointer(), error)
     });
-    let held = pick.index(world.loops.len()).filter(|_| acceptable).map(|index| &mut world.loops[index]);
+    let held =
+        pick.index(world.loops.len()).filter(|_| acceptable).map(|index| &mut world.loops[index]);
     let value = out.handle(read.is_ok(), "loop_latest");
     let entry = entry.take(read.is_ok() && entry.is_valid(), "loop_latest");
     match held {
@@ -168,7 +171,12 @@ fn latest(world: &mut World, pick: Pick, out: Given, (entry, error): (Given, Giv
     world.keep(read);
 }
 
-fn latest_copy(world: &mut World, pick: Pick, buffer: Buffer, (len, entry, error): (Given, Given, Given)) {
+fn latest_copy(
+    world: &mut World,
+    pick: Pick,
+    buffer: Buffer,
+    (len, entry, error): (Given, Given, Given),
+) {
     let handle = pick.handle(&world.loops, |held| held.handle);
     let (mut len, mut entry) = (Place::one(len), Place::one(entry));
     let (mut room, null) = match buffer {
@@ -184,8 +192,10 @@ fn latest_copy(world: &mut World, pick: Pick, buffer: Buffer, (len, entry, error
         docache_loop_latest_copy(handle, start, room.len(), len.pointer(), entry.pointer(), error)
     });
     let entry = entry.take(read.is_ok() && entry.is_valid(), "loop_latest_copy");
-    let written = len.take(matches!(read.status, DOCACHE_OK | DOCACHE_BUFFER_TOO_SMALL), "loop_latest_copy");
-    match pick.index(world.loops.len()).filter(|_| acceptable).map(|index| &mut world.loops[index]) {
+    let written =
+        len.take(matches!(read.status, DOCACHE_OK | DOCACHE_BUFFER_TOO_SMALL), "loop_latest_copy");
+    match pick.index(world.loops.len()).filter(|_| acceptable).map(|index| &mut world.loops[index])
+    {
         None => read.is(DOCACHE_INVALID_ARGUMENT),
         Some(held) => {
             let miss = if held.has_success() { DOCACHE_OK } else { DOCACHE_MISS };

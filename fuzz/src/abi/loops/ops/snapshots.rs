@@ -37,8 +37,9 @@ fn take(world: &mut World, pick: Pick, out: Given, error: Given) {
     let handle = pick.handle(&world.loops, |held| held.handle);
     let mut out = Place::one(out);
     // SAFETY: HANDLE: the table's, or counts as NULL; SPAN.
-    let taken =
-        call("loop_snapshot", error, |error| unsafe { docache_loop_snapshot(handle, out.pointer(), error) });
+    let taken = call("loop_snapshot", error, |error| unsafe {
+        docache_loop_snapshot(handle, out.pointer(), error)
+    });
     let index = pick.index(world.loops.len());
     taken.is_ok_if(index.is_some() && out.is_valid());
     if let (Some(handle), Some(index)) = (out.handle(taken.is_ok(), "loop_snapshot"), index) {
@@ -46,7 +47,8 @@ fn take(world: &mut World, pick: Pick, out: Given, error: Given) {
         // SAFETY: HANDLE: a share that was handed out.
         let version = unsafe { docache_snapshot_version(handle) };
         held.saw(version);
-        let len = usize::try_from(version).map_or(held.effect.capacity, |all| all.min(held.effect.capacity));
+        let len = usize::try_from(version)
+            .map_or(held.effect.capacity, |all| all.min(held.effect.capacity));
         let snapshot = Held { handle, shares: 1, plan: held.plan.clone(), version, len };
         snapshot.check();
         world.snapshots.push(snapshot);
@@ -81,7 +83,8 @@ fn read(
     let read = call("snapshot_read", error, |error| unsafe {
         docache_snapshot_read(handle, first, out.pointer(), count, written.pointer(), error)
     });
-    let held = held.filter(|held| first <= held.len && written.is_valid() && (out.is_valid() || count == 0));
+    let held = held
+        .filter(|held| first <= held.len && written.is_valid() && (out.is_valid() || count == 0));
     read.is_ok_if(held.is_some());
     let number = written.take(read.is_ok(), "snapshot_read").unwrap_or(0);
     match held {

@@ -25,7 +25,9 @@ impl ValueOp {
     pub(crate) fn apply(self, world: &mut World) {
         match self {
             ValueOp::New { data, span, out, error } => new(world, &data.0, span, out, error),
-            ValueOp::Wrap { data, span, drops, out, error } => wrap(world, data, span, drops, (out, error)),
+            ValueOp::Wrap { data, span, drops, out, error } => {
+                wrap(world, data, span, drops, (out, error))
+            }
             ValueOp::Read(pick) => read(world, pick),
             ValueOp::Retain(pick) => retain(world, pick),
             ValueOp::Release(pick) => release(world, pick),
@@ -37,8 +39,9 @@ fn new(world: &mut World, data: &[u8], span: Span, out: Given, error: Given) {
     let (start, len, seen) = span.of(data);
     let mut out = Place::one(out);
     // SAFETY: SPAN, or a length that is refused.
-    let made =
-        call("value_new", error, |error| unsafe { docache_value_new(start, len, out.pointer(), error) });
+    let made = call("value_new", error, |error| unsafe {
+        docache_value_new(start, len, out.pointer(), error)
+    });
     made.is_ok_if(seen.is_some() && out.is_valid());
     if let Some(handle) = out.handle(made.is_ok(), "value_new") {
         world.values.push(Held::new(handle, seen.unwrap_or_default().to_vec()));
@@ -60,7 +63,11 @@ fn wrap(world: &mut World, data: Bytes, span: Span, drops: Drops, (out, error): 
     });
     made.is_ok_if(seen.is_some() && out.is_valid());
     let dropped = wrapped.registration.is_dropped();
-    assert_eq!(dropped, !made.is_ok() && wrapped.registration.is_counted(), "dropped at once when refused");
+    assert_eq!(
+        dropped,
+        !made.is_ok() && wrapped.registration.is_counted(),
+        "dropped at once when refused"
+    );
     if let (Some(handle), Some(seen)) = (out.handle(made.is_ok(), "value_wrap"), seen) {
         // SAFETY: HANDLE: it was just made.
         let data = unsafe { docache_value_data(handle) };

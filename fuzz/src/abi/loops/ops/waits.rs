@@ -100,7 +100,12 @@ fn begin(world: &mut World, pick: Pick, (kind, since): (Kind, u8), (out, error):
 }
 
 /// What a wait on a loop that is there may begin as.
-fn expected(kind: Kind, held: &loops::Held, before: Running, since: u64) -> &'static [docache_status] {
+fn expected(
+    kind: Kind,
+    held: &loops::Held,
+    before: Running,
+    since: u64,
+) -> &'static [docache_status] {
     match (kind, before) {
         (Kind::First, _) if held.has_success() => &[DOCACHE_OK],
         (Kind::Changed, _) if since < held.seen => &[DOCACHE_OK],
