@@ -492,5 +492,6 @@ mod tests {
         let third = place.take_turn();
         place.keep_alarm((third, alarm()), |state| &mut state.sweep);
         assert_eq!(kept(), Some(third));
+        assert!(first < second && second < third, "alarms are told apart by their turns");
     }
 }
