@@ -1,7 +1,8 @@
 /* Eight threads want the same slow answer at once: it is worked out once, and all of them get it.
 
-   cargo build --release --features capi
-   cc -std=c11 -Wall -Wextra -Iinclude examples/group.c target/release/libdocache.a -lpthread -ldl -lm -o group
+   cargo build --release -p docache-capi
+   cc -std=c11 -Wall -Wextra -Iinclude examples/group.c target/release/libdocache.a
+      -lpthread -ldl -lm -o group
    ./group */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>

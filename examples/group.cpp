@@ -1,7 +1,9 @@
 // Eight threads want the same slow answer at once: it is worked out once, and all of them get it.
 //
-// cargo build --release --features capi c++ -std=c++17 -Wall -Wextra -Iinclude examples/group.cpp
-// target/release/libdocache.a -lpthread -ldl -lm -o group ./group
+//     cargo build --release -p docache-capi
+//     c++ -std=c++17 -Wall -Wextra -Iinclude examples/group.cpp target/release/libdocache.a
+//         -lpthread -ldl -lm -o group
+//     ./group
 #include <atomic>
 #include <cstdio>
 #include <string>

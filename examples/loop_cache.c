@@ -1,7 +1,9 @@
-/* A thread asks the system for its load average every 100 ms; readers get the latest answer without ever waiting for it.
+/* A thread asks the system for its load average every 100 ms; readers get the latest
+   answer without ever waiting for it.
 
-   cargo build --release --features capi
-   cc -std=c11 -Wall -Wextra -Iinclude examples/loop_cache.c target/release/libdocache.a -lpthread -ldl -lm -o loop_cache
+   cargo build --release -p docache-capi
+   cc -std=c11 -Wall -Wextra -Iinclude examples/loop_cache.c target/release/libdocache.a
+      -lpthread -ldl -lm -o loop_cache
    ./loop_cache */
 #define _DEFAULT_SOURCE
 #include <inttypes.h>

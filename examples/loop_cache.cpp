@@ -1,8 +1,10 @@
 // A thread asks the system for its load average every 100 ms; readers get the latest answer without
 // ever waiting for it.
 //
-// cargo build --release --features capi c++ -std=c++17 -Wall -Wextra -Iinclude
-// examples/loop_cache.cpp target/release/libdocache.a -lpthread -ldl -lm -o loop_cache ./loop_cache
+//     cargo build --release -p docache-capi
+//     c++ -std=c++17 -Wall -Wextra -Iinclude examples/loop_cache.cpp target/release/libdocache.a
+//         -lpthread -ldl -lm -o loop_cache
+//     ./loop_cache
 #include <array>
 #include <cstdio>
 #include <cstdlib>

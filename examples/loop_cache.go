@@ -1,6 +1,6 @@
 // The load of this machine, read ten times a second by one loop and shown to any number of readers.
 //
-//	cargo build --release --features capi
+//	cargo build --release -p docache-capi
 //	go run -C go ../examples/loop_cache.go
 package main
 

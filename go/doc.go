@@ -53,7 +53,7 @@
 // --target with its Rust target, set DOCACHE_BINUTILS to the prefix of its binutils, such as
 // aarch64-linux-gnu-, and give Go its C compiler: CGO_ENABLED=1, GOARCH and CC.
 //
-// Without that copy the module links what `cargo build --release --features capi` has left in
+// Without that copy the module links what `cargo build --release -p docache-capi` has left in
 // target/release of the checkout. The copy is better where a program has another Rust library in
 // it: all of its names are local but the functions of docache.h, so that it fits beside any other.
 //

@@ -130,10 +130,8 @@ impl Cache {
         let mut counters: docache_cache_counters = unsafe { std::mem::zeroed() };
         counters.size = size_of::<docache_cache_counters>();
         // SAFETY: all pointers are valid.
-        assert_eq!(
-            unsafe { docache_cache_stats(self.0, &raw mut counters, null_mut()) },
-            DOCACHE_OK
-        );
+        let status = unsafe { docache_cache_stats(self.0, &raw mut counters, null_mut()) };
+        assert_eq!(status, DOCACHE_OK);
         counters
     }
 

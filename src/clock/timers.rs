@@ -303,6 +303,17 @@ mod tests {
     }
 
     #[test]
+    fn an_alarm_is_spent_when_it_has_rung_and_not_before() {
+        let (tell, told) = mpsc::channel();
+        let far = SystemClock.now().after(Duration::from_secs(3600));
+        let waits = SystemClock.alarm(far, Arc::new(Tell(tell.clone())).into());
+        assert!(!waits.is_spent());
+        let rings = SystemClock.alarm(SystemClock.now(), Arc::new(Tell(tell)).into());
+        told.recv().unwrap();
+        assert!(rings.is_spent() && !waits.is_spent());
+    }
+
+    #[test]
     fn without_a_thread_callers_serve_it_until_there_is_one() {
         static TRIES: AtomicUsize = AtomicUsize::new(0);
         let refuse_thrice = |timers, dismissals| match TRIES.fetch_add(1, Ordering::Relaxed) {

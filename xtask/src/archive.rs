@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             native::LIBRARY.into()
         }
         Some(target) => {
-            Cmd::cargo("build --release --features capi --target-dir target --target")
+            Cmd::cargo("build --release -p docache-capi --target-dir target --target")
                 .arg(target)
                 .run()?;
             Path::new("target").join(target).join("release").join(ARCHIVE)

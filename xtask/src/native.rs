@@ -14,7 +14,7 @@ use crate::tool;
 /// The static library that `build_library` makes.
 pub(crate) const LIBRARY: &str = "target/release/libdocache.a";
 
-/// What the shared library calls itself (build.rs).
+/// What the shared library calls itself (capi/build.rs).
 pub(crate) const SONAME: &str = "libdocache.so.0";
 
 const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Werror";
@@ -91,7 +91,7 @@ pub(crate) struct Program {
 
 /// Builds the static and the dynamic library with the C ABI, where C, C++ and Go look for them.
 pub(crate) fn build_library() -> Result<()> {
-    Cmd::cargo("build --release --features capi --target-dir target").run()?;
+    Cmd::cargo("build --release -p docache-capi --target-dir target").run()?;
     ensure!(Path::new(LIBRARY).exists(), "the build did not leave {LIBRARY}");
     name_shared_library()
 }

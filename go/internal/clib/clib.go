@@ -7,5 +7,5 @@
 // into this folder. They lie in a folder of Go files because `go mod vendor` copies those and no
 // others, and side by side because each header goes with its archive; that is also why git knows
 // neither of them. Without them the header and the archive of the checkout around the module are
-// taken, as `cargo build --release --features capi` leaves them.
+// taken, as `cargo build --release -p docache-capi` leaves them.
 package clib

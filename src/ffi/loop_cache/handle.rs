@@ -247,8 +247,8 @@ pub unsafe extern "C" fn docache_loop_stop(
 /// HANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_loop_is_running(handle: *const docache_loop) -> bool {
-    // SAFETY: the caller's promise.
     quietly(false, || {
+        // SAFETY: the caller's promise.
         unsafe { borrow(handle, "handle") }.is_ok_and(|handle| handle.cache.is_running())
     })
 }

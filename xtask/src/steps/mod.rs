@@ -24,7 +24,7 @@ pub(crate) const TEST: &[Step] = &[
         run: rust::tests,
     },
     Step { name: "doc", about: "the programs in the documentation", run: rust::doc_tests },
-    Step { name: "quickstart", about: "examples/quickstart runs", run: rust::quickstart },
+    Step { name: "quickstart", about: "the quickstart runs", run: rust::quickstart },
     Step { name: "c", about: "C programs of ffi-tests and examples", run: programs::c },
     Step { name: "cpp", about: "C++ programs of ffi-tests and examples", run: programs::cpp },
     Step {

@@ -90,7 +90,7 @@ pub(super) fn sanitizers() -> Result<String> {
 fn sanitized_library() -> Result<PathBuf> {
     let host = native::host()?;
     Cmd::cargo(
-        "rustc --lib --crate-type staticlib --release --features capi --target-dir target/asan --target",
+        "rustc -p docache-capi --crate-type staticlib --release --target-dir target/asan --target",
     )
     .arg(&host)
     .env("RUSTC_BOOTSTRAP", "1")

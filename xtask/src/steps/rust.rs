@@ -38,8 +38,8 @@ pub(super) fn doc_tests() -> Result<String> {
 }
 
 pub(super) fn quickstart() -> Result<String> {
-    Cmd::cargo("build --release --example quickstart --target-dir target").run()?;
-    Cmd::new("target/release/examples/quickstart").limit(QUICKSTART_LIMIT).run()?;
+    Cmd::cargo("build --release -p quickstart --target-dir target").run()?;
+    Cmd::new("target/release/quickstart").limit(QUICKSTART_LIMIT).run()?;
     Ok(String::new())
 }
 

@@ -66,9 +66,8 @@ fn build(root: &Path, module: &str) -> Result<PathBuf, Box<dyn Error>> {
     cargo.current_dir(root).args([
         "build",
         "--release",
-        "--lib",
-        "--features",
-        "capi",
+        "-p",
+        "docache-capi",
         "--target-dir",
         "target",
     ]);

@@ -7,7 +7,7 @@
 //! once for each.
 //!
 //! ```sh
-//! cargo run --release --example quickstart
+//! cargo run --release -p quickstart
 //! ```
 
 mod machine;
