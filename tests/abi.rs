@@ -139,3 +139,12 @@ fn an_option_struct_of_half_a_pointer_is_refused() {
     // SAFETY: the share is ours.
     unsafe { docache_error_release(error) };
 }
+
+#[test]
+fn while_a_cache_is_to_be_swept_its_thread_stays() {
+    let cache = docache::Cache::<u64, u64>::new(10);
+    assert_eq!(docache_shutdown(), DOCACHE_BUSY);
+    // And the cache is none the worse for having been asked.
+    cache.insert(1, 2);
+    assert_eq!(cache.get(&1), Some(2));
+}
