@@ -66,8 +66,9 @@ impl StdError for ReportedPanic {}
 
 /// Why an operation of docache failed.
 ///
-/// An error of user code shines through: the message and the [`source`](StdError::source) are its
-/// own. Cheap to clone (one atomic increment), so that all who waited for one run share its error.
+/// An error of user code is passed on as it is: the message and the [`source`](StdError::source)
+/// are its own. Cheap to clone (one atomic increment), so that all who waited for one run share its
+/// error.
 ///
 /// ```
 /// use std::time::Duration;

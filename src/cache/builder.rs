@@ -128,14 +128,14 @@ impl<K, V, E> CacheBuilder<K, V, E> {
 }
 
 impl<K, V, E, S> CacheBuilder<K, V, E, S> {
-    /// How long values live that say nothing else. Default 15 minutes; [`Duration::MAX`] is for
-    /// ever.
+    /// How long values live for which nothing else is said. Default 15 minutes;
+    /// [`Duration::MAX`] is for ever.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Values that say nothing else live for ever.
+    /// Values for which nothing else is said live for ever.
     pub fn never_expire(mut self) -> Self {
         self.ttl = None;
         self
@@ -416,7 +416,8 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// A cache for at most `capacity` entries, with the [builder](CacheBuilder)'s defaults.
+    /// A cache for at most `capacity` entries, with the [builder](CacheBuilder)'s defaults: among
+    /// them a time to live of 15 minutes.
     ///
     /// # Panics
     /// If `capacity` is 0.

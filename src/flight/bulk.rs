@@ -110,8 +110,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         self.bulk(None, keys, work)
     }
 
-    /// Like [`try_run_many`](KeyedGroup::try_run_many), but waits no longer than `context` allows;
-    /// one that is done already runs nothing.
+    /// Like [`try_run_many`](KeyedGroup::try_run_many), but waits no longer than `context` allows.
+    /// If it is done already, nothing runs.
     ///
     /// # Errors
     /// For each key those of [`try_run_in`](KeyedGroup::try_run_in).

@@ -152,8 +152,8 @@ impl<T: Clone> Group<T> {
         value(self.place().run(&(), None, || Ok(work())))
     }
 
-    /// Like [`run`](Group::run), but waits no longer than `context` allows; one that is done
-    /// already runs nothing.
+    /// Like [`run`](Group::run), but waits no longer than `context` allows. If it
+    /// is done already, nothing runs.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`].

@@ -153,8 +153,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
         value(self.place(key).run(key, None, || Ok(work())))
     }
 
-    /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows; one that is done
-    /// already runs nothing.
+    /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows. If it
+    /// is done already, nothing runs.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`](super::FlightError::Failed).
@@ -257,8 +257,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         self.place(key).run(key, None, work)
     }
 
-    /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows; one that
-    /// is done already runs nothing.
+    /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows. If it
+    /// is done already, nothing runs.
     ///
     /// # Errors
     /// Those of [`try_run`](KeyedGroup::try_run), and [`Left`](super::FlightError::Left).

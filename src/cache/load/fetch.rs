@@ -103,8 +103,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher>
         }
     }
 
-    /// [`fetch`](Cache::fetch), but waits no longer than `context` allows. One that is done already
-    /// runs nothing; a value that is there it gives in any case.
+    /// [`fetch`](Cache::fetch), but waits no longer than `context` allows. If it is
+    /// done already, a value that is there is returned, and nothing is loaded.
     ///
     /// # Errors
     /// All of [`FlightError`] but [`Failed`](FlightError::Failed).
@@ -198,8 +198,8 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
         }
     }
 
-    /// [`try_fetch`](Cache::try_fetch), but waits no longer than `context` allows. One that is done
-    /// already runs nothing; a value that is there it gives in any case.
+    /// [`try_fetch`](Cache::try_fetch), but waits no longer than `context` allows. If it is
+    /// done already, a value that is there is returned, and nothing is loaded.
     ///
     /// # Errors
     /// Those of [`try_fetch`](Cache::try_fetch), and [`Left`](FlightError::Left).
