@@ -241,8 +241,8 @@ impl<T: Clone, E> Group<T, E> {
         self.place().run(&(), None, work)
     }
 
-    /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows; one that is
-    /// done already runs nothing.
+    /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows. If it is done
+    /// already, nothing runs.
     ///
     /// # Errors
     /// Those of [`try_run`](Group::try_run), and [`Left`](FlightError::Left).
