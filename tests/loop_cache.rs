@@ -26,6 +26,13 @@ fn it_calls_at_once_and_then_at_the_interval() {
     let backwards: Vec<_> =
         cache.snapshot().iter().rev().map(docache::LoopEntry::sequence).collect();
     assert_eq!(backwards, [5, 4, 3]);
+    let snapshot = cache.snapshot();
+    let mut entries = snapshot.iter();
+    assert_eq!(entries.size_hint(), (3, Some(3)));
+    entries.next();
+    assert_eq!(entries.size_hint(), (2, Some(2)));
+    let reader = cache.reader();
+    assert_eq!(reader.now(), clock.now());
     assert_eq!(cache.stats().calls, 5);
 }
 

@@ -327,6 +327,10 @@ mod tests {
         call.as_mut().prepare(owner.clone(), key, 0, ());
         // SAFETY: nobody else has it, and it was just prepared.
         assert_eq!(unsafe { call.as_ref().enter() }, expected);
+        assert_eq!(
+            (call.leads(), call.waits()),
+            (expected == Entered::Leads, expected == Entered::Joined)
+        );
         call
     }
 

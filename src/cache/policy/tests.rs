@@ -1,7 +1,7 @@
 //! The policies at work in a cache that is nothing but a map.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use proptest::prelude::*;
 
@@ -184,6 +184,17 @@ fn weight_for(limit: u64, weighted: bool, random: u32) -> u32 {
         _ => limit.div_ceil(6),
     };
     if weighted { (u64::from(random / 16) % (most + 1)) as u32 } else { 1 }
+}
+
+#[test]
+fn links_are_moved_to_larger_memory_a_few_times_however_many_there_are() {
+    let mut shard = Shard::new(Kind::Lru, Some(100_000), false);
+    let mut sizes = HashSet::new();
+    for key in 0..20_000 {
+        shard.insert(key, 1);
+        sizes.insert(shard.policy.memory());
+    }
+    assert!(sizes.len() < 20, "{} sizes", sizes.len());
 }
 
 proptest! {
