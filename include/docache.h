@@ -97,10 +97,10 @@
  *   must not throw, unwind or longjmp.
  * - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the
  *   caller's own.
- * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and [BLK] if
- *   it may block; without [BLK] it takes short locks at most. "Only `drop`": whoever gives back
- *   the last share of something calls the `drop` of its registration; that can also be a reader
- *   that was under way while a loop moved on.
+ * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and
+ *   [BLK] if it may block; without [BLK] it takes short locks at most. "Only `drop`": whoever
+ *   gives back the last share of something calls the `drop` of its registration; that can also be
+ *   a reader that was under way while a loop moved on.
  * - All functions may be called from any thread, at any time and at once, with one exception: a
  *   handle with one owner must not be freed while another thread is in a call with it. (A call
  *   that a callback was called from may be, see below.)

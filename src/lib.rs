@@ -1,14 +1,97 @@
 //! Expensive work, done once and shared.
 //!
 //! Many callers often want the same thing at once: a query, a remote call, a reading. docache does
-//! it once and gives everyone the result. No request waits for a backend that somebody else is
-//! already asking, and a reader never waits for a writer.
+//! the work once and shares the result: a call that is already running is not repeated for callers
+//! whom it can still serve, a reader never waits for a writer, and no write is lost to a reader.
 //!
-//! - [`LoopCache`] calls a [`Doer`] at an interval; readers get its last results at once.
-//! - [`Group`] and [`KeyedGroup`] run work on demand, once for all, threads and tasks, who want it
-//!   at the same time.
-//! - [`Cache`] keeps values by key for a time; its reads take no lock, and [`fetch`](Cache::fetch)
-//!   runs the work for a key that is missing once.
+//! # Which type
+//!
+//! | what you have | what you want | take |
+//! |---|---|---|
+//! | something to look at again and again | a recent result, at once, whoever asks | [`LoopCache`] |
+//! | work that many want at the same time | one run that they share; nothing is kept | [`KeyedGroup`]; [`Group`] where there is one key |
+//! | results that are good for a while | a bounded cache with expiry, and one load for each key that is missing | [`Cache`] |
+//! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with the forms that end in `_in` |
+//!
+//! ## A result on a schedule
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let load = docache::LoopCache::builder(|| std::fs::read_to_string("/proc/loadavg"))
+//!     .interval(Duration::from_millis(100))
+//!     .build()?;
+//! load.start()?;
+//! println!("{}", load.wait_first(Duration::from_secs(5))?.trim());
+//!
+//! let mut reader = load.reader(); // one for each thread: a read is one atomic load
+//! assert!(reader.value().is_some());
+//! # Ok::<(), docache::Error>(())
+//! ```
+//!
+//! ## One run for all who ask
+//!
+//! ```
+//! let squares = docache::KeyedGroup::<u64, u64>::new();
+//! std::thread::scope(|scope| {
+//!     for _ in 0..8 {
+//!         // Those who come while a run is under way wait for it and share what it returns.
+//!         scope.spawn(|| assert_eq!(*squares.run(&12, || 12 * 12), 144));
+//!     }
+//! });
+//! ```
+//!
+//! ## Results that are kept
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let lengths: docache::Cache<String, usize> = docache::Cache::builder()
+//!     .capacity(10_000)
+//!     .time_to_live(Duration::from_secs(60)) // 15 minutes if nothing is said
+//!     .build()?;
+//! assert_eq!(lengths.fetch("ada", || "ada".len()), 3); // runs the closure, once
+//! assert_eq!(lengths.get("ada"), Some(3)); // no lock, no waiting
+//! # Ok::<(), docache::Error>(())
+//! ```
+//!
+//! # Async
+//!
+//! The forms that end in `_async` return futures that work on any executor and need no feature.
+//! Threads and tasks share runs, loads and entries. The work of a call belongs to the task that
+//! runs it: if that task is dropped, another one that waits takes over, with its own closure. A
+//! load that is to survive the timeout of its caller is [detached](Cache::try_fetch_detached),
+//! which takes a function that spawns, such as `|load| drop(tokio::spawn(load))`.
+//!
+//! # Observing
+//!
+//! - `stats()` of a [loop cache](LoopCache::stats) and of a [cache](Cache::stats); hits and misses
+//!   are counted [on request](CacheBuilder::record_stats).
+//! - A [`Logger`] hears of starts, stops and failures of a loop; a
+//!   [listener](CacheBuilder::on_evict) of what leaves a cache, and why.
+//!
+//! # Tuning
+//!
+//! - Read a loop cache through a [`Reader`] of the thread's own; read many keys of a cache under
+//!   one [`pin`](Cache::pin), which also lends values instead of cloning them. Large values go into
+//!   an `Arc`.
+//! - Give a cache a limit. With a [weigher](CacheBuilder::weigher) it is one of bytes, or of
+//!   whatever it weighs. [`EvictionPolicy::Adaptive`] resists scans; [`EvictionPolicy::Lru`] is
+//!   strict, and its hits take a lock.
+//! - [Jitter](CacheBuilder::ttl_jitter) keeps what was stored together from expiring together.
+//!
+//! # Troubleshooting
+//!
+//! - *Values vanish after a quarter of an hour*: that is the default time to live.
+//! - *Hits and misses are 0*: they are counted only with
+//!   [`record_stats`](CacheBuilder::record_stats).
+//! - *A call returns [`Reentrant`](ErrorKind::Reentrant), or panics and names a key*: it was made
+//!   from inside the very work that it would wait for. Two pieces of work that wait for each
+//!   other's keys are a deadlock that is not found out.
+//! - *Memory does not go back after values were removed*: somebody holds a guard ([`Cache::pin`],
+//!   or an iterator); `stats().retired` says how much it holds up.
+//! - *The first `fetch` of a key is slow for many at once*: they wait for one load. Who cannot wait
+//!   uses [`try_fetch_in`](Cache::try_fetch_in) with a deadline.
 //!
 //! # Guarantees
 //!
@@ -78,12 +161,15 @@
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.
 //! - `full`: everything.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod cache;
 mod clock;
 mod contain;
 mod context;
 mod error;
 #[cfg(all(feature = "capi", not(docache_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "capi")))]
 pub mod ffi;
 mod flight;
 mod housekeeping;

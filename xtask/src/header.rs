@@ -64,27 +64,31 @@ fn generate() -> Result<String> {
     let source =
         fs::read_to_string(module).with_context(|| format!("cannot read {}", module.display()))?;
     let (first, rest) = text.split_once('\n').context("cbindgen wrote no header")?;
-    Ok(format!(
-        "{first}\n\n{}{}",
-        module_comment(&source),
-        rest.lines().map(adjust).collect::<String>()
-    ))
+    Ok(format!("{first}\n\n{}", for_c(&format!("{}{rest}", module_comment(&source)))))
 }
 
-/// The `//!` lines at the top of a source file as a C comment, in which programs are indented
-/// instead of fenced.
+/// The lines as C should see them. In comments, programs are indented instead of fenced.
+fn for_c(text: &str) -> String {
+    let (mut out, mut in_program) = (String::new(), false);
+    for line in text.lines() {
+        if line.trim_start().starts_with("* ```") {
+            in_program = !in_program;
+        } else if in_program {
+            out += line.replacen('*', "*    ", 1).trim_end();
+            out.push('\n');
+        } else {
+            out += &adjust(line);
+        }
+    }
+    out
+}
+
+/// The `//!` lines at the top of a source file as a C comment.
 fn module_comment(source: &str) -> String {
     let mut body = String::new();
-    let mut indent = "";
     for line in documentation(source) {
-        if line.starts_with(" ```") {
-            indent = if indent.is_empty() { "    " } else { "" };
-        } else if indent.is_empty() {
-            body += &adjust(format!(" *{line}").trim_end());
-        } else {
-            body += format!(" *{indent}{line}").trim_end();
-            body.push('\n');
-        }
+        body += format!(" *{line}").trim_end();
+        body.push('\n');
     }
     format!("/**\n{body} */\n")
 }
@@ -164,9 +168,9 @@ mod tests {
     #[test]
     fn the_documentation_of_a_module_becomes_a_comment() {
         let source = "//! One.\n//!\n//! - \\[NC\\]\n\nuse std::ptr;\n//! not this\n";
-        assert_eq!(module_comment(source), "/**\n * One.\n *\n * - [NC]\n */\n");
+        assert_eq!(for_c(&module_comment(source)), "/**\n * One.\n *\n * - [NC]\n */\n");
         let source = "//! ```c\n//! int x[2];\n//!\n//! ```\n//! Two.\n";
-        assert_eq!(module_comment(source), "/**\n *     int x[2];\n *\n * Two.\n */\n");
+        assert_eq!(for_c(&module_comment(source)), "/**\n *     int x[2];\n *\n * Two.\n */\n");
     }
 
     #[test]

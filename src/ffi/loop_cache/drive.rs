@@ -31,18 +31,20 @@ impl std::fmt::Debug for docache_drive {
 ///
 /// In a program that sleeps in poll():
 ///
-///     for (;;) {
-///       docache_status status = docache_drive_begin(drive, &wait_ns, NULL);
-///       if (status == DOCACHE_CLOSED) break;
-///       if (status == DOCACHE_OK) {
-///         ... do the work; docache_drive_finish(drive, DOCACHE_OK, value, NULL, NULL);
-///       } else if (docache_drive_called(drive, &called, NULL) == DOCACHE_PENDING) {
-///         if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING)
-///           ... poll(pipe, wait_ns);
-///         docache_wait_free(called);
-///       }
-///     }
-///     docache_drive_free(drive);
+/// ```c
+/// for (;;) {
+///   docache_status status = docache_drive_begin(drive, &wait_ns, NULL);
+///   if (status == DOCACHE_CLOSED) break;
+///   if (status == DOCACHE_OK) {
+///     ... do the work; docache_drive_finish(drive, DOCACHE_OK, value, NULL, NULL);
+///   } else if (docache_drive_called(drive, &called, NULL) == DOCACHE_PENDING) {
+///     if (docache_wait_on_ready(called, write_to_pipe, pipe, NULL) == DOCACHE_PENDING)
+///       ... poll(pipe, wait_ns);
+///     docache_wait_free(called);
+///   }
+/// }
+/// docache_drive_free(drive);
+/// ```
 ///
 /// Waits of docache_drive_called are freed before or after the drive, and the drive before the
 /// loop. While the host drives it, docache_loop_stop, _refresh and _changed wait for the host: on
