@@ -22,7 +22,7 @@ impl Pair {
     }
 
     fn publish(&self, version: u64) {
-        self.value.swap(version);
+        self.value.swap(Arc::new(version));
         self.word.store(version, Ordering::Release);
     }
 }
