@@ -60,7 +60,7 @@
 //! The forms that end in `_async` return futures that work on any executor and need no feature.
 //! Threads and tasks share runs, loads and entries. The work of a call belongs to the task that
 //! runs it: if that task is dropped, another one that waits takes over, with its own closure. A
-//! load that is to survive the timeout of its caller is [detached](Cache::try_fetch_detached),
+//! load that is to survive the timeout of its caller is [detached](FetchOptions::detached),
 //! which takes a function that spawns, such as `|load| drop(tokio::spawn(load))`.
 //!
 //! # Observing
@@ -91,7 +91,7 @@
 //! - *Memory does not go back after values were removed*: somebody holds a guard ([`Cache::pin`],
 //!   or an iterator); `stats().retired` says how much it holds up.
 //! - *The first `fetch` of a key is slow for many at once*: they wait for one load. Who cannot wait
-//!   uses [`try_fetch_in`](Cache::try_fetch_in) with a deadline.
+//!   fetches with a [context](FetchOptions::context) that has a deadline.
 //!
 //! # Guarantees
 //!
@@ -114,7 +114,7 @@
 //! | [`Pinned::iter`], [`Cache::iter`] | lock-free | for each entry as `get`, at the moment at which the iterator gets there | as `get` | – |
 //! | [`Cache::insert`], [`Cache::try_insert`], [`Cache::remove`], and their kin | short lock of one shard | takes effect at once, for all; beats loads of the key | destructors and the listener are contained; a `Clone` in `remove` panics in its caller, and the key is gone | – |
 //! | [`Cache::fetch`], [`Cache::try_fetch`], on a hit | as `get` | as `get` | – | – |
-//! | the same, and [`fetch_async`](Cache::fetch_async), on a miss | as [`KeyedGroup::run`] and [`run_async`](KeyedGroup::run_async), and two short locks of a shard | the outcome of the run that it joined; the value is in the cache before the run ends | as [`KeyedGroup::run`] | as [`KeyedGroup::run_in`]; a [detached](Cache::try_fetch_detached) load goes on |
+//! | the same, and [`fetch_async`](Cache::fetch_async), on a miss | as [`KeyedGroup::run`] and [`run_async`](KeyedGroup::run_async), and two short locks of a shard | the outcome of the run that it joined; the value is in the cache before the run ends | as [`KeyedGroup::run`] | as [`KeyedGroup::run_in`]; a [detached](FetchOptions::detached) load goes on |
 //! | [`Cache::fetch_many`], [`Cache::try_fetch_many`] | as [`KeyedGroup::run_many`] | as `fetch`, for each key | as [`KeyedGroup::run_many`] | – |
 //! | [`Cache::clear`], [`Cache::purge_expired`], the sweep | short locks, O(entries) | shard by shard | contained | – |
 //! | [`Cache::len`], [`Cache::weight`], [`Cache::stats`] | short lock of each shard | shard by shard | – | – |
@@ -180,7 +180,10 @@ mod loop_cache;
 mod sync;
 mod wait;
 
-pub use cache::{Cache, CacheBuilder, CacheStats, Cause, EvictionPolicy, Iter, Pinned};
+pub use cache::{
+    Cache, CacheBuilder, CacheStats, Cause, DetachedFetch, EvictionPolicy, FetchKey, FetchOptions,
+    Iter, Loaded, Lookup, Patience, Pinned,
+};
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};

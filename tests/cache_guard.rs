@@ -39,7 +39,7 @@ fn what_a_guard_lends_stays_whatever_happens_to_the_cache() {
                 cache.clear();
                 cache.purge_expired();
                 assert!(whole() && !cache.flush());
-                (0..500).for_each(|key| drop(cache.try_fetch(&key, || Ok(tally.value(key)))));
+                (0..500).for_each(|key| drop(cache.try_fetch(key, || Ok(tally.value(key)))));
             };
             scope.spawn(change);
             (0..1_000).for_each(|_| assert!(whole()));
@@ -217,7 +217,7 @@ fn a_guard_of_a_thread_may_stand_beside_its_own_writes() {
     let lent = pinned.get(&0).unwrap();
     for key in 0..1_000 {
         cache.insert(key % 40, tally.value(key % 40));
-        drop(cache.try_fetch(&(key % 30), || Ok(tally.value(key % 30))));
+        drop(cache.try_fetch(key % 30, || Ok(tally.value(key % 30))));
         drop(cache.remove(&(key % 7)));
     }
     cache.clear();

@@ -25,6 +25,7 @@ use super::store::core::Core;
 use super::sweep::Registered;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
+use crate::flight::{Manner, name_by_debug};
 use crate::sync::barrier;
 #[cfg(not(docache_loom))]
 use crate::sync::fork;
@@ -91,6 +92,7 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     jitter: f64,
     negative_ttl: Option<Duration>,
     remembers: fn(&E) -> bool,
+    manner: Manner<K>,
     listener: Option<Listener<K, V>>,
     #[cfg(not(docache_loom))]
     around: Option<Around>,
@@ -114,6 +116,7 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             jitter: 0.0,
             negative_ttl: None,
             remembers: |_| true,
+            manner: Manner::DEFAULT,
             listener: None,
             #[cfg(not(docache_loom))]
             around: None,
@@ -130,6 +133,8 @@ impl<K, V, E> CacheBuilder<K, V, E> {
 impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     /// How long values live for which nothing else is said. Default 15 minutes;
     /// [`Duration::MAX`] is for ever.
+    #[doc(alias = "ttl")]
+    #[doc(alias = "expire_after_write")]
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -158,6 +163,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// The most entries, at least 1. Default: no limit. Not together with
     /// [`max_weight`](CacheBuilder::max_weight).
+    #[doc(alias = "max_capacity")]
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = Some(entries);
         self
@@ -165,6 +171,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// The greatest weight of all entries together, at least 1. Needs a
     /// [`weigher`](CacheBuilder::weigher).
+    #[doc(alias = "weight_capacity")]
+    #[doc(alias = "max_capacity")]
     pub fn max_weight(mut self, weight: u64) -> Self {
         self.max_weight = Some(weight);
         self
@@ -206,10 +214,34 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
+    /// Errors and panics show the key as `Debug` formats it. Default: they name its type, since not
+    /// every key can be shown, or should be.
+    ///
+    /// ```
+    /// use docache::Cache;
+    /// let cache: Cache<String, usize> = Cache::builder().debug_keys().build()?;
+    /// let inner = || cache.try_fetch("ada", || Ok(3)).unwrap_err().to_string();
+    /// let mut error = String::new();
+    /// cache.fetch("ada", || {
+    ///     error = inner();
+    ///     3
+    /// });
+    /// assert!(error.starts_with("key \"ada\": the call came from inside the run"));
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn debug_keys(mut self) -> Self
+    where
+        K: fmt::Debug,
+    {
+        self.manner.name = name_by_debug;
+        self
+    }
+
     /// Who is told of each entry that leaves, and why. Called with no lock held, on the thread of
     /// the call that took the entry out, or in the background if that call came from
     /// [inside](Cache#listeners-and-destructors) a listener or a destructor; what the call does is
     /// visible by then. A panic is contained and [counted](crate::CacheStats::listener_panics).
+    #[doc(alias = "eviction_listener")]
     pub fn on_evict(mut self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
         self
@@ -246,6 +278,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             jitter: self.jitter,
             negative_ttl: self.negative_ttl,
             remembers: self.remembers,
+            manner: self.manner,
             listener: self.listener,
             #[cfg(not(docache_loom))]
             around: self.around,
@@ -389,6 +422,7 @@ where
             record_stats: self.record_stats,
             negative: self.negative_ttl.map(|ttl| (ttl, FAILURES)),
             remembers: self.remembers,
+            manner: self.manner,
         };
         #[cfg(docache_loom)]
         let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });

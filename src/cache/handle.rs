@@ -99,7 +99,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.inner.get(key)
+        self.inner.get(self.inner.core.hash(key), key)
     }
 
     /// [`get`](Cache::get) for each of the keys, in their order. Lock-free.
@@ -128,6 +128,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!(cache.remove(&1), Some(10));
     /// assert_eq!(cache.remove(&1), None);
     /// ```
+    #[doc(alias = "invalidate")]
+    #[doc(alias = "delete")]
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -184,7 +186,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.inner.core.read(&pin(), key, Access::Peek).is_some()
+        let core = &self.inner.core;
+        core.read(&pin(), (core.hash(key), key), Access::Peek).is_some()
     }
 
     /// Puts a value in, for the cache's time to live. An earlier value of the key is replaced, and
@@ -200,6 +203,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// cache.insert(1, 11);
     /// assert_eq!(cache.get(&1), Some(11));
     /// ```
+    #[doc(alias = "set")]
+    #[doc(alias = "put")]
     #[inline]
     pub fn insert(&self, key: K, value: V) {
         let _ = self.inner.core.put(key, value, None);
@@ -293,8 +298,31 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// cache.clear();
     /// assert!(cache.is_empty());
     /// ```
+    #[doc(alias = "invalidate_all")]
     pub fn clear(&self) {
         self.inner.core.clear();
+    }
+
+    /// Takes out every entry for which `keep` is false, and says how many that were. Beats their
+    /// loads, as [`remove`](Cache::remove).
+    ///
+    /// `keep` is shown each entry that has not expired, as it stands when the walk gets there, in
+    /// no order, with no lock held; it may use the cache. What is written meanwhile it may see or
+    /// not; what was replaced after it was shown stays. O(entries).
+    ///
+    /// # Panics
+    /// If `keep` panics: what it had refused by then is out, or some of it.
+    ///
+    /// ```
+    /// let cache = docache::Cache::<u64, u32>::new(100);
+    /// cache.insert_many([(1, 10), (2, 20), (3, 30)]);
+    /// assert_eq!(cache.retain(|_, value| *value > 10), 1);
+    /// assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(20)));
+    /// ```
+    #[doc(alias = "invalidate_entries_if")]
+    #[doc(alias = "remove_if")]
+    pub fn retain(&self, keep: impl FnMut(&K, &V) -> bool) -> usize {
+        self.inner.core.retain(keep)
     }
 
     /// Takes out what has expired, as the sweep does from time to time, and says how much that was.
@@ -325,6 +353,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// while !cache.flush() {}
     /// assert_eq!(Arc::strong_count(&value), 1);
     /// ```
+    #[doc(alias = "run_pending_tasks")]
     pub fn flush(&self) -> bool {
         self.inner.core.flush()
     }

@@ -1,11 +1,11 @@
 //! What stands behind the handle.
 
-use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 #[cfg(not(docache_loom))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::key::Lookup;
 use super::reclaim::pin;
 use super::store::core::{Access, Core};
 #[cfg(not(docache_loom))]
@@ -76,13 +76,9 @@ where
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// A clone of the key's value.
     #[inline]
-    pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub(crate) fn get<Q: Lookup<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<V> {
         let guard = pin();
-        let entry = self.core.read(&guard, key, Access::Get)?;
+        let entry = self.core.read(&guard, (hash, key), Access::Get)?;
         // SAFETY: found in the table under this guard.
         Some(unsafe { &entry.pair().1 }.clone())
     }

@@ -39,6 +39,7 @@
 mod builder;
 mod handle;
 mod inner;
+mod key;
 mod load;
 #[cfg(all(test, docache_loom))]
 mod model;
@@ -55,8 +56,10 @@ mod sweep;
 pub(crate) use builder::MOST_SHARDS;
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
+pub use key::{FetchKey, Lookup};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use load::LoadHome;
+pub use load::{DetachedFetch, FetchOptions, Loaded, Patience};
 pub use pinned::{Iter, Pinned};
 pub use stats::{CacheStats, Cause};
 #[cfg(all(feature = "capi", not(docache_loom)))]

@@ -48,7 +48,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.cache.core.read(&self.guard, key, Access::Get)?;
+        let core = &self.cache.core;
+        let entry = core.read(&self.guard, (core.hash(key), key), Access::Get)?;
         // SAFETY: found in the table under the guard.
         Some(unsafe { &entry.pair().1 })
     }
@@ -64,7 +65,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.cache.core.read(&self.guard, key, Access::Peek).is_some()
+        let core = &self.cache.core;
+        core.read(&self.guard, (core.hash(key), key), Access::Peek).is_some()
     }
 
     /// All that is in the cache and has not expired, as it stands when the iterator gets there, in

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::drive::Manner;
+
 /// Builds a [`Group`](super::Group) or a [`KeyedGroup`](super::KeyedGroup).
 ///
 /// ```
@@ -12,15 +14,15 @@ use std::marker::PhantomData;
 /// # Ok::<(), docache::Error>(())
 /// ```
 #[must_use = "a builder does nothing until `build`"]
-pub struct GroupBuilder<G> {
+pub struct GroupBuilder<G, K: ?Sized = ()> {
     pub(super) shards: Option<usize>,
-    pub(super) repanic: bool,
+    pub(super) manner: Manner<K>,
     _group: PhantomData<fn() -> G>,
 }
 
-impl<G> GroupBuilder<G> {
-    pub(super) fn new() -> GroupBuilder<G> {
-        GroupBuilder { shards: None, repanic: false, _group: PhantomData }
+impl<G, K: ?Sized> GroupBuilder<G, K> {
+    pub(super) fn new() -> Self {
+        GroupBuilder { shards: None, manner: Manner::DEFAULT, _group: PhantomData }
     }
 
     /// Whether callers that joined a run that panicked are to panic as well, with the same message,
@@ -33,17 +35,17 @@ impl<G> GroupBuilder<G> {
     /// let group: Group<u8> = Group::builder().repanic(true).build();
     /// assert_eq!(*group.run(|| 1), 1);
     /// ```
-    pub fn repanic(mut self, repanic: bool) -> GroupBuilder<G> {
-        self.repanic = repanic;
+    pub fn repanic(mut self, repanic: bool) -> Self {
+        self.manner.repanic = repanic;
         self
     }
 }
 
-impl<G> fmt::Debug for GroupBuilder<G> {
+impl<G, K: ?Sized> fmt::Debug for GroupBuilder<G, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupBuilder")
             .field("shards", &self.shards)
-            .field("repanic", &self.repanic)
+            .field("repanic", &self.manner.repanic)
             .finish_non_exhaustive()
     }
 }

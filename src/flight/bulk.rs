@@ -7,7 +7,6 @@
 //! each time that it is woken, which for those that still wait is one load.
 
 use std::convert::Infallible;
-use std::fmt::Debug;
 use std::hash::Hash;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -40,7 +39,7 @@ struct Part<'k, H: Home> {
 pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
     places: impl Iterator<Item = (Target<H>, &'k H::Key)>,
     context: Option<&Context>,
-    mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
+    mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
 ) -> Vec<RunResultOf<H>> {
     let part = |(place, key): (Target<H>, &'k H::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
@@ -75,7 +74,7 @@ pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
     ends
 }
 
-impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
+impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     /// Gets the outcomes of many keys, in their order: runs `work` once for all keys that nobody
     /// runs, and shares the runs of the others. Keys may be repeated.
     ///
@@ -146,7 +145,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
         }
         let ends = run_all(keys.iter().map(|key| (self.place(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
-        if self.repanics() {
+        if self.manner.repanic {
             for end in &ends {
                 if let Err(FlightError::Panicked(message)) = end {
                     panic!("the run panicked: {message}");
@@ -157,7 +156,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     }
 }
 
-impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
+impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     /// Gets the values of many keys, in their order, as [`try_run_many`](KeyedGroup::try_run_many)
     /// does.
     ///
@@ -197,7 +196,7 @@ fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
 fn run_for<H: Home>(
     parts: &mut [Part<'_, H>],
     led: &[usize],
-    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
+    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
 ) {
     let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
     // Those that wait are busy as well: nobody may wait from within the work for a lead that is
@@ -214,6 +213,9 @@ fn run_for<H: Home>(
             given == asked,
             "work: {given} values are not accepted; return one for each of the {asked} keys"
         );
+        // In the same memory, where the types are of one size.
+        let accept = |(at, loaded): (usize, H::Loaded)| parts[led[at]].pinned.accept(loaded);
+        let values: Vec<H::Value> = values.into_iter().enumerate().map(accept).collect();
         led.iter().zip(&values).for_each(|(index, value)| parts[*index].keep(Ok(value)));
         Ok(values)
     }));
@@ -242,7 +244,7 @@ fn run_for<H: Home>(
 fn poll_all<H: Home>(
     parts: &mut [Part<'_, H>],
     cx: &TaskContext<'_>,
-    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Value>, H::Error>,
+    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);

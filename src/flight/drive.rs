@@ -1,6 +1,7 @@
 //! One call from its beginning to its end: in the thread's frame, or in a future.
 
 use std::convert::identity;
+use std::fmt::Debug;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -38,6 +39,21 @@ impl<K: ?Sized> Clone for Manner<K> {
 }
 
 impl<K: ?Sized> Copy for Manner<K> {}
+
+impl<K: ?Sized> Manner<K> {
+    /// Errors name the key's type.
+    pub(crate) const DEFAULT: Manner<K> = Manner { repanic: false, name: name_of_type::<K> };
+}
+
+/// A key as errors show it where it cannot be shown itself.
+fn name_of_type<K: ?Sized>(_: &K) -> Arc<str> {
+    format!("of type {}", std::any::type_name::<K>()).into()
+}
+
+/// A key as errors show it where it can.
+pub(crate) fn name_by_debug<K: Debug + ?Sized>(key: &K) -> Arc<str> {
+    format!("{key:?}").into()
+}
 
 impl<H: Home> Target<H> {
     /// Runs the work on this thread, or blocks until the run that is under way has landed.

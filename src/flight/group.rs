@@ -61,6 +61,7 @@ use crate::sync::barrier;
 /// let rates = RATES.run(|| Arc::new(vec![1.08, 0.86]));
 /// assert_eq!(rates.len(), 2);
 /// ```
+#[doc(alias = "singleflight")]
 pub struct Group<T, E = Infallible> {
     shard: Shard<(), T, E>,
     repanic: bool,
@@ -147,6 +148,7 @@ impl<T: Clone> Group<T> {
     /// let group = docache::Group::new();
     /// assert_eq!(group.run(|| 2 + 2).into_inner(), 4);
     /// ```
+    #[doc(alias = "Do")]
     #[inline]
     pub fn run(&self, work: impl FnOnce() -> T) -> Shared<T> {
         value(self.place().run(&(), None, || Ok(work())))
@@ -315,7 +317,7 @@ impl<T: Clone, E> Group<T, E> {
 impl<T, E> GroupBuilder<Group<T, E>> {
     /// The group.
     pub fn build(self) -> Group<T, E> {
-        Group::with(self.repanic)
+        Group::with(self.manner.repanic)
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) trait Home {
     type Value: Clone;
     /// How it fails.
     type Error;
+    /// What the work returns: a value, perhaps with something that is said of it.
+    type Loaded;
     /// What is set aside of a call's result, between [`keep`](Self::keep) and
     /// [`complete`](Self::complete).
     type Kept: Default;
@@ -73,6 +75,12 @@ pub(crate) trait Home {
     unsafe fn begin(&self, _me: &CallOf<Self>) -> bool {
         true
     }
+
+    /// The value in what the work returned.
+    ///
+    /// # Safety
+    /// This home's call belongs to the caller.
+    unsafe fn accept(&self, loaded: Self::Loaded) -> Self::Value;
 
     /// Sets aside what is to be kept of what the work of `me` brought. Called as part of the work:
     /// what panics here is the work's panic.

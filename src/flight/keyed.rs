@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
 use super::builder::GroupBuilder;
-use super::drive::{Manner, Target};
+use super::drive::{Manner, Target, name_by_debug};
 use super::infallible::{infallible, value};
 use super::outcome::Shared;
 use super::pinned_call::RunResult;
@@ -47,10 +47,11 @@ pub(crate) const MOST_SHARDS: usize = 1 << 16;
 /// let ada = users.run("ada", || Arc::new("Ada Lovelace".to_owned()));
 /// assert_eq!(ada.as_str(), "Ada Lovelace");
 /// ```
+#[doc(alias = "singleflight")]
 pub struct KeyedGroup<K: ?Sized, T, E = Infallible> {
     shards: Box<[CachePadded<Shard<K, T, E>>]>,
     hasher: RandomState,
-    repanic: bool,
+    pub(super) manner: Manner<K>,
 }
 
 impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
@@ -62,18 +63,14 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
     /// ```
     #[must_use]
     pub fn new() -> KeyedGroup<K, T, E> {
-        KeyedGroup::with(default_shards(), false)
+        KeyedGroup::with(default_shards(), Manner::DEFAULT)
     }
 
     /// `shards` is a power of two.
-    pub(crate) fn with(shards: usize, repanic: bool) -> KeyedGroup<K, T, E> {
+    pub(crate) fn with(shards: usize, manner: Manner<K>) -> KeyedGroup<K, T, E> {
         barrier::prepare();
         let shards = (0..shards).map(|_| CachePadded::new(Shard::new())).collect();
-        KeyedGroup { shards, hasher: RandomState::default(), repanic }
-    }
-
-    pub(super) fn repanics(&self) -> bool {
-        self.repanic
+        KeyedGroup { shards, hasher: RandomState::default(), manner }
     }
 
     /// A builder, for a group with other settings than [`new`](KeyedGroup::new)'s.
@@ -82,7 +79,7 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
     /// let group = docache::KeyedGroup::<u64, String>::builder().shards(256).build()?;
     /// # Ok::<(), docache::Error>(())
     /// ```
-    pub fn builder() -> GroupBuilder<KeyedGroup<K, T, E>> {
+    pub fn builder() -> GroupBuilder<KeyedGroup<K, T, E>, K> {
         GroupBuilder::new()
     }
 
@@ -98,18 +95,14 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
     }
 }
 
-impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
+impl<K: ?Sized + Hash + Eq, T, E> KeyedGroup<K, T, E> {
     #[inline]
     pub(super) fn place(&self, key: &K) -> Target<&Shard<K, T, E>>
     where
         T: Clone,
     {
         let (home, hash) = self.shard(key);
-        Target {
-            home,
-            hash,
-            manner: Manner { repanic: self.repanic, name: |key| format!("{key:?}").into() },
-        }
+        Target { home, hash, manner: self.manner }
     }
 
     /// The shard of a key, and its hash.
@@ -137,7 +130,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T, E> KeyedGroup<K, T, E> {
     }
 }
 
-impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
+impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     /// Runs `work`, or waits for the run of `key` under way and shares its value.
     ///
     /// # Panics
@@ -148,6 +141,8 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     /// let group = docache::KeyedGroup::<u64, _>::new();
     /// assert_eq!(group.run(&7, || 7 * 7).into_inner(), 49);
     /// ```
+    #[doc(alias = "Do")]
+    #[doc(alias = "work")]
     #[inline]
     pub fn run(&self, key: &K, work: impl FnOnce() -> T) -> Shared<T> {
         value(self.place(key).run(key, None, || Ok(work())))
@@ -236,7 +231,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone> KeyedGroup<K, T> {
     }
 }
 
-impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
+impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     /// Runs `work`, or waits for the run of `key` under way and shares its outcome.
     ///
     /// # Errors
@@ -339,7 +334,7 @@ impl<K: ?Sized + Hash + Eq + Debug, T: Clone, E> KeyedGroup<K, T, E> {
     }
 }
 
-impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
+impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     /// Over how many locks the flights are spread: 1 to 65,536, rounded up to a power of two.
     /// Default: sixteen for each processor, rounded up likewise. Each takes 128 bytes, and some
     /// more once it has had more than two flights at once.
@@ -351,6 +346,24 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
     /// ```
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
+        self
+    }
+
+    /// Errors and panics show the key as `Debug` formats it. Default: they name its type, since not
+    /// every key can be shown, or should be.
+    ///
+    /// ```
+    /// use docache::KeyedGroup;
+    /// let group: KeyedGroup<str, String> = KeyedGroup::builder().debug_keys().build()?;
+    /// let text = group.run("ada", || group.try_run("ada", || Ok(String::new())).unwrap_err().to_string());
+    /// assert!(text.starts_with("key \"ada\": the call came from inside the run"));
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn debug_keys(mut self) -> Self
+    where
+        K: Debug,
+    {
+        self.manner.name = name_by_debug;
         self
     }
 
@@ -368,7 +381,7 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>> {
                 return Err(Error::invalid_argument("shards", shards, &accepted));
             }
         };
-        Ok(KeyedGroup::with(shards, self.repanic))
+        Ok(KeyedGroup::with(shards, self.manner))
     }
 }
 

@@ -110,7 +110,7 @@ mod model;
 pub use builder::GroupBuilder;
 pub(crate) use bulk::run_all;
 pub(crate) use call::Call;
-pub(crate) use drive::{Manner, Target};
+pub(crate) use drive::{Manner, Target, name_by_debug};
 pub use group::Group;
 pub use keyed::KeyedGroup;
 #[cfg(all(feature = "capi", not(docache_loom)))]

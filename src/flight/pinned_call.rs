@@ -26,7 +26,7 @@ pub(crate) type RunResult<T, E> = Result<Shared<T>, FlightError<E>>;
 /// What a call of a [`Home`] comes to.
 pub(crate) type RunResultOf<H> = RunResult<<H as Home>::Value, <H as Home>::Error>;
 /// What its work returns.
-pub(crate) type WorkedOf<H> = Result<<H as Home>::Value, <H as Home>::Error>;
+pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
 
 /// A call, the home of the flight that it may be in, and the promise to take it out again.
 ///
@@ -147,6 +147,13 @@ impl<H: Home> PinnedCall<H> {
         let _ = contained(|| drop(unsafe { self.call.take_outcome() }));
     }
 
+    /// The value in what the work returned.
+    #[inline(always)]
+    pub(super) fn accept(&self, loaded: H::Loaded) -> H::Value {
+        // SAFETY: the call is ours (OWNER).
+        unsafe { self.home.accept(loaded) }
+    }
+
     /// Has what is to be kept of what the work brought set aside; to be called inside the work.
     #[inline]
     pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
@@ -201,7 +208,10 @@ impl<H: Home> PinnedCall<H> {
     /// Leaves what the work returned in the call.
     #[inline]
     pub(super) fn put_worked(&self, worked: WorkedOf<H>) {
-        let outcome = worked.map_err(|error| Failure::Failed(Arc::new(error)));
+        let outcome = match worked {
+            Ok(loaded) => Ok(self.accept(loaded)),
+            Err(error) => Err(Failure::Failed(Arc::new(error))),
+        };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
         unsafe { self.call.put_outcome(outcome) };
     }

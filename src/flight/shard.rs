@@ -57,10 +57,16 @@ impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
     type Key = K;
     type Value = T;
     type Error = E;
+    type Loaded = T;
     type Kept = ();
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, T, E>> {
         self.lock()
+    }
+
+    #[inline(always)]
+    unsafe fn accept(&self, loaded: T) -> T {
+        loaded
     }
 }

@@ -31,7 +31,7 @@ fn an_error_is_shared_by_those_who_wait_and_not_remembered() {
     }
     let stats = cache.stats();
     assert_eq!((stats.loads, stats.load_failures, stats.inserted), (20, 20, 0));
-    assert_eq!(cache.try_fetch(&1, || Ok(7)).unwrap(), 7);
+    assert_eq!(cache.try_fetch(1, || Ok(7)).unwrap(), 7);
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn an_error_is_remembered_for_as_long_as_it_is_to_be() {
     let cache: Failing = builder.time_to_live(SECOND).build().unwrap();
     for round in 1..=5_u64 {
         let error = format!("failure {round}");
-        let Err(FlightError::Failed(first)) = cache.try_fetch(&1, || Err(error.clone())) else {
+        let Err(FlightError::Failed(first)) = cache.try_fetch(1, || Err(error.clone())) else {
             panic!()
         };
         for _ in 0..2 {
-            let again = cache.try_fetch(&1, || unreachable!("it failed just now"));
+            let again = cache.try_fetch(1, || unreachable!("it failed just now"));
             assert!(
                 matches!(again, Err(FlightError::Failed(again)) if Arc::ptr_eq(&first, &again))
             );
@@ -69,8 +69,8 @@ fn an_error_is_remembered_for_as_long_as_it_is_to_be() {
 #[test]
 fn a_write_ends_what_is_remembered_of_a_failure() {
     let cache: Failing = Cache::builder().negative_ttl(1_000 * SECOND).build().unwrap();
-    let fails = || assert!(cache.try_fetch(&1, || Err("down".into())).is_err());
-    let loads = || cache.try_fetch(&1, || Ok(7)).ok();
+    let fails = || assert!(cache.try_fetch(1, || Err("down".into())).is_err());
+    let loads = || cache.try_fetch(1, || Ok(7)).ok();
     fails();
     cache.insert(1, 2);
     assert_eq!((loads(), cache.remove(&1), loads()), (Some(2), Some(2), Some(7)));
@@ -93,10 +93,10 @@ fn a_value_that_outlives_nothing_does_not_bring_an_old_failure_back() {
     let clock = ManualClock::new();
     let builder = Cache::builder().clock(clock.clone()).negative_ttl(100 * SECOND);
     let cache: Failing = builder.time_to_live(SECOND).build().unwrap();
-    assert!(cache.try_fetch(&1, || Err("down".into())).is_err());
+    assert!(cache.try_fetch(1, || Err("down".into())).is_err());
     cache.insert(1, 2);
     clock.advance(SECOND);
-    assert_eq!(cache.try_fetch(&1, || Ok(3)).unwrap(), 3, "the failure is older than the value");
+    assert_eq!(cache.try_fetch(1, || Ok(3)).unwrap(), 3, "the failure is older than the value");
 }
 
 /// A key that can be cloned so many times.
@@ -165,7 +165,7 @@ fn a_panic_is_the_leaders_and_the_others_are_told() {
                     hush(&message)
                 };
                 let payload = panic_of(|| match is_async {
-                    false => cache.try_fetch(&1, lead),
+                    false => cache.try_fetch(1, lead),
                     true => Task::new(cache.try_fetch_async(&1, || async { lead() })).ends(),
                 });
                 assert_eq!(*payload.downcast::<String>().unwrap(), message, "its own payload");
@@ -188,7 +188,7 @@ fn a_panic_is_the_leaders_and_the_others_are_told() {
     }
     let stats = cache.stats();
     assert_eq!((stats.loads, stats.load_failures), (3, 3));
-    assert_eq!(cache.try_fetch(&1, || Ok(7)).unwrap(), 7);
+    assert_eq!(cache.try_fetch(1, || Ok(7)).unwrap(), 7);
 }
 
 #[test]
@@ -213,10 +213,9 @@ fn where_nothing_fails_a_panic_is_everyones() {
 #[test]
 fn a_call_from_inside_of_its_own_load_is_answered() {
     let cache: Failing = Cache::builder().negative_ttl(SECOND).build().unwrap();
-    let inner = |key: u64| {
-        cache.try_fetch(&key, || unreachable!()).is_err_and(|error| error.is_reentrant())
-    };
-    let value = cache.try_fetch(&1, || {
+    let inner =
+        |key: u64| cache.try_fetch(key, || unreachable!()).is_err_and(|error| error.is_reentrant());
+    let value = cache.try_fetch(1, || {
         assert!(inner(1));
         let many = cache.try_fetch_many(&[&1, &2], |keys| {
             assert_eq!(keys, [&2]);
@@ -232,11 +231,11 @@ fn a_call_from_inside_of_its_own_load_is_answered() {
                 .is_reentrant()
         );
         assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(20)));
-        assert_eq!(cache.try_fetch(&3, || Ok(inner(1).into())).unwrap(), 1);
+        assert_eq!(cache.try_fetch(3, || Ok(inner(1).into())).unwrap(), 1);
         Ok(10)
     });
     assert_eq!((value.unwrap(), cache.get(&1), cache.get(&3)), (10, Some(10), Some(1)));
-    let infallible = Cache::<String, u32>::new(10);
+    let infallible: Cache<String, u32> = Cache::builder().debug_keys().build().unwrap();
     let message = message_of(|| infallible.fetch("key", || infallible.fetch("key", || 1)));
     assert!(message.contains("\"key\""), "{message}");
     assert_eq!(infallible.fetch("key", || 2), 2);
@@ -251,7 +250,7 @@ fn a_thread_that_fails_a_hundred_times_beside_others_runs_each_load_once() {
     let call = |round: usize| -> usize {
         barrier.wait();
         begun.fetch_add(1, Ordering::SeqCst);
-        let failed = cache.try_fetch(&1, || {
+        let failed = cache.try_fetch(1, || {
             until(|| begun.load(Ordering::SeqCst) == round * THREADS);
             Err(loads.fetch_add(1, Ordering::SeqCst).to_string())
         });

@@ -43,7 +43,7 @@ fn a_load_that_was_beaten_is_not_joined_by_one_key_nor_by_many() {
             let late = if many {
                 cache.try_fetch_many(&[&1, &2], |keys| Ok(vec![7; keys.len()])).remove(0).unwrap()
             } else {
-                cache.try_fetch(&1, || Ok(7)).unwrap()
+                cache.try_fetch(1, || Ok(7)).unwrap()
             };
             assert_eq!((late, cache.get(&1)), (7, Some(7)));
             gate.open();
@@ -62,8 +62,8 @@ fn keys_of_one_hash_are_told_apart() {
     let joined =
         Task::begun(cache.try_fetch_async(&2, || async { unreachable!("it is being loaded") }));
     cache.remove(&2);
-    assert_eq!(cache.try_fetch(&1, || Ok(10)).unwrap(), 10);
-    assert_eq!(cache.try_fetch(&2, || Ok(20)).unwrap(), 20);
+    assert_eq!(cache.try_fetch(1, || Ok(10)).unwrap(), 10);
+    assert_eq!(cache.try_fetch(2, || Ok(20)).unwrap(), 20);
     gates.iter().for_each(Gate::open);
     assert_eq!((first.ends().unwrap(), second.ends().unwrap(), joined.ends().unwrap()), (1, 2, 2));
     assert_eq!((cache.get(&1), cache.get(&2)), (Some(10), Some(20)));
@@ -77,10 +77,10 @@ fn an_error_that_was_beaten_is_nobodys_who_comes_later() {
         write(&cache);
         gate.open();
         assert!(leader.ends().is_err());
-        assert_eq!(cache.try_fetch(&1, || Ok(7)).unwrap(), 7, "nothing is kept of it");
+        assert_eq!(cache.try_fetch(1, || Ok(7)).unwrap(), 7, "nothing is kept of it");
         // The same of one that was kept.
         write(&cache);
-        assert!(cache.try_fetch(&1, || Err("down again")).is_err());
+        assert!(cache.try_fetch(1, || Err("down again")).is_err());
         write(&cache);
         assert_eq!(cache.try_fetch_many(&[&1], |_| Ok(vec![8])).remove(0).unwrap(), 8);
     }

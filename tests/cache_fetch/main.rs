@@ -8,6 +8,7 @@ mod careless;
 mod failing;
 mod large;
 mod late;
+mod options;
 mod overtaken;
 mod raced;
 mod stampede;

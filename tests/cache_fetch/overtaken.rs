@@ -44,7 +44,7 @@ fn a_load_that_nobody_overtakes_is_kept() {
         assert_eq!((cache.get(&1), cache.contains_key(&1)), (None, false));
         cache.purge_expired();
         cache.flush();
-        assert_eq!(cache.try_fetch(&6, || Ok(60)).unwrap(), 60);
+        assert_eq!(cache.try_fetch(6, || Ok(60)).unwrap(), 60);
     };
     cache.clear();
     assert_eq!(overtake(&cache, Ok(1), || others(&cache)), Some(1));
@@ -76,7 +76,7 @@ fn whoever_writes_during_a_load_wins() {
             let cache = built(&clock);
             assert_eq!(overtake(&cache, loads, || write(&cache)), left, "write {at}, {loads:?}");
             assert_eq!(
-                cache.try_fetch(&1, || Ok(9)).unwrap(),
+                cache.try_fetch(1, || Ok(9)).unwrap(),
                 left.unwrap_or(9),
                 "write {at}, {loads:?}"
             );
@@ -113,12 +113,12 @@ fn only_the_load_that_was_overtaken_loses() {
 #[test]
 fn a_load_that_is_overtaken_from_within_loses() {
     let cache = built(&ManualClock::new());
-    let fetched = cache.try_fetch(&1, || {
+    let fetched = cache.try_fetch(1, || {
         cache.insert(1, 5);
         Ok(1)
     });
     assert_eq!((fetched.unwrap(), cache.get(&1)), (1, Some(5)));
-    let fetched = cache.try_fetch(&2, || {
+    let fetched = cache.try_fetch(2, || {
         cache.clear();
         Ok(2)
     });
@@ -138,7 +138,7 @@ fn a_value_that_was_written_is_found_though_a_load_is_under_way() {
     let gate = Gate::default();
     let leader = Task::begun(cache.try_fetch_async(&1, || gate.then(Ok(1))));
     cache.insert(1, 5);
-    assert_eq!(cache.try_fetch(&1, || unreachable!("it is there")).unwrap(), 5);
+    assert_eq!(cache.try_fetch(1, || unreachable!("it is there")).unwrap(), 5);
     let task = Task::new(cache.try_fetch_async(&1, || async { unreachable!("it is there") }));
     assert_eq!(task.ends().unwrap(), 5);
     gate.open();
@@ -153,10 +153,10 @@ fn the_time_of_a_load_does_not_count() {
         clock.advance(9 * SECOND);
         Ok(value)
     };
-    assert_eq!(cache.try_fetch(&1, || slowly(1)).unwrap(), 1);
+    assert_eq!(cache.try_fetch(1, || slowly(1)).unwrap(), 1);
     clock.advance(9 * SECOND);
     assert_eq!(cache.get(&1), Some(1));
-    assert_eq!(cache.try_fetch_with_ttl(&2, 2 * SECOND, || slowly(2)).unwrap(), 2);
+    assert_eq!(cache.options().ttl(2 * SECOND).try_fetch(2, || slowly(2)).unwrap(), 2);
     clock.advance(SECOND);
     assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(2)));
     clock.advance(SECOND);
@@ -204,8 +204,8 @@ fn a_failure_that_was_overtaken_leaves_a_later_one_alone() {
     let gate = Gate::default();
     let overtaken = Task::begun(cache.try_fetch_async(&1, || gate.then(Err("before"))));
     cache.clear();
-    assert_eq!(cache.try_fetch(&1, || Err("after")).unwrap_err().failure(), Some(&"after"));
+    assert_eq!(cache.try_fetch(1, || Err("after")).unwrap_err().failure(), Some(&"after"));
     gate.open();
     assert_eq!(overtaken.ends().unwrap_err().failure(), Some(&"before"));
-    assert_eq!(cache.try_fetch(&1, || Ok(1)).unwrap_err().failure(), Some(&"after"));
+    assert_eq!(cache.try_fetch(1, || Ok(1)).unwrap_err().failure(), Some(&"after"));
 }

@@ -49,12 +49,12 @@ fn built(clock: &ManualClock) -> Raced {
 /// A load that fails, unless the key is there by then.
 fn fails(cache: &Raced, key: u64) {
     let there = cache.contains_key(&Key(key));
-    assert_eq!(cache.try_fetch(&Key(key), || Err("down")).is_ok(), there);
+    assert_eq!(cache.try_fetch(Key(key), || Err("down")).is_ok(), there);
 }
 
 /// What a load of the key 1 brings, or nothing if it is remembered that one failed.
 fn loads(cache: &Raced) -> Option<u64> {
-    cache.try_fetch(&Key(1), || Ok(7)).ok()
+    cache.try_fetch(Key(1), || Ok(7)).ok()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_write_in_the_midst_of_a_failure_ends_it() {
             let clock = ManualClock::new();
             let cache = built(&clock);
             let other = cache.clone();
-            let failed = cache.try_fetch(&Key(1), || {
+            let failed = cache.try_fetch(Key(1), || {
                 after_hashes(hashes, 1, move || write(&other));
                 Err("down")
             });
@@ -127,7 +127,7 @@ fn a_value_in_the_midst_of_a_call_is_found() {
         let cache = built(&ManualClock::new());
         let other = cache.clone();
         after_hashes(hashes, 1, move || other.insert(Key(1), 5));
-        let fetched = cache.try_fetch(&Key(1), || Ok(7)).unwrap();
+        let fetched = cache.try_fetch(Key(1), || Ok(7)).unwrap();
         if !stepped() {
             break;
         }

@@ -43,7 +43,7 @@ fn a_leader_that_is_dropped_alone_leaves_nothing() {
         drop(Task::begun(cache.try_fetch_async(&1, std::future::pending)));
     }
     assert_eq!((cache.get(&1), cache.len(), cache.stats().inserted), (None, 0, 0));
-    assert_eq!((cache.try_fetch(&1, || Ok(7)).unwrap(), cache.get(&1)), (7, Some(7)));
+    assert_eq!((cache.try_fetch(1, || Ok(7)).unwrap(), cache.get(&1)), (7, Some(7)));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_thread_takes_a_load_over() {
     let cache = built();
     let leader = Task::begun(cache.try_fetch_async(&1, std::future::pending));
     std::thread::scope(|scope| {
-        let heir = scope.spawn(|| cache.try_fetch(&1, || Ok(2)));
+        let heir = scope.spawn(|| cache.try_fetch(1, || Ok(2)));
         drop(leader);
         assert_eq!(heir.join().unwrap().unwrap(), 2);
     });
@@ -84,20 +84,29 @@ fn whoever_waits_leaves_at_its_deadline_and_the_load_goes_on() {
     let (cache, clock, gate) = (built(), ManualClock::new(), Gate::default());
     let context = Context::with_clock(clock.clone()).with_timeout(SECOND);
     let leader = Task::begun(cache.try_fetch_async(&1, || gate.then(Ok(1))));
-    let limited = Task::begun(cache.try_fetch_async_in(&context, &1, || async { unreachable!() }));
+    let limited = Task::begun(
+        cache.options().context(&context).try_fetch_async(&1, || async { unreachable!() }),
+    );
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| cache.try_fetch_in(&context, &1, || unreachable!()));
+        let thread =
+            scope.spawn(|| cache.options().context(&context).try_fetch(1, || unreachable!()));
         clock.advance(SECOND);
         assert!(thread.join().unwrap().unwrap_err().is_timeout());
     });
     assert_eq!(limited.wakes(), 1);
     assert!(limited.ends().unwrap_err().is_timeout());
-    let late = cache.try_fetch_in(&context, &1, || unreachable!());
+    let late = cache.options().context(&context).try_fetch(1, || unreachable!());
     assert!(late.unwrap_err().is_timeout());
     gate.open();
     assert_eq!(leader.ends().unwrap(), 1);
     // A hit needs no time.
-    assert!(cache.try_fetch_in(&context, &1, || unreachable!()).is_ok_and(|value| value == 1));
+    assert!(
+        cache
+            .options()
+            .context(&context)
+            .try_fetch(1, || unreachable!())
+            .is_ok_and(|value| value == 1)
+    );
 }
 
 #[test]
@@ -106,13 +115,21 @@ fn whoever_is_cancelled_leaves() {
     let context = Context::new();
     let leader = Task::begun(cache.try_fetch_async(&1, || gate.then(Ok(1))));
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| cache.try_fetch_in(&context, &1, || unreachable!()));
+        let thread =
+            scope.spawn(|| cache.options().context(&context).try_fetch(1, || unreachable!()));
         context.cancel();
         assert!(thread.join().unwrap().unwrap_err().is_cancelled());
     });
     let infallible = Cache::<u64, u32>::new(10);
-    assert!(infallible.fetch_in(&context, &1, || unreachable!()).unwrap_err().is_cancelled());
-    assert_eq!(infallible.fetch_in(&Context::new(), &1, || 3).unwrap(), 3);
+    assert!(
+        infallible
+            .options()
+            .context(&context)
+            .try_fetch(1, || unreachable!())
+            .unwrap_err()
+            .is_cancelled()
+    );
+    assert_eq!(infallible.options().context(&Context::new()).try_fetch(1, || Ok(3)).unwrap(), 3);
     gate.open();
     assert_eq!(leader.ends().unwrap(), 1);
 }
@@ -127,7 +144,11 @@ fn detached<'a>(
     let opened = gate.clone();
     let work = move || opened.then(result);
     Task::new(
-        cache.try_fetch_detached(context, 1, work, |future| spawned.borrow_mut().push(future)),
+        cache
+            .options()
+            .context(context)
+            .detached(|future| spawned.borrow_mut().push(future))
+            .try_fetch_async(1, work),
     )
 }
 
@@ -198,9 +219,13 @@ fn a_detached_load_that_is_dropped_hands_on_and_one_that_panics_says_so() {
     assert_eq!((waiter.ends().unwrap(), cache.get(&1)), (2, Some(2)));
 
     let panics = || async { hush("no fuel") };
-    let mut caller = Task::new(cache.try_fetch_detached(&context, 2, panics, |future| {
-        spawned.borrow_mut().push(future);
-    }));
+    let mut caller = Task::new(
+        cache
+            .options()
+            .context(&context)
+            .detached(|future| spawned.borrow_mut().push(future))
+            .try_fetch_async(2, panics),
+    );
     caller.waits();
     let load = Task::new(spawned.borrow_mut().pop().unwrap());
     let contained = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| load.ends()));
@@ -208,7 +233,7 @@ fn a_detached_load_that_is_dropped_hands_on_and_one_that_panics_says_so() {
         panic!("it panicked; {contained:?}")
     };
     assert_eq!((&*message, cache.get(&2)), ("no fuel", None));
-    assert_eq!(cache.try_fetch(&2, || Ok(3)).unwrap(), 3);
+    assert_eq!(cache.try_fetch(2, || Ok(3)).unwrap(), 3);
 }
 
 #[test]
@@ -222,7 +247,7 @@ fn waiters_that_leave_race_the_end_of_the_load() {
         let leader = Task::begun(cache.try_fetch_async(&key, || gate.then(Ok(7))));
         std::thread::scope(|scope| {
             let wait = || {
-                cache.try_fetch_in(&context, &key, || {
+                cache.options().context(&context).try_fetch(key, || {
                     loads.fetch_add(1, Ordering::SeqCst);
                     Ok(8)
                 })

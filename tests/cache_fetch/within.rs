@@ -41,7 +41,7 @@ fn a_destructor_that_fetches_what_is_being_taken_in_does_not_wait_for_it() {
     impl Drop for Fetches {
         fn drop(&mut self) {
             if ARMED.swap(false, Ordering::SeqCst) {
-                let fetched = CACHE.get().unwrap().try_fetch(&7, || Ok(Arc::new(Fetches)));
+                let fetched = CACHE.get().unwrap().try_fetch(7, || Ok(Arc::new(Fetches)));
                 REENTRANT.store(fetched.is_err_and(|error| error.is_reentrant()), Ordering::SeqCst);
             }
         }

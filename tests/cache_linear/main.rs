@@ -81,7 +81,7 @@ fn dawdle(dice: &mut Dice, most: usize) {
 
 fn fetch(stage: &Stage, dice: &mut Dice, key: u8) -> Came {
     let ran = Cell::new(None);
-    let fetched = stage.cache.try_fetch(&key, || {
+    let fetched = stage.cache.try_fetch(key, || {
         let begin = stage.tick();
         dawdle(dice, 400);
         if dice.once_in(4) {

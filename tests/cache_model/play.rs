@@ -287,8 +287,8 @@ impl World {
                 result.map(|values| values[0])
             };
             match own {
-                None => self.cache.try_fetch(&key, run),
-                Some(own) => self.cache.try_fetch_with_ttl(&key, milliseconds(own), run),
+                None => self.cache.try_fetch(key, run),
+                Some(own) => self.cache.options().ttl(milliseconds(own)).try_fetch(key, run),
             }
         }));
         match (fetched, ran) {

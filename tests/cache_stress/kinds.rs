@@ -38,7 +38,7 @@ fn ten_thousand_keys_of_one_hash() {
     some().for_each(|key| assert_eq!(cache.remove(&key), Some(3 * key)));
     some().for_each(|key| assert_eq!(cache.get(&key), None));
     assert_eq!(cache.get(&KEYS), None);
-    some().for_each(|key| assert_eq!(cache.try_fetch(&key, || Ok(key)).unwrap(), key));
+    some().for_each(|key| assert_eq!(cache.try_fetch(key, || Ok(key)).unwrap(), key));
     let sum: u64 = cache.iter().map(|(_, value)| u64::from(value)).sum();
     let expected: u64 =
         (0..KEYS).map(|key| u64::from(if key % 13 == 0 { key } else { 2 * key })).sum();
@@ -69,7 +69,7 @@ fn nothing_for_nothing() {
     assert_eq!((cache.get(&()), cache.remove(&()), cache.get(&())), (Some(()), Some(()), None));
     for _ in 0..1_000 {
         cache.insert((), ());
-        assert_eq!(cache.try_fetch(&(), || Err("it is there")).unwrap(), ());
+        assert_eq!(cache.try_fetch((), || Err("it is there")).unwrap(), ());
     }
     assert_eq!((cache.len(), cache.iter().count(), cache.pin().iter().count()), (1, 1, 1));
     settle(&cache);

@@ -57,7 +57,7 @@ fn the_destructor_of_a_value_that_came_too_late_goes_no_further() {
     let _turn = turn();
     let tally = Tally::new();
     let cache: Cache<u8, Bomb, &str> = Cache::builder().build().unwrap();
-    let fetched = cache.try_fetch(&1, || {
+    let fetched = cache.try_fetch(1, || {
         assert!(!defuse(cache.remove(&1)));
         Ok(Bomb(tally.value(1)))
     });
@@ -67,7 +67,7 @@ fn the_destructor_of_a_value_that_came_too_late_goes_no_further() {
     assert!(!cache.contains_key(&1));
     // The one that was not dropped is the caller's.
     assert_eq!(tally.alive(), 1);
-    assert!(defuse(cache.try_fetch(&1, || Ok(Bomb(tally.value(1)))).ok()), "the key is not busy");
+    assert!(defuse(cache.try_fetch(1, || Ok(Bomb(tally.value(1)))).ok()), "the key is not busy");
 }
 
 /// A value that cannot be cloned when it is told so.
@@ -100,16 +100,14 @@ fn a_clone_that_panics_leaves_the_cache_whole() {
             assert_eq!(message_of(|| cache.remove(&key).is_some()), "no clone");
             assert!(!cache.contains_key(&key), "it was removed all the same");
             assert_eq!(
-                message_of(|| cache.try_fetch(&99, || Err("it is there")).is_ok()),
+                message_of(|| cache.try_fetch(99, || Err("it is there")).is_ok()),
                 "no clone"
             );
-            assert_eq!(message_of(|| cache.try_fetch(&key, || Ok(value(key))).is_ok()), "no clone");
+            assert_eq!(message_of(|| cache.try_fetch(key, || Ok(value(key))).is_ok()), "no clone");
         }
         fails.store(false, Ordering::SeqCst);
         for key in 0..100 {
-            assert!(
-                cache.try_fetch(&key, || Ok(value(key))).is_ok_and(|found| found.1.of() == key)
-            );
+            assert!(cache.try_fetch(key, || Ok(value(key))).is_ok_and(|found| found.1.of() == key));
         }
         settle(&cache);
         assert_eq!((cache.len(), tally.alive()), (100, 100), "listened: {listened}");
@@ -147,17 +145,17 @@ fn a_weigher_or_loader_that_panics_leaves_nothing_behind() {
     for _ in 0..3 {
         assert_eq!(message_of(|| cache.insert(13, tally.value(13))), "not that one");
         assert_eq!(
-            message_of(|| cache.try_fetch(&13, || Ok(tally.value(13))).is_ok()),
+            message_of(|| cache.try_fetch(13, || Ok(tally.value(13))).is_ok()),
             "not that one"
         );
-        assert_eq!(message_of(|| cache.try_fetch(&12, || hush("no fuel")).is_ok()), "no fuel");
+        assert_eq!(message_of(|| cache.try_fetch(12, || hush("no fuel")).is_ok()), "no fuel");
         assert_eq!(
             message_of(|| cache.try_fetch_many(&[&11, &12], |_| hush("no fuel")).len()),
             "no fuel"
         );
     }
     assert_eq!((cache.len(), tally.alive()), (0, 0));
-    assert!(cache.try_fetch(&12, || Ok(tally.value(12))).is_ok());
+    assert!(cache.try_fetch(12, || Ok(tally.value(12))).is_ok());
 }
 
 /// A value that calls the cache when it is dropped.
@@ -229,7 +227,7 @@ fn a_listener_may_call_the_cache() {
             cache.insert(key + 1_000, tally.value(key + 1_000));
         }
         drop(cache.remove(&(key + 1)));
-        assert!(cache.try_fetch(&(key + 2_000), || Err("no luck")).is_err());
+        assert!(cache.try_fetch(key + 2_000, || Err("no luck")).is_err());
         assert!(cache.len() <= 8);
     };
     let cache =

@@ -90,7 +90,7 @@ impl Stage {
                 );
             }
             40..=45 => is_of(&key, cache.remove(&key).as_ref()),
-            46..=51 => is_of(&key, cache.try_fetch(&key, || self.load(dice, key)).ok().as_ref()),
+            46..=51 => is_of(&key, cache.try_fetch(key, || self.load(dice, key)).ok().as_ref()),
             52 => {
                 let found =
                     cache.try_fetch_many(&keys.each_ref(), |keys| self.load_many(dice, keys));

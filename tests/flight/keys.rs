@@ -40,7 +40,7 @@ fn keys_are_compared_as_what_they_are_borrowed_as() {
 
 #[test]
 fn slices_and_vectors() {
-    let group = KeyedGroup::<[u8], u32>::new();
+    let group: KeyedGroup<[u8], u32> = KeyedGroup::builder().debug_keys().build().unwrap();
     let gate = Gate::default();
     let leader = Task::begun(group.run_async(vec![0, 255, 0], || gate.then(1)));
     let waiter = Task::begun(group.run_async([0_u8, 255, 0], || async { 2 }));

@@ -6,6 +6,10 @@ use std::task::Poll;
 
 type Words = KeyedGroup<str, u32, &'static str>;
 
+fn words() -> Words {
+    KeyedGroup::builder().debug_keys().build().unwrap()
+}
+
 fn assert_reentrant(error: &FlightError<&str>) {
     assert!(matches!(error, FlightError::Reentrant(key) if &**key == "\"key\""), "{error:?}");
     let text = "key \"key\": the call came from inside the run that it would have waited for";
@@ -14,7 +18,7 @@ fn assert_reentrant(error: &FlightError<&str>) {
 
 #[test]
 fn a_thread_in_a_thread() {
-    let group = Words::new();
+    let group = words();
     let outer = group.try_run("key", || {
         assert_reentrant(&group.try_run("key", || unreachable!()).unwrap_err());
         assert_eq!(group.in_flight(), 1, "the run goes on");
@@ -25,7 +29,7 @@ fn a_thread_in_a_thread() {
 
 #[test]
 fn a_task_in_a_thread() {
-    let group = Words::new();
+    let group = words();
     let outer = group.try_run("key", || {
         let inner = Task::new(group.try_run_async("key", || async { unreachable!() }));
         assert_reentrant(&inner.ends().unwrap_err());
@@ -36,7 +40,7 @@ fn a_task_in_a_thread() {
 
 #[test]
 fn a_thread_in_a_task_in_its_closure_and_in_each_poll() {
-    let group = Words::new();
+    let group = words();
     let gate = Gate::default();
     let inside = || assert_reentrant(&group.try_run("key", || unreachable!()).unwrap_err());
     let mut outer = Task::begun(group.try_run_async("key", || {
@@ -57,7 +61,7 @@ fn a_thread_in_a_task_in_its_closure_and_in_each_poll() {
 
 #[test]
 fn a_task_in_a_task() {
-    let group = Words::new();
+    let group = words();
     let outer = Task::new(group.try_run_async("key", || async {
         assert_reentrant(
             &group.try_run_async("key", || async { unreachable!() }).await.unwrap_err(),
@@ -69,7 +73,7 @@ fn a_task_in_a_task() {
 
 #[test]
 fn an_heir_is_inside_its_own_work_too() {
-    let group = Words::new();
+    let group = words();
     let first = Task::begun(group.try_run_async("key", std::future::pending));
     let heir = Task::begun(group.try_run_async("key", || async {
         assert_reentrant(&group.try_run("key", || unreachable!()).unwrap_err());
@@ -92,7 +96,7 @@ impl Drop for Calls<'_> {
 #[test]
 fn the_destructor_of_a_leading_future_is_inside_as_well() {
     for finishes in [false, true] {
-        let (group, called) = (Words::new(), Gate::default());
+        let (group, called) = (words(), Gate::default());
         let calls = Calls(&group, &called);
         let mut outer = Task::new(group.try_run_async("key", || {
             std::future::poll_fn(move |_| {
@@ -110,7 +114,7 @@ fn the_destructor_of_a_leading_future_is_inside_as_well() {
 
 #[test]
 fn calls_that_cannot_fail_panic_and_name_the_key() {
-    let group = KeyedGroup::<str, u32>::new();
+    let group: KeyedGroup<str, u32> = KeyedGroup::builder().debug_keys().build().unwrap();
     let text = "key \"key\": the call came from inside the run that it would have waited for";
     assert_eq!(message_of(|| group.run("key", || *group.run("key", || 1))), text);
     assert_eq!(message_of(|| group.run("key", || *group.run_many(&["key"], |_| vec![1])[0])), text);
@@ -138,14 +142,14 @@ fn it_is_found_out_however_deep_it_is() {
                 .map_err(|_| "failed"),
         }
     }
-    let group = KeyedGroup::builder().shards(1).build().unwrap();
+    let group = KeyedGroup::builder().shards(1).debug_keys().build().unwrap();
     assert_eq!(nest(&group, &["key", "b", "c", "d", "e", "f", "g", "h", "i", "j"]), Ok(10));
     assert_eq!(group.in_flight(), 0);
 }
 
 #[test]
 fn a_call_of_another_key_another_group_or_a_forgotten_run_is_no_re_entry() {
-    let (group, other) = (Words::new(), Words::new());
+    let (group, other) = (words(), words());
     let outer = group.try_run("key", || {
         assert!(group.try_run("other", || Ok(1)).unwrap().led());
         assert!(other.try_run("key", || Ok(1)).unwrap().led());
@@ -162,7 +166,7 @@ fn a_call_of_another_key_another_group_or_a_forgotten_run_is_no_re_entry() {
 
 #[test]
 fn a_call_after_the_work_ended_is_no_re_entry() {
-    let group = Words::new();
+    let group = words();
     let mut kept = None;
     let outer = group.try_run("key", || {
         kept = Some(Task::new(group.try_run_async("key", || async { Ok(2) })));
@@ -174,7 +178,7 @@ fn a_call_after_the_work_ended_is_no_re_entry() {
 
 #[test]
 fn another_thread_waits_where_the_own_one_would_not() {
-    let group = Words::new();
+    let group = words();
     let (inside, leave) = (Gate::default(), Gate::default());
     std::thread::scope(|scope| {
         scope.spawn(|| {

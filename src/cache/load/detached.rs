@@ -1,14 +1,17 @@
 //! Loads that outlive those who asked for them.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
+use super::options::{FetchOptions, Loaded, Patience};
+#[cfg(doc)]
 use crate::cache::handle::Cache;
-use crate::context::{Context, until_armed};
+use crate::cache::key::FetchKey;
+use crate::context::until_armed;
 use crate::error::{Error, panic_message};
 use crate::flight::FlightError;
 use crate::sync::Mutex;
@@ -99,22 +102,37 @@ impl<V, E> Future for Taker<V, E> {
     }
 }
 
-impl<K, V, E, S> Cache<K, V, E, S>
+/// [Options](FetchOptions) for a load that outlives its caller; see [`FetchOptions::detached`].
+///
+/// ```
+/// # use std::task::{Poll, Waker};
+/// let cache = docache::Cache::<u64, u32>::new(100);
+/// let mut spawned = None;
+/// let detached = cache.options().detached(|load| spawned = Some(load));
+/// let fetched = std::pin::pin!(detached.try_fetch_async(1, || async { Ok(10) }));
+/// assert!(fetched.poll(&mut std::task::Context::from_waker(Waker::noop())).is_pending());
+/// ```
+#[must_use = "options do nothing until something is fetched"]
+pub struct DetachedFetch<'c, K, V, E, S, L, P, X> {
+    pub(super) options: FetchOptions<'c, K, V, E, S, L, P>,
+    pub(super) spawn: X,
+}
+
+impl<K, V, E, S, L, P, X> DetachedFetch<'_, K, V, E, S, L, P, X>
 where
-    K: Hash + Eq + Debug + Clone + Send + Sync + 'static,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
+    L: Loaded<V> + Send + 'static,
+    P: Patience,
+    X: FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
 {
-    /// [`try_fetch_async_in`](Cache::try_fetch_async_in), but on a miss the load is given to
-    /// `spawn`, and so goes on when the caller leaves: its value will be in the cache for the next
-    /// one.
-    ///
-    /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one.
+    /// [`Cache::try_fetch_async`], so.
     ///
     /// # Errors
-    /// As [`try_fetch_in`](Cache::try_fetch_in); [`Panicked`](FlightError::Panicked) also if `work`
-    /// panics, which happens on the executor, or if the executor drops the load.
+    /// As [`FetchOptions::try_fetch`]; [`Panicked`](FlightError::Panicked) also if `work` panics,
+    /// which happens on the executor, or if the executor drops the load.
     ///
     /// ```
     /// use docache::{Cache, Context, FlightError};
@@ -124,39 +142,42 @@ where
     /// let mut spawned = None;
     /// let mut task = std::task::Context::from_waker(Waker::noop());
     /// {
-    ///     let spawn = |load| spawned = Some(load);
-    ///     let fetched =
-    ///         std::pin::pin!(cache.try_fetch_detached(&context, 1, || async { Ok(10) }, spawn));
+    ///     let detached = cache.options().context(&context).detached(|load| spawned = Some(load));
+    ///     let fetched = std::pin::pin!(detached.try_fetch_async(1, || async { Ok(10) }));
     ///     context.cancel();
     ///     assert!(matches!(fetched.poll(&mut task), Poll::Ready(Err(FlightError::Left(_)))));
     /// }
     /// assert!(spawned.unwrap().as_mut().poll(&mut task).is_ready());
     /// assert_eq!(cache.get(&1), Some(10));
     /// ```
-    pub async fn try_fetch_detached<F, Fut>(
-        &self,
-        context: &Context,
-        key: K,
-        work: F,
-        spawn: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
-    ) -> Result<V, FlightError<E>>
+    pub async fn try_fetch_async<Q, F, Fut>(self, key: Q, work: F) -> Result<V, FlightError<E>>
     where
+        Q: FetchKey<K>,
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
     {
-        if let Some(value) = self.get(&key) {
+        let FetchOptions { cache, ttl, patience, .. } = self.options;
+        let hash = cache.inner.core.hash(key.query());
+        if let Some(value) = cache.inner.get(hash, key.query()) {
             return Ok(value);
         }
         let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
         let giver = Giver(Some(handoff.clone()));
-        let cache = self.clone();
-        let load = async move { cache.inner.load_async(None, &key, None, work).await };
-        spawn(Box::pin(Detached { load: Box::pin(load), giver }));
+        let (cache, key) = (cache.clone(), key.into_key());
+        let load = async move { cache.inner.load_async((hash, key), ttl, None, work).await };
+        (self.spawn)(Box::pin(Detached { load: Box::pin(load), giver }));
+        let Some(context) = patience.context() else { return Taker(handoff).await };
         match until_armed(Taker(handoff), context).await {
             Some(outcome) => outcome,
             None => Err(FlightError::Left(
                 context.error().unwrap_or_else(|| Error::timeout("the load")),
             )),
         }
+    }
+}
+
+impl<K, V, E, S, L, P: Patience, X> fmt::Debug for DetachedFetch<'_, K, V, E, S, L, P, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetachedFetch").field("options", &self.options).finish_non_exhaustive()
     }
 }

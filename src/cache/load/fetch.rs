@@ -1,18 +1,19 @@
-//! Getting what is not there yet: for threads.
+//! Getting what is not there yet, for threads and for tasks: they share flights.
 
-use std::borrow::Borrow;
-use std::fmt::Debug;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
+use super::options::{FetchOptions, Loaded, Patience};
 use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
+use crate::cache::key::FetchKey;
 use crate::context::Context;
 use crate::flight::FlightError;
 
 /// The value of a fetch that cannot fail, but by a panic.
 #[inline]
-pub(crate) fn infallible<V>(fetched: Result<V, FlightError>) -> V {
+pub(super) fn infallible<V>(fetched: Result<V, FlightError>) -> V {
     match fetched {
         Ok(value) => value,
         Err(error) => no_value(&error),
@@ -25,35 +26,170 @@ fn no_value(error: &FlightError) -> ! {
     panic!("{error}")
 }
 
-impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// The key's value, which was not there a moment ago.
     #[inline(never)]
-    fn load<Q>(
+    fn load<L: Loaded<V>>(
         &self,
-        context: Option<&Context>,
-        key: &Q,
+        (hash, key): (u64, K),
         ttl: Option<Duration>,
-        work: impl FnOnce() -> Result<V, E>,
+        context: Option<&Context>,
+        work: impl FnOnce() -> Result<L, E>,
+    ) -> Result<V, FlightError<E>> {
+        self.target(hash, ttl).run_then(&key, context, work, |result| self.resolve(result))
+    }
+
+    /// The same for a task.
+    pub(super) async fn load_async<L, F, Fut>(
+        &self,
+        (hash, key): (u64, K),
+        ttl: Option<Duration>,
+        context: Option<&Context>,
+        work: F,
     ) -> Result<V, FlightError<E>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        K: 'static,
+        L: Loaded<V>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<L, E>>,
     {
-        let key = key.to_owned();
-        self.place(&key, ttl).run_then(&key, context, work, |result| self.resolve(result))
+        self.resolve(self.target(hash, ttl).run_async(&key, context, work).await)
     }
 }
 
-impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher>
-    Cache<K, V, std::convert::Infallible, S>
+impl<K, V, E, S, L, P> FetchOptions<'_, K, V, E, S, L, P>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    S: BuildHasher,
+    L: Loaded<V>,
+    P: Patience,
 {
+    /// [`Cache::try_fetch`], so.
+    ///
+    /// # Errors
+    /// As [`Cache::try_fetch`], and [`Left`](FlightError::Left) with a
+    /// [context](FetchOptions::context).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// let ports = docache::Cache::<String, u16, std::num::ParseIntError>::builder().build()?;
+    /// let context = docache::Context::new();
+    /// assert_eq!(ports.options().context(&context).try_fetch("80", || "80".parse())?, 80);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn try_fetch<Q>(
+        self,
+        key: Q,
+        work: impl FnOnce() -> Result<L, E>,
+    ) -> Result<V, FlightError<E>>
+    where
+        Q: FetchKey<K>,
+    {
+        let inner = &*self.cache.inner;
+        let hash = inner.core.hash(key.query());
+        match inner.get(hash, key.query()) {
+            Some(value) => Ok(value),
+            None => inner.load((hash, key.into_key()), self.ttl, self.patience.context(), work),
+        }
+    }
+
+    /// [`Cache::try_fetch_async`], so.
+    ///
+    /// # Errors
+    /// As [`try_fetch`](FetchOptions::try_fetch).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Waker};
+    /// use std::time::Duration;
+    /// let ports = docache::Cache::<String, u16, std::num::ParseIntError>::builder().build()?;
+    /// let short = ports.options().ttl(Duration::from_secs(5));
+    /// let port = std::pin::pin!(short.try_fetch_async("80", || async { "80".parse() }));
+    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(80))));
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub async fn try_fetch_async<Q, F, Fut>(self, key: Q, work: F) -> Result<V, FlightError<E>>
+    where
+        Q: FetchKey<K>,
+        K: 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<L, E>>,
+    {
+        let inner = &*self.cache.inner;
+        let hash = inner.core.hash(key.query());
+        if let Some(value) = inner.get(hash, key.query()) {
+            return Ok(value);
+        }
+        inner.load_async((hash, key.into_key()), self.ttl, self.patience.context(), work).await
+    }
+}
+
+impl<K, V, S, L> FetchOptions<'_, K, V, Infallible, S, L>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    S: BuildHasher,
+    L: Loaded<V>,
+{
+    /// [`Cache::fetch`], so.
+    ///
+    /// # Panics
+    /// As [`Cache::fetch`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<String, usize>::new(100);
+    /// assert_eq!(cache.options().ttl(Duration::from_secs(5)).fetch("key", || 3), 3);
+    /// ```
+    #[inline(always)]
+    pub fn fetch<Q>(self, key: Q, work: impl FnOnce() -> L) -> V
+    where
+        Q: FetchKey<K>,
+    {
+        infallible(self.try_fetch(key, || Ok(work())))
+    }
+
+    /// [`Cache::fetch_async`], so.
+    ///
+    /// # Panics
+    /// As [`Cache::fetch`].
+    ///
+    /// ```
+    /// # use std::task::{Context, Poll, Waker};
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<u64, usize>::new(100);
+    /// let short = cache.options().ttl(Duration::from_secs(5));
+    /// let value = std::pin::pin!(short.fetch_async(1, || async { 3 }));
+    /// assert_eq!(value.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(3));
+    /// ```
+    pub async fn fetch_async<Q, F, Fut>(self, key: Q, work: F) -> V
+    where
+        Q: FetchKey<K>,
+        K: 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = L>,
+    {
+        infallible(self.try_fetch_async(key, || async { Ok(work().await) }).await)
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> {
     /// The key's value; if it is not there, `work` is run for it, once, however many callers ask:
     /// the others wait and share what it returns.
     ///
-    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice and the value once, and
-    /// nothing is allocated but by that. If the key is written, removed or the cache cleared while
-    /// `work` runs, its value goes to those who had asked by then, and is not kept; who asks later
-    /// gets another load.
+    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice (once if it is
+    /// [given away](FetchKey)) and the value once, and nothing is allocated but by that. If the key
+    /// is written, removed or the cache cleared while `work` runs, its value goes to those who had
+    /// asked by then, and is not kept; who asks later gets another load.
+    ///
+    /// For a time to live, a deadline, or a load that goes on without its caller there are
+    /// [`options`](Cache::options).
     ///
     /// Up to eight copies of a value may lie on the stack meanwhile: box those of a few hundred KiB
     /// and more.
@@ -70,70 +206,47 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, S: BuildHasher>
     /// assert_eq!(cache.fetch("key", || 3), 3);
     /// assert_eq!(cache.fetch("key", || unreachable!("it is there")), 3);
     /// ```
+    #[doc(alias = "get_with")]
+    #[doc(alias = "get_or_insert_with")]
+    #[doc(alias = "entry")]
+    #[doc(alias = "or_insert_with")]
+    #[doc(alias = "Do")]
     #[inline]
-    pub fn fetch<Q>(&self, key: &Q, work: impl FnOnce() -> V) -> V
+    pub fn fetch<Q>(&self, key: Q, work: impl FnOnce() -> V) -> V
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: FetchKey<K>,
     {
-        match self.get(key) {
-            Some(value) => value,
-            None => infallible(self.inner.load(None, key, None, || Ok(work()))),
-        }
+        self.options().fetch(key, work)
     }
 
-    /// [`fetch`](Cache::fetch); what `work` returns lives as long as this says.
+    /// [`fetch`](Cache::fetch) for a task: the future of `work` runs inside this one, and waiting
+    /// does not block. No runtime is needed, and threads and tasks share one run.
+    ///
+    /// It does nothing until it is polled. Dropping it while it runs the work hands the run to one
+    /// of those that wait, which begins its own work; a load that should go on is
+    /// [detached](FetchOptions::detached).
     ///
     /// # Panics
     /// As [`fetch`](Cache::fetch).
     ///
     /// ```
-    /// use std::time::Duration;
+    /// # use std::task::{Context, Poll, Waker};
     /// let cache = docache::Cache::<String, usize>::new(100);
-    /// assert_eq!(cache.fetch_with_ttl("key", Duration::from_secs(5), || 3), 3);
+    /// let value = std::pin::pin!(cache.fetch_async("key", || async { 3 }));
+    /// assert_eq!(value.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(3));
     /// ```
-    pub fn fetch_with_ttl<Q>(&self, key: &Q, ttl: Duration, work: impl FnOnce() -> V) -> V
+    pub async fn fetch_async<Q, F, Fut>(&self, key: Q, work: F) -> V
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: FetchKey<K>,
+        K: 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = V>,
     {
-        match self.get(key) {
-            Some(value) => value,
-            None => infallible(self.inner.load(None, key, Some(ttl), || Ok(work()))),
-        }
-    }
-
-    /// [`fetch`](Cache::fetch), but waits no longer than `context` allows. If it is
-    /// done already, a value that is there is returned, and nothing is loaded.
-    ///
-    /// # Errors
-    /// All of [`FlightError`] but [`Failed`](FlightError::Failed).
-    ///
-    /// # Panics
-    /// If `work` panics.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let cache = docache::Cache::<String, usize>::new(100);
-    /// let context = docache::Context::new().with_timeout(Duration::from_secs(5));
-    /// assert_eq!(cache.fetch_in(&context, "key", || 3)?, 3);
-    /// # Ok::<(), docache::FlightError>(())
-    /// ```
-    pub fn fetch_in<Q>(
-        &self,
-        context: &Context,
-        key: &Q,
-        work: impl FnOnce() -> V,
-    ) -> Result<V, FlightError>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        self.try_fetch_in(context, key, || Ok(work()))
+        self.options().fetch_async(key, work).await
     }
 }
 
-impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// [`fetch`](Cache::fetch) for work that may fail. An error goes to all who wait for it, and is
     /// cached only if the builder was given a [`negative_ttl`](crate::CacheBuilder::negative_ttl):
     /// else the next call runs its own work.
@@ -152,23 +265,22 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
     /// assert!(ports.try_fetch("many", || "many".parse()).unwrap_err().is_failed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "try_get_with")]
+    #[doc(alias = "get_or_insert_with")]
+    #[doc(alias = "or_try_insert_with")]
     #[inline]
     pub fn try_fetch<Q>(
         &self,
-        key: &Q,
+        key: Q,
         work: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, FlightError<E>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: FetchKey<K>,
     {
-        match self.get(key) {
-            Some(value) => Ok(value),
-            None => self.inner.load(None, key, None, work),
-        }
+        self.options().try_fetch(key, work)
     }
 
-    /// [`try_fetch`](Cache::try_fetch); what `work` returns lives as long as this says.
+    /// [`try_fetch`](Cache::try_fetch) for a task; see [`fetch_async`](Cache::fetch_async).
     ///
     /// # Errors
     /// As [`try_fetch`](Cache::try_fetch).
@@ -177,56 +289,20 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
     /// If `work` panics.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// # use std::task::{Context, Poll, Waker};
     /// let ports = docache::Cache::<String, u16, std::num::ParseIntError>::builder().build()?;
-    /// assert_eq!(ports.try_fetch_with_ttl("80", Duration::from_secs(5), || "80".parse())?, 80);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn try_fetch_with_ttl<Q>(
-        &self,
-        key: &Q,
-        ttl: Duration,
-        work: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        match self.get(key) {
-            Some(value) => Ok(value),
-            None => self.inner.load(None, key, Some(ttl), work),
-        }
-    }
-
-    /// [`try_fetch`](Cache::try_fetch), but waits no longer than `context` allows. If it is
-    /// done already, a value that is there is returned, and nothing is loaded.
-    ///
-    /// # Errors
-    /// Those of [`try_fetch`](Cache::try_fetch), and [`Left`](FlightError::Left).
-    ///
-    /// # Panics
-    /// If `work` panics.
-    ///
-    /// ```
-    /// let ports = docache::Cache::<String, u16, std::num::ParseIntError>::builder().build()?;
-    /// let context = docache::Context::new();
-    /// context.cancel();
-    /// assert!(ports.try_fetch_in(&context, "80", || "80".parse()).unwrap_err().is_cancelled());
+    /// let port = std::pin::pin!(ports.try_fetch_async("80", || async { "80".parse() }));
+    /// assert!(matches!(port.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(80))));
     /// # Ok::<(), docache::Error>(())
     /// ```
-    pub fn try_fetch_in<Q>(
-        &self,
-        context: &Context,
-        key: &Q,
-        work: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, FlightError<E>>
+    #[doc(alias = "get_or_insert_async")]
+    pub async fn try_fetch_async<Q, F, Fut>(&self, key: Q, work: F) -> Result<V, FlightError<E>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: FetchKey<K>,
+        K: 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
     {
-        match self.get(key) {
-            Some(value) => Ok(value),
-            None => self.inner.load(Some(context), key, None, work),
-        }
+        self.options().try_fetch_async(key, work).await
     }
 }

@@ -8,11 +8,11 @@
 mod bulk;
 mod detached;
 mod fetch;
-mod fetch_async;
+mod options;
 
 use std::cell::Cell;
-use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
 use std::ops::DerefMut;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use std::sync::atomic::Ordering;
@@ -21,6 +21,8 @@ use std::time::Duration;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use crate::cache::key::Lookup;
 use crate::cache::reclaim::pin;
 use crate::cache::store::locked::{Flights, Stored};
 use crate::cache::store::shard::Shard;
@@ -29,7 +31,10 @@ use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
 use crate::flight::home::{Entered, Home, conclude, grow};
-use crate::flight::{Call, Failure, Manner, Outcome, Registry, Target};
+use crate::flight::{Call, Failure, Outcome, Registry, Target};
+
+pub use detached::DetachedFetch;
+pub use options::{FetchOptions, Loaded, Patience};
 
 /// What is kept of what a load brought.
 pub(crate) struct Kept<K, V> {
@@ -48,42 +53,60 @@ impl<K, V> Default for Kept<K, V> {
 
 /// The home of a key's flight, and what one call does there.
 ///
-/// The cell is the call's owner's (OWNER): it is touched by nothing but the `unsafe` functions of
+/// The cells are the call's owner's (OWNER): they are touched by nothing but the `unsafe` functions of
 /// [`Home`], whose callers promise to be it.
-pub(crate) struct LoadHome<'c, K, V, E, S> {
+///
+/// `L` is what the work returns: a value, or a value and its time to live.
+pub(crate) struct LoadHome<'c, K, V, E, S, L = V> {
     cache: &'c Inner<K, V, E, S>,
     shard: &'c Shard<K, V, E>,
-    ttl: Option<Duration>,
+    /// How long the value is to live, if that is not what the cache was built with.
+    ttl: Cell<Option<Duration>>,
     /// When the load began that is this call's and not over.
     began: Cell<Option<Tick>>,
+    loaded: PhantomData<fn() -> L>,
 }
 
-// SAFETY: OWNER: one thread at a time is at the cell; what it holds is Send.
-unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync> Sync
-    for LoadHome<'_, K, V, E, S>
+// SAFETY: OWNER: one thread at a time is at the cells; what they hold is Send.
+unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync, L> Sync
+    for LoadHome<'_, K, V, E, S, L>
 {
 }
 
-impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
-    /// Where a call for the key goes.
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
+    /// Where a call for a key of this hash goes.
     #[inline]
-    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Target<LoadHome<'_, K, V, E, S>> {
-        let hash = self.core.hash(key);
-        let shard = self.core.shard(hash);
-        let home = LoadHome { cache: self, shard, ttl, began: Cell::new(None) };
-        Target {
-            home,
-            hash,
-            manner: Manner { repanic: false, name: |key| format!("{key:?}").into() },
-        }
+    pub(crate) fn target<L: Loaded<V>>(
+        &self,
+        hash: u64,
+        ttl: Option<Duration>,
+    ) -> Target<LoadHome<'_, K, V, E, S, L>> {
+        let home = LoadHome {
+            cache: self,
+            shard: self.core.shard(hash),
+            ttl: Cell::new(ttl),
+            began: Cell::new(None),
+            loaded: PhantomData,
+        };
+        Target { home, hash, manner: self.core.settings.manner }
     }
 }
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
-impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
-    /// Where a call for the key goes that lies on the heap and keeps a handle.
-    pub(crate) fn place(&self, key: &K, ttl: Option<Duration>) -> Target<LoadHome<'_, K, V, E, S>> {
-        self.inner.place(key, ttl)
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
+    /// The key's value, or the key's hash for the load of it.
+    pub(crate) fn look<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<V, u64> {
+        let hash = self.inner.core.hash(key);
+        self.inner.get(hash, key).ok_or(hash)
+    }
+
+    /// Where a call for a key of this hash goes that lies on the heap and keeps a handle.
+    pub(crate) fn target(
+        &self,
+        hash: u64,
+        ttl: Option<Duration>,
+    ) -> Target<LoadHome<'_, K, V, E, S>> {
+        self.inner.target(hash, ttl)
     }
 
     /// The key's value, which was not there a moment ago; waits no longer than this for somebody
@@ -91,11 +114,11 @@ impl<K: Hash + Eq + Debug + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S
     pub(crate) fn load_within(
         &self,
         limit: Option<Duration>,
-        key: &K,
+        (hash, key): (u64, &K),
         ttl: Option<Duration>,
         work: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, FlightError<E>> {
-        self.inner.resolve(self.inner.place(key, ttl).run_within(key, limit, work))
+        self.inner.resolve(self.target(hash, ttl).run_within(key, limit, work))
     }
 }
 
@@ -107,7 +130,7 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S> {
+impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E, S, L> {
     /// Does `enter` unless something is there for the call, in the same critical section; what is
     /// there is put into the call.
     ///
@@ -163,10 +186,17 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> LoadHome<'_, K, V, E, S>
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K, V, E, S> {
+impl<K, V, E, S, L> Home for LoadHome<'_, K, V, E, S, L>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    S: BuildHasher,
+    L: Loaded<V>,
+{
     type Key = K;
     type Value = V;
     type Error = E;
+    type Loaded = L;
     type Kept = Kept<K, V>;
 
     #[inline]
@@ -205,6 +235,15 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         begins
     }
 
+    #[inline(always)]
+    unsafe fn accept(&self, loaded: L) -> V {
+        let (value, ttl) = loaded.into_parts();
+        if ttl.is_some() {
+            self.ttl.set(ttl);
+        }
+        value
+    }
+
     unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>, kept: &mut Kept<K, V>) {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
@@ -232,7 +271,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
         let core = &self.cache.core;
         let began = self.began.take();
         let now = core.settings.time.now();
-        let new = core.new_entry(me.hash, kept.weight, self.ttl, now);
+        let new = core.new_entry(me.hash, kept.weight, self.ttl.get(), now);
         if core.settings.weigher.is_some() && kept.pair.is_some() {
             // Destructors run, and the call still leads.
             me.enter_work();
@@ -276,7 +315,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Home for LoadHome<'_, K,
 }
 
 /// A load that comes to nothing has failed.
-impl<K, V, E, S> Drop for LoadHome<'_, K, V, E, S> {
+impl<K, V, E, S, L> Drop for LoadHome<'_, K, V, E, S, L> {
     #[inline]
     fn drop(&mut self) {
         if let Some(began) = self.began.take() {

@@ -1,6 +1,5 @@
 //! The shards of a cache, its time, and how it is read.
 
-use std::borrow::Borrow;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +8,7 @@ use std::time::Duration;
 use super::entry::{Deadline, Entry};
 use super::locked::Locked;
 use super::shard::{New, Plan, Shard};
+use crate::cache::key::Lookup;
 use crate::cache::policy::Kind;
 use crate::cache::reclaim::Guard;
 use crate::cache::settings::{Listener, Settings, Time, Weigher};
@@ -16,6 +16,7 @@ use crate::cache::stats::{CacheStats, Reads};
 #[cfg(not(docache_loom))]
 use crate::cache::sweep::Registered;
 use crate::clock::{Tick, saturating_nanos};
+use crate::flight::Manner;
 
 /// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
 const EXACT_TTL: u64 = 1_000_000_000;
@@ -69,6 +70,7 @@ pub(crate) struct Writing<K, V, E> {
     /// How long errors are cached, and which.
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) remembers: fn(&E) -> bool,
+    pub(crate) manner: Manner<K>,
 }
 
 impl<K, V, E, S> Core<K, V, E, S> {
@@ -104,6 +106,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 listener: settings.listener,
                 negative_ttl: settings.negative.map(|(ttl, _)| ttl),
                 remembers: settings.remembers,
+                manner: settings.manner,
             },
             awaited: AtomicBool::new(false),
             #[cfg(not(docache_loom))]
@@ -223,19 +226,17 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         shard.lock(&self.hasher)
     }
 
-    /// The live entry of a key.
+    /// The live entry of a key, whose hash this is.
     #[inline(always)]
     pub(crate) fn read<'g, Q>(
         &'g self,
         guard: &'g Guard,
-        key: &Q,
+        (hash, key): (u64, &Q),
         access: Access,
     ) -> Option<&'g Entry<K, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Lookup<K> + ?Sized,
     {
-        let hash = self.hash(key);
         let shard = self.shard(hash);
         let found = shard.find(guard, hash, key);
         if let Some(entry) = found {
@@ -276,11 +277,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Counts a read, and tells a policy that wants to know.
     #[inline(never)]
-    fn watch<Q>(&self, shard: &Shard<K, V, E>, hash: u64, key: &Q, hit: bool)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn watch<Q: Lookup<K> + ?Sized>(&self, shard: &Shard<K, V, E>, hash: u64, key: &Q, hit: bool) {
         if let Some(reads) = &self.reads {
             reads.count(hit);
         }

@@ -12,6 +12,7 @@ use super::entry::{Deadline, Entry};
 use super::shard::{FEW, Head, Inner, New, Shard};
 use super::slab::{Directory, entry};
 use super::table::Table;
+use crate::cache::key::Lookup;
 use crate::cache::policy::{Arena, Policy};
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
@@ -154,16 +155,16 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// The index of a key, and its entry.
     #[inline]
-    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<(u32, &'a Entry<K, V>)>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
+    pub(crate) fn find<Q: Lookup<K> + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+    ) -> Option<(u32, &'a Entry<K, V>)> {
         let test = |index| {
             let entry = self.entry(index);
             // SAFETY: in the table, so filled (TAGGED).
             let (found, _) = unsafe { entry.pair() };
-            (found.borrow() == key).then_some((index, entry))
+            key.matches(found).then_some((index, entry))
         };
         // SAFETY: the lock keeps the table.
         unsafe { self.head.table().find(hash, test) }
@@ -360,6 +361,22 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             let gone = before - inner.policy.weight();
             deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
         }
+    }
+
+    /// Takes an entry out that was found under a guard which still stands, if it is still there.
+    pub(crate) fn unlink_found(
+        &mut self,
+        (hash, index): (u64, u32),
+        cause: Cause,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) -> bool {
+        // SAFETY: the lock keeps the table. The guard keeps the place from being used again, so the
+        // index is the entry's.
+        let found = unsafe { self.head.table().find(hash, |i| (i == index).then_some(())) };
+        if found.is_some() {
+            self.unlink(index, cause, deferred);
+        }
+        found.is_some()
     }
 
     /// Moves an entry to the young end of its queue, if the policy wants to know.

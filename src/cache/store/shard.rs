@@ -21,7 +21,6 @@
 //! Readers hold up nothing here: what is retired beside a guard takes another place than what comes
 //! after it, so the slab grows while guards stand, and shrinks when they have gone.
 
-use std::borrow::Borrow;
 use std::mem::needs_drop;
 
 use crossbeam_utils::CachePadded;
@@ -35,6 +34,7 @@ use super::failures::Failures;
 use super::limbo::Limbo;
 use super::slab::{Directory, MOST, Slab, entry};
 use super::table::{Bucket, Table};
+use crate::cache::key::Lookup;
 use crate::cache::policy::{Kind, Policy};
 use crate::cache::reclaim::Guard;
 use crate::cache::stats::Counts;
@@ -240,15 +240,14 @@ impl<K, V, E> Shard<K, V, E> {
         key: &Q,
     ) -> Option<&'g Entry<K, V>>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Lookup<K> + ?Sized,
     {
         let test = |index| {
             // SAFETY: found in the table; the guard keeps its place.
             let entry = unsafe { entry(self.head.directory(), index) };
             // SAFETY: as above (TAGGED).
             let (found, _) = unsafe { entry.pair() };
-            (found.borrow() == key).then_some(entry)
+            key.matches(found).then_some(entry)
         };
         // SAFETY: the guard was there before the table was found, and keeps it.
         unsafe { self.head.table().find(hash, test) }

@@ -11,7 +11,7 @@ use super::entry::{Deadline, Entry};
 use super::locked::Detached;
 use super::shard::Shard;
 use super::table::Table;
-use crate::cache::reclaim::advance;
+use crate::cache::reclaim::{advance, pin};
 use crate::cache::stats::Cause;
 
 /// Buckets that a walk goes through without giving the lock back.
@@ -82,6 +82,50 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             self.retire_detached(shard, &detached, cause);
         }
         self.flush();
+    }
+
+    /// Takes out what `keep` is false for, which runs without a lock and is shown what is alive. How
+    /// many there were.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
+        let mut count = 0;
+        for shard in self.shards() {
+            let guard = pin();
+            let (mut found, mut unwanted) = (Vec::new(), Vec::new());
+            let table = shard.table(&guard);
+            for bucket in 0..table.buckets() {
+                // SAFETY: one of its buckets; found under this guard, which keeps it.
+                unsafe { table.each_in(bucket, |index| found.push(index)) };
+                for index in found.drain(..) {
+                    // SAFETY: found in the table under this guard.
+                    let entry = unsafe { shard.entry(&guard, index) };
+                    // SAFETY: as above.
+                    let (key, value) = unsafe { entry.pair() };
+                    if self.is_live(entry) && !keep(key, value) {
+                        unwanted.push((self.hash(key), key, index));
+                    }
+                }
+                if !unwanted.is_empty() {
+                    count += self.remove_found(shard, &mut unwanted);
+                }
+            }
+        }
+        count
+    }
+
+    /// Takes out what was found under a guard that still stands, as far as it is still there. How
+    /// many there were.
+    fn remove_found(&self, shard: &Shard<K, V, E>, found: &mut Vec<(u64, &K, u32)>) -> usize {
+        self.with_shard(shard, |locked, deferred| {
+            let mut count = 0;
+            for (hash, key, index) in found.drain(..) {
+                if locked.unlink_found((hash, index), Cause::Removed, deferred) {
+                    locked.invalidate(hash, key, deferred);
+                    count += 1;
+                }
+            }
+            locked.tidy_table(deferred);
+            count
+        })
     }
 
     /// Retires what a shard had, a part at a time.

@@ -5,7 +5,7 @@ use super::ttl::ttl;
 use crate::ffi::boundary::{
     DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, timeout,
 };
-use crate::ffi::call::{Begun, begin, docache_call};
+use crate::ffi::call::{Begun, LoadOptions, begin, docache_call};
 use crate::ffi::perform::{self, docache_perform_fn, explain};
 use crate::ffi::store::{Query, Store};
 use crate::ffi::value::docache_value;
@@ -43,14 +43,18 @@ pub unsafe extern "C" fn docache_cache_fetch(
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         let perform = perform::required(perform)?;
-        if let Some(value) = cache.store.get(Query::new(key)) {
-            out_value.write(value.into_ptr());
-            return Ok(DOCACHE_OK);
-        }
+        let hash = match cache.store.look(Query::new(key)) {
+            Ok(value) => {
+                out_value.write(value.into_ptr());
+                return Ok(DOCACHE_OK);
+            }
+            Err(hash) => hash,
+        };
         // SAFETY: CALLBACK.
         let work = || unsafe { perform::call(perform, ctx) }.map_err(perform::into_error);
-        let load =
-            |store: &Store| store.load_within(timeout(timeout_ns), &key.into(), ttl(ttl_ns), work);
+        let load = |store: &Store| {
+            store.load_within(timeout(timeout_ns), (hash, &key.into()), ttl(ttl_ns), work)
+        };
         let fetched = cache.during(load)?;
         out_value.write(fetched.map_err(|error| explain(key, error))?.into_ptr());
         Ok(DOCACHE_OK)
@@ -89,9 +93,12 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let begun = match cache.store.get(Query::new(key)) {
-            Some(value) => Begun::Value(value),
-            None => begin(cache.lanes.lane(key), key, owner, ttl(ttl_ns))?,
+        let begun = match cache.store.look(Query::new(key)) {
+            Ok(value) => Begun::Value(value),
+            Err(hash) => {
+                let options = LoadOptions { hash, ttl: ttl(ttl_ns) };
+                begin(cache.lanes.lane(key), key, owner, options)?
+            }
         };
         Ok(match begun {
             Begun::Value(value) => {

@@ -33,6 +33,14 @@ impl<C> AsRef<KeyedGroup<[u8], Value, Error>> for Lane<C> {
     }
 }
 
+/// What a load of a cache goes by; a run of a group needs none of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LoadOptions {
+    pub(crate) hash: u64,
+    /// How long the value is to live, if not for the cache's own time.
+    pub(crate) ttl: Option<Duration>,
+}
+
 /// The port of caches.
 pub(super) struct CachePort<C>(PhantomData<C>);
 
@@ -40,7 +48,7 @@ impl<C> Port for CachePort<C> {
     type Home = LoadHome<'static, Key, Value, Error, RandomState>;
     type Share = SharedLane<C>;
     type Key = Option<Key>;
-    type Options = Option<Duration>;
+    type Options = LoadOptions;
 
     fn set_key(key: &mut Option<Key>, bytes: &[u8]) {
         match key {
@@ -56,15 +64,15 @@ impl<C> Port for CachePort<C> {
     unsafe fn home(
         share: &SharedLane<C>,
         key: &Option<Key>,
-        ttl: Option<Duration>,
+        options: LoadOptions,
     ) -> (Self::Home, u64, *const Key) {
         let (Source::Cache(store), Some(key)) = (&share.source, key) else {
             unreachable!("a lane of a group has calls of a group")
         };
         let store = std::ptr::from_ref(store);
         // SAFETY: KEPT: the handle lies in the share, and what it refers to lives as long.
-        let place = unsafe { &*store }.place(key, ttl);
-        (place.home, place.hash, key)
+        let target = unsafe { &*store }.target(options.hash, options.ttl);
+        (target.home, target.hash, key)
     }
 }
 
@@ -121,7 +129,7 @@ impl<C> FlightCall<C> {
         share: SharedLane<C>,
         key: &[u8],
         owner: u64,
-        ttl: Option<Duration>,
+        options: LoadOptions,
     ) {
         // SAFETY: nothing is moved.
         match unsafe { self.get_unchecked_mut() } {
@@ -131,7 +139,7 @@ impl<C> FlightCall<C> {
             }
             FlightCall::Cache(call) => {
                 // SAFETY: as above.
-                unsafe { Pin::new_unchecked(call) }.prepare(share, key, owner, ttl);
+                unsafe { Pin::new_unchecked(call) }.prepare(share, key, owner, options);
             }
         }
     }

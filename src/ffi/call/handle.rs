@@ -25,9 +25,8 @@ use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::Duration;
 
-use super::flight_call::{FlightCall, SharedLane};
+use super::flight_call::{FlightCall, LoadOptions, SharedLane};
 use super::lanes::Lane;
 use super::notify_waker::NotifyWaker;
 use crate::error::{Error, Result};
@@ -266,13 +265,13 @@ unsafe fn enter(
     lane: &SharedLane<docache_call>,
     key: &[u8],
     owner: u64,
-    ttl: Option<Duration>,
+    options: LoadOptions,
 ) -> Entered {
     // SAFETY: the caller's promise.
     let inner = unsafe { &mut (*call).inner };
     // SAFETY: it is pinned.
     let inner = unsafe { Pin::new_unchecked(inner) };
-    inner.prepare(lane.clone(), key, owner, ttl);
+    inner.prepare(lane.clone(), key, owner, options);
     // SAFETY: the caller's promise. From here on there are only shared references to it.
     let inner = unsafe { &(*call).inner };
     // SAFETY: it is pinned.
@@ -316,20 +315,19 @@ pub(crate) enum Begun {
     Call(*mut docache_call, docache_status),
 }
 
-/// Begins a call of `key`; a cache keeps what it brings for `ttl`, if that is not for its own time
-/// to live.
+/// Begins a call of `key`; a cache goes by `options`.
 pub(crate) fn begin(
     lane: &SharedLane<docache_call>,
     key: &[u8],
     owner: u64,
-    ttl: Option<Duration>,
+    options: LoadOptions,
 ) -> Result<Begun> {
     let call = Box::into_raw(lane.take_call().unwrap_or_else(|| {
         let inner = FlightCall::new(&lane.source);
         Box::new(docache_call { inner, state: Lock::new(State::default()) })
     }));
     // SAFETY: it is ours, and stays where it is until `put_away`.
-    let entered = unsafe { enter(call, lane, key, owner, ttl) };
+    let entered = unsafe { enter(call, lane, key, owner, options) };
     let outcome = match entered {
         Entered::Leads => return Ok(Begun::Call(call, DOCACHE_LEADER)),
         Entered::Joined => return Ok(Begun::Call(call, DOCACHE_PENDING)),

@@ -12,5 +12,6 @@ pub use finish::*;
 pub use handle::docache_call;
 pub use poll::*;
 
+pub(super) use flight_call::LoadOptions;
 pub(super) use handle::{Begun, begin};
 pub(super) use lanes::{Lanes, Source};

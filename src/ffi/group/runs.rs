@@ -7,7 +7,7 @@ use crate::ffi::boundary::{
     DOCACHE_MISS, DOCACHE_OK, Out, borrow, bytes, docache_error, docache_status, guard, quietly,
     timeout,
 };
-use crate::ffi::call::{Begun, begin, docache_call};
+use crate::ffi::call::{Begun, LoadOptions, begin, docache_call};
 use crate::ffi::perform::{self, docache_perform_fn, explain};
 use crate::ffi::value::docache_value;
 
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn docache_group_begin_as(
         let lanes = &unsafe { borrow(group, "group") }?.lanes;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        match begin(lanes.lane(key), key, owner, None)? {
+        match begin(lanes.lane(key), key, owner, LoadOptions::default())? {
             Begun::Call(call, status) => {
                 out.write(call);
                 Ok(status)

@@ -1,0 +1,135 @@
+//! What keys are looked up by, and what a fetch takes for a key.
+
+use std::borrow::Borrow;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::hash::Hash;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a key of type `K` is looked up by: whatever it [borrows](Borrow) as, and nothing else.
+///
+/// ```
+/// use docache::Lookup;
+/// assert!("ada".matches(&String::from("ada")) && !7_u64.matches(&8_u64));
+/// ```
+pub trait Lookup<K>: Hash {
+    /// Whether this is the key.
+    fn matches(&self, key: &K) -> bool;
+}
+
+impl<K: Borrow<Q>, Q: Hash + Eq + ?Sized> Lookup<K> for Q {
+    #[inline(always)]
+    fn matches(&self, key: &K) -> bool {
+        self == key.borrow()
+    }
+}
+
+/// A key as [`fetch`](crate::Cache::fetch) and its like take it: whatever
+/// [`get`](crate::Cache::get) takes, such as a `&str` for a `String` or an `Arc<str>`, or the key
+/// itself.
+///
+/// The cache needs a key of its own only for a load: on a hit nothing is cloned.
+///
+/// To have a borrowed form of a key type of your own accepted, implement this for it, beside
+/// [`Borrow`]:
+///
+/// ```
+/// use docache::{Cache, FetchKey};
+/// use std::borrow::Borrow;
+///
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct User(String);
+///
+/// impl Borrow<str> for User {
+///     fn borrow(&self) -> &str {
+///         &self.0
+///     }
+/// }
+///
+/// struct Named<'a>(&'a str);
+///
+/// impl FetchKey<User> for Named<'_> {
+///     type Query = str;
+///     fn query(&self) -> &str {
+///         self.0
+///     }
+///     fn into_key(self) -> User {
+///         User(self.0.to_owned())
+///     }
+/// }
+///
+/// let ages = Cache::<User, u32>::new(100);
+/// assert_eq!(ages.fetch(Named("ada"), || 36), 36);
+/// assert_eq!(ages.fetch(&User("ada".to_owned()), || unreachable!()), 36);
+/// ```
+pub trait FetchKey<K> {
+    /// What the key is looked up by. It hashes and compares as the key does.
+    type Query: Lookup<K> + ?Sized;
+
+    /// What to look up.
+    fn query(&self) -> &Self::Query;
+
+    /// The key itself, for a load.
+    fn into_key(self) -> K;
+}
+
+impl<K: Hash + Eq> FetchKey<K> for K {
+    type Query = K;
+
+    #[inline(always)]
+    fn query(&self) -> &K {
+        self
+    }
+
+    #[inline]
+    fn into_key(self) -> K {
+        self
+    }
+}
+
+impl<K: Hash + Eq + Clone> FetchKey<K> for &K {
+    type Query = K;
+
+    #[inline(always)]
+    fn query(&self) -> &K {
+        self
+    }
+
+    #[inline]
+    fn into_key(self) -> K {
+        self.clone()
+    }
+}
+
+/// Borrowed forms that the key types of std are made from.
+macro_rules! borrowed {
+    (@one ($($of:tt)*) $query:ty, $key:ty) => {
+        impl $($of)* FetchKey<$key> for &$query {
+            type Query = $query;
+
+            #[inline(always)]
+            fn query(&self) -> &$query {
+                self
+            }
+
+            #[inline]
+            fn into_key(self) -> $key {
+                self.into()
+            }
+        }
+    };
+    (@each $of:tt $query:ty, $($key:ty),+) => {
+        $(borrowed!(@one $of $query, $key);)+
+    };
+    ($($of:tt $query:ty => $($key:ty),+;)+) => {
+        $(borrowed!(@each $of $query, $($key),+);)+
+    };
+}
+
+borrowed! {
+    () str => String, Box<str>, Arc<str>;
+    () Path => PathBuf, Box<Path>, Arc<Path>;
+    () OsStr => OsString, Box<OsStr>, Arc<OsStr>;
+    () CStr => CString, Box<CStr>, Arc<CStr>;
+    (<T: Hash + Eq + Clone>) [T] => Vec<T>, Box<[T]>, Arc<[T]>;
+}

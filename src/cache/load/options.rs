@@ -1,0 +1,210 @@
+//! What a fetch may be told besides its key and its work.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::detached::DetachedFetch;
+use crate::cache::handle::Cache;
+use crate::context::Context;
+
+/// What a loader returns: a value, or a value and how long it is to live.
+///
+/// Only these two implement it; see [`FetchOptions::ttl_from_loader`].
+///
+/// ```
+/// use docache::Cache;
+/// use std::time::Duration;
+/// let tokens = Cache::<String, String>::new(100);
+/// let token = tokens
+///     .options()
+///     .ttl_from_loader()
+///     .fetch("ada", || ("s3cret".to_owned(), Duration::from_secs(30)));
+/// assert_eq!(token, "s3cret");
+/// ```
+pub trait Loaded<V>: sealed::Loaded<V> {}
+
+impl<V> Loaded<V> for V {}
+
+impl<V> Loaded<V> for (V, Duration) {}
+
+/// How long a fetch may wait: `()` for as long as it takes, or a `&Context`.
+///
+/// ```
+/// use docache::{Cache, Context};
+/// let (cache, context) = (Cache::<u64, u64>::new(100), Context::new());
+/// assert_eq!(cache.options().fetch(1, || 10), 10);
+/// assert_eq!(cache.options().context(&context).try_fetch(1, || Ok(10))?, 10);
+/// # Ok::<(), docache::FlightError>(())
+/// ```
+pub trait Patience: sealed::Patience {}
+
+impl Patience for () {}
+
+impl Patience for &Context {}
+
+pub(super) mod sealed {
+    use std::time::Duration;
+
+    use crate::context::Context;
+
+    pub trait Loaded<V> {
+        fn into_parts(self) -> (V, Option<Duration>);
+    }
+
+    impl<V> Loaded<V> for V {
+        #[inline(always)]
+        fn into_parts(self) -> (V, Option<Duration>) {
+            (self, None)
+        }
+    }
+
+    impl<V> Loaded<V> for (V, Duration) {
+        #[inline(always)]
+        fn into_parts(self) -> (V, Option<Duration>) {
+            (self.0, Some(self.1))
+        }
+    }
+
+    pub trait Patience: Copy {
+        fn context(&self) -> Option<&Context>;
+    }
+
+    impl Patience for () {
+        #[inline(always)]
+        fn context(&self) -> Option<&Context> {
+            None
+        }
+    }
+
+    impl Patience for &Context {
+        #[inline(always)]
+        fn context(&self) -> Option<&Context> {
+            Some(self)
+        }
+    }
+}
+
+/// How to fetch: with a time to live of its own, no longer than a [`Context`] allows, detached.
+///
+/// From [`Cache::options`]; its calls are those of the cache. It is `Copy`, so one can be used for
+/// many calls.
+/// `L` is what the work returns, `P` how long a call may [wait](Patience).
+///
+/// ```
+/// use docache::{Cache, Context};
+/// use std::time::Duration;
+/// let cache = Cache::<String, usize>::new(100);
+/// let context = Context::new().with_timeout(Duration::from_secs(5));
+/// let options = cache.options().ttl(Duration::from_secs(60)).context(&context);
+/// assert_eq!(options.try_fetch("ada", || Ok(3))?, 3);
+/// assert_eq!(options.try_fetch("grace", || Ok(5))?, 5);
+/// # Ok::<(), docache::FlightError>(())
+/// ```
+#[must_use = "options do nothing until something is fetched"]
+pub struct FetchOptions<'c, K, V, E = Infallible, S = RandomState, L = V, P = ()> {
+    pub(super) cache: &'c Cache<K, V, E, S>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) patience: P,
+    loaded: PhantomData<fn() -> L>,
+}
+
+impl<K, V, E, S> Cache<K, V, E, S> {
+    /// Options for fetching: a time to live, a context, a load that goes on without its caller.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<String, usize>::new(100);
+    /// assert_eq!(cache.options().ttl(Duration::from_secs(5)).fetch("ada", || 3), 3);
+    /// ```
+    #[doc(alias = "fetch_with_ttl")]
+    #[inline(always)]
+    pub fn options(&self) -> FetchOptions<'_, K, V, E, S> {
+        FetchOptions { cache: self, ttl: None, patience: (), loaded: PhantomData }
+    }
+}
+
+impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
+    /// How long what is loaded lives, instead of the cache's
+    /// [time to live](crate::CacheBuilder::time_to_live); [`Duration::MAX`] is for ever. A value
+    /// that is there keeps its own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<String, usize>::new(100);
+    /// assert_eq!(cache.options().ttl(Duration::ZERO).fetch("ada", || 3), 3);
+    /// assert_eq!(cache.get("ada"), None);
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// The work returns its value together with the time that this is to live, such as what an
+    /// answer says of itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<String, usize>::new(100);
+    /// let answer = || (3, Duration::ZERO);
+    /// assert_eq!(cache.options().ttl_from_loader().fetch("ada", answer), 3);
+    /// assert_eq!(cache.get("ada"), None);
+    /// ```
+    #[doc(alias = "expire_after")]
+    pub fn ttl_from_loader(self) -> FetchOptions<'c, K, V, E, S, (V, Duration), P> {
+        let FetchOptions { cache, ttl, patience, .. } = self;
+        FetchOptions { cache, ttl, patience, loaded: PhantomData }
+    }
+
+    /// Waits no longer than the context allows. If that is done already, a value that is there is
+    /// returned, and nothing is loaded. A call that leads is not stopped by its context; see
+    /// [`detached`](FetchOptions::detached).
+    ///
+    /// The call can fail then, so it is one of the `try_` forms.
+    ///
+    /// ```
+    /// let (cache, context) = (docache::Cache::<u64, u64>::new(100), docache::Context::new());
+    /// context.cancel();
+    /// let fetched = cache.options().context(&context).try_fetch(1, || Ok(10));
+    /// assert!(fetched.unwrap_err().is_cancelled());
+    /// ```
+    #[doc(alias = "timeout")]
+    #[doc(alias = "try_fetch_in")]
+    pub fn context(self, context: &'c Context) -> FetchOptions<'c, K, V, E, S, L, &'c Context> {
+        let FetchOptions { cache, ttl, loaded, .. } = self;
+        FetchOptions { cache, ttl, patience: context, loaded }
+    }
+
+    /// On a miss the load is given to `spawn`, and so goes on when the caller leaves: its value
+    /// will be in the cache for the next one.
+    ///
+    /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one.
+    #[doc(alias = "background")]
+    pub fn detached<X>(self, spawn: X) -> DetachedFetch<'c, K, V, E, S, L, P, X>
+    where
+        X: FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
+    {
+        DetachedFetch { options: self, spawn }
+    }
+}
+
+impl<K, V, E, S, L, P: Copy> Clone for FetchOptions<'_, K, V, E, S, L, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V, E, S, L, P: Copy> Copy for FetchOptions<'_, K, V, E, S, L, P> {}
+
+impl<K, V, E, S, L, P: Patience> fmt::Debug for FetchOptions<'_, K, V, E, S, L, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchOptions")
+            .field("ttl", &self.ttl)
+            .field("context", &self.patience.context())
+            .finish_non_exhaustive()
+    }
+}
