@@ -10,7 +10,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// use docache::Lookup;
-/// assert!("ada".matches(&String::from("ada")) && !7_u64.matches(&8_u64));
+/// assert!(Lookup::matches("ada", &String::from("ada")) && !Lookup::matches(&7, &8));
 /// ```
 pub trait Lookup<K>: Hash {
     /// Whether this is the key.

@@ -156,15 +156,15 @@ where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<L, E>> + Send + 'static,
     {
+        let key = match self.options.look(key) {
+            Ok(value) => return Ok(value),
+            Err(key) => key,
+        };
         let FetchOptions { cache, ttl, patience, .. } = self.options;
-        let hash = cache.inner.core.hash(key.query());
-        if let Some(value) = cache.inner.get(hash, key.query()) {
-            return Ok(value);
-        }
         let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
         let giver = Giver(Some(handoff.clone()));
-        let (cache, key) = (cache.clone(), key.into_key());
-        let load = async move { cache.inner.load_async((hash, key), ttl, None, work).await };
+        let cache = cache.clone();
+        let load = async move { cache.inner.load_async(key, ttl, None, work).await };
         (self.spawn)(Box::pin(Detached { load: Box::pin(load), giver }));
         let Some(context) = patience.context() else { return Taker(handoff).await };
         match until_armed(Taker(handoff), context).await {

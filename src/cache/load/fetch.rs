@@ -27,19 +27,7 @@ fn no_value(error: &FlightError) -> ! {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
-    /// The key's value, which was not there a moment ago.
-    #[inline(never)]
-    fn load<L: Loaded<V>>(
-        &self,
-        (hash, key): (u64, K),
-        ttl: Option<Duration>,
-        context: Option<&Context>,
-        work: impl FnOnce() -> Result<L, E>,
-    ) -> Result<V, FlightError<E>> {
-        self.target(hash, ttl).run_then(&key, context, work, |result| self.resolve(result))
-    }
-
-    /// The same for a task.
+    /// The key's value, which was not there a moment ago, for a task.
     pub(super) async fn load_async<L, F, Fut>(
         &self,
         (hash, key): (u64, K),
@@ -65,6 +53,26 @@ where
     L: Loaded<V>,
     P: Patience,
 {
+    /// The key's value, or the key, with its hash, for the load of it.
+    #[inline(always)]
+    pub(super) fn look<Q: FetchKey<K>>(&self, key: Q) -> Result<V, (u64, K)> {
+        let inner = &*self.cache.inner;
+        let hash = inner.core.hash(key.query());
+        inner.get(hash, key.query()).ok_or_else(|| (hash, key.into_key()))
+    }
+
+    /// The key's value, which was not there a moment ago.
+    #[inline(never)]
+    fn load(
+        &self,
+        (hash, key): (u64, K),
+        work: impl FnOnce() -> Result<L, E>,
+    ) -> Result<V, FlightError<E>> {
+        let (inner, context) = (&*self.cache.inner, self.patience.context());
+        let target = inner.target(hash, self.ttl);
+        target.run_then(&key, context, work, |result| inner.resolve(result))
+    }
+
     /// [`Cache::try_fetch`], so.
     ///
     /// # Errors
@@ -89,11 +97,9 @@ where
     where
         Q: FetchKey<K>,
     {
-        let inner = &*self.cache.inner;
-        let hash = inner.core.hash(key.query());
-        match inner.get(hash, key.query()) {
-            Some(value) => Ok(value),
-            None => inner.load((hash, key.into_key()), self.ttl, self.patience.context(), work),
+        match self.look(key) {
+            Ok(value) => Ok(value),
+            Err(key) => self.load(key, work),
         }
     }
 
@@ -121,12 +127,13 @@ where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<L, E>>,
     {
-        let inner = &*self.cache.inner;
-        let hash = inner.core.hash(key.query());
-        if let Some(value) = inner.get(hash, key.query()) {
-            return Ok(value);
+        match self.look(key) {
+            Ok(value) => Ok(value),
+            Err(key) => {
+                let context = self.patience.context();
+                self.cache.inner.load_async(key, self.ttl, context, work).await
+            }
         }
-        inner.load_async((hash, key.into_key()), self.ttl, self.patience.context(), work).await
     }
 }
 
@@ -152,7 +159,11 @@ where
     where
         Q: FetchKey<K>,
     {
-        infallible(self.try_fetch(key, || Ok(work())))
+        // Not by `try_fetch`, which would move the value once more.
+        match self.look(key) {
+            Ok(value) => value,
+            Err(key) => infallible(self.load(key, || Ok(work()))),
+        }
     }
 
     /// [`Cache::fetch_async`], so.

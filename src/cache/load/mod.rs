@@ -237,11 +237,10 @@ where
 
     #[inline(always)]
     unsafe fn accept(&self, loaded: L) -> V {
-        let (value, ttl) = loaded.into_parts();
-        if ttl.is_some() {
+        if let ttl @ Some(_) = loaded.ttl() {
             self.ttl.set(ttl);
         }
-        value
+        loaded.into_value()
     }
 
     unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>, kept: &mut Kept<K, V>) {

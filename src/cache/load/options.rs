@@ -52,21 +52,33 @@ pub(super) mod sealed {
 
     use crate::context::Context;
 
+    // Two functions, not one that returns a pair: values may be large.
     pub trait Loaded<V> {
-        fn into_parts(self) -> (V, Option<Duration>);
+        fn ttl(&self) -> Option<Duration>;
+        fn into_value(self) -> V;
     }
 
     impl<V> Loaded<V> for V {
         #[inline(always)]
-        fn into_parts(self) -> (V, Option<Duration>) {
-            (self, None)
+        fn ttl(&self) -> Option<Duration> {
+            None
+        }
+
+        #[inline(always)]
+        fn into_value(self) -> V {
+            self
         }
     }
 
     impl<V> Loaded<V> for (V, Duration) {
         #[inline(always)]
-        fn into_parts(self) -> (V, Option<Duration>) {
-            (self.0, Some(self.1))
+        fn ttl(&self) -> Option<Duration> {
+            Some(self.1)
+        }
+
+        #[inline(always)]
+        fn into_value(self) -> V {
+            self.0
         }
     }
 
