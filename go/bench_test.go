@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"docache/internal/clib"
 )
 
 // In BenchmarkLatest each operation is one read of the newest value, beside what one would do
@@ -82,7 +84,7 @@ func BenchmarkLatest(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				abiVersion()
+				clib.ABI()
 			}
 		})
 	})

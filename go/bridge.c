@@ -1,67 +1,6 @@
 #include "bridge.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-
 #include "_cgo_export.h"
-
-/* What the bytes of a value are: the key of a Go result. */
-typedef struct ticket {
-  uint64_t id;
-  docache_go_drops *drops;
-  struct ticket *next; /* among the drops */
-} ticket;
-
-/* Many push, and whoever takes takes all, so that a plain stack will do. It outlives its tickets: the loop goes first. */
-struct docache_go_drops {
-  _Atomic(ticket *) head;
-};
-
-static void push(docache_go_drops *drops, ticket *first, ticket *last) {
-  ticket *head = atomic_load_explicit(&drops->head, memory_order_relaxed);
-  do {
-    last->next = head;
-  } while (!atomic_compare_exchange_weak_explicit(&drops->head, &head, first, memory_order_release,
-                                                  memory_order_relaxed));
-}
-
-static void drop_ticket(uintptr_t ctx) {
-  ticket *t = (ticket *)ctx;
-  push(t->drops, t, t);
-}
-
-/* Takes up to `most` ids; the others wait for the next time. */
-static uint32_t drain(docache_go_drops *drops, uint64_t *ids, uint32_t most) {
-  if (atomic_load_explicit(&drops->head, memory_order_relaxed) == NULL) return 0;
-  ticket *t = atomic_exchange_explicit(&drops->head, NULL, memory_order_acquire);
-  uint32_t n = 0;
-  while (t != NULL && n < most) {
-    ticket *next = t->next;
-    ids[n++] = t->id;
-    free(t);
-    t = next;
-  }
-  if (t != NULL) {
-    ticket *last = t;
-    while (last->next != NULL) last = last->next;
-    push(drops, t, last);
-  }
-  return n;
-}
-
-docache_go_drops *docache_go_drops_new(void) {
-  docache_go_drops *drops = malloc(sizeof *drops);
-  if (drops != NULL) atomic_init(&drops->head, NULL);
-  return drops;
-}
-
-void docache_go_loop_free(docache_loop *loop, docache_go_drops *drops) {
-  docache_loop_free(loop);
-  uint64_t ids[DOCACHE_GO_DROPS];
-  while (drain(drops, ids, DOCACHE_GO_DROPS) != 0) {
-  }
-  free(drops);
-}
 
 static void notify(uintptr_t token) { docacheGoNotify(token); }
 
@@ -69,7 +8,7 @@ docache_go_next docache_go_drive_begin(docache_drive *drive, docache_go_drops *d
   docache_go_next next;
   next.wait_ns = 0;
   next.status = docache_drive_begin(drive, &next.wait_ns, NULL);
-  next.dropped = drain(drops, next.ids, DOCACHE_GO_DROPS);
+  next.dropped = (uint32_t)docache_go_drops_take(drops, next.ids, DOCACHE_GO_DROPS);
   return next;
 }
 
@@ -80,13 +19,8 @@ static docache_go_next finish(docache_drive *drive, docache_go_drops *drops, doc
 }
 
 docache_go_next docache_go_drive_succeed(docache_drive *drive, docache_go_drops *drops, uint64_t id) {
-  docache_value *value = NULL;
-  ticket *t = malloc(sizeof *t);
-  if (t == NULL) return finish(drive, drops, DOCACHE_INTERNAL, NULL, NULL);
-  *t = (ticket){id, drops, NULL};
-  docache_status status =
-      docache_value_wrap((const uint8_t *)&t->id, sizeof t->id, (uintptr_t)t, drop_ticket, &value, NULL);
-  return finish(drive, drops, status, value, NULL);
+  docache_value *value = docache_go_drops_value(drops, id);
+  return finish(drive, drops, value != NULL ? DOCACHE_OK : DOCACHE_INTERNAL, value, NULL);
 }
 
 docache_go_next docache_go_drive_fail(docache_drive *drive, docache_go_drops *drops, docache_status status, uint64_t id,

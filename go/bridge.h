@@ -3,6 +3,7 @@
 #define DOCACHE_GO_BRIDGE_H
 
 #include "docache.h"
+#include "drops.h"
 
 /* The last success. id is 0 if there was none; otherwise value is retained, and with it the Go result of that id. */
 typedef struct docache_go_latest {
@@ -16,14 +17,6 @@ typedef struct docache_go_slot {
   int64_t timestamp_ns;
   const docache_error *error; /* borrowed from the snapshot */
 } docache_go_slot;
-
-/* The results of a loop that nobody can see any more: whoever lets go of one puts it here, and Go takes it from here. */
-typedef struct docache_go_drops docache_go_drops;
-
-docache_go_drops *docache_go_drops_new(void);
-
-/* Frees the loop, and with it the last of its results. */
-void docache_go_loop_free(docache_loop *loop, docache_go_drops *drops);
 
 /* How many drops Go is told of at a time. */
 #define DOCACHE_GO_DROPS 4

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"docache/internal/clib"
 )
 
 // In these benchmarks each operation is one call, beside a bare call into C and what one would
@@ -65,7 +67,7 @@ func benchTyped[V any](b *testing.B, v V) (*Typed[string, V], []string) {
 // BenchmarkGet is a hit on a short key with a value of 64 bytes: copied into the caller's buffer,
 // as an array, as a new string; and with a Go value of any kind.
 func BenchmarkGet(b *testing.B) {
-	b.Run("cgo_call", func(b *testing.B) { each(b, func(int) int { return int(abiVersion()) }) })
+	b.Run("cgo_call", func(b *testing.B) { each(b, func(int) int { v, _ := clib.ABI(); return int(v) }) })
 	b.Run("docache", func(b *testing.B) {
 		c, keys := benchTyped(b, strings.Repeat("x", 64))
 		b.ReportAllocs()

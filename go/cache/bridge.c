@@ -1,8 +1,5 @@
 #include "bridge.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-
 /* Who is to be told of what goes on in the function that this thread is in. The library notifies only from inside
  * functions that docache.h marks [CB], and so only while there is one of these. */
 typedef struct log {
@@ -29,101 +26,6 @@ static void notify(uintptr_t token) {
   current->last = &seat->next;
 }
 
-/* What a value is that stands for one of Go's; the id is its bytes. */
-typedef struct ticket {
-  uint64_t id;
-  docache_go_cache_drops *drops;
-  struct ticket *next; /* among the drops */
-} ticket;
-
-/* Many push, and whoever takes takes all, so that a plain stack will do. */
-struct docache_go_cache_drops {
-  _Atomic(ticket *) head; /* &ended once the list is closed */
-  atomic_size_t shares;   /* one for each ticket that is not freed, and one until the list is closed */
-};
-
-static ticket ended;
-
-static void release_drops(docache_go_cache_drops *drops, size_t shares) {
-  if (shares != 0 && atomic_fetch_sub_explicit(&drops->shares, shares, memory_order_acq_rel) == shares) free(drops);
-}
-
-static size_t free_tickets(ticket *t) {
-  size_t n = 0;
-  while (t != NULL) {
-    ticket *next = t->next;
-    free(t);
-    t = next;
-    n++;
-  }
-  return n;
-}
-
-/* Puts a chain of tickets, from first to last, on the stack, or frees it if that is closed. */
-static void push(docache_go_cache_drops *drops, ticket *first, ticket *last) {
-  ticket *head = atomic_load_explicit(&drops->head, memory_order_relaxed);
-  do {
-    if (head == &ended) {
-      last->next = NULL;
-      release_drops(drops, free_tickets(first));
-      return;
-    }
-    last->next = head;
-  } while (!atomic_compare_exchange_weak_explicit(&drops->head, &head, first, memory_order_release,
-                                                  memory_order_relaxed));
-}
-
-static void drop(uintptr_t ctx) {
-  ticket *t = (ticket *)ctx;
-  push(t->drops, t, t);
-}
-
-docache_go_cache_drops *docache_go_cache_drops_new(void) {
-  docache_go_cache_drops *drops = malloc(sizeof *drops);
-  if (drops == NULL) return NULL;
-  atomic_init(&drops->head, NULL);
-  atomic_init(&drops->shares, 1);
-  return drops;
-}
-
-void docache_go_cache_drops_close(docache_go_cache_drops *drops) {
-  ticket *t = atomic_exchange_explicit(&drops->head, &ended, memory_order_acq_rel);
-  release_drops(drops, 1 + free_tickets(t));
-}
-
-const uintptr_t *docache_go_cache_drops_word(const docache_go_cache_drops *drops) {
-  return (const uintptr_t *)(const void *)&drops->head;
-}
-
-size_t docache_go_cache_drain(docache_go_cache_drops *drops, uint64_t *ids, size_t cap) {
-  ticket *t = atomic_exchange_explicit(&drops->head, NULL, memory_order_acquire);
-  size_t n = 0;
-  while (t != NULL && n < cap) {
-    ticket *next = t->next;
-    ids[n++] = t->id;
-    free(t);
-    t = next;
-  }
-  if (t != NULL) {
-    ticket *last = t;
-    while (last->next != NULL) last = last->next;
-    push(drops, t, last);
-  }
-  release_drops(drops, n);
-  return n;
-}
-
-/* A value that stands for the id. NULL: no memory, and the id will not come back. */
-static docache_value *value_of(uint64_t id, docache_go_cache_drops *drops) {
-  ticket *t = malloc(sizeof *t);
-  if (t == NULL) return NULL;
-  *t = (ticket){id, drops, NULL};
-  atomic_fetch_add_explicit(&drops->shares, 1, memory_order_relaxed);
-  docache_value *value = NULL;
-  docache_value_wrap((const uint8_t *)&t->id, sizeof t->id, (uintptr_t)t, drop, &value, NULL);
-  return value;
-}
-
 static docache_go_cache_found found(docache_value *value) {
   if (value == NULL) return (docache_go_cache_found){NULL, NULL, 0};
   return (docache_go_cache_found){value, docache_value_data(value), docache_value_len(value)};
@@ -146,10 +48,10 @@ docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, cons
 }
 
 docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
-                                     const uint64_t *ids, uint64_t ttl_ns, docache_go_cache_drops *drops) {
+                                     const uint64_t *ids, uint64_t ttl_ns, docache_go_drops *drops) {
   docache_status worst = DOCACHE_OK;
   for (size_t i = 0; i < n; i++) {
-    docache_value *value = value_of(ids[i], drops);
+    docache_value *value = docache_go_drops_value(drops, ids[i]);
     if (value == NULL) return DOCACHE_INTERNAL;
     docache_status status = docache_cache_set_value(cache, keys, lens[i], value, ttl_ns, NULL);
     docache_value_release(value);
@@ -160,10 +62,9 @@ docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *key
 }
 
 size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t id, uint64_t ttl_ns,
-                               docache_go_cache_drops *drops, uint64_t *ids, size_t cap) {
+                               docache_go_drops *drops, uint64_t *ids, size_t cap) {
   docache_go_cache_set_ids(cache, key, &key_len, 1, &id, ttl_ns, drops);
-  if (atomic_load_explicit(&drops->head, memory_order_relaxed) == NULL) return 0;
-  return docache_go_cache_drain(drops, ids, cap);
+  return docache_go_drops_take(drops, ids, cap);
 }
 
 /* How many keys the library is given at a time. */
@@ -275,8 +176,8 @@ docache_go_cache_landed docache_go_cache_land(docache_call *call, const uint8_t 
   return end(call, value, made == DOCACHE_OK ? DOCACHE_OK : DOCACHE_DOER_FAILED);
 }
 
-docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id, docache_go_cache_drops *drops) {
-  docache_value *value = value_of(id, drops);
+docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id, docache_go_drops *drops) {
+  docache_value *value = docache_go_drops_value(drops, id);
   return end(call, value, value != NULL ? DOCACHE_OK : DOCACHE_DOER_FAILED);
 }
 

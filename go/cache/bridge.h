@@ -7,15 +7,13 @@
 #define DOCACHE_GO_CACHE_BRIDGE_H
 
 #include "docache.h"
+#include "drops.h"
 
 /* Who waits for a call: the token that the library is given. */
 typedef struct docache_go_cache_seat {
   uintptr_t id;
   struct docache_go_cache_seat *next; /* in a list of those that are to be told */
 } docache_go_cache_seat;
-
-/* The ids whose values are gone, of one cache, in the order of a stack. They come from any thread. */
-typedef struct docache_go_cache_drops docache_go_cache_drops;
 
 /* What was found: a share of the value, which the caller releases, and its bytes. */
 typedef struct docache_go_cache_found {
@@ -39,18 +37,6 @@ typedef struct docache_go_cache_landed {
   docache_status status;
 } docache_go_cache_landed;
 
-/* Makes a list of drops. NULL: no memory. */
-docache_go_cache_drops *docache_go_cache_drops_new(void);
-
-/* Ends the list: what is dropped from now on is forgotten. It is freed with the last value that could go into it. */
-void docache_go_cache_drops_close(docache_go_cache_drops *drops);
-
-/* Whether there is an id to be drained; to be read atomically. */
-const uintptr_t *docache_go_cache_drops_word(const docache_go_cache_drops *drops);
-
-/* Takes up to `cap` ids out of the list, and returns how many. */
-size_t docache_go_cache_drain(docache_go_cache_drops *drops, uint64_t *ids, size_t cap);
-
 /* A docache_cache. Go looks at each pointer that it gives to C, unless that is to numbers; at a number it does not. */
 typedef uintptr_t docache_go_cache_handle;
 
@@ -65,11 +51,11 @@ docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, cons
 /* Keeps the id for each key. `keys` are one after the other, `lens` their lengths. The ids belong to the library from now
  * on, and come back through the drops, also those that it does not take. */
 docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
-                                     const uint64_t *ids, uint64_t ttl_ns, docache_go_cache_drops *drops);
+                                     const uint64_t *ids, uint64_t ttl_ns, docache_go_drops *drops);
 
-/* docache_go_cache_set_ids for one key, and then docache_go_cache_drain, in one call, since each has its price. */
+/* docache_go_cache_set_ids for one key, and then docache_go_drops_take, in one call, since each has its price. */
 size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t id, uint64_t ttl_ns,
-                               docache_go_cache_drops *drops, uint64_t *ids, size_t cap);
+                               docache_go_drops *drops, uint64_t *ids, size_t cap);
 
 /* docache_cache_set_many with the keys and the values one after the other; says what the first part that fails says. */
 docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *keys, const size_t *key_lens,
@@ -100,7 +86,7 @@ docache_go_cache_begun docache_go_cache_look(docache_call *call);
 /* Ends the load that the call leads, and the call: with a copy of bytes, with an id as in docache_go_cache_set_ids, or, if
  * both are NULL, with a failure. */
 docache_go_cache_landed docache_go_cache_land(docache_call *call, const uint8_t *data, size_t len);
-docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id, docache_go_cache_drops *drops);
+docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id, docache_go_drops *drops);
 docache_go_cache_landed docache_go_cache_fail(docache_call *call);
 
 /* Ends a call that does not lead. */

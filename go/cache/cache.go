@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"time"
 	"weak"
+
+	"docache/internal/drops"
 )
 
 // Cache keeps any Go values, as they are: a pointer that was set is the pointer that Get returns.
@@ -18,7 +20,7 @@ import (
 type Cache struct {
 	table   *table
 	values  *values
-	drops   *drops
+	drops   *drops.List
 	cleaner *time.Timer // nil: none
 }
 
@@ -245,7 +247,7 @@ func (c *Cache) Close() error {
 // sweep lets the values go that the library has let go.
 func (c *Cache) sweep() {
 	var ids [32]uint64
-	for c.drops.any() {
-		c.values.remove(ids[:c.drops.take(ids[:])])
+	for c.drops.Any() {
+		c.values.remove(ids[:c.drops.Take(ids[:])])
 	}
 }
