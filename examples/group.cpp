@@ -33,7 +33,8 @@ int main() try {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       const auto box = mailboxes.run("ada", query);  // all callers hold the same object
-      std::printf("%s has %d messages (%s)\n", box->owner.c_str(), box->messages, box.led() ? "led" : "joined");
+      std::printf("%s has %d messages (%s)\n", box->owner.c_str(), box->messages,
+                  box.led() ? "led" : "joined");
     });
   }
   for (auto& thread : threads) thread.join();

@@ -18,13 +18,15 @@ static docache_go_next finish(docache_drive *drive, docache_go_drops *drops, doc
   return docache_go_drive_begin(drive, drops);
 }
 
-docache_go_next docache_go_drive_succeed(docache_drive *drive, docache_go_drops *drops, uint64_t id) {
+docache_go_next docache_go_drive_succeed(docache_drive *drive, docache_go_drops *drops,
+                                         uint64_t id) {
   docache_value *value = docache_go_drops_value(drops, id);
   return finish(drive, drops, value != NULL ? DOCACHE_OK : DOCACHE_INTERNAL, value, NULL);
 }
 
-docache_go_next docache_go_drive_fail(docache_drive *drive, docache_go_drops *drops, docache_status status, uint64_t id,
-                                      const char *message, size_t message_len) {
+docache_go_next docache_go_drive_fail(docache_drive *drive, docache_go_drops *drops,
+                                      docache_status status, uint64_t id, const char *message,
+                                      size_t message_len) {
   docache_error *error = NULL;
   docache_error_new((int64_t)id, message, message_len, &error, NULL);
   return finish(drive, drops, status, NULL, error);
@@ -36,7 +38,9 @@ void docache_go_loop_ask_to_stop(const docache_loop *loop) {
   docache_wait_free(wait);
 }
 
-static uint64_t id_of(const docache_value *value) { return *(const uint64_t *)(const void *)docache_value_data(value); }
+static uint64_t id_of(const docache_value *value) {
+  return *(const uint64_t *)(const void *)docache_value_data(value);
+}
 
 docache_go_latest docache_go_loop_latest(const docache_loop *loop) {
   docache_go_latest latest = {0, NULL};
@@ -46,8 +50,8 @@ docache_go_latest docache_go_loop_latest(const docache_loop *loop) {
   return latest;
 }
 
-docache_status docache_go_snapshot_fill(const docache_snapshot *snapshot, size_t first, docache_go_slot *out,
-                                        size_t count) {
+docache_status docache_go_snapshot_fill(const docache_snapshot *snapshot, size_t first,
+                                        docache_go_slot *out, size_t count) {
   docache_entry entries[32];
   while (count > 0) {
     size_t want = count < 32 ? count : 32;
@@ -58,7 +62,8 @@ docache_status docache_go_snapshot_fill(const docache_snapshot *snapshot, size_t
     }
     for (size_t i = 0; i < got; i++) {
       const docache_entry *entry = &entries[i];
-      out[i].id = entry->value != NULL ? id_of(entry->value) : (uint64_t)docache_error_code(entry->error);
+      out[i].id =
+          entry->value != NULL ? id_of(entry->value) : (uint64_t)docache_error_code(entry->error);
       out[i].timestamp_ns = entry->timestamp_ns;
       out[i].error = entry->error;
     }

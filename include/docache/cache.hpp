@@ -30,7 +30,8 @@ enum class cause : std::int32_t {
 class lifetime {
  public:
   template <class Rep, class Period>
-  constexpr lifetime(std::chrono::duration<Rep, Period> length) noexcept : lifetime(docache::duration(length)) {}
+  constexpr lifetime(std::chrono::duration<Rep, Period> length) noexcept
+      : lifetime(docache::duration(length)) {}
 
   constexpr lifetime(docache::duration length) noexcept
       : ns_(length.nanoseconds() < 1 ? 1 : static_cast<std::uint64_t>(length.nanoseconds())) {}
@@ -77,21 +78,31 @@ class bytes_view {
 /// with no lock held. It may use the cache, and destroy it: then it is not called any more, and is
 /// destroyed when the write or the sweep is over that it was called from. What it throws is
 /// dropped.
-using evict_listener = std::function<void(std::string_view key, const value& value, docache::cause cause)>;
+using evict_listener =
+    std::function<void(std::string_view key, const value& value, docache::cause cause)>;
 
 /// How a cache is to be. Everything has a default; without capacity and max_weight there is no
 /// limit.
 struct cache_options {
-  lifetime time_to_live = std::chrono::minutes(15);    ///< How long entries live that are not given a time of their own.
-  lifetime sweep_interval = std::chrono::minutes(20);  ///< How often what has expired is taken out, 1 ms at least.
-  std::optional<lifetime> negative_ttl{};  ///< For how long failures of fetches are kept, and given to those who fetch.
-  std::uint64_t capacity = 0;              ///< The most entries; 0 = no limit. Not together with max_weight.
-  std::uint64_t max_weight = 0;            ///< The most bytes, keys and values together; 0 = no limit.
-  std::size_t shards = 0;                  ///< Over how many locks writers are spread; 0 = as the limit suggests.
+  /// How long entries live that are not given a lifetime of their own.
+  lifetime time_to_live = std::chrono::minutes(15);
+  /// How often expired entries are removed, 1 ms at least.
+  lifetime sweep_interval = std::chrono::minutes(20);
+  /// How long failures of fetches are kept, and given to those who fetch.
+  std::optional<lifetime> negative_ttl{};
+  /// The most entries; 0 = no limit. Not together with max_weight.
+  std::uint64_t capacity = 0;
+  /// The most bytes, keys and values together; 0 = no limit.
+  std::uint64_t max_weight = 0;
+  /// Over how many locks writers are spread; 0 = as the limit suggests.
+  std::size_t shards = 0;
   docache::policy policy = docache::policy::adaptive;
-  std::uint32_t jitter_permille = 0;  ///< By up to how many thousandths lifetimes are shortened at random.
-  bool record_stats = false;          ///< Count hits and misses, which costs each read a few nanoseconds.
-  bool expire_on_sweep_only = false;  ///< What has expired is still found until it is swept.
+  /// By up to how many thousandths lifetimes are shortened at random.
+  std::uint32_t jitter_permille = 0;
+  /// Count hits and misses, which costs each read a few nanoseconds.
+  bool record_stats = false;
+  /// Expired entries are still found until they are swept.
+  bool expire_on_sweep_only = false;
   evict_listener on_evict{};
 };
 
@@ -123,10 +134,11 @@ inline value shared_value(const docache_value* raw) noexcept {
 }
 
 /// A listener on the heap, and the function through which the library calls it.
-inline void tell_listener(std::uintptr_t context, const std::uint8_t* key, std::size_t key_len, const docache_value* raw,
-                          std::int32_t why) noexcept {
+inline void tell_listener(std::uintptr_t context, const std::uint8_t* key, std::size_t key_len,
+                          const docache_value* raw, std::int32_t why) noexcept {
   try {
-    (*reinterpret_cast<evict_listener*>(context))(text_of(key, key_len), shared_value(raw), static_cast<cause>(why));
+    (*reinterpret_cast<evict_listener*>(context))(text_of(key, key_len), shared_value(raw),
+                                                  static_cast<cause>(why));
   } catch (...) {
     // There is nobody to tell: what left has left.
   }
@@ -205,9 +217,11 @@ class cache {
   std::optional<std::size_t> try_get(bytes_view key, void* buffer, std::size_t capacity) const {
     detail::error_slot slot;
     std::size_t length = 0;
-    const auto status = docache_cache_try_get(raw_, key.data(), key.size(), static_cast<std::uint8_t*>(buffer),
-                                              capacity, &length, slot.out());
-    if (detail::expect(status, slot, DOCACHE_MISS, DOCACHE_BUFFER_TOO_SMALL) == DOCACHE_MISS) return std::nullopt;
+    const auto status =
+        docache_cache_try_get(raw_, key.data(), key.size(), static_cast<std::uint8_t*>(buffer),
+                              capacity, &length, slot.out());
+    if (detail::expect(status, slot, DOCACHE_MISS, DOCACHE_BUFFER_TOO_SMALL) == DOCACHE_MISS)
+      return std::nullopt;
     return length;
   }
 
@@ -223,9 +237,11 @@ class cache {
   /// copied, nor are values.
   void set(bytes_view key, const value& data, std::optional<lifetime> ttl = std::nullopt) const {
     detail::error_slot slot;
-    const auto status = data.handle() == nullptr
-                            ? docache_cache_set(raw_, key.data(), key.size(), nullptr, 0, to_ns(ttl), slot.out())
-                            : docache_cache_set_value(raw_, key.data(), key.size(), data.handle(), to_ns(ttl), slot.out());
+    const auto status =
+        data.handle() == nullptr
+            ? docache_cache_set(raw_, key.data(), key.size(), nullptr, 0, to_ns(ttl), slot.out())
+            : docache_cache_set_value(raw_, key.data(), key.size(), data.handle(), to_ns(ttl),
+                                      slot.out());
     detail::expect(status, slot);
   }
 
@@ -247,7 +263,9 @@ class cache {
     std::vector<docache_value*> owned(spans.size());
     std::vector<std::optional<value>> out(spans.size());
     detail::error_slot slot;
-    detail::expect(docache_cache_get_many(raw_, spans.data(), spans.size(), owned.data(), nullptr, slot.out()), slot);
+    detail::expect(
+        docache_cache_get_many(raw_, spans.data(), spans.size(), owned.data(), nullptr, slot.out()),
+        slot);
     for (std::size_t i = 0; i < owned.size(); ++i) {
       if (owned[i] != nullptr) out[i] = value::from_handle(owned[i]);
     }
@@ -267,7 +285,9 @@ class cache {
       values.push_back(bytes_view(pair.second).raw());
     }
     detail::error_slot slot;
-    detail::expect(docache_cache_set_many(raw_, keys.data(), values.data(), keys.size(), to_ns(ttl), slot.out()), slot);
+    detail::expect(docache_cache_set_many(raw_, keys.data(), values.data(), keys.size(), to_ns(ttl),
+                                          slot.out()),
+                   slot);
   }
   void set_many(std::initializer_list<std::pair<bytes_view, bytes_view>> pairs,
                 std::optional<lifetime> ttl = std::nullopt) const {
@@ -280,7 +300,8 @@ class cache {
     const auto spans = to_spans(keys);
     std::size_t removed = 0;
     detail::error_slot slot;
-    detail::expect(docache_cache_remove_many(raw_, spans.data(), spans.size(), &removed, slot.out()), slot);
+    detail::expect(
+        docache_cache_remove_many(raw_, spans.data(), spans.size(), &removed, slot.out()), slot);
     return removed;
   }
   std::size_t remove_many(std::initializer_list<bytes_view> keys) const {
@@ -326,7 +347,8 @@ class cache {
   /// still hold some.
   bool flush() const {
     detail::error_slot slot;
-    return detail::expect(docache_cache_flush(raw_, slot.out()), slot, DOCACHE_PENDING) == DOCACHE_OK;
+    return detail::expect(docache_cache_flush(raw_, slot.out()), slot, DOCACHE_PENDING) ==
+           DOCACHE_OK;
   }
 
   /// Calls `visit(key, value)` for each entry that has not expired, in no order; if it returns a
@@ -334,11 +356,13 @@ class cache {
   /// cache. What it throws comes out of here.
   template <class F>
   void for_each(F&& visit) const {
-    static_assert(std::is_invocable_v<F&, std::string_view, const value&>, "cache: visit(string_view, const value&)");
+    static_assert(std::is_invocable_v<F&, std::string_view, const value&>,
+                  "cache: visit(string_view, const value&)");
     using visitor = detail::visit<std::remove_reference_t<F>>;
     visitor mine{visit};
     detail::error_slot slot;
-    const auto status = docache_cache_each(raw_, &visitor::one, reinterpret_cast<std::uintptr_t>(&mine), slot.out());
+    const auto status = docache_cache_each(raw_, &visitor::one,
+                                           reinterpret_cast<std::uintptr_t>(&mine), slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     detail::expect(status, slot);
   }
@@ -399,14 +423,17 @@ class cache {
       auto listener = std::make_unique<evict_listener>(std::move(options.on_evict));
       const auto context = reinterpret_cast<std::uintptr_t>(listener.release());
       const auto drop = &detail::drop<evict_listener>;
-      detail::expect(docache_cache_new(&raw, &detail::tell_listener, context, drop, &out, slot.out()), slot);
+      detail::expect(
+          docache_cache_new(&raw, &detail::tell_listener, context, drop, &out, slot.out()), slot);
     } else {
       detail::expect(docache_cache_new(&raw, nullptr, 0, nullptr, &out, slot.out()), slot);
     }
     return out;
   }
 
-  static std::uint64_t to_ns(std::optional<lifetime> ttl) noexcept { return ttl ? ttl->nanoseconds() : 0; }
+  static std::uint64_t to_ns(std::optional<lifetime> ttl) noexcept {
+    return ttl ? ttl->nanoseconds() : 0;
+  }
 
   template <class Keys>
   static std::vector<docache_bytes> to_spans(const Keys& keys) {
@@ -421,16 +448,20 @@ class cache {
   }
 
   template <class F>
-  std::optional<value> load(timeout limit, bytes_view key, std::optional<lifetime> ttl, F& work) const {
+  std::optional<value> load(timeout limit, bytes_view key, std::optional<lifetime> ttl,
+                            F& work) const {
     using job = detail::job<value, F>;
-    static_assert(detail::is_work<F>(), "cache: the work is called without arguments or with the key, a string_view");
-    static_assert(detail::returns_a<value, F>(), "cache: the work returns a value, or what one is made of");
+    static_assert(detail::is_work<F>(),
+                  "cache: the work is called without arguments or with the key, a string_view");
+    static_assert(detail::returns_a<value, F>(),
+                  "cache: the work returns a value, or what one is made of");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;
     const auto context = reinterpret_cast<std::uintptr_t>(&mine);
-    const auto status = docache_cache_fetch_key(raw_, key.data(), key.size(), to_ns(ttl), limit.nanoseconds(),
-                                                &job::perform, context, &owned, slot.out());
+    const auto status =
+        docache_cache_fetch_key(raw_, key.data(), key.size(), to_ns(ttl), limit.nanoseconds(),
+                                &job::perform, context, &owned, slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     if (detail::expect(status, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
     return value::from_handle(owned);

@@ -45,7 +45,8 @@ class shared {
 
  private:
   friend class group<T>;
-  shared(value owner, bool led, bool is_shared) noexcept : owner_(std::move(owner)), led_(led), shared_(is_shared) {}
+  shared(value owner, bool led, bool is_shared) noexcept
+      : owner_(std::move(owner)), led_(led), shared_(is_shared) {}
 
   value owner_;
   bool led_;
@@ -78,7 +79,8 @@ constexpr bool returns_a() noexcept {
 
 /// `count` bytes as text; a view of nothing has no address.
 inline std::string_view text_of(const std::uint8_t* data, std::size_t count) noexcept {
-  return count == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data), count);
+  return count == 0 ? std::string_view()
+                    : std::string_view(reinterpret_cast<const char*>(data), count);
 }
 
 /// Work on the stack of the caller that perhaps leads, and the function through which the library
@@ -89,12 +91,15 @@ struct job {
   bool ran = false;
   std::exception_ptr thrown{};
 
-  static docache_status perform(std::uintptr_t context, const std::uint8_t* key, std::size_t key_len,
-                                docache_value** out, docache_error** out_error) noexcept {
+  static docache_status perform(std::uintptr_t context, const std::uint8_t* key,
+                                std::size_t key_len, docache_value** out,
+                                docache_error** out_error) noexcept {
     job& self = *reinterpret_cast<job*>(context);
     self.ran = true;
     try {
-      const auto work = [&]() -> decltype(auto) { return call_work(self.call, text_of(key, key_len)); };
+      const auto work = [&]() -> decltype(auto) {
+        return call_work(self.call, text_of(key, key_len));
+      };
       *out = detail::make_value<T>(work);
       return DOCACHE_OK;
     } catch (...) {
@@ -122,7 +127,8 @@ struct job {
 /// Every function that is const is safe to call from any thread at once, also from inside the work.
 template <class T = value>
 class group {
-  static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>, "group<T>: T is a plain object type");
+  static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>,
+                "group<T>: T is a plain object type");
 
  public:
   using value_type = T;
@@ -203,14 +209,17 @@ class group {
   template <class F>
   std::optional<shared<T>> fly(timeout limit, std::string_view key, F& work) const {
     using job = detail::job<T, F>;
-    static_assert(detail::is_work<F>(), "group: the work is called without arguments or with the key, a string_view");
-    static_assert(detail::returns_a<T, F>(), "group<T>: the work returns a T, or what is converted to one");
+    static_assert(detail::is_work<F>(),
+                  "group: the work is called without arguments or with the key, a string_view");
+    static_assert(detail::returns_a<T, F>(),
+                  "group<T>: the work returns a T, or what is converted to one");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;
     std::uint32_t is_shared = 0;
-    const auto status = docache_group_run_key(raw_, bytes(key), key.size(), limit.nanoseconds(), &job::perform,
-                                              reinterpret_cast<std::uintptr_t>(&mine), &owned, &is_shared, slot.out());
+    const auto status = docache_group_run_key(
+        raw_, bytes(key), key.size(), limit.nanoseconds(), &job::perform,
+        reinterpret_cast<std::uintptr_t>(&mine), &owned, &is_shared, slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     if (detail::expect(status, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
     return shared<T>(value::from_handle(owned), mine.ran, is_shared != 0);

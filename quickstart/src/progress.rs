@@ -10,8 +10,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Where there is no terminal, one of so many ticks prints a line.
 const TICKS_PER_LINE: u64 = 10;
 
-/// Shows `message` until `session`, which lasts for `time`, is done: behind a bar if standard output
-/// is a terminal, else as plain lines.
+/// Shows `message` until `session`, which lasts for `time`, is done: behind a bar if standard
+/// output is a terminal, else as plain lines.
 pub(crate) fn show(
     session: &Context,
     time: Duration,
