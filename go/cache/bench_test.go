@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"docache/internal/clib"
+	"docache/internal/testkit"
 )
 
 // In these benchmarks each operation is one call, beside a bare call into C and what one would
@@ -17,18 +18,6 @@ import (
 // ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the
 // figure printed.
 
-// sink keeps the compiler from dropping what is measured; each goroutine writes it once.
-var sink struct {
-	sync.Mutex
-	value int
-}
-
-func keep(sum int) {
-	sink.Lock()
-	sink.value += sum
-	sink.Unlock()
-}
-
 // each does the operation on a goroutine for each processor, and adds up what it returns.
 func each(b *testing.B, operation func(i int) int) {
 	b.ReportAllocs()
@@ -38,7 +27,7 @@ func each(b *testing.B, operation func(i int) int) {
 		for i := 0; pb.Next(); i++ {
 			sum += operation(i & 1023)
 		}
-		keep(sum)
+		testkit.Keep(sum)
 	})
 }
 
@@ -78,7 +67,7 @@ func BenchmarkGet(b *testing.B) {
 				out, _ := c.AppendTo(buf, keys[i&1023])
 				sum += len(out)
 			}
-			keep(sum)
+			testkit.Keep(sum)
 		})
 	})
 	b.Run("docache_array", func(b *testing.B) {

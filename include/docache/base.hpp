@@ -264,6 +264,22 @@ const T& object_in(const docache_value* raw) noexcept {
   return *static_cast<const T*>(static_cast<const void*>(docache_value_data(raw)));
 }
 
+/// What `owner`, which is not empty unless T is value, shows: itself, or the T inside.
+template <class T>
+const T& shown(const value& owner) noexcept {
+  if constexpr (std::is_same_v<T, value>) {
+    return owner;
+  } else {
+    return object_in<T>(owner.handle());
+  }
+}
+
+template <class T>
+const T* shown_or_null(const value& owner) noexcept {
+  const bool is_there = std::is_same_v<T, value> || owner.handle() != nullptr;
+  return is_there ? std::addressof(shown<T>(owner)) : nullptr;
+}
+
 /// Calls a user's work and makes a C value of the T that it returns.
 template <class T, class F>
 docache_value* make_value(F& call) {

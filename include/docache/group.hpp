@@ -18,23 +18,11 @@ template <class T>
 class shared {
  public:
   /// Not of one that was moved from.
-  const T& operator*() const noexcept {
-    if constexpr (std::is_same_v<T, value>) {
-      return owner_;
-    } else {
-      return detail::object_in<T>(owner_.handle());
-    }
-  }
+  const T& operator*() const noexcept { return detail::shown<T>(owner_); }
   const T* operator->() const noexcept { return std::addressof(**this); }
 
   /// Never null, unless this was moved from.
-  const T* get() const noexcept {
-    if constexpr (std::is_same_v<T, value>) {
-      return &owner_;
-    } else {
-      return owner_.handle() == nullptr ? nullptr : std::addressof(**this);
-    }
-  }
+  const T* get() const noexcept { return detail::shown_or_null<T>(owner_); }
 
   /// Whether this caller's own work ran.
   bool led() const noexcept { return led_; }
