@@ -40,8 +40,8 @@ int main() try {
   for (auto& thread : threads) thread.join();
   std::printf("%zu callers, %d queries\n", threads.size(), queries.load());
 
-  // Waiting can be limited; a call that finds nobody at it runs the work itself, however short the
-  // limit is.
+  // Waiting can be limited; a call that finds no run under way runs the work itself, however short
+  // the limit is.
   const auto box = mailboxes.run_for(10ms, "ada", query);
   std::printf("%s\n", box ? "a new run" : "still running");
   return 0;

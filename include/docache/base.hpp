@@ -79,8 +79,8 @@ class duration {
   std::int64_t ns_ = 0;
 };
 
-/// How long a call may wait: any chrono duration, or docache::forever. Zero and negative durations
-/// only look.
+/// How long a call may wait: any chrono duration, or docache::forever. With zero and negative
+/// durations it does not wait.
 class timeout {
  public:
   template <class Rep, class Period>
@@ -90,7 +90,7 @@ class timeout {
   constexpr timeout(docache::duration length) noexcept
       : ns_(length.nanoseconds() < 0 ? 0 : length.nanoseconds()) {}
 
-  /// The timeout that never comes; docache::forever is one.
+  /// No limit, as docache::forever.
   static constexpr timeout never() noexcept { return timeout(); }
 
   /// As docache.h wants it: DOCACHE_FOREVER or nanoseconds ≥ 0.
@@ -295,7 +295,7 @@ docache_value* make_value(F& call) {
 
 inline docache_status fail(std::string_view message, std::int64_t code,
                            docache_error** out_error) noexcept {
-  // Short of memory, the status alone tells.
+  // Without memory for an error, the status alone has to do.
   docache_error_new(code, message.data(), message.size(), out_error, nullptr);
   return DOCACHE_DOER_FAILED;
 }
@@ -328,11 +328,11 @@ inline void check_version() {
 }  // namespace detail
 
 /// Ends the library's own threads, and waits until they have ended: before a search for leaks, or
-/// before the library is unloaded. Whether there are none; destroy all handles first. What is
-/// called later may start them again.
+/// before the library is unloaded. Returns true if none are left; destroy all handles first. Later
+/// calls may start them again.
 inline bool shutdown() noexcept { return docache_shutdown() == DOCACHE_OK; }
 
-/// How grave a log record is; a logger is called for its own level and the graver ones.
+/// How severe a log record is; a logger is called for its own level and more severe ones.
 enum class level : std::int32_t {
   error = DOCACHE_LEVEL_ERROR,
   warn = DOCACHE_LEVEL_WARN,
@@ -341,8 +341,8 @@ enum class level : std::int32_t {
   trace = DOCACHE_LEVEL_TRACE,
 };
 
-/// A hook for what happens out of sight. Shared by reference count: copying copies a pointer, and
-/// the callable is destroyed with the last copy and the last loop cache that uses it.
+/// A hook for background events. Shared by reference count: copying copies a pointer, and the
+/// callable is destroyed with the last copy and the last loop cache that uses it.
 class logger {
  public:
   /// Logs nothing.
@@ -350,7 +350,7 @@ class logger {
 
   /// Calls `log(level, target, message)` for records up to `most_verbose`. The callable may be
   /// called from several threads at once, the texts are valid only during the call, and what it
-  /// throws is dropped. Throws docache::error or std::bad_alloc.
+  /// throws is ignored. Throws docache::error or std::bad_alloc.
   template <
       class F,
       std::enable_if_t<std::is_invocable_v<F&, level, std::string_view, std::string_view>, int> = 0>

@@ -58,8 +58,8 @@ class result_info {
   /// 1 for the loop cache's first result, one more for each; also the version that published it.
   std::uint64_t sequence() const noexcept { return sequence_; }
 
-  /// The wall clock at the start of the Doer's call: for people. Decide by age(), which clock
-  /// changes cannot touch.
+  /// The wall clock at the start of the Doer's call, for display. For decisions use age(), which
+  /// changes of the clock do not affect.
   std::chrono::system_clock::time_point timestamp() const noexcept { return timestamp_; }
 
   /// How long the Doer took.
@@ -99,7 +99,7 @@ class loop_cache;
 template <class T>
 class reading : public result_info {
  public:
-  /// Not of one that was moved from.
+  /// Must not be called once this was moved from.
   const T& operator*() const noexcept { return detail::shown<T>(owner_); }
   const T* operator->() const noexcept { return std::addressof(**this); }
 
@@ -117,15 +117,15 @@ class reading : public result_info {
   value owner_;
 };
 
-/// One result in a snapshot, good or bad. A view: valid while a handle to the snapshot lives;
-/// share() makes it last.
+/// One result in a snapshot, a success or a failure. A view: valid while a handle to the snapshot
+/// lives; share() returns an owner.
 template <class T>
 class entry : public result_info {
  public:
   /// What value() returns: `const T&`, or for byte values a handle.
   using reference = std::conditional_t<std::is_same_v<T, docache::value>, docache::value, const T&>;
 
-  /// Whether the Doer succeeded.
+  /// True if the Doer succeeded.
   bool ok() const noexcept { return status_ == DOCACHE_OK; }
   explicit operator bool() const noexcept { return ok(); }
 
@@ -297,8 +297,8 @@ inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
 
 }  // namespace detail
 
-/// Calls a Doer again and again and keeps its results for any number of readers, who never wait for
-/// it.
+/// Calls a Doer at an interval and keeps its results for any number of readers, which never wait
+/// for it.
 ///
 /// T is what the Doer's results are kept as: any object type, or docache::value for bytes that
 /// other languages read too; then the Doer may return a string, string_view, vector of bytes or
@@ -306,8 +306,8 @@ inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
 /// runs on one thread at a time and need not be copyable; a T is read, and destroyed, on any
 /// thread. What the Doer throws becomes that call's error, and the loop goes on.
 ///
-/// Every function is safe to call from any thread at once, also from inside the Doer, where stop()
-/// and the destructor do not wait for the call that they are part of.
+/// Every function may be called from any thread at any time, also inside the Doer, where stop() and
+/// the destructor do not wait for the call that they are part of.
 template <class T = value>
 class loop_cache {
   static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>,
@@ -317,13 +317,13 @@ class loop_cache {
   class reader;
   using value_type = T;
 
-  /// Makes a loop cache; start() or run() sets it going. Throws docache::error
+  /// Makes a loop cache; start() or run() starts it. Throws docache::error
   /// (DOCACHE_INVALID_ARGUMENT names the option that is wrong, DOCACHE_VERSION_MISMATCH says that
   /// header and library differ) or std::bad_alloc.
   template <class F>
   loop_cache(const loop_options& options, F doer) : raw_(make(options, std::move(doer))) {}
 
-  /// The same with nothing but an interval: loop_cache(100ms, doer).
+  /// The same with only an interval: loop_cache(100ms, doer).
   template <class F>
   loop_cache(docache::duration interval, F doer)
       : raw_(make(with_interval(interval), std::move(doer))) {}
@@ -338,8 +338,8 @@ class loop_cache {
 
   /// Stops, blocks until the Doer's current call ends, and destroys the Doer. Inside the Doer it
   /// does not block, and the Doer is destroyed when the run ends, that of run() before it returns.
-  /// A destructor inside another object's callback blocks, unless that object is being destroyed by
-  /// who is waited for. Readings and snapshots stay valid.
+  /// Inside another object's callback it blocks, unless the thread that it waits for is destroying
+  /// that object. Readings and snapshots stay valid.
   ~loop_cache() { docache_loop_free(raw_); }
 
   /// Runs the loop on a thread of its own; if it is running already, does nothing. Does not wait
@@ -353,8 +353,8 @@ class loop_cache {
   /// Stops the loop and blocks until the Doer's current call ends. It may be started again.
   void stop() { stop_for(forever); }
 
-  /// Like stop(), but blocks no longer than `limit`. False: the Doer is still in its call; the loop
-  /// ends after it.
+  /// Like stop(), but blocks no longer than `limit`. Returns false if the Doer is still in its
+  /// call; the loop ends after it.
   bool stop_for(timeout limit) {
     detail::error_slot slot;
     return detail::expect(docache_loop_stop(raw_, limit.nanoseconds(), slot.out()), slot,
@@ -374,7 +374,7 @@ class loop_cache {
     return docache::snapshot<T>(owned);
   }
 
-  /// How many results there have been, failures included.
+  /// The number of results so far, failures included.
   std::uint64_t version() const noexcept { return docache_loop_version(raw_); }
 
   /// Blocks until there is a success and returns the latest; nothing on timeout. Throws
@@ -398,8 +398,8 @@ class loop_cache {
   }
 
   /// Has the Doer called now, and blocks until a call that began after this one has ended; returns
-  /// the version then, or nothing on timeout. Whether it succeeded, latest() and last_error() tell.
-  /// Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running.
+  /// the version then, or nothing on timeout. See latest() and last_error() for whether it
+  /// succeeded. Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running.
   std::optional<std::uint64_t> refresh(timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
