@@ -40,3 +40,18 @@ fn is_comment(line: &str) -> bool {
     let text = ["//!", "///", "//", "/*", "* "].iter().find_map(|mark| start.strip_prefix(mark));
     text.is_some_and(|text| !text.starts_with('\t') && !text.trim_start().starts_with('|'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{WIDTH, is_comment, is_wide};
+
+    #[test]
+    fn what_is_a_comment_and_what_is_wide() {
+        assert!(["    /// a", "// a", " * a", "/* a */"].into_iter().all(is_comment));
+        assert!(
+            !["let a = 1; // one", "/// | a | b |", "//\tgo build"].into_iter().any(is_comment)
+        );
+        assert!(!is_wide(&"≤".repeat(WIDTH)));
+        assert!(is_wide(&"a".repeat(WIDTH + 1)));
+    }
+}
