@@ -19,11 +19,13 @@ enum { THREADS = 8 };
 static atomic_uint queries;
 
 /* The work: asks a slow backend and hands over what it says. */
-static docache_status query(uintptr_t context, docache_value **out_value, docache_error **out_error) {
+static docache_status query(uintptr_t context, docache_value **out_value,
+                            docache_error **out_error) {
   const char *user = (const char *)context;
   nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
   char answer[64];
-  const int len = snprintf(answer, sizeof answer, "%s has %u messages", user, 40 + atomic_fetch_add(&queries, 1));
+  const int len = snprintf(answer, sizeof answer, "%s has %u messages", user,
+                           40 + atomic_fetch_add(&queries, 1));
   return docache_value_new((const uint8_t *)answer, (size_t)len, out_value, out_error);
 }
 
@@ -32,13 +34,14 @@ static void *ask(void *group) {
   docache_value *value = NULL;
   docache_error *error = NULL;
   uint32_t shared = 0;
-  if (docache_group_run(group, (const uint8_t *)user, strlen(user), DOCACHE_FOREVER, query, (uintptr_t)user, &value,
-                        &shared, &error) != DOCACHE_OK) {
+  if (docache_group_run(group, (const uint8_t *)user, strlen(user), DOCACHE_FOREVER, query,
+                        (uintptr_t)user, &value, &shared, &error) != DOCACHE_OK) {
     fprintf(stderr, "docache: %s\n", docache_error_message(error, NULL));
     docache_error_release(error);
     return NULL;
   }
-  printf("%.*s%s\n", (int)docache_value_len(value), (const char *)docache_value_data(value), shared ? " (shared)" : "");
+  printf("%.*s%s\n", (int)docache_value_len(value), (const char *)docache_value_data(value),
+         shared ? " (shared)" : "");
   docache_value_release(value);
   return NULL;
 }

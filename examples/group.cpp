@@ -33,14 +33,15 @@ int main() try {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       const auto box = mailboxes.run("ada", query);  // all callers hold the same object
-      std::printf("%s has %d messages (%s)\n", box->owner.c_str(), box->messages, box.led() ? "led" : "joined");
+      std::printf("%s has %d messages (%s)\n", box->owner.c_str(), box->messages,
+                  box.led() ? "led" : "joined");
     });
   }
   for (auto& thread : threads) thread.join();
   std::printf("%zu callers, %d queries\n", threads.size(), queries.load());
 
-  // Waiting can be limited; a call that finds nobody at it runs the work itself, however short the
-  // limit is.
+  // Waiting can be limited; a call that finds no run under way runs the work itself, however short
+  // the limit is.
   const auto box = mailboxes.run_for(10ms, "ada", query);
   std::printf("%s\n", box ? "a new run" : "still running");
   return 0;

@@ -43,9 +43,11 @@ int main() try {
 
   for (const auto& entry : cache.snapshot()) {
     std::printf("#%-3llu %5.1f s ago, %s\n", static_cast<unsigned long long>(entry.sequence()),
-                std::chrono::duration<double>(entry.age()).count(), entry ? "ok" : entry.error()->what());
+                std::chrono::duration<double>(entry.age()).count(),
+                entry ? "ok" : entry.error()->what());
   }
-  std::printf("load %.2f on average; %lu reads, %llu calls of the system\n", sum / static_cast<double>(reads), reads,
+  std::printf("load %.2f on average; %lu reads, %llu calls of the system\n",
+              sum / static_cast<double>(reads), reads,
               static_cast<unsigned long long>(cache.version()));
   return 0;
 } catch (const std::exception& failure) {

@@ -17,15 +17,17 @@ static inline int threads_called(const char *name) {
     snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
     FILE *comm = fopen(path, "r");
     if (comm == NULL) continue;
-    if (fgets(found, sizeof found, comm) != NULL && strncmp(found, name, strlen(name)) == 0) count++;
+    if (fgets(found, sizeof found, comm) != NULL && strncmp(found, name, strlen(name)) == 0)
+      count++;
     fclose(comm);
   }
   closedir(tasks);
   return count;
 }
 
-/* Waits, a minute at most, until the library's idle threads have gone that sweep, and those of loops that nobody waited
- * for. Leak checkers take what belongs to a thread that is there at the end for lost. */
+/* Waits, a minute at most, until the library's idle threads have gone that sweep, and those of
+ * loops that nobody waited for. Leak checkers take what belongs to a thread that is there at the
+ * end for lost. */
 static inline int await_end_of_threads(void) {
   const struct timespec pause = {0, 10000000};
   int left = 1;

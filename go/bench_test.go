@@ -5,6 +5,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"docache/internal/clib"
+	"docache/internal/testkit"
 )
 
 // In BenchmarkLatest each operation is one read of the newest value, beside what one would do
@@ -27,18 +30,6 @@ func (g *guarded[T]) Latest() Data[T] {
 	return g.latest
 }
 
-// sink keeps the compiler from dropping what is measured; each goroutine writes it once.
-var sink struct {
-	sync.Mutex
-	value int
-}
-
-func keep(sum int) {
-	sink.Lock()
-	sink.value += sum
-	sink.Unlock()
-}
-
 func BenchmarkLatest(b *testing.B) {
 	b.Run("docache", func(b *testing.B) {
 		c := started(b, counting(), WithCapacity(16))
@@ -49,7 +40,7 @@ func BenchmarkLatest(b *testing.B) {
 			for pb.Next() {
 				sum += c.Latest().Value
 			}
-			keep(sum)
+			testkit.Keep(sum)
 		})
 	})
 	// The same through a Cache whose type the compiler does not see: an indirect call, and the
@@ -63,7 +54,7 @@ func BenchmarkLatest(b *testing.B) {
 			for pb.Next() {
 				sum += c.Latest().Value
 			}
-			keep(sum)
+			testkit.Keep(sum)
 		})
 	})
 	b.Run("rwmutex", func(b *testing.B) {
@@ -75,14 +66,14 @@ func BenchmarkLatest(b *testing.B) {
 			for pb.Next() {
 				sum += g.Latest().Value
 			}
-			keep(sum)
+			testkit.Keep(sum)
 		})
 	})
 	b.Run("cgo_call", func(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				abiVersion()
+				clib.ABI()
 			}
 		})
 	})
@@ -109,7 +100,7 @@ func BenchmarkLatestWhileChanging(b *testing.B) {
 			for pb.Next() {
 				sum += c.Latest().Value
 			}
-			keep(sum)
+			testkit.Keep(sum)
 		})
 	})
 }
@@ -137,11 +128,13 @@ func BenchmarkCall(b *testing.B) {
 		ctx := context.Background()
 		b.ReportAllocs()
 		b.ResetTimer()
+		sum := 0
 		for range b.N {
 			if err := c.Refresh(ctx); err != nil {
 				b.Fatal(err)
 			}
-			sink.value += c.Latest().Value
+			sum += c.Latest().Value
 		}
+		testkit.Keep(sum)
 	})
 }

@@ -5,7 +5,6 @@ package docache
 #cgo nocallback docache_go_snapshot_fill
 #cgo nocallback docache_snapshot_version
 #cgo nocallback docache_snapshot_len
-#cgo nocallback docache_abi_version
 #cgo noescape docache_wait_poll
 #cgo noescape docache_loop_stats
 #cgo nocallback docache_go_drive_begin
@@ -26,6 +25,9 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"docache/internal/clib"
+	"docache/internal/drops"
 )
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
@@ -42,12 +44,12 @@ import (
 type loop struct {
 	c     *C.docache_loop
 	word  *uint64 // in the library's memory; grows by one with each result
-	drops *C.docache_go_drops
+	drops *drops.List
 }
 
 func newLoop(s *settings) (*loop, error) {
-	if v := abiVersion(); v != C.DOCACHE_ABI_VERSION {
-		return nil, &ArgumentError{"library", v, "link the one whose docache_abi_version is the header's"}
+	if v, ok := clib.ABI(); !ok {
+		return nil, &ArgumentError{"library", v, clib.Accepted}
 	}
 	options := C.docache_loop_options{
 		interval_ns:    C.uint64_t(s.interval),
@@ -70,28 +72,23 @@ func newLoop(s *settings) (*loop, error) {
 	if status := C.docache_loop_new(&options, nil, 0, nil, &c, &failure); status != C.DOCACHE_OK {
 		return nil, takeError(status, failure)
 	}
-	drops := C.docache_go_drops_new()
-	if drops == nil {
+	dropped := drops.New()
+	if dropped == nil {
 		C.docache_loop_free(c)
 		return nil, &LibraryError{int(C.DOCACHE_INTERNAL), "out of memory"}
 	}
-	l := &loop{c: c, word: (*uint64)(unsafe.Pointer(C.docache_loop_version_word(c))), drops: drops}
+	l := &loop{c: c, word: (*uint64)(unsafe.Pointer(C.docache_loop_version_word(c))), drops: dropped}
 	liveLoops.Add(1)
-	runtime.AddCleanup(l, freeLoop, freed{c, drops})
+	runtime.AddCleanup(l, freeLoop, c)
 	return l, nil
 }
 
 // liveLoops are those that have not been freed.
 var liveLoops atomic.Int64
 
-// freed is what a loop leaves to its cleanup. Freeing it does not block, since it does not run.
-type freed struct {
-	c     *C.docache_loop
-	drops *C.docache_go_drops
-}
-
-func freeLoop(f freed) {
-	C.docache_go_loop_free(f.c, f.drops)
+// freeLoop does not block, since the loop does not run.
+func freeLoop(c *C.docache_loop) {
+	C.docache_loop_free(c)
 	liveLoops.Add(-1)
 }
 
@@ -135,12 +132,15 @@ const (
 	nextStop
 )
 
+// drops are valid until free, which keeps the loop alive.
+func (d *drive) drops() *C.docache_go_drops { return (*C.docache_go_drops)(d.loop.drops.C()) }
+
 // begin begins a call if one is due.
-func (d *drive) begin() step { return stepOf(C.docache_go_drive_begin(d.c, d.loop.drops)) }
+func (d *drive) begin() step { return stepOf(C.docache_go_drive_begin(d.c, d.drops())) }
 
 // succeed ends a call with the result of that id, and says what is next.
 func (d *drive) succeed(id uint64) step {
-	return stepOf(C.docache_go_drive_succeed(d.c, d.loop.drops, C.uint64_t(id)))
+	return stepOf(C.docache_go_drive_succeed(d.c, d.drops(), C.uint64_t(id)))
 }
 
 // fail ends a call with the failure of that id, and says what is next.
@@ -151,7 +151,8 @@ func (d *drive) fail(id uint64, f failure) step {
 		status = C.DOCACHE_PANIC
 	}
 	text := (*C.char)(unsafe.Pointer(unsafe.StringData(message)))
-	return stepOf(C.docache_go_drive_fail(d.c, d.loop.drops, status, C.uint64_t(id), text, C.size_t(len(message))))
+	length := C.size_t(len(message))
+	return stepOf(C.docache_go_drive_fail(d.c, d.drops(), status, C.uint64_t(id), text, length))
 }
 
 func stepOf(n C.docache_go_next) step {
@@ -262,15 +263,5 @@ type foreignEntry struct {
 // takeError turns a status and the error that came with it, if any, into a Go error, and releases
 // the latter.
 func takeError(status C.docache_status, e *C.docache_error) error {
-	message := "no explanation given"
-	if e != nil {
-		var n C.size_t
-		text := C.docache_error_message(e, &n)
-		message = C.GoStringN(text, C.int(n))
-		C.docache_error_release(e)
-	}
-	return &LibraryError{Status: int(status), Message: message}
+	return &LibraryError{Status: int(status), Message: clib.TakeMessage(unsafe.Pointer(e))}
 }
-
-// abiVersion is also the cheapest call there is into the library, which the benchmarks measure.
-func abiVersion() uint32 { return uint32(C.docache_abi_version()) }

@@ -89,7 +89,8 @@ func New[T any](ctx context.Context, interval time.Duration, doer Doer[T], optio
 	return c, nil
 }
 
-// LoopCache is the [Cache] of this package, with everything it can do.
+// LoopCache is a [Cache] that can also wait for new results, run the Doer now, and report
+// statistics.
 type LoopCache[T any] struct {
 	latest  atomic.Pointer[latest[T]]
 	history atomic.Pointer[history[T]]
@@ -163,8 +164,8 @@ func (c *LoopCache[T]) current() *latest[T] {
 	return c.refreshLatest()
 }
 
-// Data returns the last results, oldest first, up to the capacity, failures included, in a slice of
-// the caller's own. It is empty, not nil, if there are none.
+// Data returns the last results, oldest first, up to the capacity, failures included, in a new
+// slice. It is empty, not nil, if there are none.
 //
 // It never waits for the Doer. Its cost is a copy of the slice; the first call after a new result
 // also looks up what is new in it. After Close it keeps returning the same results.
@@ -179,7 +180,7 @@ func (c *LoopCache[T]) Data() []Data[T] {
 	return out
 }
 
-// Version is the number of results so far, failures included.
+// Version returns the number of results so far, failures included.
 func (c *LoopCache[T]) Version() uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -216,7 +217,7 @@ func (c *LoopCache[T]) refreshLatest() *latest[T] {
 	return fresh
 }
 
-// refreshHistory takes a snapshot and looks up what is new in it. One reader does so; those who
+// refreshHistory takes a snapshot and looks up what is new in it. One reader does so; readers that
 // come meanwhile wait for it and share the answer.
 func (c *LoopCache[T]) refreshHistory() *history[T] {
 	c.mu.RLock()
@@ -260,7 +261,7 @@ func (c *LoopCache[T]) merge(old *history[T], s snapshot, version uint64) []Data
 	return data
 }
 
-// Stats is what a cache has counted.
+// Stats holds the counters of a cache.
 type Stats struct {
 	// Calls of the Doer that have ended; Failures of them, whatever the reason; Panics among the
 	// failures.

@@ -29,10 +29,10 @@ type ByTime[T any] []Data[T]
 
 var _ sort.Interface = ByTime[int](nil)
 
-// Len is the number of entries.
+// Len returns the number of entries.
 func (b ByTime[T]) Len() int { return len(b) }
 
-// Less tells whether entry i is older than entry j.
+// Less reports whether entry i is older than entry j.
 func (b ByTime[T]) Less(i, j int) bool { return b[i].Timestamp.Before(b[j].Timestamp) }
 
 // Swap exchanges the entries i and j.

@@ -13,26 +13,26 @@
 // [NewCache] is the short constructor. [New] returns errors instead of panicking, takes options,
 // and its result can also wait for new results, run the Doer now, and report statistics.
 //
-// # What holds
+// # Guarantees
 //
 //   - Every method may be called from any goroutine at any time, also after Close.
-//   - Latest costs an atomic load and a comparison for as long as nothing new was published. The
-//     first Latest or Data after a new result asks the library once, and the answer is shared.
-//     Where the compiler sees a [*LoopCache] it inlines Latest; through the [Cache] interface a
-//     read costs a few nanoseconds more, for the indirect call and the copy of the Data.
+//   - Latest costs an atomic load and a comparison as long as nothing new was published. The first
+//     Latest or Data after a new result asks the library once, and the answer is shared. Where the
+//     compiler sees a [*LoopCache] it inlines Latest; through the [Cache] interface a read costs a
+//     few nanoseconds more, for the indirect call and the copy of the Data.
 //   - What one goroutine reads never goes back in time.
 //   - A Doer that fails, panics or calls [runtime.Goexit] leaves an entry with an Error; the loop
 //     goes on. Its errors come back as they were, so [errors.Is] and [errors.As] work on
 //     Data.Error.
 //   - The Doer is never called twice at the same time by one cache: each call happens before the
 //     next, though they may come from different goroutines.
-//   - After a fork that Go makes itself (os/exec) there is nothing to see to. The library's threads
+//   - After a fork that Go makes itself (os/exec) nothing needs to be done. The library's threads
 //     take no signals.
 //   - Waiting blocks a goroutine, never a thread. A running cache is one goroutine, which sleeps
 //     between calls: a thousand of them add no thread, and no thread of the library ever calls Go.
 //     A slow Doer delays only its own cache.
 //   - The values you return are shared with every reader, not copied: do not change what a pointer,
-//     slice or map leads to once it was returned or read.
+//     slice or map points to once it was returned or read.
 //
 // # Lifetime
 //
@@ -48,16 +48,16 @@
 //	cargo xtask go-lib
 //
 // builds that library and puts it, with its header, into this module (internal/clib), from where it
-// is linked statically. A program requires the module by a replace directive; `go mod vendor` takes
-// the library along. Run the command again when the library has changed. For another platform add
-// --target with its Rust target, set DOCACHE_BINUTILS to the prefix of its binutils, such as
+// is linked statically. A program requires the module with a replace directive; `go mod vendor`
+// takes the library along. Run the command again when the library has changed. For another platform
+// add --target with its Rust target, set DOCACHE_BINUTILS to the prefix of its binutils, such as
 // aarch64-linux-gnu-, and give Go its C compiler: CGO_ENABLED=1, GOARCH and CC.
 //
 // Without that copy the module links what `cargo build --release -p docache-capi` has left in
-// target/release of the checkout. The copy is better where a program has another Rust library in
-// it: all of its names are local but the functions of docache.h, so that it fits beside any other.
+// target/release of the checkout. Use the copy if a program contains another Rust library: it
+// exports nothing but the functions of docache.h, so the two do not clash.
 //
-// Build tags choose another library: docache_system links -ldocache and leaves it to the system's
-// tools, CGO_CFLAGS and CGO_LDFLAGS where header and library are; docache_shared links the shared
-// library in target/release of the checkout.
+// Build tags choose another library: docache_system links -ldocache, and header and library are
+// found by the system's tools, CGO_CFLAGS and CGO_LDFLAGS; docache_shared links the shared library
+// in target/release of the checkout.
 package docache

@@ -10,7 +10,7 @@ type Doer[T any] interface {
 	Do() (T, error)
 }
 
-// DoerFunc makes a [Doer] of a function.
+// DoerFunc lets a function be used as a [Doer].
 type DoerFunc[T any] func() (T, error)
 
 // Do calls the function.

@@ -9,8 +9,8 @@ var (
 	// ErrClosed is returned by methods that cannot do their work after [LoopCache.Close].
 	ErrClosed = errors.New("docache: the cache is closed")
 
-	// ErrNotRunning is returned by [LoopCache.Refresh] when no loop is there to run the Doer, or
-	// when it stops first.
+	// ErrNotRunning is returned by [LoopCache.Refresh] when the loop is not running, or stops
+	// first.
 	ErrNotRunning = errors.New("docache: the cache is not running")
 
 	// ErrReentrant is returned to a Doer that waits for its own next result, which could never
@@ -22,11 +22,11 @@ var (
 )
 
 // PanicError is the Error of an entry whose Doer panicked: the panic itself ends there, and the
-// loop goes on. In the packages singleflight and cache it is what those get who waited for work
-// that panicked.
+// loop goes on. In the packages singleflight and cache, callers that waited for work that panicked
+// get it.
 //
-// It travels as a PanicError, not as a pointer to one; [errors.As] finds it as either. Two can be
-// compared if what was given to panic can.
+// It is returned as a PanicError, not as a pointer; [errors.As] finds either. Two can be compared
+// if what was given to panic can.
 type PanicError struct {
 	// Value is what was given to panic.
 	Value any
@@ -37,8 +37,8 @@ type PanicError struct {
 	Stack string
 }
 
-// Error is the panic's value and, as in golang.org/x/sync/singleflight, an empty line and the stack
-// after it.
+// Error returns the panic's value, followed, as in golang.org/x/sync/singleflight, by an empty line
+// and the stack.
 func (e PanicError) Error() string {
 	text := fmt.Sprint("panic: ", e.value())
 	if e.Stack == "" {
@@ -70,19 +70,19 @@ func (e PanicError) value() any {
 	return e.Value
 }
 
-// ArgumentError tells which argument was refused, the value given and what is accepted.
+// ArgumentError names the argument that was refused, the value given and what is accepted.
 type ArgumentError struct {
 	Name     string
 	Value    any
 	Accepted string
 }
 
-// Error says all three in one line.
+// Error returns all three in one line.
 func (e *ArgumentError) Error() string {
 	return fmt.Sprintf("docache: %s: %v is not accepted; %s", e.Name, e.Value, e.Accepted)
 }
 
-// LibraryError is a failure that the library itself reports, for instance that it is out of memory.
+// LibraryError is a failure that the library itself reports, such as being out of memory.
 type LibraryError struct {
 	// Status is one of the negative DOCACHE_ constants of docache.h.
 	Status int
@@ -90,7 +90,7 @@ type LibraryError struct {
 	Message string
 }
 
-// Error gives the message and the status.
+// Error returns the message and the status.
 func (e *LibraryError) Error() string {
 	return fmt.Sprintf("docache: %s (status %d)", e.Message, e.Status)
 }

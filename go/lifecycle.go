@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Start starts the loop and returns; the Doer's first call is made at once, on a goroutine of the
-// loop's own. If the cache is running already, or is just being stopped, Start does nothing and
+// Start starts the loop and returns; the Doer's first call is made at once, on the loop's own
+// goroutine. If the cache is running already, or is just being stopped, Start does nothing and
 // returns nil: after a Stop that did not wait for the end, such as one inside Do, call Stop again,
 // which waits, before Start. What was published stays, and so do the version and the statistics.
 //
@@ -20,8 +20,8 @@ func (c *LoopCache[T]) Start() error {
 // Loop starts the loop and blocks until it has ended, by Stop, Close or the context. If the cache
 // is running already, or is just being stopped, or can no longer run, Loop returns at once.
 //
-// A Stop that comes before `go c.Loop()` has begun finds nothing to stop. Where that may be, use
-// Start, or end the loop by the cache's context or Close.
+// A Stop that comes before `go c.Loop()` has begun stops nothing. Where that can happen, use Start,
+// or end the loop by the cache's context or Close.
 func (c *LoopCache[T]) Loop() {
 	if r, _ := c.begin(); r != nil {
 		<-r.done
@@ -140,8 +140,8 @@ func (c *LoopCache[T]) end(r *run) {
 //
 // Called from inside Do, on the goroutine on which Do was called, Stop only asks, and returns at
 // once: the loop ends when Do returns. A goroutine that Do started and waits for must not call
-// Stop, since the three would wait for each other in a circle; it can call [LoopCache.StopContext]
-// with a context that is done, which only asks too.
+// Stop, which would be a deadlock; it can call [LoopCache.StopContext] with a context that is done,
+// which only asks too.
 func (c *LoopCache[T]) Stop() { _ = c.StopContext(context.Background()) }
 
 // StopContext is Stop with a limit: if ctx is done before the loop has ended, it returns ctx's
@@ -174,9 +174,9 @@ func (c *LoopCache[T]) awaitEnd(ctx context.Context, r *run) error {
 	}
 }
 
-// Close stops the cache for good, as Stop does, and lets go of the Doer and of the library's
-// memory, the last of it at the next garbage collection. Latest, Data and Stats keep answering what
-// they answered last; whoever waits for a result gets [ErrClosed]. A second Close does nothing but
+// Close stops the cache for good, as Stop does, and releases the Doer and the library's memory, the
+// last of it at the next garbage collection. Latest, Data and Stats keep returning what they
+// returned last; callers that wait for a result get [ErrClosed]. A second Close does nothing but
 // wait for the first.
 //
 // Called from inside Do, Close returns at once and takes effect when Do returns.
@@ -193,7 +193,7 @@ func (c *LoopCache[T]) Close() {
 	_ = c.awaitEnd(context.Background(), r)
 }
 
-// Running tells whether the loop runs: from Start or Loop until it has ended.
+// Running reports whether the loop is running: from Start or Loop until it has ended.
 func (c *LoopCache[T]) Running() bool {
 	c.life.Lock()
 	defer c.life.Unlock()
@@ -201,8 +201,8 @@ func (c *LoopCache[T]) Running() bool {
 }
 
 // seal replaces everything that leads to the library by copies on the Go side. The cache is closing
-// and not running, so there is nothing new to come; whoever holds an old latest or history keeps
-// the library's memory until it lets go.
+// and not running, so there is nothing new to come; a reader that holds an old latest or history
+// keeps the library's memory alive until it is done.
 func (c *LoopCache[T]) seal() {
 	c.refreshLatest()
 	c.refreshHistory()

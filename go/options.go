@@ -18,8 +18,8 @@ type settings struct {
 	fixedRate  bool
 }
 
-// WithCapacity keeps up to this many results, successes and errors alike, for Data; they take
-// memory as they come. The default is 0: Latest only, and of failures only what Stats says.
+// WithCapacity keeps up to this many results, successes and errors alike, for Data; memory is
+// allocated as they come. The default is 0: only Latest, and failures show in Stats alone.
 func WithCapacity(results int) Option {
 	return func(s *settings) { s.capacity = results }
 }
@@ -50,9 +50,9 @@ func WithJitter(limit time.Duration) Option {
 	return func(s *settings) { s.jitter = limit }
 }
 
-// WithFixedRate calls the Doer on a grid of intervals that begins with each start. Of those that a
-// slow call has missed the last is made up for at once, and the others are skipped. The default is
-// a pause of one interval after each call has ended.
+// WithFixedRate calls the Doer on a grid of intervals that begins with each start. Of the turns
+// that a slow call has missed, the last is made up for at once and the others are skipped. The
+// default is a pause of one interval after each call has ended.
 func WithFixedRate() Option {
 	return func(s *settings) { s.fixedRate = true }
 }

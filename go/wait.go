@@ -3,8 +3,7 @@ package docache
 import "context"
 
 // WaitFirst blocks until there is a success, and returns the latest one. If there is one already it
-// returns at once. Being stopped does not end the wait, since the cache can be started again; nor
-// do failures.
+// returns at once. Neither failures nor a stop end the wait, since the cache can be started again.
 //
 // It returns the error of ctx, or of the cache's own context, if that is done first, [ErrClosed] if
 // the cache is closed first, and [ErrReentrant] from inside Do.
@@ -19,9 +18,9 @@ func (c *LoopCache[T]) WaitFirst(ctx context.Context) (Data[T], error) {
 	}
 }
 
-// Changed blocks until the version is greater than since, and returns the version. A loop that
-// starts with since = 0 and goes on with what Changed returned sees that something is new each
-// time, though it may miss some of many quick results. A failure is a result too: it counts, though
+// Changed blocks until the version is greater than since, and returns the version. A caller that
+// starts with since = 0 and continues with what Changed returned sees a new result each time,
+// though it may miss some of many quick results. A failure is a result too: it counts, though
 // Latest stays as it was. If the version is greater already, Changed returns at once, also where
 // ctx is done or the cache is closed.
 //
@@ -38,12 +37,12 @@ func (c *LoopCache[T]) Changed(ctx context.Context, since uint64) (uint64, error
 }
 
 // Refresh runs the Doer now instead of at its next turn, and blocks until a call that began after
-// Refresh has ended. Callers that come together share one call. Whether it succeeded is for Latest
-// or Data to tell. The next turn is an interval after that call, but with [WithFixedRate] it stays
-// where it was.
+// Refresh has ended. Callers that come together share one call. See Latest or Data for whether it
+// succeeded. The next turn is an interval after that call, but with [WithFixedRate] it stays where
+// it was.
 //
-// It returns [ErrNotRunning] if no loop is there to do it, or if it ends first, and otherwise the
-// errors of [LoopCache.WaitFirst].
+// It returns [ErrNotRunning] if the loop is not running, or ends first, and otherwise the errors of
+// [LoopCache.WaitFirst].
 func (c *LoopCache[T]) Refresh(ctx context.Context) error {
 	_, err := c.await(ctx, oneRefresh, 0)
 	return err

@@ -12,8 +12,7 @@
 ///
 /// What holds for everything here:
 /// - Results stay C++ objects. The Doer's T is moved to the heap once, shared by reference count,
-///   never copied and destroyed by whoever drops the last handle. Readers on many threads see it as
-///   `const T&`.
+///   never copied and destroyed with its last handle. Readers on many threads see it as `const T&`.
 /// - A `reading`, `snapshot`, `shared`, `value` or `error` owns what it shows and may outlive what
 ///   it came from.
 /// - Failures are exceptions of type docache::error. "Nothing yet" and "timed out" are empty
@@ -24,8 +23,8 @@
 ///   is moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
 ///   handle may only be assigned or destroyed; other calls on a moved-from loop_cache, group or
 ///   cache throw.
-/// - A timeout is any chrono duration, zero or less meaning "only look"; docache::forever is the
-///   only way to no limit.
+/// - A timeout is any chrono duration, zero or less meaning "do not wait"; docache::forever means
+///   no limit.
 #ifndef DOCACHE_HPP
 #define DOCACHE_HPP
 

@@ -1,4 +1,5 @@
-/* A plugin's life: the shared library is loaded, used, shut down and unloaded, time and again; its path is the argument. */
+/* A plugin's life: the shared library is loaded, used, shut down and unloaded, time and again; its
+ * path is the argument. */
 #define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>
 #include <pthread.h>
@@ -22,17 +23,19 @@ static int is_mapped(void) {
 #define LOAD(library, name) (*(void **)&name = dlsym(library, "docache_" #name)) == NULL
 
 static int use(void *library) {
-  docache_status (*cache_new)(const docache_cache_options *, docache_evict_fn, uintptr_t, docache_drop_fn,
-                              docache_cache **, docache_error **);
-  docache_status (*cache_set)(const docache_cache *, const uint8_t *, size_t, const uint8_t *, size_t, uint64_t,
-                              docache_error **);
-  docache_status (*cache_contains)(const docache_cache *, const uint8_t *, size_t, docache_error **);
+  docache_status (*cache_new)(const docache_cache_options *, docache_evict_fn, uintptr_t,
+                              docache_drop_fn, docache_cache **, docache_error **);
+  docache_status (*cache_set)(const docache_cache *, const uint8_t *, size_t, const uint8_t *,
+                              size_t, uint64_t, docache_error **);
+  docache_status (*cache_contains)(const docache_cache *, const uint8_t *, size_t,
+                                   docache_error **);
   void (*cache_free)(docache_cache *);
   docache_status (*shutdown)(void);
   docache_cache_options options = DOCACHE_CACHE_OPTIONS_INIT;
   docache_cache *cache = NULL;
   const uint8_t key[] = {'k'};
-  if (LOAD(library, cache_new) || LOAD(library, cache_set) || LOAD(library, cache_contains)) return 1;
+  if (LOAD(library, cache_new) || LOAD(library, cache_set) || LOAD(library, cache_contains))
+    return 1;
   if (LOAD(library, cache_free) || LOAD(library, shutdown)) return 2;
   options.sweep_interval_ns = 1000000;
   if (cache_new(&options, NULL, 0, NULL, &cache, NULL) != DOCACHE_OK) return 3;
@@ -44,7 +47,8 @@ static int use(void *library) {
 
 static int outcome;
 
-/* While a thread is there that used the library, the system may keep it for what that thread's thread-locals hold. */
+/* While a thread is there that used the library, the system may keep it for what that thread's
+ * thread-locals hold. */
 static void *use_in_thread(void *library) {
   outcome = use(library);
   return NULL;
@@ -55,7 +59,9 @@ int main(int argc, char **argv) {
     pthread_t thread;
     void *library = dlopen(argc == 2 ? argv[1] : "libdocache.so.0", RTLD_NOW);
     if (library == NULL) return puts(dlerror()), 10;
-    if (pthread_create(&thread, NULL, use_in_thread, library) != 0 || pthread_join(thread, NULL) != 0) return 11;
+    if (pthread_create(&thread, NULL, use_in_thread, library) != 0 ||
+        pthread_join(thread, NULL) != 0)
+      return 11;
     if (outcome != 0) return outcome;
     if (dlclose(library) != 0) return 12;
     if (is_mapped()) return 13;

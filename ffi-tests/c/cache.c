@@ -1,14 +1,7 @@
-/* Caches as a program uses them: what is found and for how long, lists, limits and who is told of what leaves, visits,
-   counters, and what can be got wrong. */
+/* Caches as a program uses them: what is found and for how long, lists, limits and who is told of
+   what leaves, visits, counters, and what can be got wrong. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
-
-#define REFUSED(call, ...)                                     \
-  do {                                                         \
-    docache_error *error = NULL;                               \
-    CHECK_STATUS(call, DOCACHE_INVALID_ARGUMENT);              \
-    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__); \
-  } while (0)
 
 #define TEXT(text) (const uint8_t *)(text), strlen(text)
 #define SPAN(text) {(const uint8_t *)(text), sizeof(text) - 1}
@@ -16,7 +9,8 @@
 static const uint8_t KEY[] = "key";
 
 static docache_cache_options cache_options(void) {
-  return (docache_cache_options){.size = sizeof(docache_cache_options), .sweep_interval_ns = DOCACHE_NEVER};
+  return (docache_cache_options){.size = sizeof(docache_cache_options),
+                                 .sweep_interval_ns = DOCACHE_NEVER};
 }
 
 static docache_cache *new_cache(docache_cache_options options) {
@@ -38,7 +32,8 @@ static void check_read(docache_cache *cache, const char *key, const char *text) 
   const docache_status expected = text != NULL ? DOCACHE_OK : DOCACHE_MISS;
   CHECK_STATUS(docache_cache_get(cache, TEXT(key), &value, NULL), expected);
   CHECK_STATUS(docache_cache_contains(cache, TEXT(key), NULL), expected);
-  CHECK_STATUS(docache_cache_try_get(cache, TEXT(key), buffer, sizeof buffer, &len, NULL), expected);
+  CHECK_STATUS(docache_cache_try_get(cache, TEXT(key), buffer, sizeof buffer, &len, NULL),
+               expected);
   if (text == NULL) {
     CHECK(value == NULL && len == 77);
     return;
@@ -86,7 +81,8 @@ static void small_buffers(void) {
   uint8_t buffer[4] = "abcd";
   size_t len = 77;
   docache_error *error = NULL;
-  CHECK_STATUS(docache_cache_try_get(cache, KEY, 3, buffer, 3, &len, &error), DOCACHE_BUFFER_TOO_SMALL);
+  CHECK_STATUS(docache_cache_try_get(cache, KEY, 3, buffer, 3, &len, &error),
+               DOCACHE_BUFFER_TOO_SMALL);
   CHECK(len == 4 && memcmp(buffer, "abcd", 4) == 0);
   CHECK_ERROR(error, DOCACHE_BUFFER_TOO_SMALL, "capacity", "3", "4 bytes");
   CHECK_STATUS(docache_cache_try_get(cache, KEY, 3, NULL, 0, &len, NULL), DOCACHE_BUFFER_TOO_SMALL);
@@ -134,7 +130,8 @@ static void lists(void) {
   docache_cache *cache = new_cache(options);
   static const char heavy[200] = {0};
   const docache_bytes keys[] = {SPAN("a"), SPAN("b"), SPAN(""), SPAN("d")};
-  const docache_bytes values[] = {SPAN("one"), {(const uint8_t *)heavy, sizeof heavy}, SPAN("three"), SPAN("")};
+  const docache_bytes values[] = {
+      SPAN("one"), {(const uint8_t *)heavy, sizeof heavy}, SPAN("three"), SPAN("")};
   set(cache, "b", "earlier");
   REFUSED(docache_cache_set_many(cache, keys, values, 4, 0, &error), "values[1]", "201", "100");
   docache_value *found[4] = {(docache_value *)cache, (docache_value *)cache, NULL, NULL};
@@ -172,7 +169,8 @@ typedef struct listener {
   unsigned drops;
 } listener;
 
-static void left(uintptr_t context, const uint8_t *key, size_t key_len, const docache_value *value, int32_t cause) {
+static void left(uintptr_t context, const uint8_t *key, size_t key_len, const docache_value *value,
+                 int32_t cause) {
   listener *l = (listener *)context;
   CHECK(key != NULL && cause >= 0 && cause < 5);
   l->causes[cause]++;
@@ -219,7 +217,8 @@ static void limits_and_causes(void) {
   options.max_weight = 10;
   CHECK_OK(docache_cache_new(&options, left, (uintptr_t)&heard, dropped, &heard.cache, NULL));
   set(heard.cache, "key", "0123456");
-  REFUSED(docache_cache_set(heard.cache, KEY, 3, TEXT("01234567"), 0, &error), "weight", "11", "10");
+  REFUSED(docache_cache_set(heard.cache, KEY, 3, TEXT("01234567"), 0, &error), "weight", "11",
+          "10");
   CHECK(heard.causes[DOCACHE_CAUSE_REFUSED] == 1 && heard.causes[DOCACHE_CAUSE_REPLACED] == 1);
   check_read(heard.cache, "key", NULL);
   docache_cache_free(heard.cache);
@@ -234,7 +233,8 @@ typedef struct visitor {
   size_t bytes;
 } visitor;
 
-static int32_t visit(uintptr_t context, const uint8_t *key, size_t key_len, const docache_value *value) {
+static int32_t visit(uintptr_t context, const uint8_t *key, size_t key_len,
+                     const docache_value *value) {
   visitor *v = (visitor *)context;
   v->bytes += docache_value_len(value);
   CHECK_OK(docache_cache_remove(v->cache, key, key_len, NULL, NULL));
@@ -276,7 +276,8 @@ static void counters(void) {
   CHECK(c->hits == 2 && c->misses == 2 && c->inserted == 2 && c->replaced == 1);
   CHECK(c->len == 1 && c->weight == 1 && c->retired == 0 && c->memory > 0);
   longer.known.size = sizeof longer.known - 1;
-  REFUSED(docache_cache_stats(cache, &longer.known, &error), "out.size", "sizeof(docache_cache_counters)");
+  REFUSED(docache_cache_stats(cache, &longer.known, &error), "out.size",
+          "sizeof(docache_cache_counters)");
   docache_cache_free(cache);
   checked("counters count, and parts that are not known are zero");
 }
@@ -285,11 +286,12 @@ static void refused_caches(void) {
   docache_cache *cache = NULL;
   unsigned drops = 0;
   listener heard = {0};
-#define REFUSED_NEW(options, ...)                                                                        \
-  do {                                                                                                   \
-    REFUSED(docache_cache_new(options, left, (uintptr_t)&heard, dropped, &cache, &error), __VA_ARGS__); \
-    CHECK_INT(heard.drops, ==, ++drops);                                                                 \
-    CHECK(cache == NULL);                                                                                \
+#define REFUSED_NEW(options, ...)                                                         \
+  do {                                                                                    \
+    REFUSED(docache_cache_new(options, left, (uintptr_t)&heard, dropped, &cache, &error), \
+            __VA_ARGS__);                                                                 \
+    CHECK_INT(heard.drops, ==, ++drops);                                                  \
+    CHECK(cache == NULL);                                                                 \
   } while (0)
   struct {
     docache_cache_options known;
@@ -322,10 +324,13 @@ static void refused_caches(void) {
   CHECK_OK(docache_cache_new(NULL, NULL, 0, NULL, &cache, NULL));
   docache_cache_free(cache);
   docache_cache_free(NULL);
-  checked("options: sizes, unknown parts and values that do not exist; a registration is dropped in any case");
+  checked(
+      "options: sizes, unknown parts and values that do not exist; a registration is dropped in "
+      "any case");
 }
 
-static int32_t no_visit(uintptr_t context, const uint8_t *key, size_t key_len, const docache_value *value) {
+static int32_t no_visit(uintptr_t context, const uint8_t *key, size_t key_len,
+                        const docache_value *value) {
   (void)context, (void)key, (void)key_len, (void)value;
   CHECK(false);
   return 1;

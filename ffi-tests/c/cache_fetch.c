@@ -1,5 +1,5 @@
-/* Fetching through a cache: one load for all who ask, whichever form they ask in; what is kept of it, what wins over it, and
-   what becomes of those who wait. */
+/* Fetching through a cache: one load for all who ask, whichever form they ask in; what is kept of
+   it, what wins over it, and what becomes of those who wait. */
 #define _POSIX_C_SOURCE 200809L
 #include <sched.h>
 
@@ -8,14 +8,15 @@
 static const uint8_t KEY[] = "key";
 
 static docache_cache *new_cache(uint64_t negative_ttl_ns) {
-  const docache_cache_options options = {.size = sizeof options, .negative_ttl_ns = negative_ttl_ns};
+  const docache_cache_options options = {.size = sizeof options,
+                                         .negative_ttl_ns = negative_ttl_ns};
   docache_cache *cache = NULL;
   CHECK_OK(docache_cache_new(&options, NULL, 0, NULL, &cache, NULL));
   return cache;
 }
 
-static docache_status fetch(docache_cache *cache, docache_perform_fn perform, uintptr_t ctx, docache_value **value,
-                            docache_error **error) {
+static docache_status fetch(docache_cache *cache, docache_perform_fn perform, uintptr_t ctx,
+                            docache_value **value, docache_error **error) {
   return docache_cache_fetch(cache, KEY, 3, 0, CHECK_PATIENCE_NS, perform, ctx, value, error);
 }
 
@@ -49,7 +50,8 @@ static void check_poll(docache_call *call, const char *text) {
 
 static void check_kept(docache_cache *cache, const char *text) {
   docache_value *value = NULL;
-  CHECK_STATUS(docache_cache_get(cache, KEY, 3, &value, NULL), text != NULL ? DOCACHE_OK : DOCACHE_MISS);
+  CHECK_STATUS(docache_cache_get(cache, KEY, 3, &value, NULL),
+               text != NULL ? DOCACHE_OK : DOCACHE_MISS);
   if (text != NULL) CHECK_VALUE(value, text);
   docache_value_release(value);
 }
@@ -65,7 +67,8 @@ static void once(void) {
   CHECK_VALUE(values[0], "call 1");
   CHECK_OK(docache_cache_remove(cache, KEY, 3, NULL, NULL));
   docache_value *value = NULL;
-  CHECK_OK(docache_cache_fetch(cache, KEY, 3, 1, 0, test_doer_perform, (uintptr_t)&doer, &value, NULL));
+  CHECK_OK(
+      docache_cache_fetch(cache, KEY, 3, 1, 0, test_doer_perform, (uintptr_t)&doer, &value, NULL));
   CHECK_VALUE(value, "call 2");
   docache_value_release(value);
   check_kept(cache, NULL);
@@ -73,7 +76,9 @@ static void once(void) {
   CHECK_VALUE(values[0], "call 1");
   for (int i = 0; i < 3; i++) docache_value_release(values[i]);
   CHECK_INT(atomic_load(&doer.values_dropped), ==, 2);
-  checked("a fetch runs its work when the key is not there, and keeps the value for the time it was given");
+  checked(
+      "a fetch runs its work when the key is not there, and keeps the value for the time it was "
+      "given");
 }
 
 static void failures(void) {
@@ -85,7 +90,8 @@ static void failures(void) {
     for (int i = 0; i < 3; i++) {
       docache_value *value = NULL;
       docache_error *error = NULL;
-      CHECK_STATUS(fetch(cache, test_doer_perform, (uintptr_t)&doer, &value, &error), DOCACHE_DOER_FAILED);
+      CHECK_STATUS(fetch(cache, test_doer_perform, (uintptr_t)&doer, &value, &error),
+                   DOCACHE_DOER_FAILED);
       CHECK(value == NULL && docache_error_code(error) == 42);
       CHECK_ERROR(error, DOCACHE_DOER_FAILED, "as told");
     }
@@ -104,7 +110,8 @@ static void handed_on(void) {
   CHECK_INT(atomic_load(&told), ==, 1);
   docache_value *value = new_value("value");
   docache_error *error = NULL;
-  CHECK_STATUS(docache_call_finish(heir, DOCACHE_OK, value, NULL, NULL, &error), DOCACHE_INVALID_ARGUMENT);
+  CHECK_STATUS(docache_call_finish(heir, DOCACHE_OK, value, NULL, NULL, &error),
+               DOCACHE_INVALID_ARGUMENT);
   CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, "call", "poll");
   docache_value *none = NULL;
   CHECK_STATUS(docache_call_poll(heir, &none, NULL, NULL), DOCACHE_LEADER);
@@ -146,7 +153,8 @@ static void writes_win(void) {
     check_kept(cache, i == 2 ? "set" : NULL);
   }
   docache_cache_free(cache);
-  checked("what is written, removed or cleared during a load is stronger than what the load brings");
+  checked(
+      "what is written, removed or cleared during a load is stronger than what the load brings");
 }
 
 static void without_the_handle(void) {
@@ -238,10 +246,12 @@ static void *remover(void *argument) {
   while (atomic_load(&crowd_over) < FETCHERS) {
     docache_value *value = NULL;
     if (docache_cache_remove(crowd_cache, KEY, 3, &value, NULL) == DOCACHE_OK) {
-      /* Whoever asks from here on gets nothing older. (The very same it gets who joins its run, which may not be over.) */
+      /* Whoever asks from here on gets nothing older. (The very same it gets who joins its run,
+       * which may not be over.) */
       const unsigned number = number_of(value);
       unsigned floor = atomic_load(&crowd_floor);
-      while (floor < number && !atomic_compare_exchange_weak(&crowd_floor, &floor, number)) continue;
+      while (floor < number && !atomic_compare_exchange_weak(&crowd_floor, &floor, number))
+        continue;
     }
     sched_yield();
   }
@@ -262,7 +272,9 @@ static void crowd(void) {
   CHECK_OK(docache_cache_stats(crowd_cache, &counters, NULL));
   CHECK_INT(counters.loads - counters.load_failures, ==, atomic_load(&crowd_loads));
   docache_cache_free(crowd_cache);
-  checked("a crowd that fetches in both forms, gives leads up and removes: nobody gets what is older than what was removed before");
+  checked(
+      "a crowd that fetches in both forms, gives leads up and removes: nobody gets what is older "
+      "than what was removed before");
 }
 
 int main(void) {

@@ -1,22 +1,9 @@
-/* The calls of a group that do not block: begin, finish, on_ready, poll, cancel, free; what happens to the lead, who is
-   notified of what and how often, and what can be got wrong. */
+/* The calls of a group that do not block: begin, finish, on_ready, poll, cancel, free; what happens
+   to the lead, who is notified of what and how often, and what can be got wrong. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
-#define REFUSED(call, ...)                                     \
-  do {                                                         \
-    docache_error *error = NULL;                               \
-    CHECK_STATUS(call, DOCACHE_INVALID_ARGUMENT);              \
-    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__); \
-  } while (0)
-
 static const uint8_t KEY[] = "key";
-
-static docache_group *new_group(void) {
-  docache_group *group = NULL;
-  CHECK_OK(docache_group_new(NULL, &group, NULL));
-  return group;
-}
 
 static docache_call *begin(docache_group *group, docache_status expected) {
   docache_call *call = NULL;
@@ -92,12 +79,15 @@ static void lead_and_follow(void) {
   docache_group_free(group);
   CHECK_OK(docache_call_free(leader));
   CHECK_INT(atomic_load(&drops), ==, 2);
-  checked("all who joined get the leader's value, those that asked are notified once, and it is dropped once");
+  checked(
+      "all who joined get the leader's value, those that asked are notified once, and it is "
+      "dropped once");
 }
 
 static void failures(void) {
   docache_group *group = new_group();
-  const docache_status reports[] = {DOCACHE_DOER_FAILED, DOCACHE_PANIC, DOCACHE_DOER_FAILED, DOCACHE_PANIC};
+  const docache_status reports[] = {DOCACHE_DOER_FAILED, DOCACHE_PANIC, DOCACHE_DOER_FAILED,
+                                    DOCACHE_PANIC};
   for (int i = 0; i < 4; i++) {
     docache_error *reported = NULL;
     if (i < 2) CHECK_OK(docache_error_new(INT64_MIN + i, "no such user", 12, &reported, NULL));
@@ -109,7 +99,8 @@ static void failures(void) {
     for (int who = 0; who < 4; who++) {
       docache_value *value = NULL;
       docache_error *error = NULL;
-      CHECK_STATUS(docache_call_poll(who % 2 == 0 ? leader : waiter, &value, NULL, &error), reports[i]);
+      CHECK_STATUS(docache_call_poll(who % 2 == 0 ? leader : waiter, &value, NULL, &error),
+                   reports[i]);
       CHECK(value == NULL);
       CHECK_INT(docache_error_code(error), ==, i < 2 ? INT64_MIN + i : 0);
       CHECK_ERROR(error, reports[i], i < 2 ? "no such user" : docache_status_name(reports[i]));
@@ -174,7 +165,8 @@ static void cancelled(void) {
   arm(silent, &told);
   arm(again, &told);
   arm(gone, &told);
-  REFUSED(docache_call_on_ready(again, count_up, (uintptr_t)&told, &error), "notify", "second", "call");
+  REFUSED(docache_call_on_ready(again, count_up, (uintptr_t)&told, &error), "notify", "second",
+          "call");
   CHECK_OK(docache_call_cancel(silent));
   CHECK_OK(docache_call_cancel(silent));
   CHECK_OK(docache_call_cancel(again));
@@ -230,7 +222,8 @@ static void from_inside_a_notification(void) {
 }
 
 /* Threads that block and calls that do not, in one run. */
-static docache_status must_not_run(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status must_not_run(uintptr_t context, docache_value **out,
+                                   docache_error **out_error) {
   (void)context, (void)out, (void)out_error;
   CHECK(!"this call must join");
   return DOCACHE_INTERNAL;
@@ -244,7 +237,8 @@ typedef struct blocker {
 static void *block(void *argument) {
   blocker *b = argument;
   docache_value *value = NULL;
-  CHECK_OK(docache_group_run(b->group, KEY, 3, CHECK_PATIENCE_NS, test_doer_perform, (uintptr_t)&b->doer, &value, NULL, NULL));
+  CHECK_OK(docache_group_run(b->group, KEY, 3, CHECK_PATIENCE_NS, test_doer_perform,
+                             (uintptr_t)&b->doer, &value, NULL, NULL));
   CHECK_VALUE(value, "call 1");
   docache_value_release(value);
   return NULL;
@@ -256,7 +250,8 @@ static void with_threads_that_block(void) {
   b.doer.gated = true;
   docache_call *call = begin(b.group, DOCACHE_LEADER);
   docache_value *value = NULL;
-  CHECK_STATUS(docache_group_run(b.group, KEY, 3, 0, must_not_run, 0, &value, NULL, NULL), DOCACHE_TIMEOUT);
+  CHECK_STATUS(docache_group_run(b.group, KEY, 3, 0, must_not_run, 0, &value, NULL, NULL),
+               DOCACHE_TIMEOUT);
   const pthread_t thread = spawn(block, &b);
   /* The thread's turn comes with the lead if it waits already, and else because nobody leads. */
   CHECK(docache_call_free(call) >= DOCACHE_OK);
@@ -334,11 +329,16 @@ static void ended(void) {
   leader = begin(group, DOCACHE_LEADER);
   waiter = begin(group, DOCACHE_PENDING);
   REFUSED(docache_call_end(NULL, DOCACHE_OK, value, NULL, NULL, &error), "call", "NULL");
-  REFUSED(docache_call_end((docache_call *)((char *)leader + 1), DOCACHE_OK, value, NULL, NULL, &error), "misaligned");
+  REFUSED(
+      docache_call_end((docache_call *)((char *)leader + 1), DOCACHE_OK, value, NULL, NULL, &error),
+      "misaligned");
   REFUSED(docache_call_end(leader, DOCACHE_OK, NULL, NULL, NULL, &error), "value", "NULL");
-  REFUSED(docache_call_end(leader, DOCACHE_OK, value, reported, NULL, &error), "error", "DOCACHE_OK");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, reported, NULL, &error), "error",
+          "DOCACHE_OK");
   REFUSED(docache_call_end(leader, DOCACHE_MISS, NULL, NULL, NULL, &error), "status");
-  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, (uint32_t *)((char *)&shared + 1), &error), "out_shared");
+  REFUSED(
+      docache_call_end(leader, DOCACHE_OK, value, NULL, (uint32_t *)((char *)&shared + 1), &error),
+      "out_shared");
   REFUSED(docache_call_end(waiter, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
   CHECK_INT(finish(leader, value), ==, 1);
   REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
@@ -350,7 +350,8 @@ static void ended(void) {
   CHECK_INT(atomic_load(&drops), ==, 2);
   docache_error_release(reported);
   docache_group_free(group);
-  checked("finishing and freeing in one: the same outcome for those that wait, and the call is gone");
+  checked(
+      "finishing and freeing in one: the same outcome for those that wait, and the call is gone");
 }
 
 typedef struct owned {
@@ -389,7 +390,8 @@ static void named_callers(void) {
   elsewhere(group, 7, DOCACHE_REENTRANT);
   elsewhere(group, 8, DOCACHE_PENDING);
   elsewhere(group, 0, DOCACHE_PENDING);
-  docache_call *other = begin_as(group, UINT64_MAX, DOCACHE_PENDING), *nobody = begin(group, DOCACHE_PENDING);
+  docache_call *other = begin_as(group, UINT64_MAX, DOCACHE_PENDING),
+               *nobody = begin(group, DOCACHE_PENDING);
   /* Only who leads counts: an owner may wait more than once. */
   docache_call *again = begin_as(group, UINT64_MAX, DOCACHE_PENDING);
   arm(other, &told);
@@ -492,14 +494,23 @@ static void refused_calls(void) {
   docache_call *leader = begin(group, DOCACHE_LEADER), *waiter = begin(group, DOCACHE_PENDING);
   crooked = (docache_call *)((char *)leader + 1);
   REFUSED(docache_call_finish(NULL, DOCACHE_OK, value, NULL, NULL, &error), "call", "NULL");
-  REFUSED(docache_call_finish(crooked, DOCACHE_OK, value, NULL, NULL, &error), "call", "misaligned");
+  REFUSED(docache_call_finish(crooked, DOCACHE_OK, value, NULL, NULL, &error), "call",
+          "misaligned");
   REFUSED(docache_call_finish(leader, DOCACHE_OK, NULL, NULL, NULL, &error), "value", "NULL");
-  REFUSED(docache_call_finish(leader, DOCACHE_OK, (docache_value *)((char *)value + 1), NULL, NULL, &error), "value");
-  REFUSED(docache_call_finish(leader, DOCACHE_OK, value, reported, NULL, &error), "error", "DOCACHE_OK");
-  REFUSED(docache_call_finish(leader, DOCACHE_DOER_FAILED, value, reported, NULL, &error), "value", "failure");
-  REFUSED(docache_call_finish(leader, DOCACHE_PANIC, NULL, (docache_error *)((char *)reported + 1), NULL, &error), "error");
+  REFUSED(docache_call_finish(leader, DOCACHE_OK, (docache_value *)((char *)value + 1), NULL, NULL,
+                              &error),
+          "value");
+  REFUSED(docache_call_finish(leader, DOCACHE_OK, value, reported, NULL, &error), "error",
+          "DOCACHE_OK");
+  REFUSED(docache_call_finish(leader, DOCACHE_DOER_FAILED, value, reported, NULL, &error), "value",
+          "failure");
+  REFUSED(docache_call_finish(leader, DOCACHE_PANIC, NULL, (docache_error *)((char *)reported + 1),
+                              NULL, &error),
+          "error");
   REFUSED(docache_call_finish(leader, DOCACHE_LEADER, NULL, reported, NULL, &error), "status", "2");
-  REFUSED(docache_call_finish(leader, DOCACHE_OK, value, NULL, (uint32_t *)((char *)leader + 1), &error), "out_shared");
+  REFUSED(docache_call_finish(leader, DOCACHE_OK, value, NULL, (uint32_t *)((char *)leader + 1),
+                              &error),
+          "out_shared");
   REFUSED(docache_call_finish(waiter, DOCACHE_OK, value, NULL, NULL, &error), "call", "lead");
   check_poll(leader, DOCACHE_LEADER);
 
@@ -525,7 +536,9 @@ static void refused_calls(void) {
   CHECK_INT(atomic_load(&told), ==, 1);
   docache_error_release(reported);
   docache_group_free(group);
-  checked("calls: NULL, misaligned pointers, finishing twice or as one who waits; nothing has happened");
+  checked(
+      "calls: NULL, misaligned pointers, finishing twice or as one who waits; nothing has "
+      "happened");
 }
 
 int main(void) {

@@ -1,4 +1,5 @@
-/* What the programs in this folder share: checks that print where and what, and gates to wait at instead of sleeping. */
+/* What the programs in this folder share: checks that print where and what, and gates to wait at
+ * instead of sleeping. */
 #ifndef DOCACHE_TEST_CHECK_H
 #define DOCACHE_TEST_CHECK_H
 
@@ -37,49 +38,51 @@ CHECK_UNUSED static _Noreturn void check_failed(const char *file, int line) {
     }                                                \
   } while (0)
 
-#define CHECK_INT(left, relation, right)                                                                    \
-  do {                                                                                                      \
-    const int64_t check_left = (int64_t)(left), check_right = (int64_t)(right);                             \
-    atomic_fetch_add(&check_count, 1);                                                                      \
-    if (!(check_left relation check_right)) {                                                               \
-      fprintf(stderr, "not true: %s %s %s: %" PRId64 " and %" PRId64 "\n", #left, #relation, #right,        \
-              check_left, check_right);                                                                     \
-      check_failed(__FILE__, __LINE__);                                                                     \
-    }                                                                                                       \
+#define CHECK_INT(left, relation, right)                                                     \
+  do {                                                                                       \
+    const int64_t check_left = (int64_t)(left), check_right = (int64_t)(right);              \
+    atomic_fetch_add(&check_count, 1);                                                       \
+    if (!(check_left relation check_right)) {                                                \
+      fprintf(stderr, "not true: %s %s %s: %" PRId64 " and %" PRId64 "\n", #left, #relation, \
+              #right, check_left, check_right);                                              \
+      check_failed(__FILE__, __LINE__);                                                      \
+    }                                                                                        \
   } while (0)
 
-#define CHECK_STATUS(call, expected)                                                                        \
-  do {                                                                                                      \
-    const docache_status check_got = (call), check_want = (expected);                                       \
-    atomic_fetch_add(&check_count, 1);                                                                      \
-    if (check_got != check_want) {                                                                          \
-      fprintf(stderr, "%s: %s instead of %s\n", #call, docache_status_name(check_got),                      \
-              docache_status_name(check_want));                                                             \
-      check_failed(__FILE__, __LINE__);                                                                     \
-    }                                                                                                       \
+#define CHECK_STATUS(call, expected)                                                   \
+  do {                                                                                 \
+    const docache_status check_got = (call), check_want = (expected);                  \
+    atomic_fetch_add(&check_count, 1);                                                 \
+    if (check_got != check_want) {                                                     \
+      fprintf(stderr, "%s: %s instead of %s\n", #call, docache_status_name(check_got), \
+              docache_status_name(check_want));                                        \
+      check_failed(__FILE__, __LINE__);                                                \
+    }                                                                                  \
   } while (0)
 
 #define CHECK_OK(call) CHECK_STATUS(call, DOCACHE_OK)
 
 /* The bytes of `value` are those of the text. */
-#define CHECK_VALUE(value, text)                                                                            \
-  do {                                                                                                      \
-    CHECK_INT(docache_value_len(value), ==, strlen(text));                                                  \
-    CHECK(memcmp(docache_value_data(value), text, strlen(text)) == 0);                                      \
+#define CHECK_VALUE(value, text)                                       \
+  do {                                                                 \
+    CHECK_INT(docache_value_len(value), ==, strlen(text));             \
+    CHECK(memcmp(docache_value_data(value), text, strlen(text)) == 0); \
   } while (0)
 
 /* The error has the status and names every word of the list; releases it. */
 #define CHECK_ERROR(error, expected_status, ...) \
   check_error(__FILE__, __LINE__, error, expected_status, (const char *[]){__VA_ARGS__, NULL})
 
-CHECK_UNUSED static void check_error(const char *file, int line, docache_error *error, docache_status status,
-                                     const char *const *words) {
+CHECK_UNUSED static void check_error(const char *file, int line, docache_error *error,
+                                     docache_status status, const char *const *words) {
   size_t len = 0;
   const char *message = docache_error_message(error, &len);
   atomic_fetch_add(&check_count, 1);
-  if (error == NULL || docache_error_status(error) != status || len == 0 || strlen(message) != len) {
+  if (error == NULL || docache_error_status(error) != status || len == 0 ||
+      strlen(message) != len) {
     fprintf(stderr, "error %s \"%s\" instead of %s with a message\n",
-            docache_status_name(docache_error_status(error)), message ? message : "", docache_status_name(status));
+            docache_status_name(docache_error_status(error)), message ? message : "",
+            docache_status_name(status));
     check_failed(file, line);
   }
   for (; *words != NULL; words++) {
@@ -90,6 +93,15 @@ CHECK_UNUSED static void check_error(const char *file, int line, docache_error *
   }
   docache_error_release(error);
 }
+
+/* The call is refused as an invalid argument, and the message names the words. `error` must be its
+ * last argument. */
+#define REFUSED(call, ...)                                     \
+  do {                                                         \
+    docache_error *error = NULL;                               \
+    CHECK_STATUS(call, DOCACHE_INVALID_ARGUMENT);              \
+    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__); \
+  } while (0)
 
 /* Says that a part of the program is through. */
 CHECK_UNUSED static void checked(const char *what) {
@@ -102,7 +114,8 @@ CHECK_UNUSED static int all_checked(const char *program) {
   return 0;
 }
 
-/* A counting semaphore: gate_pass blocks until there is a permit, and fails the test if none ever comes. */
+/* A counting semaphore: gate_pass blocks until there is a permit, and fails the test if none ever
+ * comes. */
 typedef struct gate {
   pthread_mutex_t mutex;
   pthread_cond_t changed;
@@ -130,7 +143,9 @@ CHECK_UNUSED static void gate_pass(gate *g) {
   pthread_mutex_unlock(&g->mutex);
 }
 
-CHECK_UNUSED static void count_up(uintptr_t counter) { atomic_fetch_add((atomic_uint *)counter, 1); }
+CHECK_UNUSED static void count_up(uintptr_t counter) {
+  atomic_fetch_add((atomic_uint *)counter, 1);
+}
 
 CHECK_UNUSED static pthread_t spawn(void *(*body)(void *), void *argument) {
   pthread_t thread;
@@ -167,7 +182,8 @@ CHECK_UNUSED static void test_blob_drop(uintptr_t context) {
 }
 
 /* Its values are the texts "call 1", "call 2", ... */
-CHECK_UNUSED static docache_status test_doer_perform(uintptr_t context, docache_value **out, docache_error **out_error) {
+CHECK_UNUSED static docache_status test_doer_perform(uintptr_t context, docache_value **out,
+                                                     docache_error **out_error) {
   test_doer *doer = (test_doer *)context;
   const unsigned call = atomic_fetch_add(&doer->calls, 1) + 1;
   if (doer->gated) {
@@ -184,17 +200,20 @@ CHECK_UNUSED static docache_status test_doer_perform(uintptr_t context, docache_
   blob->call = call;
   const int len = snprintf(blob->text, sizeof blob->text, "call %u", call);
   atomic_fetch_add(&doer->values_made, 1);
-  CHECK_OK(docache_value_wrap((const uint8_t *)blob->text, (size_t)len, (uintptr_t)blob, test_blob_drop, out, out_error));
+  CHECK_OK(docache_value_wrap((const uint8_t *)blob->text, (size_t)len, (uintptr_t)blob,
+                              test_blob_drop, out, out_error));
   return DOCACHE_OK;
 }
 
-CHECK_UNUSED static void test_doer_drop(uintptr_t context) { atomic_fetch_add(&((test_doer *)context)->drops, 1); }
+CHECK_UNUSED static void test_doer_drop(uintptr_t context) {
+  atomic_fetch_add(&((test_doer *)context)->drops, 1);
+}
 
 /* Nothing of the Doer is left in the library. */
-#define CHECK_DOER_GONE(doer)                                                                               \
-  do {                                                                                                      \
-    CHECK_INT(atomic_load(&(doer)->drops), ==, 1);                                                          \
-    CHECK_INT(atomic_load(&(doer)->values_dropped), ==, atomic_load(&(doer)->values_made));                 \
+#define CHECK_DOER_GONE(doer)                                                               \
+  do {                                                                                      \
+    CHECK_INT(atomic_load(&(doer)->drops), ==, 1);                                          \
+    CHECK_INT(atomic_load(&(doer)->values_dropped), ==, atomic_load(&(doer)->values_made)); \
   } while (0)
 
 CHECK_UNUSED static docache_loop_options loop_options(uint64_t interval_ns, size_t capacity) {
@@ -209,9 +228,17 @@ CHECK_UNUSED static docache_loop_options loop_options(uint64_t interval_ns, size
 CHECK_UNUSED static docache_loop *new_loop(test_doer *doer, uint64_t interval_ns, size_t capacity) {
   const docache_loop_options options = loop_options(interval_ns, capacity);
   docache_loop *loop = NULL;
-  CHECK_OK(docache_loop_new(&options, test_doer_perform, (uintptr_t)doer, test_doer_drop, &loop, NULL));
+  CHECK_OK(
+      docache_loop_new(&options, test_doer_perform, (uintptr_t)doer, test_doer_drop, &loop, NULL));
   CHECK(loop != NULL);
   return loop;
+}
+
+CHECK_UNUSED static docache_group *new_group(void) {
+  docache_group *group = NULL;
+  CHECK_OK(docache_group_new(NULL, &group, NULL));
+  CHECK(group != NULL);
+  return group;
 }
 
 CHECK_UNUSED static void wait_for_version(const docache_loop *loop, uint64_t wanted) {

@@ -4,7 +4,7 @@
 
 enum { CYCLES = 1000 };
 
-/* What a cycle does between start and free: nothing, wait, stop, restart, or leave a wait pending. */
+/* What a cycle does between start and free: nothing, wait, stop, restart, leave a wait pending. */
 static void cycle(test_doer *doer, int kind) {
   docache_loop *loop = new_loop(doer, 1 * MS, (size_t)(kind % 3));
   docache_wait *wait = NULL;

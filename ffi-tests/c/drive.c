@@ -1,4 +1,5 @@
-/* A loop cache that its host drives: an event loop with timers of its own, and no thread of the library's. */
+/* A loop cache that its host drives: an event loop with timers of its own, and no thread of the
+ * library's. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "check.h"
@@ -42,7 +43,8 @@ static void calls_one_after_the_other(void) {
   CHECK_STATUS(docache_drive_begin(drive, &wait_ns, NULL), DOCACHE_PENDING);
   CHECK_INT(wait_ns, >, HOUR / 2);
   CHECK_INT(wait_ns, <=, HOUR);
-  CHECK_STATUS(docache_drive_finish(drive, DOCACHE_OK, text("unasked"), NULL, &error), DOCACHE_INVALID_ARGUMENT);
+  CHECK_STATUS(docache_drive_finish(drive, DOCACHE_OK, text("unasked"), NULL, &error),
+               DOCACHE_INVALID_ARGUMENT);
   CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, "drive", "begin");
   CHECK_INT(docache_loop_version(loop), ==, 1);
 

@@ -1,5 +1,5 @@
-/* A C program that forks: a prefork server whose parent's threads are idle or busy, a daemon, and exit() with running loops.
-   And one that waits for signals. */
+/* A C program that forks: a prefork server whose parent's threads are idle or busy, a daemon, and
+   exit() with running loops. And one that waits for signals. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/types.h>
@@ -15,8 +15,8 @@ static const uint8_t *const KEY = (const uint8_t *)"key";
 
 static int reports[2];
 
-/* How a child ends that has done well: it is killed. So nobody takes for leaked what its parent's threads have on stacks that
-   are not there any more. */
+/* How a child ends that has done well: it is killed. So nobody takes for leaked what its parent's
+   threads have on stacks that are not there any more. */
 static void end_well(int report) {
   CHECK_INT(write(report, "w", 1), ==, 1);
   for (;;) pause();
@@ -59,7 +59,8 @@ static docache_status make_value(uintptr_t ctx, docache_value **out, docache_err
 
 static void fetch(docache_cache *cache, atomic_uint *loads) {
   docache_value *value = NULL;
-  CHECK_OK(docache_cache_fetch(cache, KEY, KEY_LEN, 0, DOCACHE_FOREVER, make_value, (uintptr_t)loads, &value, NULL));
+  CHECK_OK(docache_cache_fetch(cache, KEY, KEY_LEN, 0, DOCACHE_FOREVER, make_value,
+                               (uintptr_t)loads, &value, NULL));
   CHECK_VALUE(value, "made");
   docache_value_release(value);
 }
@@ -133,7 +134,8 @@ static void *keep_busy(void *argument) {
     CHECK_OK(docache_cache_set(self->cache, (const uint8_t *)"other", 5, KEY, KEY_LEN, 0, NULL));
     fetch(self->cache, &loads);
     forget_key(self->cache);
-    CHECK_OK(docache_group_run(self->group, KEY, KEY_LEN, DOCACHE_FOREVER, make_value, (uintptr_t)&loads, &value, NULL, NULL));
+    CHECK_OK(docache_group_run(self->group, KEY, KEY_LEN, DOCACHE_FOREVER, make_value,
+                               (uintptr_t)&loads, &value, NULL, NULL));
     docache_value_release(value);
   }
   return NULL;
@@ -146,7 +148,8 @@ static void use_all(void *argument) {
     docache_value *value = NULL;
     forget_key(self->cache);
     fetch(self->cache, &loads);
-    CHECK_OK(docache_group_run(self->group, KEY, KEY_LEN, DOCACHE_FOREVER, make_value, (uintptr_t)&loads, &value, NULL, NULL));
+    CHECK_OK(docache_group_run(self->group, KEY, KEY_LEN, DOCACHE_FOREVER, make_value,
+                               (uintptr_t)&loads, &value, NULL, NULL));
     CHECK_VALUE(value, "made");
     docache_value_release(value);
   }
@@ -184,7 +187,8 @@ static docache_status make_slowly(uintptr_t ctx, docache_value **out, docache_er
 static void *fetch_slowly(void *argument) {
   slow *self = argument;
   docache_value *value = NULL;
-  CHECK_OK(docache_cache_fetch(self->cache, KEY, KEY_LEN, 0, DOCACHE_FOREVER, make_slowly, (uintptr_t)self, &value, NULL));
+  CHECK_OK(docache_cache_fetch(self->cache, KEY, KEY_LEN, 0, DOCACHE_FOREVER, make_slowly,
+                               (uintptr_t)self, &value, NULL));
   docache_value_release(value);
   return NULL;
 }
@@ -290,7 +294,8 @@ static void drive_on(void *argument) {
   CHECK_INT(atomic_load(&d->doer.drops), ==, 1);
 }
 
-/* A run that the host drives is the host's, in the child as in the parent; so is the Doer that it does not need. */
+/* A run that the host drives is the host's, in the child as in the parent; so is the Doer that it
+ * does not need. */
 static void a_drive_goes_on_in_both(void) {
   driven d = {.doer = TEST_DOER_INIT};
   uint64_t wait_ns = 0;

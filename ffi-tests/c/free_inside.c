@@ -1,4 +1,5 @@
-/* Objects that are freed inside callbacks: their own, and each other's. Run it under AddressSanitizer and valgrind. */
+/* Objects that are freed inside callbacks: their own, and each other's. Run it under
+ * AddressSanitizer and valgrind. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
@@ -34,18 +35,21 @@ static void free_all(scene *s) {
   atomic_fetch_sub(&s->in_callback, 1);
 }
 
-static docache_status free_and_give(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status free_and_give(uintptr_t context, docache_value **out,
+                                    docache_error **out_error) {
   free_all((scene *)context);
   return docache_value_new((const uint8_t *)"x", 1, out, out_error);
 }
 
-static void free_in_listener(uintptr_t context, const uint8_t *key, size_t len, const docache_value *value, int32_t cause) {
+static void free_in_listener(uintptr_t context, const uint8_t *key, size_t len,
+                             const docache_value *value, int32_t cause) {
   (void)key, (void)len, (void)cause;
   CHECK_INT(docache_value_len(value), ==, 1);
   free_all((scene *)context);
 }
 
-static int32_t free_in_visit(uintptr_t context, const uint8_t *key, size_t len, const docache_value *value) {
+static int32_t free_in_visit(uintptr_t context, const uint8_t *key, size_t len,
+                             const docache_value *value) {
   (void)len;
   free_all((scene *)context);
   CHECK_INT(key[0] + docache_value_len(value), ==, 'a' + 1);
@@ -81,7 +85,8 @@ static void set_values(docache_cache *cache) {
   docache_value_release(value);
 }
 
-/* The same key is fetched after it was removed, and that evicts nothing; so the listener hears of `b`. */
+/* The same key is fetched after it was removed, and that evicts nothing; so the listener hears of
+ * `b`. */
 static docache_status remove_b(uintptr_t context, docache_value **out, docache_error **out_error) {
   CHECK_OK(docache_cache_remove(((scene *)context)->cache, KEYS[1].data, 1, NULL, NULL));
   return docache_value_new(A, 1, out, out_error);
@@ -102,10 +107,15 @@ static void every_write_with_a_listener(void) {
       case 4: CHECK_OK(docache_cache_remove_many(cache, KEYS, 2, NULL, NULL)); break;
       case 5: CHECK_OK(docache_cache_clear(cache, NULL)); break;
       case 6: CHECK_OK(docache_cache_purge_expired(cache, NULL, NULL)); break;
-      case 7: CHECK_OK(docache_cache_fetch(cache, (const uint8_t *)"c", 1, 0, 0, remove_b, (uintptr_t)&s, &value, NULL)); break;
+      case 7:
+        CHECK_OK(docache_cache_fetch(cache, (const uint8_t *)"c", 1, 0, 0, remove_b, (uintptr_t)&s,
+                                     &value, NULL));
+        break;
       default: {
         docache_value *given = NULL;
-        CHECK_STATUS(docache_cache_fetch_begin(cache, (const uint8_t *)"c", 1, 0, 0, &value, &call, NULL), DOCACHE_LEADER);
+        CHECK_STATUS(
+            docache_cache_fetch_begin(cache, (const uint8_t *)"c", 1, 0, 0, &value, &call, NULL),
+            DOCACHE_LEADER);
         CHECK_OK(docache_cache_clear(cache, NULL));
         CHECK_OK(docache_value_new(A, 1, &given, NULL));
         CHECK_OK(docache_call_finish(call, DOCACHE_OK, given, NULL, NULL, NULL));
@@ -133,7 +143,8 @@ static void finishing_with_a_listener(void) {
   set(s.cache, "a", 0);
   docache_value *value = NULL;
   docache_call *call = NULL;
-  CHECK_STATUS(docache_cache_fetch_begin(s.cache, KEYS[1].data, 1, 0, 0, &value, &call, NULL), DOCACHE_LEADER);
+  CHECK_STATUS(docache_cache_fetch_begin(s.cache, KEYS[1].data, 1, 0, 0, &value, &call, NULL),
+               DOCACHE_LEADER);
   CHECK_OK(docache_value_new(A, 1, &value, NULL));
   CHECK_OK(docache_call_finish(call, DOCACHE_OK, value, NULL, NULL, NULL));
   CHECK_INT(atomic_load(&s.calls), ==, 1);
@@ -149,7 +160,8 @@ static void fetching_and_visiting(void) {
     scene s;
     docache_value *value = NULL;
     fill(&s, on_evict, 0);
-    CHECK_OK(docache_cache_fetch(s.cache, (const uint8_t *)"c", 1, 0, 0, free_and_give, (uintptr_t)&s, &value, NULL));
+    CHECK_OK(docache_cache_fetch(s.cache, (const uint8_t *)"c", 1, 0, 0, free_and_give,
+                                 (uintptr_t)&s, &value, NULL));
     CHECK_VALUE(value, "x");
     CHECK_INT(atomic_load(&s.drops), ==, 1);
     docache_value_release(value);
@@ -180,7 +192,8 @@ static void a_values_drop(void) {
   docache_value_release(value);
   CHECK_OK(docache_cache_clear(s.cache, NULL));
   /* The clear dropped it; or a guard stood somewhere, and the background does. */
-  for (int i = 0; i < CHECK_PATIENCE_S * 1000 && atomic_load(&s.drops) == 0; i++) nanosleep(&(struct timespec){0, 1000000}, NULL);
+  for (int i = 0; i < CHECK_PATIENCE_S * 1000 && atomic_load(&s.drops) == 0; i++)
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
   CHECK_INT(atomic_load(&s.calls), ==, 1);
   CHECK_INT(atomic_load(&s.drops), ==, 1);
   checked("a cache that the drop of its own value frees");
@@ -207,7 +220,8 @@ static void free_in_log(uintptr_t context, const docache_log_record *record) {
 }
 
 static void await_drop(scene *s) {
-  for (int i = 0; i < CHECK_PATIENCE_S * 1000 && atomic_load(&s->drops) == 0; i++) nanosleep(&(struct timespec){0, 1000000}, NULL);
+  for (int i = 0; i < CHECK_PATIENCE_S * 1000 && atomic_load(&s->drops) == 0; i++)
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
   CHECK_INT(atomic_load(&s->drops), ==, 1);
 }
 
@@ -218,7 +232,9 @@ static void loops(void) {
       docache_logger *logger = NULL;
       docache_loop_options options = loop_options(HOUR, 0);
       memset(&s, 0, sizeof s);
-      if (logs) CHECK_OK(docache_logger_new(free_in_log, (uintptr_t)&s, NULL, DOCACHE_LEVEL_INFO, &logger, NULL));
+      if (logs)
+        CHECK_OK(docache_logger_new(free_in_log, (uintptr_t)&s, NULL, DOCACHE_LEVEL_INFO, &logger,
+                                    NULL));
       options.logger = logger;
       CHECK_OK(docache_loop_new(&options, free_and_give, (uintptr_t)&s, dropped, &s.loop, NULL));
       docache_logger_release(logger);
@@ -255,12 +271,14 @@ static void free_next(member *m) {
   docache_loop_free(m->next->loop);
 }
 
-static void member_evict(uintptr_t context, const uint8_t *key, size_t len, const docache_value *value, int32_t cause) {
+static void member_evict(uintptr_t context, const uint8_t *key, size_t len,
+                         const docache_value *value, int32_t cause) {
   (void)key, (void)len, (void)value, (void)cause;
   free_next((member *)context);
 }
 
-static docache_status member_perform(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status member_perform(uintptr_t context, docache_value **out,
+                                     docache_error **out_error) {
   free_next((member *)context);
   return docache_value_new(A, 1, out, out_error);
 }
@@ -292,7 +310,8 @@ static void ring(const int *kinds, size_t count) {
     m->go = &go;
     if (kinds[i] >= BY_LOOP) {
       const docache_loop_options options = loop_options(HOUR, 0);
-      CHECK_OK(docache_loop_new(&options, member_perform, (uintptr_t)m, member_drop, &m->loop, NULL));
+      CHECK_OK(
+          docache_loop_new(&options, member_perform, (uintptr_t)m, member_drop, &m->loop, NULL));
       continue;
     }
     docache_cache_options options = cache_options();
@@ -330,7 +349,8 @@ static void rings(void) {
   checked("objects of all kinds that free each other from their callbacks");
 }
 
-/* The end of the sweep's listener is waited for, and it is not called again; also inside another object's callback. */
+/* The end of the sweep's listener is waited for, and it is not called again; also inside another
+ * object's callback. */
 typedef struct sweep {
   gate entered;
   gate may_leave;
@@ -340,7 +360,8 @@ typedef struct sweep {
   docache_cache *cache;
 } sweep;
 
-static void slow_evict(uintptr_t context, const uint8_t *key, size_t len, const docache_value *value, int32_t cause) {
+static void slow_evict(uintptr_t context, const uint8_t *key, size_t len,
+                       const docache_value *value, int32_t cause) {
   (void)key, (void)len, (void)value, (void)cause;
   sweep *s = (sweep *)context;
   CHECK_INT(atomic_load(&s->drops), ==, 0);
@@ -358,7 +379,8 @@ static void free_and_look(sweep *s) {
   CHECK_INT(atomic_load(&s->values), ==, 2);
 }
 
-static docache_status free_the_sweeps(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status free_the_sweeps(uintptr_t context, docache_value **out,
+                                      docache_error **out_error) {
   free_and_look((sweep *)context);
   return docache_value_new(A, 1, out, out_error);
 }
@@ -390,7 +412,8 @@ static void the_sweep_is_waited_for(void) {
       docache_group *group = NULL;
       docache_value *value = NULL;
       CHECK_OK(docache_group_new(NULL, &group, NULL));
-      CHECK_OK(docache_group_run(group, A, 1, 0, free_the_sweeps, (uintptr_t)&s, &value, NULL, NULL));
+      CHECK_OK(
+          docache_group_run(group, A, 1, 0, free_the_sweeps, (uintptr_t)&s, &value, NULL, NULL));
       docache_value_release(value);
       docache_group_free(group);
     } else {
@@ -434,8 +457,11 @@ static void waits(void) {
   docache_loop *loop = new_loop(&doer, HOUR, 0);
   for (int slow = 0; slow < 2; slow++) {
     told t = {.entered = GATE_INIT, .may_leave = GATE_INIT};
-    CHECK_STATUS(docache_loop_changed_begin(loop, docache_loop_version(loop), &t.wait, NULL), DOCACHE_PENDING);
-    CHECK_STATUS(docache_wait_on_ready(t.wait, slow ? slow_notify : free_the_wait, (uintptr_t)&t, NULL), DOCACHE_PENDING);
+    CHECK_STATUS(docache_loop_changed_begin(loop, docache_loop_version(loop), &t.wait, NULL),
+                 DOCACHE_PENDING);
+    CHECK_STATUS(
+        docache_wait_on_ready(t.wait, slow ? slow_notify : free_the_wait, (uintptr_t)&t, NULL),
+        DOCACHE_PENDING);
     CHECK_OK(docache_loop_start(loop, NULL));
     gate_pass(&t.entered);
     if (slow) {
@@ -451,7 +477,8 @@ static void waits(void) {
   checked("a wait that its notification frees, and one whose notification is waited for");
 }
 
-/* The threads that the library keeps begin before others have used their stacks: leak checkers tell them by where they began. */
+/* The threads that the library keeps begin before others have used their stacks: leak checkers tell
+ * them by where they began. */
 static void begin_threads(void) {
   scene s;
   fill(&s, NULL, 0);
@@ -471,6 +498,7 @@ int main(void) {
   the_sweep_is_waited_for();
   waits();
   CHECK(await_end_of_threads());
-  CHECK_OK(docache_shutdown()); /* a thread of ours may have the stack, and what belongs to it, of one that is gone */
+  /* A thread of ours may have the stack, and what belongs to it, of one that is gone. */
+  CHECK_OK(docache_shutdown());
   return all_checked("free_inside.c");
 }

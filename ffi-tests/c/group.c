@@ -1,25 +1,11 @@
-/* Groups as a program uses them that may block: one run for all who ask, what its callers share, how long they wait, and
-   what they can get wrong. */
+/* Groups as a program uses them that may block: one run for all who ask, what its callers share,
+   how long they wait, and what they can get wrong. */
 #define _POSIX_C_SOURCE 200809L
 #include <sched.h>
 
 #include "check.h"
 
-#define REFUSED(call, ...)                                     \
-  do {                                                         \
-    docache_error *error = NULL;                               \
-    CHECK_STATUS(call, DOCACHE_INVALID_ARGUMENT);              \
-    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__); \
-  } while (0)
-
 static const uint8_t KEY[] = "key";
-
-static docache_group *new_group(void) {
-  docache_group *group = NULL;
-  CHECK_OK(docache_group_new(NULL, &group, NULL));
-  CHECK(group != NULL);
-  return group;
-}
 
 /* One caller of the blocking form, perhaps on a thread of its own. */
 typedef struct caller {
@@ -42,8 +28,8 @@ static caller new_caller(docache_group *group, test_doer *doer) {
 
 static void *run(void *argument) {
   caller *c = argument;
-  c->status = docache_group_run(c->group, c->key, c->key_len, c->timeout_ns, c->perform, c->ctx, &c->value, &c->shared,
-                                &c->error);
+  c->status = docache_group_run(c->group, c->key, c->key_len, c->timeout_ns, c->perform, c->ctx,
+                                &c->value, &c->shared, &c->error);
   return NULL;
 }
 
@@ -70,7 +56,8 @@ static void one_after_the_other(void) {
     CHECK_INT(atomic_load(&doer.values_dropped), ==, i + 1);
   }
   docache_value *value = NULL;
-  CHECK_OK(docache_group_run(group, NULL, 0, 0, test_doer_perform, (uintptr_t)&doer, &value, NULL, NULL));
+  CHECK_OK(docache_group_run(group, NULL, 0, 0, test_doer_perform, (uintptr_t)&doer, &value, NULL,
+                             NULL));
   CHECK_VALUE(value, "call 4");
   docache_group_free(group);
   CHECK_VALUE(value, "call 4");
@@ -94,19 +81,22 @@ static void failures_of_the_leader(void) {
   run(&c);
   CHECK_OK(c.status);
   release(&c);
-  CHECK_OK(docache_group_run(group, KEY, 3, 0, test_doer_perform, (uintptr_t)&doer, &c.value, NULL, NULL));
+  CHECK_OK(docache_group_run(group, KEY, 3, 0, test_doer_perform, (uintptr_t)&doer, &c.value, NULL,
+                             NULL));
   release(&c);
   docache_group_free(group);
   checked("a failure is the call's own, with its code; the next call runs again");
 }
 
 /* What a perform returns that does not keep to the contract. */
-static docache_status says_ok_without_a_value(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status says_ok_without_a_value(uintptr_t context, docache_value **out,
+                                              docache_error **out_error) {
   (void)context, (void)out, (void)out_error;
   return DOCACHE_OK;
 }
 
-static docache_status says_nonsense(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status says_nonsense(uintptr_t context, docache_value **out,
+                                    docache_error **out_error) {
   (void)out_error;
   CHECK_OK(docache_value_wrap(NULL, 0, context, count_up, out, NULL));
   return 12345;
@@ -118,7 +108,8 @@ static docache_status panics(uintptr_t context, docache_value **out, docache_err
   return DOCACHE_PANIC;
 }
 
-static docache_status passes_a_refusal_on(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status passes_a_refusal_on(uintptr_t context, docache_value **out,
+                                          docache_error **out_error) {
   (void)context, (void)out;
   docache_value *value = NULL;
   return docache_value_new(NULL, 3, &value, out_error);
@@ -156,7 +147,9 @@ static void odd_reports(void) {
 static void check_somebody_runs(docache_group *group) {
   docache_value *value = NULL;
   docache_error *error = NULL;
-  CHECK_STATUS(docache_group_run(group, KEY, 3, 0, says_ok_without_a_value, 0, &value, NULL, &error), DOCACHE_TIMEOUT);
+  CHECK_STATUS(
+      docache_group_run(group, KEY, 3, 0, says_ok_without_a_value, 0, &value, NULL, &error),
+      DOCACHE_TIMEOUT);
   CHECK(value == NULL);
   CHECK_ERROR(error, DOCACHE_TIMEOUT, "timed out");
 }
@@ -223,22 +216,26 @@ typedef struct nested {
   docache_value *inner;
 } nested;
 
-static docache_status empty_value(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status empty_value(uintptr_t context, docache_value **out,
+                                  docache_error **out_error) {
   (void)context;
   return docache_value_new(NULL, 0, out, out_error);
 }
 
-static docache_status calls_itself(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status calls_itself(uintptr_t context, docache_value **out,
+                                   docache_error **out_error) {
   nested *n = (nested *)context;
   docache_error *error = NULL;
   docache_call *call = (docache_call *)n;
-  n->own_key = docache_group_run(n->group, KEY, 3, DOCACHE_FOREVER, calls_itself, context, &n->inner, NULL, &error);
+  n->own_key = docache_group_run(n->group, KEY, 3, DOCACHE_FOREVER, calls_itself, context,
+                                 &n->inner, NULL, &error);
   CHECK(n->inner == NULL);
   CHECK_ERROR(error, DOCACHE_REENTRANT, "\"key\"", "inside");
   n->own_begin = docache_group_begin(n->group, KEY, 3, &call, &error);
   CHECK(call == NULL);
   CHECK_ERROR(error, DOCACHE_REENTRANT, "\"key\"", "inside");
-  n->other_key = docache_group_run(n->group, (const uint8_t *)"k\0y", 3, 0, empty_value, 0, &n->inner, NULL, NULL);
+  n->other_key = docache_group_run(n->group, (const uint8_t *)"k\0y", 3, 0, empty_value, 0,
+                                   &n->inner, NULL, NULL);
   docache_value_release(n->inner);
   return empty_value(0, out, out_error);
 }
@@ -247,7 +244,8 @@ static void from_inside(void) {
   docache_group *group = new_group();
   nested n = {.group = group};
   docache_value *value = NULL;
-  CHECK_OK(docache_group_run(group, KEY, 3, DOCACHE_FOREVER, calls_itself, (uintptr_t)&n, &value, NULL, NULL));
+  CHECK_OK(docache_group_run(group, KEY, 3, DOCACHE_FOREVER, calls_itself, (uintptr_t)&n, &value,
+                             NULL, NULL));
   CHECK_STATUS(n.own_key, DOCACHE_REENTRANT);
   CHECK_STATUS(n.own_begin, DOCACHE_REENTRANT);
   CHECK_OK(n.other_key);
@@ -279,7 +277,8 @@ static void *crowd_member(void *argument) {
     unsigned over = atomic_load(&crowd_ended);
     docache_value *value = NULL;
     uint32_t shared = 77;
-    CHECK_OK(docache_group_run(group, KEY, 3, CHECK_PATIENCE_NS, numbered, 0, &value, &shared, NULL));
+    CHECK_OK(
+        docache_group_run(group, KEY, 3, CHECK_PATIENCE_NS, numbered, 0, &value, &shared, NULL));
     unsigned number = 0;
     CHECK_INT(docache_value_len(value), ==, sizeof number);
     memcpy(&number, docache_value_data(value), sizeof number);
@@ -320,7 +319,8 @@ static void refused_groups(void) {
     uint64_t unknown;
   } longer = {.known = {.size = sizeof longer, .shards = 3}};
   docache_group_options options = {.size = sizeof options - 1};
-  REFUSED(docache_group_new(&options, &group, &error), "options.size", "sizeof(docache_group_options)");
+  REFUSED(docache_group_new(&options, &group, &error), "options.size",
+          "sizeof(docache_group_options)");
   options.size = 1 << 20;
   REFUSED(docache_group_new(&options, &group, &error), "options.size");
   options.size = sizeof options;
@@ -334,7 +334,9 @@ static void refused_groups(void) {
   REFUSED(docache_group_new(&options, &group, &error), "options.reserved2", "2");
   options.reserved2 = 0;
   REFUSED(docache_group_new(&options, NULL, &error), "out", "NULL");
-  REFUSED(docache_group_new((const docache_group_options *)((const char *)&options + 1), &group, &error), "options", "misaligned");
+  REFUSED(docache_group_new((const docache_group_options *)((const char *)&options + 1), &group,
+                            &error),
+          "options", "misaligned");
   longer.unknown = 1;
   REFUSED(docache_group_new(&longer.known, &group, &error), "offset 24");
   CHECK(group == NULL);
@@ -355,14 +357,22 @@ static void refused_runs(void) {
   docache_value *value = (docache_value *)&doer;
   uint32_t shared = 77;
   docache_group *crooked = (docache_group *)((char *)group + 1);
-  REFUSED(docache_group_run(NULL, KEY, 3, 0, test_doer_perform, ctx, &value, &shared, &error), "group", "NULL");
+  REFUSED(docache_group_run(NULL, KEY, 3, 0, test_doer_perform, ctx, &value, &shared, &error),
+          "group", "NULL");
   CHECK(value == NULL && shared == 77);
-  REFUSED(docache_group_run(crooked, KEY, 3, 0, test_doer_perform, ctx, &value, &shared, &error), "group", "misaligned");
-  REFUSED(docache_group_run(group, NULL, 3, 0, test_doer_perform, ctx, &value, &shared, &error), "key", "NULL");
-  REFUSED(docache_group_run(group, KEY, SIZE_MAX, 0, test_doer_perform, ctx, &value, &shared, &error), "key_len");
-  REFUSED(docache_group_run(group, KEY, 3, 0, NULL, ctx, &value, &shared, &error), "perform", "NULL");
-  REFUSED(docache_group_run(group, KEY, 3, 0, test_doer_perform, ctx, NULL, &shared, &error), "out_value", "NULL");
-  REFUSED(docache_group_run(group, KEY, 3, 0, test_doer_perform, ctx, &value, (uint32_t *)((char *)&shared + 1), &error),
+  REFUSED(docache_group_run(crooked, KEY, 3, 0, test_doer_perform, ctx, &value, &shared, &error),
+          "group", "misaligned");
+  REFUSED(docache_group_run(group, NULL, 3, 0, test_doer_perform, ctx, &value, &shared, &error),
+          "key", "NULL");
+  REFUSED(
+      docache_group_run(group, KEY, SIZE_MAX, 0, test_doer_perform, ctx, &value, &shared, &error),
+      "key_len");
+  REFUSED(docache_group_run(group, KEY, 3, 0, NULL, ctx, &value, &shared, &error), "perform",
+          "NULL");
+  REFUSED(docache_group_run(group, KEY, 3, 0, test_doer_perform, ctx, NULL, &shared, &error),
+          "out_value", "NULL");
+  REFUSED(docache_group_run(group, KEY, 3, 0, test_doer_perform, ctx, &value,
+                            (uint32_t *)((char *)&shared + 1), &error),
           "out_shared", "misaligned");
   REFUSED(docache_group_forget(NULL, KEY, 3, &error), "group", "NULL");
   REFUSED(docache_group_forget(group, NULL, 3, &error), "key", "NULL");

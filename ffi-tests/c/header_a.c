@@ -1,5 +1,5 @@
-/* docache.h included first, twice, and from two translation units (header_b.c is the other), linked together; and the
-   library agrees with the header about their version. */
+/* docache.h included first, twice, and from two translation units (header_b.c is the other), linked
+   together; and the library agrees with the header about their version. */
 #define _POSIX_C_SOURCE 200809L
 #include "docache.h"
 #include "docache.h"
@@ -18,8 +18,10 @@ int main(void) {
   checked("two translation units and the library have one ABI version");
 
   char version[64];
-  snprintf(version, sizeof version, "%d.%d.%d", DOCACHE_VERSION_MAJOR, DOCACHE_VERSION_MINOR, DOCACHE_VERSION_PATCH);
-  if (strcmp(docache_version(), version) != 0) fprintf(stderr, "%s and %s\n", docache_version(), version);
+  snprintf(version, sizeof version, "%d.%d.%d", DOCACHE_VERSION_MAJOR, DOCACHE_VERSION_MINOR,
+           DOCACHE_VERSION_PATCH);
+  if (strcmp(docache_version(), version) != 0)
+    fprintf(stderr, "%s and %s\n", docache_version(), version);
   CHECK(strcmp(docache_version(), version) == 0);
   checked("docache_version() is what the macros say");
   return all_checked("header_a.c");

@@ -1,15 +1,7 @@
-/* Everything a caller can get wrong: each is answered with a status and an error that names the argument; nothing is
-   written, nothing leaks, and what was handed over is dropped exactly once. */
+/* Everything a caller can get wrong: each is answered with a status and an error that names the
+   argument; nothing is written, nothing leaks, and what was handed over is dropped exactly once. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
-
-/* The call is refused as an invalid argument, and the message names the words. `error` must be its last argument. */
-#define REFUSED(call, ...)                                             \
-  do {                                                                 \
-    docache_error *error = NULL;                                       \
-    CHECK_STATUS(call, DOCACHE_INVALID_ARGUMENT);                      \
-    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__);         \
-  } while (0)
 
 static const uint8_t BYTES[] = {1, 2, 3};
 
@@ -24,7 +16,8 @@ static void null_values(void) {
   CHECK_INT(atomic_load(&drops), ==, 1);
   REFUSED(docache_value_wrap(BYTES, 3, counter, count_up, NULL, &error), "out");
   CHECK_INT(atomic_load(&drops), ==, 2);
-  CHECK_STATUS(docache_value_wrap(BYTES, 3, counter, count_up, NULL, NULL), DOCACHE_INVALID_ARGUMENT);
+  CHECK_STATUS(docache_value_wrap(BYTES, 3, counter, count_up, NULL, NULL),
+               DOCACHE_INVALID_ARGUMENT);
   CHECK_INT(atomic_load(&drops), ==, 3);
   REFUSED(docache_value_wrap(BYTES, SIZE_MAX, counter, count_up, &value, &error), "len");
   CHECK_INT(atomic_load(&drops), ==, 4);
@@ -98,8 +91,10 @@ static void loggers(void) {
   atomic_uint drops = 0;
   const uintptr_t counter = (uintptr_t)&drops;
   REFUSED(docache_logger_new(NULL, counter, count_up, DOCACHE_LEVEL_INFO, &logger, &error), "log");
-  REFUSED(docache_logger_new(ignore_record, counter, count_up, DOCACHE_LEVEL_INFO, NULL, &error), "out");
-  REFUSED(docache_logger_new(ignore_record, counter, count_up, 99, &logger, &error), "level", "99", "5");
+  REFUSED(docache_logger_new(ignore_record, counter, count_up, DOCACHE_LEVEL_INFO, NULL, &error),
+          "out");
+  REFUSED(docache_logger_new(ignore_record, counter, count_up, 99, &logger, &error), "level", "99",
+          "5");
   REFUSED(docache_logger_new(ignore_record, counter, count_up, -1, &logger, &error), "level", "-1");
   REFUSED(docache_logger_new(ignore_record, counter, NULL, INT32_MIN, &logger, &error), "level");
   CHECK_INT(atomic_load(&drops), ==, 4);
@@ -119,7 +114,8 @@ static void null_everywhere_without_a_loop(void) {
   size_t len = 77;
   uint8_t buffer[8];
   docache_loop_free(NULL);
-  CHECK(!docache_loop_is_running(NULL) && docache_loop_version(NULL) == 0 && docache_loop_version_word(NULL) == NULL);
+  CHECK(!docache_loop_is_running(NULL) && docache_loop_version(NULL) == 0 &&
+        docache_loop_version_word(NULL) == NULL);
   REFUSED(docache_loop_start(NULL, &error), "handle", "NULL");
   REFUSED(docache_loop_run(NULL, &error), "handle");
   REFUSED(docache_loop_stop(NULL, 0, &error), "handle");
@@ -136,7 +132,8 @@ static void null_everywhere_without_a_loop(void) {
   REFUSED(docache_loop_refresh_begin(NULL, &wait, &error), "handle");
   REFUSED(docache_loop_stop_begin(NULL, &wait, &error), "handle");
   CHECK_STATUS(docache_loop_start(NULL, NULL), DOCACHE_INVALID_ARGUMENT);
-  CHECK(value == NULL && snapshot == NULL && last == NULL && wait == NULL && version == 77 && len == 77);
+  CHECK(value == NULL && snapshot == NULL && last == NULL && wait == NULL && version == 77 &&
+        len == 77);
   checked("every function of the loop refuses a NULL loop");
 }
 
@@ -202,7 +199,8 @@ static void edges_of_reading(void) {
   docache_entry entry = {.sequence = 77};
   uint8_t buffer[8] = {'?'};
   size_t len = 77;
-  CHECK_STATUS(docache_loop_latest_copy(loop, buffer, sizeof buffer, &len, &entry, NULL), DOCACHE_MISS);
+  CHECK_STATUS(docache_loop_latest_copy(loop, buffer, sizeof buffer, &len, &entry, NULL),
+               DOCACHE_MISS);
   CHECK(len == 77 && entry.sequence == 77);
   docache_snapshot *snapshot = NULL;
   CHECK_OK(docache_loop_snapshot(loop, &snapshot, NULL));
@@ -212,7 +210,8 @@ static void edges_of_reading(void) {
   CHECK_OK(docache_loop_start(loop, NULL));
   CHECK_OK(docache_loop_wait_first(loop, CHECK_PATIENCE_NS, NULL));
   docache_error *error = NULL;
-  CHECK_STATUS(docache_loop_latest_copy(loop, buffer, 3, &len, &entry, &error), DOCACHE_BUFFER_TOO_SMALL);
+  CHECK_STATUS(docache_loop_latest_copy(loop, buffer, 3, &len, &entry, &error),
+               DOCACHE_BUFFER_TOO_SMALL);
   CHECK_ERROR(error, DOCACHE_BUFFER_TOO_SMALL, "capacity", "3", "6");
   CHECK(len == strlen("call 1") && buffer[0] == '?');
   CHECK_STATUS(docache_loop_latest_copy(loop, NULL, 0, &len, NULL, NULL), DOCACHE_BUFFER_TOO_SMALL);
@@ -243,8 +242,8 @@ static void edges_of_reading(void) {
 static docache_status try_new(const docache_loop_options *options, docache_error **out_error) {
   test_doer doer = TEST_DOER_INIT;
   docache_loop *loop = NULL;
-  const docache_status status =
-      docache_loop_new(options, test_doer_perform, (uintptr_t)&doer, test_doer_drop, &loop, out_error);
+  const docache_status status = docache_loop_new(options, test_doer_perform, (uintptr_t)&doer,
+                                                 test_doer_drop, &loop, out_error);
   if (status == DOCACHE_OK) {
     CHECK(loop != NULL);
     CHECK_INT(atomic_load(&doer.drops), ==, 0);
@@ -286,7 +285,8 @@ static void bad_options(void) {
   atomic_uint drops = 0;
   docache_loop *loop = NULL;
   options = loop_options(MS, 0);
-  REFUSED(docache_loop_new(&options, test_doer_perform, (uintptr_t)&drops, count_up, NULL, &error), "out");
+  REFUSED(docache_loop_new(&options, test_doer_perform, (uintptr_t)&drops, count_up, NULL, &error),
+          "out");
   REFUSED(docache_loop_new(NULL, NULL, (uintptr_t)&drops, count_up, &loop, &error), "options");
   CHECK_INT(atomic_load(&drops), ==, 2);
   CHECK(loop == NULL);
@@ -295,9 +295,14 @@ static void bad_options(void) {
 
 static void sizes_of_options(void) {
   docache_loop_options options = loop_options(MS, 0);
-  /* This is the struct's first version: a shorter one, and one that ends within a field, is garbage. */
-  static const size_t too_small[] = {
-      0, 1, sizeof(size_t), sizeof(size_t) + 1, offsetof(docache_loop_options, logger) + 4, sizeof options - 1};
+  /* This is the struct's first version: a shorter one, and one that ends within a field, is
+   * garbage. */
+  static const size_t too_small[] = {0,
+                                     1,
+                                     sizeof(size_t),
+                                     sizeof(size_t) + 1,
+                                     offsetof(docache_loop_options, logger) + 4,
+                                     sizeof options - 1};
   for (size_t i = 0; i < sizeof too_small / sizeof *too_small; i++) {
     options.size = too_small[i];
     REFUSED(try_new(&options, &error), "size");
@@ -395,7 +400,8 @@ typedef struct script {
 static docache_status play(uintptr_t context, docache_value **out, docache_error **out_error) {
   script *self = (script *)context;
   CHECK(*out == NULL && *out_error == NULL);
-  if (self->value) CHECK_OK(docache_value_wrap(BYTES, 3, (uintptr_t)&self->drops, count_up, out, NULL));
+  if (self->value)
+    CHECK_OK(docache_value_wrap(BYTES, 3, (uintptr_t)&self->drops, count_up, out, NULL));
   if (self->error) CHECK_OK(docache_error_new(9, "both", 4, out_error, NULL));
   return self->status;
 }
@@ -419,7 +425,8 @@ static void play_once(script *self) {
     size_t len = 0;
     CHECK(docache_error_message(entry.error, &len) != NULL && len > 0);
     CHECK_INT(docache_error_status(entry.error), ==, self->recorded);
-    CHECK_INT(docache_error_code(entry.error), ==, self->error && self->status != DOCACHE_OK ? 9 : 0);
+    CHECK_INT(docache_error_code(entry.error), ==,
+              self->error && self->status != DOCACHE_OK ? 9 : 0);
   }
   docache_snapshot_release(snapshot);
   CHECK_INT(atomic_load(&self->drops), ==, self->value ? 1 : 0);
@@ -432,7 +439,10 @@ static void hostile_doers(void) {
       {.status = DOCACHE_OK, .error = true, .recorded = DOCACHE_DOER_FAILED},
       {.status = DOCACHE_DOER_FAILED, .recorded = DOCACHE_DOER_FAILED},
       {.status = DOCACHE_DOER_FAILED, .value = true, .recorded = DOCACHE_DOER_FAILED},
-      {.status = DOCACHE_DOER_FAILED, .value = true, .error = true, .recorded = DOCACHE_DOER_FAILED},
+      {.status = DOCACHE_DOER_FAILED,
+       .value = true,
+       .error = true,
+       .recorded = DOCACHE_DOER_FAILED},
       {.status = DOCACHE_PANIC, .recorded = DOCACHE_PANIC},
       {.status = DOCACHE_PANIC, .error = true, .recorded = DOCACHE_PANIC},
       {.status = 12345, .recorded = DOCACHE_DOER_FAILED},

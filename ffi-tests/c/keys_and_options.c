@@ -1,4 +1,5 @@
-/* Work is told its key; options begin with their macros, and what is refused is called as it is called in C. */
+/* Work is told its key; options begin with their macros, and what is refused is called as it is
+ * called in C. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
@@ -22,19 +23,22 @@ static void keys_of_a_cache(void) {
   CHECK_OK(docache_cache_new(NULL, NULL, 0, NULL, &cache, NULL));
   const char *keys[] = {"ada", "", "a key that is longer than what lies in an entry"};
   for (size_t i = 0; i < 3; i++) {
-    CHECK_OK(docache_cache_fetch_key(cache, KEY(keys[i]), 0, DOCACHE_FOREVER, echo, 0, &value, NULL));
+    CHECK_OK(
+        docache_cache_fetch_key(cache, KEY(keys[i]), 0, DOCACHE_FOREVER, echo, 0, &value, NULL));
     CHECK_VALUE(value, keys[i]);
     docache_value_release(value);
   }
   CHECK_OK(docache_cache_fetch_key(cache, NULL, 0, 0, DOCACHE_FOREVER, echo, 7, &value, NULL));
   CHECK_VALUE(value, "");
   docache_value_release(value);
-  CHECK_STATUS(docache_cache_fetch_key(cache, KEY("fails"), 0, DOCACHE_FOREVER, echo, 7, &value, &error),
-               DOCACHE_DOER_FAILED);
+  CHECK_STATUS(
+      docache_cache_fetch_key(cache, KEY("fails"), 0, DOCACHE_FOREVER, echo, 7, &value, &error),
+      DOCACHE_DOER_FAILED);
   CHECK_INT(docache_error_code(error), ==, 7);
   CHECK_ERROR(error, DOCACHE_DOER_FAILED, "fails");
-  CHECK_STATUS(docache_cache_fetch_key(cache, KEY("a"), 0, DOCACHE_FOREVER, NULL, 0, &value, &error),
-               DOCACHE_INVALID_ARGUMENT);
+  CHECK_STATUS(
+      docache_cache_fetch_key(cache, KEY("a"), 0, DOCACHE_FOREVER, NULL, 0, &value, &error),
+      DOCACHE_INVALID_ARGUMENT);
   CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, "perform", "NULL");
   CHECK_STATUS(docache_cache_fetch_key(cache, NULL, 1, 0, DOCACHE_FOREVER, echo, 0, &value, &error),
                DOCACHE_INVALID_ARGUMENT);
@@ -49,27 +53,29 @@ static void keys_of_a_group(void) {
   docache_error *error = NULL;
   uint32_t shared = 7;
   CHECK_OK(docache_group_new(NULL, &group, NULL));
-  CHECK_OK(docache_group_run_key(group, KEY("ada"), DOCACHE_FOREVER, echo, 0, &value, &shared, NULL));
+  CHECK_OK(
+      docache_group_run_key(group, KEY("ada"), DOCACHE_FOREVER, echo, 0, &value, &shared, NULL));
   CHECK_VALUE(value, "ada");
   CHECK_INT(shared, ==, 0);
   docache_value_release(value);
-  CHECK_STATUS(docache_group_run_key(group, KEY("a"), DOCACHE_FOREVER, NULL, 0, &value, NULL, &error),
-               DOCACHE_INVALID_ARGUMENT);
+  CHECK_STATUS(
+      docache_group_run_key(group, KEY("a"), DOCACHE_FOREVER, NULL, 0, &value, NULL, &error),
+      DOCACHE_INVALID_ARGUMENT);
   CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, "perform", "NULL");
   docache_group_free(group);
   checked("a run's work is told the key");
 }
 
 /* A cache is refused for what `set` sets, by that name. */
-#define REFUSED_CACHE(set, ...)                                                                             \
-  do {                                                                                                      \
-    docache_cache_options o = DOCACHE_CACHE_OPTIONS_INIT;                                                   \
-    docache_cache *cache = NULL;                                                                            \
-    docache_error *error = NULL;                                                                            \
-    set;                                                                                                    \
-    CHECK_STATUS(docache_cache_new(&o, NULL, 0, NULL, &cache, &error), DOCACHE_INVALID_ARGUMENT);           \
-    CHECK(cache == NULL);                                                                                   \
-    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__);                                              \
+#define REFUSED_CACHE(set, ...)                                                                   \
+  do {                                                                                            \
+    docache_cache_options o = DOCACHE_CACHE_OPTIONS_INIT;                                         \
+    docache_cache *cache = NULL;                                                                  \
+    docache_error *error = NULL;                                                                  \
+    set;                                                                                          \
+    CHECK_STATUS(docache_cache_new(&o, NULL, 0, NULL, &cache, &error), DOCACHE_INVALID_ARGUMENT); \
+    CHECK(cache == NULL);                                                                         \
+    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__);                                    \
   } while (0)
 
 static void options_of_caches(void) {
@@ -78,7 +84,8 @@ static void options_of_caches(void) {
   REFUSED_CACHE(o.capacity = o.max_weight = 1, "options.capacity: ", "options.max_weight");
   REFUSED_CACHE(o.shards = 65537, "options.shards: 65537 ", "65536");
   REFUSED_CACHE(o.policy = 2, "options.policy: 2 ");
-  REFUSED_CACHE(o.policy = DOCACHE_POLICY_LRU, "options.policy: DOCACHE_POLICY_LRU ", "options.capacity");
+  REFUSED_CACHE(o.policy = DOCACHE_POLICY_LRU, "options.policy: DOCACHE_POLICY_LRU ",
+                "options.capacity");
   REFUSED_CACHE(o.jitter_permille = 1001, "options.jitter_permille: 1001 ");
   REFUSED_CACHE(o.flags = 4, "options.flags: 4 ");
   REFUSED_CACHE(o.reserved = 1, "options.reserved: 1 ");
@@ -97,16 +104,17 @@ static void options_of_caches(void) {
   checked("options of caches are called as in C");
 }
 
-#define REFUSED_LOOP(set, ...)                                                                              \
-  do {                                                                                                      \
-    docache_loop_options o = DOCACHE_LOOP_OPTIONS_INIT;                                                     \
-    docache_loop *loop = NULL;                                                                              \
-    docache_error *error = NULL;                                                                            \
-    o.interval_ns = HOUR;                                                                                   \
-    set;                                                                                                    \
-    CHECK_STATUS(docache_loop_new(&o, test_doer_perform, 0, NULL, &loop, &error), DOCACHE_INVALID_ARGUMENT); \
-    CHECK(loop == NULL);                                                                                    \
-    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__);                                              \
+#define REFUSED_LOOP(set, ...)                                                    \
+  do {                                                                            \
+    docache_loop_options o = DOCACHE_LOOP_OPTIONS_INIT;                           \
+    docache_loop *loop = NULL;                                                    \
+    docache_error *error = NULL;                                                  \
+    o.interval_ns = HOUR;                                                         \
+    set;                                                                          \
+    CHECK_STATUS(docache_loop_new(&o, test_doer_perform, 0, NULL, &loop, &error), \
+                 DOCACHE_INVALID_ARGUMENT);                                       \
+    CHECK(loop == NULL);                                                          \
+    CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, __VA_ARGS__);                    \
   } while (0)
 
 static void options_of_loops_and_groups(void) {

@@ -1,4 +1,5 @@
-/* The loop cache as a C program uses it: register a Doer, read while it runs, stop, restart, and what outlives what. */
+/* The loop cache as a C program uses it: register a Doer, read while it runs, stop, restart, and
+ * what outlives what. */
 #define _POSIX_C_SOURCE 200809L
 #include <sched.h>
 #include <unistd.h>
@@ -53,7 +54,8 @@ static void *read_snapshots(void *argument) {
     CHECK_INT(count, ==, docache_snapshot_len(snapshot));
     CHECK_INT(count, >=, 1);
     CHECK_INT(entries[count - 1].sequence, ==, docache_snapshot_version(snapshot));
-    for (size_t i = 1; i < count; i++) CHECK_INT(entries[i].sequence, ==, entries[i - 1].sequence + 1);
+    for (size_t i = 1; i < count; i++)
+      CHECK_INT(entries[i].sequence, ==, entries[i - 1].sequence + 1);
     const uint64_t version = docache_snapshot_version(snapshot);
     CHECK_INT(version, >=, last);
     if (version > last && ++distinct == 5) atomic_fetch_add(self->seen_enough, 1);
@@ -150,7 +152,9 @@ static void run_on_own_thread(void) {
   CHECK_INT(atomic_load(&doer.calls), ==, 1);
   docache_loop_free(loop);
   CHECK_DOER_GONE(&doer);
-  checked("run blocks its own thread, a second run is refused, stop with a deadline reports a Doer that is blocked");
+  checked(
+      "run blocks its own thread, a second run is refused, stop with a deadline reports a Doer "
+      "that is blocked");
 }
 
 typedef struct refresher {
@@ -209,13 +213,15 @@ static void coalescing_refresh(void) {
   gate_pass(&doer.entered);
   /* The first call is under way, so none of these may be answered by it: all share the second. */
   docache_wait *waits[READERS];
-  for (int i = 0; i < READERS; i++) CHECK_STATUS(docache_loop_refresh_begin(loop, &waits[i], NULL), DOCACHE_PENDING);
+  for (int i = 0; i < READERS; i++)
+    CHECK_STATUS(docache_loop_refresh_begin(loop, &waits[i], NULL), DOCACHE_PENDING);
   uint64_t version = 77;
   CHECK_STATUS(docache_loop_refresh(loop, 0, &version, NULL), DOCACHE_TIMEOUT);
   CHECK_INT(version, ==, 77);
   gate_open(&doer.may_leave, 1);
   gate_pass(&doer.entered);
-  for (int i = 0; i < READERS; i++) CHECK_STATUS(docache_wait_poll(waits[i], NULL, NULL), DOCACHE_PENDING);
+  for (int i = 0; i < READERS; i++)
+    CHECK_STATUS(docache_wait_poll(waits[i], NULL, NULL), DOCACHE_PENDING);
   gate_open(&doer.may_leave, 1);
   wait_for_version(loop, 2);
   CHECK_OK(docache_loop_stop(loop, DOCACHE_FOREVER, NULL));
@@ -253,14 +259,16 @@ static void failures_are_recorded(void) {
   size_t count = 0;
   CHECK_OK(docache_snapshot_read(snapshot, 0, entries, 2, &count, NULL));
   CHECK_INT(count, ==, 2);
-  CHECK(entries[0].status == DOCACHE_DOER_FAILED && entries[0].value == NULL && entries[0].error != NULL);
+  CHECK(entries[0].status == DOCACHE_DOER_FAILED && entries[0].value == NULL &&
+        entries[0].error != NULL);
   CHECK_INT(docache_error_code(entries[0].error), ==, 42);
   CHECK(entries[1].status == DOCACHE_OK && entries[1].error == NULL);
   CHECK_OK(docache_loop_last_error(loop, &error, NULL));
   CHECK_INT(docache_error_code(error), ==, 42);
   docache_loop_counters stats = {.size = sizeof stats};
   CHECK_OK(docache_loop_stats(loop, &stats, NULL));
-  CHECK(stats.calls == 2 && stats.failures == 1 && stats.consecutive_failures == 0 && stats.running == 1);
+  CHECK(stats.calls == 2 && stats.failures == 1 && stats.consecutive_failures == 0 &&
+        stats.running == 1);
   docache_loop_free(loop);
   CHECK_ERROR(error, DOCACHE_DOER_FAILED, "as told");
   CHECK_VALUE(entries[1].value, "call 2");
@@ -273,10 +281,11 @@ typedef struct self_stopper {
   _Atomic(docache_loop *) loop;
   atomic_uint calls;
   gate *frees; /* NULL: the Doer stops its loop; else it passes this gate and frees it */
-  char thread[64]; /* of the Doer that frees: what /proc calls it; "self/none" where there is no /proc */
+  char thread[64]; /* of the Doer that frees: its name in /proc; "self/none" without a /proc */
 } self_stopper;
 
-static docache_status stop_from_inside(uintptr_t context, docache_value **out, docache_error **out_error) {
+static docache_status stop_from_inside(uintptr_t context, docache_value **out,
+                                       docache_error **out_error) {
   self_stopper *self = (self_stopper *)context;
   atomic_fetch_add(&self->calls, 1);
   docache_loop *loop = atomic_load(&self->loop);
@@ -316,10 +325,12 @@ typedef struct self_freer {
   gate dropped;
 } self_freer;
 
-static void self_freer_drop(uintptr_t context) { open_gate((uintptr_t)&((self_freer *)context)->dropped); }
+static void self_freer_drop(uintptr_t context) {
+  open_gate((uintptr_t)&((self_freer *)context)->dropped);
+}
 
-/* Nobody can join the thread of a loop that freed itself: waits until it has left the process, so that tools that look for
-   leaks at the end do not see it half gone. */
+/* Nobody can join the thread of a loop that freed itself: waits until it has left the process, so
+   that tools that look for leaks at the end do not see it half gone. */
 static void outlive(const char *thread) {
   char path[96];
   snprintf(path, sizeof path, "/proc/%s", thread);
@@ -331,7 +342,8 @@ static void free_inside_the_doer(void) {
   self_freer self = {.stopper = {.frees = &started}, .dropped = GATE_INIT};
   const docache_loop_options options = loop_options(1 * MS, 4);
   docache_loop *loop = NULL;
-  CHECK_OK(docache_loop_new(&options, stop_from_inside, (uintptr_t)&self, self_freer_drop, &loop, NULL));
+  CHECK_OK(
+      docache_loop_new(&options, stop_from_inside, (uintptr_t)&self, self_freer_drop, &loop, NULL));
   atomic_store(&self.stopper.loop, loop);
   CHECK_OK(docache_loop_start(loop, NULL));
   gate_open(&started, 1); /* nobody else may be using a handle that is being freed */
@@ -361,13 +373,15 @@ static void logger_hears_failures(void) {
   atomic_store(&doer.failing, true);
   log_tally tally = {0};
   docache_logger *logger = NULL;
-  CHECK_OK(docache_logger_new(log_record, (uintptr_t)&tally, log_drop, DOCACHE_LEVEL_WARN, &logger, NULL));
+  CHECK_OK(docache_logger_new(log_record, (uintptr_t)&tally, log_drop, DOCACHE_LEVEL_WARN, &logger,
+                              NULL));
   docache_loop_options options = loop_options(HOUR, 0);
   options.logger = logger;
   options.name = "weather";
   options.name_len = strlen(options.name);
   docache_loop *loop = NULL;
-  CHECK_OK(docache_loop_new(&options, test_doer_perform, (uintptr_t)&doer, test_doer_drop, &loop, NULL));
+  CHECK_OK(
+      docache_loop_new(&options, test_doer_perform, (uintptr_t)&doer, test_doer_drop, &loop, NULL));
   docache_logger_release(logger);
   CHECK_OK(docache_loop_start(loop, NULL));
   wait_for_version(loop, 1);

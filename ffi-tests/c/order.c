@@ -1,5 +1,6 @@
-/* Handles freed in every order: a loop, a value, an error, a logger, a snapshot and a wait in all 720 permutations, with
-   the loop running and stopped. Whatever is left stays usable, and everything is dropped exactly once. */
+/* Handles freed in every order: a loop, a value, an error, a logger, a snapshot and a wait in all
+   720 permutations, with the loop running and stopped. Whatever is left stays usable, and
+   everything is dropped exactly once. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
@@ -26,9 +27,11 @@ static void ignore_record(uintptr_t context, const docache_log_record *record) {
 static void build(world *w, bool running) {
   *w = (world){.doer = TEST_DOER_INIT};
   docache_loop_options options = loop_options(HOUR, 4);
-  CHECK_OK(docache_logger_new(ignore_record, (uintptr_t)&w->logger_drops, count_up, DOCACHE_LEVEL_TRACE, &w->logger, NULL));
+  CHECK_OK(docache_logger_new(ignore_record, (uintptr_t)&w->logger_drops, count_up,
+                              DOCACHE_LEVEL_TRACE, &w->logger, NULL));
   options.logger = w->logger;
-  CHECK_OK(docache_loop_new(&options, test_doer_perform, (uintptr_t)&w->doer, test_doer_drop, &w->loop, NULL));
+  CHECK_OK(docache_loop_new(&options, test_doer_perform, (uintptr_t)&w->doer, test_doer_drop,
+                            &w->loop, NULL));
   atomic_store(&w->doer.failing, true);
   CHECK_OK(docache_loop_start(w->loop, NULL));
   wait_for_version(w->loop, 1);
@@ -58,7 +61,8 @@ static void use_the_rest(const world *w) {
   if (!w->freed[LOGGER]) CHECK_INT(atomic_load(&w->logger_drops), ==, 0);
   if (!w->freed[SNAPSHOT]) check_snapshot(w->snapshot);
   if (!w->freed[WAIT]) {
-    CHECK_STATUS(docache_wait_poll(w->wait, NULL, NULL), w->freed[LOOP] ? DOCACHE_CLOSED : DOCACHE_PENDING);
+    CHECK_STATUS(docache_wait_poll(w->wait, NULL, NULL),
+                 w->freed[LOOP] ? DOCACHE_CLOSED : DOCACHE_PENDING);
   }
 }
 
@@ -121,7 +125,8 @@ static void extra_references(void) {
   world w;
   build(&w, true);
   CHECK(docache_value_retain(w.value) == w.value && docache_error_retain(w.error) == w.error);
-  CHECK(docache_logger_retain(w.logger) == w.logger && docache_snapshot_retain(w.snapshot) == w.snapshot);
+  CHECK(docache_logger_retain(w.logger) == w.logger &&
+        docache_snapshot_retain(w.snapshot) == w.snapshot);
   for (int which = 0; which < HANDLES; which++) free_one(&w, (enum handle)which);
   CHECK_VALUE(w.value, "call 2");
   CHECK_INT(docache_error_code(w.error), ==, 42);

@@ -1,5 +1,5 @@
-/* docache_shutdown ends the library's own threads, says when it cannot, and they come back when they are needed. Run
-   under valgrind this program leaves nothing that is even possibly lost. */
+/* docache_shutdown ends the library's own threads, says when it cannot, and they come back when
+   they are needed. Run under valgrind this program leaves nothing that is even possibly lost. */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 
@@ -10,7 +10,8 @@ static unsigned threads(void) {
   unsigned count = 0;
   DIR *tasks = opendir("/proc/self/task");
   CHECK(tasks != NULL);
-  for (const struct dirent *entry = readdir(tasks); entry != NULL; entry = readdir(tasks)) count += entry->d_name[0] != '.';
+  for (const struct dirent *entry = readdir(tasks); entry != NULL; entry = readdir(tasks))
+    count += entry->d_name[0] != '.';
   closedir(tasks);
   return count;
 }
@@ -18,10 +19,12 @@ static unsigned threads(void) {
 static atomic_uint evicted;
 static gate swept = GATE_INIT;
 
-static void on_evict(uintptr_t ctx, const uint8_t *key, size_t key_len, const docache_value *value, int32_t cause) {
+static void on_evict(uintptr_t ctx, const uint8_t *key, size_t key_len, const docache_value *value,
+                     int32_t cause) {
   (void)ctx, (void)key, (void)key_len, (void)value;
   CHECK_INT(cause, ==, DOCACHE_CAUSE_EXPIRED);
-  CHECK_STATUS(docache_shutdown(), DOCACHE_BUSY); /* a thread of the library's cannot wait for itself */
+  /* A thread of the library cannot wait for itself. */
+  CHECK_STATUS(docache_shutdown(), DOCACHE_BUSY);
   atomic_fetch_add(&evicted, 1);
   gate_open(&swept, 1);
 }

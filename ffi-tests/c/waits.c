@@ -1,5 +1,5 @@
-/* The waits that do not block: ready now, later, cancelled before and after the notice, freed without cancelling, and
-   left behind by a loop that is freed. */
+/* The waits that do not block: ready now, later, cancelled before and after the notice, freed
+   without cancelling, and left behind by a loop that is freed. */
 #define _POSIX_C_SOURCE 200809L
 #include <sched.h>
 
@@ -65,7 +65,8 @@ static void ready_later(void) {
   CHECK_STATUS(docache_wait_on_ready(waits[0], notify, (uintptr_t)&first, NULL), DOCACHE_PENDING);
   CHECK_STATUS(docache_wait_on_ready(waits[1], notify, (uintptr_t)&change, NULL), DOCACHE_PENDING);
   CHECK_STATUS(docache_wait_on_ready(waits[2], notify, (uintptr_t)&fresh, NULL), DOCACHE_PENDING);
-  for (int i = 0; i < 3; i++) CHECK_STATUS(docache_wait_poll(waits[i], NULL, NULL), DOCACHE_PENDING);
+  for (int i = 0; i < 3; i++)
+    CHECK_STATUS(docache_wait_poll(waits[i], NULL, NULL), DOCACHE_PENDING);
   gate_open(&doer.may_leave, 1);
   gate_pass(&first.arrived);
   gate_pass(&change.arrived);
@@ -136,7 +137,8 @@ static void on_ready_twice(void) {
   docache_error *error = NULL;
   CHECK_STATUS(docache_loop_changed_begin(loop, 1, &wait, NULL), DOCACHE_PENDING);
   CHECK_STATUS(docache_wait_on_ready(wait, notify, (uintptr_t)&first, NULL), DOCACHE_PENDING);
-  CHECK_STATUS(docache_wait_on_ready(wait, notify, (uintptr_t)&second, &error), DOCACHE_INVALID_ARGUMENT);
+  CHECK_STATUS(docache_wait_on_ready(wait, notify, (uintptr_t)&second, &error),
+               DOCACHE_INVALID_ARGUMENT);
   CHECK_ERROR(error, DOCACHE_INVALID_ARGUMENT, "wait");
   refresh_now(loop);
   gate_pass(&first.arrived);
@@ -152,8 +154,10 @@ static void cancel_before_the_notice(void) {
   docache_loop *loop = started_loop(&doer);
   notice cancelled = NOTICE_INIT, freed = NOTICE_INIT, other = NOTICE_INIT;
   docache_wait *waits[4];
-  for (int i = 0; i < 4; i++) CHECK_STATUS(docache_loop_changed_begin(loop, 1, &waits[i], NULL), DOCACHE_PENDING);
-  CHECK_STATUS(docache_wait_on_ready(waits[0], notify, (uintptr_t)&cancelled, NULL), DOCACHE_PENDING);
+  for (int i = 0; i < 4; i++)
+    CHECK_STATUS(docache_loop_changed_begin(loop, 1, &waits[i], NULL), DOCACHE_PENDING);
+  CHECK_STATUS(docache_wait_on_ready(waits[0], notify, (uintptr_t)&cancelled, NULL),
+               DOCACHE_PENDING);
   CHECK_STATUS(docache_wait_on_ready(waits[1], notify, (uintptr_t)&freed, NULL), DOCACHE_PENDING);
   CHECK_STATUS(docache_wait_on_ready(waits[2], notify, (uintptr_t)&other, NULL), DOCACHE_PENDING);
   CHECK_OK(docache_wait_cancel(waits[0]));
@@ -199,7 +203,8 @@ static void cancel_against_notice(void) {
   for (int i = 0; i < RACES; i++) {
     notice racing = NOTICE_INIT;
     docache_wait *wait = NULL;
-    CHECK_STATUS(docache_loop_changed_begin(loop, docache_loop_version(loop), &wait, NULL), DOCACHE_PENDING);
+    CHECK_STATUS(docache_loop_changed_begin(loop, docache_loop_version(loop), &wait, NULL),
+                 DOCACHE_PENDING);
     CHECK_STATUS(docache_wait_on_ready(wait, notify, (uintptr_t)&racing, NULL), DOCACHE_PENDING);
     pthread_barrier_wait(&barrier);
     /* One time in three at once, one when the Doer is in its call, one after the notice. */
@@ -230,7 +235,8 @@ static void loop_freed_while_waiting(void) {
   CHECK_STATUS(docache_loop_stop_begin(loop, &waits[2], NULL), DOCACHE_PENDING);
   CHECK_STATUS(docache_loop_changed_begin(loop, 5, &waits[3], NULL), DOCACHE_PENDING);
   for (int i = 0; i < 3; i++) {
-    CHECK_STATUS(docache_wait_on_ready(waits[i], notify, (uintptr_t)&notices[i], NULL), DOCACHE_PENDING);
+    CHECK_STATUS(docache_wait_on_ready(waits[i], notify, (uintptr_t)&notices[i], NULL),
+                 DOCACHE_PENDING);
   }
   gate_open(&doer.may_leave, 1);
   docache_loop_free(loop);
@@ -276,7 +282,8 @@ static void calling_back_from_a_notice(void) {
   docache_loop *loop = started_loop(&doer);
   chain self = {.loop = loop, .finished = NOTICE_INIT};
   CHECK_STATUS(docache_loop_changed_begin(loop, 1, &self.wait, NULL), DOCACHE_PENDING);
-  CHECK_STATUS(docache_wait_on_ready(self.wait, notify_and_read, (uintptr_t)&self, NULL), DOCACHE_PENDING);
+  CHECK_STATUS(docache_wait_on_ready(self.wait, notify_and_read, (uintptr_t)&self, NULL),
+               DOCACHE_PENDING);
   refresh_now(loop);
   gate_pass(&self.finished.arrived);
   CHECK_INT(self.version, ==, 2);

@@ -101,7 +101,8 @@ void listeners() {
   options.capacity = 4;
   options.shards = 1;
   options.policy = docache::policy::lru;
-  options.on_evict = [&heard, &keys, alive](std::string_view key, const docache::value& data, docache::cause cause) {
+  options.on_evict = [&heard, &keys, alive](std::string_view key, const docache::value& data,
+                                            docache::cause cause) {
     ++heard[cause];
     keys += key;
     CHECK_EQUAL(data.view(), "x");
@@ -123,10 +124,13 @@ void listeners() {
   options.capacity = 0;
   options.on_evict = [alive](std::string_view, const docache::value&, docache::cause) {};
   const auto refused = CHECK_THROWS(docache::error, cache{options});
-  CHECK(refused.status() == DOCACHE_INVALID_ARGUMENT && refused.message().find("policy") != std::string_view::npos);
+  CHECK(refused.status() == DOCACHE_INVALID_ARGUMENT &&
+        refused.message().find("policy") != std::string_view::npos);
   options.on_evict = nullptr;
   CHECK_EQUAL(alive.use_count(), 1);
-  check::passed("a listener hears why entries leave, may throw, and is destroyed with the cache or when there is none");
+  check::passed(
+      "a listener hears why entries leave, may throw, and is destroyed with the cache or when "
+      "there is none");
 }
 
 void heavy_values() {
@@ -135,7 +139,8 @@ void heavy_values() {
   options.shards = 1;
   const cache pages(options);
   const auto heavy = CHECK_THROWS(docache::error, pages.set("key", "01234567"));
-  CHECK(heavy.status() == DOCACHE_INVALID_ARGUMENT && heavy.message().find("weight") != std::string_view::npos);
+  CHECK(heavy.status() == DOCACHE_INVALID_ARGUMENT &&
+        heavy.message().find("weight") != std::string_view::npos);
   CHECK_EQUAL(pages.fetch("key", [] { return "01234567"; }).view(), "01234567");
   CHECK(pages.empty() && pages.stats().refused == 2);
   pages.set("key", "0123456");
@@ -151,7 +156,8 @@ void visits() {
     seen.emplace(key, data.view());
     pages.remove(key);
   });
-  CHECK(seen == (std::map<std::string, std::string>{{"a", "1"}, {"b", "2"}, {"c", "3"}}) && pages.empty());
+  CHECK(seen == (std::map<std::string, std::string>{{"a", "1"}, {"b", "2"}, {"c", "3"}}) &&
+        pages.empty());
   pages.set_many({{"a", "1"}, {"b", "2"}, {"c", "3"}});
   int visited = 0;
   pages.for_each([&](std::string_view, const docache::value&) { return ++visited < 2; });
@@ -177,12 +183,19 @@ void fetches() {
   CHECK_EQUAL(runs, 3);
   CHECK_EQUAL(pages.get("gone")->view(), "text");
   CHECK(pages.fetch("value", [] { return docache::value(); }).empty());
-  const auto unique = [n = std::make_unique<int>(8)] { return std::vector<std::uint8_t>(static_cast<std::size_t>(*n)); };
+  const auto unique = [n = std::make_unique<int>(8)] {
+    return std::vector<std::uint8_t>(static_cast<std::size_t>(*n));
+  };
   CHECK_EQUAL(pages.fetch("vector", unique).size(), 8u);
-  CHECK_EQUAL(pages.fetch("keyed", [](std::string_view key) { return "the page " + std::string(key); }).view(), "the page keyed");
-  CHECK_EQUAL(pages.fetch("", [](const std::string_view& key) { return docache::value(key); }).size(), 0u);
+  CHECK_EQUAL(
+      pages.fetch("keyed", [](std::string_view key) { return "the page " + std::string(key); })
+          .view(),
+      "the page keyed");
+  CHECK_EQUAL(
+      pages.fetch("", [](const std::string_view& key) { return docache::value(key); }).size(), 0u);
   const auto stats = pages.stats();
-  CHECK(stats.loads == 7 && stats.load_failures == 0 && stats.inserted == 7 && stats.hits >= 2 && stats.size == 6);
+  CHECK(stats.loads == 7 && stats.load_failures == 0 && stats.inserted == 7 && stats.hits >= 2 &&
+        stats.size == 6);
   check::passed("a fetch runs its work once, and keeps what it returns");
 }
 
@@ -198,7 +211,8 @@ void shared_fetches() {
   });
   entered.pass();
   CHECK(!pages.fetch_for(0s, "key", [] { return "own"; }));
-  std::thread waiter([&] { CHECK_EQUAL(pages.fetch_for(patience, "key", [] { return "own"; })->view(), "led"); });
+  std::thread waiter(
+      [&] { CHECK_EQUAL(pages.fetch_for(patience, "key", [] { return "own"; })->view(), "led"); });
   const auto removed = pages.remove("other");
   CHECK(!removed);
   may_leave.open();
@@ -216,26 +230,35 @@ void exceptions() {
   cache_options options;
   options.negative_ttl = 1h;
   const cache pages(options);
-  CHECK_EQUAL(CHECK_THROWS(custom, pages.fetch("mine", []() -> docache::value { throw custom{7}; })).number, 7);
-  const auto own = CHECK_THROWS(docache::error, pages.fetch("quota", []() -> std::string { throw docache::error("quota", 507); }));
+  CHECK_EQUAL(
+      CHECK_THROWS(custom, pages.fetch("mine", []() -> docache::value { throw custom{7}; })).number,
+      7);
+  const auto own = CHECK_THROWS(docache::error, pages.fetch("quota", []() -> std::string {
+    throw docache::error("quota", 507);
+  }));
   CHECK(own.code() == 507 && own.message() == "quota");
   bool ran = false;
   const auto kept = CHECK_THROWS(docache::error, pages.fetch("quota", [&] {
     ran = true;
     return "better";
   }));
-  CHECK(!ran && kept.status() == DOCACHE_DOER_FAILED && kept.code() == 507 && kept.message() == "quota");
+  CHECK(!ran && kept.status() == DOCACHE_DOER_FAILED && kept.code() == 507 &&
+        kept.message() == "quota");
   pages.remove("quota");
   CHECK_EQUAL(pages.fetch("quota", [] { return "better"; }).view(), "better");
-  const auto inner = CHECK_THROWS(docache::error, pages.fetch("key", [&] { return pages.fetch("key", [] { return ""; }); }));
+  const auto inner = CHECK_THROWS(
+      docache::error, pages.fetch("key", [&] { return pages.fetch("key", [] { return ""; }); }));
   CHECK_EQUAL(inner.status(), DOCACHE_REENTRANT);
-  CHECK_EQUAL(pages.fetch("a", [&] { return pages.fetch("b", [] { return "nested"; }); }).view(), "nested");
+  CHECK_EQUAL(pages.fetch("a", [&] { return pages.fetch("b", [] { return "nested"; }); }).view(),
+              "nested");
   CHECK_EQUAL(pages.fetch("c", [&] {
     pages.set("c", "stronger");
     return "weaker";
   }).view(), "weaker");
   CHECK_EQUAL(pages.get("c")->view(), "stronger");
-  check::passed("exceptions arrive as they were thrown; failures are kept where that was asked for; writes win over loads");
+  check::passed(
+      "exceptions arrive as they were thrown; failures are kept where that was asked for; writes "
+      "win over loads");
 }
 
 void moved_handles() {
@@ -244,8 +267,10 @@ void moved_handles() {
   second.set("key", "text");
   CHECK(first.handle() == nullptr && first.size() == 0);
   CHECK_EQUAL(CHECK_THROWS(docache::error, first.get("key")).status(), DOCACHE_INVALID_ARGUMENT);
-  CHECK_EQUAL(CHECK_THROWS(docache::error, first.set("key", "")).status(), DOCACHE_INVALID_ARGUMENT);
-  CHECK_EQUAL(CHECK_THROWS(docache::error, first.fetch("key", [] { return ""; })).status(), DOCACHE_INVALID_ARGUMENT);
+  CHECK_EQUAL(CHECK_THROWS(docache::error, first.set("key", "")).status(),
+              DOCACHE_INVALID_ARGUMENT);
+  CHECK_EQUAL(CHECK_THROWS(docache::error, first.fetch("key", [] { return ""; })).status(),
+              DOCACHE_INVALID_ARGUMENT);
   first = cache();
   CHECK(first.empty());
   first = std::move(second);

@@ -71,7 +71,8 @@ class gate {
   void pass() {
     std::unique_lock<std::mutex> lock(mutex_);
     const auto deadline = std::chrono::system_clock::now() + patience;
-    that(changed_.wait_until(lock, deadline, [&] { return permits_ > 0; }), "a permit comes", __FILE__, __LINE__);
+    that(changed_.wait_until(lock, deadline, [&] { return permits_ > 0; }), "a permit comes",
+         __FILE__, __LINE__);
     --permits_;
   }
 
@@ -85,6 +86,7 @@ class gate {
 
 #define CHECK(condition) check::that(static_cast<bool>(condition), #condition, __FILE__, __LINE__)
 #define CHECK_EQUAL(a, b) check::equal(a, b, #a " == " #b, __FILE__, __LINE__)
-#define CHECK_THROWS(type, ...) check::thrown<type>([&] { __VA_ARGS__; }, #__VA_ARGS__ " throws " #type, __FILE__, __LINE__)
+#define CHECK_THROWS(type, ...) \
+  check::thrown<type>([&] { __VA_ARGS__; }, #__VA_ARGS__ " throws " #type, __FILE__, __LINE__)
 
 #endif  // DOCACHE_TEST_CHECK_HPP

@@ -80,7 +80,8 @@ void in_child(const std::function<void()>& body) {
 void check_entries() {
   entries.set("key", "value");
   const auto start = std::chrono::steady_clock::now();
-  while (entries.get("key") && std::chrono::steady_clock::now() - start < patience) std::this_thread::sleep_for(1ms);
+  while (entries.get("key") && std::chrono::steady_clock::now() - start < patience)
+    std::this_thread::sleep_for(1ms);
   CHECK(!entries.get("key"));
 }
 

@@ -19,7 +19,8 @@ using check::gate;
 /// Says when it is destroyed; copies do not count.
 class witness {
  public:
-  explicit witness(std::atomic<unsigned>& gone) : gone_(&gone, [](std::atomic<unsigned>* counter) { ++*counter; }) {}
+  explicit witness(std::atomic<unsigned>& gone)
+      : gone_(&gone, [](std::atomic<unsigned>* counter) { ++*counter; }) {}
 
  private:
   std::shared_ptr<std::atomic<unsigned>> gone_;
@@ -27,7 +28,8 @@ class witness {
 
 void await(const std::atomic<unsigned>& counter) {
   const auto deadline = std::chrono::steady_clock::now() + check::patience;
-  while (counter == 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(1ms);
+  while (counter == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(1ms);
   CHECK_EQUAL(counter.load(), 1u);
 }
 
@@ -38,7 +40,9 @@ void a_listener_that_refers_to_the_frame() {
     docache::cache_options options;
     options.time_to_live = 1ms;
     options.sweep_interval = 1ms;
-    options.on_evict = [&gone](std::string_view key, const docache::value&, docache::cause) { gone.emplace_back(key); };
+    options.on_evict = [&gone](std::string_view key, const docache::value&, docache::cause) {
+      gone.emplace_back(key);
+    };
     docache::cache cache(std::move(options));
     for (int i = 0; i < 2000; ++i) cache.set(std::to_string(i), "v");
     std::this_thread::sleep_for(2ms);
@@ -51,7 +55,8 @@ void caches() {
   std::unique_ptr<docache::cache> cache;
   docache::cache_options options;
   unsigned told = 0;
-  options.on_evict = [&, seen = witness(gone)](std::string_view, const docache::value&, docache::cause) {
+  options.on_evict = [&, seen = witness(gone)](std::string_view, const docache::value&,
+                                               docache::cause) {
     ++told;
     cache.reset();
     CHECK_EQUAL(gone.load(), 0u);
@@ -123,7 +128,8 @@ void each_other() {
   for (int i = 0; i < 2; ++i) {
     docache::cache_options options;
     options.sweep_interval = 1ms;
-    options.on_evict = [&, i, seen = witness(gone[i])](std::string_view, const docache::value&, docache::cause) {
+    options.on_evict = [&, i, seen = witness(gone[i])](std::string_view, const docache::value&,
+                                                       docache::cause) {
       here.open();
       go.pass();
       caches[1 - i].reset();
@@ -144,10 +150,14 @@ void a_listener_that_owns_a_cache() {
     docache::cache_options inner;
     inner.time_to_live = 1ms;
     inner.sweep_interval = 1ms;
-    inner.on_evict = [&seen](std::string_view key, const docache::value&, docache::cause) { seen.emplace_back(key); };
+    inner.on_evict = [&seen](std::string_view key, const docache::value&, docache::cause) {
+      seen.emplace_back(key);
+    };
     docache::cache_options outer;
     outer.on_evict = [owned = std::make_shared<docache::cache>(std::move(inner))](
-                         std::string_view key, const docache::value& value, docache::cause) { owned->set(key, value); };
+                         std::string_view key, const docache::value& value, docache::cause) {
+      owned->set(key, value);
+    };
     docache::cache cache(std::move(outer));
     for (int i = 0; i < 500; ++i) cache.set(std::to_string(i), "v");
     cache.clear();

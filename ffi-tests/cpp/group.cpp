@@ -46,21 +46,25 @@ void alone() {
   CHECK_EQUAL((*kept)->number, 7);
   kept.reset();
   CHECK_EQUAL(counted::alive, 0);
-  check::passed("a call that nobody joins runs its own work; results outlive the group, none is left");
+  check::passed(
+      "a call that nobody joins runs its own work; results outlive the group, none is left");
 }
 
 // Work that returns something else is refused, also where a T could be made of it: a vector of
 // five, or an owner.
 using docache::detail::returns_a;
 static_assert(returns_a<counted, counted (*)()>() && returns_a<int, const int& (*)()>());
-static_assert(returns_a<std::string, const char* (*)()>() && returns_a<docache::value, std::string (*)()>());
+static_assert(returns_a<std::string, const char* (*)()>() &&
+              returns_a<docache::value, std::string (*)()>());
 static_assert(!returns_a<int, void (*)()>() && !returns_a<docache::value, void (*)()>());
-static_assert(!returns_a<std::vector<int>, int (*)()>() && !returns_a<std::unique_ptr<int>, int* (*)()>());
+static_assert(!returns_a<std::vector<int>, int (*)()>() &&
+              !returns_a<std::unique_ptr<int>, int* (*)()>());
 
 void bytes_and_wide_types() {
   const group<> bytes;
   CHECK_EQUAL(bytes.run("text", [] { return std::string("some text"); })->view(), "some text");
-  CHECK_EQUAL(bytes.run("raw", [] { return std::vector<std::uint8_t>{'r', 'a', 'w'}; })->view(), "raw");
+  CHECK_EQUAL(bytes.run("raw", [] { return std::vector<std::uint8_t>{'r', 'a', 'w'}; })->view(),
+              "raw");
   CHECK(bytes.run("none", [] { return docache::value(); })->empty());
   struct alignas(64) wide {
     char bytes[64];
@@ -112,7 +116,8 @@ void joined() {
     CHECK_EQUAL(numbers.in_flight(), 1u);
     CHECK(!numbers.run_for(0s, "key", [] { return counted(2); }));
     CHECK(!numbers.run_for(1ms, "key", [] { return counted(2); }));
-    std::thread waiter([&] { waited = numbers.run_for(patience, "key", [] { return counted(2); }); });
+    std::thread waiter(
+        [&] { waited = numbers.run_for(patience, "key", [] { return counted(2); }); });
     may_leave.open();
     leader.join();
     waiter.join();
@@ -134,8 +139,10 @@ std::pair<E, docache::error> fail_together(const group<T>& numbers, F work) {
   const E thrown = CHECK_THROWS(E, numbers.run("key", [&]() -> T {
     gate begun;
     std::thread joins([&] {
-      CHECK_EQUAL(docache_group_begin(numbers.handle(), reinterpret_cast<const std::uint8_t*>("key"), 3, &waiter, nullptr),
-                  DOCACHE_PENDING);
+      CHECK_EQUAL(
+          docache_group_begin(numbers.handle(), reinterpret_cast<const std::uint8_t*>("key"), 3,
+                              &waiter, nullptr),
+          DOCACHE_PENDING);
       begun.open();
     });
     begun.pass();
@@ -156,29 +163,36 @@ struct custom {
 
 void exceptions() {
   const group<int> numbers;
-  const auto [range, as_range] =
-      fail_together<std::out_of_range>(numbers, []() -> int { throw std::out_of_range("no such row"); });
+  const auto [range, as_range] = fail_together<std::out_of_range>(
+      numbers, []() -> int { throw std::out_of_range("no such row"); });
   CHECK(range.what() == std::string_view("no such row") && as_range.message() == "no such row");
   CHECK(as_range.status() == DOCACHE_DOER_FAILED && as_range.code() == 0);
 
-  const auto [own, as_own] = fail_together<docache::error>(numbers, []() -> int { throw docache::error("quota", 507); });
+  const auto [own, as_own] =
+      fail_together<docache::error>(numbers, []() -> int { throw docache::error("quota", 507); });
   CHECK(own.code() == 507 && as_own.code() == 507 && as_own.message() == "quota");
 
   const auto payload = std::make_shared<int>(7);
-  const auto [mine, as_mine] = fail_together<custom>(numbers, [&]() -> int { throw custom{payload}; });
+  const auto [mine, as_mine] =
+      fail_together<custom>(numbers, [&]() -> int { throw custom{payload}; });
   CHECK(mine.payload == payload);
   CHECK(as_mine.message().find("not a std::exception") != std::string_view::npos);
 
   struct wordless : std::exception {
     const char* what() const noexcept override { return nullptr; }
   };
-  const auto [none, as_none] = fail_together<std::nullptr_t>(numbers, []() -> int { throw nullptr; });
+  const auto [none, as_none] =
+      fail_together<std::nullptr_t>(numbers, []() -> int { throw nullptr; });
   CHECK(none == nullptr && as_none.message().find("null pointer") != std::string_view::npos);
-  const auto [no_words, as_no_words] = fail_together<wordless>(numbers, []() -> int { throw wordless(); });
-  CHECK(no_words.what() == nullptr && as_no_words.message().find("without a text") != std::string_view::npos);
+  const auto [no_words, as_no_words] =
+      fail_together<wordless>(numbers, []() -> int { throw wordless(); });
+  CHECK(no_words.what() == nullptr &&
+        as_no_words.message().find("without a text") != std::string_view::npos);
   CHECK_EQUAL(numbers.in_flight(), 0u);
   CHECK_EQUAL(*numbers.run("key", [] { return 3; }), 3);
-  check::passed("an exception reaches who led as it was thrown, and who joined as an error with its text and code");
+  check::passed(
+      "an exception reaches who led as it was thrown, and who joined as an error with its text and "
+      "code");
 }
 
 void failures_of_others() {
@@ -189,21 +203,24 @@ void failures_of_others() {
   // round is due.
   for (bool joined = false; !joined;) {
     docache_call* leader = nullptr;
-    CHECK_EQUAL(docache_group_begin(numbers.handle(), nullptr, 0, &leader, nullptr), DOCACHE_LEADER);
+    CHECK_EQUAL(docache_group_begin(numbers.handle(), nullptr, 0, &leader, nullptr),
+                DOCACHE_LEADER);
     gate begun;
     std::thread waiter([&] {
       begun.open();
       try {
         CHECK_EQUAL(*numbers.run([] { return 1; }), 1);
       } catch (const docache::error& failure) {
-        CHECK(failure.status() == DOCACHE_PANIC && failure.code() == 9 && failure.message() == "as told");
+        CHECK(failure.status() == DOCACHE_PANIC && failure.code() == 9 &&
+              failure.message() == "as told");
         joined = true;
       }
     });
     begun.pass();
     for (int i = 0; i < 100; ++i) std::this_thread::yield();
     auto* error = const_cast<docache_error*>(reported.get());
-    CHECK_EQUAL(docache_call_finish(leader, DOCACHE_PANIC, nullptr, error, nullptr, nullptr), DOCACHE_OK);
+    CHECK_EQUAL(docache_call_finish(leader, DOCACHE_PANIC, nullptr, error, nullptr, nullptr),
+                DOCACHE_OK);
     waiter.join();
     CHECK_EQUAL(docache_call_free(leader), DOCACHE_OK);
   }
@@ -212,7 +229,8 @@ void failures_of_others() {
 
 void from_inside() {
   const group<int> numbers;
-  const auto inner = CHECK_THROWS(docache::error, numbers.run("key", [&] { return *numbers.run("key", [] { return 1; }); }));
+  const auto inner = CHECK_THROWS(
+      docache::error, numbers.run("key", [&] { return *numbers.run("key", [] { return 1; }); }));
   CHECK_EQUAL(inner.status(), DOCACHE_REENTRANT);
   CHECK(inner.message().find("\"key\"") != std::string_view::npos);
   CHECK_EQUAL(*numbers.run("a", [&] { return *numbers.run("b", [] { return 1; }) + 1; }), 2);
@@ -222,7 +240,8 @@ void from_inside() {
   }), 11);
   CHECK(!numbers.forget());
   CHECK_EQUAL(*numbers.run([&] { return numbers.forget() ? 1 : 0; }), 1);
-  check::passed("a run that would wait for itself throws; what is forgotten may be run inside itself");
+  check::passed(
+      "a run that would wait for itself throws; what is forgotten may be run inside itself");
 }
 
 void crowd() {
@@ -254,7 +273,8 @@ void moved_handles() {
   group<int> second = std::move(first);
   CHECK_EQUAL(*second.run("key", [] { return 1; }), 1);
   CHECK(first.handle() == nullptr && first.in_flight() == 0);
-  CHECK_EQUAL(CHECK_THROWS(docache::error, first.run([] { return 1; })).status(), DOCACHE_INVALID_ARGUMENT);
+  CHECK_EQUAL(CHECK_THROWS(docache::error, first.run([] { return 1; })).status(),
+              DOCACHE_INVALID_ARGUMENT);
   CHECK_EQUAL(CHECK_THROWS(docache::error, first.forget()).status(), DOCACHE_INVALID_ARGUMENT);
   first = group<int>(1);
   second = std::move(first);
@@ -262,7 +282,8 @@ void moved_handles() {
   second = std::move(self);
   CHECK_EQUAL(*second.run([] { return 2; }), 2);
   const auto refused = CHECK_THROWS(docache::error, group<int>(65537));
-  CHECK(refused.status() == DOCACHE_INVALID_ARGUMENT && refused.message().find("shards") != std::string_view::npos);
+  CHECK(refused.status() == DOCACHE_INVALID_ARGUMENT &&
+        refused.message().find("shards") != std::string_view::npos);
   check::passed("a handle moves; a moved-from handle throws; bad options are refused by name");
 }
 

@@ -137,7 +137,8 @@ void throwing_doers() {
   cache.start();
   CHECK_EQUAL(cache.changed(0, patience).value(), 1u);
   CHECK(!cache.wait_first(0s));
-  for (const toss what : {toss::own, toss::text, toss::literal, toss::number, toss::latin1, toss::memory, toss::nothing}) {
+  for (const toss what : {toss::own, toss::text, toss::literal, toss::number, toss::latin1,
+                          toss::memory, toss::nothing}) {
     next = what;
     CHECK(cache.refresh(patience));
   }
@@ -191,8 +192,9 @@ void snapshots() {
   CHECK_EQUAL(kept->rbegin()->value().number, 6u);
   CHECK_EQUAL(kept->end() - kept->begin(), 4);
   CHECK_EQUAL(kept->begin()[2].sequence(), 5u);
-  const auto found = std::lower_bound(kept->begin(), kept->end(), 5u,
-                                      [](const auto& entry, unsigned n) { return entry.sequence() < n; });
+  const auto found =
+      std::lower_bound(kept->begin(), kept->end(), 5u,
+                       [](const auto& entry, unsigned n) { return entry.sequence() < n; });
   CHECK_EQUAL(found->sequence(), 5u);
   CHECK_THROWS(std::out_of_range, (*kept)[4]);
 
@@ -207,7 +209,9 @@ void snapshots() {
   shared.reset();
   reading.reset();
   CHECK_EQUAL(counted::alive, 0);
-  check::passed("a snapshot is a random-access range and outlives the loop cache, and a reading outlives both");
+  check::passed(
+      "a snapshot is a random-access range and outlives the loop cache, and a reading outlives "
+      "both");
 }
 
 void moved_handles() {
@@ -234,7 +238,8 @@ void moved_handles() {
   loop_cache<int>& self = second;
   second = std::move(self);
   CHECK_EQUAL(**second.latest(), 7);
-  check::passed("a handle moves while it runs; assigning frees what it held; a moved-from handle throws");
+  check::passed(
+      "a handle moves while it runs; assigning frees what it held; a moved-from handle throws");
 }
 
 /// Where the system shows the calling thread while it lives; an empty path if it does not.
@@ -342,7 +347,8 @@ void bad_options() {
   endless.start();
   CHECK(endless.wait_first(patience));
   CHECK(endless.stop_for(patience));
-  check::passed("bad options are refused by name and drop the Doer; an endless interval stops at once");
+  check::passed(
+      "bad options are refused by name and drop the Doer; an endless interval stops at once");
 }
 
 void logging() {
@@ -351,11 +357,12 @@ void logging() {
   {
     docache::loop_options options = every(1h);
     options.name = "weather";
-    options.logger = docache::logger(docache::level::warn, [&records, alive](docache::level level, auto, auto message) {
-      CHECK(level <= docache::level::warn && !message.empty());
-      ++records;
-      throw 1;
-    });
+    options.logger = docache::logger(docache::level::warn,
+                                     [&records, alive](docache::level level, auto, auto message) {
+                                       CHECK(level <= docache::level::warn && !message.empty());
+                                       ++records;
+                                       throw 1;
+                                     });
     loop_cache<int> cache(options, []() -> int { throw std::runtime_error("rain"); });
     options.logger = {};
     cache.start();

@@ -114,7 +114,8 @@ void durations() {
 
 void loggers() {
   auto alive = std::make_shared<int>(1);
-  docache::logger log(docache::level::info, [alive](docache::level, std::string_view, std::string_view) {});
+  docache::logger log(docache::level::info,
+                      [alive](docache::level, std::string_view, std::string_view) {});
   CHECK_EQUAL(alive.use_count(), 2);
   docache::logger copy = log;
   CHECK(copy.handle() == log.handle());

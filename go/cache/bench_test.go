@@ -5,6 +5,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"docache/internal/clib"
+	"docache/internal/testkit"
 )
 
 // In these benchmarks each operation is one call, beside a bare call into C and what one would
@@ -15,18 +18,6 @@ import (
 // ns/op is the time over all goroutines together: with -cpu 2, one goroutine's call takes twice the
 // figure printed.
 
-// sink keeps the compiler from dropping what is measured; each goroutine writes it once.
-var sink struct {
-	sync.Mutex
-	value int
-}
-
-func keep(sum int) {
-	sink.Lock()
-	sink.value += sum
-	sink.Unlock()
-}
-
 // each does the operation on a goroutine for each processor, and adds up what it returns.
 func each(b *testing.B, operation func(i int) int) {
 	b.ReportAllocs()
@@ -36,7 +27,7 @@ func each(b *testing.B, operation func(i int) int) {
 		for i := 0; pb.Next(); i++ {
 			sum += operation(i & 1023)
 		}
-		keep(sum)
+		testkit.Keep(sum)
 	})
 }
 
@@ -65,7 +56,7 @@ func benchTyped[V any](b *testing.B, v V) (*Typed[string, V], []string) {
 // BenchmarkGet is a hit on a short key with a value of 64 bytes: copied into the caller's buffer,
 // as an array, as a new string; and with a Go value of any kind.
 func BenchmarkGet(b *testing.B) {
-	b.Run("cgo_call", func(b *testing.B) { each(b, func(int) int { return int(abiVersion()) }) })
+	b.Run("cgo_call", func(b *testing.B) { each(b, func(int) int { v, _ := clib.ABI(); return int(v) }) })
 	b.Run("docache", func(b *testing.B) {
 		c, keys := benchTyped(b, strings.Repeat("x", 64))
 		b.ReportAllocs()
@@ -76,7 +67,7 @@ func BenchmarkGet(b *testing.B) {
 				out, _ := c.AppendTo(buf, keys[i&1023])
 				sum += len(out)
 			}
-			keep(sum)
+			testkit.Keep(sum)
 		})
 	})
 	b.Run("docache_array", func(b *testing.B) {

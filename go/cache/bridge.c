@@ -1,10 +1,7 @@
 #include "bridge.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-
-/* Who is to be told of what goes on in the function that this thread is in. The library notifies only from inside
- * functions that docache.h marks [CB], and so only while there is one of these. */
+/* Who is to be told of what goes on in the function that this thread is in. The library notifies
+ * only from inside functions that docache.h marks [CB], and so only while there is one of these. */
 typedef struct log {
   docache_go_cache_seat *told;
   docache_go_cache_seat **last;
@@ -29,101 +26,6 @@ static void notify(uintptr_t token) {
   current->last = &seat->next;
 }
 
-/* What a value is that stands for one of Go's; the id is its bytes. */
-typedef struct ticket {
-  uint64_t id;
-  docache_go_cache_drops *drops;
-  struct ticket *next; /* among the drops */
-} ticket;
-
-/* Many push, and whoever takes takes all, so that a plain stack will do. */
-struct docache_go_cache_drops {
-  _Atomic(ticket *) head; /* &ended once the list is closed */
-  atomic_size_t shares;   /* one for each ticket that is not freed, and one until the list is closed */
-};
-
-static ticket ended;
-
-static void release_drops(docache_go_cache_drops *drops, size_t shares) {
-  if (shares != 0 && atomic_fetch_sub_explicit(&drops->shares, shares, memory_order_acq_rel) == shares) free(drops);
-}
-
-static size_t free_tickets(ticket *t) {
-  size_t n = 0;
-  while (t != NULL) {
-    ticket *next = t->next;
-    free(t);
-    t = next;
-    n++;
-  }
-  return n;
-}
-
-/* Puts a chain of tickets, from first to last, on the stack, or frees it if that is closed. */
-static void push(docache_go_cache_drops *drops, ticket *first, ticket *last) {
-  ticket *head = atomic_load_explicit(&drops->head, memory_order_relaxed);
-  do {
-    if (head == &ended) {
-      last->next = NULL;
-      release_drops(drops, free_tickets(first));
-      return;
-    }
-    last->next = head;
-  } while (!atomic_compare_exchange_weak_explicit(&drops->head, &head, first, memory_order_release,
-                                                  memory_order_relaxed));
-}
-
-static void drop(uintptr_t ctx) {
-  ticket *t = (ticket *)ctx;
-  push(t->drops, t, t);
-}
-
-docache_go_cache_drops *docache_go_cache_drops_new(void) {
-  docache_go_cache_drops *drops = malloc(sizeof *drops);
-  if (drops == NULL) return NULL;
-  atomic_init(&drops->head, NULL);
-  atomic_init(&drops->shares, 1);
-  return drops;
-}
-
-void docache_go_cache_drops_close(docache_go_cache_drops *drops) {
-  ticket *t = atomic_exchange_explicit(&drops->head, &ended, memory_order_acq_rel);
-  release_drops(drops, 1 + free_tickets(t));
-}
-
-const uintptr_t *docache_go_cache_drops_word(const docache_go_cache_drops *drops) {
-  return (const uintptr_t *)(const void *)&drops->head;
-}
-
-size_t docache_go_cache_drain(docache_go_cache_drops *drops, uint64_t *ids, size_t cap) {
-  ticket *t = atomic_exchange_explicit(&drops->head, NULL, memory_order_acquire);
-  size_t n = 0;
-  while (t != NULL && n < cap) {
-    ticket *next = t->next;
-    ids[n++] = t->id;
-    free(t);
-    t = next;
-  }
-  if (t != NULL) {
-    ticket *last = t;
-    while (last->next != NULL) last = last->next;
-    push(drops, t, last);
-  }
-  release_drops(drops, n);
-  return n;
-}
-
-/* A value that stands for the id. NULL: no memory, and the id will not come back. */
-static docache_value *value_of(uint64_t id, docache_go_cache_drops *drops) {
-  ticket *t = malloc(sizeof *t);
-  if (t == NULL) return NULL;
-  *t = (ticket){id, drops, NULL};
-  atomic_fetch_add_explicit(&drops->shares, 1, memory_order_relaxed);
-  docache_value *value = NULL;
-  docache_value_wrap((const uint8_t *)&t->id, sizeof t->id, (uintptr_t)t, drop, &value, NULL);
-  return value;
-}
-
 static docache_go_cache_found found(docache_value *value) {
   if (value == NULL) return (docache_go_cache_found){NULL, NULL, 0};
   return (docache_go_cache_found){value, docache_value_data(value), docache_value_len(value)};
@@ -131,25 +33,28 @@ static docache_go_cache_found found(docache_value *value) {
 
 static docache_cache *cache_of(docache_go_cache_handle handle) { return (docache_cache *)handle; }
 
-int64_t docache_go_cache_copy(docache_go_cache_handle cache, const uint8_t *key, size_t key_len, uint8_t *buffer,
-                              size_t cap) {
+int64_t docache_go_cache_copy(docache_go_cache_handle cache, const uint8_t *key, size_t key_len,
+                              uint8_t *buffer, size_t cap) {
   size_t len = 0;
-  docache_status status = docache_cache_try_get(cache_of(cache), key, key_len, buffer, cap, &len, NULL);
+  docache_status status =
+      docache_cache_try_get(cache_of(cache), key, key_len, buffer, cap, &len, NULL);
   if (status == DOCACHE_OK || status == DOCACHE_BUFFER_TOO_SMALL) return (int64_t)len;
   return status == DOCACHE_MISS ? DOCACHE_GO_CACHE_MISS : status;
 }
 
-docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, const uint8_t *key, size_t key_len) {
+docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, const uint8_t *key,
+                                             size_t key_len) {
   docache_value *value = NULL;
   docache_cache_get(cache_of(cache), key, key_len, &value, NULL);
   return found(value);
 }
 
-docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
-                                     const uint64_t *ids, uint64_t ttl_ns, docache_go_cache_drops *drops) {
+docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys,
+                                        const size_t *lens, size_t n, const uint64_t *ids,
+                                        uint64_t ttl_ns, docache_go_drops *drops) {
   docache_status worst = DOCACHE_OK;
   for (size_t i = 0; i < n; i++) {
-    docache_value *value = value_of(ids[i], drops);
+    docache_value *value = docache_go_drops_value(drops, ids[i]);
     if (value == NULL) return DOCACHE_INTERNAL;
     docache_status status = docache_cache_set_value(cache, keys, lens[i], value, ttl_ns, NULL);
     docache_value_release(value);
@@ -159,11 +64,11 @@ docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *key
   return worst;
 }
 
-size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t id, uint64_t ttl_ns,
-                               docache_go_cache_drops *drops, uint64_t *ids, size_t cap) {
+size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len,
+                               uint64_t id, uint64_t ttl_ns, docache_go_drops *drops, uint64_t *ids,
+                               size_t cap) {
   docache_go_cache_set_ids(cache, key, &key_len, 1, &id, ttl_ns, drops);
-  if (atomic_load_explicit(&drops->head, memory_order_relaxed) == NULL) return 0;
-  return docache_go_cache_drain(drops, ids, cap);
+  return docache_go_drops_take(drops, ids, cap);
 }
 
 /* How many keys the library is given at a time. */
@@ -180,16 +85,18 @@ static const uint8_t *end_of(docache_bytes span) { return span.data + span.len; 
 
 static size_t part(size_t n) { return n < SPANS ? n : SPANS; }
 
-docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *keys, const size_t *key_lens,
-                                     const uint8_t *values, const size_t *value_lens, size_t n, uint64_t ttl_ns,
-                                     docache_error **out_error) {
+docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *keys,
+                                        const size_t *key_lens, const uint8_t *values,
+                                        const size_t *value_lens, size_t n, uint64_t ttl_ns,
+                                        docache_error **out_error) {
   docache_bytes k[SPANS], v[SPANS];
   docache_status worst = DOCACHE_OK;
   for (size_t m; n != 0; n -= m, key_lens += m, value_lens += m) {
     m = part(n);
     spans(k, keys, key_lens, m);
     spans(v, values, value_lens, m);
-    docache_status status = docache_cache_set_many(cache, k, v, m, ttl_ns, worst == DOCACHE_OK ? out_error : NULL);
+    docache_status status =
+        docache_cache_set_many(cache, k, v, m, ttl_ns, worst == DOCACHE_OK ? out_error : NULL);
     if (worst == DOCACHE_OK) worst = status;
     keys = end_of(k[m - 1]);
     values = end_of(v[m - 1]);
@@ -197,8 +104,9 @@ docache_status docache_go_cache_set_all(docache_cache *cache, const uint8_t *key
   return worst;
 }
 
-docache_status docache_go_cache_find_all(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
-                                      docache_go_cache_found *out) {
+docache_status docache_go_cache_find_all(docache_cache *cache, const uint8_t *keys,
+                                         const size_t *lens, size_t n,
+                                         docache_go_cache_found *out) {
   docache_bytes k[SPANS];
   docache_value *v[SPANS];
   for (size_t m; n != 0; n -= m, lens += m, out += m) {
@@ -213,8 +121,8 @@ docache_status docache_go_cache_find_all(docache_cache *cache, const uint8_t *ke
   return DOCACHE_OK;
 }
 
-docache_status docache_go_cache_remove_all(docache_cache *cache, const uint8_t *keys, const size_t *lens, size_t n,
-                                        size_t *removed) {
+docache_status docache_go_cache_remove_all(docache_cache *cache, const uint8_t *keys,
+                                           const size_t *lens, size_t n, size_t *removed) {
   docache_bytes k[SPANS];
   *removed = 0;
   for (size_t m; n != 0; n -= m, lens += m) {
@@ -233,14 +141,17 @@ void docache_go_cache_let_go(const docache_go_cache_found *out, size_t n) {
   for (size_t i = 0; i < n; i++) docache_value_release(out[i].value);
 }
 
-docache_go_cache_begun docache_go_cache_begin(docache_cache *cache, const uint8_t *key, size_t key_len, uint64_t ttl_ns,
-                                        uint64_t owner, docache_go_cache_seat *seat) {
+docache_go_cache_begun docache_go_cache_begin(docache_cache *cache, const uint8_t *key,
+                                              size_t key_len, uint64_t ttl_ns, uint64_t owner,
+                                              docache_go_cache_seat *seat) {
   docache_go_cache_begun begun = {NULL, NULL, {NULL, NULL, 0}, DOCACHE_INTERNAL};
   docache_value *value = NULL;
   log l;
   begin_log(&l);
-  begun.status = docache_cache_fetch_begin(cache, key, key_len, ttl_ns, owner, &value, &begun.call, NULL);
-  begun.told = end_log(&l, DOCACHE_OK).told; /* if the value came in before this caller could lead */
+  begun.status =
+      docache_cache_fetch_begin(cache, key, key_len, ttl_ns, owner, &value, &begun.call, NULL);
+  /* There are some if the value came in before this caller could lead. */
+  begun.told = end_log(&l, DOCACHE_OK).told;
   begun.found = found(value);
   if (begun.status == DOCACHE_PENDING) {
     begun.status = docache_call_on_ready(begun.call, notify, (uintptr_t)seat, NULL);
@@ -261,7 +172,8 @@ docache_go_cache_begun docache_go_cache_look(docache_call *call) {
 }
 
 /* Ends the call with the value, whose share it takes, or with a failure if that is NULL. */
-static docache_go_cache_landed end(docache_call *call, docache_value *value, docache_status status) {
+static docache_go_cache_landed end(docache_call *call, docache_value *value,
+                                   docache_status status) {
   log l;
   begin_log(&l);
   status = docache_call_end(call, status, value, NULL, NULL, NULL);
@@ -275,12 +187,15 @@ docache_go_cache_landed docache_go_cache_land(docache_call *call, const uint8_t 
   return end(call, value, made == DOCACHE_OK ? DOCACHE_OK : DOCACHE_DOER_FAILED);
 }
 
-docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id, docache_go_cache_drops *drops) {
-  docache_value *value = value_of(id, drops);
+docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id,
+                                                 docache_go_drops *drops) {
+  docache_value *value = docache_go_drops_value(drops, id);
   return end(call, value, value != NULL ? DOCACHE_OK : DOCACHE_DOER_FAILED);
 }
 
-docache_go_cache_landed docache_go_cache_fail(docache_call *call) { return end(call, NULL, DOCACHE_DOER_FAILED); }
+docache_go_cache_landed docache_go_cache_fail(docache_call *call) {
+  return end(call, NULL, DOCACHE_DOER_FAILED);
+}
 
 docache_go_cache_landed docache_go_cache_leave(docache_call *call) {
   log l;

@@ -18,8 +18,6 @@ package cache
 #cgo nocallback docache_value_release
 #cgo noescape docache_go_cache_find
 #cgo nocallback docache_go_cache_find
-#cgo noescape docache_go_cache_drain
-#cgo nocallback docache_go_cache_drain
 #cgo noescape docache_go_cache_set_id
 #cgo nocallback docache_go_cache_set_id
 #cgo noescape docache_go_cache_set_ids
@@ -40,7 +38,6 @@ package cache
 #cgo nocallback docache_go_cache_land_id
 #cgo nocallback docache_go_cache_fail
 #cgo nocallback docache_go_cache_leave
-#cgo nocallback docache_abi_version
 #include "bridge.h"
 #include <stdlib.h>
 */
@@ -54,6 +51,8 @@ import (
 	"unsafe"
 
 	"docache"
+	"docache/internal/clib"
+	"docache/internal/drops"
 )
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
@@ -74,10 +73,8 @@ type table struct {
 }
 
 func newTable(config *Config) (*table, error) {
-	if v := abiVersion(); v != C.DOCACHE_ABI_VERSION {
-		return nil, &docache.ArgumentError{
-			Name: "library", Value: v, Accepted: "link the one whose docache_abi_version is the header's",
-		}
+	if v, ok := clib.ABI(); !ok {
+		return nil, &docache.ArgumentError{Name: "library", Value: v, Accepted: clib.Accepted}
 	}
 	options := C.docache_cache_options{
 		time_to_live_ns:   C.uint64_t(everOr(config.DefaultTTL)),
@@ -117,14 +114,7 @@ func everOr(d time.Duration) uint64 {
 }
 
 func takeError(status C.docache_status, e *C.docache_error) error {
-	message := "no explanation given"
-	if e != nil {
-		var n C.size_t
-		text := C.docache_error_message(e, &n)
-		message = C.GoStringN(text, C.int(n))
-		C.docache_error_release(e)
-	}
-	return &docache.LibraryError{Status: int(status), Message: message}
+	return &docache.LibraryError{Status: int(status), Message: clib.TakeMessage(unsafe.Pointer(e))}
 }
 
 // refused is why a value was not taken in.
@@ -330,8 +320,8 @@ func (k call) land(value string) {
 }
 
 // landID hands over the id, which comes back through the drops.
-func (k call) landID(id uint64, d *drops) {
-	deliver(C.docache_go_cache_land_id(k.c, C.uint64_t(id), d.c), nil)
+func (k call) landID(id uint64, d *drops.List) {
+	deliver(C.docache_go_cache_land_id(k.c, C.uint64_t(id), dropsOf(d)), nil)
 	runtime.KeepAlive(d)
 }
 
@@ -371,39 +361,22 @@ func newToken(id uintptr) token {
 func (t token) id() uintptr { return uintptr(t.c.id) }
 func (t token) free()       { C.free(unsafe.Pointer(t.c)) }
 
-// drops are the ids of Go values that the library has let go.
-type drops struct {
-	c    *C.docache_go_cache_drops
-	word *uintptr
-}
-
-func newDrops() (*drops, error) {
-	d := &drops{c: C.docache_go_cache_drops_new()}
-	if d.c == nil {
+// newDrops makes the list of Go values that the library has let go.
+func newDrops() (*drops.List, error) {
+	d := drops.New()
+	if d == nil {
 		return nil, unexpected("memory", C.DOCACHE_INTERNAL)
 	}
-	d.word = (*uintptr)(unsafe.Pointer(C.docache_go_cache_drops_word(d.c)))
-	runtime.AddCleanup(d, func(c *C.docache_go_cache_drops) { C.docache_go_cache_drops_close(c) }, d.c)
 	return d, nil
 }
 
-// any costs an atomic load.
-func (d *drops) any() bool {
-	defer runtime.KeepAlive(d)
-	return atomic.LoadUintptr(d.word) != 0
-}
-
-// take fills ids, and tells how many there were.
-func (d *drops) take(ids []uint64) int {
-	n := C.docache_go_cache_drain(d.c, (*C.uint64_t)(unsafe.SliceData(ids)), C.size_t(len(ids)))
-	runtime.KeepAlive(d)
-	return int(n)
-}
+// dropsOf is valid for as long as d is reachable.
+func dropsOf(d *drops.List) *C.docache_go_drops { return (*C.docache_go_drops)(d.C()) }
 
 // setID keeps the id, which comes back through the drops, also if it is not kept. Then it takes ids
 // out of those.
-func (t *table) setID(key string, id uint64, ttl lifetime, d *drops, dropped []uint64) int {
-	n := C.docache_go_cache_set_id(t.c, start(key), C.size_t(len(key)), C.uint64_t(id), C.uint64_t(ttl), d.c,
+func (t *table) setID(key string, id uint64, ttl lifetime, d *drops.List, dropped []uint64) int {
+	n := C.docache_go_cache_set_id(t.c, start(key), C.size_t(len(key)), C.uint64_t(id), C.uint64_t(ttl), dropsOf(d),
 		(*C.uint64_t)(unsafe.SliceData(dropped)), C.size_t(len(dropped)))
 	t.settle()
 	runtime.KeepAlive(d)
@@ -428,9 +401,9 @@ func (l *list) reset() { l.bytes, l.lens = l.bytes[:0], l.lens[:0] }
 
 func (l *list) start() *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(l.bytes)) }
 
-func (t *table) setAllIDs(keys *list, ids []uint64, ttl lifetime, d *drops) {
+func (t *table) setAllIDs(keys *list, ids []uint64, ttl lifetime, d *drops.List) {
 	C.docache_go_cache_set_ids(t.c, keys.start(), unsafe.SliceData(keys.lens), C.size_t(keys.len()),
-		(*C.uint64_t)(unsafe.SliceData(ids)), C.uint64_t(ttl), d.c)
+		(*C.uint64_t)(unsafe.SliceData(ids)), C.uint64_t(ttl), dropsOf(d))
 	t.settle()
 	runtime.KeepAlive(d)
 }
@@ -496,6 +469,3 @@ func (t *table) stats() Stats {
 		Weight:       uint64(s.weight),
 	}
 }
-
-// abiVersion is also the cheapest call there is into the library, which the benchmarks measure.
-func abiVersion() uint32 { return uint32(C.docache_abi_version()) }

@@ -6,10 +6,12 @@ import (
 	"runtime"
 	"time"
 	"weak"
+
+	"docache/internal/drops"
 )
 
 // Cache keeps any Go values, as they are: a pointer that was set is the pointer that Get returns.
-// It has the shape of github.com/sdzyba/lockotron.
+// It has the API of github.com/sdzyba/lockotron.
 //
 // The library keeps the keys, their times and their order, and in the place of each value a number
 // that stands for it; the value itself stays where Go can see it.
@@ -18,7 +20,7 @@ import (
 type Cache struct {
 	table   *table
 	values  *values
-	drops   *drops
+	drops   *drops.List
 	cleaner *time.Timer // nil: none
 }
 
@@ -64,9 +66,9 @@ func (c *Cache) cleanEvery(interval time.Duration) {
 // Set keeps the value for as long as the [Config] says.
 func (c *Cache) Set(key string, value any) { c.set(key, byDefault, value) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that
-// is not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with
-// time.Until.)
+// SetEx is Set with its own time to live, or [NoTTL]. With a time of 0, or a negative one other
+// than NoTTL, it acts as Delete, unless expired values are returned. (NoTTL is -1 ns: take care
+// with time.Until.)
 func (c *Cache) SetEx(key string, ttl time.Duration, value any) {
 	if c.table.isWorth(ttl) {
 		c.set(key, lifetimeOf(ttl), value)
@@ -86,8 +88,8 @@ func (c *Cache) set(key string, life lifetime, value any) {
 	}
 }
 
-// SetList is Set for each key of the map. Others may see some of the values before the rest is
-// there.
+// SetList is Set for each key of the map. Other goroutines may see some of the values before the
+// rest is set.
 func (c *Cache) SetList(list map[string]any) {
 	if c.table.closed.Load() {
 		return
@@ -145,29 +147,28 @@ func (c *Cache) GetList(keys []string) []any {
 }
 
 // Fetch returns the key's value. If there is none it calls fallback and keeps what that returns; of
-// many callers who want the same key at once only one does, on its own goroutine, and the others
-// wait for it, and get the same value or the same error. Errors are not kept.
+// the callers that want the same key at the same time only one does, on its own goroutine; the
+// others wait for it, and get the same value or error. Errors are not kept.
 //
-// A panic of fallback goes on in the call that ran it; those that waited get a [PanicError], or
-// [ErrGoexit] after [runtime.Goexit]: recover inside fallback if all are to get an error. A load
-// that is overtaken by a Set or Delete of its key is not kept, though its callers get what it
-// returned. From inside the load that it would wait for, Fetch returns [ErrReentrant], if on the
-// same goroutine.
+// A panic in fallback continues in the call that ran it; callers that waited get a [PanicError], or
+// [ErrGoexit] after [runtime.Goexit]: recover inside fallback if all are to get an error. If the
+// key is set or deleted during the load, the result is not kept, though the load's callers get it.
+// Inside the load that it would wait for, on the same goroutine, Fetch returns [ErrReentrant].
 func (c *Cache) Fetch(key string, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(context.Background(), key, byDefault, fallback)
 }
 
-// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fallback returns.
-// Of callers who want the same key at once, the one that loads decides. If the time is over already
-// the value is returned and not kept, unless expired values are returned.
+// FetchEx is Fetch with its own time to live, or [NoTTL], for the value that fallback returns. Of
+// callers that want the same key at the same time, the one that loads decides. If that time is over
+// already, the value is returned and not kept, unless expired values are returned.
 func (c *Cache) FetchEx(key string, ttl time.Duration, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(context.Background(), key, lifetimeOf(ttl), fallback)
 }
 
 // FetchCtx is Fetch for a caller that waits no longer than ctx allows: it returns the cause of ctx
-// (see [context.Cause]) once that is done, and nobody else notices. A caller that loads is inside
-// fallback, which ctx does not stop; an error that it returns once ctx is done goes to this caller
-// only, see [Typed.Fetch].
+// (see [context.Cause]) once that is done; the others are not affected. A caller that loads is
+// inside fallback, which ctx does not stop; an error that it returns once ctx is done goes to this
+// caller only, see [Typed.Fetch].
 func (c *Cache) FetchCtx(ctx context.Context, key string, fallback func(string) (any, error)) (any, error) {
 	return c.fetch(ctx, key, byDefault, fallback)
 }
@@ -180,16 +181,16 @@ func (c *Cache) fetch(ctx context.Context, key string, life lifetime, fallback f
 	return load[any](ctx, c.table, c, key, life, func() (any, error) { return fallback(key) })
 }
 
-// seal is for the loader.
+// seal implements loader.
 func (c *Cache) seal(v any) (sealed, error) { return sealed{id: c.values.add(v), drops: c.drops}, nil }
 
-// open is for the loader.
+// open implements loader.
 func (c *Cache) open(f found) (any, error) {
 	v, _ := c.values.get(f.id()) // there, because of the share
 	return v, nil
 }
 
-// Delete takes the key's value out.
+// Delete removes the key's value.
 func (c *Cache) Delete(key string) {
 	c.table.remove(key)
 	c.sweep()
@@ -207,7 +208,7 @@ func (c *Cache) DeleteList(keys []string) {
 	c.sweep()
 }
 
-// DeleteAll takes everything out.
+// DeleteAll removes everything.
 func (c *Cache) DeleteAll() {
 	if !c.table.closed.Load() {
 		c.table.clear()
@@ -216,23 +217,22 @@ func (c *Cache) DeleteAll() {
 	}
 }
 
-// DeleteExpired takes out what has expired, which happens in the background too, see [Config].
+// DeleteExpired removes expired values, which also happens in the background, see [Config].
 func (c *Cache) DeleteExpired() {
 	c.table.purge()
 	c.table.flush()
 	c.sweep()
 }
 
-// Len is the number of entries, those included that have expired and were not taken out yet.
+// Len returns the number of entries, including expired ones that were not removed yet.
 func (c *Cache) Len() int { return c.table.len() }
 
 // Stats returns the counters.
 func (c *Cache) Stats() Stats { return c.table.stats() }
 
-// Close ends the cleaning in the background and lets go of everything that is kept. From then on
-// Get and Fetch return [ErrClosed], and nothing is kept. Loads that are under way end as they would
-// have. A cache that is not closed is collected like anything else, once it is not referenced.
-// Close returns nil.
+// Close ends the background cleanup and drops everything that is kept. From then on Get and Fetch
+// return [ErrClosed], and nothing is kept. Loads under way end as usual. A cache that is not closed
+// is collected like anything else, once it is not referenced. Close returns nil.
 func (c *Cache) Close() error {
 	if c.cleaner != nil {
 		c.cleaner.Stop()
@@ -242,10 +242,10 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// sweep lets the values go that the library has let go.
+// sweep drops the values that the library has dropped.
 func (c *Cache) sweep() {
 	var ids [32]uint64
-	for c.drops.any() {
-		c.values.remove(ids[:c.drops.take(ids[:])])
+	for c.drops.Any() {
+		c.values.remove(ids[:c.drops.Take(ids[:])])
 	}
 }

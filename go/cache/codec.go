@@ -20,10 +20,9 @@ type Codec[V any] interface {
 }
 
 // JSON is the [Codec] that uses encoding/json. Unexported fields are lost. [NewTyped] refuses types
-// of which encoding/json writes no value, such as channels, functions and structs with such a
-// field; types of which it would write nothing, which are structs without an exported field; and
-// interfaces with methods, which it does not read back. Types with a MarshalJSON or MarshalText of
-// their own are taken at their word.
+// that encoding/json cannot write, such as channels, functions and structs with such a field;
+// structs without an exported field, of which it would write nothing; and interfaces with methods,
+// which it cannot read back. Types with their own MarshalJSON or MarshalText are accepted.
 type JSON[V any] struct{}
 
 // AppendTo appends what [json.Marshal] returns.
@@ -32,7 +31,7 @@ func (JSON[V]) AppendTo(dst []byte, v V) ([]byte, error) {
 	return append(dst, b...), err
 }
 
-// Decode is [json.Unmarshal].
+// Decode calls [json.Unmarshal].
 func (JSON[V]) Decode(data []byte) (v V, err error) {
 	err = json.Unmarshal(data, &v)
 	return v, err
@@ -51,8 +50,8 @@ func (Bytes[V]) Decode(data []byte) (V, error) { return V(data), nil }
 func (Bytes[V]) native() (form, reflect.Type) { return formOf[V](), reflect.TypeFor[Bytes[V]]() }
 
 // Image is the [Codec] of types without pointers, such as numbers, and structs and arrays of
-// numbers, which are copied as they lie in memory. Strings, slices, maps, interfaces, functions,
-// channels and pointers are not among them; [NewTyped] refuses those.
+// numbers, which are copied as they are in memory. [NewTyped] refuses types with strings, slices,
+// maps, interfaces, functions, channels or pointers in them.
 type Image[V any] struct{}
 
 // AppendTo appends v's memory.

@@ -22,27 +22,27 @@ const (
 	shortestCleanup = time.Millisecond
 )
 
-// Policy says which entries a full cache lets go.
+// Policy chooses the entries that a full cache evicts.
 type Policy int
 
 const (
-	// Adaptive follows what comes back, and resists scans and loops.
+	// Adaptive keeps what is used often or again soon, and resists scans and loops.
 	Adaptive Policy = iota
-	// LRU lets go what was not used for the longest time. It needs a limit, and a hit takes a short
+	// LRU evicts what was not used for the longest time. It needs a limit, and a hit takes a short
 	// lock.
 	LRU
 )
 
-// Config says how a cache is to be. The zero value of a field is its default. A cache looks at its
-// Config only while it is made, so that one can be used for many.
+// Config configures a cache. The zero value of a field is its default. A cache reads its Config
+// only while it is made, so one Config can serve many caches.
 type Config struct {
-	// DefaultTTL is how long values live for which nothing else is said: 15 minutes by default,
-	// [NoTTL] for ever.
+	// DefaultTTL is the time to live of values that are set without one: 15 minutes by default,
+	// [NoTTL] for no limit.
 	DefaultTTL time.Duration
-	// CleanupInterval is how often expired values are taken out: every 20 minutes by default; less
-	// than a millisecond counts as one. [NoCleanup] leaves it to DeleteExpired, and to whatever
-	// takes their place, and sets ExpireOnCleanupOnly. To have neither cleanups nor expired values,
-	// give a very long time instead.
+	// CleanupInterval is how often expired values are removed: every 20 minutes by default; less
+	// than a millisecond counts as one. With [NoCleanup] they stay until DeleteExpired, or until
+	// other values take their place, and ExpireOnCleanupOnly is set. To have neither cleanups nor
+	// expired values, give a very long time instead.
 	CleanupInterval time.Duration
 
 	// Capacity is the most entries that are kept. 0: no limit. Not together with MaxBytes.
@@ -50,25 +50,25 @@ type Config struct {
 	// MaxBytes is the most bytes, of keys and encoded values together, that are kept. 0: no limit.
 	// They are divided among up to 8 shards, and an entry lies in one of them: what is larger than
 	// an eighth of MaxBytes is refused. Then the key has no value, Set returns an error, Fetch
-	// returns what was loaded all the same, and [Stats] counts it as Refused. A [Cache] has no use
-	// for it, since it does not know how large Go values are.
+	// returns what was loaded all the same, and [Stats] counts it as Refused. A [Cache] does not
+	// accept it, since the size of Go values is not known.
 	MaxBytes int64
-	// Policy says what a full cache lets go. The default is [Adaptive].
+	// Policy chooses what a full cache evicts. The default is [Adaptive].
 	Policy Policy
 	// TTLJitter is the largest fraction of each time to live that is taken off it at random, so
 	// that what was stored together does not expire together: 0, the default, to 1.
 	TTLJitter float64
 	// ExpireOnCleanupOnly lets reads, and Fetch, return expired values until the cleanup,
-	// DeleteExpired or, in a full cache, other values take their place. A time to live of 0 or less
-	// then is one that is over at once. The default is that an expired value is not returned,
-	// unless the CleanupInterval is [NoCleanup], with which this is always on.
+	// DeleteExpired or, in a full cache, other values take their place. A value with a time to live
+	// of 0 or less then expires at once. By default an expired value is not returned, unless the
+	// CleanupInterval is [NoCleanup], with which this is always on.
 	ExpireOnCleanupOnly bool
 	// CountReads counts the hits and misses of [Stats], which are 0 without it. It costs each read
 	// a few nanoseconds.
 	CountReads bool
 }
 
-// NewConfig is a Config with the default times filled in.
+// NewConfig returns a Config with the default times filled in.
 func NewConfig() *Config { return &Config{DefaultTTL: defaultTTL, CleanupInterval: defaultCleanup} }
 
 // noMaxBytes is for a Cache.

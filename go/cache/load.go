@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 
+	"docache/internal/drops"
 	"docache/internal/goroutine"
 )
 
@@ -24,7 +25,7 @@ type sealed struct {
 	bytes   string // which somebody else keeps
 	scratch *scratch
 	id      uint64
-	drops   *drops // nil: bytes
+	drops   *drops.List // nil: bytes
 }
 
 func (s *sealed) land(k call) {

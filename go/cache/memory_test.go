@@ -104,7 +104,7 @@ func TestDropsMayComeAfterTheCache(t *testing.T) {
 	runtime.AddCleanup(d, func(struct{}) { close(gone) }, struct{}{})
 	tb.clear()
 	tb.flush()
-	if d.any() {
+	if d.Any() {
 		t.Error("dropped while it was held")
 	}
 	d = nil
@@ -133,8 +133,8 @@ func TestManyDropsComeInTheirTime(t *testing.T) {
 	c.table.flush()
 	var ids [7]uint64
 	seen := map[uint64]bool{}
-	for c.drops.any() {
-		for _, id := range ids[:c.drops.take(ids[:])] {
+	for c.drops.Any() {
+		for _, id := range ids[:c.drops.Take(ids[:])] {
 			if _, ok := c.values.get(id); !ok || seen[id] {
 				t.Fatalf("%#x", id)
 			}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"docache/internal/park"
 	"docache/internal/registry"
 )
 
@@ -53,16 +54,8 @@ func (s *seat) put() {
 	seats.Put(s)
 }
 
-// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is
-// done first. Either way nobody sends to s.ready any more.
+// wait returns true once the call is ready, false if ctx is done first. Either way nobody sends to
+// s.ready any more.
 func (s *seat) wait(ctx context.Context, k call) bool {
-	select {
-	case <-s.ready:
-		return true
-	case <-ctx.Done():
-		if !k.cancel() {
-			<-s.ready
-		}
-		return false
-	}
+	return park.Wait(ctx, s.ready, k.cancel)
 }

@@ -2,7 +2,7 @@ package cache
 
 import "time"
 
-// Stats are a cache's counters since it was made.
+// Stats holds the counters of a cache since it was made.
 type Stats struct {
 	// Hits and Misses count reads that found a value, and that did not; both are 0 without
 	// [Config].CountReads. Each Get, Fetch, AppendTo and key of a list is one read; Has is none.
@@ -14,15 +14,15 @@ type Stats struct {
 	LoadTime time.Duration
 	// Coalesced counts calls that shared what another call's function returned.
 	Coalesced uint64
-	// Inserted counts values that were taken in.
+	// Inserted counts values that were stored.
 	Inserted uint64
-	// Evicted counts entries that left because there was no room, Expired those whose time was
-	// over, Removed those that were deleted, and Replaced those whose key got another value.
+	// Evicted counts entries that were removed because there was no room, Expired those that
+	// expired, Removed those that were deleted, and Replaced those whose key got another value.
 	Evicted, Expired, Removed, Replaced uint64
-	// Refused counts values that were not taken in, for instance because they are too large for
+	// Refused counts values that were not stored, for instance because they are too large for
 	// MaxBytes, see [Config].
 	Refused uint64
-	// Len is the number of entries, those included that have expired and were not taken out yet.
+	// Len is the number of entries, including expired ones that were not removed yet.
 	Len int
 	// Weight is their bytes, keys included, if the cache has MaxBytes, else their number.
 	Weight uint64

@@ -5,36 +5,15 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"docache/internal/testkit"
 )
 
-// Waiting must not cost a thread per goroutine.
 func TestManyWaitersFewThreads(t *testing.T) {
-	const many = 20_000
 	c := newCache(t, manual())
-	g := newGate()
-	var wg sync.WaitGroup
-	call := func() {
-		defer wg.Done()
-		v, err := c.Fetch("key", func(string) (any, error) {
-			g.Pass()
-			return 1, nil
-		})
-		if v != 1 || err != nil {
-			t.Error(v, err)
-		}
-	}
-	wg.Add(1)
-	go call()
-	within(t, g.Entered, "the load")
-	for range many {
-		wg.Add(1)
-		go call()
-	}
-	eventually(t, "waiters", func() bool { return waiting(t) == many })
-	fewThreads(t, "waiting")
-	close(g.Leave)
-	wg.Wait()
-	fewThreads(t, "told")
+	testkit.ManyWaitersFewThreads(t, waiting, func(work func() (int, error)) (any, error) {
+		return c.Fetch("key", func(string) (any, error) { return work() })
+	})
 }
 
 // Many who load, write and delete at once crowd at the locks that they have in common.

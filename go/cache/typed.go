@@ -7,8 +7,7 @@ import (
 )
 
 // Typed is a cache whose values lie in the library's memory, as bytes, where the garbage collector
-// has nothing to do with them. Each read makes a value of its own of them, which is the caller's to
-// change.
+// does not see them. Each read returns a new value, which the caller may change.
 //
 // All methods may be called from any goroutine at any time, also after Close.
 type Typed[K ~string | ~[]byte, V any] struct {
@@ -22,7 +21,7 @@ type Typed[K ~string | ~[]byte, V any] struct {
 // are kept as [Bytes], types without pointers as [Image], and all others as [JSON].
 //
 // It returns a [docache.ArgumentError] for what the [Config] or the codec does not accept, for
-// instance values of a type that encoding/json does not write, if it is to.
+// instance a type that encoding/json cannot write, if the codec is [JSON].
 func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*Typed[K, V], error) {
 	filled, err := config.filled()
 	if err != nil {
@@ -40,8 +39,8 @@ func NewTyped[K ~string | ~[]byte, V any](config *Config, codec ...Codec[V]) (*T
 
 // Get returns the key's value. Its errors are [ErrNotFound], [ErrClosed] and those of the [Codec].
 //
-// Strings and byte slices are allocated; to [Typed.AppendTo] one brings one's own memory. Types
-// without pointers are not.
+// Strings and byte slices are allocated, types without pointers are not. [Typed.AppendTo] uses the
+// caller's memory.
 func (c *Typed[K, V]) Get(key K) (v V, err error) {
 	switch c.form {
 	case image:
@@ -102,7 +101,7 @@ func (c *Typed[K, V]) AppendTo(dst []byte, key K) ([]byte, error) {
 	}
 }
 
-// Has tells whether there is a value. It is not a use of the key.
+// Has reports whether the key has a value. It does not count as a use of the key.
 func (c *Typed[K, V]) Has(key K) bool { return c.table.has(stringOf(&key)) }
 
 // Set keeps v for as long as the [Config] says. Its errors are [ErrClosed], those of the [Codec],
@@ -110,9 +109,9 @@ func (c *Typed[K, V]) Has(key K) bool { return c.table.has(stringOf(&key)) }
 // earlier value is gone as well.
 func (c *Typed[K, V]) Set(key K, v V) error { return c.set(key, byDefault, v) }
 
-// SetEx is Set with a time to live of its own, or [NoTTL]. With a time of 0, or a negative one that
-// is not NoTTL, it is Delete, unless expired values are returned. (NoTTL is -1 ns: take care with
-// time.Until.)
+// SetEx is Set with its own time to live, or [NoTTL]. With a time of 0, or a negative one other
+// than NoTTL, it acts as Delete, unless expired values are returned. (NoTTL is -1 ns: take care
+// with time.Until.)
 func (c *Typed[K, V]) SetEx(key K, ttl time.Duration, v V) error {
 	if !c.table.isWorth(ttl) {
 		c.Delete(key)
@@ -133,35 +132,34 @@ func (c *Typed[K, V]) set(key K, life lifetime, v V) error {
 	return err
 }
 
-// Fetch returns the key's value. If there is none it runs fn and keeps what that returns; of many
-// callers who want the same key at once only one does, on its own goroutine, and the others wait
-// for it.
+// Fetch returns the key's value. If there is none it runs fn and keeps what that returns; of the
+// callers that want the same key at the same time only one does, on its own goroutine, and the
+// others wait for it.
 //
 // The caller whose fn ran gets what fn returned; all others, now and later, get what the [Codec]
-// makes of it, or the error. Errors are not kept: who calls after the load has failed begins a new
-// one. Where ctx is done already a value that is there is returned all the same, and nothing is
-// loaded.
+// makes of it, or the error. Errors are not kept: a call after a failed load begins a new one. If
+// ctx is done already, a value that is there is still returned, but nothing is loaded.
 //
 // A caller that waits leaves with the cause of ctx (see [context.Cause]; it need not be
-// context.Canceled or context.DeadlineExceeded where a cause was given) if ctx is done first;
-// nobody else notices. The caller whose fn runs stays until that returns, and fn gets its ctx. If
-// fn succeeds although ctx is done by then, its value is kept and shared. An error that fn returns
-// once ctx is done goes to its caller only, since it says nothing of what the others would get,
-// whose contexts may well live: one of them loads next, with its own function and context, from the
-// beginning. If a load is to outlive the caller who began it, such as a request, have fn use
-// [context.WithoutCancel] of ctx with a limit of its own.
+// context.Canceled or context.DeadlineExceeded where a cause was given) if ctx is done first; the
+// others are not affected. The caller whose fn runs stays until that returns, and fn gets its ctx.
+// If fn succeeds although ctx is done by then, its value is kept and shared. An error that fn
+// returns once ctx is done goes to its caller only, since it may have come of that context: one of
+// the others loads next, from the beginning, with its own function and context. If a load is to
+// outlive the caller who began it, such as a request, have fn use [context.WithoutCancel] of ctx
+// with a limit of its own.
 //
-// A panic of fn goes on in the call that ran it; those that waited get a [PanicError], or
-// [ErrGoexit] after [runtime.Goexit]: recover inside fn if all are to get an error. A load that is
-// overtaken by a Set, Delete or Clear is not kept, though its callers get what it returned. From
-// inside the load that it would wait for, Fetch returns [ErrReentrant], if on the same goroutine.
+// A panic in fn continues in the call that ran it; callers that waited get a [PanicError], or
+// [ErrGoexit] after [runtime.Goexit]: recover inside fn if all are to get an error. If the key is
+// set, deleted or cleared during the load, the result is not kept, though the load's callers get
+// it. Inside the load that it would wait for, on the same goroutine, Fetch returns [ErrReentrant].
 func (c *Typed[K, V]) Fetch(ctx context.Context, key K, fn func(ctx context.Context) (V, error)) (V, error) {
 	return c.fetch(ctx, key, byDefault, fn)
 }
 
-// FetchEx is Fetch with a time to live of its own, or [NoTTL], for the value that fn returns. Of
-// callers who want the same key at once, the one that loads decides. If the time is over already
-// the value is returned and not kept, unless expired values are returned.
+// FetchEx is Fetch with its own time to live, or [NoTTL], for the value that fn returns. Of callers
+// that want the same key at the same time, the one that loads decides. If that time is over
+// already, the value is returned and not kept, unless expired values are returned.
 func (c *Typed[K, V]) FetchEx(
 	ctx context.Context, key K, ttl time.Duration, fn func(ctx context.Context) (V, error),
 ) (V, error) {
@@ -177,7 +175,7 @@ func (c *Typed[K, V]) fetch(
 	return load[V](ctx, c.table, c, stringOf(&key), life, func() (V, error) { return fn(ctx) })
 }
 
-// seal is for the loader, and for values that are coded.
+// seal implements loader, and encodes values.
 func (c *Typed[K, V]) seal(v V) (sealed, error) {
 	if c.form != coded {
 		return sealed{bytes: viewOf(c.form, &v)}, nil
@@ -192,7 +190,7 @@ func (c *Typed[K, V]) seal(v V) (sealed, error) {
 	return sealed{bytes: stringOf(&b), scratch: s}, nil
 }
 
-// open is for the loader.
+// open implements loader.
 func (c *Typed[K, V]) open(f found) (v V, err error) {
 	switch data := f.bytes(); c.form {
 	case coded:
@@ -204,29 +202,29 @@ func (c *Typed[K, V]) open(f found) (v V, err error) {
 	}
 }
 
-// Delete takes the key's value out, and tells whether there was one.
+// Delete removes the key's value, and reports whether there was one.
 func (c *Typed[K, V]) Delete(key K) bool { return c.table.remove(stringOf(&key)) }
 
-// Clear takes everything out.
+// Clear removes everything.
 func (c *Typed[K, V]) Clear() {
 	if !c.table.closed.Load() {
 		c.table.clear()
 	}
 }
 
-// Purge takes out what has expired, which happens in the background too, see [Config], and tells
-// how much that was.
+// Purge removes expired entries, which also happens in the background, see [Config], and returns
+// their number.
 func (c *Typed[K, V]) Purge() int { return c.table.purge() }
 
-// Len is the number of entries, those included that have expired and were not taken out yet.
+// Len returns the number of entries, including expired ones that were not removed yet.
 func (c *Typed[K, V]) Len() int { return c.table.len() }
 
 // Stats returns the counters.
 func (c *Typed[K, V]) Stats() Stats { return c.table.stats() }
 
-// Close lets go of everything that is kept. From then on what could return something returns
-// [ErrClosed], and nothing is kept. Loads that are under way end as they would have. A cache that
-// is not closed is freed by the garbage collector.
+// Close drops everything that is kept. From then on methods that return an error return
+// [ErrClosed], and nothing is kept. Loads under way end as usual. A cache that is not closed is
+// freed by the garbage collector.
 func (c *Typed[K, V]) Close() error {
 	c.table.close()
 	return nil

@@ -51,8 +51,8 @@ func inBatches[K ~string | ~[]byte](keys []K, do func(first int, l *lists) error
 	return nil
 }
 
-// GetList returns a value for each key, in their order, and which of them were found. It stops at
-// the first error, which is one of [Typed.Get] other than [ErrNotFound].
+// GetList returns a value for each key, in their order, and which of the keys were found. It stops
+// at the first error, which is one of [Typed.Get] other than [ErrNotFound].
 func (c *Typed[K, V]) GetList(keys []K) (values []V, found []bool, err error) {
 	if c.table.closed.Load() {
 		return nil, nil, ErrClosed
@@ -84,7 +84,7 @@ func (c *Typed[K, V]) GetList(keys []K) (values []V, found []bool, err error) {
 // values that are too large keep no others of the same 64 from being set; what came before stays.
 func (c *Typed[K, V]) SetList(keys []K, values []V) error { return c.setList(keys, values, byDefault) }
 
-// SetListEx is SetList with a time to live of its own, see [Typed.SetEx].
+// SetListEx is SetList with its own time to live, see [Typed.SetEx].
 func (c *Typed[K, V]) SetListEx(keys []K, ttl time.Duration, values []V) error {
 	if !c.table.isWorth(ttl) {
 		c.DeleteList(keys)

@@ -6,10 +6,10 @@ import (
 )
 
 // values keeps the Go values of a [Cache] while the library keeps, in their place, the ids that
-// they have here. Who reads one takes no lock.
+// they have here. Reading one takes no lock.
 //
 // Invariant: an id stands for its value from add until it is removed, which is when the library has
-// dropped it. Who got an id from the library and does not hold a share of what the id came in may
+// dropped it. A reader that got an id from the library without holding a share of its value may
 // come too late, and notices, since an id is used again only after four billion others.
 type values struct {
 	chunks atomic.Pointer[[]*chunk] // only grows

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-/* What goes on in the function that this thread is in. The library calls back only from inside functions that docache.h
- * marks [CB], and so only while there is one of these. */
+/* What goes on in the function that this thread is in. The library calls back only from inside
+ * functions that docache.h marks [CB], and so only while there is one of these. */
 typedef struct log {
   docache_flight_report report;
   docache_flight_ticket **last_told;
@@ -40,7 +40,8 @@ docache_flight_ticket *docache_flight_ticket_new(uintptr_t id) {
   *ticket = (docache_flight_ticket){id, NULL, NULL};
   log l;
   begin_log(&l);
-  docache_value_wrap((const uint8_t *)&ticket->id, sizeof ticket->id, (uintptr_t)ticket, drop, &ticket->value, NULL);
+  docache_value_wrap((const uint8_t *)&ticket->id, sizeof ticket->id, (uintptr_t)ticket, drop,
+                     &ticket->value, NULL);
   docache_flight_ticket *dropped = end_log(&l).dropped;
   docache_flight_free(dropped);
   return dropped == NULL ? ticket : NULL;
@@ -61,8 +62,8 @@ docache_flight_report docache_flight_release(docache_flight_ticket *ticket) {
   return end_log(&l);
 }
 
-docache_flight_begun docache_flight_begin(docache_group *group, const uint8_t *key, size_t key_len, uint64_t owner,
-                                          docache_flight_ticket *ticket) {
+docache_flight_begun docache_flight_begin(docache_group *group, const uint8_t *key, size_t key_len,
+                                          uint64_t owner, docache_flight_ticket *ticket) {
   docache_flight_begun begun = {NULL, DOCACHE_INTERNAL};
   begun.status = docache_group_begin_as(group, key, key_len, owner, &begun.call, NULL);
   if (begun.status == DOCACHE_PENDING) {

@@ -22,6 +22,7 @@ import (
 	"unsafe"
 
 	"docache"
+	"docache/internal/clib"
 	"docache/internal/registry"
 )
 
@@ -66,10 +67,8 @@ type group struct{ c *C.docache_group }
 // newGroup makes a group whose flights are spread over that many locks; 0 is as many as suit many
 // keys.
 func newGroup(shards int) *group {
-	if v := uint32(C.docache_abi_version()); v != C.DOCACHE_ABI_VERSION {
-		panic(&docache.ArgumentError{
-			Name: "library", Value: v, Accepted: "link the one whose docache_abi_version is the header's",
-		})
+	if v, ok := clib.ABI(); !ok {
+		panic(&docache.ArgumentError{Name: "library", Value: v, Accepted: clib.Accepted})
 	}
 	g := new(group)
 	options := C.docache_group_options{shards: C.size_t(shards)}

@@ -1,13 +1,15 @@
-/* What this package adds to docache.h: outcomes travel through the library as the tickets of the seats that hold them.
+/* What this package adds to docache.h: outcomes travel through the library as the tickets of the
+ * seats that hold them.
  *
- * None of this calls into Go. What the library calls back for is put down, and returned by the function that brought it
- * about: a goroutine inside a callback keeps its thread also while it waits for a lock or a processor. */
+ * None of this calls into Go. What the library calls back for is put down, and returned by the
+ * function that brought it about: a goroutine inside a callback keeps its thread also while it
+ * waits for a lock or a processor. */
 #ifndef DOCACHE_GO_FLIGHT_BRIDGE_H
 #define DOCACHE_GO_FLIGHT_BRIDGE_H
 
 #include "docache.h"
 
-/* What the library knows of the seat `id`: a value, whose bytes are the id, and a token to notify. */
+/* What the library knows of the seat `id`: a value whose bytes are the id, a token to notify. */
 typedef struct docache_flight_ticket {
   uintptr_t id;
   docache_value *value;
@@ -16,8 +18,10 @@ typedef struct docache_flight_ticket {
 
 /* Who is to hear of what a function did. It is the caller's duty to tell them. */
 typedef struct docache_flight_report {
-  docache_flight_ticket *told;    /* their calls are ready, in the order of the list; each is its seat's again once told */
-  docache_flight_ticket *dropped; /* nobody has a share any more; to be given to docache_flight_free */
+  /* Their calls are ready, in the order of the list; each is its seat's again once told. */
+  docache_flight_ticket *told;
+  /* Nobody has a share any more; to be given to docache_flight_free. */
+  docache_flight_ticket *dropped;
 } docache_flight_report;
 
 /* How a call began. */
@@ -26,7 +30,8 @@ typedef struct docache_flight_begun {
   docache_status status;
 } docache_flight_begun;
 
-/* What a call has come to. With OK, the caller has a share of the ticket, and with it the outcome in that seat stays. */
+/* What a call has come to. With OK, the caller has a share of the ticket, and with it the outcome
+ * in that seat stays. */
 typedef struct docache_flight_polled {
   docache_flight_ticket *ticket;
   docache_status status;
@@ -48,10 +53,10 @@ docache_flight_report docache_flight_release(docache_flight_ticket *ticket);
 /* Frees the dropped tickets of a report. */
 void docache_flight_free(docache_flight_ticket *dropped);
 
-/* Leads (LEADER), or joins and asks to be told (PENDING), unless there is something to poll for already (OK). `owner` is
- * who calls. */
-docache_flight_begun docache_flight_begin(docache_group *group, const uint8_t *key, size_t key_len, uint64_t owner,
-                                          docache_flight_ticket *ticket);
+/* Leads (LEADER), or joins and asks to be told (PENDING), unless there is something to poll for
+ * already (OK). `owner` is who calls. */
+docache_flight_begun docache_flight_begin(docache_group *group, const uint8_t *key, size_t key_len,
+                                          uint64_t owner, docache_flight_ticket *ticket);
 
 docache_flight_polled docache_flight_poll(docache_call *call);
 

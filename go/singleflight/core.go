@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"docache/internal/goroutine"
+	"docache/internal/park"
 )
 
 // core is what a KeyedGroups points to.
@@ -213,18 +214,10 @@ func (c *core[Key, Res]) join(
 	return res, err, true
 }
 
-// wait blocks the goroutine, and no thread. It returns true once the call is ready, false if ctx is
-// done first. Either way nobody sends to s.ready any more.
+// wait returns true once the call is ready, false if ctx is done first. Either way nobody sends to
+// s.ready any more.
 func (s *seat[Key, Res]) wait(ctx context.Context, k call) bool {
-	select {
-	case <-s.ready:
-		return true
-	case <-ctx.Done():
-		if !k.cancel() {
-			<-s.ready
-		}
-		return false
-	}
+	return park.Wait(ctx, s.ready, k.cancel)
 }
 
 func (c *core[Key, Res]) forget(key Key) bool {

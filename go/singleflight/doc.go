@@ -1,4 +1,4 @@
-// Package singleflight lets callers who want the same thing at the same time share one run of the
+// Package singleflight lets callers that want the same thing at the same time share one run of the
 // work.
 //
 //	var users singleflight.KeyedGroups[string, *User]
@@ -7,42 +7,42 @@
 //		return users.Do(id, func() (*User, error) { return fetch(id) })
 //	}
 //
-// The first caller of a key leads: its function runs, on its own goroutine. Those who call before
-// that run has ended wait, and get the same result and the same error; their functions are not
-// called. Whoever calls after that begins a new run: nothing is kept. [Group] is for work without a
-// key.
+// The first caller of a key leads: its function runs, on its own goroutine. Callers that come
+// before that run has ended wait, and get the same result and the same error; their functions are
+// not called. Whoever calls after that begins a new run: nothing is kept. [Group] is for work
+// without a key.
 //
-// The types have the shape of nikand.dev/go/singleflight, whose programs need only change the
-// import path; those of golang.org/x/sync/singleflight use DoShared for its Do, DoChan, and the
-// field Repanic for its way with panics.
+// The types have the API of nikand.dev/go/singleflight; its programs need only change the import
+// path. Programs of golang.org/x/sync/singleflight use DoShared for its Do, DoChan, and the field
+// Repanic for its handling of panics.
 //
-// # What holds
+// # Guarantees
 //
 //   - Runs of one key never overlap, unless Forget lets them.
-//   - Everybody who waited for a run gets what that very run returned, not a copy: do not change
-//     what a pointer, slice or map leads to once it was returned.
-//   - A panic of the run goes on in the call that led, with the value and the stack it had. Those
-//     that waited get a [PanicError] with both; after [runtime.Goexit] they get [ErrGoexit]. The
-//     next call runs again. With Repanic they panic and exit as the one that led.
+//   - All callers that waited for a run get what that run returned, not a copy: do not change what
+//     a pointer, slice or map points to once it was returned.
+//   - A panic in the run continues in the call that led, with its value and stack. Callers that
+//     waited get a [PanicError] with both; after [runtime.Goexit] they get [ErrGoexit]. The next
+//     call runs again. With Repanic they panic or exit as the leader does.
 //   - Waiting blocks a goroutine, never a thread, however many wait.
-//   - DoCtx lets a caller that waits leave. The run goes on, and nobody else notices. An error of a
-//     run whose own context is done goes to its caller only; one of the others runs next. If a run
-//     is to outlive the caller who began it, such as a request, have its function use
+//   - DoCtx lets a caller that waits leave. The run goes on for the others. An error of a run whose
+//     own context is done goes to its caller only; one of the others runs next. If a run is to
+//     outlive the caller that began it, such as a request, have its function use
 //     [context.WithoutCancel].
-//   - DoChan lets a caller go on, and hear of the result later, or leave, also if its function is
+//   - DoChan lets a caller go on, and receive the result later or never, even if its function is
 //     the one that runs.
 //   - A call from inside the run that it would wait for returns [ErrReentrant], if it comes from
-//     the goroutine that leads. Circles through other goroutines or other keys are deadlocks that
-//     are not found out.
-//   - A result is let go as soon as all who share it have returned, a key as soon as its run has
-//     ended.
+//     the goroutine that leads. Cycles through other goroutines or other keys are deadlocks that
+//     are not detected.
+//   - A result is released as soon as all callers that share it have returned, a key as soon as its
+//     run has ended.
 //
-// # What it costs
+// # Cost
 //
 // A call that nobody shares crosses into the library twice, and allocates nothing. Those crossings
 // make it slower than a map behind a mutex, by a fraction of a microsecond: use this package for
-// work that takes longer than that, and for what holds above. Keys of different goroutines seldom
-// meet in the library, so there is no lock that all callers take.
+// work that takes longer than that, and for the guarantees above. Different keys seldom share a
+// lock in the library, and there is no lock that all callers take.
 //
 // Integers, booleans, pointers, channels, and arrays and structs of those without padding, are
 // compared as the bytes they are, and so are strings. All other keys, such as floats, interfaces

@@ -8,15 +8,16 @@ import (
 )
 
 var (
-	// ErrReentrant is returned by a call from inside the very run that it would wait for.
+	// ErrReentrant is returned by a call inside the run that it would wait for.
 	ErrReentrant = errors.New("singleflight: a run cannot wait for itself")
 
-	// ErrGoexit is what those who waited get if the run ended its goroutine with [runtime.Goexit].
+	// ErrGoexit is what callers that waited get if the run ended its goroutine with
+	// [runtime.Goexit].
 	ErrGoexit = errors.New("singleflight: the run called runtime.Goexit")
 )
 
-// PanicError is what those who waited get if the run panicked. The panic itself goes on in the call
-// that led. All who waited for a run get the same one.
+// PanicError is what callers that waited get if the run panicked. The panic itself continues in the
+// call that led. All callers that waited for a run get the same one.
 type PanicError = docache.PanicError
 
 // panicError is for what recover returned, while the frames that panicked are still on the stack.
@@ -24,7 +25,7 @@ func panicError(p any) PanicError {
 	return PanicError{Value: p, Panic: p, Stack: string(debug.Stack())}
 }
 
-// AsPanicError finds the PanicError among the errors that err wraps.
+// AsPanicError finds a PanicError among the errors that err wraps.
 func AsPanicError(err error) (PanicError, bool) {
 	var e PanicError
 	ok := errors.As(err, &e)

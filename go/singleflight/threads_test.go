@@ -4,36 +4,15 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"docache/internal/testkit"
 )
 
-// Waiting must not cost a thread per goroutine.
 func TestManyWaitersFewThreads(t *testing.T) {
-	const many = 20_000
 	var groups KeyedGroups[string, int]
-	g := newGate()
-	var wg sync.WaitGroup
-	call := func() {
-		defer wg.Done()
-		v, err := groups.Do("key", func() (int, error) {
-			g.Pass()
-			return 1, nil
-		})
-		if v != 1 || err != nil {
-			t.Error(v, err)
-		}
-	}
-	wg.Add(1)
-	go call()
-	within(t, g.Entered, "the run")
-	for range many {
-		wg.Add(1)
-		go call()
-	}
-	eventually(t, "waiters", func() bool { return waiting(t) == many })
-	fewThreads(t, "waiting")
-	close(g.Leave)
-	wg.Wait()
-	fewThreads(t, "told")
+	testkit.ManyWaitersFewThreads(t, waiting, func(work func() (int, error)) (any, error) {
+		return groups.Do("key", work)
+	})
 }
 
 // Many runs that end at once, each with some who wait, crowd at the locks that they have in common.

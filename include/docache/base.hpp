@@ -72,23 +72,25 @@ class duration {
     // A cast that has to multiply and divide, as from thirds of a second, may overflow in between.
     using factor = std::ratio_divide<Period, std::nano>;
     if constexpr (factor::num != 1 && factor::den != 1) return static_cast<std::int64_t>(ns);
-    return static_cast<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(length).count());
+    return static_cast<std::int64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(length).count());
   }
 
   std::int64_t ns_ = 0;
 };
 
-/// How long a call may wait: any chrono duration, or docache::forever. Zero and negative durations
-/// only look.
+/// How long a call may wait: any chrono duration, or docache::forever. With zero and negative
+/// durations it does not wait.
 class timeout {
  public:
   template <class Rep, class Period>
-  constexpr timeout(std::chrono::duration<Rep, Period> length) noexcept : timeout(docache::duration(length)) {}
+  constexpr timeout(std::chrono::duration<Rep, Period> length) noexcept
+      : timeout(docache::duration(length)) {}
 
   constexpr timeout(docache::duration length) noexcept
       : ns_(length.nanoseconds() < 0 ? 0 : length.nanoseconds()) {}
 
-  /// The timeout that never comes; docache::forever is one.
+  /// No limit, as docache::forever.
   static constexpr timeout never() noexcept { return timeout(); }
 
   /// As docache.h wants it: DOCACHE_FOREVER or nanoseconds ≥ 0.
@@ -125,7 +127,8 @@ inline docache::error to_error(docache_status status, const docache_error* raw) 
   if (raw == nullptr) return docache::error(status, docache_status_name(status));
   std::size_t length = 0;
   const char* text = docache_error_message(raw, &length);
-  return docache::error(docache_error_status(raw), std::string(text, length), docache_error_code(raw));
+  return docache::error(docache_error_status(raw), std::string(text, length),
+                        docache_error_code(raw));
 }
 
 /// Passes on OK and the statuses in `also`; throws for every other.
@@ -151,7 +154,9 @@ docache_value* wrap(std::unique_ptr<T> object, const void* data, std::size_t siz
   error_slot slot;
   docache_value* out = nullptr;
   const auto context = reinterpret_cast<std::uintptr_t>(object.release());
-  expect(docache_value_wrap(static_cast<const std::uint8_t*>(data), size, context, &drop<T>, &out, slot.out()), slot);
+  expect(docache_value_wrap(static_cast<const std::uint8_t*>(data), size, context, &drop<T>, &out,
+                            slot.out()),
+         slot);
   return out;
 }
 
@@ -162,8 +167,10 @@ struct is_bytes : std::false_type {};
 template <class Bytes>
 struct is_bytes<Bytes, std::void_t<decltype(std::data(std::declval<const Bytes&>())),
                                    decltype(std::size(std::declval<const Bytes&>()))>> {
-  using element = std::remove_cv_t<std::remove_pointer_t<decltype(std::data(std::declval<const Bytes&>()))>>;
-  static constexpr bool value = !std::is_array_v<Bytes> && sizeof(element) == 1 && std::is_trivially_copyable_v<element>;
+  using element =
+      std::remove_cv_t<std::remove_pointer_t<decltype(std::data(std::declval<const Bytes&>()))>>;
+  static constexpr bool value =
+      !std::is_array_v<Bytes> && sizeof(element) == 1 && std::is_trivially_copyable_v<element>;
 };
 
 }  // namespace detail
@@ -179,7 +186,8 @@ class value {
   /// Copies `size` bytes; `data` may be null when `size` is 0.
   value(const void* data, std::size_t size) {
     detail::error_slot slot;
-    detail::expect(docache_value_new(static_cast<const std::uint8_t*>(data), size, &raw_, slot.out()), slot);
+    detail::expect(
+        docache_value_new(static_cast<const std::uint8_t*>(data), size, &raw_, slot.out()), slot);
   }
 
   /// Copies a NUL-terminated text.
@@ -215,7 +223,8 @@ class value {
   /// The bytes as text, valid as long as any handle to them lives.
   std::string_view view() const noexcept {
     const std::size_t length = size();
-    return length == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(data()), length);
+    return length == 0 ? std::string_view()
+                       : std::string_view(reinterpret_cast<const char*>(data()), length);
   }
 
   /// The handle for calls of docache.h, still owned by this value; null for a default-constructed
@@ -255,6 +264,22 @@ const T& object_in(const docache_value* raw) noexcept {
   return *static_cast<const T*>(static_cast<const void*>(docache_value_data(raw)));
 }
 
+/// What `owner`, which is not empty unless T is value, shows: itself, or the T inside.
+template <class T>
+const T& shown(const value& owner) noexcept {
+  if constexpr (std::is_same_v<T, value>) {
+    return owner;
+  } else {
+    return object_in<T>(owner.handle());
+  }
+}
+
+template <class T>
+const T* shown_or_null(const value& owner) noexcept {
+  const bool is_there = std::is_same_v<T, value> || owner.handle() != nullptr;
+  return is_there ? std::addressof(shown<T>(owner)) : nullptr;
+}
+
 /// Calls a user's work and makes a C value of the T that it returns.
 template <class T, class F>
 docache_value* make_value(F& call) {
@@ -268,8 +293,9 @@ docache_value* make_value(F& call) {
   }
 }
 
-inline docache_status fail(std::string_view message, std::int64_t code, docache_error** out_error) noexcept {
-  // Short of memory, the status alone tells.
+inline docache_status fail(std::string_view message, std::int64_t code,
+                           docache_error** out_error) noexcept {
+  // Without memory for an error, the status alone has to do.
   docache_error_new(code, message.data(), message.size(), out_error, nullptr);
   return DOCACHE_DOER_FAILED;
 }
@@ -294,18 +320,19 @@ inline docache_status report(docache_error** out_error) noexcept {
 
 inline void check_version() {
   if (docache_abi_version() == DOCACHE_ABI_VERSION) return;
-  throw docache::error(DOCACHE_VERSION_MISMATCH, "docache.hpp is for ABI " + std::to_string(DOCACHE_ABI_VERSION) +
-                                                     ", the library has " + std::to_string(docache_abi_version()));
+  throw docache::error(DOCACHE_VERSION_MISMATCH,
+                       "docache.hpp is for ABI " + std::to_string(DOCACHE_ABI_VERSION) +
+                           ", the library has " + std::to_string(docache_abi_version()));
 }
 
 }  // namespace detail
 
 /// Ends the library's own threads, and waits until they have ended: before a search for leaks, or
-/// before the library is unloaded. Whether there are none; destroy all handles first. What is
-/// called later may start them again.
+/// before the library is unloaded. Returns true if none are left; destroy all handles first. Later
+/// calls may start them again.
 inline bool shutdown() noexcept { return docache_shutdown() == DOCACHE_OK; }
 
-/// How grave a log record is; a logger is called for its own level and the graver ones.
+/// How severe a log record is; a logger is called for its own level and more severe ones.
 enum class level : std::int32_t {
   error = DOCACHE_LEVEL_ERROR,
   warn = DOCACHE_LEVEL_WARN,
@@ -314,8 +341,8 @@ enum class level : std::int32_t {
   trace = DOCACHE_LEVEL_TRACE,
 };
 
-/// A hook for what happens out of sight. Shared by reference count: copying copies a pointer, and
-/// the callable is destroyed with the last copy and the last loop cache that uses it.
+/// A hook for background events. Shared by reference count: copying copies a pointer, and the
+/// callable is destroyed with the last copy and the last loop cache that uses it.
 class logger {
  public:
   /// Logs nothing.
@@ -323,8 +350,10 @@ class logger {
 
   /// Calls `log(level, target, message)` for records up to `most_verbose`. The callable may be
   /// called from several threads at once, the texts are valid only during the call, and what it
-  /// throws is dropped. Throws docache::error or std::bad_alloc.
-  template <class F, std::enable_if_t<std::is_invocable_v<F&, level, std::string_view, std::string_view>, int> = 0>
+  /// throws is ignored. Throws docache::error or std::bad_alloc.
+  template <
+      class F,
+      std::enable_if_t<std::is_invocable_v<F&, level, std::string_view, std::string_view>, int> = 0>
   logger(level most_verbose, F log) {
     using callable = F;
     auto hook = std::make_unique<callable>(std::move(log));

@@ -16,7 +16,7 @@ enum class policy : std::uint32_t {
   lru = DOCACHE_POLICY_LRU,            ///< What was used the longest time ago.
 };
 
-/// Why an entry left a cache, or was not taken in.
+/// Why an entry left a cache, or was not stored.
 enum class cause : std::int32_t {
   size = DOCACHE_CAUSE_SIZE,          ///< There was no room for it beside others.
   expired = DOCACHE_CAUSE_EXPIRED,    ///< Its time was over.
@@ -25,17 +25,18 @@ enum class cause : std::int32_t {
   refused = DOCACHE_CAUSE_REFUSED,    ///< It was never taken in.
 };
 
-/// How long an entry lives: any chrono duration, or docache::never_expires. Zero or less has
-/// expired at once.
+/// How long an entry lives: any chrono duration, or docache::never_expires. Zero or less expires at
+/// once.
 class lifetime {
  public:
   template <class Rep, class Period>
-  constexpr lifetime(std::chrono::duration<Rep, Period> length) noexcept : lifetime(docache::duration(length)) {}
+  constexpr lifetime(std::chrono::duration<Rep, Period> length) noexcept
+      : lifetime(docache::duration(length)) {}
 
   constexpr lifetime(docache::duration length) noexcept
       : ns_(length.nanoseconds() < 1 ? 1 : static_cast<std::uint64_t>(length.nanoseconds())) {}
 
-  /// The lifetime that does not end; docache::never_expires is one.
+  /// The lifetime that never ends, as docache::never_expires.
   static constexpr lifetime never() noexcept { return lifetime(); }
 
   /// As docache.h wants it.
@@ -47,7 +48,7 @@ class lifetime {
   std::uint64_t ns_ = DOCACHE_NEVER;
 };
 
-/// Live for ever, or until it is removed, replaced or evicted.
+/// Live until removed, replaced or evicted.
 inline constexpr lifetime never_expires = lifetime::never();
 
 /// Bytes that are borrowed for a call: a text, or any contiguous range of bytes, such as a string,
@@ -73,25 +74,34 @@ class bytes_view {
   docache_bytes raw_{nullptr, 0};
 };
 
-/// Told of an entry that has left: on the thread that brought it about, a writer's or the sweep's,
-/// with no lock held. It may use the cache, and destroy it: then it is not called any more, and is
-/// destroyed when the write or the sweep is over that it was called from. What it throws is
-/// dropped.
-using evict_listener = std::function<void(std::string_view key, const value& value, docache::cause cause)>;
+/// Called when an entry has left the cache: on the thread that removed it, a writer's or the
+/// sweep's, with no lock held. It may use the cache, and destroy it: then it is not called again,
+/// and is destroyed when the write or sweep that called it ends. What it throws is ignored.
+using evict_listener =
+    std::function<void(std::string_view key, const value& value, docache::cause cause)>;
 
-/// How a cache is to be. Everything has a default; without capacity and max_weight there is no
+/// How a cache is configured. Everything has a default; without capacity and max_weight there is no
 /// limit.
 struct cache_options {
-  lifetime time_to_live = std::chrono::minutes(15);    ///< How long entries live that are not given a time of their own.
-  lifetime sweep_interval = std::chrono::minutes(20);  ///< How often what has expired is taken out, 1 ms at least.
-  std::optional<lifetime> negative_ttl{};  ///< For how long failures of fetches are kept, and given to those who fetch.
-  std::uint64_t capacity = 0;              ///< The most entries; 0 = no limit. Not together with max_weight.
-  std::uint64_t max_weight = 0;            ///< The most bytes, keys and values together; 0 = no limit.
-  std::size_t shards = 0;                  ///< Over how many locks writers are spread; 0 = as the limit suggests.
+  /// The lifetime of entries that are stored without one.
+  lifetime time_to_live = std::chrono::minutes(15);
+  /// How often expired entries are removed, 1 ms at least.
+  lifetime sweep_interval = std::chrono::minutes(20);
+  /// How long failures of fetches are kept and given to later fetches; not at all by default.
+  std::optional<lifetime> negative_ttl{};
+  /// The most entries; 0 = no limit. Not together with max_weight.
+  std::uint64_t capacity = 0;
+  /// The most bytes, keys and values together; 0 = no limit.
+  std::uint64_t max_weight = 0;
+  /// The number of locks that writers are spread over; 0 = chosen by the limit.
+  std::size_t shards = 0;
   docache::policy policy = docache::policy::adaptive;
-  std::uint32_t jitter_permille = 0;  ///< By up to how many thousandths lifetimes are shortened at random.
-  bool record_stats = false;          ///< Count hits and misses, which costs each read a few nanoseconds.
-  bool expire_on_sweep_only = false;  ///< What has expired is still found until it is swept.
+  /// Lifetimes are shortened at random by up to so many thousandths.
+  std::uint32_t jitter_permille = 0;
+  /// Count hits and misses, which costs each read a few nanoseconds.
+  bool record_stats = false;
+  /// Expired entries are still found until they are swept.
+  bool expire_on_sweep_only = false;
   evict_listener on_evict{};
 };
 
@@ -117,18 +127,19 @@ struct cache_stats {
 
 namespace detail {
 
-/// A value that is borrowed for as long as a callback runs, as a handle of its own.
+/// A value that is borrowed while a callback runs, as a handle of its own.
 inline value shared_value(const docache_value* raw) noexcept {
   return value::from_handle(docache_value_retain(raw));
 }
 
 /// A listener on the heap, and the function through which the library calls it.
-inline void tell_listener(std::uintptr_t context, const std::uint8_t* key, std::size_t key_len, const docache_value* raw,
-                          std::int32_t why) noexcept {
+inline void tell_listener(std::uintptr_t context, const std::uint8_t* key, std::size_t key_len,
+                          const docache_value* raw, std::int32_t why) noexcept {
   try {
-    (*reinterpret_cast<evict_listener*>(context))(text_of(key, key_len), shared_value(raw), static_cast<cause>(why));
+    (*reinterpret_cast<evict_listener*>(context))(text_of(key, key_len), shared_value(raw),
+                                                  static_cast<cause>(why));
   } catch (...) {
-    // There is nobody to tell: what left has left.
+    // There is nobody to tell: the entry has left.
   }
 }
 
@@ -159,16 +170,16 @@ struct visit {
 
 }  // namespace detail
 
-/// Keeps values by key, for a time, up to a limit, and fetches what is not there once for all who
-/// ask. Reads never wait.
+/// Keeps values by key for a limited time, 15 minutes by default, up to a limit. Callers that fetch
+/// a missing key at the same time share one run of the work. Reads never wait.
 ///
-/// Keys are bytes, given as anything that a bytes_view is made of; the cache keeps copies. Values
-/// are docache::value: shared, not copied, unless try_get() is asked to. A value that was removed,
-/// replaced or evicted is released by a later write, by the sweep or by flush(), never by a read.
+/// Keys are bytes, given as anything that converts to bytes_view; the cache keeps copies. Values
+/// are docache::value: shared, not copied, except by try_get(). A value that was removed, replaced
+/// or evicted is released by a later write, by the sweep or by flush(), never by a read.
 ///
-/// Every function that is const is safe to call from any thread at once, also from inside the work
-/// of a fetch or a listener. They throw docache::error, DOCACHE_INVALID_ARGUMENT if this was moved
-/// from, and std::bad_alloc.
+/// Every const function may be called from any thread at any time, also inside the work of a fetch
+/// or a listener. They throw docache::error, DOCACHE_INVALID_ARGUMENT if this was moved from, and
+/// std::bad_alloc.
 class cache {
  public:
   /// Throws docache::error (DOCACHE_INVALID_ARGUMENT names the option that is wrong,
@@ -183,11 +194,11 @@ class cache {
     return *this;
   }
 
-  /// Values stay valid. The listener is not told, and is destroyed, before this returns: a sweep
-  /// that is calling it is waited for. Inside the listener, the work of a fetch or a visit of this
-  /// cache this does not wait; the cache and its listener then end when that call is over. A
-  /// destructor inside another object's callback waits, unless that object is being destroyed by
-  /// who is waited for.
+  /// Values stay valid. The listener is not called for the entries that are left, and is destroyed
+  /// before this returns; a sweep that is calling it is waited for. Inside the listener, the work
+  /// of a fetch or a visit of this cache the destructor does not wait: the cache and its listener
+  /// end when that call ends. Inside another object's callback it waits, unless the thread that it
+  /// waits for is destroying that object.
   ~cache() { docache_cache_free(raw_); }
 
   /// The key's value, or nothing if it is not there or has expired. Never blocks.
@@ -205,32 +216,36 @@ class cache {
   std::optional<std::size_t> try_get(bytes_view key, void* buffer, std::size_t capacity) const {
     detail::error_slot slot;
     std::size_t length = 0;
-    const auto status = docache_cache_try_get(raw_, key.data(), key.size(), static_cast<std::uint8_t*>(buffer),
-                                              capacity, &length, slot.out());
-    if (detail::expect(status, slot, DOCACHE_MISS, DOCACHE_BUFFER_TOO_SMALL) == DOCACHE_MISS) return std::nullopt;
+    const auto status =
+        docache_cache_try_get(raw_, key.data(), key.size(), static_cast<std::uint8_t*>(buffer),
+                              capacity, &length, slot.out());
+    if (detail::expect(status, slot, DOCACHE_MISS, DOCACHE_BUFFER_TOO_SMALL) == DOCACHE_MISS)
+      return std::nullopt;
     return length;
   }
 
-  /// Whether the key is there and has not expired. Does not count as a use. Never blocks.
+  /// Returns true if the key is there and has not expired. Does not count as a use. Never blocks.
   bool contains(bytes_view key) const {
     detail::error_slot slot;
     const auto status = docache_cache_contains(raw_, key.data(), key.size(), slot.out());
     return detail::expect(status, slot, DOCACHE_MISS) == DOCACHE_OK;
   }
 
-  /// Puts a value in, for the cache's time to live or for `ttl`. Throws DOCACHE_INVALID_ARGUMENT if
-  /// it is heavier than a shard's part of max_weight. Strings and vectors that are moved in are not
-  /// copied, nor are values.
+  /// Stores a value for the cache's time to live or for `ttl`. Throws DOCACHE_INVALID_ARGUMENT if
+  /// it weighs more than a shard's part of max_weight. Values are not copied, nor are strings and
+  /// vectors that are moved in.
   void set(bytes_view key, const value& data, std::optional<lifetime> ttl = std::nullopt) const {
     detail::error_slot slot;
-    const auto status = data.handle() == nullptr
-                            ? docache_cache_set(raw_, key.data(), key.size(), nullptr, 0, to_ns(ttl), slot.out())
-                            : docache_cache_set_value(raw_, key.data(), key.size(), data.handle(), to_ns(ttl), slot.out());
+    const auto status =
+        data.handle() == nullptr
+            ? docache_cache_set(raw_, key.data(), key.size(), nullptr, 0, to_ns(ttl), slot.out())
+            : docache_cache_set_value(raw_, key.data(), key.size(), data.handle(), to_ns(ttl),
+                                      slot.out());
     detail::expect(status, slot);
   }
 
-  /// Takes the key out, and returns its value if it was there and had not expired. Fetches of the
-  /// key that are under way do not put their results in.
+  /// Removes the key, and returns its value if it was there and had not expired. Fetches of the key
+  /// that are under way do not store their results.
   std::optional<value> remove(bytes_view key) const {
     detail::error_slot slot;
     docache_value* owned = nullptr;
@@ -239,15 +254,17 @@ class cache {
     return value::from_handle(owned);
   }
 
-  /// get() for each of the keys, in their order. `Keys` is any range of what a bytes_view is made
-  /// of.
+  /// get() for each of the keys, in their order. `Keys` is any range of what converts to
+  /// bytes_view.
   template <class Keys>
   std::vector<std::optional<value>> get_many(const Keys& keys) const {
     const auto spans = to_spans(keys);
     std::vector<docache_value*> owned(spans.size());
     std::vector<std::optional<value>> out(spans.size());
     detail::error_slot slot;
-    detail::expect(docache_cache_get_many(raw_, spans.data(), spans.size(), owned.data(), nullptr, slot.out()), slot);
+    detail::expect(
+        docache_cache_get_many(raw_, spans.data(), spans.size(), owned.data(), nullptr, slot.out()),
+        slot);
     for (std::size_t i = 0; i < owned.size(); ++i) {
       if (owned[i] != nullptr) out[i] = value::from_handle(owned[i]);
     }
@@ -257,7 +274,7 @@ class cache {
     return get_many<std::initializer_list<bytes_view>>(keys);
   }
 
-  /// set() for each pair of a range of pairs of what bytes_views are made of; the bytes are copied.
+  /// set() for each pair of a range; both parts convert to bytes_view, and their bytes are copied.
   template <class Pairs>
   void set_many(const Pairs& pairs, std::optional<lifetime> ttl = std::nullopt) const {
     std::vector<docache_bytes> keys;
@@ -267,54 +284,55 @@ class cache {
       values.push_back(bytes_view(pair.second).raw());
     }
     detail::error_slot slot;
-    detail::expect(docache_cache_set_many(raw_, keys.data(), values.data(), keys.size(), to_ns(ttl), slot.out()), slot);
+    detail::expect(docache_cache_set_many(raw_, keys.data(), values.data(), keys.size(), to_ns(ttl),
+                                          slot.out()),
+                   slot);
   }
   void set_many(std::initializer_list<std::pair<bytes_view, bytes_view>> pairs,
                 std::optional<lifetime> ttl = std::nullopt) const {
     set_many<std::initializer_list<std::pair<bytes_view, bytes_view>>>(pairs, ttl);
   }
 
-  /// Takes the keys out, and returns how many were there and had not expired.
+  /// Removes the keys, and returns how many were there and had not expired.
   template <class Keys>
   std::size_t remove_many(const Keys& keys) const {
     const auto spans = to_spans(keys);
     std::size_t removed = 0;
     detail::error_slot slot;
-    detail::expect(docache_cache_remove_many(raw_, spans.data(), spans.size(), &removed, slot.out()), slot);
+    detail::expect(
+        docache_cache_remove_many(raw_, spans.data(), spans.size(), &removed, slot.out()), slot);
     return removed;
   }
   std::size_t remove_many(std::initializer_list<bytes_view> keys) const {
     return remove_many<std::initializer_list<bytes_view>>(keys);
   }
 
-  /// The key's value. If it is not there, runs `work()`, or `work(key)` with a string_view, which
-  /// returns a value or what one is made of (a string, string_view or vector of bytes), and keeps
-  /// that for `ttl`; or blocks until the run of the key that is under way has ended and shares its
-  /// outcome.
+  /// Returns the key's value. If it is not there, runs `work()`, or `work(key)` with a string_view,
+  /// and keeps what that returns for `ttl`: a value, string, string_view or vector of bytes. If a
+  /// run of the key is under way, blocks until that has ended and shares its outcome.
   ///
-  /// What the work throws reaches the caller that ran it as it was thrown, and those that waited as
+  /// What the work throws reaches the caller that ran it unchanged, and callers that waited as
   /// docache::error (DOCACHE_DOER_FAILED) with its message and code; with
-  /// cache_options::negative_ttl also those who fetch later. A call from inside the run of its own
-  /// key throws DOCACHE_REENTRANT. What is written, removed or cleared while the work runs is
-  /// stronger: the callers get what was fetched, the cache does not keep it.
+  /// cache_options::negative_ttl also callers that fetch later. A call inside the run of its own
+  /// key throws DOCACHE_REENTRANT. If the key is written, removed or cleared while the work runs,
+  /// the callers get what was fetched but the cache does not keep it.
   template <class F>
   value fetch(bytes_view key, F&& work, std::optional<lifetime> ttl = std::nullopt) const {
     return *load(forever, key, ttl, work);
   }
 
-  /// Like fetch(), but waits no longer than `limit` for somebody else's run; nothing if that is not
-  /// over by then.
+  /// Like fetch(), but waits no longer than `limit` for another caller's run; returns nothing if
+  /// that has not ended by then.
   template <class F>
   std::optional<value> fetch_for(timeout limit, bytes_view key, F&& work,
                                  std::optional<lifetime> ttl = std::nullopt) const {
     return load(limit, key, ttl, work);
   }
 
-  /// Takes everything out. Fetches that are under way do not put their results in.
+  /// Removes everything. Fetches under way do not store their results.
   void clear() const { call(docache_cache_clear); }
 
-  /// Takes out what has expired, as the sweep does from time to time, and returns how much that
-  /// was.
+  /// Removes expired entries, as the sweep does from time to time, and returns their number.
   std::size_t purge_expired() const {
     std::size_t purged = 0;
     detail::error_slot slot;
@@ -322,28 +340,31 @@ class cache {
     return purged;
   }
 
-  /// Releases the values that were taken out and that no reader can see any more. False if readers
-  /// still hold some.
+  /// Releases removed values that no reader can see any more. Returns false if readers still hold
+  /// some.
   bool flush() const {
     detail::error_slot slot;
-    return detail::expect(docache_cache_flush(raw_, slot.out()), slot, DOCACHE_PENDING) == DOCACHE_OK;
+    return detail::expect(docache_cache_flush(raw_, slot.out()), slot, DOCACHE_PENDING) ==
+           DOCACHE_OK;
   }
 
-  /// Calls `visit(key, value)` for each entry that has not expired, in no order; if it returns a
-  /// bool, until that is false. It sees what was there when this was called, and may change the
-  /// cache. What it throws comes out of here.
+  /// Calls `visit(key, value)` for each entry that has not expired, in no particular order; if it
+  /// returns a bool, until that is false. It sees the entries that were there when this was called,
+  /// and may change the cache. What it throws is passed on.
   template <class F>
   void for_each(F&& visit) const {
-    static_assert(std::is_invocable_v<F&, std::string_view, const value&>, "cache: visit(string_view, const value&)");
+    static_assert(std::is_invocable_v<F&, std::string_view, const value&>,
+                  "cache: visit(string_view, const value&)");
     using visitor = detail::visit<std::remove_reference_t<F>>;
     visitor mine{visit};
     detail::error_slot slot;
-    const auto status = docache_cache_each(raw_, &visitor::one, reinterpret_cast<std::uintptr_t>(&mine), slot.out());
+    const auto status = docache_cache_each(raw_, &visitor::one,
+                                           reinterpret_cast<std::uintptr_t>(&mine), slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     detail::expect(status, slot);
   }
 
-  /// How many entries there are, those included that have expired and were not yet swept.
+  /// The number of entries, including expired ones that were not swept yet.
   std::uint64_t size() const noexcept { return docache_cache_len(raw_); }
   bool empty() const noexcept { return size() == 0; }
 
@@ -399,14 +420,17 @@ class cache {
       auto listener = std::make_unique<evict_listener>(std::move(options.on_evict));
       const auto context = reinterpret_cast<std::uintptr_t>(listener.release());
       const auto drop = &detail::drop<evict_listener>;
-      detail::expect(docache_cache_new(&raw, &detail::tell_listener, context, drop, &out, slot.out()), slot);
+      detail::expect(
+          docache_cache_new(&raw, &detail::tell_listener, context, drop, &out, slot.out()), slot);
     } else {
       detail::expect(docache_cache_new(&raw, nullptr, 0, nullptr, &out, slot.out()), slot);
     }
     return out;
   }
 
-  static std::uint64_t to_ns(std::optional<lifetime> ttl) noexcept { return ttl ? ttl->nanoseconds() : 0; }
+  static std::uint64_t to_ns(std::optional<lifetime> ttl) noexcept {
+    return ttl ? ttl->nanoseconds() : 0;
+  }
 
   template <class Keys>
   static std::vector<docache_bytes> to_spans(const Keys& keys) {
@@ -421,16 +445,20 @@ class cache {
   }
 
   template <class F>
-  std::optional<value> load(timeout limit, bytes_view key, std::optional<lifetime> ttl, F& work) const {
+  std::optional<value> load(timeout limit, bytes_view key, std::optional<lifetime> ttl,
+                            F& work) const {
     using job = detail::job<value, F>;
-    static_assert(detail::is_work<F>(), "cache: the work is called without arguments or with the key, a string_view");
-    static_assert(detail::returns_a<value, F>(), "cache: the work returns a value, or what one is made of");
+    static_assert(detail::is_work<F>(),
+                  "cache: the work is called without arguments or with the key, a string_view");
+    static_assert(detail::returns_a<value, F>(),
+                  "cache: the work returns a value, or what one is made of");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;
     const auto context = reinterpret_cast<std::uintptr_t>(&mine);
-    const auto status = docache_cache_fetch_key(raw_, key.data(), key.size(), to_ns(ttl), limit.nanoseconds(),
-                                                &job::perform, context, &owned, slot.out());
+    const auto status =
+        docache_cache_fetch_key(raw_, key.data(), key.size(), to_ns(ttl), limit.nanoseconds(),
+                                &job::perform, context, &owned, slot.out());
     if (mine.thrown) std::rethrow_exception(std::move(mine.thrown));
     if (detail::expect(status, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
     return value::from_handle(owned);

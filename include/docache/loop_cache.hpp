@@ -10,30 +10,44 @@ namespace docache {
 
 /// What the interval is measured from.
 enum class schedule : std::uint32_t {
-  fixed_delay = DOCACHE_FIXED_DELAY,  ///< From the Doer's return to its next call.
-  fixed_rate = DOCACHE_FIXED_RATE,    ///< From call to call; ticks that a slow call missed are skipped and counted.
+  /// From the Doer's return to its next call.
+  fixed_delay = DOCACHE_FIXED_DELAY,
+  /// From call to call; ticks that a slow call missed are skipped and counted.
+  fixed_rate = DOCACHE_FIXED_RATE,
 };
 
 /// How a loop cache runs. Only the interval is required.
 struct loop_options {
-  docache::duration interval{};     ///< The pause between calls; must be positive.
-  std::size_t capacity = 0;         ///< How many results, failures included, a snapshot holds; 0 = the latest only.
-  docache::duration first_delay{};  ///< The pause before the first call.
-  docache::duration jitter{};       ///< Every pause is lengthened by a random part of this.
+  /// The pause between calls; must be positive.
+  docache::duration interval{};
+  /// How many results, failures included, a snapshot holds; 0 = the latest only.
+  std::size_t capacity = 0;
+  /// The pause before the first call.
+  docache::duration first_delay{};
+  /// Every pause is lengthened by a random part of this.
+  docache::duration jitter{};
   docache::schedule schedule = docache::schedule::fixed_delay;
-  std::string name{};        ///< UTF-8; names the thread and the log target.
-  docache::logger logger{};  ///< Told about failures of the Doer.
+  /// UTF-8; names the thread and the log target.
+  std::string name{};
+  /// Told about failures of the Doer.
+  docache::logger logger{};
 };
 
 /// Counters of a loop cache since it was made.
 struct loop_stats {
-  std::uint64_t calls = 0;                 ///< Calls of the Doer that ended.
-  std::uint64_t failures = 0;              ///< Those of them that failed.
-  std::uint64_t panics = 0;                ///< Those of them that panicked; a C++ Doer cannot.
-  std::uint64_t consecutive_failures = 0;  ///< Failures since the last success.
-  std::uint64_t skipped_ticks = 0;         ///< Calls that schedule::fixed_rate left out because one took too long.
+  /// Calls of the Doer that ended.
+  std::uint64_t calls = 0;
+  /// Those of them that failed.
+  std::uint64_t failures = 0;
+  /// Those of them that panicked; a C++ Doer cannot.
+  std::uint64_t panics = 0;
+  /// Failures since the last success.
+  std::uint64_t consecutive_failures = 0;
+  /// Calls that schedule::fixed_rate left out because one took too long.
+  std::uint64_t skipped_ticks = 0;
   std::chrono::nanoseconds last_duration{};
-  std::chrono::nanoseconds last_lateness{};  ///< How long after its due time the last call began.
+  /// How long after its due time the last call began.
+  std::chrono::nanoseconds last_lateness{};
   std::chrono::nanoseconds max_lateness{};
   bool running = false;
 };
@@ -44,15 +58,17 @@ class result_info {
   /// 1 for the loop cache's first result, one more for each; also the version that published it.
   std::uint64_t sequence() const noexcept { return sequence_; }
 
-  /// The wall clock at the start of the Doer's call: for people. Decide by age(), which clock
-  /// changes cannot touch.
+  /// The wall clock at the start of the Doer's call, for display. For decisions use age(), which
+  /// changes of the clock do not affect.
   std::chrono::system_clock::time_point timestamp() const noexcept { return timestamp_; }
 
   /// How long the Doer took.
   std::chrono::nanoseconds duration() const noexcept { return duration_; }
 
   /// The time from the start of the Doer's call until now.
-  std::chrono::nanoseconds age() const noexcept { return std::chrono::steady_clock::now() - started_; }
+  std::chrono::nanoseconds age() const noexcept {
+    return std::chrono::steady_clock::now() - started_;
+  }
 
  protected:
   /// `read` is the moment that the age in `raw` counts up to.
@@ -83,44 +99,33 @@ class loop_cache;
 template <class T>
 class reading : public result_info {
  public:
-  /// Not of one that was moved from.
-  const T& operator*() const noexcept {
-    if constexpr (std::is_same_v<T, value>) {
-      return owner_;
-    } else {
-      return detail::object_in<T>(owner_.handle());
-    }
-  }
+  /// Must not be called once this was moved from.
+  const T& operator*() const noexcept { return detail::shown<T>(owner_); }
   const T* operator->() const noexcept { return std::addressof(**this); }
 
   /// Never null, unless this reading was moved from.
-  const T* get() const noexcept {
-    if constexpr (std::is_same_v<T, value>) {
-      return &owner_;
-    } else {
-      return owner_.handle() == nullptr ? nullptr : std::addressof(**this);
-    }
-  }
+  const T* get() const noexcept { return detail::shown_or_null<T>(owner_); }
 
  private:
   friend class entry<T>;
   friend class loop_cache<T>;
-  reading(value owner, const result_info& info) noexcept : result_info(info), owner_(std::move(owner)) {}
+  reading(value owner, const result_info& info) noexcept
+      : result_info(info), owner_(std::move(owner)) {}
   reading(value owner, const docache_entry& raw) noexcept
       : result_info(raw, std::chrono::steady_clock::now()), owner_(std::move(owner)) {}
 
   value owner_;
 };
 
-/// One result in a snapshot, good or bad. A view: valid while a handle to the snapshot lives;
-/// share() makes it last.
+/// One result in a snapshot, a success or a failure. A view: valid while a handle to the snapshot
+/// lives; share() returns an owner.
 template <class T>
 class entry : public result_info {
  public:
   /// What value() returns: `const T&`, or for byte values a handle.
   using reference = std::conditional_t<std::is_same_v<T, docache::value>, docache::value, const T&>;
 
-  /// Whether the Doer succeeded.
+  /// True if the Doer succeeded.
   bool ok() const noexcept { return status_ == DOCACHE_OK; }
   explicit operator bool() const noexcept { return ok(); }
 
@@ -169,8 +174,10 @@ class snapshot {
   using value_type = entry<T>;
   using const_iterator = iterator;
 
-  snapshot(const snapshot& other) noexcept : raw_(docache_snapshot_retain(other.raw_)), taken_(other.taken_) {}
-  snapshot(snapshot&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)), taken_(other.taken_) {}
+  snapshot(const snapshot& other) noexcept
+      : raw_(docache_snapshot_retain(other.raw_)), taken_(other.taken_) {}
+  snapshot(snapshot&& other) noexcept
+      : raw_(std::exchange(other.raw_, nullptr)), taken_(other.taken_) {}
   snapshot& operator=(snapshot other) noexcept {
     std::swap(raw_, other.raw_);
     taken_ = other.taken_;
@@ -189,8 +196,8 @@ class snapshot {
     docache_entry raw{};
     std::size_t count = 0;
     if (docache_snapshot_read(raw_, index, &raw, 1, &count, nullptr) != DOCACHE_OK || count != 1) {
-      throw std::out_of_range("docache::snapshot: index " + std::to_string(index) + " given, the size is " +
-                              std::to_string(size()));
+      throw std::out_of_range("docache::snapshot: index " + std::to_string(index) +
+                              " given, the size is " + std::to_string(size()));
     }
     return entry<T>(raw, taken_);
   }
@@ -199,15 +206,20 @@ class snapshot {
 
   iterator begin() const noexcept { return iterator(this, 0); }
   iterator end() const noexcept { return iterator(this, static_cast<std::ptrdiff_t>(size())); }
-  std::reverse_iterator<iterator> rbegin() const noexcept { return std::reverse_iterator<iterator>(end()); }
-  std::reverse_iterator<iterator> rend() const noexcept { return std::reverse_iterator<iterator>(begin()); }
+  std::reverse_iterator<iterator> rbegin() const noexcept {
+    return std::reverse_iterator<iterator>(end());
+  }
+  std::reverse_iterator<iterator> rend() const noexcept {
+    return std::reverse_iterator<iterator>(begin());
+  }
 
  private:
   friend class loop_cache<T>;
   explicit snapshot(docache_snapshot* owned) noexcept : raw_(owned) {}
 
   docache_snapshot* raw_;
-  std::chrono::steady_clock::time_point taken_ = std::chrono::steady_clock::now();  // ages in `raw_` count up to here
+  // Ages in `raw_` count up to here.
+  std::chrono::steady_clock::time_point taken_ = std::chrono::steady_clock::now();
 };
 
 /// Walks a snapshot; valid while that snapshot object lives. Dereferencing makes an entry, so there
@@ -240,7 +252,9 @@ class snapshot<T>::iterator {
   friend iterator operator+(iterator i, difference_type n) noexcept { return i += n; }
   friend iterator operator+(difference_type n, iterator i) noexcept { return i += n; }
   friend iterator operator-(iterator i, difference_type n) noexcept { return i -= n; }
-  friend difference_type operator-(const iterator& a, const iterator& b) noexcept { return a.at_ - b.at_; }
+  friend difference_type operator-(const iterator& a, const iterator& b) noexcept {
+    return a.at_ - b.at_;
+  }
   friend bool operator==(const iterator& a, const iterator& b) noexcept { return a.at_ == b.at_; }
   friend bool operator!=(const iterator& a, const iterator& b) noexcept { return a.at_ != b.at_; }
   friend bool operator<(const iterator& a, const iterator& b) noexcept { return a.at_ < b.at_; }
@@ -263,7 +277,8 @@ template <class T, class F>
 struct doer {
   F call;
 
-  static docache_status perform(std::uintptr_t context, docache_value** out, docache_error** out_error) noexcept {
+  static docache_status perform(std::uintptr_t context, docache_value** out,
+                                docache_error** out_error) noexcept {
     try {
       *out = detail::make_value<T>(reinterpret_cast<doer*>(context)->call);
       return DOCACHE_OK;
@@ -275,14 +290,15 @@ struct doer {
 
 inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
   if (length.nanoseconds() >= 0) return static_cast<std::uint64_t>(length.nanoseconds());
-  throw docache::error(DOCACHE_INVALID_ARGUMENT, std::string(name) + ": " + std::to_string(length.nanoseconds()) +
-                                                     " ns given, a duration that is not negative is accepted");
+  throw docache::error(DOCACHE_INVALID_ARGUMENT,
+                       std::string(name) + ": " + std::to_string(length.nanoseconds()) +
+                           " ns given, a duration that is not negative is accepted");
 }
 
 }  // namespace detail
 
-/// Calls a Doer again and again and keeps its results for any number of readers, who never wait for
-/// it.
+/// Calls a Doer at an interval and keeps its results for any number of readers, which never wait
+/// for it.
 ///
 /// T is what the Doer's results are kept as: any object type, or docache::value for bytes that
 /// other languages read too; then the Doer may return a string, string_view, vector of bytes or
@@ -290,25 +306,27 @@ inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
 /// runs on one thread at a time and need not be copyable; a T is read, and destroyed, on any
 /// thread. What the Doer throws becomes that call's error, and the loop goes on.
 ///
-/// Every function is safe to call from any thread at once, also from inside the Doer, where stop()
-/// and the destructor do not wait for the call that they are part of.
+/// Every function may be called from any thread at any time, also inside the Doer, where stop() and
+/// the destructor do not wait for the call that they are part of.
 template <class T = value>
 class loop_cache {
-  static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>, "loop_cache<T>: T is a plain object type");
+  static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>,
+                "loop_cache<T>: T is a plain object type");
 
  public:
   class reader;
   using value_type = T;
 
-  /// Makes a loop cache; start() or run() sets it going. Throws docache::error
+  /// Makes a loop cache; start() or run() starts it. Throws docache::error
   /// (DOCACHE_INVALID_ARGUMENT names the option that is wrong, DOCACHE_VERSION_MISMATCH says that
   /// header and library differ) or std::bad_alloc.
   template <class F>
   loop_cache(const loop_options& options, F doer) : raw_(make(options, std::move(doer))) {}
 
-  /// The same with nothing but an interval: loop_cache(100ms, doer).
+  /// The same with only an interval: loop_cache(100ms, doer).
   template <class F>
-  loop_cache(docache::duration interval, F doer) : raw_(make(with_interval(interval), std::move(doer))) {}
+  loop_cache(docache::duration interval, F doer)
+      : raw_(make(with_interval(interval), std::move(doer))) {}
 
   loop_cache(const loop_cache&) = delete;
   loop_cache& operator=(const loop_cache&) = delete;
@@ -320,8 +338,8 @@ class loop_cache {
 
   /// Stops, blocks until the Doer's current call ends, and destroys the Doer. Inside the Doer it
   /// does not block, and the Doer is destroyed when the run ends, that of run() before it returns.
-  /// A destructor inside another object's callback blocks, unless that object is being destroyed by
-  /// who is waited for. Readings and snapshots stay valid.
+  /// Inside another object's callback it blocks, unless the thread that it waits for is destroying
+  /// that object. Readings and snapshots stay valid.
   ~loop_cache() { docache_loop_free(raw_); }
 
   /// Runs the loop on a thread of its own; if it is running already, does nothing. Does not wait
@@ -335,11 +353,12 @@ class loop_cache {
   /// Stops the loop and blocks until the Doer's current call ends. It may be started again.
   void stop() { stop_for(forever); }
 
-  /// Like stop(), but blocks no longer than `limit`. False: the Doer is still in its call; the loop
-  /// ends after it.
+  /// Like stop(), but blocks no longer than `limit`. Returns false if the Doer is still in its
+  /// call; the loop ends after it.
   bool stop_for(timeout limit) {
     detail::error_slot slot;
-    return detail::expect(docache_loop_stop(raw_, limit.nanoseconds(), slot.out()), slot, DOCACHE_TIMEOUT) == DOCACHE_OK;
+    return detail::expect(docache_loop_stop(raw_, limit.nanoseconds(), slot.out()), slot,
+                          DOCACHE_TIMEOUT) == DOCACHE_OK;
   }
 
   bool is_running() const noexcept { return docache_loop_is_running(raw_); }
@@ -355,7 +374,7 @@ class loop_cache {
     return docache::snapshot<T>(owned);
   }
 
-  /// How many results there have been, failures included.
+  /// The number of results so far, failures included.
   std::uint64_t version() const noexcept { return docache_loop_version(raw_); }
 
   /// Blocks until there is a success and returns the latest; nothing on timeout. Throws
@@ -372,14 +391,15 @@ class loop_cache {
   std::optional<std::uint64_t> changed(std::uint64_t since, timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
-    const auto status = docache_loop_changed(raw_, since, limit.nanoseconds(), &version, slot.out());
+    const auto status =
+        docache_loop_changed(raw_, since, limit.nanoseconds(), &version, slot.out());
     if (detail::expect(status, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
     return version;
   }
 
   /// Has the Doer called now, and blocks until a call that began after this one has ended; returns
-  /// the version then, or nothing on timeout. Whether it succeeded, latest() and last_error() tell.
-  /// Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running.
+  /// the version then, or nothing on timeout. See latest() and last_error() for whether it
+  /// succeeded. Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running.
   std::optional<std::uint64_t> refresh(timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
@@ -425,7 +445,8 @@ class loop_cache {
   template <class F>
   static docache_loop* make(const loop_options& options, F&& callable) {
     using doer = detail::doer<T, std::decay_t<F>>;
-    static_assert(std::is_invocable_v<std::decay_t<F>&>, "loop_cache: the Doer is called without arguments");
+    static_assert(std::is_invocable_v<std::decay_t<F>&>,
+                  "loop_cache: the Doer is called without arguments");
     detail::check_version();
     docache_loop_options raw{};
     raw.size = sizeof raw;
@@ -441,7 +462,9 @@ class loop_cache {
     const auto context = reinterpret_cast<std::uintptr_t>(owner.release());
     detail::error_slot slot;
     docache_loop* out = nullptr;
-    detail::expect(docache_loop_new(&raw, &doer::perform, context, &detail::drop<doer>, &out, slot.out()), slot);
+    detail::expect(
+        docache_loop_new(&raw, &doer::perform, context, &detail::drop<doer>, &out, slot.out()),
+        slot);
     return out;
   }
 
@@ -455,7 +478,8 @@ class loop_cache {
     detail::error_slot slot;
     docache_value* owned = nullptr;
     docache_entry raw{};
-    if (detail::expect(docache_loop_latest(loop, &owned, &raw, slot.out()), slot, DOCACHE_MISS) == DOCACHE_MISS) {
+    if (detail::expect(docache_loop_latest(loop, &owned, &raw, slot.out()), slot, DOCACHE_MISS) ==
+        DOCACHE_MISS) {
       return std::nullopt;
     }
     return reading<T>(value::from_handle(owned), raw);
@@ -501,7 +525,8 @@ class loop_cache<T>::reader {
 
  private:
   friend class loop_cache<T>;
-  explicit reader(const docache_loop* loop) noexcept : loop_(loop), word_(docache_loop_version_word(loop)) {}
+  explicit reader(const docache_loop* loop) noexcept
+      : loop_(loop), word_(docache_loop_version_word(loop)) {}
 
   std::uint64_t version() const noexcept {
 #if defined(__GNUC__)

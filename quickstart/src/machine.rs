@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use docache::{Context, LoopCache, LoopEntry, Schedule, Snapshot};
-use indicatif::{ProgressBar, ProgressStyle};
 use sysinfo::{ProcessesToUpdate, System};
 
+use crate::progress;
 use crate::table::{grouped, row};
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -38,7 +38,10 @@ pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
     let seen = thread::scope(|scope| {
         let readers: Vec<_> =
             (0..READERS).map(|_| scope.spawn(|| read_until(&session, &machine))).collect();
-        show_progress(&session, time, &machine);
+        progress::show(&session, time, &format!("{READERS} threads read"), || {
+            let now = machine.latest()?;
+            Some(format!("CPU {:.0} %, {} processes", now.cpu_percent, now.processes))
+        });
         readers
             .into_iter()
             .map(|reader| reader.join().expect("a reader does not panic"))
@@ -153,25 +156,6 @@ impl Ages {
     }
 }
 
-/// A progress bar where there is a terminal to draw it on, a single line elsewhere.
-fn show_progress(session: &Context, time: Duration, machine: &LoopCache<Machine>) {
-    let bar = ProgressBar::new(time.as_millis() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40.cyan} {percent:>3} %  {msg}") {
-        bar.set_style(style);
-    }
-    if bar.is_hidden() {
-        eprintln!("{READERS} threads read for {} s ...", time.as_secs());
-    }
-    // `wait` is true once the session is done.
-    while !session.wait(INTERVAL) {
-        bar.set_position(bar.elapsed().as_millis() as u64);
-        if let Some(now) = machine.latest() {
-            bar.set_message(format!("CPU {:.0} %, {} processes", now.cpu_percent, now.processes));
-        }
-    }
-    bar.finish_and_clear();
-}
-
 /// The table at the end.
 fn report(seen: &Seen, time: Duration, machine: &LoopCache<Machine>) {
     let stats = machine.stats();
@@ -187,7 +171,7 @@ fn report(seen: &Seen, time: Duration, machine: &LoopCache<Machine>) {
     );
     row("reads served", &grouped(seen.reads), "");
     row("reads per second", &grouped(per_second as u64), "");
-    row("Doer calls", &grouped(stats.calls), &format!("{due} were due, {} failed", stats.failures));
+    row("Doer calls", &grouped(stats.calls), &format!("{due} due, {} failed", stats.failures));
     row(
         "one Doer call",
         &format!("{:.1} ms", cost * 1e3),
@@ -224,7 +208,7 @@ fn chart(
     figure: impl Fn(&Machine) -> f64,
 ) {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const WIDTH: usize = 50;
+    const WIDTH: usize = 40;
     let figures: Vec<f64> = snapshot.iter().filter_map(LoopEntry::value).map(figure).collect();
     let last = &figures[figures.len().saturating_sub(WIDTH)..];
     let low = last.iter().copied().fold(f64::INFINITY, f64::min);

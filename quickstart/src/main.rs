@@ -11,6 +11,7 @@
 //! ```
 
 mod machine;
+mod progress;
 mod stampede;
 mod table;
 

@@ -2,6 +2,7 @@
 //! backend is asked once.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 use docache::{Cache, Context};
 use sysinfo::{Process, ProcessesToUpdate, System};
 
-use crate::table::{grouped, row};
+use crate::progress;
+use crate::table::{VALUE, grouped, row};
 
 const CROWD: usize = 64;
 /// About how many programs it asks.
@@ -85,35 +87,39 @@ pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
     }
     let cache = Cache::builder().time_to_live(FRESH).build()?;
 
-    eprintln!("{CROWD} threads ask about {} programs for {} s ...", programs.len(), time.as_secs());
     let session = Context::new().with_timeout(time);
-    let reads = thread::scope(|scope| {
-        let ask = || ask_until(&session, &programs, &cache, &backend);
-        let crowd: Vec<_> = (0..CROWD).map(|_| scope.spawn(ask)).collect();
-        crowd.into_iter().map(|thread| thread.join().expect("a reader does not panic")).sum()
+    let reads = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..CROWD {
+            scope.spawn(|| ask_until(&session, &programs, &cache, &backend, &reads));
+        }
+        let what = format!("{CROWD} threads ask about {} programs", programs.len());
+        progress::show(&session, time, &what, || {
+            let reads = grouped(reads.load(Ordering::Relaxed));
+            Some(format!("{reads} reads, {} calls", backend.desk().calls))
+        });
     });
 
-    report(reads, time, &programs, &cache, &backend);
+    report(reads.into_inner(), time, &programs, &cache, &backend);
     Ok(())
 }
 
-/// Asks about one program after the other, as fast as it can, until the session is done. How often
-/// that was.
+/// Asks about one program after the other, as fast as it can, until the session is done, and counts
+/// that in `reads`.
 fn ask_until(
     session: &Context,
     programs: &[String],
     cache: &Cache<String, Program>,
     backend: &Backend,
-) -> u64 {
-    let mut reads = 0;
+    reads: &AtomicU64,
+) {
     while !session.is_done() {
         for name in programs.iter().cycle().take(ROUNDS * programs.len()) {
             // One of those who find no answer asks the backend. The others wait for that.
             std::hint::black_box(cache.fetch(name, || backend.ask(name)));
-            reads += 1;
         }
+        reads.fetch_add((ROUNDS * programs.len()) as u64, Ordering::Relaxed);
     }
-    reads
 }
 
 fn report(
@@ -141,7 +147,7 @@ fn report(
     row(
         "backend calls",
         &grouped(calls.into()),
-        &format!("{} reads waited for somebody else's", grouped(waited)),
+        &format!("{} reads waited for one", grouped(waited)),
     );
     row("one backend call", &format!("{:.1} ms", cost * 1e3), "mean");
     row(
@@ -154,7 +160,7 @@ fn report(
         let memory = program.memory as f64 / 1_048_576.0;
         row(
             "the greatest of them",
-            name,
+            &name.chars().take(VALUE).collect::<String>(),
             &format!("{memory:.0} MiB, processes: {}", program.processes),
         );
     }

@@ -1,8 +1,11 @@
-//! How figures are shown.
+//! How figures are shown: no line is wider than 80 columns.
+
+/// The columns of a value.
+pub(crate) const VALUE: usize = 16;
 
 /// One line of a table.
 pub(crate) fn row(name: &str, value: &str, note: &str) {
-    println!("{}", format!("  {name:<20}{value:>16}   {note}").trim_end());
+    println!("{}", format!("  {name:<20}{value:>VALUE$}   {note}").trim_end());
 }
 
 /// A number with its thousands set apart.

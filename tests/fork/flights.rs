@@ -160,6 +160,13 @@ pub(crate) fn a_flight_of_ones_own() {
     }
 }
 
+/// Work that says at the barrier that it has begun, and ends once it is let go.
+fn seven_once(begun: &Barrier, go: &AtomicBool) -> u64 {
+    begun.wait();
+    until(|| go.load(Ordering::SeqCst));
+    7
+}
+
 pub(crate) fn a_bulk_call_of_ones_own() {
     // It leads one key, and waits for another one, which a thread leads that is not there in the
     // child.
@@ -167,12 +174,7 @@ pub(crate) fn a_bulk_call_of_ones_own() {
     let (barrier, go) = (Barrier::new(2), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let work = || {
-                barrier.wait();
-                until(|| go.load(Ordering::SeqCst));
-                7
-            };
-            assert_eq!(*group.run(&1, work), 7);
+            assert_eq!(*group.run(&1, || seven_once(&barrier, &go)), 7);
         });
         barrier.wait();
         let mut child = -1;
@@ -214,12 +216,7 @@ pub(crate) fn a_future_that_waited() {
     let (barrier, go) = (Barrier::new(2), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let work = || {
-                barrier.wait();
-                until(|| go.load(Ordering::SeqCst));
-                7
-            };
-            assert_eq!(*group.run(work), 7);
+            assert_eq!(*group.run(|| seven_once(&barrier, &go)), 7);
         });
         barrier.wait();
         let waker = Arc::new(Silent).into();

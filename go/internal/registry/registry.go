@@ -3,8 +3,8 @@ package registry
 
 import "sync"
 
-// Registry gives integers to C in the place of Go values. An id is never used twice, and is
-// never 0. The zero Registry is empty and ready for use.
+// Registry gives C integers in place of Go values. An id is never used twice, and is never 0. The
+// zero Registry is empty and ready for use.
 type Registry[V any] struct {
 	mu   sync.RWMutex
 	last uintptr
@@ -23,7 +23,7 @@ func (r *Registry[V]) Add(v V) uintptr {
 	return r.last
 }
 
-// Get returns what stands at the id.
+// Get returns the value of the id.
 func (r *Registry[V]) Get(id uintptr) (V, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -31,7 +31,7 @@ func (r *Registry[V]) Get(id uintptr) (V, bool) {
 	return v, ok
 }
 
-// Take removes the id and returns what stood there.
+// Take removes the id and returns its value.
 func (r *Registry[V]) Take(id uintptr) (V, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,7 +40,7 @@ func (r *Registry[V]) Take(id uintptr) (V, bool) {
 	return v, ok
 }
 
-// Len is the number of ids in use.
+// Len returns the number of ids in use.
 func (r *Registry[V]) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -45,7 +45,7 @@ pub(crate) const TEST: &[Step] = &[
 pub(crate) const VERIFY: &[Step] = &[
     Step { name: "fmt", about: "rustfmt, also in fuzz", run: rust::fmt },
     Step { name: "gofmt", about: "gofmt over the Go code", run: programs::gofmt },
-    Step { name: "lines", about: "comments within 100 columns", run: lines::comments },
+    Step { name: "lines", about: "lines within 100 columns", run: lines::width },
     Step { name: "clippy", about: "clippy over the workspace, warnings denied", run: rust::clippy },
     Step { name: "rustdoc", about: "rustdoc, warnings denied", run: rust::doc },
     Step { name: "header", about: "include/docache.h is what src/ffi says", run: headers::drift },

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::cmd::Cmd;
 use crate::tool;
 
 const QUICKSTART_LIMIT: Duration = Duration::from_secs(60);
+/// The columns of a narrow terminal.
+const TERMINAL: usize = 80;
 
 pub(super) fn tests() -> Result<String> {
     Cmd::cargo("test -p docache -p xtask --all-features --lib --bins --tests --examples").run()?;
@@ -39,7 +41,10 @@ pub(super) fn doc_tests() -> Result<String> {
 
 pub(super) fn quickstart() -> Result<String> {
     Cmd::cargo("build --release -p quickstart --target-dir target").run()?;
-    Cmd::new("target/release/quickstart").limit(QUICKSTART_LIMIT).run()?;
+    let shown = Cmd::new("target/release/quickstart").limit(QUICKSTART_LIMIT).read()?;
+    println!("{shown}");
+    let wide = shown.lines().find(|line| line.chars().count() > TERMINAL);
+    ensure!(wide.is_none(), "more than {TERMINAL} columns: {}", wide.unwrap_or_default());
     Ok(String::new())
 }
 

@@ -1,4 +1,5 @@
-/* The way in from C, as a C program goes it: loops around single calls, so that what is timed is the call. */
+/* The way in from C, as a C program goes it: loops around single calls, so that what is timed is
+ * the call. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ static docache_status perform(uintptr_t ctx, docache_value **out_value, docache_
   return docache_value_new(bytes, sizeof bytes, out_value, out_error);
 }
 
-/* A loop cache of 64-byte values that holds its first one; NULL if that cannot be had within 10 s. */
+/* A loop cache of 64-byte values that holds its first one; NULL if none comes within 10 s. */
 docache_loop *peers_loop_new(void) {
   docache_loop_options options = {0};
   docache_loop *loop = NULL;
@@ -55,7 +56,8 @@ bool peers_loop_latest_copy_entry(const docache_loop *loop, uint64_t iterations)
   docache_entry entry;
   bool right = true;
   for (uint64_t i = 0; i < iterations; i++) {
-    docache_status status = docache_loop_latest_copy(loop, buffer, sizeof buffer, &len, &entry, NULL);
+    docache_status status =
+        docache_loop_latest_copy(loop, buffer, sizeof buffer, &len, &entry, NULL);
     right &= status == DOCACHE_OK && len == VALUE_LEN && entry.sequence == 1;
   }
   return right;
@@ -113,7 +115,8 @@ bool peers_cache_try_get(const peers_cache *filled, uint64_t iterations) {
   bool right = true;
   for (uint64_t i = 0; i < iterations; i++) {
     const uint8_t *key = filled->keys[i % KEYS];
-    docache_status status = docache_cache_try_get(filled->cache, key, KEY_LEN, buffer, sizeof buffer, &len, NULL);
+    docache_status status =
+        docache_cache_try_get(filled->cache, key, KEY_LEN, buffer, sizeof buffer, &len, NULL);
     right &= status == DOCACHE_OK && len == VALUE_LEN && buffer[0] == 1;
   }
   return right;
@@ -124,7 +127,8 @@ bool peers_cache_get(const peers_cache *filled, uint64_t iterations) {
   bool right = true;
   for (uint64_t i = 0; i < iterations; i++) {
     docache_value *value = NULL;
-    docache_status status = docache_cache_get(filled->cache, filled->keys[i % KEYS], KEY_LEN, &value, NULL);
+    docache_status status =
+        docache_cache_get(filled->cache, filled->keys[i % KEYS], KEY_LEN, &value, NULL);
     right &= status == DOCACHE_OK && docache_value_len(value) == VALUE_LEN;
     docache_value_release(value);
   }
