@@ -1,4 +1,4 @@
-//! What stands behind the handle.
+//! What the clones of a cache share.
 
 use std::hash::{BuildHasher, Hash};
 #[cfg(not(docache_loom))]

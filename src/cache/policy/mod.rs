@@ -219,8 +219,7 @@ impl Policy {
         with!(&mut self.0, unbounded _ => {}, adaptive _ => {}, lru lru => lru.touch(i));
     }
 
-    /// Entries; if there is a limit, those that weigh something.
-    /// Whether `i` stands where it may be evicted for size.
+    /// Whether `i` is in a queue, so that it may be evicted for size.
     #[inline]
     pub(crate) fn holds(&self, i: u32) -> bool {
         with!(&self.0, unbounded _ => false, bounded policy => policy.queues().queue_of(i).is_some())

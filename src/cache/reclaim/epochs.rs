@@ -8,10 +8,11 @@
 //!   period has ended.
 //!
 //! # Orderings
-//! GRACE needs that a reader who pins after the period has begun does not find what was unlinked. A
-//! sequentially consistent fence stands between the unlinking and the reading of the era, and the
-//! collector has one in each pin. The era was read before the period began, so its fence stands
-//! before that of the pin under which it did, and that before the pins of the readers in question.
+//! A reader that pins after the period has begun must not find what was unlinked. W does a SeqCst
+//! fence between unlinking and reading the era; crossbeam does one in every pin. The era was read
+//! before the period began, so W's fence comes before the fence of the pin that `advance` takes
+//! right after `begin`. Crossbeam runs what was deferred under that pin only when all guards of that
+//! time are gone, and a reader that it need not wait for does its fence after that of the pin.
 
 use std::cell::RefCell;
 use std::mem;
@@ -58,8 +59,8 @@ pub(super) fn pin() -> Guard {
     let pinned = LOCAL.try_with(|local| {
         let mut local = local.borrow_mut();
         if !local.as_ref().is_some_and(|local| ptr::eq(local.0, collector)) {
-            // One of before a fork, if any, is left as it is: it might end a period in which it
-            // knows nobody of now.
+            // A handle from before a fork is leaked: dropping it could run the old collector's
+            // deferred functions, and so end a period that takes no notice of today's guards.
             mem::forget(local.replace(Local(collector, collector.register())));
         }
         local.as_ref().map(|local| local.1.pin())
@@ -77,7 +78,7 @@ pub(super) fn renew() {
 /// Begins a period if none is under way, and takes a step towards the end of the one that is.
 pub(super) fn advance(periods: &'static GracePeriods) {
     if !UNDER_WAY.load(Ordering::Relaxed) && !UNDER_WAY.swap(true, Ordering::Acquire) {
-        // Before the pin.
+        // Before the pin, so that the pin's fence comes after it (GRACE).
         periods.begin();
         pin().defer(|| {
             periods.end();

@@ -87,7 +87,7 @@ fn give_back(record: &'static Record) {
     RECORDS.give_back(record);
 }
 
-/// Keeps all that the calling thread can find from being used again, until it is dropped.
+/// While it lives, nothing that the calling thread finds in a table is reused or freed.
 #[derive(Debug)]
 pub(crate) struct Guard(Hold);
 
@@ -184,8 +184,8 @@ pub(crate) fn ended() -> u64 {
     PERIODS.ended()
 }
 
-/// Takes a step towards the end of a period that begins now. If nobody reads, that is the whole
-/// way.
+/// Moves grace periods on: ends the one under way if no guard is left from before it began, and
+/// begins the next, which ends at once if nobody reads. (With [`epochs`] that takes some calls.)
 pub(crate) fn advance() {
     if barrier::exists() {
         RECORDS.advance(&PERIODS);
@@ -194,8 +194,8 @@ pub(crate) fn advance() {
     }
 }
 
-/// Says that there is something to be had from [`advance`](advance()), which is then done unless it
-/// was just now.
+/// Says that retired things are waiting: does [`advance`](advance()), unless that was done less
+/// than [`PAUSE`] ago.
 pub(crate) fn hint() {
     static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
     if barrier::exists() {

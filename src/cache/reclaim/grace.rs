@@ -23,7 +23,7 @@ impl GracePeriods {
         }
     }
 
-    /// The era of what the caller has unlinked, if a fence stands between.
+    /// The era of what the caller unlinked before, provided that it has done a SeqCst fence since.
     #[inline]
     pub(super) fn now(&self) -> Era {
         Era(self.begun.load(Ordering::Relaxed))
@@ -41,17 +41,19 @@ impl GracePeriods {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Counts one more as begun. Only one is under way at a time.
+    /// Counts another period as begun. The caller sees to it that only one is under way at a time.
     pub(super) fn begin(&self) {
         self.begun.store(self.begun.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Takes that back.
+    /// Takes the last [`begin`](Self::begin) back. Eras that were read in between only become over
+    /// one period later.
     pub(super) fn cancel(&self) {
         self.begun.store(self.begun.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
-    /// All that have begun have ended, and what was read in them comes before this.
+    /// Counts all periods that have begun as ended. What their readers did comes before this
+    /// (Release).
     pub(super) fn end(&self) {
         self.ended.store(self.begun.load(Ordering::Relaxed), Ordering::Release);
     }

@@ -10,9 +10,10 @@ loom::lazy_static! {
     /// How many guards and eras there have been, and which of the guards are alive. Not a lock of
     /// loom's: it must order nothing.
     static ref GUARDS: Mutex<(u64, Vec<(u64, Token)>)> = Mutex::new((0, Vec::new()));
-    /// What the collector's fences order: eras before later pins.
+    /// Stands for the fences of the real thing: what precedes the reading of an era happens before
+    /// later pins.
     static ref PINS: AtomicUsize = AtomicUsize::new(0);
-    /// Unpins before the ends of eras.
+    /// The same for unpins, which happen before the ends of eras that waited for them.
     static ref UNPINS: AtomicUsize = AtomicUsize::new(0);
 }
 

@@ -1,25 +1,27 @@
-//! When what was taken out of a table can be used again.
+//! Memory reclamation: when the place of an entry that was unlinked may be used again.
 //!
-//! Readers hold a [`Guard`] around what they read. Whoever retires something notes its [`Era`] and
-//! sees to it that *grace periods* go by: at the end of one all guards are gone that were there
-//! when it began. When a period is over that began after the era, nobody sees any more what was
-//! unlinked before it. No destructor runs here: who retired a thing asks whether its era [is
-//! over](Era::is_over), and then it is his again.
+//! Readers hold a [`Guard`] around what they read. A writer that unlinks something notes the
+//! [`Era`] in which it did so, and sees to it that *grace periods* go by. A grace period ends when
+//! every guard is gone that was there when it began. So once a period has ended that began after
+//! the era was read, no reader can still see what was unlinked before. Nothing is destroyed here:
+//! the writer asks whether the era [is over](Era::is_over), and if it is, the thing is its own
+//! again.
 //!
-//! There are two ways to tell who reads, and a process goes one of them from its first guard on:
-//! - [`records`] of threads, where the system has a [fence](crate::sync::barrier) that only those
-//!   pay for who want a period to end. A guard costs two plain stores, and a period costs as much
-//!   as there are threads with records. (The idea is that of the userspace RCU of Desnoyers et al.,
-//!   IEEE TPDS 2012.)
-//! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs a locked instruction.
+//! There are two implementations, and a process uses the same one from its first guard on:
+//! - [`records`], one for each thread, where the system has an [asymmetric
+//!   fence](crate::sync::barrier). A guard costs two plain stores; ending a period costs a heavy
+//!   fence and a look at each registered record. (This is the userspace RCU of Desnoyers et al.,
+//!   IEEE TPDS 2012, with `membarrier`.)
+//! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs an atomic
+//!   read-modify-write.
 //!
-//! A process that forbids itself `membarrier` after its first guard goes on with a fence that costs
-//! more; where [there is none](crate::sync::barrier) it reclaims nothing any more, as if a guard
-//! were held for ever.
+//! If `membarrier` is forbidden (by seccomp, say) after the first guard, a more expensive fence
+//! takes its place; on systems that [have none](crate::sync::barrier) nothing is reclaimed from
+//! then on, as if a guard were held for ever.
 //!
-//! In the child of a fork the guards of other threads are gone with them. (With [`epochs`] that is
-//! so unless the thread that forks has a guard: then the child reclaims nothing if another one had,
-//! too.)
+//! The child of a fork has none of the other threads' guards. (With [`epochs`], if the forking
+//! thread itself holds a guard then, the child may never reclaim anything, because guards of other
+//! threads cannot be told from its own.)
 
 #[cfg(not(docache_loom))]
 mod epochs;

@@ -2,41 +2,53 @@
 //!
 //! # State
 //! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back)
-//! when it ends, or with its last guard if that is later. `registered` knows the records that are
-//! taken and, apart from those, the free ones; a record is never freed. A record's [word](Word)
-//! says how many guards its thread has, and counts the times that it had none.
+//! when it ends, or when its last guard goes if that is later. `registered` lists the records that
+//! are taken and, apart from those, the free ones; no record is ever freed. A record's [word](Word)
+//! has the nesting depth of its thread's guards, and a counter that goes up each time the depth
+//! returns to 0.
 //!
-//! # A period of grace
-//! Whoever wants one to [end](Records::advance) has the lock of `readers`. It counts the period as
-//! begun, does the heavy fence, and notes, under the lock of `registered`, the words of those taken
-//! records that have guards. The period ends when all of those have had none since. So it costs as
-//! much as there are threads with records.
+//! # A grace period
+//! Whoever wants one to [end](Records::advance) holds the lock of `readers`. It counts the period
+//! as begun, does the heavy fence, and then, under the lock of `registered`, writes down the words
+//! of those taken records whose depth is not 0. The period has ended when the counter of each of
+//! those has moved. So a period costs time in proportion to the records that are taken.
 //!
 //! # Invariants
-//! - TAKEN: only a record that is taken has guards. `place` is where `taken` has it, under the lock
-//!   of `registered`.
-//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later
-//!   period has ended.
+//! - TAKEN: only a record in `registered.taken` has guards. Its `place` is its index there; both
+//!   change under the lock of `registered`.
+//! - GRACE: once a period has ended that began after an era was read, no reader can see what was
+//!   unlinked before that era was read.
 //!
 //! # Orderings
-//! Let W unlink something (U), do a fence (F) and read its era; a period that is later begins (B)
-//! and does the heavy fence (H), which is one of its caller's that comes after B, and then one in
-//! every other thread; R enters (E: a store to its word), does the light fence and looks (L). F
-//! comes before H's: else W would have read that the period had begun. H makes R do a fence, after
-//! its own. If R's comes before E, then L comes after it and so after F, and finds what W left
-//! behind. If it comes after E, whoever notes the words sees E or what R wrote later, so the period
-//! does not end before R has left, or entered again, which is the same case anew: that entry comes
-//! after H.
+//! ```text
+//!   writer W            advancer A                    reader R
+//!   U  unlink           B  count the period as begun  E  store to its word: depth + 1
+//!   F  SeqCst fence     H  heavy fence                l  light fence
+//!   read the era        N  note the words             L  load from the table
+//! ```
+//! H is a full fence in A and, between its beginning and its end, a full fence h in every other
+//! running thread. Suppose that the period begins after the era was read, so that W did not see B.
+//! Then F comes before A's own fence in the single order of all SeqCst fences, and therefore before
+//! every h.
+//! - If R's h comes before E, then L comes after h and so after F: R finds U, and not what was
+//!   unlinked.
+//! - If R's h comes after E, then N sees E, or a later store of R's. So the period does not end
+//!   before R has left. If R has entered again by then, that entry comes after H, which is the
+//!   first case.
 //!
-//! Records are taken and given back meanwhile. If R takes its record after the words were noted,
-//! the lock of `registered` stands between, so L comes after H, and after F. If R gave its record
-//! back before, all that it read comes before that, by the same lock. What it noted of a record
-//! that has a new owner since is settled: the times have moved on. (They wrap. At worst a period
-//! waits for one who need not be waited for.)
+//! Records change hands meanwhile. If R takes its record after N, the lock of `registered` orders L
+//! after H, hence after F. If R gave its record back before N, the same lock orders all that R read
+//! before N. If a record in the list has a new owner, its counter has moved, so nobody waits for
+//! it. (The counter has 16 bits and wraps: at worst a period waits for a guard that it need not
+//! wait for.)
 //!
-//! F must be a whole fence. H makes W do one, too, but at a moment of its own: with nothing more W
-//! could read the era before U is to be seen, R's fence could come between, and then L would not
-//! find U, nor whoever notes the words E.
+//! F must be a fence of W's own. The h that A causes in W comes at a moment of its own: if that is
+//! after both, W may have read the era before U became visible, R's h may have come between the
+//! two, and then neither does L find U, nor N see E.
+//!
+//! A word is stored with Release and loaded with Acquire, so all that a reader did under its guard
+//! comes before the end of the period; that end is counted with Release, and read with Acquire, for
+//! the same reason.
 //!
 //! A word is stored with Release and read with Acquire: whoever finds that a reader left has all
 //! behind it that the reader did. The end of a period is counted and read in the same way.
@@ -48,8 +60,8 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::barrier::{heavy, light};
 
-/// How often a period that could end looks for its last readers again, before it is left for
-/// another time. A read takes less.
+/// How often `advance` looks again at a period's last readers before it leaves the rest to the next
+/// call. A read is shorter than that.
 const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
 
 /// `times without a guard:16 | ORPHAN:1 | guards:47`.
@@ -67,7 +79,8 @@ impl Word {
         self.0 & Word::GUARDS != 0
     }
 
-    /// Whether there were guards from the one on to the other.
+    /// Whether the guards seen in one word are still there in the other: the depth did not return
+    /// to 0.
     fn is_same_time(self, other: Word) -> bool {
         (self.0 ^ other.0) < Word::ONE_TIME
     }
@@ -77,7 +90,7 @@ impl Word {
         Word(self.0 + Word::ONE_GUARD)
     }
 
-    /// Whether there is one guard, and no more to it.
+    /// Whether the depth is 1 and the record no orphan, so that leaving is one addition.
     #[inline(always)]
     fn is_plain(self) -> bool {
         self.0 & (Word::ONE_TIME - 1) == Word::ONE_GUARD
@@ -123,16 +136,16 @@ impl Record {
         self.word.store(word.0, Ordering::Release);
     }
 
-    /// From here on nothing that this thread can find is used again, until as many calls of
-    /// [`leave`](Record::leave).
+    /// Adds a guard: nothing that the calling thread finds in a table from here on is reused before
+    /// the matching [`leave`](Record::leave).
     #[inline(always)]
     pub(crate) fn enter(&self) {
         self.set(self.word().entered());
         light();
     }
 
-    /// Whether the record is now to be [given back](Records::give_back): it was an orphan's last
-    /// guard.
+    /// Takes a guard back. True if it was an orphan's last one: the caller then has to [give the
+    /// record back](Records::give_back).
     #[inline(always)]
     #[must_use]
     pub(crate) fn leave(&self) -> bool {
@@ -152,7 +165,7 @@ impl Record {
         is_last
     }
 
-    /// Leaves and enters, if there is one guard.
+    /// Leaves and enters again, unless there are nested guards: those keep what they hold.
     #[inline]
     pub(crate) fn reenter(&self) {
         let word = self.word();
@@ -235,7 +248,7 @@ impl Records {
     pub(super) fn take(&self) -> &'static Record {
         let mut registered = self.registered.lock();
         let record = registered.free.pop().unwrap_or_else(Record::leak);
-        // So that all can be given back where no memory is to be had: in the child of a fork.
+        // So that `Held::renew`, in the child of a fork, can push all of them without allocating.
         let most = registered.taken.len() + 1;
         registered.free.reserve(most);
         record.place.store(registered.taken.len(), Ordering::Relaxed);
@@ -274,8 +287,8 @@ impl Records {
         (registered.taken.len(), registered.taken.len() + registered.free.len())
     }
 
-    /// Ends the period under way if it can be ended, and then begins another one, and ends that if
-    /// it can. Does nothing if somebody else is at it.
+    /// Ends the present period if its readers have left; then begins another one, and ends that too
+    /// if nobody reads. Does nothing if another thread is in here.
     pub(super) fn advance(&self, periods: &GracePeriods) {
         let Some(mut readers) = self.readers.try_lock() else { return };
         if !readers.is_empty() && !have_left(&mut readers) {
@@ -284,7 +297,8 @@ impl Records {
         periods.end();
         periods.begin();
         if !heavy() {
-            // The system has changed its mind, and knows no other way. So nothing is used again.
+            // `membarrier` was forbidden after all, and there is no other fence: nothing is
+            // reclaimed any more.
             periods.cancel();
             return;
         }

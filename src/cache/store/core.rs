@@ -18,10 +18,11 @@ use crate::cache::sweep::Registered;
 use crate::clock::{Tick, saturating_nanos};
 use crate::flight::Manner;
 
-/// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
+/// Times to live of up to this many nanoseconds are counted from the exact time: the coarse clock's
+/// lag would be a large part of them.
 const EXACT_TTL: u64 = 1_000_000_000;
 
-/// A time to live that does not end, where it is a number.
+/// The time to live of what never expires, in nanoseconds.
 const FOREVER: u64 = u64::MAX;
 
 /// A time to live in nanoseconds; [`Duration::MAX`] does not end.
@@ -43,8 +44,10 @@ pub(crate) struct Core<K, V, E, S> {
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A time, as [`horizon_of`](crate::clock::horizon_of) gives it, that is not behind: what is
-    /// alive by it is alive, and not watched.
+    /// A moment a little ahead of the coarse clock, encoded by
+    /// [`horizon_of`](crate::clock::horizon_of). An entry whose deadline is later than this is
+    /// alive, and nothing else need be asked. If reads are `watched`, or the clock is a user's, it
+    /// is later than any deadline: so every read goes the slow way.
     horizon: &'static AtomicU64,
     read_time: Time,
     /// Whether reads are counted, or told to the policy.
@@ -131,7 +134,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     #[inline(always)]
     pub(crate) fn shard(&self, hash: u64) -> &Shard<K, V, E> {
-        // Other bits than those that the table goes by.
+        // The table's buckets and tags are chosen by lower bits.
         let number = (hash >> 48) as usize & self.mask;
         // SAFETY: the number of shards is a power of two, and this is less.
         unsafe { self.shards.get_unchecked(number) }
@@ -141,7 +144,8 @@ impl<K, V, E, S> Core<K, V, E, S> {
         &self.shards
     }
 
-    /// Whether a reader may have an entry.
+    /// Whether an entry has not expired. Asks the exact clock if its deadline is near. Not for use
+    /// under a lock if the clock is a user's: see [`reading`](Self::reading).
     pub(crate) fn is_live(&self, entry: &Entry<K, V>) -> bool {
         let meta = entry.meta();
         meta.is_after(self.horizon.load(Ordering::Relaxed)) || self.is_live_slow(meta.until())
@@ -152,8 +156,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
         until == Deadline::NEVER || self.read_time.is_before(until)
     }
 
-    /// The time to go by under a lock, where no clock of a user's may be asked; `None` if ours can
-    /// be.
+    /// What [`was_live`](Self::was_live) is to go by: a user's clock is read here, before the lock
+    /// is taken, since no user code may run under it (QUIET). `None` for our own clock, which can
+    /// be read there.
     #[inline]
     pub(crate) fn reading(&self) -> Option<Tick> {
         match &self.read_time {
@@ -162,7 +167,8 @@ impl<K, V, E, S> Core<K, V, E, S> {
         }
     }
 
-    /// Whether a reader may have an entry, under a lock.
+    /// [`is_live`](Self::is_live) under a shard's lock, with what [`reading`](Self::reading)
+    /// returned before.
     #[inline]
     pub(super) fn was_live(&self, entry: &Entry<K, V>, reading: Option<Tick>) -> bool {
         match reading {
@@ -178,15 +184,16 @@ impl<K, V, E, S> Core<K, V, E, S> {
             return Deadline::NEVER;
         }
         if self.settings.jitter > 0.0 {
-            // Any number will do that differs between keys and between times.
+            // Not random, but different between keys and between times, which is enough to spread
+            // deadlines.
             let mixed =
                 (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
             let random = mixed as f64 / (1_u64 << 53) as f64;
             // The product may be a little too large; the cast and the subtraction saturate.
             nanos = nanos.saturating_sub((nanos as f64 * (self.settings.jitter * random)) as u64);
         }
-        // A short one must not be over before it begins, by a clock that is behind; one of zero is
-        // to be over by any.
+        // A short time to live counts from the exact time, or the entry might have expired before
+        // it is stored. A time to live of zero must be over by either clock.
         let exact = nanos <= EXACT_TTL && nanos > 0;
         let now = if exact { self.settings.time.exact_now() } else { now };
         Deadline::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
@@ -198,7 +205,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
         shard.lock(&self.hasher).inner.counts.count_load(took, false);
     }
 
-    /// Says that a write has left something for the background.
+    /// Tells the background that a write has left something: at once if it is an entry that the
+    /// listener was not shown (`unheard`), else in a while, and then only once until the background
+    /// has looked.
     #[inline]
     pub(crate) fn leave_to_background(&self, unheard: bool) {
         if unheard
@@ -253,7 +262,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.read_slow(found, access, |hit| self.watch(shard, hash, key, hit))
     }
 
-    /// A read of what may have expired, or of a cache that is watched.
+    /// Finishes a read if the entry may have expired, or if reads are counted or told to the
+    /// policy.
     #[inline(never)]
     fn read_slow<'g>(
         &self,

@@ -5,10 +5,11 @@
 //! deadline's group there. When `at` reaches a slot its indices move to lower levels, until each
 //! stands in a slot of a single unit.
 //!
-//! Nobody says when an entry leaves. An index keeps its place until the time of its slot has come;
-//! then it is asked for its actual deadline, and moves on or drops out. Only one that is used again
-//! with an earlier deadline than its slot stands for is moved at once. So each index is in one slot
-//! at most, whatever the traffic.
+//! Removal is lazy: nothing is told here when an entry leaves. An index keeps its slot until that
+//! slot's time has come. Then the caller is asked for the deadline of the entry that the index
+//! holds now, and the index moves on, or is taken out if there is none. Only an index that is
+//! reused with a deadline before its slot begins is moved at once. So an index is in at most one
+//! slot, whatever the traffic.
 //!
 //! # State
 //! One word for each index: its neighbours in the slot's list, and the slot. A level's heads are
@@ -17,10 +18,11 @@
 //! # Invariants
 //! - LINKED: an index whose word names a slot is in that slot's list, once, and in no other. A list
 //!   leads from its head to [`NIL`], and back; the `before` of its first index is rubbish.
-//! - EARLY: the slot of an index that has a deadline begins no later than this deadline.
-//! - AHEAD: no slot that holds an index begins before the slot of its level that `at` is in. Those
-//!   of lower levels begin before those of higher levels, but for slots that `at` is in and that
-//!   are not empty yet.
+//! - EARLY: the slot of an index begins no later than the deadline of the entry that the index
+//!   holds.
+//! - AHEAD: a non-empty slot of a level does not begin before the slot of that level which contains
+//!   `at`. Non-empty slots of lower levels begin before those of higher levels, except for one that
+//!   contains `at` and is still being emptied.
 //! - NEXT: no slot that holds an index begins before `next`.
 
 use std::mem;
@@ -150,9 +152,9 @@ impl Deadlines {
         self.link(i, deadline);
     }
 
-    /// An index whose entry is over at `now`, if there is one. `deadline_of` says the deadline of
-    /// the entry that an index holds, if it does. The index stays known until `deadline_of` says
-    /// that its entry is gone. O(1), amortized.
+    /// An index whose entry has expired at `now`, if there is one. `deadline_of` returns the
+    /// deadline of the entry at an index, or `None` if that has left. The index is returned again
+    /// until `deadline_of` returns `None` for it. O(1), amortized.
     #[inline]
     pub(crate) fn expired(
         &mut self,
@@ -187,7 +189,7 @@ impl Deadlines {
         if self.first().is_none() {
             self.next = u64::MAX;
         }
-        // Nothing stands between.
+        // No non-empty slot begins between the two.
         self.at = self.at.max(now);
         None
     }

@@ -1,10 +1,10 @@
-//! What a writer leaves for the time when it has given the lock back: user code.
+//! What a write leaves to be done after it has unlocked: calls into user code.
 //!
-//! User code that runs there may use the cache, and what that leaves in turn must not be done
-//! inside of it: the stack would grow with the number of entries. So a thread notes that it is
-//! [inside](Inside) user code, and writes from there leave what they owe to the shard: destructors
-//! in limbo, and the listener's entries in its `unheard`. Later writes and the cache's background
-//! work see to both.
+//! That user code (a listener, a destructor) may write to the cache itself. If what such a nested
+//! write leaves were done at once, the stack would grow with the number of entries. So a thread
+//! notes that it is [inside](Inside) such user code, and a nested write leaves its work with the
+//! shard: pairs to be dropped stay in limbo, entries that the listener is to see go to `unheard`.
+//! Later writes and the background do the work.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -58,15 +58,15 @@ pub(crate) struct Unheard {
 /// Collected under the lock, done without it.
 #[derive(Debug)]
 pub(crate) struct Deferred<'c, K, V, E> {
-    /// Places that nobody can see any more, whose pairs are to be dropped before they are given
-    /// back. They are this call's alone. So many are there.
+    /// Places that no reader can see any more: their pairs are to be dropped, then they are given
+    /// back. They belong to this call alone. The first `count` are set.
     reclaimed: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
     count: usize,
     /// Whether the cache has a listener.
     listened: bool,
     /// Whether the call comes from inside user code.
     pub(crate) nested: bool,
-    /// What few calls have, apart, so that the others need not make it.
+    /// What few calls need, boxed, so that the others do not pay for it.
     rare: Option<Box<Rare<'c, K, V, E>>>,
     /// Whether a batch in limbo was closed, so that it is time for a
     /// [`hint`](crate::cache::reclaim::hint).
@@ -117,7 +117,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         }
     }
 
-    /// Says what the entries weigh that were retired.
+    /// Notes the weight of the entries that were just retired, wherever they went.
     #[inline]
     pub(crate) fn add_weight(&mut self, limbo: &mut Limbo, unheard: &mut Unheard, weight: u64) {
         if !self.listened {
@@ -161,7 +161,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         self.hint | self.leftover | (self.count > 0) | self.rare.is_some()
     }
 
-    /// Whether the listener is not told at once.
+    /// Whether entries that leave are left to the background, which shows them to the listener.
     pub(crate) fn is_unheard(&self) -> bool {
         self.nested && self.listened
     }

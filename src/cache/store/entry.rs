@@ -1,4 +1,4 @@
-//! One entry: a key, a value and what readers must know about it.
+//! One entry: a key, a value, and a word that has its deadline, its hits and a byte for the policy.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -61,12 +61,13 @@ impl<K, V> Drop for Dropping<'_, K, V> {
     }
 }
 
-/// What stands beside a pair, from the top: the deadline, which does not change; a byte of the
-/// policy's, who uses it under the shard's lock; and how often the entry was read, up to
-/// [`MAX_HITS`].
+/// The word beside a pair. From the top: 48 bits of deadline, which do not change while the entry
+/// is filled; a byte for the policy, which it uses under the shard's lock; and a byte that counts
+/// reads, up to [`MAX_HITS`].
 ///
-/// Readers and the policy write the whole word. One may undo what another has just done to the
-/// lower bytes: those are hints.
+/// Readers and the policy load and store the whole word, Relaxed, without a read-modify-write: an
+/// update of the two low bytes may be lost, and they are only hints. A reader stores before its
+/// guard goes, so never after the place has been given to another entry (GRACE).
 #[derive(Clone, Copy)]
 pub(crate) struct Meta(u64);
 
@@ -126,7 +127,8 @@ impl<K, V> Entry<K, V> {
         self.set(Meta::new(until));
     }
 
-    /// Drops the pair, by `drop`, which gets something that does so; the place is free then.
+    /// Has `drop` drop the pair, where it lies, by dropping the [`Dropping`] that it is given; the
+    /// place is free then.
     ///
     /// # Safety
     /// The place is filled, and nobody else can see it any more.

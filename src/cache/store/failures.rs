@@ -1,10 +1,10 @@
 //! Errors that are cached, behind the lock of their keys' shard.
 //!
 //! # State
-//! `table` has the failures by hash; a failure's hash stands beside it, so that no user code but
-//! `Eq` runs here. `order` names them, oldest first, by keys of its own; what it names may have
-//! left since. All live equally long, so the oldest are those that expire first, and that go where
-//! there are too many.
+//! `table` has the cached errors by hash. Each has its hash beside it, so that only `Eq` runs here
+//! of a user's code. `order` is a FIFO queue of their keys; those of errors that have been removed
+//! since stay in it as tombstones. All errors live equally long, so the front of the queue expires
+//! first, and is evicted first.
 
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 
 use crate::clock::Tick;
 
-/// One key's. In the queue, where it names one of the table, it has no error.
+/// A cached error. In `order`, where it only serves to name one in `table`, `error` is `None`.
 #[derive(Debug)]
 pub(crate) struct Failure<K, E> {
     hash: u64,
@@ -46,8 +46,9 @@ impl<K, E> Failures<K, E> {
         failure.error.as_ref().filter(|_| now < failure.until)
     }
 
-    /// Takes the error of a key in, which comes twice; what goes for it is added to `gone`. If `Eq`
-    /// panics, all keys are with those who had them, and the lock's holder drops none.
+    /// Caches the error of a key, which is passed twice: for `table` and for `order`. What is
+    /// removed for it goes to `gone`, to be dropped without the lock. If `Eq` panics, `keys` has
+    /// not been taken yet, and nothing is dropped here.
     pub(crate) fn insert(
         &mut self,
         hash: u64,
@@ -121,7 +122,8 @@ impl<K, E> Failures<K, E> {
         gone.extend(self.table.drain());
     }
 
-    /// Takes out the oldest name, and the one that it names. Whether there was a name.
+    /// Removes the front of `order`, and its error if that is still there. False if `order` is
+    /// empty.
     fn take_oldest(&mut self, gone: &mut Vec<Failure<K, E>>) -> bool
     where
         K: Eq,

@@ -1,10 +1,10 @@
 //! What was taken out of a shard's table and may still be in some reader's sight.
 //!
 //! # State
-//! `places` are the retired entries, oldest first. They go in batches: the first of them are
-//! counted in `batches`, each with the era in which it was closed, and the last `open` are not in a
-//! batch yet. (An era costs a fence; a batch shares one.) Where entries have weights, a batch's is
-//! counted as long as any of it is here. `tables` are tables that were replaced.
+//! `places` are the retired entries, oldest first. They wait in batches, because reading an era
+//! costs a fence: `batches` counts those in front, each batch with the era that was read when it
+//! was sealed; the last `open` of them are in no batch yet. If entries have weights, a batch counts
+//! with its whole weight until its last entry has left. `tables` are tables that were replaced.
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
@@ -30,7 +30,8 @@ struct Batch {
 /// Queues for fewer places are not made smaller.
 const MUCH: usize = 1024;
 
-/// Tables of more bytes are not left until there is another one.
+/// A table of more bytes than this is reason enough to wake the background; smaller ones wait for
+/// the next table.
 const LARGE: usize = 16 << 10;
 
 fn is_large(table: Table) -> bool {
@@ -94,13 +95,13 @@ impl Limbo {
         self.open >= BATCH && self.close()
     }
 
-    /// Says what the entries weigh that were retired since the last time. As
-    /// [`retire`](Limbo::retire).
+    /// Adds the weight of the entries that were retired since the last call. True if that filled a
+    /// batch, as for [`retire`](Limbo::retire).
     #[inline]
     pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
         self.weight += weight;
         match self.batches.back_mut() {
-            // They have just filled it.
+            // The entries that weigh this have just filled, and sealed, that batch.
             Some(last) if self.open == 0 => last.weight += weight,
             _ => self.open_weight += weight,
         }
@@ -113,7 +114,7 @@ impl Limbo {
         is_large(table)
     }
 
-    /// Closes the batch that is open; whether there is anything to wait for.
+    /// Seals the open batch, if it is not empty. True if anything is in limbo.
     pub(crate) fn close(&mut self) -> bool {
         if self.open > 0 {
             self.batches.push_back(Batch {
@@ -142,7 +143,7 @@ impl Limbo {
         self.places.pop_front()
     }
 
-    /// Gives memory back that a guard held for long has made the queues take.
+    /// Gives memory back that the queues needed while a guard was held for long.
     #[inline]
     fn shrink(&mut self) {
         if self.places.capacity() > MUCH && self.places.len() < self.places.capacity() / 8 {

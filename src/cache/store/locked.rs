@@ -140,7 +140,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Takes the error of a key in.
+    /// Caches the error of a key.
     pub(crate) fn remember(
         &mut self,
         hash: u64,
@@ -177,8 +177,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         unsafe { entry(self.inner.slab.directory(), index) }
     }
 
-    /// Puts a pair in, or in the place of an earlier one of its key. What is refused stays with the
-    /// caller; the earlier one is gone then, too.
+    /// Stores the pair, in place of an earlier one of its key. On success `pair` is `None`. What is
+    /// refused is left in `pair`; the earlier entry of the key is removed all the same.
     #[inline(always)]
     pub(crate) fn store(
         &mut self,
@@ -278,8 +278,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Notes the deadline of a new entry, and takes out what has expired if something must go for
-    /// the entry: that goes before what is alive.
+    /// If room must be made, takes out what has expired: that goes before what is alive. Then notes
+    /// the deadline of the new entry.
     #[inline(always)]
     fn evict_expired(
         &mut self,
@@ -384,9 +384,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.inner.policy.touch(index);
     }
 
-    /// Takes the entries out of so many buckets from `at` on that `wanted` says. The bucket to go
-    /// on with, if there are more: the first one again if the table is not the one that the caller
-    /// began with.
+    /// Removes those entries that `wanted` gives a cause for, from up to `buckets` buckets,
+    /// beginning with bucket `at`. Returns where to go on, if there is more: at the first bucket,
+    /// if the table is no longer the one that the caller began with.
     pub(crate) fn remove_where(
         &mut self,
         (begun, at): (Table, usize),
@@ -417,8 +417,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.head.table()
     }
 
-    /// Makes the shard an empty one, whose loads are not kept, and returns the table of what it
-    /// had. The entries are the caller's to retire, and then the table.
+    /// Makes the shard empty, unregisters its flights, and returns the table that it had. The
+    /// caller retires that table's entries, and then the table.
     pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> Detached {
         let inner = &mut *self.inner;
         inner.flights.forget_all();
@@ -454,13 +454,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                     Claimed { index, entry, cause },
                 );
             };
-            // SAFETY: it was not retired yet.
+            // SAFETY: within the table, which was detached and which only the caller can retire.
             unsafe { table.each_in(at, retire) };
         }
     }
 
-    /// Lets go of the deadlines if they are many more than the entries: a guard that was held made
-    /// indices large.
+    /// Drops the timer wheel if its memory is large compared with the number of entries, as it
+    /// becomes when a long-held guard has driven indices up. With `earliest` at 0 it is rebuilt
+    /// when it is next needed.
     pub(crate) fn tidy_deadlines(&mut self) {
         let inner = &mut *self.inner;
         let (entry, most) = (size_of::<u64>(), 4 * inner.live + 4096);
@@ -469,7 +470,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Makes the table smaller if it has become much too large, or new if its counts are lost.
+    /// Rebuilds the table if it is much too large, or if many entries were erased since one of its
+    /// overflow counts became saturated.
     #[inline]
     pub(crate) fn tidy_table(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
         let (capacity, live) = (self.head.table().capacity(), self.inner.live);
@@ -479,8 +481,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Publishes a new table of the same entries. Those whose hash panics nobody can find any more:
-    /// they go.
+    /// Publishes a new table with the same entries. Those whose `Hash` panics could never be found
+    /// again, and are removed.
     #[cold]
     fn rebuild(&mut self, capacity: usize, deferred: &mut Deferred<'a, K, V, E>) {
         let (old, entries) = (self.head.table(), self.entries());
@@ -503,8 +505,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred.leftover |= self.inner.limbo.retire_table(old);
     }
 
-    /// Takes a few entries that nobody can see any more out of limbo, once for each `deferred`.
-    /// Where pairs have destructors they go there. Whether there were any.
+    /// Takes a few entries that no reader can see any more out of limbo: to be called once for each
+    /// `deferred`. If pairs have destructors they are left to `deferred`; otherwise their places
+    /// are free at once. True if there were any.
     #[inline(always)]
     pub(crate) fn reclaim(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
         let inner = &mut *self.inner;

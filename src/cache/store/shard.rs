@@ -7,19 +7,25 @@
 //! took it out, which shows it to the listener first, or `unheard`, if that call came from inside
 //! user code.
 //!
-//! The flights of the shard's keys are here too. A load may be kept as long as its flight is
-//! registered: who writes, removes or clears a key ends its flight in the same critical section,
-//! and who finds that the key is not in the table enters its flight in the same one. So no call
-//! that begins after a write joins a load that began before it.
+//! The flights of the shard's keys are here too.
 //!
 //! # Invariants
 //! - TABLE: what is in the table is filled, once, and counted in `live`. Entries are taken out of
-//!   the table first, and only what was found there goes to limbo. So a key whose hash or equality
-//!   changes costs at most memory.
-//! - QUIET: under the lock no user code runs but `Eq`, and `Hash`, whose panics are contained.
+//!   the table first, and only what was found there goes to limbo. So a key whose `Hash` or `Eq` is
+//!   not always the same never leads to memory that is in use elsewhere. It may waste a place, and
+//!   (since erasing it lowers the overflow counts along its present way, not its former one) hide
+//!   another key until the table is rebuilt.
+//! - QUIET: under the lock no user code runs but the keys' `Eq` (and `Borrow`), whose panic unwinds
+//!   through the caller, and `Hash`, whose panic is contained. (The caller's own key is hashed
+//!   before.)
+//! - FRESH: a write, removal or clearing of a key unregisters the key's flight in its own critical
+//!   section; a call that misses looks for the entry and enters the flight in one critical section;
+//!   and a load is stored, in one critical section with the end of its flight, only if that is still
+//!   registered. So no call that begins after a write joins a load that began before it, and no such
+//!   load overwrites what was written.
 //!
-//! Readers hold up nothing here: what is retired beside a guard takes another place than what comes
-//! after it, so the slab grows while guards stand, and shrinks when they have gone.
+//! Readers never hold up a writer: while guards protect retired entries, new ones take other
+//! places. So the slab grows as long as guards are held, and shrinks when they have gone.
 
 use std::mem::needs_drop;
 
@@ -43,7 +49,8 @@ use crate::flight::Registry;
 use crate::lock::Lock;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
-/// How many retired entries that need no destructor may wait until their places are wanted.
+/// How many retired entries without a destructor may stay in limbo until a writer needs their
+/// places.
 pub(crate) const FEW: usize = 64;
 
 /// What readers look at.
@@ -66,7 +73,7 @@ impl<K, V> Head<K, V> {
     }
 }
 
-/// A cache line: the head, and the way to the rest.
+/// A shard: one cache line, which has the readers' [`Head`] and a pointer to the rest.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Shard<K, V, E> {
@@ -87,7 +94,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What may be retired before a write looks after it, in weight.
+    /// The weight of retired entries above which a write waits for readers; see `relieve`.
     fn slack(&self) -> u64 {
         if self.weighted { self.most } else { u64::MAX }
     }
@@ -116,22 +123,25 @@ pub(crate) struct New {
 
 /// What is behind the lock.
 ///
-/// A write of a full shard changes five cache lines of it: the first, which it shares with the
-/// lock, one of the slab, one of limbo and two of the policy. So threads that take turns hand over
-/// few.
+/// A write to a full shard dirties five cache lines of it: the first, which it shares with the
+/// lock, one of the slab, one of limbo and two of the policy. Few lines move, then, when two
+/// threads write to it in turn.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Inner<K, V, E> {
     pub(crate) live: usize,
     pub(crate) counts: Counts,
     pub(crate) plan: Plan,
-    /// No entry that may be evicted has an earlier deadline.
+    /// A lower bound of the deadlines of the entries that may be evicted.
     pub(crate) earliest: Deadline,
-    /// How many periods of grace had ended when a write last waited in vain for one more.
+    /// The number of grace periods that had ended when a write last gave up waiting for readers:
+    /// until another one has ended, no write waits again.
     pub(crate) held_up: Option<u64>,
-    /// The deadlines of those entries, once one may have expired in a full shard.
+    /// The timer wheel of those entries. Built when a write to a full shard first looks for an
+    /// expired one.
     pub(crate) deadlines: Option<Box<Deadlines>>,
-    /// Entries erased since the table was built, if one of its buckets has lost count.
+    /// `Some` if an overflow count of the table is saturated: how many entries were erased since
+    /// the table was built. Enough of them are a reason to rebuild it.
     pub(crate) erased: Option<usize>,
     pub(crate) failures: Option<Box<Failures<K, E>>>,
     pub(crate) slab: Slab<K, V>,
@@ -141,8 +151,8 @@ pub(crate) struct Inner<K, V, E> {
     pub(crate) unheard: Unheard,
     /// Pairs that were refused inside user code.
     pub(crate) refused: Vec<(K, V)>,
-    /// Entries that threads were dropping, or showing to the listener, which did not come along in
-    /// a fork. They stay.
+    /// Places of entries that other threads were dropping or showing to the listener when this
+    /// process was forked off. Those threads are not here: the places are never given back.
     pub(crate) lost: usize,
     pub(crate) flights: Registry<K, V, E>,
 }
@@ -196,8 +206,8 @@ impl<K, V, E> Inner<K, V, E> {
         unheard || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
 
-    /// Whether so much is retired that a value of this weight should wait until readers were asked
-    /// to let go of it.
+    /// Whether so much is retired that a value of this weight had better wait for readers to let go
+    /// of some of it.
     #[inline]
     pub(crate) fn is_behind(&self, weight: u32) -> bool {
         self.plan.weighted && self.retired_weight() + u64::from(weight) > self.plan.slack()
@@ -281,8 +291,8 @@ impl<K, V, E> Shard<K, V, E> {
         unsafe { self.inner.release() };
     }
 
-    /// Forgets the flights: who led them, or waited, is not there. Those calls that the calling
-    /// thread has are in none.
+    /// Forgets the flights, whose leaders and waiters are not in this process. A call of the
+    /// calling thread itself finds that out by its own count of forks (COPIED).
     ///
     /// # Safety
     /// The calling thread holds it, and is the only one.

@@ -83,12 +83,14 @@ struct Chunk {
 pub(crate) struct Slab<K, V> {
     /// How many places are given out.
     used: usize,
-    /// A place that was given back and goes to whoever wants one next, if it is not a far one; its
-    /// chunk counts it as given out.
+    /// The place that was given back last, to be handed out next; [`NONE`] if there is none. Its
+    /// chunk still counts it as used. Places of high index are not kept here, so that indices can
+    /// become small again.
     next: u32,
     chunks: Vec<Chunk>,
-    /// Chunks with free places, the lowest first; others may be among them. So indices become small
-    /// again after many places were wanted for a while.
+    /// Min-heap of the numbers of chunks that may have free places (full and freed ones are skipped
+    /// when they come up). Low numbers come first, so that indices become small again after a
+    /// surge.
     open: BinaryHeap<Reverse<u32>>,
     /// All directories there have been; the last is the one that is published.
     directories: Vec<Box<[Directory<K, V>]>>,
@@ -201,8 +203,8 @@ impl<K, V> Slab<K, V> {
             chunk.open = true;
             self.open.push(Reverse(number as u32));
         }
-        // One empty chunk is kept, so that a shard at the edge of one does not allocate over and
-        // over.
+        // One empty chunk is kept, so that a shard whose size hovers around a chunk's edge does not
+        // allocate and free all the time.
         if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
             self.release(number);
         }
@@ -265,8 +267,9 @@ impl<K, V> Slab<K, V> {
         self.directories.push(directory);
     }
 
-    /// Gives a chunk's memory back. The chunk must be empty (EMPTY). It stays in `open` if it is
-    /// there: that is empty before the slab grows.
+    /// Frees a chunk, which must be EMPTY, unless the slab is being dropped. Its number may stay in
+    /// the heap `open`: `with_room` pops it, since it has no room, before it grows the slab, so no
+    /// number is in there twice.
     #[cold]
     fn release(&mut self, number: usize) {
         let open = self.chunks[number].open;
@@ -279,8 +282,9 @@ impl<K, V> Slab<K, V> {
         self.freed.push(number as u32);
         let base = self.directories.last().expect("a chunk has an address")[number]
             .load(Ordering::Relaxed);
-        // SAFETY: allocated with this layout; none of its places is given out, and a free one needs
-        // no destructor.
+        // SAFETY: allocated in `grow` with this layout. No pair lies in it: the chunk is EMPTY, or
+        // the slab is being dropped, and then `Shard::drop` has dropped all pairs before. An
+        // `Entry` itself needs no destructor.
         unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };
     }
 }
@@ -293,11 +297,13 @@ impl<K, V> Drop for Slab<K, V> {
     }
 }
 
-/// Entries do not straddle more cache lines than they must.
+/// The layout of a chunk of so many entries, aligned so that they straddle as few cache lines as
+/// possible.
 fn layout<K, V>(places: usize) -> Layout {
     let layout = Layout::array::<Entry<K, V>>(places).expect("a chunk of entries fits into memory");
     layout.align_to(64).expect("cache lines are small")
 }
 
-// SAFETY: it owns its entries; who reads them besides is bound by the same bounds as the shard.
+// SAFETY: it owns its entries. Readers reach them through the shard's head, and the shard's own
+// bounds (`K` and `V`: Send + Sync) are for them.
 unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}

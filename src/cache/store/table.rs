@@ -1,21 +1,25 @@
 //! A shard's table: which entries there are, by hash.
 //!
 //! # State
-//! A power of two of [`Bucket`]s. Each has six slots for the slab indices of entries, and one word,
-//! [`Ctrl`], with a tag of seven bits of the hash for each slot in use and the number of entries
-//! that passed by: those whose home it is, or whose way from home led over it, and that found it
-//! full and went on to the next. A search goes from home to the next bucket as long as anything
-//! passed by. So an erasure leaves no mark behind, and the table of a cache that churns never has
-//! to be cleaned. (The shape is that of F14, Bronson and Shi 2019; the tags are compared as in its
-//! relatives, by the bits of a word.)
+//! A power of two of [`Bucket`]s. Each has six slots for slab indices, and one word, [`Ctrl`], with
+//! a tag of seven bits of the hash for each used slot, and an *overflow count*: the number of
+//! entries for which a search has to go on behind this bucket, because it was full when they came
+//! by on their probe sequence (from their home bucket on, one bucket after the other). A search
+//! ends at the first bucket whose overflow count is 0. So erasing leaves no tombstones, and a table
+//! that churns never has to be cleaned. (This is the scheme of F14, Bronson and Shi 2019. Tags are
+//! compared in a plain word, as in the portable forms of its relatives.)
 //!
 //! # Invariants
 //! - WRITER: everything is written under the shard's lock.
-//! - STAY: an entry never moves within a table. So a search that finds nothing has at each bucket
-//!   seen either no such entry, or its slot after it was erased: there was a moment during the
-//!   search at which the key was not there.
-//! - TAGGED: a slot whose tag is set holds the index of an entry that is filled. It stays filled
-//!   for as long as a guard lives that was there when the tag was set.
+//! - STAY: an entry never moves within a table. So if a search finds nothing, then at some moment
+//!   during it the key was in no slot.
+//! - COUNTED: an overflow count is never too low, as long as the `Hash` of keys is stable. `insert`
+//!   raises those of the buckets that it passes before it sets the tag; `erase` clears the tag
+//!   before it lowers them. (`erase_anywhere` leaves them too high, which only lengthens searches;
+//!   see `erased` in [`Inner`](super::shard::Inner).)
+//! - TAGGED: a slot whose tag is set holds the index of a filled entry. An entry that is taken out
+//!   (its tag cleared, or its index replaced) stays filled for as long as any guard lives that was
+//!   taken before that.
 //!
 //! # Orderings
 //! An index is stored with Release after its entry was filled, and the tag with Release after the
@@ -31,13 +35,13 @@ const SLOTS: usize = 6;
 /// A byte for each slot.
 const ONES: u64 = 0x0101_0101_0101;
 const TOPS: u64 = ONES << 7;
-/// One entry that passed by.
+/// One in an overflow count, which is the top 16 bits of the word.
 const PASSED: u64 = 1 << 48;
-/// Of how many passing entries a bucket loses count; it is then passed for as long as the table
-/// lives.
+/// An overflow count that has got here is saturated: it says that entries went on, but not how
+/// many, and stays for as long as the table lives.
 const UNCOUNTED: u64 = 0xffff;
-/// The alignment of a bucket, which leaves this many low bits of its address for the size of the
-/// table.
+/// The alignment of a bucket. It leaves the low five bits of its address for the size of the table,
+/// as a number from 0 to 31.
 const ALIGN: usize = 32;
 
 /// The word of a bucket: six tags, each a byte from 1 to 127 (0: the slot is free), then the count
@@ -45,8 +49,8 @@ const ALIGN: usize = 32;
 #[derive(Clone, Copy)]
 struct Ctrl(u64);
 
-/// Which bytes of six are 0, none of which is above 127: a bit at the top of each. What is above
-/// them does not matter.
+/// The top bit of each of the six low bytes that is 0. None of these may be above 127; the two
+/// bytes above them do not matter.
 #[inline(always)]
 fn zeros(bytes: u64) -> u64 {
     TOPS.wrapping_sub(bytes) & TOPS
@@ -121,7 +125,7 @@ impl Bucket {
         self.ctrl.store(ctrl.0, Ordering::Release);
     }
 
-    /// The result of the first `Some` among what `test` says to the entries of a tag.
+    /// Calls `test` with the indices in the slots of this tag, until it returns `Some`.
     #[inline(always)]
     fn find<R>(&self, ctrl: Ctrl, tag: u64, test: &mut impl FnMut(u32) -> Option<R>) -> Option<R> {
         let mut candidates = ctrl.candidates(tag);
@@ -136,11 +140,10 @@ impl Bucket {
     }
 }
 
-/// A table: the address of its first bucket, with 32 less the binary logarithm of their number in
-/// the low bits.
-///
-/// It is a plain word, so that it can be published as one; whoever publishes it owns it and says
-/// when it is freed.
+/// A table: the address of its first bucket, with 32 minus log2 of the number of buckets in the low
+/// five bits, so that it can be published as one word.
+/// It is a plain copy of that word. Whoever publishes a table owns it and decides when to
+/// [free](Table::free) it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table(NonNull<Bucket>);
 
@@ -185,7 +188,7 @@ impl Table {
         drop(unsafe { Box::from_raw(all.as_ptr()) });
     }
 
-    /// For how many entries so many buckets are: four fifths of their slots.
+    /// How many entries so many buckets are for: a load factor of four fifths.
     fn load(buckets: usize) -> usize {
         buckets * SLOTS * 4 / 5
     }
@@ -231,8 +234,8 @@ impl Table {
         unsafe { bucket.as_ref() }
     }
 
-    /// The result of the first `Some` among what `test` says to the entries that may have this
-    /// hash.
+    /// Calls `test` with the indices of the entries that may have this hash, until it returns
+    /// `Some`.
     ///
     /// # Safety
     /// The table is not freed meanwhile.
@@ -262,8 +265,7 @@ impl Table {
         None
     }
 
-    /// Adds an entry. There must be a free slot, so at most [`capacity`](Table::capacity) entries.
-    /// Whether a bucket has lost count.
+    /// Adds an entry; there must be a free slot. True if an overflow count on its way is saturated.
     ///
     /// # Safety
     /// The entry is filled, and the caller holds the shard's lock or has the table for itself.
@@ -318,7 +320,7 @@ impl Table {
         true
     }
 
-    /// Where on its way an entry is.
+    /// The bucket and slot of an entry, looked for from the home of `hash` on.
     fn locate(self, hash: u64, index: u32) -> Option<(usize, usize)> {
         let mask = self.mask();
         let mut at = self.home(hash);

@@ -16,21 +16,22 @@ use crate::cache::stats::Cause;
 
 /// Buckets that a walk goes through without giving the lock back.
 const STEP: usize = 64;
-/// How often a walk begins anew because its table was replaced, before it goes through in one step.
+/// How often a walk starts over because its table was replaced, before it does the whole table at
+/// once.
 const ANEW: usize = 3;
-/// How often the background goes on at once with what its own listeners and destructors have left:
-/// entries that go with one another.
+/// How many rounds the background does in a row while its own listeners and destructors leave more
+/// to do, as a long chain of entries that own one another does.
 #[cfg(not(docache_loom))]
 const TIDY_ROUNDS: usize = 256;
-/// How many rounds that bring nothing end it.
+/// It stops after this many rounds in a row in which nothing could be done.
 #[cfg(not(docache_loom))]
 const TIDY_VAIN: usize = 8;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
-    /// Takes out what `wanted` says, of each shard in turn, and gives the lock back now and then.
-    /// How many there were.
+    /// Removes those entries that `wanted` gives a cause for, shard by shard, unlocking between
+    /// steps. Returns how many.
     fn remove_where(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in self.shards() {
@@ -40,7 +41,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 let step = if anew < ANEW { STEP } else { usize::MAX };
                 at = self.with_shard(shard, |locked, deferred| {
                     let before = locked.inner.live();
-                    // A table that is replaced too often is gone through at once, whichever it is.
+                    // Too many replacements: the whole of whatever table there is, in one step.
                     let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
                     let next = locked.remove_where(from, step, &mut wanted, deferred);
                     count += before - locked.inner.live();
@@ -71,7 +72,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.remove_where(|entry| (entry.until() <= now).then_some(Cause::Expired))
     }
 
-    /// Empties shard by shard, each at one moment.
+    /// Empties the shards, one after the other. Each becomes empty at one moment.
     pub(crate) fn clear(&self) {
         let now = Deadline::of(self.settings.time.now());
         let cause = |entry: &Entry<K, V>| {
@@ -194,7 +195,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.inner.limbo.close();
                 locked.inner.limbo.free_tables();
                 let some = locked.reclaim(deferred);
-                // Others may be dropping or showing to the listener what they have taken.
+                // `retired` also counts what other threads are dropping, or showing to the
+                // listener, right now.
                 (some, locked.inner.limbo.is_empty() && locked.inner.retired() == 0)
             });
             any |= some;
@@ -208,7 +210,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// retired. Whether something is left.
     #[cfg(not(docache_loom))]
     pub(crate) fn tidy(&self) -> bool {
-        // Before the look: who leaves something later says so again.
+        // Before the shards are looked at: a write whose critical section comes after ours sees
+        // this (the lock orders it) and demands another round; one that comes before is seen by us.
+        // So Relaxed suffices.
         self.awaited().store(false, Ordering::Relaxed);
         let leftovers = |shard: &&Shard<K, V, E>| {
             let mut locked = self.lock(shard);
@@ -229,8 +233,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             if !self.shards().iter().any(|shard| leftovers(&shard)) {
                 return false;
             }
-            // The first one may have closed what the next one can have; and epochs take some steps
-            // to the end of a period.
+            // One round may seal a batch that only the next one can reclaim; and with crossbeam's
+            // epochs a period takes several steps to end.
             vain = if any { 0 } else { vain + 1 };
             if vain == TIDY_VAIN {
                 break;

@@ -1,9 +1,9 @@
 //! Writes, and the order in which the lock, the listener and destructors come.
 //!
-//! A write looks like this: weigh, without a lock; lock the shard; move a few pairs out of limbo;
-//! write; unlock; tell the listener of what left; drop the pairs. So user code other than `Hash`
-//! and `Eq` never runs under the lock, and no reader ever runs a destructor. [`Core::with_shard`]
-//! keeps that order.
+//! The order of a write: compute the weight, without a lock; lock the shard; take a few pairs out
+//! of limbo; write; unlock; show the listener what was removed; drop the pairs from limbo. So no
+//! user code but `Hash` and `Eq` runs under the lock, and no reader ever runs a destructor.
+//! [`Core::with_shard`] keeps that order.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -18,8 +18,9 @@ use crate::cache::reclaim::{advance, ended, hint, is_reading, pin};
 use crate::cache::stats::Cause;
 use crate::contain::{contained, drop_contained};
 
-/// How often a write of weight tries to have places back before it goes on without, and how long it
-/// waits in between: 10 ms at most in all, with what the system adds to a sleep.
+/// In a cache whose entries have weights: how often a write that is over the limit tries to reclaim
+/// before it goes on regardless, and how long it sleeps in between. In all 10 ms at most, including
+/// what the system adds to a sleep.
 const RELIEF_TRIES: usize = 10;
 const RELIEF_PAUSE: Duration = Duration::from_micros(200);
 
@@ -34,8 +35,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.with_shard_then(shard, f, |result| result)
     }
 
-    /// The same, with something to be done between: what a `Clone` may need a guard for, or others
-    /// wait for.
+    /// The same, with a step `then` between the unlocking and the deferred work: for a `Clone` that
+    /// must run while the caller still has its guard, or for waking those who wait.
     #[inline(always)]
     pub(crate) fn with_shard_then<'a, R, T>(
         &'a self,
@@ -45,7 +46,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     ) -> T {
         let listened = self.settings.listener.is_some();
         let nested = (listened || needs_drop::<(K, V)>()) && Inside::is_here();
-        // Seen to when it is dropped, also if `f` or `then` panics.
+        // Its `drop` does the deferred work, also if `f` or `then` panics.
         let mut pending = Pending { core: self, shard, deferred: Deferred::new(listened, nested) };
         let mut locked = self.lock(shard);
         let result = f(&mut locked, &mut pending.deferred);
@@ -87,7 +88,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         Err(if stored == Stored::Full { Refused::Full } else { Refused::Heavy { weight, share } })
     }
 
-    /// Sees to what was not taken in: inside user code that is left to the background.
+    /// Shows the listener a pair that was not stored, and drops it; inside user code, leaves both
+    /// to the background.
     #[cold]
     pub(crate) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
         if Inside::is_here() {
@@ -112,10 +114,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         drop_contained((key, value));
     }
 
-    /// Where entries have weights: drops what was retired, as far as no reader holds it, if so much
-    /// of it is there that with a value of this weight it would be more than the shard may hold.
-    /// Gives readers a few milliseconds for that, unless the caller is one, or somebody has just
-    /// waited for them in vain.
+    /// Where entries have weights: if this weight, added to that of the retired entries, would be
+    /// more than the shard's limit, first drops what no reader holds. Gives readers a few
+    /// milliseconds to let go of the rest, unless the caller is a reader itself, or another write
+    /// has just waited in vain.
     #[inline(always)]
     pub(crate) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
         if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
@@ -248,8 +250,9 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
         }
         if self.deferred.hint {
             hint();
-            // What need not be dropped is left to the background only where it is much: a guard is
-            // held.
+            // Entries without a destructor are left to the background only when a batch is full. It
+            // takes them only if there are [`FEW`](super::shard::FEW) or more by then; otherwise
+            // later writes do.
             self.deferred.leftover |= !needs_drop::<(K, V)>();
         }
         if self.deferred.has_reclaimed() {
