@@ -39,9 +39,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// them, but where entries have weights and so much is retired that memory would exceed twice the
 /// limit: then up to 10 ms, once for as long as the same readers stand. A shard that grows copies
 /// its table under that lock, which takes time in proportion to its entries, and which readers do
-/// not notice. (An entry whose `Hash` panics then is taken out; one whose `Hash` or `Eq` is not
-/// always the same may not be found any more, and takes a place until it is evicted, expires or the
-/// cache is cleared.)
+/// not notice. (An entry whose `Hash` panics then is taken out. As with a
+/// [`HashMap`](std::collections::HashMap), it is a logic error if a key's `Hash` or `Eq` is not
+/// always the same. Memory stays safe, but such a key may hide itself and other keys until their
+/// shard's table is rebuilt: what is hidden is not found, replaced or removed, and may come back.)
 ///
 /// # Capacity
 /// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly

@@ -79,7 +79,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     pub(crate) fn get<Q: Lookup<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<V> {
         let guard = pin();
         let entry = self.core.read(&guard, (hash, key), Access::Get)?;
-        // SAFETY: found in the table under this guard.
+        // SAFETY: found in the table under this guard, so it stays filled (TAGGED).
         Some(unsafe { &entry.pair().1 }.clone())
     }
 

@@ -50,7 +50,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
     {
         let core = &self.cache.core;
         let entry = core.read(&self.guard, (core.hash(key), key), Access::Get)?;
-        // SAFETY: found in the table under the guard.
+        // SAFETY: found in the table under the guard, so it stays filled (TAGGED).
         Some(unsafe { &entry.pair().1 })
     }
 
@@ -141,7 +141,7 @@ impl<'p, K, V, E, S> Iterator for Iter<'p, K, V, E, S> {
         loop {
             let shard = self.core.shards().get(self.shard)?;
             while let Some(index) = self.found.pop() {
-                // SAFETY: found in the table under this guard.
+                // SAFETY: found in the table under this guard (TAGGED).
                 let entry = unsafe { shard.entry(self.guard, index) };
                 if self.core.is_live(entry) {
                     // SAFETY: as above.

@@ -149,7 +149,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
         let reading = core.reading();
         let now = core.settings.negative_ttl.map(|_| core.settings.time.now());
         let mut locked = core.lock(self.shard);
-        if let Some(entry) = core.find_live(&locked, (me.hash, key), reading) {
+        // SAFETY: used under the guard that is taken before the lock is given back.
+        if let Some(entry) = unsafe { core.find_live(&locked, (me.hash, key), reading) } {
             let guard = pin();
             drop(locked);
             // SAFETY: found under the lock; the guard was there before that was given back.

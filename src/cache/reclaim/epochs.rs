@@ -23,7 +23,8 @@ use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
 use super::grace::GracePeriods;
 
-/// The collector, once it is needed. It is never freed.
+/// The collector, once it is needed. It is never freed: in the child of a fork another one takes
+/// its place, and the old one is leaked with all its handles.
 static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
 static UNDER_WAY: AtomicBool = AtomicBool::new(false);
 

@@ -1,4 +1,10 @@
 //! The periods, records and guards of this process.
+//!
+//! # State
+//! A thread's record is taken by HANDLE, whose destructor gives it back, and cached in RECORD, which
+//! has no destructor. Where another thread-local's destructor reads when HANDLE is gone already, it
+//! gets a record that is an orphan from the beginning and goes back with its last guard. EPOCHS
+//! counts the guards that are crossbeam's.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -49,7 +55,7 @@ struct Readers;
 
 impl Forked for Readers {
     fn hold(&self) {
-        // SAFETY: it is called before the fork by the thread that forks.
+        // SAFETY: called before the fork by the thread that forks, which also takes it out again.
         unsafe { HELD.put(RECORDS.hold()) };
     }
 
@@ -109,6 +115,7 @@ pub(crate) fn pin() -> Guard {
     }
 }
 
+/// A thread's first guard; on systems without `membarrier`, every one.
 #[cold]
 #[inline(never)]
 fn pin_otherwise() -> Guard {

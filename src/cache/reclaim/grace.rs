@@ -1,4 +1,11 @@
 //! Grace periods, by number.
+//!
+//! # Invariants
+//! - ONE: `begun - 1 <= ended <= begun`. Both are stored only by whoever may begin a period: the
+//!   holder of the lock of `readers` in `records`, of the flag UNDER_WAY in `epochs`.
+//! - An era is a value of `begun`, and is over when `ended` is greater. After a
+//!   [`cancel`](GracePeriods::cancel) a later period gets the same number, so an era read in between
+//!   is over one period later, never earlier.
 
 use crossbeam_utils::CachePadded;
 

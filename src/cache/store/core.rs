@@ -55,7 +55,9 @@ pub(crate) struct Core<K, V, E, S> {
     lru: bool,
     reads: Option<Reads>,
     pub(crate) settings: Writing<K, V, E>,
-    /// Whether the background will look after what writes leave.
+    /// Whether the background will look after what writes leave. Relaxed: a write sets it after
+    /// its critical section, the background clears it before its own; whichever section of a shard
+    /// comes second sees what the other side did.
     awaited: AtomicBool,
     #[cfg(not(docache_loom))]
     background: Registered,
@@ -319,13 +321,18 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// The live entry of a key, under its shard's lock.
-    pub(crate) fn find_live<'a>(
+    ///
+    /// # Safety
+    /// The result is used only as long as the lock is held, or a guard that was taken under it.
+    pub(crate) unsafe fn find_live<'a>(
         &self,
         locked: &Locked<'a, K, V, E, S>,
         (hash, key): (u64, &K),
         reading: Option<Tick>,
     ) -> Option<&'a Entry<K, V>> {
-        locked.find(hash, key).map(|(_, entry)| entry).filter(|entry| self.was_live(entry, reading))
+        // SAFETY: the caller's promise.
+        let (_, entry) = unsafe { locked.find_unbound(hash, key) }?;
+        self.was_live(entry, reading).then_some(entry)
     }
 
     pub(crate) fn len(&self) -> usize {

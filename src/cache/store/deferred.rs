@@ -39,7 +39,8 @@ impl Drop for Inside {
     }
 }
 
-/// An entry that was unlinked, and that the listener is to see before it goes to limbo.
+/// An entry that was unlinked, and that the listener is to see before it goes to limbo. It is its
+/// owner's: nobody else sends it to limbo, so its place stays filled until then.
 #[derive(Debug)]
 pub(crate) struct Claimed<'c, K, V> {
     pub(crate) index: u32,

@@ -8,6 +8,8 @@
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
+//! - FIFO: eras do not decrease from front to back, since they are read in that order under the
+//!   lock. So it is enough to look at the first batch.
 //! - ONCE: an entry comes here once, and leaves when its era is over; then it is the shard's alone.
 
 use std::collections::VecDeque;

@@ -65,39 +65,50 @@ impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
     }
 }
 
-/// The entries, as the policy sees them.
+/// The entries, as the policy sees them. Made under the shard's lock, and used no longer than that
+/// is held; all indices that it is given are the policy's or the table's.
 struct Entries<'a, K, V, S> {
     directory: *const Directory<K, V>,
     hasher: &'a S,
 }
 
 impl<'a, K, V, S> Entries<'a, K, V, S> {
+    /// # Safety
+    /// The place is in use, and not given back for as long as the result is used.
     #[inline(always)]
-    fn entry(&self, index: u32) -> &'a Entry<K, V> {
-        // SAFETY: made under the lock, for indices of the policy, whose places are in use.
+    unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
+        // SAFETY: the caller's promise.
         unsafe { entry(self.directory, index) }
+    }
+
+    /// An entry of the policy's, for as long as it is one.
+    #[inline(always)]
+    fn held(&self, index: u32) -> &Entry<K, V> {
+        // SAFETY: the policy knows only entries that are linked (LINKED there, TABLE), and what is
+        // linked is not given back under the lock.
+        unsafe { self.entry(index) }
     }
 }
 
 impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
     #[inline]
     fn hits(&self, i: u32) -> u8 {
-        self.entry(i).hits()
+        self.held(i).hits()
     }
 
     #[inline]
     fn set_hits(&self, i: u32, hits: u8) {
-        self.entry(i).set_hits(hits);
+        self.held(i).set_hits(hits);
     }
 
     #[inline]
     fn hist(&self, i: u32) -> u8 {
-        self.entry(i).history()
+        self.held(i).history()
     }
 
     #[inline]
     fn set_hist(&self, i: u32, hist: u8) {
-        self.entry(i).set_history(hist);
+        self.held(i).set_history(hist);
     }
 
     #[inline]
@@ -110,8 +121,8 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
     /// The hash of an entry's key, unless that panics.
     #[inline]
     fn contained_hash(&self, i: u32) -> Option<u64> {
-        // SAFETY: in use, so filled.
-        let (key, _) = unsafe { self.entry(i).pair() };
+        // SAFETY: the policy's and the table's indices are of filled entries (TABLE).
+        let (key, _) = unsafe { self.held(i).pair() };
         contained(|| self.hasher.hash_one(key)).ok()
     }
 }
@@ -159,10 +170,25 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &self,
         hash: u64,
         key: &Q,
+    ) -> Option<(u32, &Entry<K, V>)> {
+        // SAFETY: linked for as long as the lock is held, and the result borrows that.
+        unsafe { self.find_unbound(hash, key) }
+    }
+
+    /// [`find`](Locked::find), for callers that use the entry beyond the lock.
+    ///
+    /// # Safety
+    /// The result is used as [`entry`](Locked::entry) demands.
+    #[inline]
+    pub(crate) unsafe fn find_unbound<Q: Lookup<K> + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
     ) -> Option<(u32, &'a Entry<K, V>)> {
         let test = |index| {
-            let entry = self.entry(index);
-            // SAFETY: in the table, so filled (TAGGED).
+            // SAFETY: in the table, so in use; the rest is the caller's promise.
+            let entry = unsafe { self.entry(index) };
+            // SAFETY: as above (TAGGED).
             let (found, _) = unsafe { entry.pair() };
             key.matches(found).then_some((index, entry))
         };
@@ -170,10 +196,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         unsafe { self.head.table().find(hash, test) }
     }
 
-    /// The entry of an index that was found.
-    pub(crate) fn entry(&self, index: u32) -> &'a Entry<K, V> {
-        // SAFETY: it was found under this lock; the caller holds a guard if it goes on using it
-        // without.
+    /// The entry of an index.
+    ///
+    /// # Safety
+    /// Its place is in use, and is not given back for as long as the result is used: because the
+    /// entry is linked and the lock is held; because it is claimed by the caller; or because a
+    /// guard is held that was taken when it was linked.
+    pub(crate) unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
+        // SAFETY: the caller's promise.
         unsafe { entry(self.inner.slab.directory(), index) }
     }
 
@@ -192,8 +222,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         });
         let fits = u64::from(new.weight) <= self.inner.plan.most;
         if let Some(index) = if fits { self.place() } else { None } {
-            // SAFETY: there is a pair, and the place was just taken from the slab.
-            unsafe { self.entry(index).fill(pair, new.until) };
+            // SAFETY: just taken from the slab, under the lock.
+            let entry = unsafe { self.entry(index) };
+            // SAFETY: there is a pair, and the place is this call's alone.
+            unsafe { entry.fill(pair, new.until) };
             self.link(index, &new, old, deferred);
             return Stored::Yes;
         }
@@ -242,9 +274,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let (live, limbo, unheard) = (&mut inner.live, &mut inner.limbo, &mut inner.unheard);
         let (counts, erased) = (&mut inner.counts, &mut inner.erased);
         let evict = |victim: u32, hash: Option<u64>| {
-            let entry = entries.entry(victim);
+            // SAFETY: linked, and then claimed by this call or in limbo.
+            let entry = unsafe { entries.entry(victim) };
             let cause = if entry.until() <= now { Cause::Expired } else { Cause::Size };
-            erase(table, hash, victim, erased);
+            // SAFETY: the lock is held (WRITER).
+            unsafe { erase(table, hash, victim, erased) };
             *live -= 1;
             counts.count(cause);
             deferred.retire(limbo, unheard, Claimed { index: victim, entry, cause });
@@ -252,19 +286,23 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         match old {
             Some((old, cause)) => {
                 inner.policy.replace(&entries, old, index, weight, evict);
-                // SAFETY: filled, and the lock is ours.
+                // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
                 if !unsafe { table.replace(hash, old, index) } {
                     // SAFETY: as above.
                     unsafe { table.erase_anywhere(old) };
-                    insert(table, hash, index, &mut inner.erased);
+                    // SAFETY: as above.
+                    unsafe { insert(table, hash, index, &mut inner.erased) };
                 }
                 inner.counts.count(cause);
-                let claimed = Claimed { index: old, entry: entries.entry(old), cause };
+                // SAFETY: just unlinked, and then claimed by this call or in limbo.
+                let entry = unsafe { entries.entry(old) };
+                let claimed = Claimed { index: old, entry, cause };
                 deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
             }
             None => {
                 inner.policy.admit(&entries, index, hash, weight, evict);
-                insert(table, hash, index, &mut inner.erased);
+                // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
+                unsafe { insert(table, hash, index, &mut inner.erased) };
                 inner.live += 1;
             }
         }
@@ -321,7 +359,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let deadlines = inner.deadlines.get_or_insert_with(|| {
             let mut deadlines = Box::new(Deadlines::new());
             for at in 0..table.buckets() {
-                let note = |index| deadlines.set(index, entries.entry(index).until().units());
+                let note = |index| deadlines.set(index, entries.held(index).until().units());
                 // SAFETY: the lock keeps the table.
                 unsafe { table.each_in(at, note) };
             }
@@ -330,7 +368,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let policy = &inner.policy;
         let deadline_of = |index| {
             let counts = policy.holds(index) && Some(index) != old;
-            counts.then(|| entries.entry(index).until().units())
+            counts.then(|| entries.held(index).until().units())
         };
         let found = deadlines.expired(now.units(), deadline_of);
         if found.is_none() {
@@ -351,11 +389,15 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let entries = self.entries();
         let inner = &mut *self.inner;
         let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
-        erase(self.head.table(), entries.contained_hash(index), index, &mut inner.erased);
+        let hash = entries.contained_hash(index);
+        // SAFETY: the lock is held (WRITER).
+        unsafe { erase(self.head.table(), hash, index, &mut inner.erased) };
         inner.policy.remove(index);
         inner.live -= 1;
         inner.counts.count(cause);
-        let claimed = Claimed { index, entry: entries.entry(index), cause };
+        // SAFETY: just unlinked, and then claimed by this call or in limbo.
+        let entry = unsafe { entries.entry(index) };
+        let claimed = Claimed { index, entry, cause };
         deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
         if inner.plan.weighted {
             let gone = before - inner.policy.weight();
@@ -402,7 +444,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let mut found = Vec::new();
         for at in at..end {
             let test =
-                |index| found.extend(wanted(entries.entry(index)).map(|cause| (index, cause)));
+                |index| found.extend(wanted(entries.held(index)).map(|cause| (index, cause)));
             // SAFETY: the lock keeps the table.
             unsafe { table.each_in(at, test) };
         }
@@ -445,7 +487,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let inner = &mut *self.inner;
         for at in buckets {
             let retire = |index| {
-                let entry = entries.entry(index);
+                // SAFETY: in the detached table, which only the caller retires, so not yet in limbo.
+                let entry = unsafe { entries.entry(index) };
                 let cause = cause(entry);
                 inner.counts.count(cause);
                 deferred.retire(
@@ -490,7 +533,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let (mut lost, mut erased) = (Vec::new(), None);
         for at in 0..old.buckets() {
             let copy = |index| match entries.contained_hash(index) {
-                Some(hash) => insert(new, hash, index, &mut erased),
+                // SAFETY: in the old table, so filled; the new one is not published yet.
+                Some(hash) => unsafe { insert(new, hash, index, &mut erased) },
                 None => lost.push(index),
             };
             // SAFETY: the lock keeps the old table.
@@ -577,18 +621,24 @@ pub(crate) enum Refused {
 }
 
 /// Puts an entry into the table, which has room for it.
+///
+/// # Safety
+/// As [`Table::insert`]'s.
 #[inline]
-fn insert(table: Table, hash: u64, index: u32, erased: &mut Option<usize>) {
-    // SAFETY: the entry is filled, and the lock is the caller's.
+unsafe fn insert(table: Table, hash: u64, index: u32, erased: &mut Option<usize>) {
+    // SAFETY: the caller's promise.
     if unsafe { table.insert(hash, index) } && erased.is_none() {
         *erased = Some(0);
     }
 }
 
 /// Takes an entry out of the table.
+///
+/// # Safety
+/// As [`Table::erase`]'s.
 #[inline]
-fn erase(table: Table, hash: Option<u64>, index: u32, erased: &mut Option<usize>) {
-    // SAFETY: the lock is the caller's.
+unsafe fn erase(table: Table, hash: Option<u64>, index: u32, erased: &mut Option<usize>) {
+    // SAFETY: the caller's promise.
     let found = hash.is_some_and(|hash| unsafe { table.erase(hash, index) });
     if !found {
         // SAFETY: as above.

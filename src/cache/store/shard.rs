@@ -2,19 +2,29 @@
 //!
 //! # State
 //! The [`Head`] is the readers'; its cache line is only written when something grows. Everything
-//! else is behind the lock. An entry is in the table, in a queue of the policy and in a place of
-//! the slab; one that was taken out of the first two is in limbo, or *claimed* by the call that
-//! took it out, which shows it to the listener first, or `unheard`, if that call came from inside
-//! user code.
+//! else is behind the lock. A place of the slab goes through these states:
+//!
+//! ```text
+//!   free ─take─► filled ─link─► linked ─unlink─► limbo ─grace period─► reclaimed ─drop─► free
+//!                                  │               ▲
+//!                                  ├─► claimed ────┤
+//!                                  └─► unheard ────┘
+//! ```
+//!
+//! *Linked* is an entry that is in the table and, if it can be evicted, in a queue of the policy.
+//! With a listener it is shown to that between the two and limbo: by the call that unlinked it,
+//! which has *claimed* it, or, if that came from inside user code, by a later one, which finds it
+//! in `unheard`. `retired` counts all from unlinking to the end.
 //!
 //! The flights of the shard's keys are here too.
 //!
 //! # Invariants
 //! - TABLE: what is in the table is filled, once, and counted in `live`. Entries are taken out of
 //!   the table first, and only what was found there goes to limbo. So a key whose `Hash` or `Eq` is
-//!   not always the same never leads to memory that is in use elsewhere. It may waste a place, and
-//!   (since erasing it lowers the overflow counts along its present way, not its former one) hide
-//!   another key until the table is rebuilt.
+//!   not always the same never leads to memory that is in use elsewhere. It may waste a place; and
+//!   since erasing it lowers the overflow counts along its present way, not its former one, it may
+//!   hide other keys until the table is rebuilt: what is hidden is not found, replaced or removed,
+//!   and then comes back.
 //! - QUIET: under the lock no user code runs but the keys' `Eq` (and `Borrow`), whose panic unwinds
 //!   through the caller, and `Hash`, whose panic is contained. (The caller's own key is hashed
 //!   before.)
@@ -169,8 +179,9 @@ const _: () = {
     begins_line(offset_of!(Inner<u64, u64, ()>, policy));
 };
 
-// SAFETY: the entries that the pointers lead to are shared among readers, and moved out by whoever
-// reclaims them.
+// SAFETY: entries are read by all threads (K, V: Sync), and dropped by whichever of them reclaims
+// them (K, V: Send). Cached errors are shared (`Arc<E>`). The registry's pointers lead to calls,
+// which are Send and Sync on the same conditions.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V, E> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
@@ -253,13 +264,14 @@ impl<K, V, E> Shard<K, V, E> {
         Q: Lookup<K> + ?Sized,
     {
         let test = |index| {
-            // SAFETY: found in the table; the guard keeps its place.
+            // SAFETY: found in the table under this guard, so it is filled and stays so (TAGGED);
+            // the directory reaches it (THERE).
             let entry = unsafe { entry(self.head.directory(), index) };
             // SAFETY: as above (TAGGED).
             let (found, _) = unsafe { entry.pair() };
             key.matches(found).then_some(entry)
         };
-        // SAFETY: the guard was there before the table was found, and keeps it.
+        // SAFETY: the table was found under this guard, so it is not freed before that goes (GRACE).
         unsafe { self.head.table().find(hash, test) }
     }
 
@@ -273,7 +285,8 @@ impl<K, V, E> Shard<K, V, E> {
     /// # Safety
     /// It was.
     pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Entry<K, V> {
-        // SAFETY: found in the table; the guard keeps its place.
+        // SAFETY: found in the table under this guard, so it stays filled (TAGGED); the directory
+        // reaches it (THERE).
         unsafe { entry(self.head.directory(), index) }
     }
 

@@ -10,7 +10,9 @@
 //! - WRITER: places are given out and taken back under the shard's lock.
 //! - THERE: the directory that is published reaches as far as any index that is in a table, and has
 //!   the address of its chunk. Both are stored before the index is published (Release), and read
-//!   after it (Acquire).
+//!   after it (Acquire). An older directory may have the address of a chunk that was freed since;
+//!   nobody uses it, because an index found in a table leads to the directory of its time, or to a
+//!   later one.
 //! - EMPTY: a chunk is freed only when all its places are free; no reader can see any of them then.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -151,22 +153,22 @@ impl<K, V> Slab<K, V> {
         let first = (number * chunk_places::<K, V>()) as u32;
         let index = if chunk.free == NONE {
             chunk.fresh += 1;
-            first + chunk.fresh - 1
-        } else {
-            chunk.free
-        };
-        if chunk.free == NONE {
+            let number_in_chunk = chunk.fresh - 1;
             let base = self.directories.last().expect("a chunk has an address")[number]
                 .load(Ordering::Relaxed);
-            // SAFETY: the place lies in the chunk.
-            let place = unsafe { base.add((index - first) as usize) };
-            // SAFETY: it has not been used.
+            // SAFETY: less than the chunk's places: it has a free one, and none that was given back.
+            let place = unsafe { base.add(number_in_chunk as usize) };
+            // SAFETY: it was never given out (`fresh`), so nobody has a reference to it.
             unsafe { place.write(Entry::vacant()) };
+            first + number_in_chunk
         } else {
+            let index = chunk.free;
             let directory = self.directory();
-            // SAFETY: the place has been given out before.
+            // SAFETY: given out before and given back, so it holds an `Entry`, and its chunk is
+            // there.
             self.chunks[number].free = unsafe { entry(directory, index) }.next_free();
-        }
+            index
+        };
         self.chunks[number].used += 1;
         self.used += 1;
         Some(index)
@@ -191,7 +193,7 @@ impl<K, V> Slab<K, V> {
     /// As [`give_back`](Slab::give_back)'s.
     unsafe fn give_to_chunk(&mut self, index: u32) {
         let number = index as usize / chunk_places::<K, V>();
-        // SAFETY: the place was given out.
+        // SAFETY: the place was given out, by the caller's promise, so it holds an `Entry`.
         let place = unsafe { entry(self.directory(), index) };
         let chunk = &mut self.chunks[number];
         place.set_next_free(chunk.free);
@@ -206,7 +208,8 @@ impl<K, V> Slab<K, V> {
         // One empty chunk is kept, so that a shard whose size hovers around a chunk's edge does not
         // allocate and free all the time.
         if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
-            self.release(number);
+            // SAFETY: none of its places is given out (EMPTY).
+            unsafe { self.release(number) };
         }
     }
 
@@ -267,11 +270,13 @@ impl<K, V> Slab<K, V> {
         self.directories.push(directory);
     }
 
-    /// Frees a chunk, which must be EMPTY, unless the slab is being dropped. Its number may stay in
-    /// the heap `open`: `with_room` pops it, since it has no room, before it grows the slab, so no
-    /// number is in there twice.
+    /// Frees a chunk. Its number may stay in the heap `open`: `with_room` pops it, since it has no
+    /// room, before it grows the slab, so no number is in there twice.
+    ///
+    /// # Safety
+    /// No pair lies in the chunk, and nobody can see its places.
     #[cold]
-    fn release(&mut self, number: usize) {
+    unsafe fn release(&mut self, number: usize) {
         let open = self.chunks[number].open;
         let gone = Chunk { places: 0, fresh: 0, used: 0, free: NONE, open };
         let chunk = std::mem::replace(&mut self.chunks[number], gone);
@@ -282,9 +287,8 @@ impl<K, V> Slab<K, V> {
         self.freed.push(number as u32);
         let base = self.directories.last().expect("a chunk has an address")[number]
             .load(Ordering::Relaxed);
-        // SAFETY: allocated in `grow` with this layout. No pair lies in it: the chunk is EMPTY, or
-        // the slab is being dropped, and then `Shard::drop` has dropped all pairs before. An
-        // `Entry` itself needs no destructor.
+        // SAFETY: allocated in `grow` with this layout, and used by nobody, as the caller promises.
+        // An `Entry` itself needs no destructor.
         unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };
     }
 }
@@ -292,7 +296,8 @@ impl<K, V> Slab<K, V> {
 impl<K, V> Drop for Slab<K, V> {
     fn drop(&mut self) {
         for number in 0..self.chunks.len() {
-            self.release(number);
+            // SAFETY: `Shard::drop` has dropped all pairs, and nobody else is there.
+            unsafe { self.release(number) };
         }
     }
 }

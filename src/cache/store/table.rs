@@ -23,8 +23,9 @@
 //!
 //! # Orderings
 //! An index is stored with Release after its entry was filled, and the tag with Release after the
-//! index. Readers load both with Acquire: who sees the tag sees the index, or a later one, and the
-//! entry behind it.
+//! index. Readers load both with Acquire: one that sees the tag sees the index, or a later one, and
+//! the entry behind it. A search that loads an earlier bucket before its count was raised ends there
+//! and finds nothing, as before the insertion.
 
 use std::ptr::NonNull;
 
@@ -222,15 +223,18 @@ impl Table {
 
     #[inline(always)]
     fn first(self) -> NonNull<Bucket> {
-        // SAFETY: the address of the first bucket with its low bits cleared again.
+        // SAFETY: that is the address of the first bucket, before the size was put into its low bits.
         unsafe { self.0.byte_sub(self.shift()) }
     }
 
+    /// # Safety
+    /// `at` is less than [`buckets`](Table::buckets), and the table is not freed for as long as the
+    /// result is used.
     #[inline(always)]
-    fn bucket<'a>(self, at: usize) -> &'a Bucket {
-        // SAFETY: `at` is within the mask.
+    unsafe fn bucket<'a>(self, at: usize) -> &'a Bucket {
+        // SAFETY: `at` is within the table.
         let bucket = unsafe { self.first().add(at) };
-        // SAFETY: the table lives while it is used, as the safety of the methods demands.
+        // SAFETY: the table is there, as the caller promises.
         unsafe { bucket.as_ref() }
     }
 
@@ -246,7 +250,8 @@ impl Table {
         mut test: impl FnMut(u32) -> Option<R>,
     ) -> Option<R> {
         let home = self.home(hash);
-        let bucket = self.bucket(home);
+        // SAFETY: a home is within the table, which the caller keeps.
+        let bucket = unsafe { self.bucket(home) };
         let ctrl = bucket.ctrl();
         let found = bucket.find(ctrl, tag(hash), &mut test);
         if found.is_some() || ctrl.passed() == 0 {
@@ -254,7 +259,8 @@ impl Table {
         }
         let mut at = (home + 1) & self.mask();
         while at != home {
-            let bucket = self.bucket(at);
+            // SAFETY: masked; the caller keeps the table.
+            let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
             let found = bucket.find(ctrl, tag(hash), &mut test);
             if found.is_some() || ctrl.passed() == 0 {
@@ -274,7 +280,8 @@ impl Table {
         let mut at = self.home(hash);
         let mut lost = false;
         loop {
-            let bucket = self.bucket(at);
+            // SAFETY: a home, or masked; the caller keeps the table.
+            let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
             if let Some(slot) = ctrl.vacant() {
                 bucket.index[slot].store(index, Ordering::Release);
@@ -293,13 +300,11 @@ impl Table {
     /// # Safety
     /// As [`insert`](Table::insert)'s.
     pub(crate) unsafe fn replace(self, hash: u64, old: u32, new: u32) -> bool {
-        match self.locate(hash, old) {
-            Some((at, slot)) => {
-                self.bucket(at).index[slot].store(new, Ordering::Release);
-                true
-            }
-            None => false,
-        }
+        // SAFETY: the caller keeps the table.
+        let Some((at, slot)) = (unsafe { self.locate(hash, old) }) else { return false };
+        // SAFETY: located in the table.
+        unsafe { self.bucket(at) }.index[slot].store(new, Ordering::Release);
+        true
     }
 
     /// Takes an entry out; false if it is not there. (That only happens if its key's hash is not
@@ -308,12 +313,15 @@ impl Table {
     /// # Safety
     /// As [`insert`](Table::insert)'s.
     pub(crate) unsafe fn erase(self, hash: u64, index: u32) -> bool {
-        let Some((end, slot)) = self.locate(hash, index) else { return false };
-        let bucket = self.bucket(end);
+        // SAFETY: the caller keeps the table.
+        let Some((end, slot)) = (unsafe { self.locate(hash, index) }) else { return false };
+        // SAFETY: located in the table.
+        let bucket = unsafe { self.bucket(end) };
         bucket.set_ctrl(bucket.ctrl().without(slot));
         let mut at = self.home(hash);
         while at != end {
-            let bucket = self.bucket(at);
+            // SAFETY: a home, or masked; the caller keeps the table.
+            let bucket = unsafe { self.bucket(at) };
             bucket.set_ctrl(bucket.ctrl().one_less());
             at = (at + 1) & self.mask();
         }
@@ -321,11 +329,15 @@ impl Table {
     }
 
     /// The bucket and slot of an entry, looked for from the home of `hash` on.
-    fn locate(self, hash: u64, index: u32) -> Option<(usize, usize)> {
+    ///
+    /// # Safety
+    /// The table is not freed meanwhile.
+    unsafe fn locate(self, hash: u64, index: u32) -> Option<(usize, usize)> {
         let mask = self.mask();
         let mut at = self.home(hash);
         for _ in 0..=mask {
-            let bucket = self.bucket(at);
+            // SAFETY: a home, or masked; the caller keeps the table.
+            let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
             let mut candidates = ctrl.candidates(tag(hash));
             while candidates != 0 {
@@ -349,7 +361,8 @@ impl Table {
     /// As [`insert`](Table::insert)'s.
     pub(crate) unsafe fn erase_anywhere(self, index: u32) {
         for at in 0..self.buckets() {
-            let bucket = self.bucket(at);
+            // SAFETY: one of its buckets; the caller keeps the table.
+            let bucket = unsafe { self.bucket(at) };
             let mut used = bucket.ctrl().used();
             while used != 0 {
                 let slot = slot(used);
@@ -371,7 +384,8 @@ impl Table {
     /// # Safety
     /// `at` is less than [`buckets`](Table::buckets), and the table is not freed meanwhile.
     pub(crate) unsafe fn each_in(self, at: usize, mut f: impl FnMut(u32)) {
-        let bucket = self.bucket(at);
+        // SAFETY: the caller's promise.
+        let bucket = unsafe { self.bucket(at) };
         let mut used = bucket.ctrl().used();
         while used != 0 {
             f(bucket.index[slot(used)].load(Ordering::Acquire));

@@ -97,7 +97,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 // SAFETY: one of its buckets; found under this guard, which keeps it.
                 unsafe { table.each_in(bucket, |index| found.push(index)) };
                 for index in found.drain(..) {
-                    // SAFETY: found in the table under this guard.
+                    // SAFETY: found in the table under this guard (TAGGED).
                     let entry = unsafe { shard.entry(&guard, index) };
                     // SAFETY: as above.
                     let (key, value) = unsafe { entry.pair() };
@@ -259,7 +259,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             let rare = deferred.rare();
             rare.claimed_weight += unheard.weight;
-            let claimed = |(index, cause)| Claimed { index, entry: locked.entry(index), cause };
+            let claimed = |(index, cause)| {
+                // SAFETY: it was in `unheard`, and is now claimed by this call.
+                let entry = unsafe { locked.entry(index) };
+                Claimed { index, entry, cause }
+            };
             rare.claimed.extend(unheard.entries.into_iter().map(claimed));
             true
         })

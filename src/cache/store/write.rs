@@ -164,7 +164,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             |locked, deferred| {
                 locked.reclaim(deferred);
                 locked.invalidate(hash, key, deferred);
-                let (index, entry) = locked.find(hash, key)?;
+                // SAFETY: the guard is dropped when the value was used.
+                let (index, entry) = unsafe { locked.find_unbound(hash, key) }?;
                 let live = self.was_live(entry, reading);
                 locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
                 locked.tidy_table(deferred);
@@ -192,7 +193,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let mut panics = 0;
         let inside = Inside::enter();
         for claimed in &claimed {
-            // SAFETY: unlinked by this call and not yet in limbo, so nobody empties its place.
+            // SAFETY: claimed by this call, so not in limbo, and nobody empties its place.
             let (key, value) = unsafe { claimed.entry.pair() };
             panics += u64::from(contained(|| listener(key, value, claimed.cause)).is_err());
         }
