@@ -18,7 +18,7 @@ use super::policy::Kind;
 use super::reclaim;
 #[cfg(not(docache_loom))]
 use super::settings::Around;
-use super::settings::{Listener, Settings, Time, Weigher};
+use super::settings::{Listener, Settings, TimeSource, Weigher};
 use super::stats::Cause;
 use super::store::core::Core;
 #[cfg(not(docache_loom))]
@@ -398,13 +398,13 @@ where
         #[cfg(not(docache_loom))]
         reclaim::prepare();
         let shards = self.shard_count();
-        let time = self.clock.clone().map_or(Time::Coarse, |clock| {
+        let clock = self.clock.clone().map_or(TimeSource::Coarse, |clock| {
             let origin = clock.now();
-            Time::Other(clock, origin)
+            TimeSource::Other(clock, origin)
         });
-        let read_time = if self.expire_on_sweep_only { Time::Frozen } else { time.clone() };
+        let read_clock = if self.expire_on_sweep_only { TimeSource::Frozen } else { clock.clone() };
         #[cfg(not(docache_loom))]
-        let (background_time, interval, around) = (time.clone(), self.sweep, self.around);
+        let (background_clock, interval, around) = (clock.clone(), self.sweep, self.around);
         let settings = Settings {
             hasher: self.hasher,
             shards,
@@ -415,8 +415,8 @@ where
             limit: self.capacity.map(|entries| entries as u64).or(self.max_weight),
             weigher: self.weigher,
             listener: self.listener,
-            time,
-            read_time,
+            clock,
+            read_clock,
             ttl: self.ttl.unwrap_or(Duration::MAX),
             jitter: self.jitter,
             record_stats: self.record_stats,
@@ -428,7 +428,7 @@ where
         let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });
         #[cfg(not(docache_loom))]
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
-            let background = Registered::new(weak.clone(), background_time, interval, around);
+            let background = Registered::new(weak.clone(), background_clock, interval, around);
             Inner {
                 core: Core::new(settings, background),
                 coalesced: AtomicU64::new(0),

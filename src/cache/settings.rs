@@ -19,51 +19,51 @@ pub(crate) type Around = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// Where the time comes from.
 #[derive(Clone, Debug)]
-pub(crate) enum Time {
+pub(crate) enum TimeSource {
     Coarse,
     /// A user's clock, and what it said when the cache was made: an origin may be far away.
     Other(Arc<dyn Clock>, Tick),
-    /// Time stands still: nothing expires.
+    /// TimeSource stands still: nothing expires.
     Frozen,
 }
 
-impl Time {
+impl TimeSource {
     /// Where to look first. `watched` reads are to look again.
     pub(crate) fn horizon(&self, watched: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
         static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::horizon_of(0));
         match self {
             _ if watched => &ALWAYS_LOOK_AGAIN,
-            Time::Coarse => clock::horizon(),
-            Time::Other(..) => &ALWAYS_LOOK_AGAIN,
-            Time::Frozen => &STANDING_STILL,
+            TimeSource::Coarse => clock::horizon(),
+            TimeSource::Other(..) => &ALWAYS_LOOK_AGAIN,
+            TimeSource::Frozen => &STANDING_STILL,
         }
     }
 
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match self {
-            Time::Coarse => CoarseClock.now(),
-            Time::Other(clock, origin) => since(*origin, clock.now()),
-            Time::Frozen => Tick::default(),
+            TimeSource::Coarse => CoarseClock.now(),
+            TimeSource::Other(clock, origin) => since(*origin, clock.now()),
+            TimeSource::Frozen => Tick::default(),
         }
     }
 
     /// Whether a deadline has not come. The exact time is asked for only if it is near.
     #[inline]
-    pub(crate) fn is_before(&self, until: Deadline) -> bool {
-        let far = |now: Tick| until.is_after(now.after(clock::MARGIN).as_nanos());
-        matches!(self, Time::Frozen)
-            || matches!(self, Time::Coarse) && far(CoarseClock.now())
-            || until.is_after(self.exact_now().as_nanos())
+    pub(crate) fn is_before(&self, deadline: Deadline) -> bool {
+        let far = |now: Tick| deadline.is_after(now.after(clock::MARGIN).as_nanos());
+        matches!(self, TimeSource::Frozen)
+            || matches!(self, TimeSource::Coarse) && far(CoarseClock.now())
+            || deadline.is_after(self.exact_now().as_nanos())
     }
 
     /// The time where it matters that the coarse clock is behind.
     #[inline]
     pub(crate) fn exact_now(&self) -> Tick {
         match self {
-            Time::Coarse => clock::exact(),
-            Time::Other(..) | Time::Frozen => self.now(),
+            TimeSource::Coarse => clock::exact(),
+            TimeSource::Other(..) | TimeSource::Frozen => self.now(),
         }
     }
 
@@ -71,11 +71,13 @@ impl Time {
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn alarm(&self, at: Tick, waker: Waker) -> Option<Alarm> {
         match self {
-            Time::Other(clock, origin) => {
+            TimeSource::Other(clock, origin) => {
                 let at = Tick::from_nanos(origin.as_nanos().checked_add(at.as_nanos())?);
                 (at != Tick::MAX).then(|| clock.alarm(at, waker))
             }
-            Time::Coarse | Time::Frozen => (at != Tick::MAX).then(|| CoarseClock.alarm(at, waker)),
+            TimeSource::Coarse | TimeSource::Frozen => {
+                (at != Tick::MAX).then(|| CoarseClock.alarm(at, waker))
+            }
         }
     }
 }
@@ -95,9 +97,9 @@ pub(crate) struct Settings<K, V, E, S> {
     pub(crate) weigher: Option<Weigher<K, V>>,
     pub(crate) listener: Option<Listener<K, V>>,
     /// The clock of writers.
-    pub(crate) time: Time,
+    pub(crate) clock: TimeSource,
     /// The clock that readers see expiry by.
-    pub(crate) read_time: Time,
+    pub(crate) read_clock: TimeSource,
     pub(crate) ttl: Duration,
     /// By which part of it a TTL may be shortened.
     pub(crate) jitter: f64,

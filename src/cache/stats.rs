@@ -137,12 +137,12 @@ impl Counts {
 /// Hits and misses. Threads take turns at a fixed number of counters, so that few of them share
 /// one.
 #[derive(Debug)]
-pub(crate) struct Reads(Box<[CachePadded<[AtomicU64; 2]>]>);
+pub(crate) struct HitCounters(Box<[CachePadded<[AtomicU64; 2]>]>);
 
-impl Reads {
-    pub(crate) fn new() -> Reads {
+impl HitCounters {
+    pub(crate) fn new() -> HitCounters {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Reads((0..threads.next_power_of_two() * 4).map(|_| CachePadded::default()).collect())
+        HitCounters((0..threads.next_power_of_two() * 4).map(|_| CachePadded::default()).collect())
     }
 
     #[inline]

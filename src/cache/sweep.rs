@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::settings::{Around, Time};
+use super::settings::{Around, TimeSource};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
 use crate::housekeeping;
@@ -85,7 +85,7 @@ struct State {
 /// A cache's place in the background.
 struct Place {
     cache: Weak<dyn Background>,
-    time: Time,
+    clock: TimeSource,
     /// How often it is swept, if it is.
     interval: Option<Duration>,
     /// Who is to know of each pass, and may leave it out.
@@ -114,7 +114,7 @@ impl Place {
         let Some(interval) = self.interval else { return };
         let turn = self.take_turn();
         let waker = Waker::from(Arc::new(SweepAlarm(self.clone())));
-        if let Some(alarm) = self.time.alarm(self.time.now().after(interval), waker) {
+        if let Some(alarm) = self.clock.alarm(self.clock.now().after(interval), waker) {
             self.keep_alarm((turn, alarm), |state| &mut state.sweep);
         }
     }
@@ -206,7 +206,7 @@ pub(crate) struct Registered(Arc<Place>);
 impl Registered {
     pub(crate) fn new(
         cache: Weak<dyn Background>,
-        time: Time,
+        clock: TimeSource,
         interval: Option<Duration>,
         around: Option<Around>,
     ) -> Registered {
@@ -215,7 +215,7 @@ impl Registered {
         housekeeping::watch();
         Registered(Arc::new(Place {
             cache,
-            time,
+            clock,
             interval,
             around,
             state: Lock::new(State::default()),
@@ -479,7 +479,7 @@ mod tests {
     #[test]
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
-        let Registered(place) = &Registered::new(cache, Time::Coarse, None, None);
+        let Registered(place) = &Registered::new(cache, TimeSource::Coarse, None, None);
         let alarm = || {
             SystemClock
                 .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())

@@ -137,8 +137,8 @@ fn pin_otherwise() -> Guard {
 
 /// Whether the calling thread has a guard.
 #[inline]
-pub(crate) fn is_reading() -> bool {
-    RECORD.get().is_some_and(Record::is_reading) || EPOCHS.get() > 0
+pub(crate) fn is_pinned() -> bool {
+    RECORD.get().is_some_and(Record::is_pinned) || EPOCHS.get() > 0
 }
 
 impl Guard {
@@ -221,15 +221,15 @@ mod reading {
 
     #[test]
     fn a_thread_knows_whether_it_reads() {
-        assert!(!is_reading());
+        assert!(!is_pinned());
         let outer = pin();
         let inner = pin();
-        assert!(is_reading());
-        std::thread::scope(|scope| scope.spawn(|| assert!(!is_reading())).join().unwrap());
+        assert!(is_pinned());
+        std::thread::scope(|scope| scope.spawn(|| assert!(!is_pinned())).join().unwrap());
         drop(outer);
-        assert!(is_reading());
+        assert!(is_pinned());
         drop(inner);
-        assert!(!is_reading());
+        assert!(!is_pinned());
     }
 }
 
@@ -246,9 +246,9 @@ mod tests {
             for Guard(hold) in &guards {
                 assert!(matches!(hold, Hold::Record(record, _) if RECORDS.has_taken(record)));
             }
-            assert!(is_reading());
+            assert!(is_pinned());
             drop(guards);
-            assert!(!is_reading());
+            assert!(!is_pinned());
         }
     }
 

@@ -64,7 +64,7 @@ impl Era {
 
 /// Whether the calling thread has a guard.
 #[allow(dead_code, reason = "models may do without")]
-pub(crate) fn is_reading() -> bool {
+pub(crate) fn is_pinned() -> bool {
     GUARDS.lock().unwrap().1.iter().any(|guard| guard.1 == token())
 }
 

@@ -38,6 +38,6 @@ mod model;
 mod records;
 
 #[cfg(docache_loom)]
-pub(crate) use self::loom::{Era, Guard, advance, ended, hint, is_reading, pin};
+pub(crate) use self::loom::{Era, Guard, advance, ended, hint, is_pinned, pin};
 #[cfg(not(docache_loom))]
-pub(crate) use global::{Era, Guard, advance, ended, hint, is_reading, pin, prepare};
+pub(crate) use global::{Era, Guard, advance, ended, hint, is_pinned, pin, prepare};

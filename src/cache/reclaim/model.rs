@@ -156,7 +156,7 @@ fn a_fence_that_comes_to_each_thread_at_another_moment() {
                 })
             };
             shared.periods.begin();
-            if interrupts.heavy() && !record.seen().is_reading() {
+            if interrupts.heavy() && !record.seen().is_pinned() {
                 shared.periods.end();
             }
             let (found, era) = (reader.join().unwrap(), writer.join().unwrap());

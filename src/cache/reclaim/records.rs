@@ -75,7 +75,7 @@ impl Word {
     const GUARDS: u64 = Word::ORPHAN - 1;
     const ONE_TIME: u64 = 1 << 48;
 
-    pub(super) fn is_reading(self) -> bool {
+    pub(super) fn is_pinned(self) -> bool {
         self.0 & Word::GUARDS != 0
     }
 
@@ -160,7 +160,7 @@ impl Record {
     #[cold]
     fn leave_otherwise(&self, word: Word) -> bool {
         let fewer = word.with_one_less();
-        let is_last = !fewer.is_reading();
+        let is_last = !fewer.is_pinned();
         self.set(if is_last { word.left() } else { fewer });
         is_last
     }
@@ -180,16 +180,16 @@ impl Record {
     #[must_use]
     pub(crate) fn abandon(&self) -> bool {
         let word = self.word();
-        if word.is_reading() {
+        if word.is_pinned() {
             self.set(Word(word.0 | Word::ORPHAN));
         }
-        !word.is_reading()
+        !word.is_pinned()
     }
 
     /// Whether its thread has a guard. For that thread to ask.
     #[inline]
-    pub(super) fn is_reading(&self) -> bool {
-        self.word().is_reading()
+    pub(super) fn is_pinned(&self) -> bool {
+        self.word().is_pinned()
     }
 
     /// The word as others see it.
@@ -264,7 +264,7 @@ impl Records {
 
     /// Makes a record of the calling thread free, which has no guards any more.
     pub(super) fn give_back(&self, record: &'static Record) {
-        debug_assert!(!record.word().is_reading());
+        debug_assert!(!record.word().is_pinned());
         let mut registered = self.registered.lock();
         // TAKEN.
         let place = record.place.load(Ordering::Relaxed);
@@ -316,7 +316,7 @@ impl Records {
     fn note(&self, readers: &mut Vec<(&'static Record, Word)>) {
         let registered = self.registered.lock();
         let seen = registered.taken.iter().map(|record| (*record, record.seen()));
-        readers.extend(seen.filter(|(_, word)| word.is_reading()));
+        readers.extend(seen.filter(|(_, word)| word.is_pinned()));
     }
 }
 
@@ -406,7 +406,7 @@ mod tests {
         records.advance(&periods);
         assert!(periods.are_past(era));
         assert!(std::ptr::eq(first, records.take()));
-        assert!(!first.is_reading());
+        assert!(!first.is_pinned());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::shard::{New, Plan, Shard};
 use crate::cache::key::Lookup;
 use crate::cache::policy::Kind;
 use crate::cache::reclaim::Guard;
-use crate::cache::settings::{Listener, Settings, Time, Weigher};
-use crate::cache::stats::{CacheStats, Reads};
+use crate::cache::settings::{Listener, Settings, TimeSource, Weigher};
+use crate::cache::stats::{CacheStats, HitCounters};
 #[cfg(not(docache_loom))]
 use crate::cache::sweep::Registered;
 use crate::clock::{Tick, saturating_nanos};
@@ -49,11 +49,11 @@ pub(crate) struct Core<K, V, E, S> {
     /// alive, and nothing else need be asked. If reads are `watched`, or the clock is a user's, it
     /// is later than any deadline: so every read goes the slow way.
     horizon: &'static AtomicU64,
-    read_time: Time,
+    read_clock: TimeSource,
     /// Whether reads are counted, or told to the policy.
     watched: bool,
     lru: bool,
-    reads: Option<Reads>,
+    hit_counters: Option<HitCounters>,
     pub(crate) settings: Writing<K, V, E>,
     /// Whether the background will look after what writes leave. Relaxed: a write sets it after
     /// its critical section, the background clears it before its own; whichever section of a shard
@@ -65,7 +65,7 @@ pub(crate) struct Core<K, V, E, S> {
 
 /// What only writers need.
 pub(crate) struct Writing<K, V, E> {
-    pub(crate) time: Time,
+    pub(crate) clock: TimeSource,
     /// In nanoseconds, or [`FOREVER`].
     ttl: u64,
     pub(crate) limit: Option<u64>,
@@ -96,14 +96,14 @@ impl<K, V, E, S> Core<K, V, E, S> {
         Core {
             shards: (0..shards).map(|number| Shard::new(plan(number))).collect(),
             mask: settings.shards - 1,
-            horizon: settings.read_time.horizon(watched),
-            read_time: settings.read_time,
+            horizon: settings.read_clock.horizon(watched),
+            read_clock: settings.read_clock,
             watched,
             lru: settings.kind == Kind::Lru,
-            reads: settings.record_stats.then(Reads::new),
+            hit_counters: settings.record_stats.then(HitCounters::new),
             hasher: settings.hasher,
             settings: Writing {
-                time: settings.time,
+                clock: settings.clock,
                 ttl: nanos_of(settings.ttl),
                 limit: settings.limit,
                 jitter: settings.jitter,
@@ -147,40 +147,42 @@ impl<K, V, E, S> Core<K, V, E, S> {
     }
 
     /// Whether an entry has not expired. Asks the exact clock if its deadline is near. Not for use
-    /// under a lock if the clock is a user's: see [`reading`](Self::reading).
+    /// under a lock if the clock is a user's: see [`now_for_lock`](Self::now_for_lock).
     pub(crate) fn is_live(&self, entry: &Entry<K, V>) -> bool {
         let meta = entry.meta();
-        meta.is_after(self.horizon.load(Ordering::Relaxed)) || self.is_live_slow(meta.until())
+        meta.is_after(self.horizon.load(Ordering::Relaxed)) || self.is_live_slow(meta.deadline())
     }
 
     #[inline(never)]
-    fn is_live_slow(&self, until: Deadline) -> bool {
-        until == Deadline::NEVER || self.read_time.is_before(until)
+    fn is_live_slow(&self, deadline: Deadline) -> bool {
+        deadline == Deadline::NEVER || self.read_clock.is_before(deadline)
     }
 
-    /// What [`was_live`](Self::was_live) is to go by: a user's clock is read here, before the lock
+    /// What [`is_live_at`](Self::is_live_at) is to go by: a user's clock is read here, before the lock
     /// is taken, since no user code may run under it (QUIET). `None` for our own clock, which can
     /// be read there.
     #[inline]
-    pub(crate) fn reading(&self) -> Option<Tick> {
-        match &self.read_time {
-            Time::Coarse | Time::Frozen => None,
-            Time::Other(..) => Some(self.read_time.now()),
+    pub(crate) fn now_for_lock(&self) -> Option<Tick> {
+        match &self.read_clock {
+            TimeSource::Coarse | TimeSource::Frozen => None,
+            TimeSource::Other(..) => Some(self.read_clock.now()),
         }
     }
 
-    /// [`is_live`](Self::is_live) under a shard's lock, with what [`reading`](Self::reading)
+    /// [`is_live`](Self::is_live) under a shard's lock, with what [`now_for_lock`](Self::now_for_lock)
     /// returned before.
     #[inline]
-    pub(super) fn was_live(&self, entry: &Entry<K, V>, reading: Option<Tick>) -> bool {
-        match reading {
+    pub(super) fn is_live_at(&self, entry: &Entry<K, V>, now: Option<Tick>) -> bool {
+        match now {
             None => self.is_live(entry),
-            Some(now) => entry.until() == Deadline::NEVER || entry.until().is_after(now.as_nanos()),
+            Some(now) => {
+                entry.deadline() == Deadline::NEVER || entry.deadline().is_after(now.as_nanos())
+            }
         }
     }
 
     /// The deadline of what is written now.
-    fn until(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Deadline {
+    fn deadline_for(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Deadline {
         let mut nanos = ttl.map_or(self.settings.ttl, nanos_of);
         if nanos == FOREVER {
             return Deadline::NEVER;
@@ -197,7 +199,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
         // A short time to live counts from the exact time, or the entry might have expired before
         // it is stored. A time to live of zero must be over by either clock.
         let exact = nanos <= EXACT_TTL && nanos > 0;
-        let now = if exact { self.settings.time.exact_now() } else { now };
+        let now = if exact { self.settings.clock.exact_now() } else { now };
         Deadline::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
     }
 
@@ -275,7 +277,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     ) -> Option<&'g Entry<K, V>> {
         let found = found.filter(|entry| {
             let meta = entry.meta();
-            let live = self.is_live_slow(meta.until());
+            let live = self.is_live_slow(meta.deadline());
             if live && access == Access::Get {
                 entry.hit(meta);
             }
@@ -290,8 +292,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Counts a read, and tells a policy that wants to know.
     #[inline(never)]
     fn watch<Q: Lookup<K> + ?Sized>(&self, shard: &Shard<K, V, E>, hash: u64, key: &Q, hit: bool) {
-        if let Some(reads) = &self.reads {
-            reads.count(hit);
+        if let Some(counters) = &self.hit_counters {
+            counters.count(hit);
         }
         if !(self.lru && hit) {
             return;
@@ -317,7 +319,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         ttl: Option<Duration>,
         now: Tick,
     ) -> New {
-        New { hash, until: self.until(hash, ttl, now), weight, now: Deadline::of(now) }
+        New { hash, deadline: self.deadline_for(hash, ttl, now), weight, now: Deadline::of(now) }
     }
 
     /// The live entry of a key, under its shard's lock.
@@ -328,15 +330,15 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         &self,
         locked: &Locked<'a, K, V, E, S>,
         (hash, key): (u64, &K),
-        reading: Option<Tick>,
+        now: Option<Tick>,
     ) -> Option<&'a Entry<K, V>> {
         // SAFETY: the caller's promise.
         let (_, entry) = unsafe { locked.find_unbound(hash, key) }?;
-        self.was_live(entry, reading).then_some(entry)
+        self.is_live_at(entry, now).then_some(entry)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| self.lock(shard).inner.live()).sum()
+        self.shards.iter().map(|shard| self.lock(shard).inner.len).sum()
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -347,14 +349,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         for shard in &self.shards {
             let locked = self.lock(shard);
             locked.inner.counts.add_to(stats);
-            stats.len += locked.inner.live();
+            stats.len += locked.inner.len;
             stats.weight += locked.inner.weight();
             stats.retired += locked.inner.retired();
             stats.retired_weight += locked.inner.retired_weight();
             stats.memory += locked.memory();
         }
-        if let Some(reads) = &self.reads {
-            reads.add_to(stats);
+        if let Some(counters) = &self.hit_counters {
+            counters.add_to(stats);
         }
     }
 }

@@ -72,12 +72,12 @@ impl<K, V> Drop for Dropping<'_, K, V> {
 pub(crate) struct Meta(u64);
 
 impl Meta {
-    fn new(until: Deadline) -> Meta {
-        Meta(until.0 << HORIZON_SHIFT)
+    fn new(deadline: Deadline) -> Meta {
+        Meta(deadline.0 << HORIZON_SHIFT)
     }
 
     #[inline(always)]
-    pub(crate) fn until(self) -> Deadline {
+    pub(crate) fn deadline(self) -> Deadline {
         Deadline(self.0 >> HORIZON_SHIFT)
     }
 
@@ -114,7 +114,7 @@ impl<K, V> Entry<K, V> {
     ///
     /// # Safety
     /// There is a pair. The place is free and the caller's alone, until it publishes it.
-    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, until: Deadline) {
+    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, deadline: Deadline) {
         if let Some(from) = pair {
             let from: *const (K, V) = from;
             // SAFETY: the place is the caller's alone, and no part of what it is filled from.
@@ -124,7 +124,7 @@ impl<K, V> Entry<K, V> {
             // SAFETY: what was there has moved; it is not dropped.
             unsafe { ptr::write(pair, None) };
         }
-        self.set(Meta::new(until));
+        self.set(Meta::new(deadline));
     }
 
     /// Has `drop` drop the pair, where it lies, by dropping the [`Dropping`] that it is given; the
@@ -157,8 +157,8 @@ impl<K, V> Entry<K, V> {
     }
 
     #[inline(always)]
-    pub(crate) fn until(&self) -> Deadline {
-        self.meta().until()
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.meta().deadline()
     }
 
     /// Counts a hit on an entry that has this meta.
@@ -201,14 +201,17 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_mark_do_not_touch_each_other() {
-        let until = Deadline::of(Tick::from_nanos(123_456_789_012));
+        let deadline = Deadline::of(Tick::from_nanos(123_456_789_012));
         for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {
             let metas = [
-                Meta::new(until).with_history(0xa5).with_history(history).with_hits(hits),
-                Meta::new(until).with_hits(0xa5).with_hits(hits).with_history(history),
+                Meta::new(deadline).with_history(0xa5).with_history(history).with_hits(hits),
+                Meta::new(deadline).with_hits(0xa5).with_hits(hits).with_history(history),
             ];
             for meta in metas {
-                assert_eq!((meta.until(), meta.history(), meta.hits()), (until, history, hits));
+                assert_eq!(
+                    (meta.deadline(), meta.history(), meta.hits()),
+                    (deadline, history, hits)
+                );
             }
         }
     }

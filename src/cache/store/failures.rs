@@ -20,7 +20,7 @@ pub(crate) struct Failure<K, E> {
     hash: u64,
     key: K,
     error: Option<Arc<E>>,
-    until: Tick,
+    expires: Tick,
 }
 
 /// The failures of a shard.
@@ -43,7 +43,7 @@ impl<K, E> Failures<K, E> {
         Q: Eq + ?Sized,
     {
         let failure = self.table.find(hash, |failure| failure.is_of(hash, key))?;
-        failure.error.as_ref().filter(|_| now < failure.until)
+        failure.error.as_ref().filter(|_| now < failure.expires)
     }
 
     /// Caches the error of a key, which is passed twice: for `table` and for `order`. What is
@@ -53,7 +53,7 @@ impl<K, E> Failures<K, E> {
         &mut self,
         hash: u64,
         (keys, error): (&mut Option<[K; 2]>, Arc<E>),
-        until: Tick,
+        expires: Tick,
         gone: &mut Vec<Failure<K, E>>,
     ) where
         K: Eq,
@@ -66,10 +66,10 @@ impl<K, E> Failures<K, E> {
             self.make_room(gone);
         }
         let Some([key, queued]) = keys.take() else { return };
-        self.order.push_back(Failure { hash, key: queued, error: None, until });
+        self.order.push_back(Failure { hash, key: queued, error: None, expires });
         self.table.insert_unique(
             hash,
-            Failure { hash, key, error: Some(error), until },
+            Failure { hash, key, error: Some(error), expires },
             |failure| failure.hash,
         );
         if self.order.len() > 2 * self.table.len() + 16 {
@@ -111,9 +111,9 @@ impl<K, E> Failures<K, E> {
     where
         K: Eq,
     {
-        while self.order.front().is_some_and(|oldest| oldest.until <= now) && self.take_oldest(gone)
-        {
-        }
+        while self.order.front().is_some_and(|oldest| oldest.expires <= now)
+            && self.take_oldest(gone)
+        {}
     }
 
     /// Takes out everything.
@@ -149,7 +149,7 @@ impl<K, E> Failure<K, E> {
     where
         K: Eq,
     {
-        self.until == name.until && self.hash == name.hash && self.key == name.key
+        self.expires == name.expires && self.hash == name.hash && self.key == name.key
     }
 }
 
@@ -159,11 +159,11 @@ mod tests {
 
     type Numbers = Failures<u64, u64>;
 
-    fn insert(failures: &mut Numbers, key: u64, until: u64, gone: &mut Vec<Failure<u64, u64>>) {
+    fn insert(failures: &mut Numbers, key: u64, expires: u64, gone: &mut Vec<Failure<u64, u64>>) {
         failures.insert(
             key % 7,
             (&mut Some([key; 2]), Arc::new(key)),
-            Tick::from_nanos(until),
+            Tick::from_nanos(expires),
             gone,
         );
     }

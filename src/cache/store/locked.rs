@@ -156,11 +156,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &mut self,
         hash: u64,
         (keys, error): (&mut Option<[K; 2]>, Arc<E>),
-        until: Tick,
+        expires: Tick,
         deferred: &mut Deferred<'_, K, V, E>,
     ) {
         if let Some(failures) = &mut self.inner.failures {
-            failures.insert(hash, (keys, error), until, &mut deferred.rare().failures);
+            failures.insert(hash, (keys, error), expires, &mut deferred.rare().failures);
         }
     }
 
@@ -218,14 +218,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ) -> Stored {
         let Some((key, _)) = pair.as_ref() else { return Stored::Yes };
         let old = self.find(new.hash, key).map(|(index, entry)| {
-            (index, if entry.until() <= new.now { Cause::Expired } else { Cause::Replaced })
+            (index, if entry.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
         let fits = u64::from(new.weight) <= self.inner.plan.most;
         if let Some(index) = if fits { self.place() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
             let entry = unsafe { self.entry(index) };
             // SAFETY: there is a pair, and the place is this call's alone.
-            unsafe { entry.fill(pair, new.until) };
+            unsafe { entry.fill(pair, new.deadline) };
             self.link(index, &new, old, deferred);
             return Stored::Yes;
         }
@@ -262,8 +262,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let New { hash, weight, now, .. } = *new;
-        if old.is_none() && self.inner.live >= self.head.table().capacity() {
-            self.rebuild(self.inner.live + 1 + self.inner.live / 2, deferred);
+        if old.is_none() && self.inner.len >= self.head.table().capacity() {
+            self.rebuild(self.inner.len + 1 + self.inner.len / 2, deferred);
         }
         if self.inner.plan.is_bounded() {
             self.evict_expired((index, old), new, deferred);
@@ -271,15 +271,15 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let (entries, table) = (self.entries(), self.head.table());
         let inner = &mut *self.inner;
         let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
-        let (live, limbo, unheard) = (&mut inner.live, &mut inner.limbo, &mut inner.unheard);
+        let (len, limbo, unheard) = (&mut inner.len, &mut inner.limbo, &mut inner.unheard);
         let (counts, erased) = (&mut inner.counts, &mut inner.erased);
         let evict = |victim: u32, hash: Option<u64>| {
             // SAFETY: linked, and then claimed by this call or in limbo.
             let entry = unsafe { entries.entry(victim) };
-            let cause = if entry.until() <= now { Cause::Expired } else { Cause::Size };
+            let cause = if entry.deadline() <= now { Cause::Expired } else { Cause::Size };
             // SAFETY: the lock is held (WRITER).
             unsafe { erase(table, hash, victim, erased) };
-            *live -= 1;
+            *len -= 1;
             counts.count(cause);
             deferred.retire(limbo, unheard, Claimed { index: victim, entry, cause });
         };
@@ -303,7 +303,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 inner.policy.admit(&entries, index, hash, weight, evict);
                 // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
                 unsafe { insert(table, hash, index, &mut inner.erased) };
-                inner.live += 1;
+                inner.len += 1;
             }
         }
         inner.counts.inserted += 1;
@@ -329,9 +329,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.evict_expired_for(old.map(|(old, _)| old), new, deferred);
         }
         let inner = &mut *self.inner;
-        inner.earliest = inner.earliest.min(new.until);
+        inner.earliest = inner.earliest.min(new.deadline);
         if let Some(deadlines) = &mut inner.deadlines {
-            deadlines.set(index, new.until.units());
+            deadlines.set(index, new.deadline.units());
         }
     }
 
@@ -359,7 +359,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let deadlines = inner.deadlines.get_or_insert_with(|| {
             let mut deadlines = Box::new(Deadlines::new());
             for at in 0..table.buckets() {
-                let note = |index| deadlines.set(index, entries.held(index).until().units());
+                let note = |index| deadlines.set(index, entries.held(index).deadline().units());
                 // SAFETY: the lock keeps the table.
                 unsafe { table.each_in(at, note) };
             }
@@ -368,7 +368,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let policy = &inner.policy;
         let deadline_of = |index| {
             let counts = policy.holds(index) && Some(index) != old;
-            counts.then(|| entries.held(index).until().units())
+            counts.then(|| entries.held(index).deadline().units())
         };
         let found = deadlines.expired(now.units(), deadline_of);
         if found.is_none() {
@@ -393,7 +393,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         // SAFETY: the lock is held (WRITER).
         unsafe { erase(self.head.table(), hash, index, &mut inner.erased) };
         inner.policy.remove(index);
-        inner.live -= 1;
+        inner.len -= 1;
         inner.counts.count(cause);
         // SAFETY: just unlinked, and then claimed by this call or in limbo.
         let entry = unsafe { entries.entry(index) };
@@ -470,7 +470,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let old = self.head.table();
         self.head.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         let policy = std::mem::replace(&mut inner.policy, inner.plan.policy());
-        (inner.live, inner.erased) = (0, None);
+        (inner.len, inner.erased) = (0, None);
         (inner.deadlines, inner.earliest) = (None, Deadline::NEVER);
         Detached { table: old, weight: policy.weight(), _policy: policy }
     }
@@ -507,7 +507,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// when it is next needed.
     pub(crate) fn tidy_deadlines(&mut self) {
         let inner = &mut *self.inner;
-        let (entry, most) = (size_of::<u64>(), 4 * inner.live + 4096);
+        let (entry, most) = (size_of::<u64>(), 4 * inner.len + 4096);
         if inner.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > most * entry) {
             (inner.deadlines, inner.earliest) = (None, Deadline::default());
         }
@@ -517,10 +517,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// overflow counts became saturated.
     #[inline]
     pub(crate) fn tidy_table(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
-        let (capacity, live) = (self.head.table().capacity(), self.inner.live);
-        let lost = self.inner.erased.is_some_and(|erased| erased > live.max(SMALL));
-        if lost || (capacity > SMALL && live < capacity / 8) {
-            self.rebuild(2 * live + 1, deferred);
+        let (capacity, len) = (self.head.table().capacity(), self.inner.len);
+        let lost = self.inner.erased.is_some_and(|erased| erased > len.max(SMALL));
+        if lost || (capacity > SMALL && len < capacity / 8) {
+            self.rebuild(2 * len + 1, deferred);
         }
     }
 

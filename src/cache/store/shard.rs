@@ -19,7 +19,7 @@
 //! The flights of the shard's keys are here too.
 //!
 //! # Invariants
-//! - TABLE: what is in the table is filled, once, and counted in `live`. Entries are taken out of
+//! - TABLE: what is in the table is filled, once, and counted in `len`. Entries are taken out of
 //!   the table first, and only what was found there goes to limbo. So a key whose `Hash` or `Eq` is
 //!   not always the same never leads to memory that is in use elsewhere. It may waste a place; and
 //!   since erasing it lowers the overflow counts along its present way, not its former one, it may
@@ -125,7 +125,7 @@ impl Plan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct New {
     pub(crate) hash: u64,
-    pub(crate) until: Deadline,
+    pub(crate) deadline: Deadline,
     pub(crate) weight: u32,
     /// The time of the call.
     pub(crate) now: Deadline,
@@ -139,7 +139,7 @@ pub(crate) struct New {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Inner<K, V, E> {
-    pub(crate) live: usize,
+    pub(crate) len: usize,
     pub(crate) counts: Counts,
     pub(crate) plan: Plan,
     /// A lower bound of the deadlines of the entries that may be evicted.
@@ -187,17 +187,13 @@ unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V,
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
 
 impl<K, V, E> Inner<K, V, E> {
-    pub(crate) fn live(&self) -> usize {
-        self.live
-    }
-
     pub(crate) fn weight(&self) -> u64 {
         self.policy.weight()
     }
 
     /// How many entries are retired, or shown to the listener.
     pub(crate) fn retired(&self) -> usize {
-        (self.slab.used() - self.live).saturating_sub(self.lost)
+        (self.slab.used() - self.len).saturating_sub(self.lost)
     }
 
     /// What they weigh; those that the listener is being shown are not known here.
@@ -228,7 +224,7 @@ impl<K, V, E> Inner<K, V, E> {
 impl<K, V, E> Shard<K, V, E> {
     pub(crate) fn new(plan: Plan) -> Shard<K, V, E> {
         let inner = Inner {
-            live: 0,
+            len: 0,
             counts: Counts::default(),
             plan,
             earliest: Deadline::NEVER,

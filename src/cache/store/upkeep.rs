@@ -40,11 +40,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             while let Some((table, bucket)) = at {
                 let step = if anew < ANEW { STEP } else { usize::MAX };
                 at = self.with_shard(shard, |locked, deferred| {
-                    let before = locked.inner.live();
+                    let before = locked.inner.len;
                     // Too many replacements: the whole of whatever table there is, in one step.
                     let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
                     let next = locked.remove_where(from, step, &mut wanted, deferred);
-                    count += before - locked.inner.live();
+                    count += before - locked.inner.len;
                     locked.reclaim(deferred);
                     if next.is_none() {
                         locked.tidy_table(deferred);
@@ -58,7 +58,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     pub(crate) fn purge_expired(&self) -> usize {
-        let tick = self.settings.time.exact_now();
+        let tick = self.settings.clock.exact_now();
         let now = Deadline::of(tick);
         if self.settings.negative_ttl.is_some() {
             for shard in self.shards() {
@@ -69,14 +69,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 });
             }
         }
-        self.remove_where(|entry| (entry.until() <= now).then_some(Cause::Expired))
+        self.remove_where(|entry| (entry.deadline() <= now).then_some(Cause::Expired))
     }
 
     /// Empties the shards, one after the other. Each becomes empty at one moment.
     pub(crate) fn clear(&self) {
-        let now = Deadline::of(self.settings.time.now());
+        let now = Deadline::of(self.settings.clock.now());
         let cause = |entry: &Entry<K, V>| {
-            if entry.until() <= now { Cause::Expired } else { Cause::Removed }
+            if entry.deadline() <= now { Cause::Expired } else { Cause::Removed }
         };
         for shard in self.shards() {
             let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));

@@ -14,7 +14,7 @@ use super::core::Core;
 use super::deferred::{Claimed, Deferred, Inside, Rare};
 use super::locked::{Locked, Refused, Stored};
 use super::shard::Shard;
-use crate::cache::reclaim::{advance, ended, hint, is_reading, pin};
+use crate::cache::reclaim::{advance, ended, hint, is_pinned, pin};
 use crate::cache::stats::Cause;
 use crate::contain::{contained, drop_contained};
 
@@ -60,7 +60,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let weight = self.weigh(&key, &value);
         let hash = self.hash(&key);
         let shard = self.shard(hash);
-        let new = self.new_entry(hash, weight, ttl, self.settings.time.now());
+        let new = self.new_entry(hash, weight, ttl, self.settings.clock.now());
         let mut pair = Some((key, value));
         self.relieve(shard, weight);
         let stored = self.with_shard(shard, |locked, deferred| {
@@ -140,7 +140,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             advance();
             if tries > 1 {
-                if is_reading() || self.lock(shard).inner.held_up == Some(ended()) {
+                if is_pinned() || self.lock(shard).inner.held_up == Some(ended()) {
                     return;
                 }
                 std::thread::sleep(RELIEF_PAUSE);
@@ -157,7 +157,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let reading = self.reading();
+        let now = self.now_for_lock();
         let guard = pin();
         self.with_shard_then(
             shard,
@@ -166,7 +166,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
                 let (index, entry) = unsafe { locked.find_unbound(hash, key) }?;
-                let live = self.was_live(entry, reading);
+                let live = self.is_live_at(entry, now);
                 locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
                 locked.tidy_table(deferred);
                 live.then_some(entry)
