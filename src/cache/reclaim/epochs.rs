@@ -4,15 +4,16 @@
 //! that has nothing to do with them. Instead a deferred function ends a [period](super::grace).
 //!
 //! # Invariants
-//! - GRACE: what was unlinked before an era was read is out of every reader's sight once a later
+//! - GRACE: what was unlinked before a cookie was taken is out of every reader's sight once a later
 //!   period has ended.
 //!
 //! # Orderings
 //! A reader that pins after the period has begun must not find what was unlinked. W does a SeqCst
-//! fence between unlinking and reading the era; crossbeam does one in every pin. The era was read
-//! before the period began, so W's fence comes before the fence of the pin that `advance` takes
-//! right after `begin`. Crossbeam runs what was deferred under that pin only when all guards of that
-//! time are gone, and a reader that it need not wait for does its fence after that of the pin.
+//! fence between unlinking and taking the cookie; crossbeam does one in every pin. The cookie was
+//! taken before the period began, so W's fence comes before the fence of the pin that `advance`
+//! takes right after `begin`. Crossbeam runs what was deferred under that pin only when all guards
+//! of that time are gone, and a reader that it need not wait for does its fence after that of the
+//! pin.
 
 use std::cell::RefCell;
 use std::mem;

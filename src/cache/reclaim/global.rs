@@ -1,10 +1,10 @@
 //! The periods, records and guards of this process.
 //!
 //! # State
-//! A thread's record is taken by HANDLE, whose destructor gives it back, and cached in RECORD, which
-//! has no destructor. Where another thread-local's destructor reads when HANDLE is gone already, it
-//! gets a record that is an orphan from the beginning and goes back with its last guard. EPOCHS
-//! counts the guards that are crossbeam's.
+//! A thread's record is taken by HANDLE, whose destructor gives it back, and cached in RECORD,
+//! which has no destructor. Where another thread-local's destructor reads when HANDLE is gone
+//! already, it gets a record that is an orphan from the beginning and goes back with its last
+//! guard. EPOCHS counts the guards that are crossbeam's.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crossbeam_utils::CachePadded;
 
 use super::epochs;
-use super::grace::{self, GracePeriods};
+pub(crate) use super::grace::GraceCookie;
+use super::grace::GracePeriods;
 use super::records::{Held, Record, Records};
 use crate::clock::{Clock, SystemClock};
 use crate::sync::barrier;
@@ -108,24 +109,24 @@ enum Hold {
 pub(crate) fn pin() -> Guard {
     match RECORD.get() {
         Some(record) => {
-            record.enter();
+            record.pin();
             Guard(Hold::Record(record, PhantomData))
         }
-        None => pin_otherwise(),
+        None => pin_slow(),
     }
 }
 
 /// A thread's first guard; on systems without `membarrier`, every one.
 #[cold]
 #[inline(never)]
-fn pin_otherwise() -> Guard {
+fn pin_slow() -> Guard {
     if !barrier::exists() {
         EPOCHS.set(EPOCHS.get() + 1);
         return Guard(Hold::Epoch(epochs::pin()));
     }
     let handle = HANDLE.try_with(|handle| handle.0);
     let record = handle.unwrap_or_else(|_| RECORDS.take());
-    record.enter();
+    record.pin();
     if handle.is_err() {
         // The thread is ending, and one of its destructors reads.
         let is_free = record.abandon();
@@ -146,7 +147,7 @@ impl Guard {
     #[inline]
     pub(crate) fn repin(&mut self) {
         match &mut self.0 {
-            Hold::Record(record, _) => record.reenter(),
+            Hold::Record(record, _) => record.repin(),
             Hold::Epoch(guard) => guard.repin(),
         }
     }
@@ -157,7 +158,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         match &self.0 {
             Hold::Record(record, _) => {
-                if record.leave() {
+                if record.unpin() {
                     give_back(record);
                 }
             }
@@ -166,23 +167,19 @@ impl Drop for Guard {
     }
 }
 
-/// When something was retired.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Era(grace::Era);
-
-impl Era {
-    /// The era of what the caller has unlinked before.
+impl GraceCookie {
+    /// The cookie for what the caller has unlinked before.
     #[inline]
-    pub(crate) fn now() -> Era {
+    pub(crate) fn take() -> GraceCookie {
         // A light one would not do: see `records`.
         fence(Ordering::SeqCst);
-        Era(PERIODS.now())
+        PERIODS.cookie()
     }
 
-    /// Whether no reader can see what was unlinked before this era.
+    /// Whether no reader can see what was unlinked before this was taken.
     #[inline]
-    pub(crate) fn is_over(self) -> bool {
-        PERIODS.are_past(self.0)
+    pub(crate) fn has_elapsed(self) -> bool {
+        PERIODS.has_elapsed(self)
     }
 }
 

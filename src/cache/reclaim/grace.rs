@@ -3,9 +3,9 @@
 //! # Invariants
 //! - ONE: `begun - 1 <= ended <= begun`. Both are stored only by whoever may begin a period: the
 //!   holder of the lock of `readers` in `records`, of the flag UNDER_WAY in `epochs`.
-//! - An era is a value of `begun`, and is over when `ended` is greater. After a
-//!   [`cancel`](GracePeriods::cancel) a later period gets the same number, so an era read in between
-//!   is over one period later, never earlier.
+//! - COOKIE: a cookie is a value of `begun`, and has elapsed when `ended` is greater. After a
+//!   [`cancel`](GracePeriods::cancel) a later period gets the same number, so a cookie taken in
+//!   between elapses one period later, never earlier.
 
 use crossbeam_utils::CachePadded;
 
@@ -18,9 +18,9 @@ pub(super) struct GracePeriods {
     ended: CachePadded<AtomicU64>,
 }
 
-/// When something was retired.
+/// The number of periods that had begun when something was unlinked. (RCU: a grace-period cookie.)
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Era(u64);
+pub(crate) struct GraceCookie(u64);
 
 impl GracePeriods {
     pub(super) fn new() -> GracePeriods {
@@ -30,16 +30,17 @@ impl GracePeriods {
         }
     }
 
-    /// The era of what the caller unlinked before, provided that it has done a SeqCst fence since.
+    /// The cookie of what the caller unlinked before, provided that it has done a SeqCst fence
+    /// since.
     #[inline]
-    pub(super) fn now(&self) -> Era {
-        Era(self.begun.load(Ordering::Relaxed))
+    pub(super) fn cookie(&self) -> GraceCookie {
+        GraceCookie(self.begun.load(Ordering::Relaxed))
     }
 
-    /// Whether a period has ended that began after this era was read.
+    /// Whether a period has ended that began after this cookie was taken.
     #[inline]
-    pub(super) fn are_past(&self, era: Era) -> bool {
-        self.ended.load(Ordering::Acquire) > era.0
+    pub(super) fn has_elapsed(&self, cookie: GraceCookie) -> bool {
+        self.ended.load(Ordering::Acquire) > cookie.0
     }
 
     /// How many have ended.
@@ -53,8 +54,8 @@ impl GracePeriods {
         self.begun.store(self.begun.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Takes the last [`begin`](Self::begin) back. Eras that were read in between only become over
-    /// one period later.
+    /// Takes the last [`begin`](Self::begin) back. Cookies that were taken in between elapse one
+    /// period later.
     pub(super) fn cancel(&self) {
         self.begun.store(self.begun.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }

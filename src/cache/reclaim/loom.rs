@@ -1,19 +1,19 @@
-//! A stand-in that reclaims as early as any collector could: an era is over as soon as all guards
-//! are gone that were there when it began. So a model finds each access that a guard does not
-//! cover.
+//! A stand-in that reclaims as early as any collector could: a cookie has elapsed as soon as all
+//! guards are gone that were there when it began. So a model finds each access that a guard does
+//! not cover.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread::{Token, token};
 use std::sync::Mutex;
 
 loom::lazy_static! {
-    /// How many guards and eras there have been, and which of the guards are alive. Not a lock of
-    /// loom's: it must order nothing.
+    /// How many guards and cookies there have been, and which of the guards are alive. Not a lock
+    /// of loom's: it must order nothing.
     static ref GUARDS: Mutex<(u64, Vec<(u64, Token)>)> = Mutex::new((0, Vec::new()));
-    /// Stands for the fences of the real thing: what precedes the reading of an era happens before
+    /// Stands for the fences of the real thing: what precedes the taking of a cookie happens before
     /// later pins.
     static ref PINS: AtomicUsize = AtomicUsize::new(0);
-    /// The same for unpins, which happen before the ends of eras that waited for them.
+    /// The same for unpins, which happen before the elapsing of cookies that waited for them.
     static ref UNPINS: AtomicUsize = AtomicUsize::new(0);
 }
 
@@ -43,17 +43,17 @@ impl Drop for Guard {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Era(u64);
+pub(crate) struct GraceCookie(u64);
 
-impl Era {
-    pub(crate) fn now() -> Era {
+impl GraceCookie {
+    pub(crate) fn take() -> GraceCookie {
         PINS.fetch_add(1, Ordering::AcqRel);
         let mut guards = GUARDS.lock().unwrap();
         guards.0 += 1;
-        Era(guards.0)
+        GraceCookie(guards.0)
     }
 
-    pub(crate) fn is_over(self) -> bool {
+    pub(crate) fn has_elapsed(self) -> bool {
         if GUARDS.lock().unwrap().1.iter().any(|guard| guard.0 < self.0) {
             return false;
         }

@@ -1,10 +1,10 @@
 //! Memory reclamation: when the place of an entry that was unlinked may be used again.
 //!
-//! Readers hold a [`Guard`] around what they read. A writer that unlinks something notes the
-//! [`Era`] in which it did so, and sees to it that *grace periods* go by. A grace period ends when
-//! every guard is gone that was there when it began. So once a period has ended that began after
-//! the era was read, no reader can still see what was unlinked before. Nothing is destroyed here:
-//! the writer asks whether the era [is over](Era::is_over), and if it is, the thing is its own
+//! Readers hold a [`Guard`] around what they read. A writer that unlinks something then takes a
+//! [`GraceCookie`], and sees to it that *grace periods* go by. A grace period ends when every guard
+//! is gone that was there when it began. So once a period has ended that began after the cookie was
+//! taken, no reader can still see what was unlinked before. Nothing is destroyed here: the writer
+//! asks whether the cookie [has elapsed](GraceCookie::has_elapsed), and if so, the thing is its own
 //! again.
 //!
 //! There are two implementations, and a process uses the same one from its first guard on:
@@ -38,6 +38,6 @@ mod model;
 mod records;
 
 #[cfg(docache_loom)]
-pub(crate) use self::loom::{Era, Guard, advance, ended, hint, is_pinned, pin};
+pub(crate) use self::loom::{GraceCookie, Guard, advance, ended, hint, is_pinned, pin};
 #[cfg(not(docache_loom))]
-pub(crate) use global::{Era, Guard, advance, ended, hint, is_pinned, pin, prepare};
+pub(crate) use global::{GraceCookie, Guard, advance, ended, hint, is_pinned, pin, prepare};

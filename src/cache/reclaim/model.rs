@@ -29,12 +29,12 @@ impl Shared {
         thread::spawn(move || {
             let record = shared.records.take();
             for _ in 0..times {
-                record.enter();
+                record.pin();
                 let place = shared.published.load(Ordering::Acquire);
                 // SAFETY: nobody writes it meanwhile, or loom says so.
                 let value = shared.places[place].with(|value| unsafe { *value });
                 assert_eq!(value, place as u32 + 1);
-                assert!(!record.leave());
+                assert!(!record.unpin());
             }
             shared.records.give_back(record);
         })
@@ -44,9 +44,9 @@ impl Shared {
     fn write(&self) -> bool {
         self.published.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
-        let era = self.periods.now();
+        let cookie = self.periods.cookie();
         self.records.advance(&self.periods);
-        let over = self.periods.are_past(era);
+        let over = self.periods.has_elapsed(cookie);
         if over {
             // SAFETY: nobody reads it, or loom says so.
             self.places[0].with_mut(|value| unsafe { *value = 7 });
@@ -62,9 +62,9 @@ fn a_read_against_the_end_of_a_period() {
         let reader = shared.reader(2);
         shared.write();
         reader.join().unwrap();
-        let era = shared.periods.now();
+        let cookie = shared.periods.cookie();
         shared.records.advance(&shared.periods);
-        assert!(shared.periods.are_past(era), "nobody reads");
+        assert!(shared.periods.has_elapsed(cookie), "nobody reads");
     });
 }
 
@@ -135,7 +135,7 @@ fn a_fence_that_comes_to_each_thread_at_another_moment() {
                 let step = move |at| (at == reader_at).then(|| interrupts.may_come(0));
                 thread::spawn(move || {
                     step(0);
-                    record.set(record.word().entered());
+                    record.set(record.word().pinned());
                     step(1);
                     let found = shared.published.load(Ordering::Acquire);
                     step(2);
@@ -150,18 +150,18 @@ fn a_fence_that_comes_to_each_thread_at_another_moment() {
                     shared.published.store(1, Ordering::Release);
                     fence(Ordering::SeqCst);
                     step(1);
-                    let era = shared.periods.now();
+                    let cookie = shared.periods.cookie();
                     step(2);
-                    era
+                    cookie
                 })
             };
             shared.periods.begin();
             if interrupts.heavy() && !record.seen().is_pinned() {
                 shared.periods.end();
             }
-            let (found, era) = (reader.join().unwrap(), writer.join().unwrap());
+            let (found, cookie) = (reader.join().unwrap(), writer.join().unwrap());
             assert!(
-                found == 1 || !shared.periods.are_past(era),
+                found == 1 || !shared.periods.has_elapsed(cookie),
                 "who is not waited for finds what is new"
             );
         });

@@ -4,54 +4,51 @@
 //! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back)
 //! when it ends, or when its last guard goes if that is later. `registered` lists the records that
 //! are taken and, apart from those, the free ones; no record is ever freed. A record's [word](Word)
-//! has the nesting depth of its thread's guards, and a counter that goes up each time the depth
+//! has the nesting depth of its thread's guards, and a *phase* that goes up each time the depth
 //! returns to 0.
 //!
 //! # A grace period
 //! Whoever wants one to [end](Records::advance) holds the lock of `readers`. It counts the period
 //! as begun, does the heavy fence, and then, under the lock of `registered`, writes down the words
-//! of those taken records whose depth is not 0. The period has ended when the counter of each of
+//! of those taken records whose depth is not 0. The period has ended when the phase of each of
 //! those has moved. So a period costs time in proportion to the records that are taken.
 //!
 //! # Invariants
-//! - TAKEN: only a record in `registered.taken` has guards. Its `place` is its index there; both
+//! - TAKEN: only a record in `registered.taken` has guards. Its `position` is its index there; both
 //!   change under the lock of `registered`.
-//! - GRACE: once a period has ended that began after an era was read, no reader can see what was
-//!   unlinked before that era was read.
+//! - GRACE: once a period has ended that began after a cookie was taken, no reader can see what was
+//!   unlinked before that cookie was taken.
 //!
 //! # Orderings
 //! ```text
 //!   writer W            advancer A                    reader R
 //!   U  unlink           B  count the period as begun  E  store to its word: depth + 1
 //!   F  SeqCst fence     H  heavy fence                l  light fence
-//!   read the era        N  note the words             L  load from the table
+//!   C  take the cookie  N  note the words             L  load from the table
 //! ```
-//! H is a full fence in A and, between its beginning and its end, a full fence h in every other
-//! running thread. Suppose that the period begins after the era was read, so that W did not see B.
-//! Then F comes before A's own fence in the single order of all SeqCst fences, and therefore before
-//! every h.
+//! (The light fence keeps the compiler from moving L before E.) H is a full fence in A and, between
+//! its beginning and its end, a full fence h in every other running thread. Suppose that the period
+//! begins after C, which did not see B. Then F comes before A's own fence in the single order of
+//! all SeqCst fences, and therefore before every h.
 //! - If R's h comes before E, then L comes after h and so after F: R finds U, and not what was
 //!   unlinked.
 //! - If R's h comes after E, then N sees E, or a later store of R's. So the period does not end
-//!   before R has left. If R has entered again by then, that entry comes after H, which is the
+//!   before R has unpinned. If R has pinned again by then, that pin comes after H, which is the
 //!   first case.
 //!
 //! Records change hands meanwhile. If R takes its record after N, the lock of `registered` orders L
 //! after H, hence after F. If R gave its record back before N, the same lock orders all that R read
-//! before N. If a record in the list has a new owner, its counter has moved, so nobody waits for
-//! it. (The counter has 16 bits and wraps: at worst a period waits for a guard that it need not
+//! before N. If a record in the list has a new owner, its phase has moved, so nobody waits for
+//! it. (The phase has 16 bits and wraps: at worst a period waits for a guard that it need not
 //! wait for.)
 //!
 //! F must be a fence of W's own. The h that A causes in W comes at a moment of its own: if that is
-//! after both, W may have read the era before U became visible, R's h may have come between the
-//! two, and then neither does L find U, nor N see E.
+//! after both U and C, W may have taken the cookie before U became visible, R's h may have come
+//! between the two, and then neither does L find U, nor N see E.
 //!
 //! A word is stored with Release and loaded with Acquire, so all that a reader did under its guard
 //! comes before the end of the period; that end is counted with Release, and read with Acquire, for
 //! the same reason.
-//!
-//! A word is stored with Release and read with Acquire: whoever finds that a reader left has all
-//! behind it that the reader did. The end of a period is counted and read in the same way.
 
 use super::grace::GracePeriods;
 use crate::sync::Mutex;
@@ -64,52 +61,52 @@ use crate::sync::barrier::{heavy, light};
 /// call. A read is shorter than that.
 const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
 
-/// `times without a guard:16 | ORPHAN:1 | guards:47`.
+/// `phase:16 | ORPHAN:1 | nesting:47`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(u64);
 
 impl Word {
-    const ONE_GUARD: u64 = 1;
+    const NESTING_ONE: u64 = 1;
     /// The thread has gone; the record is free when the guards are, too.
     const ORPHAN: u64 = 1 << 47;
-    const GUARDS: u64 = Word::ORPHAN - 1;
-    const ONE_TIME: u64 = 1 << 48;
+    const NESTING: u64 = Word::ORPHAN - 1;
+    const PHASE_ONE: u64 = 1 << 48;
 
     pub(super) fn is_pinned(self) -> bool {
-        self.0 & Word::GUARDS != 0
+        self.0 & Word::NESTING != 0
     }
 
-    /// Whether the guards seen in one word are still there in the other: the depth did not return
-    /// to 0.
-    fn is_same_time(self, other: Word) -> bool {
-        (self.0 ^ other.0) < Word::ONE_TIME
+    /// Whether the guards seen in one word are still there in the other: the depth has not returned
+    /// to 0 in between.
+    fn is_same_phase(self, other: Word) -> bool {
+        (self.0 ^ other.0) < Word::PHASE_ONE
     }
 
     #[inline(always)]
-    pub(super) fn entered(self) -> Word {
-        Word(self.0 + Word::ONE_GUARD)
+    pub(super) fn pinned(self) -> Word {
+        Word(self.0 + Word::NESTING_ONE)
     }
 
-    /// Whether the depth is 1 and the record no orphan, so that leaving is one addition.
+    /// Whether the depth is 1 and the record no orphan, so that unpinning is one addition.
     #[inline(always)]
-    fn is_plain(self) -> bool {
-        self.0 & (Word::ONE_TIME - 1) == Word::ONE_GUARD
+    fn is_outermost(self) -> bool {
+        self.0 & (Word::PHASE_ONE - 1) == Word::NESTING_ONE
     }
 
     /// The only guard is gone, and another one is there.
-    fn renewed(self) -> Word {
-        Word(self.0.wrapping_add(Word::ONE_TIME))
+    fn repinned(self) -> Word {
+        Word(self.0.wrapping_add(Word::PHASE_ONE))
     }
 
     /// One guard less, and others are left.
-    fn with_one_less(self) -> Word {
-        Word(self.0 - Word::ONE_GUARD)
+    fn unnested(self) -> Word {
+        Word(self.0 - Word::NESTING_ONE)
     }
 
     /// The last guard is gone.
     #[inline(always)]
-    fn left(self) -> Word {
-        Word((self.0 & !(Word::ONE_TIME - 1)).wrapping_add(Word::ONE_TIME))
+    fn unpinned(self) -> Word {
+        Word((self.0 & !(Word::PHASE_ONE - 1)).wrapping_add(Word::PHASE_ONE))
     }
 }
 
@@ -118,12 +115,12 @@ impl Word {
 #[repr(align(128))]
 pub(crate) struct Record {
     word: AtomicU64,
-    place: AtomicUsize,
+    position: AtomicUsize,
 }
 
 impl Record {
     fn leak() -> &'static Record {
-        Box::leak(Box::new(Record { word: AtomicU64::new(0), place: AtomicUsize::new(0) }))
+        Box::leak(Box::new(Record { word: AtomicU64::new(0), position: AtomicUsize::new(0) }))
     }
 
     #[inline(always)]
@@ -137,10 +134,10 @@ impl Record {
     }
 
     /// Adds a guard: nothing that the calling thread finds in a table from here on is reused before
-    /// the matching [`leave`](Record::leave).
+    /// the matching [`unpin`](Record::unpin).
     #[inline(always)]
-    pub(crate) fn enter(&self) {
-        self.set(self.word().entered());
+    pub(crate) fn pin(&self) {
+        self.set(self.word().pinned());
         light();
     }
 
@@ -148,29 +145,29 @@ impl Record {
     /// record back](Records::give_back).
     #[inline(always)]
     #[must_use]
-    pub(crate) fn leave(&self) -> bool {
+    pub(crate) fn unpin(&self) -> bool {
         let word = self.word();
-        if word.is_plain() {
-            self.set(word.left());
+        if word.is_outermost() {
+            self.set(word.unpinned());
             return false;
         }
-        self.leave_otherwise(word)
+        self.unpin_slow(word)
     }
 
     #[cold]
-    fn leave_otherwise(&self, word: Word) -> bool {
-        let fewer = word.with_one_less();
+    fn unpin_slow(&self, word: Word) -> bool {
+        let fewer = word.unnested();
         let is_last = !fewer.is_pinned();
-        self.set(if is_last { word.left() } else { fewer });
+        self.set(if is_last { word.unpinned() } else { fewer });
         is_last
     }
 
     /// Leaves and enters again, unless there are nested guards: those keep what they hold.
     #[inline]
-    pub(crate) fn reenter(&self) {
+    pub(crate) fn repin(&self) {
         let word = self.word();
-        if word.0 & Word::GUARDS == Word::ONE_GUARD {
-            self.set(word.renewed());
+        if word.0 & Word::NESTING == Word::NESTING_ONE {
+            self.set(word.repinned());
             light();
         }
     }
@@ -201,7 +198,7 @@ impl Record {
 /// The records.
 #[derive(Debug)]
 pub(crate) struct Records {
-    registered: Mutex<Registered>,
+    registered: Mutex<RecordLists>,
     /// Those whom the period under way waits for, with the words they had.
     readers: Mutex<Vec<(&'static Record, Word)>>,
 }
@@ -211,7 +208,7 @@ pub(crate) struct Records {
 #[derive(Debug)]
 pub(super) struct Held {
     readers: MutexGuard<'static, Vec<(&'static Record, Word)>>,
-    registered: MutexGuard<'static, Registered>,
+    registered: MutexGuard<'static, RecordLists>,
 }
 
 #[cfg(not(docache_loom))]
@@ -223,25 +220,25 @@ impl Held {
         self.readers.retain(|(record, _)| is_own(record));
         let registered = &mut *self.registered;
         for record in registered.taken.drain(..).filter(|record| !is_own(record)) {
-            record.set(record.word().left());
+            record.set(record.word().unpinned());
             registered.free.push(record);
         }
         if let Some(own) = own {
-            own.place.store(0, Ordering::Relaxed);
+            own.position.store(0, Ordering::Relaxed);
             registered.taken.push(own);
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Registered {
+struct RecordLists {
     taken: Vec<&'static Record>,
     free: Vec<&'static Record>,
 }
 
 impl Records {
     pub(super) fn new() -> Records {
-        Records { registered: Mutex::new(Registered::default()), readers: Mutex::new(Vec::new()) }
+        Records { registered: Mutex::new(RecordLists::default()), readers: Mutex::new(Vec::new()) }
     }
 
     /// A record for the calling thread.
@@ -249,9 +246,9 @@ impl Records {
         let mut registered = self.registered.lock();
         let record = registered.free.pop().unwrap_or_else(Record::leak);
         // So that `Held::renew`, in the child of a fork, can push all of them without allocating.
-        let most = registered.taken.len() + 1;
-        registered.free.reserve(most);
-        record.place.store(registered.taken.len(), Ordering::Relaxed);
+        let count = registered.taken.len() + 1;
+        registered.free.reserve(count);
+        record.position.store(registered.taken.len(), Ordering::Relaxed);
         registered.taken.push(record);
         record
     }
@@ -267,10 +264,10 @@ impl Records {
         debug_assert!(!record.word().is_pinned());
         let mut registered = self.registered.lock();
         // TAKEN.
-        let place = record.place.load(Ordering::Relaxed);
-        registered.taken.swap_remove(place);
-        if let Some(moved) = registered.taken.get(place) {
-            moved.place.store(place, Ordering::Relaxed);
+        let position = record.position.load(Ordering::Relaxed);
+        registered.taken.swap_remove(position);
+        if let Some(moved) = registered.taken.get(position) {
+            moved.position.store(position, Ordering::Relaxed);
         }
         registered.free.push(record);
     }
@@ -322,7 +319,7 @@ impl Records {
 
 /// Strikes off those who have left; whether nobody is left.
 fn have_left(readers: &mut Vec<(&'static Record, Word)>) -> bool {
-    readers.retain(|(record, word)| record.seen().is_same_time(*word));
+    readers.retain(|(record, word)| record.seen().is_same_phase(*word));
     readers.is_empty()
 }
 
@@ -343,10 +340,10 @@ mod tests {
         let (records, periods) = new();
         records.take();
         for _ in 0..3 {
-            let era = periods.now();
-            assert!(!periods.are_past(era));
+            let cookie = periods.cookie();
+            assert!(!periods.has_elapsed(cookie));
             records.advance(&periods);
-            assert!(periods.are_past(era));
+            assert!(periods.has_elapsed(cookie));
         }
     }
 
@@ -354,30 +351,30 @@ mod tests {
     fn a_period_waits_for_those_who_read_when_it_began_and_for_no_others() {
         let (records, periods) = new();
         let (early, late) = (records.take(), records.take());
-        early.enter();
-        early.enter();
-        let era = periods.now();
+        early.pin();
+        early.pin();
+        let cookie = periods.cookie();
         records.advance(&periods);
-        late.enter();
-        assert!(!early.leave());
+        late.pin();
+        assert!(!early.unpin());
         records.advance(&periods);
-        assert!(!periods.are_past(era), "one guard is still there");
-        assert!(!early.leave());
-        early.enter();
+        assert!(!periods.has_elapsed(cookie), "one guard is still there");
+        assert!(!early.unpin());
+        early.pin();
         records.advance(&periods);
-        assert!(periods.are_past(era), "who has entered anew, or later, does not see it");
-        let era = periods.now();
+        assert!(periods.has_elapsed(cookie), "who has entered anew, or later, does not see it");
+        let cookie = periods.cookie();
         records.advance(&periods);
-        assert!(!periods.are_past(era));
+        assert!(!periods.has_elapsed(cookie));
         for _ in 0..2 {
-            early.reenter();
-            late.reenter();
+            early.repin();
+            late.repin();
             records.advance(&periods);
         }
-        assert!(periods.are_past(era), "the one that was under way has ended, and one more");
-        early.enter();
-        early.reenter();
-        assert_eq!(early.word().0 & Word::GUARDS, 2, "the other guard keeps what it holds");
+        assert!(periods.has_elapsed(cookie), "the one that was under way has ended, and one more");
+        early.pin();
+        early.repin();
+        assert_eq!(early.word().0 & Word::NESTING, 2, "the other guard keeps what it holds");
     }
 
     #[test]
@@ -387,24 +384,24 @@ mod tests {
         assert!(first.abandon());
         records.give_back(first);
         assert!(std::ptr::eq(first, records.take()));
-        first.enter();
-        first.enter();
+        first.pin();
+        first.pin();
         assert!(!first.abandon());
         let second = records.take();
         assert!(!std::ptr::eq(first, second));
-        assert!(!first.leave());
-        let era = periods.now();
+        assert!(!first.unpin());
+        let cookie = periods.cookie();
         records.advance(&periods);
-        assert!(!periods.are_past(era));
-        first.reenter();
+        assert!(!periods.has_elapsed(cookie));
+        first.repin();
         records.advance(&periods);
-        assert!(periods.are_past(era), "its last guard may be renewed");
-        let era = periods.now();
-        assert!(!periods.are_past(era));
-        assert!(first.leave());
+        assert!(periods.has_elapsed(cookie), "its last guard may be renewed");
+        let cookie = periods.cookie();
+        assert!(!periods.has_elapsed(cookie));
+        assert!(first.unpin());
         records.give_back(first);
         records.advance(&periods);
-        assert!(periods.are_past(era));
+        assert!(periods.has_elapsed(cookie));
         assert!(std::ptr::eq(first, records.take()));
         assert!(!first.is_pinned());
     }
@@ -434,22 +431,22 @@ mod tests {
     fn a_period_waits_for_a_record_only_while_the_same_guards_are_there() {
         let (records, periods) = new();
         let record = records.take();
-        record.enter();
-        let era = periods.now();
+        record.pin();
+        let cookie = periods.cookie();
         records.advance(&periods);
-        assert!(!record.leave());
+        assert!(!record.unpin());
         records.give_back(record);
         assert!(std::ptr::eq(record, records.take()));
-        record.enter();
+        record.pin();
         records.advance(&periods);
-        assert!(periods.are_past(era), "another thread has it now");
+        assert!(periods.has_elapsed(cookie), "another thread has it now");
     }
 
     #[test]
-    fn the_count_of_times_wraps() {
-        let record = Record { word: AtomicU64::new(u64::MAX << 48), place: AtomicUsize::new(0) };
-        record.enter();
-        assert!(!record.leave());
+    fn the_phase_wraps() {
+        let record = Record { word: AtomicU64::new(u64::MAX << 48), position: AtomicUsize::new(0) };
+        record.pin();
+        assert!(!record.unpin());
         assert_eq!(record.word(), Word(0));
     }
 }

@@ -1,29 +1,31 @@
 //! What was taken out of a shard's table and may still be in some reader's sight.
 //!
 //! # State
-//! `places` are the retired entries, oldest first. They wait in batches, because reading an era
-//! costs a fence: `batches` counts those in front, each batch with the era that was read when it
-//! was sealed; the last `open` of them are in no batch yet. If entries have weights, a batch counts
-//! with its whole weight until its last entry has left. `tables` are tables that were replaced.
+//! `places` are the retired entries, oldest first. They wait in batches, because taking a cookie
+//! costs a fence: `batches` counts those in front, each batch with the cookie that was taken when
+//! it was sealed; the last `open` of them are in no batch yet. If entries have weights, a batch
+//! counts with its whole weight until its last entry has left. `tables` are tables that were
+//! replaced.
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
-//! - FIFO: eras do not decrease from front to back, since they are read in that order under the
+//! - FIFO: cookies do not decrease from front to back, since they are taken in that order under the
 //!   lock. So it is enough to look at the first batch.
-//! - ONCE: an entry comes here once, and leaves when its era is over; then it is the shard's alone.
+//! - ONCE: an entry comes here once, and leaves when its cookie has elapsed; then it is the shard's
+//!   alone.
 
 use std::collections::VecDeque;
 
 use super::table::Table;
-use crate::cache::reclaim::Era;
+use crate::cache::reclaim::GraceCookie;
 
-/// How many entries share an era at most.
+/// How many entries share a cookie at most.
 const BATCH: u32 = if cfg!(docache_loom) { 1 } else { 16 };
 
 /// Places that were closed together.
 #[derive(Clone, Copy, Debug)]
 struct Batch {
-    era: Era,
+    cookie: GraceCookie,
     /// How many are left.
     left: u32,
     weight: u64,
@@ -52,7 +54,7 @@ pub(crate) struct Limbo {
     /// The weight that makes a batch full.
     batch_weight: u64,
     batches: VecDeque<Batch>,
-    tables: Vec<(Era, Table)>,
+    tables: Vec<(GraceCookie, Table)>,
 }
 
 impl Limbo {
@@ -112,7 +114,7 @@ impl Limbo {
 
     /// Takes a table in. Whether it is a large one, which should not wait for the next.
     pub(crate) fn retire_table(&mut self, table: Table) -> bool {
-        self.tables.push((Era::now(), table));
+        self.tables.push((GraceCookie::take(), table));
         is_large(table)
     }
 
@@ -120,7 +122,7 @@ impl Limbo {
     pub(crate) fn close(&mut self) -> bool {
         if self.open > 0 {
             self.batches.push_back(Batch {
-                era: Era::now(),
+                cookie: GraceCookie::take(),
                 left: self.open,
                 weight: self.open_weight,
             });
@@ -133,7 +135,7 @@ impl Limbo {
     #[inline]
     pub(crate) fn release(&mut self) -> Option<u32> {
         let batch = self.batches.front_mut()?;
-        if !batch.era.is_over() {
+        if !batch.cookie.has_elapsed() {
             return None;
         }
         batch.left -= 1;
@@ -156,13 +158,14 @@ impl Limbo {
 
     /// Frees the tables that nobody can see any more.
     pub(crate) fn free_tables(&mut self) {
-        self.tables.retain(|(era, table)| {
-            let over = era.is_over();
-            if over {
-                // SAFETY: it was unpublished before its era, which is over, and leaves the list.
+        self.tables.retain(|(cookie, table)| {
+            let elapsed = cookie.has_elapsed();
+            if elapsed {
+                // SAFETY: it was unpublished before its cookie was taken, which has elapsed, and
+                // leaves the list.
                 unsafe { table.free() };
             }
-            !over
+            !elapsed
         });
     }
 
