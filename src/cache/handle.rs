@@ -253,7 +253,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
     pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
         self.inner.core.put(key, value, ttl).map_err(|refused| match refused {
-            Refused::Heavy { weight, share } => {
+            Refused::TooHeavy { weight, share } => {
                 let accepted = format!("give at most {share}, a shard's share of max_weight");
                 Error::invalid_argument("weight", weight, &accepted)
             }

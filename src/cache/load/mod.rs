@@ -24,7 +24,7 @@ use crate::cache::inner::Inner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::cache::key::Lookup;
 use crate::cache::reclaim::pin;
-use crate::cache::store::locked::{Flights, Stored};
+use crate::cache::store::locked::Flights;
 use crate::cache::store::shard::Shard;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -176,7 +176,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
     #[inline(never)]
     fn let_go(&self, kept: &mut Kept<K, V>, refused: bool) {
         if let Some(pair) = kept.pair.take_if(|_| refused) {
-            self.cache.core.refuse(self.shard, pair);
+            self.cache.core.drop_refused(self.shard, pair);
         }
         let _ = contained(|| kept.pair = None);
         let _ = contained(|| kept.failed = None);
@@ -290,7 +290,7 @@ where
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
                 // Of a bulk call others' values may have come to nothing, and with them the call.
                 if registered && kept.pair.is_some() && outcome.is_ok() {
-                    refused = locked.store(&mut kept.pair, new, deferred) != Stored::Yes;
+                    refused = locked.store(&mut kept.pair, new, deferred).is_err();
                 }
                 if let (true, Some(until), Err(Failure::Failed(error))) =
                     (registered, until, outcome)

@@ -215,22 +215,23 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         pair: &mut Option<(K, V)>,
         new: New,
         deferred: &mut Deferred<'a, K, V, E>,
-    ) -> Stored {
-        let Some((key, _)) = pair.as_ref() else { return Stored::Yes };
+    ) -> Result<(), Refused> {
+        let Some((key, _)) = pair.as_ref() else { return Ok(()) };
         let old = self.find(new.hash, key).map(|(index, entry)| {
             (index, if entry.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
-        let fits = u64::from(new.weight) <= self.inner.plan.most;
+        let share = self.inner.plan.most;
+        let fits = u64::from(new.weight) <= share;
         if let Some(index) = if fits { self.place() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
             let entry = unsafe { self.entry(index) };
             // SAFETY: there is a pair, and the place is this call's alone.
             unsafe { entry.fill(pair, new.deadline) };
             self.link(index, &new, old, deferred);
-            return Stored::Yes;
+            return Ok(());
         }
         self.refuse(old, deferred);
-        if fits { Stored::Full } else { Stored::TooHeavy }
+        Err(if fits { Refused::Full } else { Refused::TooHeavy { weight: new.weight, share } })
     }
 
     #[cold]
@@ -487,7 +488,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let inner = &mut *self.inner;
         for at in buckets {
             let retire = |index| {
-                // SAFETY: in the detached table, which only the caller retires, so not yet in limbo.
+                // SAFETY: in the detached table, which only the caller retires, so not yet in
+                // limbo.
                 let entry = unsafe { entries.entry(index) };
                 let cause = cause(entry);
                 inner.counts.count(cause);
@@ -601,21 +603,11 @@ pub(crate) struct Detached {
     _policy: Policy,
 }
 
-/// Whether a value was taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    Yes,
-    /// It is heavier than the shard's share.
-    TooHeavy,
-    /// The shard has as many entries, live and retired, as it can have.
-    Full,
-}
-
-/// Why a value was not taken in.
+/// Why a value was not stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
     /// It is heavier than a shard's share.
-    Heavy { weight: u32, share: u64 },
+    TooHeavy { weight: u32, share: u64 },
     /// The shard has as many entries, live and retired, as it can have.
     Full,
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::deferred::{Claimed, Deferred, Inside, Rare};
-use super::locked::{Locked, Refused, Stored};
+use super::locked::{Locked, Refused};
 use super::shard::Shard;
 use crate::cache::reclaim::{advance, ended, hint, is_pinned, pin};
 use crate::cache::stats::Cause;
@@ -70,28 +70,16 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             locked.store(&mut pair, new, deferred)
         });
-        if stored == Stored::Yes { Ok(()) } else { self.refused(shard, pair, weight, stored) }
-    }
-
-    #[cold]
-    fn refused(
-        &self,
-        shard: &Shard<K, V, E>,
-        pair: Option<(K, V)>,
-        weight: u32,
-        stored: Stored,
-    ) -> Result<(), Refused> {
         if let Some(pair) = pair {
-            self.refuse(shard, pair);
+            self.drop_refused(shard, pair);
         }
-        let share = self.lock(shard).inner.plan.most;
-        Err(if stored == Stored::Full { Refused::Full } else { Refused::Heavy { weight, share } })
+        stored
     }
 
     /// Shows the listener a pair that was not stored, and drops it; inside user code, leaves both
     /// to the background.
     #[cold]
-    pub(crate) fn refuse(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
+    pub(crate) fn drop_refused(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
         if Inside::is_here() {
             self.lock(shard).inner.refused.push(pair);
             self.leave_to_background(true);
