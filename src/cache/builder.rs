@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 
 use super::handle::Cache;
 use super::inner::Inner;
-use super::policy::Kind;
+use super::policy::PolicyKind;
 #[cfg(not(docache_loom))]
 use super::reclaim;
 #[cfg(not(docache_loom))]
@@ -33,16 +33,16 @@ use crate::sync::fork;
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(20 * 60);
 /// The most shards that a cache can have.
-pub(crate) const MOST_SHARDS: usize = 1 << 16;
+pub(crate) const MAX_SHARDS: usize = 1 << 16;
 /// How many it has without being told.
 const SHARDS: usize = 64;
 /// A shard of fewer entries decides badly which to evict.
-const LEAST_SHARE: usize = 128;
+const MIN_SHARE: usize = 128;
 /// How many shards a cache has without being told whose entries have weights: a heavy one should
 /// fit into a share.
 const WEIGHTED_SHARDS: usize = 8;
 /// How many errors are cached at most.
-const FAILURES: usize = 4096;
+const MAX_CACHED_ERRORS: usize = 4096;
 
 /// Which entries a full cache evicts.
 ///
@@ -351,9 +351,9 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             );
         }
         match self.shards {
-            Some(0) => refuse("shards", &0, &format!("give 1 to {MOST_SHARDS}")),
-            Some(shards) if shards > MOST_SHARDS => {
-                refuse("shards", &shards, &format!("give 1 to {MOST_SHARDS}"))
+            Some(0) => refuse("shards", &0, &format!("give 1 to {MAX_SHARDS}")),
+            Some(shards) if shards > MAX_SHARDS => {
+                refuse("shards", &shards, &format!("give 1 to {MAX_SHARDS}"))
             }
             _ => Ok(()),
         }
@@ -361,17 +361,17 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// The number of shards: a power of two, such that each gets something.
     fn shard_count(&self) -> usize {
-        let most =
+        let max =
             self.capacity.map(|entries| entries as u64).or(self.max_weight).unwrap_or(u64::MAX);
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(MOST_SHARDS);
-        let most = 1 << most.ilog2();
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(MAX_SHARDS);
+        let max = 1 << max.ilog2();
         let wanted = match (self.shards, self.capacity, self.max_weight) {
             (Some(shards), _, _) => shards.next_power_of_two(),
-            (None, Some(entries), _) => 1 << (entries / LEAST_SHARE).clamp(1, SHARDS).ilog2(),
+            (None, Some(entries), _) => 1 << (entries / MIN_SHARE).clamp(1, SHARDS).ilog2(),
             (None, None, Some(_)) => WEIGHTED_SHARDS,
             (None, None, None) => SHARDS,
         };
-        wanted.min(most)
+        wanted.min(max)
     }
 }
 
@@ -409,8 +409,8 @@ where
             hasher: self.hasher,
             shards,
             kind: match self.policy {
-                EvictionPolicy::Adaptive => Kind::Adaptive,
-                EvictionPolicy::Lru => Kind::Lru,
+                EvictionPolicy::Adaptive => PolicyKind::Adaptive,
+                EvictionPolicy::Lru => PolicyKind::Lru,
             },
             limit: self.capacity.map(|entries| entries as u64).or(self.max_weight),
             weigher: self.weigher,
@@ -420,7 +420,7 @@ where
             ttl: self.ttl.unwrap_or(Duration::MAX),
             jitter: self.jitter,
             record_stats: self.record_stats,
-            negative: self.negative_ttl.map(|ttl| (ttl, FAILURES)),
+            negative: self.negative_ttl.map(|ttl| (ttl, MAX_CACHED_ERRORS)),
             remembers: self.remembers,
             manner: self.manner,
         };

@@ -53,7 +53,7 @@ mod store;
 mod sweep;
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use builder::MOST_SHARDS;
+pub(crate) use builder::MAX_SHARDS;
 pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
 pub use key::{FetchKey, Lookup};

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::policy::Kind;
+use super::policy::PolicyKind;
 use super::stats::Cause;
 use super::store::entry::Deadline;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
@@ -91,7 +91,7 @@ pub(crate) struct Settings<K, V, E, S> {
     pub(crate) hasher: S,
     /// A power of two.
     pub(crate) shards: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: PolicyKind,
     /// In entries, or in weight if there is a weigher.
     pub(crate) limit: Option<u64>,
     pub(crate) weigher: Option<Weigher<K, V>>,

@@ -29,7 +29,7 @@ pub(super) struct Balance {
 
 /// How much patience a hit on probation gives, and how much there may be.
 const PATIENCE: u32 = 16;
-const MOST_PATIENCE: u32 = 64;
+const MAX_PATIENCE: u32 = 64;
 
 impl Balance {
     /// `percent` of it is the least room for those on probation.
@@ -58,7 +58,7 @@ impl Balance {
     /// An entry was hit on probation.
     #[inline]
     pub(super) fn probation_pays(&mut self) {
-        self.patience = (self.patience + PATIENCE).min(MOST_PATIENCE);
+        self.patience = (self.patience + PATIENCE).min(MAX_PATIENCE);
     }
 
     /// An entry of this weight was thrown out of `from`, of a shard that holds about `entries`.

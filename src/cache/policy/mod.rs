@@ -100,7 +100,7 @@ pub(crate) trait Arena {
 
 /// A policy for shards that have a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PolicyKind {
     Adaptive,
     Lru,
 }
@@ -147,7 +147,7 @@ struct Unbounded {
 
 impl Policy {
     /// `limit`: the shard's share, in weight units; entries are of weight 1 unless `weighted`.
-    pub(crate) fn new(kind: Kind, limit: Option<u64>, weighted: bool) -> Policy {
+    pub(crate) fn new(kind: PolicyKind, limit: Option<u64>, weighted: bool) -> Policy {
         let Some(limit) = limit else {
             return Policy(Inner::Unbounded(Unbounded {
                 len: 0,
@@ -156,10 +156,10 @@ impl Policy {
             }));
         };
         Policy(match (kind, weighted) {
-            (Kind::Adaptive, false) => Inner::Adaptive(Adaptive::new(limit)),
-            (Kind::Adaptive, true) => Inner::AdaptiveByWeight(Adaptive::new(limit)),
-            (Kind::Lru, false) => Inner::Lru(Lru::new(limit)),
-            (Kind::Lru, true) => Inner::LruByWeight(Lru::new(limit)),
+            (PolicyKind::Adaptive, false) => Inner::Adaptive(Adaptive::new(limit)),
+            (PolicyKind::Adaptive, true) => Inner::AdaptiveByWeight(Adaptive::new(limit)),
+            (PolicyKind::Lru, false) => Inner::Lru(Lru::new(limit)),
+            (PolicyKind::Lru, true) => Inner::LruByWeight(Lru::new(limit)),
         })
     }
 

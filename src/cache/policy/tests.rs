@@ -54,7 +54,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(kind: Kind, limit: Option<u64>, weighted: bool) -> Shard {
+    fn new(kind: PolicyKind, limit: Option<u64>, weighted: bool) -> Shard {
         let policy = Policy::new(kind, limit, weighted);
         Shard { policy, cells: Cells::default(), map: HashMap::new(), free: Vec::new() }
     }
@@ -188,7 +188,7 @@ fn weight_for(limit: u64, weighted: bool, random: u32) -> u32 {
 
 #[test]
 fn links_are_moved_to_larger_memory_a_few_times_however_many_there_are() {
-    let mut shard = Shard::new(Kind::Lru, Some(100_000), false);
+    let mut shard = Shard::new(PolicyKind::Lru, Some(100_000), false);
     let mut sizes = HashSet::new();
     for key in 0..20_000 {
         shard.insert(key, 1);
@@ -205,7 +205,7 @@ proptest! {
         weighted in any::<bool>(),
         steps in steps(80, 400),
     ) {
-        let mut shard = Shard::new(if lru { Kind::Lru } else { Kind::Adaptive }, limit, weighted);
+        let mut shard = Shard::new(if lru { PolicyKind::Lru } else { PolicyKind::Adaptive }, limit, weighted);
         let mut weights = HashMap::new();
         for step in steps {
             match step {
@@ -233,7 +233,7 @@ proptest! {
         weighted in any::<bool>(),
         steps in steps(300, 2_000),
     ) {
-        let mut shard = Shard::new(if lru { Kind::Lru } else { Kind::Adaptive }, Some(limit), weighted);
+        let mut shard = Shard::new(if lru { PolicyKind::Lru } else { PolicyKind::Adaptive }, Some(limit), weighted);
         let mut newest = None;
         for step in steps {
             match step {
@@ -265,7 +265,7 @@ proptest! {
         weighted in any::<bool>(),
         steps in steps(150, 3_000),
     ) {
-        let mut shard = Shard::new(Kind::Adaptive, Some(limit), weighted);
+        let mut shard = Shard::new(PolicyKind::Adaptive, Some(limit), weighted);
         let mut naive = Naive::new(limit, weighted, 200);
         for step in steps {
             follow(&mut shard, &mut naive, step, limit, weighted);
@@ -274,7 +274,7 @@ proptest! {
 
     #[test]
     fn lru_evicts_whoever_was_not_used_for_longest(capacity in 1_usize..20, steps in steps(40, 400)) {
-        let mut shard = Shard::new(Kind::Lru, Some(capacity as u64), false);
+        let mut shard = Shard::new(PolicyKind::Lru, Some(capacity as u64), false);
         let mut model = VecDeque::new();
         for step in steps {
             match step {
@@ -359,7 +359,7 @@ fn skewed(range: u64, count: usize) -> impl Iterator<Item = u64> {
 #[test]
 fn the_adaptive_policy_decides_as_it_was_written_down_for_many_epochs() {
     for (limit, weighted) in [(1, false), (7, false), (30, false), (30, true)] {
-        let mut shard = Shard::new(Kind::Adaptive, Some(limit), weighted);
+        let mut shard = Shard::new(PolicyKind::Adaptive, Some(limit), weighted);
         let mut naive = Naive::new(limit, weighted, 200);
         for (n, key) in skewed(120, 20_000).enumerate() {
             let step = match shard.map.contains_key(&key) && n % 8 != 0 {
@@ -374,7 +374,7 @@ fn the_adaptive_policy_decides_as_it_was_written_down_for_many_epochs() {
 
 #[test]
 fn the_smallest_shards_work() {
-    for kind in [Kind::Adaptive, Kind::Lru] {
+    for kind in [PolicyKind::Adaptive, PolicyKind::Lru] {
         for capacity in 1..=3 {
             let mut shard = Shard::new(kind, Some(capacity), false);
             for key in 0..100 {
@@ -388,7 +388,7 @@ fn the_smallest_shards_work() {
 
 #[test]
 fn one_heavy_entry_may_evict_all_others() {
-    for kind in [Kind::Adaptive, Kind::Lru] {
+    for kind in [PolicyKind::Adaptive, PolicyKind::Lru] {
         let mut shard = Shard::new(kind, Some(100), true);
         for key in 0..200 {
             shard.insert(key, 1);
@@ -407,7 +407,7 @@ fn one_heavy_entry_may_evict_all_others() {
 
 #[test]
 fn what_weighs_nothing_stays() {
-    for kind in [Kind::Adaptive, Kind::Lru] {
+    for kind in [PolicyKind::Adaptive, PolicyKind::Lru] {
         let mut shard = Shard::new(kind, Some(100), true);
         (0..1_000).for_each(|key| drop(shard.insert(key, 0)));
         (0..200).for_each(|key| drop(shard.insert(key, 1)));
@@ -422,7 +422,7 @@ fn what_weighs_nothing_stays() {
 
 #[test]
 fn a_value_that_grows_evicts_others_but_never_itself() {
-    for kind in [Kind::Adaptive, Kind::Lru] {
+    for kind in [PolicyKind::Adaptive, PolicyKind::Lru] {
         let mut shard = Shard::new(kind, Some(10), true);
         for key in 0..10 {
             shard.insert(key, 1);
@@ -439,13 +439,13 @@ fn a_value_that_grows_evicts_others_but_never_itself() {
 
 #[test]
 fn a_write_counts_as_a_use() {
-    let mut shard = Shard::new(Kind::Lru, Some(2), false);
+    let mut shard = Shard::new(PolicyKind::Lru, Some(2), false);
     shard.insert(1, 1);
     shard.insert(2, 1);
     shard.insert(1, 1);
     assert_eq!(shard.insert(3, 1), [2]);
 
-    let mut shard = Shard::new(Kind::Adaptive, Some(10), false);
+    let mut shard = Shard::new(PolicyKind::Adaptive, Some(10), false);
     (0..10).for_each(|key| drop(shard.insert(key, 1)));
     let order = shard.order();
     for _ in 0..5 {
@@ -465,7 +465,7 @@ fn a_scan_does_not_wash_out_what_is_used() {
         shard.hits(1_000..3_000);
         (0..50).filter(|&key| shard.get(key)).count()
     };
-    assert_eq!((survivors(Kind::Adaptive), survivors(Kind::Lru)), (50, 0));
+    assert_eq!((survivors(PolicyKind::Adaptive), survivors(PolicyKind::Lru)), (50, 0));
 }
 
 #[test]
@@ -475,14 +475,14 @@ fn a_loop_that_does_not_fit_keeps_a_part() {
         let hits = |kind| {
             Shard::new(kind, Some(100), false).hits((0..length).cycle().take(60 * length as usize))
         };
-        assert_eq!(hits(Kind::Lru), 0);
-        assert!(hits(Kind::Adaptive) > 59 * kept, "{length}: {}", hits(Kind::Adaptive));
+        assert_eq!(hits(PolicyKind::Lru), 0);
+        assert!(hits(PolicyKind::Adaptive) > 59 * kept, "{length}: {}", hits(PolicyKind::Adaptive));
     }
 }
 
 #[test]
 fn the_room_for_newcomers_follows_the_traffic() {
-    let mut shard = Shard::new(Kind::Adaptive, Some(100), false);
+    let mut shard = Shard::new(PolicyKind::Adaptive, Some(100), false);
     assert_eq!(shard.p() >> 16, 10);
     // Each key twice, the second time a little later, and then never again: only the newest matter.
     shard.hits((0..20_000_u64).flat_map(|n| [n, n.saturating_sub(60)]));
@@ -494,8 +494,8 @@ fn the_room_for_newcomers_follows_the_traffic() {
 
 #[test]
 fn a_cache_of_weights_learns_as_one_of_entries_does() {
-    let mut counted = Shard::new(Kind::Adaptive, Some(100), false);
-    let mut weighed = Shard::new(Kind::Adaptive, Some(100_000), true);
+    let mut counted = Shard::new(PolicyKind::Adaptive, Some(100), false);
+    let mut weighed = Shard::new(PolicyKind::Adaptive, Some(100_000), true);
     let (mut counted_hits, mut weighed_hits) = (0, 0);
     for key in skewed(1_000, 50_000) {
         counted_hits += usize::from(counted.access(key));
@@ -514,7 +514,7 @@ fn a_cache_of_weights_learns_as_one_of_entries_does() {
 #[test]
 fn what_has_no_hash_leaves_no_ghost() {
     for (key, ghost) in [(BAD - 1, false), (BAD, true)] {
-        let mut shard = Shard::new(Kind::Adaptive, Some(10), false);
+        let mut shard = Shard::new(PolicyKind::Adaptive, Some(10), false);
         shard.hits(1_000..1_010);
         shard.insert(key, 1);
         shard.hits(1_010..1_020);
@@ -527,7 +527,7 @@ fn what_has_no_hash_leaves_no_ghost() {
 
 #[test]
 fn entries_cost_eight_bytes_and_ghosts_twelve() {
-    let mut shard = Shard::new(Kind::Adaptive, Some(10_000), false);
+    let mut shard = Shard::new(PolicyKind::Adaptive, Some(10_000), false);
     shard.hits(0..10_000);
     assert_eq!(shard.policy.memory(), 10_000 * 8);
     shard.hits(10_000..30_000);
@@ -537,7 +537,7 @@ fn entries_cost_eight_bytes_and_ghosts_twelve() {
         "{}",
         shard.policy.memory()
     );
-    let mut unbounded = Shard::new(Kind::Adaptive, None, false);
+    let mut unbounded = Shard::new(PolicyKind::Adaptive, None, false);
     unbounded.hits(0..10_000);
     assert_eq!((unbounded.policy.memory(), unbounded.policy.len()), (0, 10_000));
 }

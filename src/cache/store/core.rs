@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::entry::{Deadline, Entry};
 use super::locked::Locked;
-use super::shard::{New, Plan, Shard};
+use super::shard::{NewEntry, Shard, ShardConfig};
 use crate::cache::key::Lookup;
-use crate::cache::policy::Kind;
+use crate::cache::policy::PolicyKind;
 use crate::cache::reclaim::Guard;
 use crate::cache::settings::{Listener, Settings, TimeSource, Weigher};
 use crate::cache::stats::{CacheStats, HitCounters};
@@ -84,22 +84,22 @@ impl<K, V, E, S> Core<K, V, E, S> {
         #[cfg(not(docache_loom))] background: Registered,
     ) -> Core<K, V, E, S> {
         let shards = settings.shards as u64;
-        let watched = settings.kind == Kind::Lru || settings.record_stats;
-        let plan = |number| Plan {
+        let watched = settings.kind == PolicyKind::Lru || settings.record_stats;
+        let config = |number| ShardConfig {
             kind: settings.kind,
-            most: settings.limit.map_or(Plan::UNBOUNDED, |limit| {
+            max_weight: settings.limit.map_or(ShardConfig::UNBOUNDED, |limit| {
                 limit / shards + u64::from(number < limit % shards)
             }),
             weighted: settings.weigher.is_some(),
-            failures: settings.negative.map(|(_, most)| most / settings.shards),
+            failures: settings.negative.map(|(_, max)| max / settings.shards),
         };
         Core {
-            shards: (0..shards).map(|number| Shard::new(plan(number))).collect(),
+            shards: (0..shards).map(|number| Shard::new(config(number))).collect(),
             mask: settings.shards - 1,
             horizon: settings.read_clock.horizon(watched),
             read_clock: settings.read_clock,
             watched,
-            lru: settings.kind == Kind::Lru,
+            lru: settings.kind == PolicyKind::Lru,
             hit_counters: settings.record_stats.then(HitCounters::new),
             hasher: settings.hasher,
             settings: Writing {
@@ -158,9 +158,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
         deadline == Deadline::NEVER || self.read_clock.is_before(deadline)
     }
 
-    /// What [`is_live_at`](Self::is_live_at) is to go by: a user's clock is read here, before the lock
-    /// is taken, since no user code may run under it (QUIET). `None` for our own clock, which can
-    /// be read there.
+    /// What [`is_live_at`](Self::is_live_at) is to go by: a user's clock is read here, before the
+    /// lock is taken, since no user code may run under it (QUIET). `None` for our own clock, which
+    /// can be read there.
     #[inline]
     pub(crate) fn now_for_lock(&self) -> Option<Tick> {
         match &self.read_clock {
@@ -169,8 +169,8 @@ impl<K, V, E, S> Core<K, V, E, S> {
         }
     }
 
-    /// [`is_live`](Self::is_live) under a shard's lock, with what [`now_for_lock`](Self::now_for_lock)
-    /// returned before.
+    /// [`is_live`](Self::is_live) under a shard's lock, with what
+    /// [`now_for_lock`](Self::now_for_lock) returned before.
     #[inline]
     pub(super) fn is_live_at(&self, entry: &Entry<K, V>, now: Option<Tick>) -> bool {
         match now {
@@ -318,8 +318,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         weight: u32,
         ttl: Option<Duration>,
         now: Tick,
-    ) -> New {
-        New { hash, deadline: self.deadline_for(hash, ttl, now), weight, now: Deadline::of(now) }
+    ) -> NewEntry {
+        NewEntry {
+            hash,
+            deadline: self.deadline_for(hash, ttl, now),
+            weight,
+            now: Deadline::of(now),
+        }
     }
 
     /// The live entry of a key, under its shard's lock.

@@ -28,12 +28,12 @@ pub(crate) struct Failure<K, E> {
 pub(crate) struct Failures<K, E> {
     table: HashTable<Failure<K, E>>,
     order: VecDeque<Failure<K, E>>,
-    most: usize,
+    max_len: usize,
 }
 
 impl<K, E> Failures<K, E> {
-    pub(crate) fn new(most: usize) -> Failures<K, E> {
-        Failures { table: HashTable::new(), order: VecDeque::new(), most: most.max(1) }
+    pub(crate) fn new(max_len: usize) -> Failures<K, E> {
+        Failures { table: HashTable::new(), order: VecDeque::new(), max_len: max_len.max(1) }
     }
 
     /// The error of a key.
@@ -62,7 +62,7 @@ impl<K, E> Failures<K, E> {
         if let Some(earlier) = self.remove(hash, key) {
             gone.push(earlier);
         }
-        if self.table.len() >= self.most {
+        if self.table.len() >= self.max_len {
             self.make_room(gone);
         }
         let Some([key, queued]) = keys.take() else { return };
@@ -89,7 +89,7 @@ impl<K, E> Failures<K, E> {
     where
         K: Eq,
     {
-        while self.table.len() >= self.most && self.take_oldest(gone) {}
+        while self.table.len() >= self.max_len && self.take_oldest(gone) {}
     }
 
     /// Takes out the error of a key.
@@ -168,8 +168,8 @@ mod tests {
         );
     }
 
-    fn filled(most: usize, keys: std::ops::Range<u64>) -> (Numbers, Vec<Failure<u64, u64>>) {
-        let (mut failures, mut gone) = (Failures::new(most), Vec::new());
+    fn filled(max_len: usize, keys: std::ops::Range<u64>) -> (Numbers, Vec<Failure<u64, u64>>) {
+        let (mut failures, mut gone) = (Failures::new(max_len), Vec::new());
         keys.for_each(|key| insert(&mut failures, key, key + 100, &mut gone));
         (failures, gone)
     }

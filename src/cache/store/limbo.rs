@@ -32,14 +32,14 @@ struct Batch {
 }
 
 /// Queues for fewer places are not made smaller.
-const MUCH: usize = 1024;
+const MIN_SHRINK_LEN: usize = 1024;
 
 /// A table of more bytes than this is reason enough to wake the background; smaller ones wait for
 /// the next table.
-const LARGE: usize = 16 << 10;
+const EAGER_TABLE_BYTES: usize = 16 << 10;
 
 fn is_large(table: Table) -> bool {
-    table.memory() > LARGE
+    table.memory() > EAGER_TABLE_BYTES
 }
 
 /// What each write changes comes first.
@@ -150,7 +150,8 @@ impl Limbo {
     /// Gives memory back that the queues needed while a guard was held for long.
     #[inline]
     fn shrink(&mut self) {
-        if self.places.capacity() > MUCH && self.places.len() < self.places.capacity() / 8 {
+        if self.places.capacity() > MIN_SHRINK_LEN && self.places.len() < self.places.capacity() / 8
+        {
             self.places.shrink_to(self.places.capacity() / 2);
             self.batches.shrink_to(self.batches.len());
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
 use super::entry::{Deadline, Entry};
-use super::shard::{FEW, Head, Inner, New, Shard};
+use super::shard::{Inner, LAZY_RETIRED, NewEntry, ReadView, Shard};
 use super::slab::{Directory, entry};
 use super::table::Table;
 use crate::cache::key::Lookup;
@@ -21,11 +21,11 @@ use crate::flight::Registry;
 use crate::sync::atomic::Ordering;
 
 /// A table for fewer entries is not made smaller.
-const SMALL: usize = 64;
+const MIN_SHRINK_CAPACITY: usize = 64;
 
 /// A shard whose lock the caller has.
 pub(crate) struct Locked<'a, K, V, E, S> {
-    head: &'a Head<K, V>,
+    view: &'a ReadView<K, V>,
     hasher: &'a S,
     pub(crate) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
 }
@@ -33,18 +33,18 @@ pub(crate) struct Locked<'a, K, V, E, S> {
 impl<K, V, E> Shard<K, V, E> {
     #[inline]
     pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
-        Locked::new(&self.head, hasher, self.inner.lock())
+        Locked::new(&self.view, hasher, self.inner.lock())
     }
 }
 
 impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
     #[inline]
     pub(crate) fn new(
-        head: &'a Head<K, V>,
+        view: &'a ReadView<K, V>,
         hasher: &'a S,
         inner: crate::lock::Guard<'a, Inner<K, V, E>>,
     ) -> Self {
-        Locked { head, hasher, inner }
+        Locked { view, hasher, inner }
     }
 }
 
@@ -193,7 +193,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             key.matches(found).then_some((index, entry))
         };
         // SAFETY: the lock keeps the table.
-        unsafe { self.head.table().find(hash, test) }
+        unsafe { self.view.table().find(hash, test) }
     }
 
     /// The entry of an index.
@@ -213,14 +213,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     pub(crate) fn store(
         &mut self,
         pair: &mut Option<(K, V)>,
-        new: New,
+        new: NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Result<(), Refused> {
         let Some((key, _)) = pair.as_ref() else { return Ok(()) };
         let old = self.find(new.hash, key).map(|(index, entry)| {
             (index, if entry.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
-        let share = self.inner.plan.most;
+        let share = self.inner.config.max_weight;
         let fits = u64::from(new.weight) <= share;
         if let Some(index) = if fits { self.place() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
@@ -246,9 +246,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline(always)]
     fn place(&mut self) -> Option<u32> {
         let index = self.inner.slab.take()?;
-        if self.inner.slab.directory() != self.head.directory() {
+        if self.inner.slab.directory() != self.view.directory() {
             // Before the index (THERE).
-            self.head.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
+            self.view.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
         }
         Some(index)
     }
@@ -258,20 +258,20 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn link(
         &mut self,
         index: u32,
-        new: &New,
+        new: &NewEntry,
         old: Option<(u32, Cause)>,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let New { hash, weight, now, .. } = *new;
-        if old.is_none() && self.inner.len >= self.head.table().capacity() {
+        let NewEntry { hash, weight, now, .. } = *new;
+        if old.is_none() && self.inner.len >= self.view.table().capacity() {
             self.rebuild(self.inner.len + 1 + self.inner.len / 2, deferred);
         }
-        if self.inner.plan.is_bounded() {
+        if self.inner.config.is_bounded() {
             self.evict_expired((index, old), new, deferred);
         }
-        let (entries, table) = (self.entries(), self.head.table());
+        let (entries, table) = (self.entries(), self.view.table());
         let inner = &mut *self.inner;
-        let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
+        let before = if inner.config.weighted { inner.policy.weight() } else { 0 };
         let (len, limbo, unheard) = (&mut inner.len, &mut inner.limbo, &mut inner.unheard);
         let (counts, erased) = (&mut inner.counts, &mut inner.erased);
         let evict = |victim: u32, hash: Option<u64>| {
@@ -308,7 +308,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             }
         }
         inner.counts.inserted += 1;
-        if inner.plan.weighted {
+        if inner.config.weighted {
             let gone = before + u64::from(weight) - inner.policy.weight();
             deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
         }
@@ -323,7 +323,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn evict_expired(
         &mut self,
         (index, old): (u32, Option<(u32, Cause)>),
-        new: &New,
+        new: &NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         if new.now >= self.inner.earliest {
@@ -341,12 +341,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn evict_expired_for(
         &mut self,
         old: Option<u32>,
-        new: &New,
+        new: &NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let leaves = u64::from(old.map_or(0, |old| self.inner.policy.weight_of(old)));
-        let most = self.inner.plan.most.saturating_add(leaves);
-        while self.inner.policy.weight() + u64::from(new.weight) > most {
+        let max = self.inner.config.max_weight.saturating_add(leaves);
+        while self.inner.policy.weight() + u64::from(new.weight) > max {
             let Some(expired) = self.find_expired(new.now, old) else { break };
             self.unlink(expired, Cause::Expired, deferred);
         }
@@ -355,7 +355,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// An entry that has expired and that takes up room, but not `old`.
     #[cold]
     fn find_expired(&mut self, now: Deadline, old: Option<u32>) -> Option<u32> {
-        let (entries, table) = (self.entries(), self.head.table());
+        let (entries, table) = (self.entries(), self.view.table());
         let inner = &mut *self.inner;
         let deadlines = inner.deadlines.get_or_insert_with(|| {
             let mut deadlines = Box::new(Deadlines::new());
@@ -389,10 +389,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ) {
         let entries = self.entries();
         let inner = &mut *self.inner;
-        let before = if inner.plan.weighted { inner.policy.weight() } else { 0 };
+        let before = if inner.config.weighted { inner.policy.weight() } else { 0 };
         let hash = entries.contained_hash(index);
         // SAFETY: the lock is held (WRITER).
-        unsafe { erase(self.head.table(), hash, index, &mut inner.erased) };
+        unsafe { erase(self.view.table(), hash, index, &mut inner.erased) };
         inner.policy.remove(index);
         inner.len -= 1;
         inner.counts.count(cause);
@@ -400,7 +400,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let entry = unsafe { entries.entry(index) };
         let claimed = Claimed { index, entry, cause };
         deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
-        if inner.plan.weighted {
+        if inner.config.weighted {
             let gone = before - inner.policy.weight();
             deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
         }
@@ -415,7 +415,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ) -> bool {
         // SAFETY: the lock keeps the table. The guard keeps the place from being used again, so the
         // index is the entry's.
-        let found = unsafe { self.head.table().find(hash, |i| (i == index).then_some(())) };
+        let found = unsafe { self.view.table().find(hash, |i| (i == index).then_some(())) };
         if found.is_some() {
             self.unlink(index, cause, deferred);
         }
@@ -437,7 +437,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>,
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Option<(Table, usize)> {
-        let (table, entries) = (self.head.table(), self.entries());
+        let (table, entries) = (self.view.table(), self.entries());
         if table != begun {
             return Some((table, 0));
         }
@@ -457,7 +457,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// The table as it is.
     pub(crate) fn table(&self) -> Table {
-        self.head.table()
+        self.view.table()
     }
 
     /// Makes the shard empty, unregisters its flights, and returns the table that it had. The
@@ -468,9 +468,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if let Some(failures) = &mut inner.failures {
             failures.clear(&mut deferred.rare().failures);
         }
-        let old = self.head.table();
-        self.head.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
-        let policy = std::mem::replace(&mut inner.policy, inner.plan.policy());
+        let old = self.view.table();
+        self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
+        let policy = std::mem::replace(&mut inner.policy, inner.config.policy());
         (inner.len, inner.erased) = (0, None);
         (inner.deadlines, inner.earliest) = (None, Deadline::NEVER);
         Detached { table: old, weight: policy.weight(), _policy: policy }
@@ -509,8 +509,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// when it is next needed.
     pub(crate) fn tidy_deadlines(&mut self) {
         let inner = &mut *self.inner;
-        let (entry, most) = (size_of::<u64>(), 4 * inner.len + 4096);
-        if inner.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > most * entry) {
+        let (node, max) = (size_of::<u64>(), 4 * inner.len + 4096);
+        if inner.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > max * node) {
             (inner.deadlines, inner.earliest) = (None, Deadline::default());
         }
     }
@@ -519,9 +519,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// overflow counts became saturated.
     #[inline]
     pub(crate) fn tidy_table(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
-        let (capacity, len) = (self.head.table().capacity(), self.inner.len);
-        let lost = self.inner.erased.is_some_and(|erased| erased > len.max(SMALL));
-        if lost || (capacity > SMALL && len < capacity / 8) {
+        let (capacity, len) = (self.view.table().capacity(), self.inner.len);
+        let lost = self.inner.erased.is_some_and(|erased| erased > len.max(MIN_SHRINK_CAPACITY));
+        if lost || (capacity > MIN_SHRINK_CAPACITY && len < capacity / 8) {
             self.rebuild(2 * len + 1, deferred);
         }
     }
@@ -530,7 +530,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// again, and are removed.
     #[cold]
     fn rebuild(&mut self, capacity: usize, deferred: &mut Deferred<'a, K, V, E>) {
-        let (old, entries) = (self.head.table(), self.entries());
+        let (old, entries) = (self.view.table(), self.entries());
         let new = Table::for_entries(capacity);
         let (mut lost, mut erased) = (Vec::new(), None);
         for at in 0..old.buckets() {
@@ -545,7 +545,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         for &index in &lost {
             self.unlink(index, Cause::Removed, deferred);
         }
-        self.head.table.store(new.as_ptr(), Ordering::Release);
+        self.view.table.store(new.as_ptr(), Ordering::Release);
         self.inner.erased = erased;
         self.inner.limbo.free_tables();
         deferred.leftover |= self.inner.limbo.retire_table(old);
@@ -561,7 +561,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             return false;
         }
         // What need not be dropped may wait until its place is wanted, unless it is much.
-        let one = !needs_drop::<(K, V)>() && inner.limbo.len() < FEW;
+        let one = !needs_drop::<(K, V)>() && inner.limbo.len() < LAZY_RETIRED;
         let mut any = false;
         for _ in 0..if one { 1 } else { RECLAIM } {
             let Some(index) = inner.limbo.release() else { break };
@@ -588,7 +588,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Bytes that the shard has allocated.
     pub(crate) fn memory(&self) -> usize {
-        let tables = self.head.table().memory() + self.inner.limbo.memory();
+        let tables = self.view.table().memory() + self.inner.limbo.memory();
         let deadlines = self.inner.deadlines.as_ref().map_or(0, |deadlines| deadlines.memory());
         tables + self.inner.slab.memory() + self.inner.policy.memory() + deadlines
     }

@@ -1,8 +1,8 @@
 //! One part of a cache: what its readers look at, and what its writers do under the lock.
 //!
 //! # State
-//! The [`Head`] is the readers'; its cache line is only written when something grows. Everything
-//! else is behind the lock. A place of the slab goes through these states:
+//! The [`ReadView`] is the readers'; its cache line is only written when something grows.
+//! Everything else is behind the lock. A place of the slab goes through these states:
 //!
 //! ```text
 //!   free ─take─► filled ─link─► linked ─unlink─► limbo ─grace period─► reclaimed ─drop─► free
@@ -30,9 +30,9 @@
 //!   before.)
 //! - FRESH: a write, removal or clearing of a key unregisters the key's flight in its own critical
 //!   section; a call that misses looks for the entry and enters the flight in one critical section;
-//!   and a load is stored, in one critical section with the end of its flight, only if that is still
-//!   registered. So no call that begins after a write joins a load that began before it, and no such
-//!   load overwrites what was written.
+//!   and a load is stored, in one critical section with the end of its flight, only if that is
+//!   still registered. So no call that begins after a write joins a load that began before it, and
+//!   no such load overwrites what was written.
 //!
 //! Readers never hold up a writer: while guards protect retired entries, new ones take other
 //! places. So the slab grows as long as guards are held, and shrinks when they have gone.
@@ -48,10 +48,10 @@ use super::deferred::Unheard;
 use super::entry::{Deadline, Entry};
 use super::failures::Failures;
 use super::limbo::Limbo;
-use super::slab::{Directory, MOST, Slab, entry};
+use super::slab::{Directory, MAX_PLACES, Slab, entry};
 use super::table::{Bucket, Table};
 use crate::cache::key::Lookup;
-use crate::cache::policy::{Kind, Policy};
+use crate::cache::policy::{Policy, PolicyKind};
 use crate::cache::reclaim::Guard;
 use crate::cache::stats::Counts;
 use crate::contain::drop_contained;
@@ -61,16 +61,16 @@ use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// How many retired entries without a destructor may stay in limbo until a writer needs their
 /// places.
-pub(crate) const FEW: usize = 64;
+pub(crate) const LAZY_RETIRED: usize = 64;
 
 /// What readers look at.
 #[derive(Debug)]
-pub(crate) struct Head<K, V> {
+pub(crate) struct ReadView<K, V> {
     pub(crate) table: AtomicPtr<Bucket>,
     pub(crate) directory: AtomicPtr<Directory<K, V>>,
 }
 
-impl<K, V> Head<K, V> {
+impl<K, V> ReadView<K, V> {
     #[inline(always)]
     pub(crate) fn table(&self) -> Table {
         // SAFETY: only tables are stored here.
@@ -83,47 +83,47 @@ impl<K, V> Head<K, V> {
     }
 }
 
-/// A shard: one cache line, which has the readers' [`Head`] and a pointer to the rest.
+/// A shard: one cache line, which has the readers' [`ReadView`] and a pointer to the rest.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Shard<K, V, E> {
-    pub(super) head: Head<K, V>,
+    pub(super) view: ReadView<K, V>,
     pub(super) inner: Box<CachePadded<Lock<Inner<K, V, E>>>>,
 }
 
 /// What a shard is made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+pub(crate) struct ShardConfig {
+    pub(crate) kind: PolicyKind,
     /// The share in what the cache may hold, in entries or, if `weighted`, in weight;
-    /// [`Plan::UNBOUNDED`] if that has no limit.
-    pub(crate) most: u64,
+    /// [`ShardConfig::UNBOUNDED`] if that has no limit.
+    pub(crate) max_weight: u64,
     pub(crate) weighted: bool,
     /// How many errors are cached, if any are.
     pub(crate) failures: Option<usize>,
 }
 
-impl Plan {
+impl ShardConfig {
     /// The weight of retired entries above which a write waits for readers; see `relieve`.
-    fn slack(&self) -> u64 {
-        if self.weighted { self.most } else { u64::MAX }
+    fn max_retired_weight(&self) -> u64 {
+        if self.weighted { self.max_weight } else { u64::MAX }
     }
 
     pub(crate) const UNBOUNDED: u64 = u64::MAX;
 
     #[inline]
     pub(crate) fn is_bounded(&self) -> bool {
-        self.most != Plan::UNBOUNDED
+        self.max_weight != ShardConfig::UNBOUNDED
     }
 
     pub(crate) fn policy(&self) -> Policy {
-        Policy::new(self.kind, self.is_bounded().then_some(self.most), self.weighted)
+        Policy::new(self.kind, self.is_bounded().then_some(self.max_weight), self.weighted)
     }
 }
 
 /// What a new entry is to be, beside its key and value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct New {
+pub(crate) struct NewEntry {
     pub(crate) hash: u64,
     pub(crate) deadline: Deadline,
     pub(crate) weight: u32,
@@ -141,7 +141,7 @@ pub(crate) struct New {
 pub(crate) struct Inner<K, V, E> {
     pub(crate) len: usize,
     pub(crate) counts: Counts,
-    pub(crate) plan: Plan,
+    pub(crate) config: ShardConfig,
     /// A lower bound of the deadlines of the entries that may be evicted.
     pub(crate) earliest: Deadline,
     /// The number of grace periods that had ended when a write last gave up waiting for readers:
@@ -198,7 +198,7 @@ impl<K, V, E> Inner<K, V, E> {
 
     /// What they weigh; those that the listener is being shown are not known here.
     pub(crate) fn retired_weight(&self) -> u64 {
-        if self.plan.weighted {
+        if self.config.weighted {
             self.limbo.weight() + self.unheard.weight
         } else {
             self.retired() as u64
@@ -208,7 +208,7 @@ impl<K, V, E> Inner<K, V, E> {
     /// Whether writes have left something that should not wait for the next write.
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn has_leftovers(&self) -> bool {
-        let few = !needs_drop::<(K, V)>() && self.limbo.len() < FEW;
+        let few = !needs_drop::<(K, V)>() && self.limbo.len() < LAZY_RETIRED;
         let unheard = !self.unheard.entries.is_empty() || !self.refused.is_empty();
         unheard || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
@@ -217,35 +217,36 @@ impl<K, V, E> Inner<K, V, E> {
     /// of some of it.
     #[inline]
     pub(crate) fn is_behind(&self, weight: u32) -> bool {
-        self.plan.weighted && self.retired_weight() + u64::from(weight) > self.plan.slack()
+        self.config.weighted
+            && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
     }
 }
 
 impl<K, V, E> Shard<K, V, E> {
-    pub(crate) fn new(plan: Plan) -> Shard<K, V, E> {
+    pub(crate) fn new(config: ShardConfig) -> Shard<K, V, E> {
         let inner = Inner {
             len: 0,
             counts: Counts::default(),
-            plan,
+            config,
             earliest: Deadline::NEVER,
             held_up: None,
             deadlines: None,
             erased: None,
-            failures: plan.failures.map(|most| Box::new(Failures::new(most))),
-            slab: Slab::new(MOST),
-            limbo: Limbo::new((plan.slack() / 8).max(1)),
+            failures: config.failures.map(|max| Box::new(Failures::new(max))),
+            slab: Slab::new(MAX_PLACES),
+            limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),
             _gap: 0,
-            policy: plan.policy(),
+            policy: config.policy(),
             unheard: Unheard::default(),
             refused: Vec::new(),
             lost: 0,
             flights: Registry::new(),
         };
-        let head = Head {
+        let view = ReadView {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
         };
-        Shard { head, inner: Box::new(CachePadded::new(Lock::new(inner))) }
+        Shard { view, inner: Box::new(CachePadded::new(Lock::new(inner))) }
     }
 
     /// The entry of a key. O(1), wait-free but for the length of the search.
@@ -262,18 +263,19 @@ impl<K, V, E> Shard<K, V, E> {
         let test = |index| {
             // SAFETY: found in the table under this guard, so it is filled and stays so (TAGGED);
             // the directory reaches it (THERE).
-            let entry = unsafe { entry(self.head.directory(), index) };
+            let entry = unsafe { entry(self.view.directory(), index) };
             // SAFETY: as above (TAGGED).
             let (found, _) = unsafe { entry.pair() };
             key.matches(found).then_some(entry)
         };
-        // SAFETY: the table was found under this guard, so it is not freed before that goes (GRACE).
-        unsafe { self.head.table().find(hash, test) }
+        // SAFETY: the table was found under this guard, so it is not freed before that goes
+        // (GRACE).
+        unsafe { self.view.table().find(hash, test) }
     }
 
     /// What stands in the table, for an iterator.
     pub(crate) fn table(&self, _guard: &Guard) -> Table {
-        self.head.table()
+        self.view.table()
     }
 
     /// The entry of an index that was found in [`table`](Shard::table) under this guard.
@@ -283,7 +285,7 @@ impl<K, V, E> Shard<K, V, E> {
     pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Entry<K, V> {
         // SAFETY: found in the table under this guard, so it stays filled (TAGGED); the directory
         // reaches it (THERE).
-        unsafe { entry(self.head.directory(), index) }
+        unsafe { entry(self.view.directory(), index) }
     }
 
     /// Takes the lock across a fork.
@@ -323,7 +325,7 @@ impl<K, V, E> Shard<K, V, E> {
 impl<K, V, E> Drop for Shard<K, V, E> {
     fn drop(&mut self) {
         let mut inner = self.inner.lock();
-        let (table, directory) = (self.head.table(), self.head.directory());
+        let (table, directory) = (self.view.table(), self.view.directory());
         let free = |index| {
             // SAFETY: the place is filled (TABLE, ONCE).
             let place: &Entry<K, V> = unsafe { entry(directory, index) };

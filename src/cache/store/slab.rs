@@ -4,7 +4,7 @@
 //! # State
 //! Entry `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is
 //! large. The addresses of the chunks stand in the *directory*, an array that readers find through
-//! the shard's head. One that has become too small is kept, for those who still read it.
+//! the shard's view. One that has become too small is kept, for those who still read it.
 //!
 //! # Invariants
 //! - WRITER: places are given out and taken back under the shard's lock.
@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicPtr, Ordering};
 /// The most bytes of a chunk, unless a single entry is larger.
 const CHUNK_BYTES: usize = 12 << 10;
 /// The most places of a slab: what fits into an index of the policy.
-pub(crate) const MOST: usize = 1 << 30;
+pub(crate) const MAX_PLACES: usize = 1 << 30;
 
 /// The places of a chunk: a power of two.
 pub(crate) const fn chunk_places<K, V>() -> usize {
@@ -99,14 +99,14 @@ pub(crate) struct Slab<K, V> {
     /// The numbers of chunks that were freed.
     freed: Vec<u32>,
     /// How many places there may be.
-    most: usize,
+    max_places: usize,
     /// How many there are.
     places: usize,
 }
 
 impl<K, V> Slab<K, V> {
-    /// An empty slab that may grow to `most` places.
-    pub(crate) fn new(most: usize) -> Slab<K, V> {
+    /// An empty slab that may grow to `max_places` places.
+    pub(crate) fn new(max_places: usize) -> Slab<K, V> {
         Slab {
             used: 0,
             next: NONE,
@@ -114,7 +114,7 @@ impl<K, V> Slab<K, V> {
             open: BinaryHeap::new(),
             directories: Vec::new(),
             freed: Vec::new(),
-            most: most.min(MOST),
+            max_places: max_places.min(MAX_PLACES),
             places: 0,
         }
     }
@@ -156,7 +156,8 @@ impl<K, V> Slab<K, V> {
             let number_in_chunk = chunk.fresh - 1;
             let base = self.directories.last().expect("a chunk has an address")[number]
                 .load(Ordering::Relaxed);
-            // SAFETY: less than the chunk's places: it has a free one, and none that was given back.
+            // SAFETY: less than the chunk's places: it has a free one, and none that was given
+            // back.
             let place = unsafe { base.add(number_in_chunk as usize) };
             // SAFETY: it was never given out (`fresh`), so nobody has a reference to it.
             unsafe { place.write(Entry::vacant()) };
@@ -230,8 +231,10 @@ impl<K, V> Slab<K, V> {
     #[cold]
     fn grow(&mut self) -> Option<usize> {
         let number = self.freed.last().map_or(self.chunks.len(), |&number| number as usize);
-        let places =
-            self.most.saturating_sub(number * chunk_places::<K, V>()).min(chunk_places::<K, V>());
+        let places = self
+            .max_places
+            .saturating_sub(number * chunk_places::<K, V>())
+            .min(chunk_places::<K, V>());
         if places == 0 {
             return None;
         }
@@ -260,8 +263,8 @@ impl<K, V> Slab<K, V> {
         if number < length {
             return;
         }
-        let most = self.most.div_ceil(chunk_places::<K, V>());
-        let longer = (2 * length).max(number + 1).max(4).min(most);
+        let max_chunks = self.max_places.div_ceil(chunk_places::<K, V>());
+        let longer = (2 * length).max(number + 1).max(4).min(max_chunks);
         let old: &[Directory<K, V>] = self.directories.last().map_or(&[], |directory| directory);
         let chunk = |at| {
             old.get(at).map_or(null_mut(), |chunk: &Directory<K, V>| chunk.load(Ordering::Relaxed))
@@ -309,6 +312,6 @@ fn layout<K, V>(places: usize) -> Layout {
     layout.align_to(64).expect("cache lines are small")
 }
 
-// SAFETY: it owns its entries. Readers reach them through the shard's head, and the shard's own
+// SAFETY: it owns its entries. Readers reach them through the shard's view, and the shard's own
 // bounds (`K` and `V`: Send + Sync) are for them.
 unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}

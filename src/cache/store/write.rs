@@ -240,8 +240,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
         if self.deferred.hint {
             hint();
             // Entries without a destructor are left to the background only when a batch is full. It
-            // takes them only if there are [`FEW`](super::shard::FEW) or more by then; otherwise
-            // later writes do.
+            // takes them only if there are [`LAZY_RETIRED`](super::shard::LAZY_RETIRED) or more by
+            // then; otherwise later writes do.
             self.deferred.leftover |= !needs_drop::<(K, V)>();
         }
         if self.deferred.has_reclaimed() {

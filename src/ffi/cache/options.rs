@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::ttl::ttl;
-use crate::cache::{CacheBuilder, EvictionPolicy, MOST_SHARDS};
+use crate::cache::{CacheBuilder, EvictionPolicy, MAX_SHARDS};
 use crate::error::{Error, Result};
 use crate::ffi::boundary::versioned::{self, Versioned};
 use crate::ffi::store::{Key, Store};
@@ -110,7 +110,7 @@ fn check(options: &docache_cache_options) -> Result<()> {
             "give at least 1000000, or 0",
         );
     }
-    versioned::shards(options.shards, MOST_SHARDS)?;
+    versioned::shards(options.shards, MAX_SHARDS)?;
     if options.jitter_permille > 1000 {
         return refuse("jitter_permille", &options.jitter_permille, "give 0 to 1000");
     }

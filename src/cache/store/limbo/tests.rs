@@ -45,7 +45,7 @@ fn a_weight_belongs_to_the_places_that_were_just_retired() {
 #[test]
 fn memory_is_given_back_when_little_of_it_is_used() {
     let mut limbo = Limbo::new(u64::MAX);
-    let many = 16 * MUCH as u32;
+    let many = 16 * MIN_SHRINK_LEN as u32;
     assert_eq!((0..many).filter(|&place| limbo.retire(place)).count(), (many / BATCH) as usize);
     let full = limbo.memory();
     assert!(full >= many as usize * size_of::<u32>());
