@@ -28,12 +28,12 @@ pub(crate) enum TimeSource {
 }
 
 impl TimeSource {
-    /// Where to look first. `watched` reads are to look again.
-    pub(crate) fn horizon(&self, watched: bool) -> &'static AtomicU64 {
+    /// Where to look first. recorded reads are to look again.
+    pub(crate) fn horizon(&self, records_reads: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
         static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::horizon_of(0));
         match self {
-            _ if watched => &ALWAYS_LOOK_AGAIN,
+            _ if records_reads => &ALWAYS_LOOK_AGAIN,
             TimeSource::Coarse => clock::horizon(),
             TimeSource::Other(..) => &ALWAYS_LOOK_AGAIN,
             TimeSource::Frozen => &STANDING_STILL,

@@ -97,7 +97,7 @@ impl<W: Weights> Adaptive<W> {
         let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
         let h = past + 1;
         arena.set_hits(i, 0);
-        arena.set_hist(i, History::new(h, self.turns.epoch()).0);
+        arena.set_history(i, History::new(h, self.turns.epoch()).0);
         if W::DIFFER && weight == 0 {
             self.newest = i;
             return self.queues.push(WINDOW, i, weight);
@@ -127,7 +127,7 @@ impl<W: Weights> Adaptive<W> {
         evict: impl FnMut(u32, Option<u64>),
     ) {
         arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
-        arena.set_hist(new, arena.hist(old));
+        arena.set_history(new, arena.history(old));
         let Some(queue) = self.queues.queue_of(old) else {
             let proven = weight == 0 || self.main_has_room(weight);
             self.make_room(arena, weight, evict);
@@ -309,11 +309,11 @@ impl<W: Weights> Adaptive<W> {
     /// readers share the line.
     #[inline]
     fn remember(&self, arena: &impl Arena, i: u32, hits: u8) -> u8 {
-        let (was, epoch) = (History(arena.hist(i)), self.turns.epoch());
+        let (was, epoch) = (History(arena.history(i)), self.turns.epoch());
         let h = (was.at(epoch) + hits).min(MAX_HISTORY);
         let now = History::new(h, epoch);
         if now != was {
-            arena.set_hist(i, now.0);
+            arena.set_history(i, now.0);
         }
         h
     }

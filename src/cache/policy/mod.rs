@@ -92,8 +92,8 @@ pub(crate) trait Arena {
     fn hits(&self, i: u32) -> u8;
     fn set_hits(&self, i: u32, hits: u8);
     /// A byte of the entry that is the policy's own.
-    fn hist(&self, i: u32) -> u8;
-    fn set_hist(&self, i: u32, hist: u8);
+    fn history(&self, i: u32) -> u8;
+    fn set_history(&self, i: u32, history: u8);
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
     fn hash(&self, i: u32) -> Option<u64>;
 }

@@ -23,12 +23,12 @@ impl Arena for Cells {
         self.0[i as usize].1.set(hits);
     }
 
-    fn hist(&self, i: u32) -> u8 {
+    fn history(&self, i: u32) -> u8 {
         self.0[i as usize].2.get()
     }
 
-    fn set_hist(&self, i: u32, hist: u8) {
-        self.0[i as usize].2.set(hist);
+    fn set_history(&self, i: u32, history: u8) {
+        self.0[i as usize].2.set(history);
     }
 
     fn hash(&self, i: u32) -> Option<u64> {
@@ -344,7 +344,10 @@ fn follow(shard: &mut Shard, naive: &mut Naive, step: Step, limit: u64, weighted
     assert_eq!(shard.order(), queues);
     for &(i, _) in shard.map.values() {
         let entry = naive.entries[i as usize];
-        assert_eq!((shard.cells.hits(i), shard.cells.hist(i)), (entry.f, entry.h << 4 | entry.ep));
+        assert_eq!(
+            (shard.cells.hits(i), shard.cells.history(i)),
+            (entry.f, entry.h << 4 | entry.ep)
+        );
     }
 }
 
@@ -520,7 +523,7 @@ fn what_has_no_hash_leaves_no_ghost() {
         shard.hits(1_010..1_020);
         assert!(!shard.map.contains_key(&key));
         shard.insert(key, 1);
-        let h = shard.cells.hist(shard.map[&key].0) >> 4;
+        let h = shard.cells.history(shard.map[&key].0) >> 4;
         assert_eq!(h > 1, ghost, "{key} is remembered as {h}");
     }
 }

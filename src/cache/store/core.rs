@@ -46,12 +46,12 @@ pub(crate) struct Core<K, V, E, S> {
     hasher: S,
     /// A moment a little ahead of the coarse clock, encoded by
     /// [`horizon_of`](crate::clock::horizon_of). An entry whose deadline is later than this is
-    /// alive, and nothing else need be asked. If reads are `watched`, or the clock is a user's, it
+    /// alive, and nothing else need be asked. If reads are recorded, or the clock is a user's, it
     /// is later than any deadline: so every read goes the slow way.
     horizon: &'static AtomicU64,
     read_clock: TimeSource,
     /// Whether reads are counted, or told to the policy.
-    watched: bool,
+    records_reads: bool,
     lru: bool,
     hit_counters: Option<HitCounters>,
     pub(crate) settings: Writing<K, V, E>,
@@ -84,7 +84,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
         #[cfg(not(docache_loom))] background: Registered,
     ) -> Core<K, V, E, S> {
         let shards = settings.shards as u64;
-        let watched = settings.kind == PolicyKind::Lru || settings.record_stats;
+        let records_reads = settings.kind == PolicyKind::Lru || settings.record_stats;
         let config = |number| ShardConfig {
             kind: settings.kind,
             max_weight: settings.limit.map_or(ShardConfig::UNBOUNDED, |limit| {
@@ -96,9 +96,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
         Core {
             shards: (0..shards).map(|number| Shard::new(config(number))).collect(),
             mask: settings.shards - 1,
-            horizon: settings.read_clock.horizon(watched),
+            horizon: settings.read_clock.horizon(records_reads),
             read_clock: settings.read_clock,
-            watched,
+            records_reads,
             lru: settings.kind == PolicyKind::Lru,
             hit_counters: settings.record_stats.then(HitCounters::new),
             hasher: settings.hasher,
@@ -260,10 +260,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 }
                 return found;
             }
-        } else if !self.watched {
+        } else if !self.records_reads {
             return None;
         }
-        self.read_slow(found, access, |hit| self.watch(shard, hash, key, hit))
+        self.read_slow(found, access, |hit| self.record_read(shard, hash, key, hit))
     }
 
     /// Finishes a read if the entry may have expired, or if reads are counted or told to the
@@ -273,7 +273,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         &self,
         found: Option<&'g Entry<K, V>>,
         access: Access,
-        watch: impl FnOnce(bool),
+        record: impl FnOnce(bool),
     ) -> Option<&'g Entry<K, V>> {
         let found = found.filter(|entry| {
             let meta = entry.meta();
@@ -283,15 +283,21 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             live
         });
-        if self.watched && access == Access::Get {
-            watch(found.is_some());
+        if self.records_reads && access == Access::Get {
+            record(found.is_some());
         }
         found
     }
 
     /// Counts a read, and tells a policy that wants to know.
     #[inline(never)]
-    fn watch<Q: Lookup<K> + ?Sized>(&self, shard: &Shard<K, V, E>, hash: u64, key: &Q, hit: bool) {
+    fn record_read<Q: Lookup<K> + ?Sized>(
+        &self,
+        shard: &Shard<K, V, E>,
+        hash: u64,
+        key: &Q,
+        hit: bool,
+    ) {
         if let Some(counters) = &self.hit_counters {
             counters.count(hit);
         }

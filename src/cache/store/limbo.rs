@@ -3,7 +3,7 @@
 //! # State
 //! `places` are the retired entries, oldest first. They wait in batches, because taking a cookie
 //! costs a fence: `batches` counts those in front, each batch with the cookie that was taken when
-//! it was sealed; the last `open` of them are in no batch yet. If entries have weights, a batch
+//! it was sealed; the last `unsealed` of them are in no batch yet. If entries have weights, a batch
 //! counts with its whole weight until its last entry has left. `tables` are tables that were
 //! replaced.
 //!
@@ -22,12 +22,12 @@ use crate::cache::reclaim::GraceCookie;
 /// How many entries share a cookie at most.
 const BATCH: u32 = if cfg!(docache_loom) { 1 } else { 16 };
 
-/// Places that were closed together.
+/// Places that were sealed together.
 #[derive(Clone, Copy, Debug)]
 struct Batch {
     cookie: GraceCookie,
-    /// How many are left.
-    left: u32,
+    /// How many of them are still here.
+    remaining: u32,
     weight: u64,
 }
 
@@ -47,10 +47,10 @@ fn is_large(table: Table) -> bool {
 #[repr(C)]
 pub(crate) struct Limbo {
     places: VecDeque<u32>,
-    open: u32,
+    unsealed: u32,
     /// The weight of all batches and of the places that are in none; and of the latter alone.
     weight: u64,
-    open_weight: u64,
+    unsealed_weight: u64,
     /// The weight that makes a batch full.
     batch_weight: u64,
     batches: VecDeque<Batch>,
@@ -61,9 +61,9 @@ impl Limbo {
     pub(crate) fn new(batch_weight: u64) -> Limbo {
         Limbo {
             places: VecDeque::new(),
-            open: 0,
+            unsealed: 0,
             weight: 0,
-            open_weight: 0,
+            unsealed_weight: 0,
             batch_weight,
             batches: VecDeque::new(),
             tables: Vec::new(),
@@ -95,8 +95,12 @@ impl Limbo {
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
         self.places.push_back(place);
-        self.open += 1;
-        self.open >= BATCH && self.close()
+        self.unsealed += 1;
+        let full = self.unsealed >= BATCH;
+        if full {
+            self.seal();
+        }
+        full
     }
 
     /// Adds the weight of the entries that were retired since the last call. True if that filled a
@@ -106,10 +110,14 @@ impl Limbo {
         self.weight += weight;
         match self.batches.back_mut() {
             // The entries that weigh this have just filled, and sealed, that batch.
-            Some(last) if self.open == 0 => last.weight += weight,
-            _ => self.open_weight += weight,
+            Some(last) if self.unsealed == 0 => last.weight += weight,
+            _ => self.unsealed_weight += weight,
         }
-        self.open_weight >= self.batch_weight && self.close()
+        let full = self.unsealed_weight >= self.batch_weight;
+        if full {
+            self.seal();
+        }
+        full
     }
 
     /// Takes a table in. Whether it is a large one, which should not wait for the next.
@@ -118,17 +126,16 @@ impl Limbo {
         is_large(table)
     }
 
-    /// Seals the open batch, if it is not empty. True if anything is in limbo.
-    pub(crate) fn close(&mut self) -> bool {
-        if self.open > 0 {
+    /// Seals the entries that are in no batch yet, if there are any.
+    pub(crate) fn seal(&mut self) {
+        if self.unsealed > 0 {
             self.batches.push_back(Batch {
                 cookie: GraceCookie::take(),
-                left: self.open,
-                weight: self.open_weight,
+                remaining: self.unsealed,
+                weight: self.unsealed_weight,
             });
-            (self.open, self.open_weight) = (0, 0);
+            (self.unsealed, self.unsealed_weight) = (0, 0);
         }
-        !self.is_empty()
     }
 
     /// The oldest entry, if nobody can see it any more.
@@ -138,8 +145,8 @@ impl Limbo {
         if !batch.cookie.has_elapsed() {
             return None;
         }
-        batch.left -= 1;
-        if batch.left == 0 {
+        batch.remaining -= 1;
+        if batch.remaining == 0 {
             self.weight -= batch.weight;
             self.batches.pop_front();
             self.shrink();
@@ -184,7 +191,7 @@ impl Limbo {
             unsafe { table.free() };
         }
         self.batches.clear();
-        (self.open, self.open_weight, self.weight) = (0, 0, 0);
+        (self.unsealed, self.unsealed_weight, self.weight) = (0, 0, 0);
         self.places.drain(..)
     }
 }

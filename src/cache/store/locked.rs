@@ -10,7 +10,7 @@ use super::deadlines::Deadlines;
 use super::deferred::{Claimed, Deferred, RECLAIM};
 use super::entry::{Deadline, Entry};
 use super::shard::{Inner, LAZY_RETIRED, NewEntry, ReadView, Shard};
-use super::slab::{Directory, entry};
+use super::slab::{ChunkPtr, entry};
 use super::table::Table;
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Arena, Policy};
@@ -68,7 +68,7 @@ impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
 /// The entries, as the policy sees them. Made under the shard's lock, and used no longer than that
 /// is held; all indices that it is given are the policy's or the table's.
 struct Entries<'a, K, V, S> {
-    directory: *const Directory<K, V>,
+    directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
 }
 
@@ -102,13 +102,13 @@ impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
     }
 
     #[inline]
-    fn hist(&self, i: u32) -> u8 {
+    fn history(&self, i: u32) -> u8 {
         self.held(i).history()
     }
 
     #[inline]
-    fn set_hist(&self, i: u32, hist: u8) {
-        self.held(i).set_history(hist);
+    fn set_history(&self, i: u32, history: u8) {
+        self.held(i).set_history(history);
     }
 
     #[inline]
@@ -273,7 +273,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let inner = &mut *self.inner;
         let before = if inner.config.weighted { inner.policy.weight() } else { 0 };
         let (len, limbo, unheard) = (&mut inner.len, &mut inner.limbo, &mut inner.unheard);
-        let (counts, erased) = (&mut inner.counts, &mut inner.erased);
+        let (counts, erased) = (&mut inner.counts, &mut inner.erased_since_saturation);
         let evict = |victim: u32, hash: Option<u64>| {
             // SAFETY: linked, and then claimed by this call or in limbo.
             let entry = unsafe { entries.entry(victim) };
@@ -292,7 +292,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                     // SAFETY: as above.
                     unsafe { table.erase_anywhere(old) };
                     // SAFETY: as above.
-                    unsafe { insert(table, hash, index, &mut inner.erased) };
+                    unsafe { insert(table, hash, index, &mut inner.erased_since_saturation) };
                 }
                 inner.counts.count(cause);
                 // SAFETY: just unlinked, and then claimed by this call or in limbo.
@@ -303,7 +303,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             None => {
                 inner.policy.admit(&entries, index, hash, weight, evict);
                 // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-                unsafe { insert(table, hash, index, &mut inner.erased) };
+                unsafe { insert(table, hash, index, &mut inner.erased_since_saturation) };
                 inner.len += 1;
             }
         }
@@ -312,7 +312,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             let gone = before + u64::from(weight) - inner.policy.weight();
             deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
         }
-        if inner.erased.is_some() {
+        if inner.erased_since_saturation.is_some() {
             self.tidy_table(deferred);
         }
     }
@@ -392,7 +392,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let before = if inner.config.weighted { inner.policy.weight() } else { 0 };
         let hash = entries.contained_hash(index);
         // SAFETY: the lock is held (WRITER).
-        unsafe { erase(self.view.table(), hash, index, &mut inner.erased) };
+        unsafe { erase(self.view.table(), hash, index, &mut inner.erased_since_saturation) };
         inner.policy.remove(index);
         inner.len -= 1;
         inner.counts.count(cause);
@@ -471,7 +471,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let old = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         let policy = std::mem::replace(&mut inner.policy, inner.config.policy());
-        (inner.len, inner.erased) = (0, None);
+        (inner.len, inner.erased_since_saturation) = (0, None);
         (inner.deadlines, inner.earliest) = (None, Deadline::NEVER);
         Detached { table: old, weight: policy.weight(), _policy: policy }
     }
@@ -520,8 +520,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     pub(crate) fn tidy_table(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
         let (capacity, len) = (self.view.table().capacity(), self.inner.len);
-        let lost = self.inner.erased.is_some_and(|erased| erased > len.max(MIN_SHRINK_CAPACITY));
-        if lost || (capacity > MIN_SHRINK_CAPACITY && len < capacity / 8) {
+        let is_due = self
+            .inner
+            .erased_since_saturation
+            .is_some_and(|erased| erased > len.max(MIN_SHRINK_CAPACITY));
+        if is_due || (capacity > MIN_SHRINK_CAPACITY && len < capacity / 8) {
             self.rebuild(2 * len + 1, deferred);
         }
     }
@@ -546,7 +549,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.unlink(index, Cause::Removed, deferred);
         }
         self.view.table.store(new.as_ptr(), Ordering::Release);
-        self.inner.erased = erased;
+        self.inner.erased_since_saturation = erased;
         self.inner.limbo.free_tables();
         deferred.leftover |= self.inner.limbo.retire_table(old);
     }

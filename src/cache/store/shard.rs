@@ -48,7 +48,7 @@ use super::deferred::Unheard;
 use super::entry::{Deadline, Entry};
 use super::failures::Failures;
 use super::limbo::Limbo;
-use super::slab::{Directory, MAX_PLACES, Slab, entry};
+use super::slab::{ChunkPtr, MAX_PLACES, Slab, entry};
 use super::table::{Bucket, Table};
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Policy, PolicyKind};
@@ -67,7 +67,7 @@ pub(crate) const LAZY_RETIRED: usize = 64;
 #[derive(Debug)]
 pub(crate) struct ReadView<K, V> {
     pub(crate) table: AtomicPtr<Bucket>,
-    pub(crate) directory: AtomicPtr<Directory<K, V>>,
+    pub(crate) directory: AtomicPtr<ChunkPtr<K, V>>,
 }
 
 impl<K, V> ReadView<K, V> {
@@ -78,7 +78,7 @@ impl<K, V> ReadView<K, V> {
     }
 
     #[inline(always)]
-    pub(crate) fn directory(&self) -> *const Directory<K, V> {
+    pub(crate) fn directory(&self) -> *const ChunkPtr<K, V> {
         self.directory.load(Ordering::Acquire)
     }
 }
@@ -151,8 +151,8 @@ pub(crate) struct Inner<K, V, E> {
     /// expired one.
     pub(crate) deadlines: Option<Box<Deadlines>>,
     /// `Some` if an overflow count of the table is saturated: how many entries were erased since
-    /// the table was built. Enough of them are a reason to rebuild it.
-    pub(crate) erased: Option<usize>,
+    /// that happened. Enough of them are a reason to rebuild the table.
+    pub(crate) erased_since_saturation: Option<usize>,
     pub(crate) failures: Option<Box<Failures<K, E>>>,
     pub(crate) slab: Slab<K, V>,
     pub(crate) limbo: Limbo,
@@ -231,7 +231,7 @@ impl<K, V, E> Shard<K, V, E> {
             earliest: Deadline::NEVER,
             held_up: None,
             deadlines: None,
-            erased: None,
+            erased_since_saturation: None,
             failures: config.failures.map(|max| Box::new(Failures::new(max))),
             slab: Slab::new(MAX_PLACES),
             limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),

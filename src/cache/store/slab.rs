@@ -42,8 +42,8 @@ pub(crate) const fn chunk_places<K, V>() -> usize {
 /// No place.
 const NONE: u32 = u32::MAX;
 
-/// The addresses of a slab's chunks.
-pub(crate) type Directory<K, V> = AtomicPtr<Entry<K, V>>;
+/// The address of a chunk; a directory is an array of these.
+pub(crate) type ChunkPtr<K, V> = AtomicPtr<Entry<K, V>>;
 
 /// The entry of an index.
 ///
@@ -52,7 +52,7 @@ pub(crate) type Directory<K, V> = AtomicPtr<Entry<K, V>>;
 /// is not given back meanwhile.
 #[inline(always)]
 pub(crate) unsafe fn entry<'a, K, V>(
-    directory: *const Directory<K, V>,
+    directory: *const ChunkPtr<K, V>,
     index: u32,
 ) -> &'a Entry<K, V> {
     // SAFETY: the directory reaches that far (THERE).
@@ -75,8 +75,8 @@ struct Chunk {
     used: u32,
     /// The first of those that were given back, by index; linked through themselves.
     free: u32,
-    /// Whether it stands in `open`.
-    open: bool,
+    /// Whether it stands in `candidates`.
+    queued: bool,
 }
 
 /// The places of a shard. What each write changes comes first.
@@ -93,9 +93,9 @@ pub(crate) struct Slab<K, V> {
     /// Min-heap of the numbers of chunks that may have free places (full and freed ones are skipped
     /// when they come up). Low numbers come first, so that indices become small again after a
     /// surge.
-    open: BinaryHeap<Reverse<u32>>,
+    candidates: BinaryHeap<Reverse<u32>>,
     /// All directories there have been; the last is the one that is published.
-    directories: Vec<Box<[Directory<K, V>]>>,
+    directories: Vec<Box<[ChunkPtr<K, V>]>>,
     /// The numbers of chunks that were freed.
     freed: Vec<u32>,
     /// How many places there may be.
@@ -111,7 +111,7 @@ impl<K, V> Slab<K, V> {
             used: 0,
             next: NONE,
             chunks: Vec::new(),
-            open: BinaryHeap::new(),
+            candidates: BinaryHeap::new(),
             directories: Vec::new(),
             freed: Vec::new(),
             max_places: max_places.min(MAX_PLACES),
@@ -124,7 +124,7 @@ impl<K, V> Slab<K, V> {
         self.used
     }
 
-    pub(crate) fn directory(&self) -> *const Directory<K, V> {
+    pub(crate) fn directory(&self) -> *const ChunkPtr<K, V> {
         self.directories.last().map_or(std::ptr::null(), |directory| directory.as_ptr())
     }
 
@@ -202,9 +202,9 @@ impl<K, V> Slab<K, V> {
         chunk.used -= 1;
         self.used -= 1;
         let empty = chunk.used == 0;
-        if !chunk.open {
-            chunk.open = true;
-            self.open.push(Reverse(number as u32));
+        if !chunk.queued {
+            chunk.queued = true;
+            self.candidates.push(Reverse(number as u32));
         }
         // One empty chunk is kept, so that a shard whose size hovers around a chunk's edge does not
         // allocate and free all the time.
@@ -216,13 +216,13 @@ impl<K, V> Slab<K, V> {
 
     /// A chunk with a free place.
     fn with_room(&mut self) -> Option<usize> {
-        while let Some(&Reverse(number)) = self.open.peek() {
+        while let Some(&Reverse(number)) = self.candidates.peek() {
             let chunk = &mut self.chunks[number as usize];
             if chunk.used < chunk.places {
                 return Some(number as usize);
             }
-            chunk.open = false;
-            self.open.pop();
+            chunk.queued = false;
+            self.candidates.pop();
         }
         self.grow()
     }
@@ -244,7 +244,7 @@ impl<K, V> Slab<K, V> {
         // SAFETY: an entry is not zero-sized.
         let base = unsafe { alloc(layout) }.cast::<Entry<K, V>>();
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        let chunk = Chunk { places: places as u32, fresh: 0, used: 0, free: NONE, open: true };
+        let chunk = Chunk { places: places as u32, fresh: 0, used: 0, free: NONE, queued: true };
         if number == self.chunks.len() {
             self.chunks.push(chunk);
         } else {
@@ -253,7 +253,7 @@ impl<K, V> Slab<K, V> {
         self.reach(number);
         self.directories.last().expect("just reached")[number]
             .store(base.as_ptr(), Ordering::Release);
-        self.open.push(Reverse(number as u32));
+        self.candidates.push(Reverse(number as u32));
         Some(number)
     }
 
@@ -265,23 +265,23 @@ impl<K, V> Slab<K, V> {
         }
         let max_chunks = self.max_places.div_ceil(chunk_places::<K, V>());
         let longer = (2 * length).max(number + 1).max(4).min(max_chunks);
-        let old: &[Directory<K, V>] = self.directories.last().map_or(&[], |directory| directory);
+        let old: &[ChunkPtr<K, V>] = self.directories.last().map_or(&[], |directory| directory);
         let chunk = |at| {
-            old.get(at).map_or(null_mut(), |chunk: &Directory<K, V>| chunk.load(Ordering::Relaxed))
+            old.get(at).map_or(null_mut(), |chunk: &ChunkPtr<K, V>| chunk.load(Ordering::Relaxed))
         };
         let directory = (0..longer).map(|at| AtomicPtr::new(chunk(at))).collect();
         self.directories.push(directory);
     }
 
-    /// Frees a chunk. Its number may stay in the heap `open`: `with_room` pops it, since it has no
-    /// room, before it grows the slab, so no number is in there twice.
+    /// Frees a chunk. Its number may stay in the heap `candidates`: `with_room` pops it, since it
+    /// has no room, before it grows the slab, so no number is in there twice.
     ///
     /// # Safety
     /// No pair lies in the chunk, and nobody can see its places.
     #[cold]
     unsafe fn release(&mut self, number: usize) {
-        let open = self.chunks[number].open;
-        let gone = Chunk { places: 0, fresh: 0, used: 0, free: NONE, open };
+        let queued = self.chunks[number].queued;
+        let gone = Chunk { places: 0, fresh: 0, used: 0, free: NONE, queued };
         let chunk = std::mem::replace(&mut self.chunks[number], gone);
         if chunk.places == 0 {
             return;

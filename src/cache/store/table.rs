@@ -16,7 +16,7 @@
 //! - COUNTED: an overflow count is never too low, as long as the `Hash` of keys is stable. `insert`
 //!   raises those of the buckets that it passes before it sets the tag; `erase` clears the tag
 //!   before it lowers them. (`erase_anywhere` leaves them too high, which only lengthens searches;
-//!   see `erased` in [`Inner`](super::shard::Inner).)
+//!   see `erased_since_saturation` in [`Inner`](super::shard::Inner).)
 //! - TAGGED: a slot whose tag is set holds the index of a filled entry. An entry that is taken out
 //!   (its tag cleared, or its index replaced) stays filled for as long as any guard lives that was
 //!   taken before that.
@@ -24,8 +24,8 @@
 //! # Orderings
 //! An index is stored with Release after its entry was filled, and the tag with Release after the
 //! index. Readers load both with Acquire: one that sees the tag sees the index, or a later one, and
-//! the entry behind it. A search that loads an earlier bucket before its count was raised ends there
-//! and finds nothing, as before the insertion.
+//! the entry behind it. A search that loads an earlier bucket before its count was raised ends
+//! there and finds nothing, as before the insertion.
 
 use std::ptr::NonNull;
 
@@ -34,13 +34,13 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// The slots of a bucket.
 const SLOTS: usize = 6;
 /// A byte for each slot.
-const ONES: u64 = 0x0101_0101_0101;
-const TOPS: u64 = ONES << 7;
+const LSBS: u64 = 0x0101_0101_0101;
+const MSBS: u64 = LSBS << 7;
 /// One in an overflow count, which is the top 16 bits of the word.
-const PASSED: u64 = 1 << 48;
+const OVERFLOW_ONE: u64 = 1 << 48;
 /// An overflow count that has got here is saturated: it says that entries went on, but not how
 /// many, and stays for as long as the table lives.
-const UNCOUNTED: u64 = 0xffff;
+const OVERFLOW_SATURATED: u64 = 0xffff;
 /// The alignment of a bucket. It leaves the low five bits of its address for the size of the table,
 /// as a number from 0 to 31.
 const ALIGN: usize = 32;
@@ -54,18 +54,18 @@ struct Ctrl(u64);
 /// bytes above them do not matter.
 #[inline(always)]
 fn zeros(bytes: u64) -> u64 {
-    TOPS.wrapping_sub(bytes) & TOPS
+    MSBS.wrapping_sub(bytes) & MSBS
 }
 
 impl Ctrl {
     /// The slots that hold an entry of this tag.
     #[inline(always)]
     fn candidates(self, tag: u64) -> u64 {
-        zeros(self.0 ^ (tag * ONES))
+        zeros(self.0 ^ (tag * LSBS))
     }
 
     fn used(self) -> u64 {
-        zeros(self.0) ^ TOPS
+        zeros(self.0) ^ MSBS
     }
 
     fn vacant(self) -> Option<usize> {
@@ -74,7 +74,7 @@ impl Ctrl {
     }
 
     #[inline(always)]
-    fn passed(self) -> u64 {
+    fn overflow(self) -> u64 {
         self.0 >> 48
     }
 
@@ -86,12 +86,16 @@ impl Ctrl {
         Ctrl(self.0 & !(0xff << (8 * slot)))
     }
 
-    fn one_more(self) -> Ctrl {
-        if self.passed() == UNCOUNTED { self } else { Ctrl(self.0 + PASSED) }
+    fn inc_overflow(self) -> Ctrl {
+        if self.overflow() == OVERFLOW_SATURATED { self } else { Ctrl(self.0 + OVERFLOW_ONE) }
     }
 
-    fn one_less(self) -> Ctrl {
-        if self.passed() == UNCOUNTED || self.passed() == 0 { self } else { Ctrl(self.0 - PASSED) }
+    fn dec_overflow(self) -> Ctrl {
+        if self.overflow() == OVERFLOW_SATURATED || self.overflow() == 0 {
+            self
+        } else {
+            Ctrl(self.0 - OVERFLOW_ONE)
+        }
     }
 }
 
@@ -113,7 +117,7 @@ fn tag(hash: u64) -> u64 {
 #[repr(C, align(32))]
 pub(crate) struct Bucket {
     ctrl: AtomicU64,
-    index: [AtomicU32; SLOTS],
+    indices: [AtomicU32; SLOTS],
 }
 
 impl Bucket {
@@ -131,7 +135,7 @@ impl Bucket {
     fn find<R>(&self, ctrl: Ctrl, tag: u64, test: &mut impl FnMut(u32) -> Option<R>) -> Option<R> {
         let mut candidates = ctrl.candidates(tag);
         while candidates != 0 {
-            let found = test(self.index[slot(candidates)].load(Ordering::Acquire));
+            let found = test(self.indices[slot(candidates)].load(Ordering::Acquire));
             if found.is_some() {
                 return found;
             }
@@ -223,7 +227,8 @@ impl Table {
 
     #[inline(always)]
     fn first(self) -> NonNull<Bucket> {
-        // SAFETY: that is the address of the first bucket, before the size was put into its low bits.
+        // SAFETY: that is the address of the first bucket, before the size was put into its low
+        // bits.
         unsafe { self.0.byte_sub(self.shift()) }
     }
 
@@ -254,7 +259,7 @@ impl Table {
         let bucket = unsafe { self.bucket(home) };
         let ctrl = bucket.ctrl();
         let found = bucket.find(ctrl, tag(hash), &mut test);
-        if found.is_some() || ctrl.passed() == 0 {
+        if found.is_some() || ctrl.overflow() == 0 {
             return found;
         }
         let mut at = (home + 1) & self.mask();
@@ -263,7 +268,7 @@ impl Table {
             let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
             let found = bucket.find(ctrl, tag(hash), &mut test);
-            if found.is_some() || ctrl.passed() == 0 {
+            if found.is_some() || ctrl.overflow() == 0 {
                 return found;
             }
             at = (at + 1) & self.mask();
@@ -278,18 +283,18 @@ impl Table {
     pub(crate) unsafe fn insert(self, hash: u64, index: u32) -> bool {
         let mask = self.mask();
         let mut at = self.home(hash);
-        let mut lost = false;
+        let mut saturated = false;
         loop {
             // SAFETY: a home, or masked; the caller keeps the table.
             let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
             if let Some(slot) = ctrl.vacant() {
-                bucket.index[slot].store(index, Ordering::Release);
+                bucket.indices[slot].store(index, Ordering::Release);
                 bucket.set_ctrl(ctrl.with(slot, tag(hash)));
-                return lost;
+                return saturated;
             }
-            let more = ctrl.one_more();
-            lost |= more.passed() == UNCOUNTED;
+            let more = ctrl.inc_overflow();
+            saturated |= more.overflow() == OVERFLOW_SATURATED;
             bucket.set_ctrl(more);
             at = (at + 1) & mask;
         }
@@ -303,7 +308,7 @@ impl Table {
         // SAFETY: the caller keeps the table.
         let Some((at, slot)) = (unsafe { self.locate(hash, old) }) else { return false };
         // SAFETY: located in the table.
-        unsafe { self.bucket(at) }.index[slot].store(new, Ordering::Release);
+        unsafe { self.bucket(at) }.indices[slot].store(new, Ordering::Release);
         true
     }
 
@@ -322,7 +327,7 @@ impl Table {
         while at != end {
             // SAFETY: a home, or masked; the caller keeps the table.
             let bucket = unsafe { self.bucket(at) };
-            bucket.set_ctrl(bucket.ctrl().one_less());
+            bucket.set_ctrl(bucket.ctrl().dec_overflow());
             at = (at + 1) & self.mask();
         }
         true
@@ -342,12 +347,12 @@ impl Table {
             let mut candidates = ctrl.candidates(tag(hash));
             while candidates != 0 {
                 let slot = slot(candidates);
-                if bucket.index[slot].load(Ordering::Relaxed) == index {
+                if bucket.indices[slot].load(Ordering::Relaxed) == index {
                     return Some((at, slot));
                 }
                 candidates &= candidates - 1;
             }
-            if ctrl.passed() == 0 {
+            if ctrl.overflow() == 0 {
                 return None;
             }
             at = (at + 1) & mask;
@@ -366,7 +371,7 @@ impl Table {
             let mut used = bucket.ctrl().used();
             while used != 0 {
                 let slot = slot(used);
-                if bucket.index[slot].load(Ordering::Relaxed) == index {
+                if bucket.indices[slot].load(Ordering::Relaxed) == index {
                     bucket.set_ctrl(bucket.ctrl().without(slot));
                 }
                 used &= used - 1;
@@ -388,7 +393,7 @@ impl Table {
         let bucket = unsafe { self.bucket(at) };
         let mut used = bucket.ctrl().used();
         while used != 0 {
-            f(bucket.index[slot(used)].load(Ordering::Acquire));
+            f(bucket.indices[slot(used)].load(Ordering::Acquire));
             used &= used - 1;
         }
     }
@@ -399,24 +404,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_that_loses_count_is_passed_for_ever() {
+    fn a_saturated_overflow_count_stays_so() {
         let mut ctrl = Ctrl(0).with(3, 127);
-        for passed in 1..=UNCOUNTED + 2 {
-            ctrl = ctrl.one_more();
-            assert_eq!(ctrl.passed(), passed.min(UNCOUNTED));
+        for passed in 1..=OVERFLOW_SATURATED + 2 {
+            ctrl = ctrl.inc_overflow();
+            assert_eq!(ctrl.overflow(), passed.min(OVERFLOW_SATURATED));
         }
-        for _ in 0..2 * UNCOUNTED {
-            ctrl = ctrl.one_less();
+        for _ in 0..2 * OVERFLOW_SATURATED {
+            ctrl = ctrl.dec_overflow();
         }
-        assert_eq!((ctrl.passed(), ctrl.used()), (UNCOUNTED, 0x80 << 24), "nor does it spill");
-        assert_eq!(Ctrl(0).one_less().passed(), 0);
-        let ctrl = Ctrl(0).with(3, 127).one_more();
         assert_eq!(
-            (ctrl.one_less().passed(), ctrl.one_less().used()),
+            (ctrl.overflow(), ctrl.used()),
+            (OVERFLOW_SATURATED, 0x80 << 24),
+            "nor does it spill"
+        );
+        assert_eq!(Ctrl(0).dec_overflow().overflow(), 0);
+        let ctrl = Ctrl(0).with(3, 127).inc_overflow();
+        assert_eq!(
+            (ctrl.dec_overflow().overflow(), ctrl.dec_overflow().used()),
             (0, ctrl.used()),
             "two counts in one word"
         );
-        assert_eq!(ctrl.one_more().one_less().0, ctrl.0);
+        assert_eq!(ctrl.inc_overflow().dec_overflow().0, ctrl.0);
     }
 
     #[test]
@@ -435,7 +444,8 @@ mod tests {
     fn a_tag_is_found_in_its_slots_and_nowhere_else() {
         for tag in 1..=127 {
             for other in 1..=127 {
-                let ctrl = Ctrl(UNCOUNTED << 48).with(0, other).with(2, tag).with(5, other);
+                let ctrl =
+                    Ctrl(OVERFLOW_SATURATED << 48).with(0, other).with(2, tag).with(5, other);
                 let expected = if tag == other { 0x8000_0080_0080 } else { 0x0080_0000 };
                 assert_eq!(ctrl.candidates(tag), expected, "{tag} among {other}");
                 assert_eq!((ctrl.used(), ctrl.vacant()), (0x8000_0080_0080, Some(1)));

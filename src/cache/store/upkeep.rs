@@ -85,8 +85,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.flush();
     }
 
-    /// Takes out what `keep` is false for, which runs without a lock and is shown what is alive. How
-    /// many there were.
+    /// Takes out what `keep` is false for, which runs without a lock and is shown what is alive.
+    /// How many there were.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
         let mut count = 0;
         for shard in self.shards() {
@@ -192,7 +192,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let mut any = false;
         loop {
             let (some, done) = self.with_shard(shard, |locked, deferred| {
-                locked.inner.limbo.close();
+                locked.inner.limbo.seal();
                 locked.inner.limbo.free_tables();
                 let some = locked.reclaim(deferred);
                 // `retired` also counts what other threads are dropping, or showing to the

@@ -91,7 +91,7 @@ impl Naive {
         (self.tick() / (12 * 128) % 16) as u8
     }
 
-    fn hist(&mut self, i: u32) -> u8 {
+    fn history(&mut self, i: u32) -> u8 {
         let epoch = self.epoch();
         let e = &mut self.entries[i as usize];
         e.h >>= (epoch.wrapping_sub(e.ep) & 15).min(7);
@@ -100,11 +100,11 @@ impl Naive {
     }
 
     fn uses(&mut self, i: u32) -> u8 {
-        self.hist(i) + self.entries[i as usize].f
+        self.history(i) + self.entries[i as usize].f
     }
 
     fn absorb_hits(&mut self, i: u32) {
-        self.hist(i);
+        self.history(i);
         let e = &mut self.entries[i as usize];
         e.h = (e.h + e.f).min(15);
         e.f = 0;
@@ -120,7 +120,7 @@ impl Naive {
                 if self.entries[x as usize].f == 0 {
                     return Some(x);
                 }
-                self.hist(x);
+                self.history(x);
                 let e = &mut self.entries[x as usize];
                 e.h = (e.h + 1).min(15);
                 e.f -= 1;
@@ -232,7 +232,7 @@ impl Naive {
             let full = !self.fits_main(e.weight);
             if let Some(v) = full.then(|| self.victim()).flatten() {
                 let needed = self.uses(v);
-                if self.hist(x) > needed + needed / 4 {
+                if self.history(x) > needed + needed / 4 {
                     self.promote(x);
                     return self.evict_entry(v, true, arena.hash(v));
                 }
