@@ -160,8 +160,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
             drop(guard);
             return None;
         }
-        if let (Some(failures), Some(now)) = (&locked.inner.failures, now) {
-            if let Some(error) = failures.get(me.hash, key, now).cloned() {
+        if let (Some(negative), Some(now)) = (&locked.inner.negative, now) {
+            if let Some(error) = negative.get(me.hash, key, now).cloned() {
                 drop(locked);
                 // SAFETY: the call is the caller's (OUTCOME).
                 unsafe { me.put_outcome(Err(Failure::Failed(error))) };

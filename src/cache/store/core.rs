@@ -91,7 +91,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 limit / shards + u64::from(number < limit % shards)
             }),
             weighted: settings.weigher.is_some(),
-            failures: settings.negative.map(|(_, max)| max / settings.shards),
+            max_cached_errors: settings.negative.map(|(_, max)| max / settings.shards),
         };
         Core {
             shards: (0..shards).map(|number| Shard::new(config(number))).collect(),

@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use super::entry::Entry;
-use super::failures::Failure;
 use super::limbo::Limbo;
+use super::negative::Gone;
 use crate::cache::stats::Cause;
 
 /// How many places a call takes out of limbo at most.
@@ -82,7 +82,7 @@ pub(crate) struct Rare<'c, K, V, E> {
     pub(crate) claimed: Vec<Claimed<'c, K, V>>,
     pub(crate) claimed_weight: u64,
     /// Cached errors that are to be dropped.
-    pub(crate) failures: Vec<Failure<K, E>>,
+    pub(crate) failures: Vec<Gone<K, E>>,
 }
 
 impl<'c, K, V, E> Deferred<'c, K, V, E> {

@@ -144,9 +144,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if self.inner.flights.flights() > 0 {
             self.inner.flights.forget(hash, key);
         }
-        if let Some(failures) = &mut self.inner.failures {
-            if let Some(failure) = failures.remove(hash, key) {
-                deferred.rare().failures.push(failure);
+        if let Some(negative) = &mut self.inner.negative {
+            if let Some(error) = negative.remove(hash, key) {
+                deferred.rare().failures.push(error);
             }
         }
     }
@@ -159,8 +159,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         expires: Tick,
         deferred: &mut Deferred<'_, K, V, E>,
     ) {
-        if let Some(failures) = &mut self.inner.failures {
-            failures.insert(hash, (keys, error), expires, &mut deferred.rare().failures);
+        if let Some(negative) = &mut self.inner.negative {
+            negative.insert(hash, (keys, error), expires, &mut deferred.rare().failures);
         }
     }
 
@@ -465,8 +465,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> Detached {
         let inner = &mut *self.inner;
         inner.flights.forget_all();
-        if let Some(failures) = &mut inner.failures {
-            failures.clear(&mut deferred.rare().failures);
+        if let Some(negative) = &mut inner.negative {
+            negative.clear(&mut deferred.rare().failures);
         }
         let old = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);

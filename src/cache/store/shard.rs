@@ -46,8 +46,8 @@ use super::deadlines::Deadlines;
 use super::deferred::Inside;
 use super::deferred::Unheard;
 use super::entry::{Deadline, Entry};
-use super::failures::Failures;
 use super::limbo::Limbo;
+use super::negative::NegativeCache;
 use super::slab::{ChunkPtr, MAX_PLACES, Slab, entry};
 use super::table::{Bucket, Table};
 use crate::cache::key::Lookup;
@@ -100,7 +100,7 @@ pub(crate) struct ShardConfig {
     pub(crate) max_weight: u64,
     pub(crate) weighted: bool,
     /// How many errors are cached, if any are.
-    pub(crate) failures: Option<usize>,
+    pub(crate) max_cached_errors: Option<usize>,
 }
 
 impl ShardConfig {
@@ -153,7 +153,7 @@ pub(crate) struct Inner<K, V, E> {
     /// `Some` if an overflow count of the table is saturated: how many entries were erased since
     /// that happened. Enough of them are a reason to rebuild the table.
     pub(crate) erased_since_saturation: Option<usize>,
-    pub(crate) failures: Option<Box<Failures<K, E>>>,
+    pub(crate) negative: Option<Box<NegativeCache<K, E>>>,
     pub(crate) slab: Slab<K, V>,
     pub(crate) limbo: Limbo,
     _gap: u64,
@@ -232,7 +232,7 @@ impl<K, V, E> Shard<K, V, E> {
             held_up: None,
             deadlines: None,
             erased_since_saturation: None,
-            failures: config.failures.map(|max| Box::new(Failures::new(max))),
+            negative: config.max_cached_errors.map(|max| Box::new(NegativeCache::new(max))),
             slab: Slab::new(MAX_PLACES),
             limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),
             _gap: 0,
@@ -341,9 +341,9 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         inner.limbo.drain().for_each(free);
         inner.unheard.entries.drain(..).for_each(|(index, _)| free(index));
         inner.refused.drain(..).for_each(drop_contained);
-        if let Some(failures) = &mut inner.failures {
+        if let Some(negative) = &mut inner.negative {
             let mut gone = Vec::new();
-            failures.clear(&mut gone);
+            negative.clear(&mut gone);
             gone.into_iter().for_each(drop_contained);
         }
     }

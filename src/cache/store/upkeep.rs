@@ -63,8 +63,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         if self.settings.negative_ttl.is_some() {
             for shard in self.shards() {
                 self.with_shard(shard, |locked, deferred| {
-                    if let Some(failures) = &mut locked.inner.failures {
-                        failures.purge(tick, &mut deferred.rare().failures);
+                    if let Some(negative) = &mut locked.inner.negative {
+                        negative.purge(tick, &mut deferred.rare().failures);
                     }
                 });
             }
