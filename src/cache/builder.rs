@@ -22,7 +22,7 @@ use super::settings::{Listener, Settings, TimeSource, Weigher};
 use super::stats::Cause;
 use super::store::core::Core;
 #[cfg(not(docache_loom))]
-use super::sweep::Registered;
+use super::sweep::BackgroundHandle;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
 use crate::flight::{Manner, name_by_debug};
@@ -428,7 +428,8 @@ where
         let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });
         #[cfg(not(docache_loom))]
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
-            let background = Registered::new(weak.clone(), background_clock, interval, around);
+            let background =
+                BackgroundHandle::new(weak.clone(), background_clock, interval, around);
             Inner {
                 core: Core::new(settings, background),
                 coalesced: AtomicU64::new(0),

@@ -36,8 +36,8 @@ where
         self.core.purge_expired();
     }
 
-    fn tidy(&self) -> bool {
-        self.core.tidy()
+    fn maintain(&self) -> bool {
+        self.core.run_maintenance()
     }
 }
 

@@ -2,9 +2,9 @@
 //! telling listeners.
 //!
 //! # State
-//! Each cache has a [`Place`], which says what is due. A place that has something due stands in the
-//! queue once, or is run by one thread. Threads take places from the queue; they come when there is
-//! something to do and go after [`LINGER`].
+//! Each cache has a [`BackgroundJob`], which says what is due. A place that has something due
+//! stands in the queue once, or is run by one thread. Threads take places from the queue; they come
+//! when there is something to do and go after [`LINGER`].
 //!
 //! # Isolation
 //! A place runs user code, which may take as long as it likes. So whenever a thread goes to a place
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// How long a thread stays that has nothing to do.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long what was retired may wait before somebody looks after it.
-const TIDY: Duration = Duration::from_millis(250);
+const MAINTENANCE_DELAY: Duration = Duration::from_millis(250);
 
 /// What a cache does in the background.
 pub(crate) trait Background: Send + Sync {
@@ -45,24 +45,24 @@ pub(crate) trait Background: Send + Sync {
     fn sweep(&self);
     /// Sees to what writes have left: retired entries and what the listener was not told. Whether
     /// anything is left.
-    fn tidy(&self) -> bool;
+    fn maintain(&self) -> bool;
 }
 
 /// What a place is to do.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     sweep: bool,
-    tidy: bool,
+    maintenance: bool,
 }
 
 impl Due {
     fn add(&mut self, other: Due) {
         self.sweep |= other.sweep;
-        self.tidy |= other.tidy;
+        self.maintenance |= other.maintenance;
     }
 
     fn is_any(self) -> bool {
-        self.sweep || self.tidy
+        self.sweep || self.maintenance
     }
 }
 
@@ -75,7 +75,7 @@ struct State {
     queued: bool,
     /// What will be due, and when it was set; dropping an alarm takes it back.
     sweep: Option<(u64, Alarm)>,
-    tidy: Option<(u64, Alarm)>,
+    maintenance: Option<(u64, Alarm)>,
     /// How many alarms were set.
     turns: u64,
     /// The cache is gone.
@@ -83,7 +83,7 @@ struct State {
 }
 
 /// A cache's place in the background.
-struct Place {
+struct BackgroundJob {
     cache: Weak<dyn Background>,
     clock: TimeSource,
     /// How often it is swept, if it is.
@@ -97,7 +97,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Place {
+impl BackgroundJob {
     /// Notes that something is due.
     fn demand(self: &Arc<Self>, due: Due) {
         let mut state = self.state.lock();
@@ -119,11 +119,13 @@ impl Place {
         }
     }
 
-    fn arm_tidy(self: &Arc<Self>) {
+    fn arm_maintenance(self: &Arc<Self>) {
         let turn = self.take_turn();
-        let alarm = SystemClock
-            .alarm(SystemClock.now().after(TIDY), Arc::new(TidyAlarm(self.clone())).into());
-        self.keep_alarm((turn, alarm), |state| &mut state.tidy);
+        let alarm = SystemClock.alarm(
+            SystemClock.now().after(MAINTENANCE_DELAY),
+            Arc::new(MaintenanceAlarm(self.clone())).into(),
+        );
+        self.keep_alarm((turn, alarm), |state| &mut state.maintenance);
     }
 
     fn take_turn(&self) -> u64 {
@@ -154,7 +156,7 @@ impl Place {
         let due = std::mem::take(&mut state.due);
         state.doing = due;
         // An alarm that has rung, or need not any more.
-        let spare = state.tidy.take_if(|_| due.tidy);
+        let spare = state.maintenance.take_if(|_| due.maintenance);
         drop(state);
         drop(spare);
         let mut work = || {
@@ -164,8 +166,8 @@ impl Place {
                 let _ = contained(|| cache.sweep());
                 self.arm_sweep();
             }
-            if cache.tidy() {
-                self.arm_tidy();
+            if cache.maintain() {
+                self.arm_maintenance();
             }
         };
         // The cache may go with this handle, and with it all that its user gave it.
@@ -184,36 +186,36 @@ impl Place {
     }
 }
 
-struct SweepAlarm(Arc<Place>);
+struct SweepAlarm(Arc<BackgroundJob>);
 
 impl Wake for SweepAlarm {
     fn wake(self: Arc<Self>) {
-        self.0.demand(Due { sweep: true, tidy: false });
+        self.0.demand(Due { sweep: true, maintenance: false });
     }
 }
 
-struct TidyAlarm(Arc<Place>);
+struct MaintenanceAlarm(Arc<BackgroundJob>);
 
-impl Wake for TidyAlarm {
+impl Wake for MaintenanceAlarm {
     fn wake(self: Arc<Self>) {
-        self.0.demand(Due { sweep: false, tidy: true });
+        self.0.demand(Due { sweep: false, maintenance: true });
     }
 }
 
 /// A cache's share in the background, for as long as the cache lives.
-pub(crate) struct Registered(Arc<Place>);
+pub(crate) struct BackgroundHandle(Arc<BackgroundJob>);
 
-impl Registered {
+impl BackgroundHandle {
     pub(crate) fn new(
         cache: Weak<dyn Background>,
         clock: TimeSource,
         interval: Option<Duration>,
         around: Option<Around>,
-    ) -> Registered {
+    ) -> BackgroundHandle {
         static JOINED: AtomicBool = AtomicBool::new(false);
         fork::join_once(&JOINED, fork::Level::Upkeep, &WORKERS);
         housekeeping::watch();
-        Registered(Arc::new(Place {
+        BackgroundHandle(Arc::new(BackgroundJob {
             cache,
             clock,
             interval,
@@ -228,28 +230,28 @@ impl Registered {
     }
 
     /// Has the cache tidied after a while.
-    pub(crate) fn tidy_later(&self) {
-        self.0.arm_tidy();
+    pub(crate) fn maintain_later(&self) {
+        self.0.arm_maintenance();
     }
 
     /// Has the cache tidied soon.
-    pub(crate) fn tidy_now(&self) {
-        self.0.demand(Due { sweep: false, tidy: true });
+    pub(crate) fn maintain_now(&self) {
+        self.0.demand(Due { sweep: false, maintenance: true });
     }
 }
 
-impl Drop for Registered {
+impl Drop for BackgroundHandle {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.closed = true;
-        let alarms = (state.sweep.take(), state.tidy.take());
+        let alarms = (state.sweep.take(), state.maintenance.take());
         drop(state);
         drop(alarms);
     }
 }
 
 /// The place's part in a fork: see [`Forked`].
-impl Registered {
+impl BackgroundHandle {
     pub(crate) fn hold(&self) {
         self.0.state.hold();
     }
@@ -279,7 +281,7 @@ impl Registered {
         let is_lost =
             |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
         let mut due = state.due;
-        due.add(Due { sweep: is_lost(&state.sweep), tidy: is_lost(&state.tidy) });
+        due.add(Due { sweep: is_lost(&state.sweep), maintenance: is_lost(&state.maintenance) });
         drop(state);
         if due.is_any() {
             self.0.demand(due);
@@ -342,7 +344,7 @@ impl Wake for Again {
 }
 
 struct Queue {
-    places: VecDeque<Arc<Place>>,
+    places: VecDeque<Arc<BackgroundJob>>,
     /// When the last place was taken.
     moved: Option<Instant>,
     /// Threads at a place, and threads that are not.
@@ -372,7 +374,7 @@ pub(crate) fn dismiss_workers() -> bool {
 }
 
 impl Workers {
-    fn push(&'static self, place: Arc<Place>) {
+    fn push(&'static self, place: Arc<BackgroundJob>) {
         let mut queue = lock(&self.queue);
         queue.places.push_back(place);
         let watched = self.see_to_a_watcher(&mut queue);
@@ -404,7 +406,8 @@ impl Workers {
         if watched {
             return;
         }
-        let alarm = SystemClock.alarm(SystemClock.now().after(TIDY), Arc::new(Again).into());
+        let alarm =
+            SystemClock.alarm(SystemClock.now().after(MAINTENANCE_DELAY), Arc::new(Again).into());
         let before = lock(&self.again).replace(alarm);
         drop(before);
     }
@@ -471,7 +474,7 @@ mod tests {
     impl Background for Nothing {
         fn sweep(&self) {}
 
-        fn tidy(&self) -> bool {
+        fn maintain(&self) -> bool {
             false
         }
     }
@@ -479,7 +482,7 @@ mod tests {
     #[test]
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
-        let Registered(place) = &Registered::new(cache, TimeSource::Coarse, None, None);
+        let BackgroundHandle(place) = &BackgroundHandle::new(cache, TimeSource::Coarse, None, None);
         let alarm = || {
             SystemClock
                 .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())

@@ -160,7 +160,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
             drop(guard);
             return None;
         }
-        if let (Some(negative), Some(now)) = (&locked.inner.negative, now) {
+        if let (Some(negative), Some(now)) = (&locked.state.negative, now) {
             if let Some(error) = negative.get(me.hash, key, now).cloned() {
                 drop(locked);
                 // SAFETY: the call is the caller's (OUTCOME).
@@ -168,7 +168,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
                 return None;
             }
         }
-        Some(enter(&mut locked.inner.flights))
+        Some(enter(&mut locked.state.flights))
     }
 
     /// Sees to what was set aside and is not kept.
@@ -202,7 +202,7 @@ where
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, V, E>> {
-        Flights(self.cache.core.lock(self.shard).inner)
+        Flights(self.cache.core.lock(self.shard).state)
     }
 
     unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered {
@@ -275,7 +275,7 @@ where
         if core.settings.weigher.is_some() && kept.pair.is_some() {
             // Destructors run, and the call still leads.
             me.enter_work();
-            core.relieve(self.shard, kept.weight);
+            core.limit_retired(self.shard, kept.weight);
             me.leave_work();
         }
         // An error is kept from now on.
@@ -285,9 +285,9 @@ where
         let told = core.with_shard_then(
             self.shard,
             |locked, deferred| {
-                locked.reclaim(deferred);
+                locked.drain_limbo(deferred);
                 // SAFETY: the caller's promise.
-                let registered = unsafe { locked.inner.flights.is_registered(me) };
+                let registered = unsafe { locked.state.flights.is_registered(me) };
                 // Of a bulk call others' values may have come to nothing, and with them the call.
                 if registered && kept.pair.is_some() && outcome.is_ok() {
                     refused = locked.store(&mut kept.pair, new, deferred).is_err();
@@ -298,11 +298,11 @@ where
                     locked.remember(me.hash, (&mut kept.failed, error.clone()), until, deferred);
                 }
                 if let Some(began) = began {
-                    locked.inner.counts.count_load(now.since(began), outcome.is_ok());
+                    locked.state.counts.count_load(now.since(began), outcome.is_ok());
                 }
                 // SAFETY: the caller's promise. What may panic comes before: then the lead is
                 // handed on.
-                unsafe { locked.inner.flights.end(me) }
+                unsafe { locked.state.flights.end(me) }
             },
             // SAFETY: the caller's promise; it has just ended.
             |end| unsafe { conclude(self, me, outcome, &end) },

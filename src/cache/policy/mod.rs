@@ -107,10 +107,10 @@ pub(crate) enum PolicyKind {
 
 /// The policy of one shard, and its count of entries and weights.
 #[derive(Debug)]
-pub(crate) struct Policy(Inner);
+pub(crate) struct Policy(AnyPolicy);
 
 #[derive(Debug)]
-enum Inner {
+enum AnyPolicy {
     Unbounded(Unbounded),
     Adaptive(Adaptive<Unit>),
     AdaptiveByWeight(Adaptive<Each>),
@@ -122,11 +122,11 @@ enum Inner {
 macro_rules! with {
     ($policy:expr, unbounded $unbounded:pat => $none:expr, adaptive $adaptive:pat => $new:expr, lru $lru:pat => $old:expr $(,)?) => {
         match $policy {
-            Inner::Unbounded($unbounded) => $none,
-            Inner::Adaptive($adaptive) => $new,
-            Inner::AdaptiveByWeight($adaptive) => $new,
-            Inner::Lru($lru) => $old,
-            Inner::LruByWeight($lru) => $old,
+            AnyPolicy::Unbounded($unbounded) => $none,
+            AnyPolicy::Adaptive($adaptive) => $new,
+            AnyPolicy::AdaptiveByWeight($adaptive) => $new,
+            AnyPolicy::Lru($lru) => $old,
+            AnyPolicy::LruByWeight($lru) => $old,
         }
     };
     ($policy:expr, unbounded $unbounded:pat => $none:expr, bounded $bounded:pat => $some:expr $(,)?) => {
@@ -149,17 +149,17 @@ impl Policy {
     /// `limit`: the shard's share, in weight units; entries are of weight 1 unless `weighted`.
     pub(crate) fn new(kind: PolicyKind, limit: Option<u64>, weighted: bool) -> Policy {
         let Some(limit) = limit else {
-            return Policy(Inner::Unbounded(Unbounded {
+            return Policy(AnyPolicy::Unbounded(Unbounded {
                 len: 0,
                 weight: 0,
                 weights: weighted.then(Vec::new),
             }));
         };
         Policy(match (kind, weighted) {
-            (PolicyKind::Adaptive, false) => Inner::Adaptive(Adaptive::new(limit)),
-            (PolicyKind::Adaptive, true) => Inner::AdaptiveByWeight(Adaptive::new(limit)),
-            (PolicyKind::Lru, false) => Inner::Lru(Lru::new(limit)),
-            (PolicyKind::Lru, true) => Inner::LruByWeight(Lru::new(limit)),
+            (PolicyKind::Adaptive, false) => AnyPolicy::Adaptive(Adaptive::new(limit)),
+            (PolicyKind::Adaptive, true) => AnyPolicy::AdaptiveByWeight(Adaptive::new(limit)),
+            (PolicyKind::Lru, false) => AnyPolicy::Lru(Lru::new(limit)),
+            (PolicyKind::Lru, true) => AnyPolicy::LruByWeight(Lru::new(limit)),
         })
     }
 

@@ -14,7 +14,7 @@ use crate::cache::reclaim::Guard;
 use crate::cache::settings::{Listener, Settings, TimeSource, Weigher};
 use crate::cache::stats::{CacheStats, HitCounters};
 #[cfg(not(docache_loom))]
-use crate::cache::sweep::Registered;
+use crate::cache::sweep::BackgroundHandle;
 use crate::clock::{Tick, saturating_nanos};
 use crate::flight::Manner;
 
@@ -58,9 +58,9 @@ pub(crate) struct Core<K, V, E, S> {
     /// Whether the background will look after what writes leave. Relaxed: a write sets it after
     /// its critical section, the background clears it before its own; whichever section of a shard
     /// comes second sees what the other side did.
-    awaited: AtomicBool,
+    maintenance_scheduled: AtomicBool,
     #[cfg(not(docache_loom))]
-    background: Registered,
+    background: BackgroundHandle,
 }
 
 /// What only writers need.
@@ -81,7 +81,7 @@ pub(crate) struct Writing<K, V, E> {
 impl<K, V, E, S> Core<K, V, E, S> {
     pub(crate) fn new(
         settings: Settings<K, V, E, S>,
-        #[cfg(not(docache_loom))] background: Registered,
+        #[cfg(not(docache_loom))] background: BackgroundHandle,
     ) -> Core<K, V, E, S> {
         let shards = settings.shards as u64;
         let records_reads = settings.kind == PolicyKind::Lru || settings.record_stats;
@@ -113,7 +113,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 remembers: settings.remembers,
                 manner: settings.manner,
             },
-            awaited: AtomicBool::new(false),
+            maintenance_scheduled: AtomicBool::new(false),
             #[cfg(not(docache_loom))]
             background,
         }
@@ -125,12 +125,12 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     /// Whether the background will look after what writes leave.
     #[cfg(not(docache_loom))]
-    pub(crate) fn awaited(&self) -> &AtomicBool {
-        &self.awaited
+    pub(crate) fn maintenance_scheduled(&self) -> &AtomicBool {
+        &self.maintenance_scheduled
     }
 
     #[cfg(not(docache_loom))]
-    pub(crate) fn background(&self) -> &Registered {
+    pub(crate) fn background(&self) -> &BackgroundHandle {
         &self.background
     }
 
@@ -206,25 +206,25 @@ impl<K, V, E, S> Core<K, V, E, S> {
     /// Counts a load that came to nothing.
     #[cold]
     pub(crate) fn count_failed_load(&self, shard: &Shard<K, V, E>, took: Duration) {
-        shard.lock(&self.hasher).inner.counts.count_load(took, false);
+        shard.lock(&self.hasher).state.counts.count_load(took, false);
     }
 
-    /// Tells the background that a write has left something: at once if it is an entry that the
-    /// listener was not shown (`unheard`), else in a while, and then only once until the background
-    /// has looked.
+    /// Has the background see to what a write has left, in a while; nothing is scheduled again
+    /// before the background has looked.
     #[inline]
-    pub(crate) fn leave_to_background(&self, unheard: bool) {
-        if unheard
-            || (!self.awaited.load(Ordering::Relaxed)
-                && !self.awaited.swap(true, Ordering::Relaxed))
+    pub(crate) fn schedule_maintenance(&self) {
+        if !self.maintenance_scheduled.load(Ordering::Relaxed)
+            && !self.maintenance_scheduled.swap(true, Ordering::Relaxed)
         {
             #[cfg(not(docache_loom))]
-            if unheard {
-                self.background.tidy_now();
-            } else {
-                self.background.tidy_later();
-            }
+            self.background.maintain_later();
         }
+    }
+
+    /// Has the background see to what must not wait, such as what the listener was not shown.
+    pub(crate) fn schedule_maintenance_now(&self) {
+        #[cfg(not(docache_loom))]
+        self.background.maintain_now();
     }
 }
 
@@ -349,21 +349,21 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| self.lock(shard).inner.len).sum()
+        self.shards.iter().map(|shard| self.lock(shard).state.len).sum()
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        self.shards.iter().map(|shard| self.lock(shard).inner.weight()).sum()
+        self.shards.iter().map(|shard| self.lock(shard).state.weight()).sum()
     }
 
     pub(crate) fn add_to(&self, stats: &mut CacheStats) {
         for shard in &self.shards {
             let locked = self.lock(shard);
-            locked.inner.counts.add_to(stats);
-            stats.len += locked.inner.len;
-            stats.weight += locked.inner.weight();
-            stats.retired += locked.inner.retired();
-            stats.retired_weight += locked.inner.retired_weight();
+            locked.state.counts.add_to(stats);
+            stats.len += locked.state.len;
+            stats.weight += locked.state.weight();
+            stats.retired += locked.state.retired();
+            stats.retired_weight += locked.state.retired_weight();
             stats.memory += locked.memory();
         }
         if let Some(counters) = &self.hit_counters {

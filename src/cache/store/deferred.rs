@@ -1,10 +1,10 @@
 //! What a write leaves to be done after it has unlocked: calls into user code.
 //!
-//! That user code (a listener, a destructor) may write to the cache itself. If what such a nested
-//! write leaves were done at once, the stack would grow with the number of entries. So a thread
-//! notes that it is [inside](Inside) such user code, and a nested write leaves its work with the
-//! shard: pairs to be dropped stay in limbo, entries that the listener is to see go to `unheard`.
-//! Later writes and the background do the work.
+//! That user code (a listener, a destructor) may write to the cache itself. If what such a
+//! reentrant write leaves were done at once, the stack would grow with the number of entries. So a
+//! thread notes that it is [inside](CallbackScope) such user code, and a reentrant write leaves its
+//! work with the shard: pairs to be dropped stay in limbo, entries that the listener is to see go
+//! to its `pending_notifications`. Later writes and the background do the work.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -15,25 +15,25 @@ use super::negative::Gone;
 use crate::cache::stats::Cause;
 
 /// How many places a call takes out of limbo at most.
-pub(crate) const RECLAIM: usize = 8;
+pub(crate) const MAX_RECLAIMED: usize = 8;
 
 thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
 
 /// The calling thread is inside user code that a writer calls: a listener or a destructor.
-pub(crate) struct Inside(bool);
+pub(crate) struct CallbackScope(bool);
 
-impl Inside {
-    pub(crate) fn enter() -> Inside {
-        Inside(INSIDE.replace(true))
+impl CallbackScope {
+    pub(crate) fn enter() -> CallbackScope {
+        CallbackScope(INSIDE.replace(true))
     }
 
     #[inline]
-    pub(crate) fn is_here() -> bool {
+    pub(crate) fn is_active() -> bool {
         INSIDE.get()
     }
 }
 
-impl Drop for Inside {
+impl Drop for CallbackScope {
     fn drop(&mut self) {
         INSIDE.set(self.0);
     }
@@ -42,7 +42,7 @@ impl Drop for Inside {
 /// An entry that was unlinked, and that the listener is to see before it goes to limbo. It is its
 /// owner's: nobody else sends it to limbo, so its place stays filled until then.
 #[derive(Debug)]
-pub(crate) struct Claimed<'c, K, V> {
+pub(crate) struct Unlinked<'c, K, V> {
     pub(crate) index: u32,
     pub(crate) entry: &'c Entry<K, V>,
     pub(crate) cause: Cause,
@@ -50,7 +50,7 @@ pub(crate) struct Claimed<'c, K, V> {
 
 /// Entries that were unlinked from inside user code, and that the listener was not told of.
 #[derive(Debug, Default)]
-pub(crate) struct Unheard {
+pub(crate) struct PendingNotifications {
     /// Indices, and why they left.
     pub(crate) entries: Vec<(u32, Cause)>,
     pub(crate) weight: u64,
@@ -61,41 +61,41 @@ pub(crate) struct Unheard {
 pub(crate) struct Deferred<'c, K, V, E> {
     /// Places that no reader can see any more: their pairs are to be dropped, then they are given
     /// back. They belong to this call alone. The first `count` are set.
-    reclaimed: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
+    reclaimed: [MaybeUninit<(u32, &'c Entry<K, V>)>; MAX_RECLAIMED],
     count: usize,
     /// Whether the cache has a listener.
-    listened: bool,
+    has_listener: bool,
     /// Whether the call comes from inside user code.
-    pub(crate) nested: bool,
+    pub(crate) reentrant: bool,
     /// What few calls need, boxed, so that the others do not pay for it.
-    rare: Option<Box<Rare<'c, K, V, E>>>,
+    uncommon: Option<Box<Uncommon<'c, K, V, E>>>,
     /// Whether a batch in limbo was closed, so that it is time for a
     /// [`hint`](crate::cache::reclaim::hint).
     pub(crate) hint: bool,
     /// Whether the shard has something left for the cache's background work.
-    pub(crate) leftover: bool,
+    pub(crate) needs_maintenance: bool,
 }
 
 /// What few calls leave.
 #[derive(Debug)]
-pub(crate) struct Rare<'c, K, V, E> {
-    pub(crate) claimed: Vec<Claimed<'c, K, V>>,
-    pub(crate) claimed_weight: u64,
+pub(crate) struct Uncommon<'c, K, V, E> {
+    pub(crate) to_notify: Vec<Unlinked<'c, K, V>>,
+    pub(crate) to_notify_weight: u64,
     /// Cached errors that are to be dropped.
-    pub(crate) failures: Vec<Gone<K, E>>,
+    pub(crate) errors: Vec<Gone<K, E>>,
 }
 
 impl<'c, K, V, E> Deferred<'c, K, V, E> {
     #[inline(always)]
-    pub(crate) fn new(listened: bool, nested: bool) -> Self {
+    pub(crate) fn new(has_listener: bool, reentrant: bool) -> Self {
         Deferred {
-            reclaimed: [MaybeUninit::uninit(); RECLAIM],
+            reclaimed: [MaybeUninit::uninit(); MAX_RECLAIMED],
             count: 0,
-            listened,
-            nested,
-            rare: None,
+            has_listener,
+            reentrant,
+            uncommon: None,
             hint: false,
-            leftover: false,
+            needs_maintenance: false,
         }
     }
 
@@ -104,48 +104,53 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     pub(crate) fn retire(
         &mut self,
         limbo: &mut Limbo,
-        unheard: &mut Unheard,
-        claimed: Claimed<'c, K, V>,
+        pending: &mut PendingNotifications,
+        unlinked: Unlinked<'c, K, V>,
     ) {
-        if !self.listened {
-            self.hint |= limbo.retire(claimed.index);
-            self.leftover |= std::mem::needs_drop::<(K, V)>();
-        } else if self.nested {
-            unheard.entries.push((claimed.index, claimed.cause));
-            self.leftover = true;
+        if !self.has_listener {
+            self.hint |= limbo.retire(unlinked.index);
+            self.needs_maintenance |= std::mem::needs_drop::<(K, V)>();
+        } else if self.reentrant {
+            pending.entries.push((unlinked.index, unlinked.cause));
+            self.needs_maintenance = true;
         } else {
-            self.rare().claimed.push(claimed);
+            self.uncommon().to_notify.push(unlinked);
         }
     }
 
     /// Notes the weight of the entries that were just retired, wherever they went.
     #[inline]
-    pub(crate) fn add_weight(&mut self, limbo: &mut Limbo, unheard: &mut Unheard, weight: u64) {
-        if !self.listened {
+    pub(crate) fn add_weight(
+        &mut self,
+        limbo: &mut Limbo,
+        pending: &mut PendingNotifications,
+        weight: u64,
+    ) {
+        if !self.has_listener {
             self.hint |= limbo.add_weight(weight);
-        } else if self.nested {
-            unheard.weight += weight;
+        } else if self.reentrant {
+            pending.weight += weight;
         } else {
-            self.rare().claimed_weight += weight;
+            self.uncommon().to_notify_weight += weight;
         }
     }
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn rare(&mut self) -> &mut Rare<'c, K, V, E> {
-        self.rare.get_or_insert_with(|| {
-            Box::new(Rare { claimed: Vec::new(), claimed_weight: 0, failures: Vec::new() })
+    pub(crate) fn uncommon(&mut self) -> &mut Uncommon<'c, K, V, E> {
+        self.uncommon.get_or_insert_with(|| {
+            Box::new(Uncommon { to_notify: Vec::new(), to_notify_weight: 0, errors: Vec::new() })
         })
     }
 
     #[inline]
-    pub(crate) fn take_rare(&mut self) -> Option<Box<Rare<'c, K, V, E>>> {
-        self.rare.take()
+    pub(crate) fn take_uncommon(&mut self) -> Option<Box<Uncommon<'c, K, V, E>>> {
+        self.uncommon.take()
     }
 
-    /// Takes a place whose pair is to be dropped; at most [`RECLAIM`].
+    /// Takes a place whose pair is to be dropped; at most [`MAX_RECLAIMED`].
     #[inline]
-    pub(crate) fn reclaim(&mut self, index: u32, place: &'c Entry<K, V>) {
+    pub(crate) fn push_reclaimed(&mut self, index: u32, place: &'c Entry<K, V>) {
         self.reclaimed[self.count].write((index, place));
         self.count += 1;
     }
@@ -158,13 +163,13 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
     /// Whether there is anything to be done.
     #[inline(always)]
-    pub(crate) fn is_anything(&self) -> bool {
-        self.hint | self.leftover | (self.count > 0) | self.rare.is_some()
+    pub(crate) fn has_work(&self) -> bool {
+        self.hint | self.needs_maintenance | (self.count > 0) | self.uncommon.is_some()
     }
 
     /// Whether entries that leave are left to the background, which shows them to the listener.
-    pub(crate) fn is_unheard(&self) -> bool {
-        self.nested && self.listened
+    pub(crate) fn leaves_notifications(&self) -> bool {
+        self.reentrant && self.has_listener
     }
 
     #[inline]
@@ -175,7 +180,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
 /// Places out of limbo.
 pub(crate) struct Reclaimed<'c, K, V> {
-    places: [MaybeUninit<(u32, &'c Entry<K, V>)>; RECLAIM],
+    places: [MaybeUninit<(u32, &'c Entry<K, V>)>; MAX_RECLAIMED],
     count: usize,
 }
 
@@ -191,13 +196,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_inside_until_the_outermost_is_over() {
-        assert!(!Inside::is_here());
+    fn a_scope_lasts_until_the_outermost_is_left() {
+        assert!(!CallbackScope::is_active());
         {
-            let _outer = Inside::enter();
-            drop(Inside::enter());
-            assert!(Inside::is_here());
+            let _outer = CallbackScope::enter();
+            drop(CallbackScope::enter());
+            assert!(CallbackScope::is_active());
         }
-        assert!(!Inside::is_here());
+        assert!(!CallbackScope::is_active());
     }
 }

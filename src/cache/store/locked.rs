@@ -7,9 +7,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::deadlines::Deadlines;
-use super::deferred::{Claimed, Deferred, RECLAIM};
+use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::entry::{Deadline, Entry};
-use super::shard::{Inner, LAZY_RETIRED, NewEntry, ReadView, Shard};
+use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
 use super::slab::{ChunkPtr, entry};
 use super::table::Table;
 use crate::cache::key::Lookup;
@@ -27,13 +27,13 @@ const MIN_SHRINK_CAPACITY: usize = 64;
 pub(crate) struct Locked<'a, K, V, E, S> {
     view: &'a ReadView<K, V>,
     hasher: &'a S,
-    pub(crate) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+    pub(crate) state: crate::lock::Guard<'a, ShardState<K, V, E>>,
 }
 
 impl<K, V, E> Shard<K, V, E> {
     #[inline]
     pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
-        Locked::new(&self.view, hasher, self.inner.lock())
+        Locked::new(&self.view, hasher, self.state.lock())
     }
 }
 
@@ -42,14 +42,14 @@ impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
     pub(crate) fn new(
         view: &'a ReadView<K, V>,
         hasher: &'a S,
-        inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+        state: crate::lock::Guard<'a, ShardState<K, V, E>>,
     ) -> Self {
-        Locked { view, hasher, inner }
+        Locked { view, hasher, state }
     }
 }
 
 /// The registry of the shard's flights, under the shard's lock.
-pub(crate) struct Flights<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, Inner<K, V, E>>);
+pub(crate) struct Flights<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, ShardState<K, V, E>>);
 
 impl<K, V, E> Deref for Flights<'_, K, V, E> {
     type Target = Registry<K, V, E>;
@@ -130,23 +130,23 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     fn entries(&self) -> Entries<'a, K, V, S> {
-        Entries { directory: self.inner.slab.directory(), hasher: self.hasher }
+        Entries { directory: self.state.slab.directory(), hasher: self.hasher }
     }
 
     /// A key is written: what is being loaded for it is not kept, and nobody joins that any more;
-    /// what is known of its failure is forgotten.
+    /// a cached error of it is removed.
     #[inline(always)]
     pub(crate) fn invalidate<Q>(&mut self, hash: u64, key: &Q, deferred: &mut Deferred<'_, K, V, E>)
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if self.inner.flights.flights() > 0 {
-            self.inner.flights.forget(hash, key);
+        if self.state.flights.flights() > 0 {
+            self.state.flights.forget(hash, key);
         }
-        if let Some(negative) = &mut self.inner.negative {
+        if let Some(negative) = &mut self.state.negative {
             if let Some(error) = negative.remove(hash, key) {
-                deferred.rare().failures.push(error);
+                deferred.uncommon().errors.push(error);
             }
         }
     }
@@ -159,8 +159,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         expires: Tick,
         deferred: &mut Deferred<'_, K, V, E>,
     ) {
-        if let Some(negative) = &mut self.inner.negative {
-            negative.insert(hash, (keys, error), expires, &mut deferred.rare().failures);
+        if let Some(negative) = &mut self.state.negative {
+            negative.insert(hash, (keys, error), expires, &mut deferred.uncommon().errors);
         }
     }
 
@@ -200,11 +200,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ///
     /// # Safety
     /// Its place is in use, and is not given back for as long as the result is used: because the
-    /// entry is linked and the lock is held; because it is claimed by the caller; or because a
-    /// guard is held that was taken when it was linked.
+    /// entry is linked and the lock is held; because the caller is to show it to the listener; or
+    /// because a guard is held that was taken when it was linked.
     pub(crate) unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
         // SAFETY: the caller's promise.
-        unsafe { entry(self.inner.slab.directory(), index) }
+        unsafe { entry(self.state.slab.directory(), index) }
     }
 
     /// Stores the pair, in place of an earlier one of its key. On success `pair` is `None`. What is
@@ -220,7 +220,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let old = self.find(new.hash, key).map(|(index, entry)| {
             (index, if entry.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
-        let share = self.inner.config.max_weight;
+        let share = self.state.config.max_weight;
         let fits = u64::from(new.weight) <= share;
         if let Some(index) = if fits { self.place() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
@@ -239,16 +239,16 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if let Some((index, cause)) = old {
             self.unlink(index, cause, deferred);
         }
-        self.inner.counts.count(Cause::Refused);
+        self.state.counts.count(Cause::Refused);
     }
 
     /// A place for a new entry.
     #[inline(always)]
     fn place(&mut self) -> Option<u32> {
-        let index = self.inner.slab.take()?;
-        if self.inner.slab.directory() != self.view.directory() {
+        let index = self.state.slab.take()?;
+        if self.state.slab.directory() != self.view.directory() {
             // Before the index (THERE).
-            self.view.directory.store(self.inner.slab.directory().cast_mut(), Ordering::Release);
+            self.view.directory.store(self.state.slab.directory().cast_mut(), Ordering::Release);
         }
         Some(index)
     }
@@ -263,57 +263,58 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let NewEntry { hash, weight, now, .. } = *new;
-        if old.is_none() && self.inner.len >= self.view.table().capacity() {
-            self.rebuild(self.inner.len + 1 + self.inner.len / 2, deferred);
+        if old.is_none() && self.state.len >= self.view.table().capacity() {
+            self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
-        if self.inner.config.is_bounded() {
+        if self.state.config.is_bounded() {
             self.evict_expired((index, old), new, deferred);
         }
         let (entries, table) = (self.entries(), self.view.table());
-        let inner = &mut *self.inner;
-        let before = if inner.config.weighted { inner.policy.weight() } else { 0 };
-        let (len, limbo, unheard) = (&mut inner.len, &mut inner.limbo, &mut inner.unheard);
-        let (counts, erased) = (&mut inner.counts, &mut inner.erased_since_saturation);
+        let state = &mut *self.state;
+        let before = if state.config.weighted { state.policy.weight() } else { 0 };
+        let (len, limbo, pending) =
+            (&mut state.len, &mut state.limbo, &mut state.pending_notifications);
+        let (counts, erased) = (&mut state.counts, &mut state.erased_since_saturation);
         let evict = |victim: u32, hash: Option<u64>| {
-            // SAFETY: linked, and then claimed by this call or in limbo.
+            // SAFETY: linked, and then this call's or in limbo.
             let entry = unsafe { entries.entry(victim) };
             let cause = if entry.deadline() <= now { Cause::Expired } else { Cause::Size };
             // SAFETY: the lock is held (WRITER).
             unsafe { erase(table, hash, victim, erased) };
             *len -= 1;
             counts.count(cause);
-            deferred.retire(limbo, unheard, Claimed { index: victim, entry, cause });
+            deferred.retire(limbo, pending, Unlinked { index: victim, entry, cause });
         };
         match old {
             Some((old, cause)) => {
-                inner.policy.replace(&entries, old, index, weight, evict);
+                state.policy.replace(&entries, old, index, weight, evict);
                 // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
                 if !unsafe { table.replace(hash, old, index) } {
                     // SAFETY: as above.
                     unsafe { table.erase_anywhere(old) };
                     // SAFETY: as above.
-                    unsafe { insert(table, hash, index, &mut inner.erased_since_saturation) };
+                    unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
                 }
-                inner.counts.count(cause);
-                // SAFETY: just unlinked, and then claimed by this call or in limbo.
+                state.counts.count(cause);
+                // SAFETY: just unlinked, and then this call's or in limbo.
                 let entry = unsafe { entries.entry(old) };
-                let claimed = Claimed { index: old, entry, cause };
-                deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
+                let unlinked = Unlinked { index: old, entry, cause };
+                deferred.retire(&mut state.limbo, &mut state.pending_notifications, unlinked);
             }
             None => {
-                inner.policy.admit(&entries, index, hash, weight, evict);
+                state.policy.admit(&entries, index, hash, weight, evict);
                 // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-                unsafe { insert(table, hash, index, &mut inner.erased_since_saturation) };
-                inner.len += 1;
+                unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
+                state.len += 1;
             }
         }
-        inner.counts.inserted += 1;
-        if inner.config.weighted {
-            let gone = before + u64::from(weight) - inner.policy.weight();
-            deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
+        state.counts.inserted += 1;
+        if state.config.weighted {
+            let gone = before + u64::from(weight) - state.policy.weight();
+            deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
         }
-        if inner.erased_since_saturation.is_some() {
-            self.tidy_table(deferred);
+        if state.erased_since_saturation.is_some() {
+            self.rebuild_if_due(deferred);
         }
     }
 
@@ -326,12 +327,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         new: &NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        if new.now >= self.inner.earliest {
+        if new.now >= self.state.earliest {
             self.evict_expired_for(old.map(|(old, _)| old), new, deferred);
         }
-        let inner = &mut *self.inner;
-        inner.earliest = inner.earliest.min(new.deadline);
-        if let Some(deadlines) = &mut inner.deadlines {
+        let state = &mut *self.state;
+        state.earliest = state.earliest.min(new.deadline);
+        if let Some(deadlines) = &mut state.deadlines {
             deadlines.set(index, new.deadline.units());
         }
     }
@@ -344,9 +345,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         new: &NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let leaves = u64::from(old.map_or(0, |old| self.inner.policy.weight_of(old)));
-        let max = self.inner.config.max_weight.saturating_add(leaves);
-        while self.inner.policy.weight() + u64::from(new.weight) > max {
+        let leaves = u64::from(old.map_or(0, |old| self.state.policy.weight_of(old)));
+        let max = self.state.config.max_weight.saturating_add(leaves);
+        while self.state.policy.weight() + u64::from(new.weight) > max {
             let Some(expired) = self.find_expired(new.now, old) else { break };
             self.unlink(expired, Cause::Expired, deferred);
         }
@@ -356,8 +357,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[cold]
     fn find_expired(&mut self, now: Deadline, old: Option<u32>) -> Option<u32> {
         let (entries, table) = (self.entries(), self.view.table());
-        let inner = &mut *self.inner;
-        let deadlines = inner.deadlines.get_or_insert_with(|| {
+        let state = &mut *self.state;
+        let deadlines = state.deadlines.get_or_insert_with(|| {
             let mut deadlines = Box::new(Deadlines::new());
             for at in 0..table.buckets() {
                 let note = |index| deadlines.set(index, entries.held(index).deadline().units());
@@ -366,7 +367,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             }
             deadlines
         });
-        let policy = &inner.policy;
+        let policy = &state.policy;
         let deadline_of = |index| {
             let counts = policy.holds(index) && Some(index) != old;
             counts.then(|| entries.held(index).deadline().units())
@@ -374,7 +375,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let found = deadlines.expired(now.units(), deadline_of);
         if found.is_none() {
             // Nothing more expires at this moment.
-            inner.earliest = now.next();
+            state.earliest = now.next();
         }
         found
     }
@@ -388,21 +389,21 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();
-        let inner = &mut *self.inner;
-        let before = if inner.config.weighted { inner.policy.weight() } else { 0 };
+        let state = &mut *self.state;
+        let before = if state.config.weighted { state.policy.weight() } else { 0 };
         let hash = entries.contained_hash(index);
         // SAFETY: the lock is held (WRITER).
-        unsafe { erase(self.view.table(), hash, index, &mut inner.erased_since_saturation) };
-        inner.policy.remove(index);
-        inner.len -= 1;
-        inner.counts.count(cause);
-        // SAFETY: just unlinked, and then claimed by this call or in limbo.
+        unsafe { erase(self.view.table(), hash, index, &mut state.erased_since_saturation) };
+        state.policy.remove(index);
+        state.len -= 1;
+        state.counts.count(cause);
+        // SAFETY: just unlinked, and then this call's or in limbo.
         let entry = unsafe { entries.entry(index) };
-        let claimed = Claimed { index, entry, cause };
-        deferred.retire(&mut inner.limbo, &mut inner.unheard, claimed);
-        if inner.config.weighted {
-            let gone = before - inner.policy.weight();
-            deferred.add_weight(&mut inner.limbo, &mut inner.unheard, gone);
+        let unlinked = Unlinked { index, entry, cause };
+        deferred.retire(&mut state.limbo, &mut state.pending_notifications, unlinked);
+        if state.config.weighted {
+            let gone = before - state.policy.weight();
+            deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
         }
     }
 
@@ -424,7 +425,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Moves an entry to the young end of its queue, if the policy wants to know.
     pub(crate) fn touch(&mut self, index: u32) {
-        self.inner.policy.touch(index);
+        self.state.policy.touch(index);
     }
 
     /// Removes those entries that `wanted` gives a cause for, from up to `buckets` buckets,
@@ -462,18 +463,18 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 
     /// Makes the shard empty, unregisters its flights, and returns the table that it had. The
     /// caller retires that table's entries, and then the table.
-    pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> Detached {
-        let inner = &mut *self.inner;
-        inner.flights.forget_all();
-        if let Some(negative) = &mut inner.negative {
-            negative.clear(&mut deferred.rare().failures);
+    pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> DetachedShard {
+        let state = &mut *self.state;
+        state.flights.forget_all();
+        if let Some(negative) = &mut state.negative {
+            negative.clear(&mut deferred.uncommon().errors);
         }
         let old = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
-        let policy = std::mem::replace(&mut inner.policy, inner.config.policy());
-        (inner.len, inner.erased_since_saturation) = (0, None);
-        (inner.deadlines, inner.earliest) = (None, Deadline::NEVER);
-        Detached { table: old, weight: policy.weight(), _policy: policy }
+        let policy = std::mem::replace(&mut state.policy, state.config.policy());
+        (state.len, state.erased_since_saturation) = (0, None);
+        (state.deadlines, state.earliest) = (None, Deadline::NEVER);
+        DetachedShard { table: old, weight: policy.weight(), _policy: policy }
     }
 
     /// Retires the entries of some buckets of a table that was detached.
@@ -485,18 +486,18 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();
-        let inner = &mut *self.inner;
+        let state = &mut *self.state;
         for at in buckets {
             let retire = |index| {
                 // SAFETY: in the detached table, which only the caller retires, so not yet in
                 // limbo.
                 let entry = unsafe { entries.entry(index) };
                 let cause = cause(entry);
-                inner.counts.count(cause);
+                state.counts.count(cause);
                 deferred.retire(
-                    &mut inner.limbo,
-                    &mut inner.unheard,
-                    Claimed { index, entry, cause },
+                    &mut state.limbo,
+                    &mut state.pending_notifications,
+                    Unlinked { index, entry, cause },
                 );
             };
             // SAFETY: within the table, which was detached and which only the caller can retire.
@@ -507,21 +508,21 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// Drops the timer wheel if its memory is large compared with the number of entries, as it
     /// becomes when a long-held guard has driven indices up. With `earliest` at 0 it is rebuilt
     /// when it is next needed.
-    pub(crate) fn tidy_deadlines(&mut self) {
-        let inner = &mut *self.inner;
-        let (node, max) = (size_of::<u64>(), 4 * inner.len + 4096);
-        if inner.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > max * node) {
-            (inner.deadlines, inner.earliest) = (None, Deadline::default());
+    pub(crate) fn drop_oversized_wheel(&mut self) {
+        let state = &mut *self.state;
+        let (node, max) = (size_of::<u64>(), 4 * state.len + 4096);
+        if state.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > max * node) {
+            (state.deadlines, state.earliest) = (None, Deadline::default());
         }
     }
 
     /// Rebuilds the table if it is much too large, or if many entries were erased since one of its
     /// overflow counts became saturated.
     #[inline]
-    pub(crate) fn tidy_table(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
-        let (capacity, len) = (self.view.table().capacity(), self.inner.len);
+    pub(crate) fn rebuild_if_due(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
+        let (capacity, len) = (self.view.table().capacity(), self.state.len);
         let is_due = self
-            .inner
+            .state
             .erased_since_saturation
             .is_some_and(|erased| erased > len.max(MIN_SHRINK_CAPACITY));
         if is_due || (capacity > MIN_SHRINK_CAPACITY && len < capacity / 8) {
@@ -549,32 +550,32 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.unlink(index, Cause::Removed, deferred);
         }
         self.view.table.store(new.as_ptr(), Ordering::Release);
-        self.inner.erased_since_saturation = erased;
-        self.inner.limbo.free_tables();
-        deferred.leftover |= self.inner.limbo.retire_table(old);
+        self.state.erased_since_saturation = erased;
+        self.state.limbo.free_tables();
+        deferred.needs_maintenance |= self.state.limbo.retire_table(old);
     }
 
     /// Takes a few entries that no reader can see any more out of limbo: to be called once for each
     /// `deferred`. If pairs have destructors they are left to `deferred`; otherwise their places
     /// are free at once. True if there were any.
     #[inline(always)]
-    pub(crate) fn reclaim(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
-        let inner = &mut *self.inner;
-        if deferred.nested && needs_drop::<(K, V)>() {
+    pub(crate) fn drain_limbo(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
+        let state = &mut *self.state;
+        if deferred.reentrant && needs_drop::<(K, V)>() {
             return false;
         }
         // What need not be dropped may wait until its place is wanted, unless it is much.
-        let one = !needs_drop::<(K, V)>() && inner.limbo.len() < LAZY_RETIRED;
+        let one = !needs_drop::<(K, V)>() && state.limbo.len() < LAZY_RETIRED;
         let mut any = false;
-        for _ in 0..if one { 1 } else { RECLAIM } {
-            let Some(index) = inner.limbo.release() else { break };
+        for _ in 0..if one { 1 } else { MAX_RECLAIMED } {
+            let Some(index) = state.limbo.release() else { break };
             any = true;
             if needs_drop::<(K, V)>() {
                 // SAFETY: it was in limbo, so it is in use until it is given back.
-                deferred.reclaim(index, unsafe { entry(inner.slab.directory(), index) });
+                deferred.push_reclaimed(index, unsafe { entry(state.slab.directory(), index) });
             } else {
                 // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
-                unsafe { inner.slab.give_back(index) };
+                unsafe { state.slab.give_back(index) };
             }
         }
         any
@@ -586,20 +587,20 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// It left limbo for the caller, who has dropped its pair.
     pub(crate) unsafe fn give_back(&mut self, index: u32) {
         // SAFETY: the caller's promise.
-        unsafe { self.inner.slab.give_back(index) };
+        unsafe { self.state.slab.give_back(index) };
     }
 
     /// Bytes that the shard has allocated.
     pub(crate) fn memory(&self) -> usize {
-        let tables = self.view.table().memory() + self.inner.limbo.memory();
-        let deadlines = self.inner.deadlines.as_ref().map_or(0, |deadlines| deadlines.memory());
-        tables + self.inner.slab.memory() + self.inner.policy.memory() + deadlines
+        let tables = self.view.table().memory() + self.state.limbo.memory();
+        let deadlines = self.state.deadlines.as_ref().map_or(0, |deadlines| deadlines.memory());
+        tables + self.state.slab.memory() + self.state.policy.memory() + deadlines
     }
 }
 
 /// What a shard had before it was [detached](Locked::detach).
 #[derive(Debug)]
-pub(crate) struct Detached {
+pub(crate) struct DetachedShard {
     pub(crate) table: Table,
     pub(crate) weight: u64,
     /// Dropped without the lock.

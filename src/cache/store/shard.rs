@@ -7,14 +7,14 @@
 //! ```text
 //!   free ─take─► filled ─link─► linked ─unlink─► limbo ─grace period─► reclaimed ─drop─► free
 //!                                  │               ▲
-//!                                  ├─► claimed ────┤
-//!                                  └─► unheard ────┘
+//!                                  ├─► to notify ──┤
+//!                                  └─► pending ────┘
 //! ```
 //!
 //! *Linked* is an entry that is in the table and, if it can be evicted, in a queue of the policy.
 //! With a listener it is shown to that between the two and limbo: by the call that unlinked it,
-//! which has *claimed* it, or, if that came from inside user code, by a later one, which finds it
-//! in `unheard`. `retired` counts all from unlinking to the end.
+//! or, if that came from inside user code, by a later one, which finds it in
+//! `pending_notifications`. `retired` counts all from unlinking to the end.
 //!
 //! The flights of the shard's keys are here too.
 //!
@@ -43,8 +43,8 @@ use crossbeam_utils::CachePadded;
 
 use super::deadlines::Deadlines;
 #[cfg(not(docache_loom))]
-use super::deferred::Inside;
-use super::deferred::Unheard;
+use super::deferred::CallbackScope;
+use super::deferred::PendingNotifications;
 use super::entry::{Deadline, Entry};
 use super::limbo::Limbo;
 use super::negative::NegativeCache;
@@ -88,7 +88,7 @@ impl<K, V> ReadView<K, V> {
 #[repr(align(64))]
 pub(crate) struct Shard<K, V, E> {
     pub(super) view: ReadView<K, V>,
-    pub(super) inner: Box<CachePadded<Lock<Inner<K, V, E>>>>,
+    pub(super) state: Box<CachePadded<Lock<ShardState<K, V, E>>>>,
 }
 
 /// What a shard is made of.
@@ -104,7 +104,7 @@ pub(crate) struct ShardConfig {
 }
 
 impl ShardConfig {
-    /// The weight of retired entries above which a write waits for readers; see `relieve`.
+    /// The weight of retired entries above which a write waits for readers; see `limit_retired`.
     fn max_retired_weight(&self) -> u64 {
         if self.weighted { self.max_weight } else { u64::MAX }
     }
@@ -138,7 +138,7 @@ pub(crate) struct NewEntry {
 /// threads write to it in turn.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Inner<K, V, E> {
+pub(crate) struct ShardState<K, V, E> {
     pub(crate) len: usize,
     pub(crate) counts: Counts,
     pub(crate) config: ShardConfig,
@@ -146,7 +146,7 @@ pub(crate) struct Inner<K, V, E> {
     pub(crate) earliest: Deadline,
     /// The number of grace periods that had ended when a write last gave up waiting for readers:
     /// until another one has ended, no write waits again.
-    pub(crate) held_up: Option<u64>,
+    pub(crate) gave_up_at: Option<u64>,
     /// The timer wheel of those entries. Built when a write to a full shard first looks for an
     /// expired one.
     pub(crate) deadlines: Option<Box<Deadlines>>,
@@ -158,7 +158,7 @@ pub(crate) struct Inner<K, V, E> {
     pub(crate) limbo: Limbo,
     _gap: u64,
     pub(crate) policy: Policy,
-    pub(crate) unheard: Unheard,
+    pub(crate) pending_notifications: PendingNotifications,
     /// Pairs that were refused inside user code.
     pub(crate) refused: Vec<(K, V)>,
     /// Places of entries that other threads were dropping or showing to the listener when this
@@ -174,9 +174,9 @@ const _: () = {
     const fn begins_line(offset: usize) {
         assert!((offset + 8) % 64 == 0);
     }
-    begins_line(offset_of!(Inner<u64, u64, ()>, slab));
-    begins_line(offset_of!(Inner<u64, u64, ()>, limbo));
-    begins_line(offset_of!(Inner<u64, u64, ()>, policy));
+    begins_line(offset_of!(ShardState<u64, u64, ()>, slab));
+    begins_line(offset_of!(ShardState<u64, u64, ()>, limbo));
+    begins_line(offset_of!(ShardState<u64, u64, ()>, policy));
 };
 
 // SAFETY: entries are read by all threads (K, V: Sync), and dropped by whichever of them reclaims
@@ -186,7 +186,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V,
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
 
-impl<K, V, E> Inner<K, V, E> {
+impl<K, V, E> ShardState<K, V, E> {
     pub(crate) fn weight(&self) -> u64 {
         self.policy.weight()
     }
@@ -199,7 +199,7 @@ impl<K, V, E> Inner<K, V, E> {
     /// What they weigh; those that the listener is being shown are not known here.
     pub(crate) fn retired_weight(&self) -> u64 {
         if self.config.weighted {
-            self.limbo.weight() + self.unheard.weight
+            self.limbo.weight() + self.pending_notifications.weight
         } else {
             self.retired() as u64
         }
@@ -207,16 +207,16 @@ impl<K, V, E> Inner<K, V, E> {
 
     /// Whether writes have left something that should not wait for the next write.
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
-    pub(crate) fn has_leftovers(&self) -> bool {
+    pub(crate) fn needs_maintenance(&self) -> bool {
         let few = !needs_drop::<(K, V)>() && self.limbo.len() < LAZY_RETIRED;
-        let unheard = !self.unheard.entries.is_empty() || !self.refused.is_empty();
-        unheard || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
+        let pending = !self.pending_notifications.entries.is_empty() || !self.refused.is_empty();
+        pending || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
 
     /// Whether so much is retired that a value of this weight had better wait for readers to let go
     /// of some of it.
     #[inline]
-    pub(crate) fn is_behind(&self, weight: u32) -> bool {
+    pub(crate) fn is_over_retired(&self, weight: u32) -> bool {
         self.config.weighted
             && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
     }
@@ -224,12 +224,12 @@ impl<K, V, E> Inner<K, V, E> {
 
 impl<K, V, E> Shard<K, V, E> {
     pub(crate) fn new(config: ShardConfig) -> Shard<K, V, E> {
-        let inner = Inner {
+        let state = ShardState {
             len: 0,
             counts: Counts::default(),
             config,
             earliest: Deadline::NEVER,
-            held_up: None,
+            gave_up_at: None,
             deadlines: None,
             erased_since_saturation: None,
             negative: config.max_cached_errors.map(|max| Box::new(NegativeCache::new(max))),
@@ -237,16 +237,16 @@ impl<K, V, E> Shard<K, V, E> {
             limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),
             _gap: 0,
             policy: config.policy(),
-            unheard: Unheard::default(),
+            pending_notifications: PendingNotifications::default(),
             refused: Vec::new(),
             lost: 0,
             flights: Registry::new(),
         };
         let view = ReadView {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
-            directory: AtomicPtr::new(inner.slab.directory().cast_mut()),
+            directory: AtomicPtr::new(state.slab.directory().cast_mut()),
         };
-        Shard { view, inner: Box::new(CachePadded::new(Lock::new(inner))) }
+        Shard { view, state: Box::new(CachePadded::new(Lock::new(state))) }
     }
 
     /// The entry of a key. O(1), wait-free but for the length of the search.
@@ -291,7 +291,7 @@ impl<K, V, E> Shard<K, V, E> {
     /// Takes the lock across a fork.
     #[cfg(not(docache_loom))]
     pub(crate) fn hold(&self) {
-        self.inner.hold();
+        self.state.hold();
     }
 
     /// # Safety
@@ -299,7 +299,7 @@ impl<K, V, E> Shard<K, V, E> {
     #[cfg(not(docache_loom))]
     pub(crate) unsafe fn release(&self) {
         // SAFETY: the caller's promise.
-        unsafe { self.inner.release() };
+        unsafe { self.state.release() };
     }
 
     /// Forgets the flights, whose leaders and waiters are not in this process. A call of the
@@ -309,22 +309,22 @@ impl<K, V, E> Shard<K, V, E> {
     /// The calling thread holds it, and is the only one.
     #[cfg(not(docache_loom))]
     pub(crate) unsafe fn renew(&self) {
-        let renew = |inner: &mut Inner<K, V, E>| {
-            inner.flights.renew(false);
+        let renew = |state: &mut ShardState<K, V, E>| {
+            state.flights.renew(false);
             // Unless the calling thread has some of them itself.
-            if !Inside::is_here() {
-                let waiting = inner.limbo.len() + inner.unheard.entries.len();
-                inner.lost += inner.retired().saturating_sub(waiting);
+            if !CallbackScope::is_active() {
+                let waiting = state.limbo.len() + state.pending_notifications.entries.len();
+                state.lost += state.retired().saturating_sub(waiting);
             }
         };
         // SAFETY: the caller's promise.
-        unsafe { self.inner.renew(renew) };
+        unsafe { self.state.renew(renew) };
     }
 }
 
 impl<K, V, E> Drop for Shard<K, V, E> {
     fn drop(&mut self) {
-        let mut inner = self.inner.lock();
+        let mut state = self.state.lock();
         let (table, directory) = (self.view.table(), self.view.directory());
         let free = |index| {
             // SAFETY: the place is filled (TABLE, ONCE).
@@ -338,10 +338,10 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         }
         // SAFETY: it is the published one, which nobody uses any more.
         unsafe { table.free() };
-        inner.limbo.drain().for_each(free);
-        inner.unheard.entries.drain(..).for_each(|(index, _)| free(index));
-        inner.refused.drain(..).for_each(drop_contained);
-        if let Some(negative) = &mut inner.negative {
+        state.limbo.drain().for_each(free);
+        state.pending_notifications.entries.drain(..).for_each(|(index, _)| free(index));
+        state.refused.drain(..).for_each(drop_contained);
+        if let Some(negative) = &mut state.negative {
             let mut gone = Vec::new();
             negative.clear(&mut gone);
             gone.into_iter().for_each(drop_contained);

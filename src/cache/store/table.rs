@@ -16,7 +16,7 @@
 //! - COUNTED: an overflow count is never too low, as long as the `Hash` of keys is stable. `insert`
 //!   raises those of the buckets that it passes before it sets the tag; `erase` clears the tag
 //!   before it lowers them. (`erase_anywhere` leaves them too high, which only lengthens searches;
-//!   see `erased_since_saturation` in [`Inner`](super::shard::Inner).)
+//!   see `erased_since_saturation` in [`ShardState`](super::shard::ShardState).)
 //! - TAGGED: a slot whose tag is set holds the index of a filled entry. An entry that is taken out
 //!   (its tag cleared, or its index replaced) stays filled for as long as any guard lives that was
 //!   taken before that.

@@ -6,9 +6,9 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::deferred::{Claimed, Inside};
+use super::deferred::{CallbackScope, Unlinked};
 use super::entry::{Deadline, Entry};
-use super::locked::Detached;
+use super::locked::DetachedShard;
 use super::shard::Shard;
 use super::table::Table;
 use crate::cache::reclaim::{advance, pin};
@@ -22,10 +22,10 @@ const ANEW: usize = 3;
 /// How many rounds the background does in a row while its own listeners and destructors leave more
 /// to do, as a long chain of entries that own one another does.
 #[cfg(not(docache_loom))]
-const TIDY_ROUNDS: usize = 256;
+const MAINTENANCE_ROUNDS: usize = 256;
 /// It stops after this many rounds in a row in which nothing could be done.
 #[cfg(not(docache_loom))]
-const TIDY_VAIN: usize = 8;
+const VAIN_ROUNDS: usize = 8;
 /// How often `flush` tries to end the periods that readers may be holding up.
 const FLUSH_TRIES: usize = 256;
 
@@ -40,14 +40,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             while let Some((table, bucket)) = at {
                 let step = if anew < ANEW { STEP } else { usize::MAX };
                 at = self.with_shard(shard, |locked, deferred| {
-                    let before = locked.inner.len;
+                    let before = locked.state.len;
                     // Too many replacements: the whole of whatever table there is, in one step.
                     let from = if anew < ANEW { (table, bucket) } else { (locked.table(), 0) };
                     let next = locked.remove_where(from, step, &mut wanted, deferred);
-                    count += before - locked.inner.len;
-                    locked.reclaim(deferred);
+                    count += before - locked.state.len;
+                    locked.drain_limbo(deferred);
                     if next.is_none() {
-                        locked.tidy_table(deferred);
+                        locked.rebuild_if_due(deferred);
                     }
                     next
                 });
@@ -63,8 +63,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         if self.settings.negative_ttl.is_some() {
             for shard in self.shards() {
                 self.with_shard(shard, |locked, deferred| {
-                    if let Some(negative) = &mut locked.inner.negative {
-                        negative.purge(tick, &mut deferred.rare().failures);
+                    if let Some(negative) = &mut locked.state.negative {
+                        negative.purge(tick, &mut deferred.uncommon().errors);
                     }
                 });
             }
@@ -124,7 +124,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                     count += 1;
                 }
             }
-            locked.tidy_table(deferred);
+            locked.rebuild_if_due(deferred);
             count
         })
     }
@@ -133,7 +133,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     fn retire_detached(
         &self,
         shard: &Shard<K, V, E>,
-        detached: &Detached,
+        detached: &DetachedShard,
         cause: impl Fn(&Entry<K, V>) -> Cause,
     ) {
         let (table, mut weight) = (detached.table, detached.weight);
@@ -142,16 +142,16 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             let end = table.buckets().min(at + STEP);
             self.with_shard(shard, |locked, deferred| {
                 locked.retire_buckets(table, at..end, &cause, deferred);
-                let inner = &mut *locked.inner;
+                let state = &mut *locked.state;
                 deferred.add_weight(
-                    &mut inner.limbo,
-                    &mut inner.unheard,
+                    &mut state.limbo,
+                    &mut state.pending_notifications,
                     std::mem::take(&mut weight),
                 );
                 if end == table.buckets() {
-                    deferred.leftover |= inner.limbo.retire_table(table);
+                    deferred.needs_maintenance |= state.limbo.retire_table(table);
                 }
-                locked.reclaim(deferred);
+                locked.drain_limbo(deferred);
             });
             at = end;
         }
@@ -165,12 +165,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     fn flush_shard(&self, shard: &Shard<K, V, E>) -> bool {
         for tries in 0..FLUSH_TRIES {
-            if Inside::is_here() {
+            if CallbackScope::is_active() {
                 return self.reclaim_all(shard);
             }
-            self.tell_unheard(shard);
+            self.notify_pending(shard);
             if self.reclaim_all(shard) {
-                self.lock(shard).tidy_deadlines();
+                self.lock(shard).drop_oversized_wheel();
                 return true;
             }
             advance();
@@ -192,12 +192,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let mut any = false;
         loop {
             let (some, done) = self.with_shard(shard, |locked, deferred| {
-                locked.inner.limbo.seal();
-                locked.inner.limbo.free_tables();
-                let some = locked.reclaim(deferred);
+                locked.state.limbo.seal();
+                locked.state.limbo.free_tables();
+                let some = locked.drain_limbo(deferred);
                 // `retired` also counts what other threads are dropping, or showing to the
                 // listener, right now.
-                (some, locked.inner.limbo.is_empty() && locked.inner.retired() == 0)
+                (some, locked.state.limbo.is_empty() && locked.state.retired() == 0)
             });
             any |= some;
             if done || !some {
@@ -209,25 +209,25 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// What the background does: tells the listener what it was not told, and drops what was
     /// retired. Whether something is left.
     #[cfg(not(docache_loom))]
-    pub(crate) fn tidy(&self) -> bool {
+    pub(crate) fn run_maintenance(&self) -> bool {
         // Before the shards are looked at: a write whose critical section comes after ours sees
         // this (the lock orders it) and demands another round; one that comes before is seen by us.
         // So Relaxed suffices.
-        self.awaited().store(false, Ordering::Relaxed);
+        self.maintenance_scheduled().store(false, Ordering::Relaxed);
         let leftovers = |shard: &&Shard<K, V, E>| {
             let mut locked = self.lock(shard);
-            locked.tidy_deadlines();
-            locked.inner.has_leftovers()
+            locked.drop_oversized_wheel();
+            locked.state.needs_maintenance()
         };
         if !self.shards().iter().any(|shard| leftovers(&shard)) {
             return false;
         }
         let mut vain = 0;
-        for _ in 0..TIDY_ROUNDS {
+        for _ in 0..MAINTENANCE_ROUNDS {
             advance();
             let mut any = false;
             for shard in self.shards().iter().filter(leftovers) {
-                any |= self.tell_unheard(shard);
+                any |= self.notify_pending(shard);
                 any |= self.reclaim_some(shard).0;
             }
             if !self.shards().iter().any(|shard| leftovers(&shard)) {
@@ -236,35 +236,35 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             // One round may seal a batch that only the next one can reclaim; and with crossbeam's
             // epochs a period takes several steps to end.
             vain = if any { 0 } else { vain + 1 };
-            if vain == TIDY_VAIN {
+            if vain == VAIN_ROUNDS {
                 break;
             }
         }
-        self.awaited().store(true, Ordering::Relaxed);
+        self.maintenance_scheduled().store(true, Ordering::Relaxed);
         true
     }
 
     /// Notifies the listener of entries that left inside user code. Whether there were any.
-    fn tell_unheard(&self, shard: &Shard<K, V, E>) -> bool {
-        let refused = std::mem::take(&mut self.lock(shard).inner.refused);
+    fn notify_pending(&self, shard: &Shard<K, V, E>) -> bool {
+        let refused = std::mem::take(&mut self.lock(shard).state.refused);
         let any = !refused.is_empty();
         refused.into_iter().for_each(|pair| self.notify_refused(shard, pair));
         if self.listener().is_none() {
             return any;
         }
         any | self.with_shard(shard, |locked, deferred| {
-            let unheard = std::mem::take(&mut locked.inner.unheard);
-            if unheard.entries.is_empty() {
+            let pending = std::mem::take(&mut locked.state.pending_notifications);
+            if pending.entries.is_empty() {
                 return false;
             }
-            let rare = deferred.rare();
-            rare.claimed_weight += unheard.weight;
-            let claimed = |(index, cause)| {
-                // SAFETY: it was in `unheard`, and is now claimed by this call.
+            let uncommon = deferred.uncommon();
+            uncommon.to_notify_weight += pending.weight;
+            let unlinked = |(index, cause)| {
+                // SAFETY: it was pending, and is now this call's.
                 let entry = unsafe { locked.entry(index) };
-                Claimed { index, entry, cause }
+                Unlinked { index, entry, cause }
             };
-            rare.claimed.extend(unheard.entries.into_iter().map(claimed));
+            uncommon.to_notify.extend(pending.entries.into_iter().map(unlinked));
             true
         })
     }

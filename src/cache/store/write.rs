@@ -11,7 +11,7 @@ use std::mem::needs_drop;
 use std::time::Duration;
 
 use super::core::Core;
-use super::deferred::{Claimed, Deferred, Inside, Rare};
+use super::deferred::{CallbackScope, Deferred, Uncommon, Unlinked};
 use super::locked::{Locked, Refused};
 use super::shard::Shard;
 use crate::cache::reclaim::{advance, ended, hint, is_pinned, pin};
@@ -21,8 +21,8 @@ use crate::contain::{contained, drop_contained};
 /// In a cache whose entries have weights: how often a write that is over the limit tries to reclaim
 /// before it goes on regardless, and how long it sleeps in between. In all 10 ms at most, including
 /// what the system adds to a sleep.
-const RELIEF_TRIES: usize = 10;
-const RELIEF_PAUSE: Duration = Duration::from_micros(200);
+const WAIT_TRIES: usize = 10;
+const WAIT_PAUSE: Duration = Duration::from_micros(200);
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Has `f` write to a shard; does what that leaves when the lock is given back.
@@ -44,10 +44,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         f: impl FnOnce(&mut Locked<'a, K, V, E, S>, &mut Deferred<'a, K, V, E>) -> R,
         then: impl FnOnce(R) -> T,
     ) -> T {
-        let listened = self.settings.listener.is_some();
-        let nested = (listened || needs_drop::<(K, V)>()) && Inside::is_here();
+        let has_listener = self.settings.listener.is_some();
+        let reentrant = (has_listener || needs_drop::<(K, V)>()) && CallbackScope::is_active();
         // Its `drop` does the deferred work, also if `f` or `then` panics.
-        let mut pending = Pending { core: self, shard, deferred: Deferred::new(listened, nested) };
+        let mut pending =
+            DeferredWork { core: self, shard, deferred: Deferred::new(has_listener, reentrant) };
         let mut locked = self.lock(shard);
         let result = f(&mut locked, &mut pending.deferred);
         drop(locked);
@@ -62,9 +63,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let shard = self.shard(hash);
         let new = self.new_entry(hash, weight, ttl, self.settings.clock.now());
         let mut pair = Some((key, value));
-        self.relieve(shard, weight);
+        self.limit_retired(shard, weight);
         let stored = self.with_shard(shard, |locked, deferred| {
-            locked.reclaim(deferred);
+            locked.drain_limbo(deferred);
             if let Some((key, _)) = &pair {
                 locked.invalidate(hash, key, deferred);
             }
@@ -80,9 +81,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// to the background.
     #[cold]
     pub(crate) fn drop_refused(&self, shard: &Shard<K, V, E>, pair: (K, V)) {
-        if Inside::is_here() {
-            self.lock(shard).inner.refused.push(pair);
-            self.leave_to_background(true);
+        if CallbackScope::is_active() {
+            self.lock(shard).state.refused.push(pair);
+            self.schedule_maintenance_now();
         } else {
             self.notify_refused(shard, pair);
         }
@@ -90,14 +91,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Notifies the listener of what was not taken in, and drops it.
     pub(crate) fn notify_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
-        let _inside = Inside::enter();
-        let told = self
+        let _scope = CallbackScope::enter();
+        let notified = self
             .settings
             .listener
             .as_ref()
             .map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
-        if let Some(Err(_)) = told {
-            self.lock(shard).inner.counts.listener_panics += 1;
+        if let Some(Err(_)) = notified {
+            self.lock(shard).state.counts.listener_panics += 1;
         }
         drop_contained((key, value));
     }
@@ -107,34 +108,34 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// milliseconds to let go of the rest, unless the caller is a reader itself, or another write
     /// has just waited in vain.
     #[inline(always)]
-    pub(crate) fn relieve(&self, shard: &Shard<K, V, E>, weight: u32) {
-        if self.settings.weigher.is_some() && self.lock(shard).inner.is_behind(weight) {
-            self.relieve_behind(shard, weight);
+    pub(crate) fn limit_retired(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if self.settings.weigher.is_some() && self.lock(shard).state.is_over_retired(weight) {
+            self.wait_for_readers(shard, weight);
         }
     }
 
     #[cold]
-    fn relieve_behind(&self, shard: &Shard<K, V, E>, weight: u32) {
-        if needs_drop::<(K, V)>() && Inside::is_here() {
+    fn wait_for_readers(&self, shard: &Shard<K, V, E>, weight: u32) {
+        if needs_drop::<(K, V)>() && CallbackScope::is_active() {
             // It would wait in vain: here nothing is dropped. The background does so, as soon as it
             // can.
-            return self.leave_to_background(true);
+            return self.schedule_maintenance_now();
         }
-        let is_behind = || self.lock(shard).inner.is_behind(weight);
-        for tries in 0..RELIEF_TRIES {
+        let is_over_retired = || self.lock(shard).state.is_over_retired(weight);
+        for tries in 0..WAIT_TRIES {
             self.reclaim_all(shard);
-            if !is_behind() {
+            if !is_over_retired() {
                 return;
             }
             advance();
             if tries > 1 {
-                if is_pinned() || self.lock(shard).inner.held_up == Some(ended()) {
+                if is_pinned() || self.lock(shard).state.gave_up_at == Some(ended()) {
                     return;
                 }
-                std::thread::sleep(RELIEF_PAUSE);
+                std::thread::sleep(WAIT_PAUSE);
             }
         }
-        self.lock(shard).inner.held_up = Some(ended());
+        self.lock(shard).state.gave_up_at = Some(ended());
     }
 
     /// Takes a key out; what `found` makes of its value, if it was there, alive.
@@ -150,13 +151,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.with_shard_then(
             shard,
             |locked, deferred| {
-                locked.reclaim(deferred);
+                locked.drain_limbo(deferred);
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
                 let (index, entry) = unsafe { locked.find_unbound(hash, key) }?;
                 let live = self.is_live_at(entry, now);
                 locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
-                locked.tidy_table(deferred);
+                locked.rebuild_if_due(deferred);
                 live.then_some(entry)
             },
             |removed| {
@@ -168,63 +169,66 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         )
     }
 
-    /// Notifies the listener of the entries that a call has claimed, and sends them to limbo.
+    /// Notifies the listener of the entries that a call has unlinked, and sends them to limbo.
     /// Whether that closed a batch there.
     #[cold]
     fn notify_listener(
         &self,
         shard: &Shard<K, V, E>,
-        claimed: Vec<Claimed<'_, K, V>>,
+        to_notify: Vec<Unlinked<'_, K, V>>,
         weight: u64,
     ) -> bool {
         let Some(listener) = self.listener() else { return false };
         let mut panics = 0;
-        let inside = Inside::enter();
-        for claimed in &claimed {
-            // SAFETY: claimed by this call, so not in limbo, and nobody empties its place.
-            let (key, value) = unsafe { claimed.entry.pair() };
-            panics += u64::from(contained(|| listener(key, value, claimed.cause)).is_err());
+        let scope = CallbackScope::enter();
+        for unlinked in &to_notify {
+            // SAFETY: this call's, and not in limbo, and nobody empties its place.
+            let (key, value) = unsafe { unlinked.entry.pair() };
+            panics += u64::from(contained(|| listener(key, value, unlinked.cause)).is_err());
         }
-        drop(inside);
+        drop(scope);
         let mut locked = self.lock(shard);
-        locked.inner.counts.listener_panics += panics;
+        locked.state.counts.listener_panics += panics;
         let retire =
-            |full, claimed: Claimed<'_, K, V>| locked.inner.limbo.retire(claimed.index) || full;
-        let full = claimed.into_iter().fold(false, retire);
-        locked.inner.limbo.add_weight(weight) || full
+            |full, unlinked: Unlinked<'_, K, V>| locked.state.limbo.retire(unlinked.index) || full;
+        let full = to_notify.into_iter().fold(false, retire);
+        locked.state.limbo.add_weight(weight) || full
     }
 }
 
 /// What a write leaves, which is seen to in any case, also if the caller panics.
-pub(crate) struct Pending<'c, K: Hash + Eq, V, E, S: BuildHasher> {
+pub(crate) struct DeferredWork<'c, K: Hash + Eq, V, E, S: BuildHasher> {
     pub(crate) core: &'c Core<K, V, E, S>,
     pub(crate) shard: &'c Shard<K, V, E>,
     pub(crate) deferred: Deferred<'c, K, V, E>,
 }
 
-impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
+impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
     #[cold]
     #[inline(never)]
-    fn see_to_rare(&mut self, rare: Rare<'c, K, V, E>) {
-        if !rare.claimed.is_empty() {
-            self.deferred.hint |=
-                self.core.notify_listener(self.shard, rare.claimed, rare.claimed_weight);
-            self.deferred.leftover |= needs_drop::<(K, V)>();
+    fn run_uncommon(&mut self, uncommon: Uncommon<'c, K, V, E>) {
+        if !uncommon.to_notify.is_empty() {
+            self.deferred.hint |= self.core.notify_listener(
+                self.shard,
+                uncommon.to_notify,
+                uncommon.to_notify_weight,
+            );
+            self.deferred.needs_maintenance |= needs_drop::<(K, V)>();
         }
-        let _inside = Inside::enter();
-        rare.failures.into_iter().for_each(drop_contained);
+        let _scope = CallbackScope::enter();
+        uncommon.errors.into_iter().for_each(drop_contained);
     }
 
     /// Drops the pairs, and gives their places back.
     #[inline(never)]
     fn drop_reclaimed(&mut self) {
         let reclaimed = self.deferred.take_reclaimed();
-        let inside = Inside::enter();
+        let scope = CallbackScope::enter();
         for (_, place) in reclaimed.iter() {
             // SAFETY: it left limbo for this call alone, and is filled (ONCE).
             unsafe { place.drop_pair(drop_contained) };
         }
-        drop(inside);
+        drop(scope);
         let mut locked = self.core.lock(self.shard);
         for (index, _) in reclaimed.iter() {
             // SAFETY: it has just been emptied.
@@ -233,32 +237,36 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pending<'c, K, V, E, S> {
     }
 
     #[inline(never)]
-    fn see_to_all(&mut self) {
-        if let Some(rare) = self.deferred.take_rare() {
-            self.see_to_rare(*rare);
+    fn run(&mut self) {
+        if let Some(uncommon) = self.deferred.take_uncommon() {
+            self.run_uncommon(*uncommon);
         }
         if self.deferred.hint {
             hint();
             // Entries without a destructor are left to the background only when a batch is full. It
             // takes them only if there are [`LAZY_RETIRED`](super::shard::LAZY_RETIRED) or more by
             // then; otherwise later writes do.
-            self.deferred.leftover |= !needs_drop::<(K, V)>();
+            self.deferred.needs_maintenance |= !needs_drop::<(K, V)>();
         }
         if self.deferred.has_reclaimed() {
             self.drop_reclaimed();
         }
-        if self.deferred.leftover {
-            self.core.leave_to_background(self.deferred.is_unheard());
+        if self.deferred.needs_maintenance {
+            if self.deferred.leaves_notifications() {
+                self.core.schedule_maintenance_now();
+            } else {
+                self.core.schedule_maintenance();
+            }
         }
     }
 }
 
-impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for Pending<'_, K, V, E, S> {
+impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for DeferredWork<'_, K, V, E, S> {
     #[inline(always)]
     fn drop(&mut self) {
         // Here, so that a write that leaves nothing makes no call.
-        if self.deferred.is_anything() {
-            self.see_to_all();
+        if self.deferred.has_work() {
+            self.run();
         }
     }
 }
