@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+#[cfg(not(docache_loom))]
+use super::background::BackgroundHandle;
 use super::handle::Cache;
 use super::inner::Inner;
 use super::policy::PolicyKind;
@@ -21,8 +23,6 @@ use super::settings::Around;
 use super::settings::{Listener, Settings, TimeSource, Weigher};
 use super::stats::Cause;
 use super::store::core::Core;
-#[cfg(not(docache_loom))]
-use super::sweep::BackgroundHandle;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
 use crate::flight::{Manner, name_by_debug};

@@ -5,11 +5,11 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(not(docache_loom))]
+use super::background::Background;
 use super::key::Lookup;
 use super::reclaim::pin;
 use super::store::core::{Access, Core};
-#[cfg(not(docache_loom))]
-use super::sweep::Background;
 use crate::flight::{FlightError, Shared};
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{Forked, Membership};

@@ -23,7 +23,7 @@
 //!
 //! User code runs without a lock ([`store::deferred`]). What it leaves when it uses the cache
 //! itself, what is retired and not looked after by later writes, and what expires is seen to in the
-//! background ([`sweep`]), for each cache apart.
+//! background ([`background`]), for each cache apart.
 //!
 //! The invariants, and the orderings that keep them, stand at the head of each part:
 //! [`table`](store::table), [`slab`](store::slab), [`limbo`](store::limbo),
@@ -36,6 +36,8 @@
 //! takes effect at one moment between call and return. Operations on many keys (`get_many`,
 //! `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
 
+#[cfg(not(docache_loom))]
+mod background;
 mod builder;
 mod handle;
 mod inner;
@@ -49,9 +51,9 @@ mod reclaim;
 mod settings;
 mod stats;
 mod store;
-#[cfg(not(docache_loom))]
-mod sweep;
 
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use background::dismiss_workers;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use builder::MAX_SHARDS;
 pub use builder::{CacheBuilder, EvictionPolicy};
@@ -62,5 +64,3 @@ pub(crate) use load::LoadHome;
 pub use load::{DetachedFetch, FetchOptions, Loaded, Patience};
 pub use pinned::{Iter, Pinned};
 pub use stats::{CacheStats, Cause};
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use sweep::dismiss_workers;

@@ -141,7 +141,7 @@ use with;
 struct Unbounded {
     len: usize,
     weight: u64,
-    /// If entries have weights: the weight of each index; those of free indices are rubbish.
+    /// If entries have weights: the weight of each index; those of free indices are undefined.
     weights: Option<Vec<u32>>,
 }
 

@@ -1,8 +1,8 @@
 //! Queues over one array of links: where each entry of a shard stands.
 //!
-//! An entry is known by its slab index; its node says which queue it is in and who stands before
-//! and behind it. There is no end mark: a queue's length says where it ends, so the `before` of a
-//! first node and the `behind` of a last one hold rubbish, as the nodes of free indices do. Taking
+//! An entry is known by its slab index; its node says which queue it is in and what stands before
+//! and behind it. There is no end mark: a queue's length says where it ends, so the `prev` of a
+//! first node and the `next` of a last one are undefined, as the nodes of free indices are. Taking
 //! out the first entry, which is what a full shard does all day, therefore touches no node but its
 //! own.
 //!
@@ -17,7 +17,7 @@ use std::fmt::Debug;
 
 use super::by_index::ByIndex;
 
-/// Low bits of [`Node::behind`]: an index. The two above them: the number of the queue.
+/// Low bits of [`Node::next`]: an index. The two above them: the number of the queue.
 const INDEX: u32 = (1 << QUEUE_SHIFT) - 1;
 const QUEUE_SHIFT: u32 = 30;
 
@@ -27,40 +27,40 @@ const NOWHERE: usize = 3;
 /// The links of one entry.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    before: u32,
-    /// The index behind it and, in the upper two bits, the number of its queue.
-    behind: u32,
+    prev: u32,
+    /// The index after it and, in the upper two bits, the number of its queue.
+    next: u32,
 }
 
 impl Default for Node {
     fn default() -> Node {
-        Node { before: 0, behind: (NOWHERE as u32) << QUEUE_SHIFT }
+        Node { prev: 0, next: (NOWHERE as u32) << QUEUE_SHIFT }
     }
 }
 
 impl Node {
     #[inline]
-    fn behind(self) -> u32 {
-        self.behind & INDEX
+    fn next(self) -> u32 {
+        self.next & INDEX
     }
 
     #[inline]
     fn queue(self) -> usize {
-        (self.behind >> QUEUE_SHIFT) as usize
+        (self.next >> QUEUE_SHIFT) as usize
     }
 
     #[inline]
-    fn set_behind(&mut self, i: u32) {
-        self.behind = self.behind & !INDEX | i;
+    fn set_next(&mut self, i: u32) {
+        self.next = self.next & !INDEX | i;
     }
 }
 
 /// One queue; entries join it behind the last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Queue {
-    /// The oldest; rubbish if the queue is empty.
+    /// The oldest; undefined if the queue is empty.
     first: u32,
-    /// The youngest; rubbish if the queue is empty.
+    /// The youngest; undefined if the queue is empty.
     last: u32,
     len: u32,
     weight: u64,
@@ -222,12 +222,12 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         }
         let queue = &mut self.queues[node.queue()];
         if queue.first == i {
-            queue.first = node.behind();
+            queue.first = node.next();
         } else if queue.last == i {
-            queue.last = node.before;
+            queue.last = node.prev;
         } else {
-            self.nodes.update(node.before, |before| before.set_behind(node.behind()));
-            self.nodes.update(node.behind(), |behind| behind.before = node.before);
+            self.nodes.update(node.prev, |prev| prev.set_next(node.next()));
+            self.nodes.update(node.next(), |next| next.prev = node.prev);
         }
         queue.len -= 1;
         queue.weight -= u64::from(weight);
@@ -258,12 +258,12 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         if queue.first == old {
             queue.first = new;
         } else {
-            self.nodes.update(node.before, |before| before.set_behind(new));
+            self.nodes.update(node.prev, |prev| prev.set_next(new));
         }
         if queue.last == old {
             queue.last = new;
         } else {
-            self.nodes.update(node.behind(), |behind| behind.before = new);
+            self.nodes.update(node.next(), |next| next.prev = new);
         }
     }
 
@@ -275,16 +275,16 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     #[inline]
     fn link(&mut self, number: usize, i: u32, weight: u32) {
         let queue = &mut self.queues[number];
-        let before = queue.last;
+        let prev = queue.last;
         if queue.len == 0 {
             queue.first = i;
         } else {
-            self.nodes.update(before, |before| before.set_behind(i));
+            self.nodes.update(prev, |prev| prev.set_next(i));
         }
         queue.last = i;
         queue.len += 1;
         queue.weight += u64::from(weight);
-        self.nodes.set(i, Node { before, behind: (number as u32) << QUEUE_SHIFT });
+        self.nodes.set(i, Node { prev, next: (number as u32) << QUEUE_SHIFT });
     }
 
     #[inline]
@@ -331,11 +331,11 @@ impl<W: Weights, const N: usize> Queues<W, N> {
                 let node = self.nodes.get(at);
                 assert_eq!(node.queue(), number, "{at} names another queue than the one it is in");
                 assert!(
-                    place == 0 || entries.last() == Some(&node.before),
+                    place == 0 || entries.last() == Some(&node.prev),
                     "{at} does not know its elder"
                 );
                 entries.push(at);
-                at = node.behind();
+                at = node.next();
             }
             assert!(entries.is_empty() || entries.last() == Some(&queue.last));
             let weight: u64 = entries.iter().map(|&i| u64::from(self.entry_weight(i))).sum();

@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::entry::{Deadline, Entry};
 use super::locked::Locked;
 use super::shard::{NewEntry, Shard, ShardConfig};
+#[cfg(not(docache_loom))]
+use crate::cache::background::BackgroundHandle;
 use crate::cache::key::Lookup;
 use crate::cache::policy::PolicyKind;
 use crate::cache::reclaim::Guard;
 use crate::cache::settings::{Listener, Settings, TimeSource, Weigher};
 use crate::cache::stats::{CacheStats, HitCounters};
-#[cfg(not(docache_loom))]
-use crate::cache::sweep::BackgroundHandle;
 use crate::clock::{Tick, saturating_nanos};
 use crate::flight::Manner;
 

@@ -81,7 +81,9 @@ impl Meta {
         Deadline(self.0 >> HORIZON_SHIFT)
     }
 
-    /// Whether the deadline has not come by a [horizon](crate::clock::horizon_of).
+    /// Whether the deadline has not come by a [horizon](crate::clock::horizon_of). The deadline is
+    /// in the upper 48 bits, and the lower 16 of a horizon are all set, so comparing the words
+    /// compares the deadlines.
     #[inline(always)]
     pub(crate) fn is_after(self, horizon: u64) -> bool {
         self.0 > horizon
@@ -200,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_a_mark_do_not_touch_each_other() {
+    fn the_parts_of_a_meta_word_do_not_disturb_each_other() {
         let deadline = Deadline::of(Tick::from_nanos(123_456_789_012));
         for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {
             let metas = [

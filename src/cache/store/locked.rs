@@ -6,12 +6,12 @@ use std::mem::needs_drop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::deadlines::Deadlines;
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::entry::{Deadline, Entry};
 use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
 use super::slab::{ChunkPtr, entry};
 use super::table::Table;
+use super::wheel::TimerWheel;
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Arena, Policy};
 use crate::cache::stats::Cause;
@@ -222,7 +222,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         });
         let share = self.state.config.max_weight;
         let fits = u64::from(new.weight) <= share;
-        if let Some(index) = if fits { self.place() } else { None } {
+        if let Some(index) = if fits { self.allocate() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
             let entry = unsafe { self.entry(index) };
             // SAFETY: there is a pair, and the place is this call's alone.
@@ -242,9 +242,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.state.counts.count(Cause::Refused);
     }
 
-    /// A place for a new entry.
+    /// A free place, for a new entry.
     #[inline(always)]
-    fn place(&mut self) -> Option<u32> {
+    fn allocate(&mut self) -> Option<u32> {
         let index = self.state.slab.take()?;
         if self.state.slab.directory() != self.view.directory() {
             // Before the index (THERE).
@@ -332,8 +332,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
         let state = &mut *self.state;
         state.earliest = state.earliest.min(new.deadline);
-        if let Some(deadlines) = &mut state.deadlines {
-            deadlines.set(index, new.deadline.units());
+        if let Some(wheel) = &mut state.wheel {
+            wheel.set(index, new.deadline.units());
         }
     }
 
@@ -358,21 +358,21 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn find_expired(&mut self, now: Deadline, old: Option<u32>) -> Option<u32> {
         let (entries, table) = (self.entries(), self.view.table());
         let state = &mut *self.state;
-        let deadlines = state.deadlines.get_or_insert_with(|| {
-            let mut deadlines = Box::new(Deadlines::new());
+        let wheel = state.wheel.get_or_insert_with(|| {
+            let mut wheel = Box::new(TimerWheel::new());
             for at in 0..table.buckets() {
-                let note = |index| deadlines.set(index, entries.held(index).deadline().units());
+                let note = |index| wheel.set(index, entries.held(index).deadline().units());
                 // SAFETY: the lock keeps the table.
                 unsafe { table.each_in(at, note) };
             }
-            deadlines
+            wheel
         });
         let policy = &state.policy;
         let deadline_of = |index| {
             let counts = policy.holds(index) && Some(index) != old;
             counts.then(|| entries.held(index).deadline().units())
         };
-        let found = deadlines.expired(now.units(), deadline_of);
+        let found = wheel.expired(now.units(), deadline_of);
         if found.is_none() {
             // Nothing more expires at this moment.
             state.earliest = now.next();
@@ -473,7 +473,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         let policy = std::mem::replace(&mut state.policy, state.config.policy());
         (state.len, state.erased_since_saturation) = (0, None);
-        (state.deadlines, state.earliest) = (None, Deadline::NEVER);
+        (state.wheel, state.earliest) = (None, Deadline::NEVER);
         DetachedShard { table: old, weight: policy.weight(), _policy: policy }
     }
 
@@ -511,8 +511,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     pub(crate) fn drop_oversized_wheel(&mut self) {
         let state = &mut *self.state;
         let (node, max) = (size_of::<u64>(), 4 * state.len + 4096);
-        if state.deadlines.as_ref().is_some_and(|deadlines| deadlines.memory() > max * node) {
-            (state.deadlines, state.earliest) = (None, Deadline::default());
+        if state.wheel.as_ref().is_some_and(|wheel| wheel.memory() > max * node) {
+            (state.wheel, state.earliest) = (None, Deadline::default());
         }
     }
 
@@ -593,8 +593,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// Bytes that the shard has allocated.
     pub(crate) fn memory(&self) -> usize {
         let tables = self.view.table().memory() + self.state.limbo.memory();
-        let deadlines = self.state.deadlines.as_ref().map_or(0, |deadlines| deadlines.memory());
-        tables + self.state.slab.memory() + self.state.policy.memory() + deadlines
+        let wheel = self.state.wheel.as_ref().map_or(0, |wheel| wheel.memory());
+        tables + self.state.slab.memory() + self.state.policy.memory() + wheel
     }
 }
 

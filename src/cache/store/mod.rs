@@ -1,7 +1,6 @@
 //! Where entries are: the shards, what readers look at in them, and what writers do to them.
 
 pub(crate) mod core;
-mod deadlines;
 pub(crate) mod deferred;
 pub(crate) mod entry;
 mod limbo;
@@ -11,4 +10,5 @@ pub(crate) mod shard;
 pub(crate) mod slab;
 pub(crate) mod table;
 mod upkeep;
+mod wheel;
 mod write;

@@ -41,7 +41,6 @@ use std::mem::needs_drop;
 
 use crossbeam_utils::CachePadded;
 
-use super::deadlines::Deadlines;
 #[cfg(not(docache_loom))]
 use super::deferred::CallbackScope;
 use super::deferred::PendingNotifications;
@@ -50,6 +49,7 @@ use super::limbo::Limbo;
 use super::negative::NegativeCache;
 use super::slab::{ChunkPtr, MAX_PLACES, Slab, entry};
 use super::table::{Bucket, Table};
+use super::wheel::TimerWheel;
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Policy, PolicyKind};
 use crate::cache::reclaim::Guard;
@@ -149,7 +149,7 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) gave_up_at: Option<u64>,
     /// The timer wheel of those entries. Built when a write to a full shard first looks for an
     /// expired one.
-    pub(crate) deadlines: Option<Box<Deadlines>>,
+    pub(crate) wheel: Option<Box<TimerWheel>>,
     /// `Some` if an overflow count of the table is saturated: how many entries were erased since
     /// that happened. Enough of them are a reason to rebuild the table.
     pub(crate) erased_since_saturation: Option<usize>,
@@ -230,7 +230,7 @@ impl<K, V, E> Shard<K, V, E> {
             config,
             earliest: Deadline::NEVER,
             gave_up_at: None,
-            deadlines: None,
+            wheel: None,
             erased_since_saturation: None,
             negative: config.max_cached_errors.map(|max| Box::new(NegativeCache::new(max))),
             slab: Slab::new(MAX_PLACES),

@@ -1,9 +1,9 @@
 //! Which entries of a shard have expired: a hierarchical timer wheel over slab indices.
 //!
 //! Level `l` has 64 slots of 64^l units of time each. An index stands in the level of the highest
-//! group of six bits in which its deadline differs from the wheel's time `at`, in the slot of the
-//! deadline's group there. When `at` reaches a slot its indices move to lower levels, until each
-//! stands in a slot of a single unit.
+//! group of six bits in which its deadline differs from the time `elapsed`, in the slot of the
+//! deadline's group there. When `elapsed` reaches a slot its indices move to lower levels, until
+//! each stands in a slot of a single unit.
 //!
 //! Removal is lazy: nothing is told here when an entry leaves. An index keeps its slot until that
 //! slot's time has come. Then the caller is asked for the deadline of the entry that the index
@@ -17,13 +17,13 @@
 //!
 //! # Invariants
 //! - LINKED: an index whose word names a slot is in that slot's list, once, and in no other. A list
-//!   leads from its head to [`NIL`], and back; the `before` of its first index is rubbish.
+//!   leads from its head to [`NIL`], and back; the `prev` of its first index is undefined.
 //! - EARLY: the slot of an index begins no later than the deadline of the entry that the index
 //!   holds.
 //! - AHEAD: a non-empty slot of a level does not begin before the slot of that level which contains
-//!   `at`. Non-empty slots of lower levels begin before those of higher levels, except for one that
-//!   contains `at` and is still being emptied.
-//! - NEXT: no slot that holds an index begins before `next`.
+//!   `elapsed`. Non-empty slots of lower levels begin before those of higher levels, except for one
+//!   that contains `elapsed` and is still being emptied.
+//! - NEXT: no slot that holds an index begins before `next_expiry`.
 
 use std::mem;
 
@@ -39,7 +39,7 @@ const INDEX_BITS: u32 = 27;
 const NO_SLOT: u64 = (1 << (64 - 2 * INDEX_BITS)) - 1;
 const _: () = assert!((LEVELS * SLOTS) as u64 <= NO_SLOT);
 
-/// What is known of an index: `slot:10 | before:27 | behind:27`.
+/// What is known of an index: `slot:10 | prev:27 | next:27`.
 #[derive(Clone, Copy, Debug)]
 struct Node(u64);
 
@@ -47,9 +47,9 @@ impl Node {
     const OUT: Node = Node(NO_SLOT << (2 * INDEX_BITS));
 
     #[inline]
-    fn new(slot: Slot, before: u32, behind: u32) -> Node {
+    fn new(slot: Slot, prev: u32, next: u32) -> Node {
         let number = (slot.level * SLOTS + slot.number) as u64;
-        Node(number << (2 * INDEX_BITS) | u64::from(before) << INDEX_BITS | u64::from(behind))
+        Node(number << (2 * INDEX_BITS) | u64::from(prev) << INDEX_BITS | u64::from(next))
     }
 
     #[inline]
@@ -60,22 +60,22 @@ impl Node {
     }
 
     #[inline]
-    fn before(self) -> u32 {
+    fn prev(self) -> u32 {
         (self.0 >> INDEX_BITS) as u32 & NIL
     }
 
     #[inline]
-    fn behind(self) -> u32 {
+    fn next(self) -> u32 {
         self.0 as u32 & NIL
     }
 
     #[inline]
-    fn set_before(&mut self, i: u32) {
+    fn set_prev(&mut self, i: u32) {
         self.0 = self.0 & !(u64::from(NIL) << INDEX_BITS) | u64::from(i) << INDEX_BITS;
     }
 
     #[inline]
-    fn set_behind(&mut self, i: u32) {
+    fn set_next(&mut self, i: u32) {
         self.0 = self.0 & !u64::from(NIL) | u64::from(i);
     }
 }
@@ -87,20 +87,20 @@ struct Slot {
 }
 
 impl Slot {
-    /// Where a deadline belongs at a time; one that is over, where the time itself does.
+    /// Where a deadline belongs at a time; one that has expired, where the time itself does.
     #[inline]
-    fn of(deadline: u64, at: u64) -> Slot {
-        let time = deadline.max(at);
-        let level = (time ^ at).checked_ilog2().unwrap_or(0) / BITS;
+    fn of(deadline: u64, elapsed: u64) -> Slot {
+        let time = deadline.max(elapsed);
+        let level = (time ^ elapsed).checked_ilog2().unwrap_or(0) / BITS;
         Slot { level: level as usize, number: group(time, level as usize) }
     }
 
     /// When it begins, if it holds something at this time.
     #[inline]
-    fn begins(self, at: u64) -> u64 {
+    fn begins(self, elapsed: u64) -> u64 {
         let below = self.level as u32 * BITS;
         let above =
-            at.checked_shr(below + BITS).unwrap_or(0).checked_shl(below + BITS).unwrap_or(0);
+            elapsed.checked_shr(below + BITS).unwrap_or(0).checked_shl(below + BITS).unwrap_or(0);
         above | (self.number as u64) << below
     }
 }
@@ -113,9 +113,11 @@ fn group(time: u64, level: usize) -> usize {
 
 /// The deadlines of the entries of a shard.
 #[derive(Debug)]
-pub(crate) struct Deadlines {
-    at: u64,
-    next: u64,
+pub(crate) struct TimerWheel {
+    /// The time of the wheel.
+    elapsed: u64,
+    /// A lower bound of the times at which slots that hold something begin (NEXT).
+    next_expiry: u64,
     nodes: Vec<Node>,
     levels: [Level; LEVELS],
 }
@@ -128,10 +130,15 @@ struct Level {
     heads: Option<Box<[u32; SLOTS]>>,
 }
 
-impl Deadlines {
+impl TimerWheel {
     /// None yet, and no memory.
     pub(crate) fn new() -> Self {
-        Deadlines { at: 0, next: u64::MAX, nodes: Vec::new(), levels: Default::default() }
+        TimerWheel {
+            elapsed: 0,
+            next_expiry: u64::MAX,
+            nodes: Vec::new(),
+            levels: Default::default(),
+        }
     }
 
     /// Index `i` now holds an entry with this deadline; `u64::MAX` is none. O(1).
@@ -144,7 +151,7 @@ impl Deadlines {
             self.grow(i as usize + 1);
         }
         if let Some(slot) = self.nodes[i as usize].slot() {
-            if slot.begins(self.at) <= deadline.max(self.at) {
+            if slot.begins(self.elapsed) <= deadline.max(self.elapsed) {
                 return;
             }
             self.unlink(i, slot);
@@ -161,7 +168,7 @@ impl Deadlines {
         now: u64,
         deadline_of: impl Fn(u32) -> Option<u64>,
     ) -> Option<u32> {
-        if now < self.next { None } else { self.search(now, deadline_of) }
+        if now < self.next_expiry { None } else { self.search(now, deadline_of) }
     }
 
     /// Bytes on the heap.
@@ -171,12 +178,12 @@ impl Deadlines {
     }
 
     fn search(&mut self, now: u64, deadline_of: impl Fn(u32) -> Option<u64>) -> Option<u32> {
-        while let Some((begin, slot)) = self.first() {
-            self.next = begin;
+        while let Some((begin, slot)) = self.next_slot() {
+            self.next_expiry = begin;
             if begin > now {
                 break;
             }
-            self.at = self.at.max(begin);
+            self.elapsed = self.elapsed.max(begin);
             while let Some(i) = self.head(slot) {
                 let deadline = deadline_of(i).filter(|&deadline| deadline != u64::MAX);
                 if deadline.is_some_and(|deadline| deadline <= now) {
@@ -186,20 +193,20 @@ impl Deadlines {
                 deadline.into_iter().for_each(|deadline| self.link(i, deadline));
             }
         }
-        if self.first().is_none() {
-            self.next = u64::MAX;
+        if self.next_slot().is_none() {
+            self.next_expiry = u64::MAX;
         }
         // No non-empty slot begins between the two.
-        self.at = self.at.max(now);
+        self.elapsed = self.elapsed.max(now);
         None
     }
 
     /// The slot that begins first of those that hold something, and when it begins.
-    fn first(&self) -> Option<(u64, Slot)> {
+    fn next_slot(&self) -> Option<(u64, Slot)> {
         let filled = self.levels.iter().enumerate().filter(|(_, level)| level.filled != 0);
         let slots =
             filled.map(|(level, of)| Slot { level, number: of.filled.trailing_zeros() as usize });
-        slots.map(|slot| (slot.begins(self.at), slot)).min_by_key(|&(begin, _)| begin)
+        slots.map(|slot| (slot.begins(self.elapsed), slot)).min_by_key(|&(begin, _)| begin)
     }
 
     #[inline]
@@ -212,33 +219,33 @@ impl Deadlines {
     /// Puts an index that is in no slot into that of a deadline.
     #[inline]
     fn link(&mut self, i: u32, deadline: u64) {
-        let slot = Slot::of(deadline, self.at);
-        let behind = self.head(slot).unwrap_or(NIL);
-        if behind != NIL {
-            self.nodes[behind as usize].set_before(i);
+        let slot = Slot::of(deadline, self.elapsed);
+        let next = self.head(slot).unwrap_or(NIL);
+        if next != NIL {
+            self.nodes[next as usize].set_prev(i);
         }
-        self.nodes[i as usize] = Node::new(slot, NIL, behind);
+        self.nodes[i as usize] = Node::new(slot, NIL, next);
         let level = &mut self.levels[slot.level];
         level.heads.get_or_insert_with(|| Box::new([NIL; SLOTS]))[slot.number] = i;
         level.filled |= 1 << slot.number;
-        self.next = self.next.min(slot.begins(self.at));
+        self.next_expiry = self.next_expiry.min(slot.begins(self.elapsed));
     }
 
     /// Takes an index out of its slot.
     fn unlink(&mut self, i: u32, slot: Slot) {
         let node = mem::replace(&mut self.nodes[i as usize], Node::OUT);
-        if node.behind() != NIL {
-            self.nodes[node.behind() as usize].set_before(node.before());
+        if node.next() != NIL {
+            self.nodes[node.next() as usize].set_prev(node.prev());
         }
         if self.head(slot) != Some(i) {
-            self.nodes[node.before() as usize].set_behind(node.behind());
+            self.nodes[node.prev() as usize].set_next(node.next());
             return;
         }
         let level = &mut self.levels[slot.level];
-        if node.behind() == NIL {
+        if node.next() == NIL {
             level.filled &= !(1 << slot.number);
         } else if let Some(heads) = &mut level.heads {
-            heads[slot.number] = node.behind();
+            heads[slot.number] = node.next();
         }
     }
 
@@ -262,7 +269,7 @@ mod tests {
 
     /// A wheel beside what its entries really are.
     struct Model {
-        wheel: Deadlines,
+        wheel: TimerWheel,
         entries: Vec<Option<u64>>,
         now: u64,
         sets: usize,
@@ -272,7 +279,7 @@ mod tests {
     impl Model {
         fn new(indices: usize, now: u64) -> Model {
             Model {
-                wheel: Deadlines::new(),
+                wheel: TimerWheel::new(),
                 entries: vec![None; indices],
                 now,
                 sets: 0,
@@ -304,7 +311,7 @@ mod tests {
             found
         }
 
-        /// Takes out all that is over.
+        /// Takes out all that has expired.
         fn drain(&mut self) -> usize {
             let mut found = 0;
             while let Some(i) = self.expired() {
@@ -325,14 +332,14 @@ mod tests {
                 while let Some(i) = at.filter(|&i| i != NIL) {
                     let node = wheel.nodes[i as usize];
                     assert_eq!(node.slot(), Some(slot));
-                    assert!(before.is_none_or(|before| before == node.before()));
-                    let begins = slot.begins(wheel.at);
-                    assert!(wheel.next <= begins);
+                    assert!(before.is_none_or(|before| before == node.prev()));
+                    let begins = slot.begins(wheel.elapsed);
+                    assert!(wheel.next_expiry <= begins);
                     if let Some(deadline) = self.entries[i as usize] {
-                        assert!(begins <= deadline.max(wheel.at));
+                        assert!(begins <= deadline.max(wheel.elapsed));
                     }
                     linked += 1;
-                    (at, before) = (Some(node.behind()), Some(i));
+                    (at, before) = (Some(node.next()), Some(i));
                 }
             }
             assert_eq!(linked, wheel.nodes.iter().filter(|node| node.slot().is_some()).count());
@@ -373,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_over_is_found_and_nothing_else(
+        fn what_has_expired_is_found_and_nothing_else(
             start in prop_oneof![Just(0), Just((1_u64 << 48) - 2_000), any::<u32>().prop_map(u64::from)],
             steps in proptest::collection::vec(step(40), 1..600),
         ) {
@@ -405,7 +412,7 @@ mod tests {
 
     #[test]
     fn there_is_no_memory_before_the_first_deadline() {
-        let mut wheel = Deadlines::new();
+        let mut wheel = TimerWheel::new();
         wheel.set(7, u64::MAX);
         assert_eq!((wheel.memory(), wheel.expired(u64::MAX, |_| Some(0))), (0, None));
         (0..10_000).for_each(|i| wheel.set(i, 900_000));
@@ -413,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_over_to_the_unit() {
+    fn an_entry_expires_to_the_unit() {
         for deadline in [1, 63, 64, 65, 4_095, 4_096, 900_000, (1 << 48) - 1, 1 << 48, u64::MAX - 1]
         {
             let mut model = Model::new(1, 0);

@@ -1,20 +1,22 @@
-//! Work that caches owe and that nobody calls for: sweeping, dropping what readers have let go of,
-//! telling listeners.
+//! Work of caches that no call does: sweeping, dropping what readers have let go of, notifying
+//! listeners.
 //!
 //! # State
-//! Each cache has a [`BackgroundJob`], which says what is due. A place that has something due
-//! stands in the queue once, or is run by one thread. Threads take places from the queue; they come
-//! when there is something to do and go after [`LINGER`].
+//! Each cache has a [`BackgroundJob`], which says what is due: a *sweep*, which removes what has
+//! expired, or *maintenance*, which drops what no reader holds any more and shows the listener what
+//! it was not shown. A job with something due is in the queue once, or is run by one thread.
+//! Threads take jobs from the queue; they are started when there is something to do and end after
+//! [`LINGER`] without.
 //!
 //! # Isolation
-//! A place runs user code, which may take as long as it likes. So whenever a thread goes to a place
-//! there is another that watches: if the queue has not moved for [`PATIENCE`] it takes the next
-//! place itself, and then there is one more to watch. A cache that does not come to an end costs a
-//! thread, and holds up nobody. What panics is contained, destructors included.
+//! A job runs user code, which may take as long as it likes. So whenever a thread runs a job there
+//! is another that watches: if the queue has not moved for [`PATIENCE`] it runs the next job
+//! itself, and then there is one more to watch. A cache whose code does not return costs a thread,
+//! and holds up no other cache. Panics are contained, also those of destructors.
 //!
 //! # In the child of a fork
-//! There are no threads, and no place is queued or run. When the child first uses a cache (or a
-//! clock) whatever was due at the fork is demanded anew, and whatever has lost its alarm.
+//! There are no threads, and no job is queued or run. When the child first uses a cache (or a
+//! clock), whatever was due at the fork is demanded again, and whatever has lost its alarm.
 //!
 //! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as
 //! something is queued.
@@ -36,19 +38,19 @@ use crate::sync::fork::{self, Across, Forked};
 const PATIENCE: Duration = Duration::from_millis(10);
 /// How long a thread stays that has nothing to do.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long what was retired may wait before somebody looks after it.
+/// How long after a write maintenance comes.
 const MAINTENANCE_DELAY: Duration = Duration::from_millis(250);
 
 /// What a cache does in the background.
 pub(crate) trait Background: Send + Sync {
     /// Takes out what has expired.
     fn sweep(&self);
-    /// Sees to what writes have left: retired entries and what the listener was not told. Whether
-    /// anything is left.
+    /// Drops retired entries that no reader holds, and shows the listener what it was not shown.
+    /// True if anything is left.
     fn maintain(&self) -> bool;
 }
 
-/// What a place is to do.
+/// What a job is to do.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     sweep: bool,
@@ -69,7 +71,7 @@ impl Due {
 #[derive(Debug, Default)]
 struct State {
     due: Due,
-    /// What a thread is at.
+    /// What a thread is doing.
     doing: Due,
     /// In the queue, or being run.
     queued: bool,
@@ -82,7 +84,7 @@ struct State {
     closed: bool,
 }
 
-/// A cache's place in the background.
+/// What is done in the background for one cache.
 struct BackgroundJob {
     cache: Weak<dyn Background>,
     clock: TimeSource,
@@ -139,11 +141,11 @@ impl BackgroundJob {
     fn keep_alarm(
         &self,
         alarm: (u64, Alarm),
-        place: impl FnOnce(&mut State) -> &mut Option<(u64, Alarm)>,
+        slot: impl FnOnce(&mut State) -> &mut Option<(u64, Alarm)>,
     ) {
         let mut state = self.state.lock();
         let closed = state.closed;
-        let kept = place(&mut state);
+        let kept = slot(&mut state);
         let is_late = kept.as_ref().is_some_and(|(turn, _)| *turn > alarm.0);
         let spare = if closed || is_late { Some(alarm) } else { kept.replace(alarm) };
         drop(state);
@@ -229,12 +231,12 @@ impl BackgroundHandle {
         self.0.arm_sweep();
     }
 
-    /// Has the cache tidied after a while.
+    /// Has the cache maintained after a while.
     pub(crate) fn maintain_later(&self) {
         self.0.arm_maintenance();
     }
 
-    /// Has the cache tidied soon.
+    /// Has the cache maintained soon.
     pub(crate) fn maintain_now(&self) {
         self.0.demand(Due { sweep: false, maintenance: true });
     }
@@ -250,7 +252,7 @@ impl Drop for BackgroundHandle {
     }
 }
 
-/// The place's part in a fork: see [`Forked`].
+/// What a fork does with it: see [`Forked`].
 impl BackgroundHandle {
     pub(crate) fn hold(&self) {
         self.0.state.hold();
@@ -303,9 +305,9 @@ impl Forked for Workers {
     unsafe fn renew(&self) {
         // SAFETY: the caller's promise.
         if let Some((mut queue, _again)) = unsafe { HELD.take() } {
-            // Each place is queued anew when it is revived. These may be last owners, and this is
+            // Each job is queued again when it is revived. These may be last owners, and this is
             // no place for destructors.
-            std::mem::forget(std::mem::take(&mut queue.places));
+            std::mem::forget(std::mem::take(&mut queue.jobs));
             (queue.moved, queue.busy, queue.watching) = (None, 0, 0);
         }
     }
@@ -317,7 +319,7 @@ static HELD: Across<Kept> = Across::new();
 
 static WORKERS: Workers = Workers {
     queue: Mutex::new(Queue {
-        places: VecDeque::new(),
+        jobs: VecDeque::new(),
         moved: None,
         busy: 0,
         watching: 0,
@@ -344,10 +346,10 @@ impl Wake for Again {
 }
 
 struct Queue {
-    places: VecDeque<Arc<BackgroundJob>>,
-    /// When the last place was taken.
+    jobs: VecDeque<Arc<BackgroundJob>>,
+    /// When the last job was taken.
     moved: Option<Instant>,
-    /// Threads at a place, and threads that are not.
+    /// Threads that run a job, and threads that do not.
     busy: usize,
     watching: usize,
     /// How often those that watched were sent away. One that finds more than when it came is not
@@ -357,12 +359,12 @@ struct Queue {
 
 const THREAD: &str = "docache-sweep";
 
-/// Ends the threads, and waits for them, unless one is at a place. Whether they have ended.
+/// Ends the threads, and waits for them, unless one runs a job. True if they have ended.
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) fn dismiss_workers() -> bool {
     housekeeping::finish(THREAD, || {
         let mut queue = lock(&WORKERS.queue);
-        let idle = queue.busy == 0 && queue.places.is_empty();
+        let idle = queue.busy == 0 && queue.jobs.is_empty();
         if idle {
             queue.dismissals += 1;
             queue.watching = 0;
@@ -374,16 +376,16 @@ pub(crate) fn dismiss_workers() -> bool {
 }
 
 impl Workers {
-    fn push(&'static self, place: Arc<BackgroundJob>) {
+    fn push(&'static self, job: Arc<BackgroundJob>) {
         let mut queue = lock(&self.queue);
-        queue.places.push_back(place);
+        queue.jobs.push_back(job);
         let watched = self.see_to_a_watcher(&mut queue);
         drop(queue);
         self.changed.notify_one();
         self.try_again_unless(watched);
     }
 
-    /// Sees to it that there is a thread that is not at a place, if anything is queued. Whether
+    /// Sees to it that there is a thread that runs no job, if anything is queued. Whether
     /// that is so.
     fn see_to_a_watcher(&'static self, queue: &mut Queue) -> bool {
         if queue.watching == 0 {
@@ -391,12 +393,12 @@ impl Workers {
             let thread = housekeeping::spawn(THREAD, move || self.watch(dismissals));
             queue.watching += usize::from(thread.is_ok());
         }
-        queue.watching > 0 || queue.places.is_empty()
+        queue.watching > 0 || queue.jobs.is_empty()
     }
 
     fn attend(&'static self) {
         let mut queue = lock(&self.queue);
-        let watched = queue.places.is_empty() || self.see_to_a_watcher(&mut queue);
+        let watched = queue.jobs.is_empty() || self.see_to_a_watcher(&mut queue);
         drop(queue);
         self.try_again_unless(watched);
     }
@@ -414,16 +416,16 @@ impl Workers {
 
     fn watch(&'static self, dismissals: u64) {
         let mut queue = lock(&self.queue);
-        // While it is at a place nobody is sent away.
+        // While it runs a job nobody is sent away.
         while queue.dismissals == dismissals {
-            if queue.places.is_empty() {
+            if queue.jobs.is_empty() {
                 // One is enough to wait.
                 let (back, timeout) = self
                     .changed
                     .wait_timeout(queue, LINGER)
                     .unwrap_or_else(PoisonError::into_inner);
                 queue = back;
-                let idle = queue.places.is_empty() && timeout.timed_out();
+                let idle = queue.jobs.is_empty() && timeout.timed_out();
                 if idle && queue.dismissals == dismissals && (queue.busy == 0 || queue.watching > 1)
                 {
                     queue.watching -= 1;
@@ -442,21 +444,21 @@ impl Workers {
         }
     }
 
-    /// Takes places until there are no more.
+    /// Runs jobs until there are no more.
     fn work<'a>(&'static self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue>
     where
         'static: 'a,
     {
         queue.watching -= 1;
         queue.busy += 1;
-        while let Some(place) = queue.places.pop_front() {
+        while let Some(job) = queue.jobs.pop_front() {
             queue.moved = Some(Instant::now());
             let watched = self.see_to_a_watcher(&mut queue);
             drop(queue);
             self.try_again_unless(watched);
-            place.run();
+            job.run();
             // With it may go what is left of a cache.
-            let _ = contained(|| drop(place));
+            let _ = contained(|| drop(job));
             queue = lock(&self.queue);
         }
         queue.busy -= 1;
@@ -482,18 +484,18 @@ mod tests {
     #[test]
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
-        let BackgroundHandle(place) = &BackgroundHandle::new(cache, TimeSource::Coarse, None, None);
+        let BackgroundHandle(job) = &BackgroundHandle::new(cache, TimeSource::Coarse, None, None);
         let alarm = || {
             SystemClock
                 .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())
         };
-        let (first, second) = (place.take_turn(), place.take_turn());
-        let kept = || place.state.lock().sweep.as_ref().map(|(turn, _)| *turn);
-        place.keep_alarm((second, alarm()), |state| &mut state.sweep);
-        place.keep_alarm((first, alarm()), |state| &mut state.sweep);
+        let (first, second) = (job.take_turn(), job.take_turn());
+        let kept = || job.state.lock().sweep.as_ref().map(|(turn, _)| *turn);
+        job.keep_alarm((second, alarm()), |state| &mut state.sweep);
+        job.keep_alarm((first, alarm()), |state| &mut state.sweep);
         assert_eq!(kept(), Some(second));
-        let third = place.take_turn();
-        place.keep_alarm((third, alarm()), |state| &mut state.sweep);
+        let third = job.take_turn();
+        job.keep_alarm((third, alarm()), |state| &mut state.sweep);
         assert_eq!(kept(), Some(third));
         assert!(first < second && second < third, "alarms are told apart by their turns");
     }
