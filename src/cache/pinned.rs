@@ -143,7 +143,7 @@ impl<'p, K, V, E, S> Iterator for Iter<'p, K, V, E, S> {
             while let Some(index) = self.found.pop() {
                 // SAFETY: found in the table under this guard (TAGGED).
                 let entry = unsafe { shard.entry(self.guard, index) };
-                if self.core.is_live(entry) {
+                if self.core.expiry.is_live(entry) {
                     // SAFETY: as above.
                     let (key, value) = unsafe { entry.pair() };
                     return Some((key, value));

@@ -146,8 +146,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
         // Before the lock: clocks are the user's.
-        let reading = core.now_for_lock();
-        let now = core.settings.negative_ttl.map(|_| core.settings.clock.now());
+        let reading = core.expiry.now_for_lock();
+        let now = core.settings.negative_ttl.map(|_| core.now());
         let mut locked = core.lock(self.shard);
         // SAFETY: used under the guard that is taken before the lock is given back.
         if let Some(entry) = unsafe { core.find_live(&locked, (me.hash, key), reading) } {
@@ -183,7 +183,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
     }
 
     fn note_begin(&self) {
-        self.began.set(Some(self.cache.core.settings.clock.now()));
+        self.began.set(Some(self.cache.core.now()));
     }
 }
 
@@ -270,7 +270,7 @@ where
     ) -> bool {
         let core = &self.cache.core;
         let began = self.began.take();
-        let now = core.settings.clock.now();
+        let now = core.now();
         let new = core.new_entry(me.hash, kept.weight, self.ttl.get(), now);
         if core.settings.weigher.is_some() && kept.pair.is_some() {
             // Destructors run, and the call still leads.
@@ -279,7 +279,7 @@ where
             me.leave_work();
         }
         // An error is kept from now on.
-        let until = |ttl| core.settings.clock.now().after(ttl);
+        let until = |ttl| core.now().after(ttl);
         let until = kept.failed.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
         let told = core.with_shard_then(
@@ -319,7 +319,7 @@ impl<K, V, E, S, L> Drop for LoadHome<'_, K, V, E, S, L> {
     #[inline]
     fn drop(&mut self) {
         if let Some(began) = self.began.take() {
-            let took = self.cache.core.settings.clock.now().since(began);
+            let took = self.cache.core.now().since(began);
             self.cache.core.count_failed_load(self.shard, took);
         }
     }

@@ -1,11 +1,12 @@
-//! The shards of a cache, its time, and how it is read.
+//! The shards of a cache, and how they are read.
 
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::entry::{Deadline, Entry};
+use super::expiry::Expiry;
 use super::locked::Locked;
 use super::shard::{NewEntry, Shard, ShardConfig};
 #[cfg(not(docache_loom))]
@@ -13,22 +14,10 @@ use crate::cache::background::BackgroundHandle;
 use crate::cache::key::Lookup;
 use crate::cache::policy::PolicyKind;
 use crate::cache::reclaim::Guard;
-use crate::cache::settings::{Listener, Settings, TimeSource, Weigher};
+use crate::cache::settings::{Listener, Settings, Weigher};
 use crate::cache::stats::{CacheStats, HitCounters};
-use crate::clock::{Tick, saturating_nanos};
+use crate::clock::Tick;
 use crate::flight::Manner;
-
-/// Times to live of up to this many nanoseconds are counted from the exact time: the coarse clock's
-/// lag would be a large part of them.
-const EXACT_TTL: u64 = 1_000_000_000;
-
-/// The time to live of what never expires, in nanoseconds.
-const FOREVER: u64 = u64::MAX;
-
-/// A time to live in nanoseconds; [`Duration::MAX`] does not end.
-fn nanos_of(ttl: Duration) -> u64 {
-    if ttl == Duration::MAX { FOREVER } else { saturating_nanos(ttl).min(FOREVER - 1) }
-}
 
 /// What a read is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +33,12 @@ pub(crate) struct Core<K, V, E, S> {
     /// The number of shards, less one.
     mask: usize,
     hasher: S,
-    /// A moment a little ahead of the coarse clock, encoded by
-    /// [`horizon_of`](crate::clock::horizon_of). An entry whose deadline is later than this is
-    /// alive, and nothing else need be asked. If reads are recorded, or the clock is a user's, it
-    /// is later than any deadline: so every read goes the slow way.
-    horizon: &'static AtomicU64,
-    read_clock: TimeSource,
+    pub(crate) expiry: Expiry,
     /// Whether reads are counted, or told to the policy.
     records_reads: bool,
     lru: bool,
     hit_counters: Option<HitCounters>,
-    pub(crate) settings: Writing<K, V, E>,
+    pub(crate) settings: WriteSettings<K, V, E>,
     /// Whether the background will look after what writes leave. Relaxed: a write sets it after
     /// its critical section, the background clears it before its own; whichever section of a shard
     /// comes second sees what the other side did.
@@ -64,12 +48,8 @@ pub(crate) struct Core<K, V, E, S> {
 }
 
 /// What only writers need.
-pub(crate) struct Writing<K, V, E> {
-    pub(crate) clock: TimeSource,
-    /// In nanoseconds, or [`FOREVER`].
-    ttl: u64,
+pub(crate) struct WriteSettings<K, V, E> {
     pub(crate) limit: Option<u64>,
-    jitter: f64,
     pub(crate) weigher: Option<Weigher<K, V>>,
     pub(super) listener: Option<Listener<K, V>>,
     /// How long errors are cached, and which.
@@ -96,17 +76,18 @@ impl<K, V, E, S> Core<K, V, E, S> {
         Core {
             shards: (0..shards).map(|number| Shard::new(config(number))).collect(),
             mask: settings.shards - 1,
-            horizon: settings.read_clock.horizon(records_reads),
-            read_clock: settings.read_clock,
+            expiry: Expiry::new(
+                settings.clock,
+                settings.read_clock,
+                (settings.ttl, settings.jitter),
+                records_reads,
+            ),
             records_reads,
             lru: settings.kind == PolicyKind::Lru,
             hit_counters: settings.record_stats.then(HitCounters::new),
             hasher: settings.hasher,
-            settings: Writing {
-                clock: settings.clock,
-                ttl: nanos_of(settings.ttl),
+            settings: WriteSettings {
                 limit: settings.limit,
-                jitter: settings.jitter,
                 weigher: settings.weigher,
                 listener: settings.listener,
                 negative_ttl: settings.negative.map(|(ttl, _)| ttl),
@@ -146,61 +127,10 @@ impl<K, V, E, S> Core<K, V, E, S> {
         &self.shards
     }
 
-    /// Whether an entry has not expired. Asks the exact clock if its deadline is near. Not for use
-    /// under a lock if the clock is a user's: see [`now_for_lock`](Self::now_for_lock).
-    pub(crate) fn is_live(&self, entry: &Entry<K, V>) -> bool {
-        let meta = entry.meta();
-        meta.is_after(self.horizon.load(Ordering::Relaxed)) || self.is_live_slow(meta.deadline())
-    }
-
-    #[inline(never)]
-    fn is_live_slow(&self, deadline: Deadline) -> bool {
-        deadline == Deadline::NEVER || self.read_clock.is_before(deadline)
-    }
-
-    /// What [`is_live_at`](Self::is_live_at) is to go by: a user's clock is read here, before the
-    /// lock is taken, since no user code may run under it (QUIET). `None` for our own clock, which
-    /// can be read there.
+    /// The time of writes.
     #[inline]
-    pub(crate) fn now_for_lock(&self) -> Option<Tick> {
-        match &self.read_clock {
-            TimeSource::Coarse | TimeSource::Frozen => None,
-            TimeSource::Other(..) => Some(self.read_clock.now()),
-        }
-    }
-
-    /// [`is_live`](Self::is_live) under a shard's lock, with what
-    /// [`now_for_lock`](Self::now_for_lock) returned before.
-    #[inline]
-    pub(super) fn is_live_at(&self, entry: &Entry<K, V>, now: Option<Tick>) -> bool {
-        match now {
-            None => self.is_live(entry),
-            Some(now) => {
-                entry.deadline() == Deadline::NEVER || entry.deadline().is_after(now.as_nanos())
-            }
-        }
-    }
-
-    /// The deadline of what is written now.
-    fn deadline_for(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Deadline {
-        let mut nanos = ttl.map_or(self.settings.ttl, nanos_of);
-        if nanos == FOREVER {
-            return Deadline::NEVER;
-        }
-        if self.settings.jitter > 0.0 {
-            // Not random, but different between keys and between times, which is enough to spread
-            // deadlines.
-            let mixed =
-                (hash.rotate_left(32) ^ now.as_nanos()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
-            let random = mixed as f64 / (1_u64 << 53) as f64;
-            // The product may be a little too large; the cast and the subtraction saturate.
-            nanos = nanos.saturating_sub((nanos as f64 * (self.settings.jitter * random)) as u64);
-        }
-        // A short time to live counts from the exact time, or the entry might have expired before
-        // it is stored. A time to live of zero must be over by either clock.
-        let exact = nanos <= EXACT_TTL && nanos > 0;
-        let now = if exact { self.settings.clock.exact_now() } else { now };
-        Deadline::of(Tick::from_nanos(now.as_nanos().saturating_add(nanos)))
+    pub(crate) fn now(&self) -> Tick {
+        self.expiry.clock.now()
     }
 
     /// Counts a load that came to nothing.
@@ -254,7 +184,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let found = shard.find(guard, hash, key);
         if let Some(entry) = found {
             let meta = entry.meta();
-            if meta.is_after(self.horizon.load(Ordering::Relaxed)) {
+            if self.expiry.is_surely_live(meta) {
                 if access == Access::Get {
                     entry.hit(meta);
                 }
@@ -267,7 +197,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// Finishes a read if the entry may have expired, or if reads are counted or told to the
-    /// policy.
+    /// policy. Not generic over the key's type, hence `record`.
     #[inline(never)]
     fn read_slow<'g>(
         &self,
@@ -277,7 +207,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     ) -> Option<&'g Entry<K, V>> {
         let found = found.filter(|entry| {
             let meta = entry.meta();
-            let live = self.is_live_slow(meta.deadline());
+            let live = self.expiry.is_live_slow(meta.deadline());
             if live && access == Access::Get {
                 entry.hit(meta);
             }
@@ -327,7 +257,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     ) -> NewEntry {
         NewEntry {
             hash,
-            deadline: self.deadline_for(hash, ttl, now),
+            deadline: self.expiry.deadline_for(hash, ttl, now),
             weight,
             now: Deadline::of(now),
         }
@@ -345,7 +275,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     ) -> Option<&'a Entry<K, V>> {
         // SAFETY: the caller's promise.
         let (_, entry) = unsafe { locked.find_unbound(hash, key) }?;
-        self.is_live_at(entry, now).then_some(entry)
+        self.expiry.is_live_at(entry, now).then_some(entry)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -58,7 +58,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     pub(crate) fn purge_expired(&self) -> usize {
-        let tick = self.settings.clock.exact_now();
+        let tick = self.expiry.clock.exact_now();
         let now = Deadline::of(tick);
         if self.settings.negative_ttl.is_some() {
             for shard in self.shards() {
@@ -74,7 +74,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Empties the shards, one after the other. Each becomes empty at one moment.
     pub(crate) fn clear(&self) {
-        let now = Deadline::of(self.settings.clock.now());
+        let now = Deadline::of(self.now());
         let cause = |entry: &Entry<K, V>| {
             if entry.deadline() <= now { Cause::Expired } else { Cause::Removed }
         };
@@ -101,7 +101,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                     let entry = unsafe { shard.entry(&guard, index) };
                     // SAFETY: as above.
                     let (key, value) = unsafe { entry.pair() };
-                    if self.is_live(entry) && !keep(key, value) {
+                    if self.expiry.is_live(entry) && !keep(key, value) {
                         unwanted.push((self.hash(key), key, index));
                     }
                 }

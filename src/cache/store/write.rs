@@ -61,7 +61,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let weight = self.weigh(&key, &value);
         let hash = self.hash(&key);
         let shard = self.shard(hash);
-        let new = self.new_entry(hash, weight, ttl, self.settings.clock.now());
+        let new = self.new_entry(hash, weight, ttl, self.now());
         let mut pair = Some((key, value));
         self.limit_retired(shard, weight);
         let stored = self.with_shard(shard, |locked, deferred| {
@@ -146,7 +146,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let now = self.now_for_lock();
+        let now = self.expiry.now_for_lock();
         let guard = pin();
         self.with_shard_then(
             shard,
@@ -155,7 +155,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
                 let (index, entry) = unsafe { locked.find_unbound(hash, key) }?;
-                let live = self.is_live_at(entry, now);
+                let live = self.expiry.is_live_at(entry, now);
                 locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
                 locked.rebuild_if_due(deferred);
                 live.then_some(entry)
