@@ -6,38 +6,21 @@
 //! work with the shard: pairs to be dropped stay in limbo, entries that the listener is to see go
 //! to its `pending_notifications`. Later writes and the background do the work.
 
-use std::cell::Cell;
-use std::mem::MaybeUninit;
+use std::hash::{BuildHasher, Hash};
+use std::mem::{MaybeUninit, needs_drop};
 
+use super::callback::CallbackScope;
+use super::core::Core;
 use super::entry::Entry;
 use super::limbo::Limbo;
 use super::negative::Gone;
+use super::shard::Shard;
+use crate::cache::reclaim::hint;
 use crate::cache::stats::Cause;
+use crate::contain::{contained, drop_contained};
 
 /// How many places a call takes out of limbo at most.
 pub(crate) const MAX_RECLAIMED: usize = 8;
-
-thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
-
-/// The calling thread is inside user code that a writer calls: a listener or a destructor.
-pub(crate) struct CallbackScope(bool);
-
-impl CallbackScope {
-    pub(crate) fn enter() -> CallbackScope {
-        CallbackScope(INSIDE.replace(true))
-    }
-
-    #[inline]
-    pub(crate) fn is_active() -> bool {
-        INSIDE.get()
-    }
-}
-
-impl Drop for CallbackScope {
-    fn drop(&mut self) {
-        INSIDE.set(self.0);
-    }
-}
 
 /// An entry that was unlinked, and that the listener is to see before it goes to limbo. It is its
 /// owner's: nobody else sends it to limbo, so its place stays filled until then.
@@ -109,7 +92,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     ) {
         if !self.has_listener {
             self.hint |= limbo.retire(unlinked.index);
-            self.needs_maintenance |= std::mem::needs_drop::<(K, V)>();
+            self.needs_maintenance |= needs_drop::<(K, V)>();
         } else if self.reentrant {
             pending.entries.push((unlinked.index, unlinked.cause));
             self.needs_maintenance = true;
@@ -191,18 +174,96 @@ impl<'c, K, V> Reclaimed<'c, K, V> {
     }
 }
 
-#[cfg(all(test, not(docache_loom)))]
-mod tests {
-    use super::*;
+/// What a write leaves, and where. Dropping it does that work, so it is done also if the caller
+/// panics.
+pub(crate) struct DeferredWork<'c, K: Hash + Eq, V, E, S: BuildHasher> {
+    pub(crate) core: &'c Core<K, V, E, S>,
+    pub(crate) shard: &'c Shard<K, V, E>,
+    pub(crate) deferred: Deferred<'c, K, V, E>,
+}
 
-    #[test]
-    fn a_scope_lasts_until_the_outermost_is_left() {
-        assert!(!CallbackScope::is_active());
-        {
-            let _outer = CallbackScope::enter();
-            drop(CallbackScope::enter());
-            assert!(CallbackScope::is_active());
+impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
+    #[cold]
+    #[inline(never)]
+    fn run_uncommon(&mut self, uncommon: Uncommon<'c, K, V, E>) {
+        if !uncommon.to_notify.is_empty() {
+            self.deferred.hint |=
+                self.notify_listener(uncommon.to_notify, uncommon.to_notify_weight);
+            self.deferred.needs_maintenance |= needs_drop::<(K, V)>();
         }
-        assert!(!CallbackScope::is_active());
+        let _scope = CallbackScope::enter();
+        uncommon.errors.into_iter().for_each(drop_contained);
+    }
+
+    /// Notifies the listener of entries, and sends them to limbo. True if that filled a batch
+    /// there.
+    #[cold]
+    fn notify_listener(&self, to_notify: Vec<Unlinked<'c, K, V>>, weight: u64) -> bool {
+        let Some(listener) = self.core.listener() else { return false };
+        let mut panics = 0;
+        let scope = CallbackScope::enter();
+        for unlinked in &to_notify {
+            // SAFETY: this call's, and not in limbo, and nobody empties its place.
+            let (key, value) = unsafe { unlinked.entry.pair() };
+            panics += u64::from(contained(|| listener(key, value, unlinked.cause)).is_err());
+        }
+        drop(scope);
+        let mut locked = self.core.lock(self.shard);
+        locked.state.counts.listener_panics += panics;
+        let retire =
+            |full, unlinked: Unlinked<'c, K, V>| locked.state.limbo.retire(unlinked.index) || full;
+        let full = to_notify.into_iter().fold(false, retire);
+        locked.state.limbo.add_weight(weight) || full
+    }
+
+    /// Drops the pairs, and gives their places back.
+    #[inline(never)]
+    fn drop_reclaimed(&mut self) {
+        let reclaimed = self.deferred.take_reclaimed();
+        let scope = CallbackScope::enter();
+        for (_, place) in reclaimed.iter() {
+            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
+            unsafe { place.drop_pair(drop_contained) };
+        }
+        drop(scope);
+        let mut locked = self.core.lock(self.shard);
+        for (index, _) in reclaimed.iter() {
+            // SAFETY: it has just been emptied.
+            unsafe { locked.give_back(index) };
+        }
+    }
+
+    #[inline(never)]
+    fn run(&mut self) {
+        if let Some(uncommon) = self.deferred.take_uncommon() {
+            self.run_uncommon(*uncommon);
+        }
+        if self.deferred.hint {
+            hint();
+            // Entries without a destructor are left to the background only when a batch is full. It
+            // takes them only if there are [`LAZY_RETIRED`](super::shard::LAZY_RETIRED) or more by
+            // then; otherwise later writes do.
+            self.deferred.needs_maintenance |= !needs_drop::<(K, V)>();
+        }
+        if self.deferred.has_reclaimed() {
+            self.drop_reclaimed();
+        }
+        if self.deferred.needs_maintenance {
+            if self.deferred.leaves_notifications() {
+                self.core.schedule_maintenance_now();
+            } else {
+                self.core.schedule_maintenance();
+            }
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for DeferredWork<'_, K, V, E, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Here, so that a write that leaves nothing makes no call.
+        if self.deferred.has_work() {
+            self.run();
+        }
     }
 }

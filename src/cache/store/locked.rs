@@ -13,7 +13,7 @@ use super::slab::{ChunkPtr, entry};
 use super::table::Table;
 use super::wheel::TimerWheel;
 use crate::cache::key::Lookup;
-use crate::cache::policy::{Arena, Policy};
+use crate::cache::policy::Arena;
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -25,7 +25,7 @@ const MIN_SHRINK_CAPACITY: usize = 64;
 
 /// A shard whose lock the caller has.
 pub(crate) struct Locked<'a, K, V, E, S> {
-    view: &'a ReadView<K, V>,
+    pub(super) view: &'a ReadView<K, V>,
     hasher: &'a S,
     pub(crate) state: crate::lock::Guard<'a, ShardState<K, V, E>>,
 }
@@ -33,18 +33,7 @@ pub(crate) struct Locked<'a, K, V, E, S> {
 impl<K, V, E> Shard<K, V, E> {
     #[inline]
     pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
-        Locked::new(&self.view, hasher, self.state.lock())
-    }
-}
-
-impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
-    #[inline]
-    pub(crate) fn new(
-        view: &'a ReadView<K, V>,
-        hasher: &'a S,
-        state: crate::lock::Guard<'a, ShardState<K, V, E>>,
-    ) -> Self {
-        Locked { view, hasher, state }
+        Locked { view: &self.view, hasher, state: self.state.lock() }
     }
 }
 
@@ -67,7 +56,7 @@ impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
 
 /// The entries, as the policy sees them. Made under the shard's lock, and used no longer than that
 /// is held; all indices that it is given are the policy's or the table's.
-struct Entries<'a, K, V, S> {
+pub(super) struct Entries<'a, K, V, S> {
     directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
 }
@@ -76,14 +65,14 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
     /// # Safety
     /// The place is in use, and not given back for as long as the result is used.
     #[inline(always)]
-    unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
+    pub(super) unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
         // SAFETY: the caller's promise.
         unsafe { entry(self.directory, index) }
     }
 
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
-    fn held(&self, index: u32) -> &Entry<K, V> {
+    pub(super) fn held(&self, index: u32) -> &Entry<K, V> {
         // SAFETY: the policy knows only entries that are linked (LINKED there, TABLE), and what is
         // linked is not given back under the lock.
         unsafe { self.entry(index) }
@@ -129,7 +118,7 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
 
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
-    fn entries(&self) -> Entries<'a, K, V, S> {
+    pub(super) fn entries(&self) -> Entries<'a, K, V, S> {
         Entries { directory: self.state.slab.directory(), hasher: self.hasher }
     }
 
@@ -407,113 +396,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Takes an entry out that was found under a guard which still stands, if it is still there.
-    pub(crate) fn unlink_found(
-        &mut self,
-        (hash, index): (u64, u32),
-        cause: Cause,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) -> bool {
-        // SAFETY: the lock keeps the table. The guard keeps the place from being used again, so the
-        // index is the entry's.
-        let found = unsafe { self.view.table().find(hash, |i| (i == index).then_some(())) };
-        if found.is_some() {
-            self.unlink(index, cause, deferred);
-        }
-        found.is_some()
-    }
-
     /// Moves an entry to the young end of its queue, if the policy wants to know.
     pub(crate) fn touch(&mut self, index: u32) {
         self.state.policy.touch(index);
-    }
-
-    /// Removes those entries that `wanted` gives a cause for, from up to `buckets` buckets,
-    /// beginning with bucket `at`. Returns where to go on, if there is more: at the first bucket,
-    /// if the table is no longer the one that the caller began with.
-    pub(crate) fn remove_where(
-        &mut self,
-        (begun, at): (Table, usize),
-        buckets: usize,
-        mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) -> Option<(Table, usize)> {
-        let (table, entries) = (self.view.table(), self.entries());
-        if table != begun {
-            return Some((table, 0));
-        }
-        let end = table.buckets().min(at.saturating_add(buckets));
-        let mut found = Vec::new();
-        for at in at..end {
-            let test =
-                |index| found.extend(wanted(entries.held(index)).map(|cause| (index, cause)));
-            // SAFETY: the lock keeps the table.
-            unsafe { table.each_in(at, test) };
-        }
-        for (index, cause) in found {
-            self.unlink(index, cause, deferred);
-        }
-        (end < table.buckets()).then_some((table, end))
-    }
-
-    /// The table as it is.
-    pub(crate) fn table(&self) -> Table {
-        self.view.table()
-    }
-
-    /// Makes the shard empty, unregisters its flights, and returns the table that it had. The
-    /// caller retires that table's entries, and then the table.
-    pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> DetachedShard {
-        let state = &mut *self.state;
-        state.flights.forget_all();
-        if let Some(negative) = &mut state.negative {
-            negative.clear(&mut deferred.uncommon().errors);
-        }
-        let old = self.view.table();
-        self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
-        let policy = std::mem::replace(&mut state.policy, state.config.policy());
-        (state.len, state.erased_since_saturation) = (0, None);
-        (state.wheel, state.earliest) = (None, Deadline::NEVER);
-        DetachedShard { table: old, weight: policy.weight(), _policy: policy }
-    }
-
-    /// Retires the entries of some buckets of a table that was detached.
-    pub(crate) fn retire_buckets(
-        &mut self,
-        table: Table,
-        buckets: std::ops::Range<usize>,
-        cause: impl Fn(&Entry<K, V>) -> Cause,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) {
-        let entries = self.entries();
-        let state = &mut *self.state;
-        for at in buckets {
-            let retire = |index| {
-                // SAFETY: in the detached table, which only the caller retires, so not yet in
-                // limbo.
-                let entry = unsafe { entries.entry(index) };
-                let cause = cause(entry);
-                state.counts.count(cause);
-                deferred.retire(
-                    &mut state.limbo,
-                    &mut state.pending_notifications,
-                    Unlinked { index, entry, cause },
-                );
-            };
-            // SAFETY: within the table, which was detached and which only the caller can retire.
-            unsafe { table.each_in(at, retire) };
-        }
-    }
-
-    /// Drops the timer wheel if its memory is large compared with the number of entries, as it
-    /// becomes when a long-held guard has driven indices up. With `earliest` at 0 it is rebuilt
-    /// when it is next needed.
-    pub(crate) fn drop_oversized_wheel(&mut self) {
-        let state = &mut *self.state;
-        let (node, max) = (size_of::<u64>(), 4 * state.len + 4096);
-        if state.wheel.as_ref().is_some_and(|wheel| wheel.memory() > max * node) {
-            (state.wheel, state.earliest) = (None, Deadline::default());
-        }
     }
 
     /// Rebuilds the table if it is much too large, or if many entries were erased since one of its
@@ -596,15 +481,6 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let wheel = self.state.wheel.as_ref().map_or(0, |wheel| wheel.memory());
         tables + self.state.slab.memory() + self.state.policy.memory() + wheel
     }
-}
-
-/// What a shard had before it was [detached](Locked::detach).
-#[derive(Debug)]
-pub(crate) struct DetachedShard {
-    pub(crate) table: Table,
-    pub(crate) weight: u64,
-    /// Dropped without the lock.
-    _policy: Policy,
 }
 
 /// Why a value was not stored.

@@ -42,7 +42,7 @@ use std::mem::needs_drop;
 use crossbeam_utils::CachePadded;
 
 #[cfg(not(docache_loom))]
-use super::deferred::CallbackScope;
+use super::callback::CallbackScope;
 use super::deferred::PendingNotifications;
 use super::entry::{Deadline, Entry};
 use super::limbo::Limbo;
