@@ -13,8 +13,8 @@ use crate::flight::Manner;
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
-#[cfg(not(docache_loom))]
 /// Is given each pass of the background over the cache, which it does or leaves out.
+#[cfg(not(docache_loom))]
 pub(crate) type Around = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// Where the time comes from.

@@ -94,7 +94,8 @@ pub struct CacheStats {
     pub memory: usize,
 }
 
-/// The counters of a shard, which change under its lock.
+/// The counters of a shard, which change under its lock. In this order, so that a write to a full
+/// shard finds those that it changes in the line of the lock.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Counts {

@@ -236,7 +236,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         }
         let mut locked = self.lock(shard);
         if let Some((index, _)) = locked.find(hash, key) {
-            locked.touch(index);
+            locked.state.policy.touch(index);
         }
     }
 
@@ -283,7 +283,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        self.shards.iter().map(|shard| self.lock(shard).state.weight()).sum()
+        self.shards.iter().map(|shard| self.lock(shard).state.policy.weight()).sum()
     }
 
     pub(crate) fn add_to(&self, stats: &mut CacheStats) {
@@ -291,7 +291,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             let locked = self.lock(shard);
             locked.state.counts.add_to(stats);
             stats.len += locked.state.len;
-            stats.weight += locked.state.weight();
+            stats.weight += locked.state.policy.weight();
             stats.retired += locked.state.retired();
             stats.retired_weight += locked.state.retired_weight();
             stats.memory += locked.memory();

@@ -228,8 +228,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
         drop(scope);
         let mut locked = self.core.lock(self.shard);
         for (index, _) in reclaimed.iter() {
-            // SAFETY: it has just been emptied.
-            unsafe { locked.give_back(index) };
+            // SAFETY: it left limbo for this call, which has just dropped its pair.
+            unsafe { locked.state.slab.give_back(index) };
         }
     }
 

@@ -256,7 +256,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
         if self.state.config.is_bounded() {
-            self.evict_expired((index, old), new, deferred);
+            if now >= self.state.earliest {
+                self.evict_expired(old.map(|(old, _)| old), new, deferred);
+            }
+            self.note_deadline(index, new.deadline);
         }
         let (entries, table) = (self.entries(), self.view.table());
         let state = &mut *self.state;
@@ -277,18 +280,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         match old {
             Some((old, cause)) => {
                 state.policy.replace(&entries, old, index, weight, evict);
-                // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-                if !unsafe { table.replace(hash, old, index) } {
-                    // SAFETY: as above.
-                    unsafe { table.erase_anywhere(old) };
-                    // SAFETY: as above.
-                    unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
-                }
-                state.counts.count(cause);
-                // SAFETY: just unlinked, and then this call's or in limbo.
-                let entry = unsafe { entries.entry(old) };
-                let unlinked = Unlinked { index: old, entry, cause };
-                deferred.retire(&mut state.limbo, &mut state.pending_notifications, unlinked);
+                self.replace_in_table((old, cause), hash, index, deferred);
             }
             None => {
                 state.policy.admit(&entries, index, hash, weight, evict);
@@ -297,6 +289,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 state.len += 1;
             }
         }
+        let state = &mut *self.state;
         state.counts.inserted += 1;
         if state.config.weighted {
             let gone = before + u64::from(weight) - state.policy.weight();
@@ -307,28 +300,45 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// If room must be made, takes out what has expired: that goes before what is alive. Then notes
-    /// the deadline of the new entry.
+    /// Puts a filled entry in the place of another of its key, in the table, and retires that.
     #[inline(always)]
-    fn evict_expired(
+    fn replace_in_table(
         &mut self,
-        (index, old): (u32, Option<(u32, Cause)>),
-        new: &NewEntry,
+        (old, cause): (u32, Cause),
+        hash: u64,
+        index: u32,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        if new.now >= self.state.earliest {
-            self.evict_expired_for(old.map(|(old, _)| old), new, deferred);
-        }
+        let (entries, table) = (self.entries(), self.view.table());
         let state = &mut *self.state;
-        state.earliest = state.earliest.min(new.deadline);
+        // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
+        if !unsafe { table.replace(hash, old, index) } {
+            // SAFETY: as above.
+            unsafe { table.erase_anywhere(old) };
+            // SAFETY: as above.
+            unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
+        }
+        state.counts.count(cause);
+        // SAFETY: just unlinked, and then this call's or in limbo.
+        let entry = unsafe { entries.entry(old) };
+        let unlinked = Unlinked { index: old, entry, cause };
+        deferred.retire(&mut state.limbo, &mut state.pending_notifications, unlinked);
+    }
+
+    /// Notes when a new entry expires.
+    #[inline(always)]
+    fn note_deadline(&mut self, index: u32, deadline: Deadline) {
+        let state = &mut *self.state;
+        state.earliest = state.earliest.min(deadline);
         if let Some(wheel) = &mut state.wheel {
-            wheel.set(index, new.deadline.units());
+            wheel.set(index, deadline.units());
         }
     }
 
+    /// If room must be made, takes out what has expired: that goes before what is alive.
     #[cold]
     #[inline(never)]
-    fn evict_expired_for(
+    fn evict_expired(
         &mut self,
         old: Option<u32>,
         new: &NewEntry,
@@ -396,11 +406,6 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// Moves an entry to the young end of its queue, if the policy wants to know.
-    pub(crate) fn touch(&mut self, index: u32) {
-        self.state.policy.touch(index);
-    }
-
     /// Rebuilds the table if it is much too large, or if many entries were erased since one of its
     /// overflow counts became saturated.
     #[inline]
@@ -464,15 +469,6 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             }
         }
         any
-    }
-
-    /// Takes a place back.
-    ///
-    /// # Safety
-    /// It left limbo for the caller, who has dropped its pair.
-    pub(crate) unsafe fn give_back(&mut self, index: u32) {
-        // SAFETY: the caller's promise.
-        unsafe { self.state.slab.give_back(index) };
     }
 
     /// Bytes that the shard has allocated.

@@ -156,6 +156,7 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) negative: Option<Box<NegativeCache<K, E>>>,
     pub(crate) slab: Slab<K, V>,
     pub(crate) limbo: Limbo,
+    /// So that `policy` begins a cache line; see the assertions below.
     _gap: u64,
     pub(crate) policy: Policy,
     pub(crate) pending_notifications: PendingNotifications,
@@ -187,10 +188,6 @@ unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V,
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
 
 impl<K, V, E> ShardState<K, V, E> {
-    pub(crate) fn weight(&self) -> u64 {
-        self.policy.weight()
-    }
-
     /// How many entries are retired, or shown to the listener.
     pub(crate) fn retired(&self) -> usize {
         (self.slab.used() - self.len).saturating_sub(self.lost)

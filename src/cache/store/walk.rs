@@ -27,15 +27,18 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     fn remove_where(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in self.shards() {
-            let first: Table = self.lock(shard).table();
+            let first: Table = self.lock(shard).view.table();
             let (mut at, mut restarts) = (Some((first, 0)), 0);
             while let Some((table, bucket)) = at {
                 let step = if restarts < RESTARTS { STEP } else { usize::MAX };
                 at = self.with_shard(shard, |locked, deferred| {
                     let before = locked.state.len;
                     // Too many replacements: the whole of whatever table there is, in one step.
-                    let from =
-                        if restarts < RESTARTS { (table, bucket) } else { (locked.table(), 0) };
+                    let from = if restarts < RESTARTS {
+                        (table, bucket)
+                    } else {
+                        (locked.view.table(), 0)
+                    };
                     let next = locked.remove_where(from, step, &mut wanted, deferred);
                     count += before - locked.state.len;
                     locked.drain_limbo(deferred);
@@ -194,11 +197,6 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.unlink(index, cause, deferred);
         }
         (end < table.buckets()).then_some((table, end))
-    }
-
-    /// The table as it is.
-    pub(crate) fn table(&self) -> Table {
-        self.view.table()
     }
 
     /// Makes the shard empty, unregisters its flights, and returns the table that it had. The
