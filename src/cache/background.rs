@@ -90,7 +90,7 @@ struct BackgroundJob {
     clock: TimeSource,
     /// How often it is swept, if it is.
     interval: Option<Duration>,
-    /// Who is to know of each pass, and may leave it out.
+    /// Is given each pass, to do it or leave it out.
     around: Option<Around>,
     state: Lock<State>,
 }
@@ -385,7 +385,7 @@ impl Workers {
         self.try_again_unless(watched);
     }
 
-    /// Sees to it that there is a thread that runs no job, if anything is queued. Whether
+    /// Starts a thread, if anything is queued and there is none that runs no job. Whether
     /// that is so.
     fn see_to_a_watcher(&'static self, queue: &mut Queue) -> bool {
         if queue.watching == 0 {
@@ -403,7 +403,7 @@ impl Workers {
         self.try_again_unless(watched);
     }
 
-    /// To be called without the lock of the queue: whoever sets an alarm may have to serve others.
+    /// To be called without the lock of the queue: setting an alarm may run others' wakers.
     fn try_again_unless(&self, watched: bool) {
         if watched {
             return;

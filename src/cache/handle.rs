@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Reads
 /// A read is lock-free: it takes a guard (a plain store), looks at one bucket and one entry, and
 /// never waits for a writer or for another reader. (With
-/// [`EvictionPolicy::Lru`](crate::EvictionPolicy::Lru) a hit takes its shard's lock besides.) It
+/// [`EvictionPolicy::Lru`](crate::EvictionPolicy::Lru) a hit also takes its shard's lock.) It
 /// sees everything that was written before it began, and never a value that is expired, replaced or
 /// removed by then.
 ///
@@ -37,7 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// under it, and its `Hash` where entries are moved or evicted; they must not use the cache. No
 /// write is lost to readers: what was written is there when the call returns. Nor does one wait for
 /// them, but where entries have weights and so much is retired that memory would exceed twice the
-/// limit: then up to 10 ms, once for as long as the same readers stand. A shard that grows copies
+/// limit: then up to 10 ms, once for as long as the same guards are held. A shard that grows copies
 /// its table under that lock, which takes time in proportion to its entries, and which readers do
 /// not notice. (An entry whose `Hash` panics then is taken out. As with a
 /// [`HashMap`](std::collections::HashMap), it is a logic error if a key's `Hash` or `Eq` is not
@@ -55,7 +55,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// A value that was removed, replaced or evicted may still be looked at. It is dropped when no
 /// reader can see it any more, by a later write to its shard, by [`flush`](Cache::flush) or in the
 /// background, within a second: never by a reader, and never while a lock is held. For as long as a
-/// guard stands anywhere in the process ([`pin`](Cache::pin), or a read whose thread is suspended,
+/// guard is held anywhere in the process ([`pin`](Cache::pin), or a read whose thread is suspended,
 /// or whose value's `Clone` takes long) what leaves meanwhile is kept, in all caches:
 /// [`retired`](crate::CacheStats::retired) says how much. Without guards, a cache whose entries
 /// have weights holds at most twice its greatest weight, beside what its listener is being shown,
@@ -120,8 +120,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// Takes the key out. A clone of its value, if it was there and had not expired.
     ///
-    /// Beats loads of the key that are under way: their callers get what they load, the cache does
-    /// not keep it, and whoever asks from now on gets another load. O(1), under a short lock.
+    /// Invalidates loads of the key that are under way: their callers get what they load, the cache does
+    /// not keep it, and a call that comes later gets another load. O(1), under a short lock.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -192,7 +192,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     }
 
     /// Puts a value in, for the cache's time to live. An earlier value of the key is replaced, and
-    /// loads of the key that are under way are [beaten](Cache::remove).
+    /// loads of the key that are under way are [invalidated](Cache::remove).
     ///
     /// O(1), amortized, under a short lock. A value that is heavier than a shard's share of
     /// [`max_weight`](crate::CacheBuilder::max_weight) is refused and dropped, the earlier one of
@@ -275,7 +275,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         pairs.into_iter().for_each(|(key, value)| self.insert(key, value));
     }
 
-    /// Takes the keys out, and says how many of them were there and had not expired. Beats their
+    /// Takes the keys out, and says how many of them were there and had not expired. Invalidates their
     /// loads, as [`remove`](Cache::remove).
     ///
     /// ```
@@ -291,7 +291,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         keys.iter().filter(|key| self.inner.core.remove(**key, |_| ()).is_some()).count()
     }
 
-    /// Takes everything out, shard by shard, and beats all loads that are under way. O(entries).
+    /// Takes everything out, shard by shard, and invalidates all loads that are under way. O(entries).
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -304,7 +304,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.clear();
     }
 
-    /// Takes out every entry for which `keep` is false, and says how many that were. Beats their
+    /// Takes out every entry for which `keep` is false, and says how many that were. Invalidates their
     /// loads, as [`remove`](Cache::remove).
     ///
     /// `keep` is shown each entry that has not expired, as it stands when the walk gets there, in
@@ -343,7 +343,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// left: readers hold them, or other calls are at dropping them or at telling the listener.
     /// Inside a listener or a destructor it does nothing.
     ///
-    /// Blocks for short locks, and gives those who are just about to end a moment to do so.
+    /// Blocks for short locks, and gives reads that are about to end a moment to do so.
     ///
     /// ```
     /// use std::sync::Arc;

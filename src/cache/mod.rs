@@ -14,18 +14,18 @@
 //! lend it. They write nothing but the entry's count of hits, and that only until it is full.
 //! Writers take the shard's lock. What they take out of the table goes to limbo until no reader can
 //! see it ([`reclaim`]), and then its place is used again. New entries do not wait for that: they
-//! take other places. So a reader that stands still costs memory, and no write.
+//! take other places. So a suspended reader costs memory, and holds up no write.
 //!
 //! Loads are flights ([`flight`](crate::flight)) that live under the lock of their key's shard
-//! ([`load`]): one run for each key, whoever asks. A write ends the flight of its key in its own
-//! critical section: the load's callers get what it brings, the cache does not keep it, and who
-//! comes later begins another one.
+//! ([`load`]): one run for each key, however many ask. A write ends the flight of its key in its
+//! own critical section: the load's callers get what it brings, the cache does not keep it, and a
+//! call that comes later begins another one.
 //!
 //! User code runs without a lock ([`store::deferred`]). What it leaves when it uses the cache
-//! itself, what is retired and not looked after by later writes, and what expires is seen to in the
-//! background ([`background`]), for each cache apart.
+//! itself, what later writes do not drop, and what expires is work for the [`background`], of each
+//! cache by itself.
 //!
-//! The invariants, and the orderings that keep them, stand at the head of each part:
+//! The invariants, and the orderings that keep them, are at the head of each part:
 //! [`table`](store::table), [`slab`](store::slab), [`limbo`](store::limbo),
 //! [`shard`](store::shard), [`reclaim`], [`policy`].
 //!

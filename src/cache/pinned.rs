@@ -88,8 +88,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         }
     }
 
-    /// Lets go of what was read so far, so that it can be dropped, and begins anew. Costs less than
-    /// another guard.
+    /// Lets go of what was read so far, so that it can be dropped, and begins again. Costs less
+    /// than another guard.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);

@@ -23,7 +23,7 @@ pub(crate) enum TimeSource {
     Coarse,
     /// A user's clock, and what it said when the cache was made: an origin may be far away.
     Other(Arc<dyn Clock>, Tick),
-    /// TimeSource stands still: nothing expires.
+    /// Time stands still: nothing expires.
     Frozen,
 }
 

@@ -22,8 +22,8 @@ const ROUNDS: usize = 16;
 const LEAST: u128 = 1;
 const LEAST_WEIGHT: u128 = 2;
 const MAX_HISTORY: u8 = 15;
-/// Who comes back to probation with a longer history than this will not be helped by more room
-/// there.
+/// An entry that comes back to probation with a longer history than this will not be helped by more
+/// room there.
 const NEWCOMER: u8 = 2;
 
 /// An entry's use in the past: `h:4 | epoch:4`. `h` grows by its hits and was true in the epoch
@@ -174,7 +174,7 @@ impl<W: Weights> Adaptive<W> {
         if W::DIFFER { self.queues.weight() / (self.queues.len() as u64).max(1) } else { 1 }
     }
 
-    /// Throws entries out until one of this weight fits in.
+    /// Evicts entries until one of this weight fits in.
     #[inline]
     fn make_room(
         &mut self,
@@ -208,7 +208,7 @@ impl<W: Weights> Adaptive<W> {
                 continue;
             }
             if !self.main_has_room(self.queues.entry_weight(candidate)) {
-                // A contest: who was used clearly more in the past stays.
+                // A contest: the one that was used clearly more in the past stays.
                 if let Some(victim) = self.main_victim(arena) {
                     let needed = self.uses(arena, victim);
                     if self.uses(arena, candidate) > needed + needed / 4 {
@@ -333,7 +333,7 @@ impl<W: Weights> Adaptive<W> {
         self.ghosts.is_empty()
     }
 
-    /// The first entry is to be thrown out: now it is known how many fit in.
+    /// The first entry is to be evicted: now it is known how many fit in.
     #[cold]
     #[inline(never)]
     fn measure_turns(&mut self) {

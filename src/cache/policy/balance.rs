@@ -1,10 +1,10 @@
 //! How a shard's room is shared between entries on probation and proven ones.
 //!
 //! `p`, the room for those on probation, moves as in ARC (Megiddo & Modha, FAST 2003): an entry
-//! that comes back soon after it was thrown out of one part says that this part is too small. A
-//! step is the larger, the rarer such entries are among those that were thrown out lately.
+//! that comes back soon after it was evicted from one part says that this part is too small. A
+//! step is the larger, the rarer such entries are among those that were evicted lately.
 //!
-//! While entries are thrown out of probation and none is hit there, `p` shrinks slowly: nothing is
+//! While entries are evicted from probation and none is hit there, `p` shrinks slowly: nothing is
 //! gained by the room.
 
 use super::ghosts::From;
@@ -16,10 +16,10 @@ const FRACTION: u32 = 16;
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Balance {
-    /// Entries thrown out of either part lately.
+    /// Entries evicted from either part lately.
     small_out: u32,
     main_out: u32,
-    /// How many more may be thrown out of probation before it seems to be of no use.
+    /// How many more may be evicted from probation before it seems to be of no use.
     patience: u32,
     /// In 1 / 2^[`FRACTION`], as the bounds are.
     p: u64,
@@ -61,7 +61,7 @@ impl Balance {
         self.patience = (self.patience + PATIENCE).min(MAX_PATIENCE);
     }
 
-    /// An entry of this weight was thrown out of `from`, of a shard that holds about `entries`.
+    /// An entry of this weight was evicted from `from`, of a shard that holds about `entries`.
     #[inline]
     pub(super) fn count(&mut self, from: From, weight: u32, entries: u32) {
         if u64::from(self.small_out) + u64::from(self.main_out) >= 2 * u64::from(entries) {
@@ -82,7 +82,7 @@ impl Balance {
         }
     }
 
-    /// An entry that was thrown out of `from` came back; `weight` is that of an average entry.
+    /// An entry that was evicted from `from` came back; `weight` is that of an average entry.
     #[inline(never)]
     pub(super) fn adapt(&mut self, from: From, weight: u64) {
         let (lost, others) = match from {

@@ -1,18 +1,18 @@
-//! What a shard remembers of the entries that it threw out, and how it counts the time that has
+//! What a shard remembers of the entries that it evicted, and how it counts the time that has
 //! gone by since.
 //!
-//! A ghost is four bytes: a fingerprint of the key's hash, the queue the entry was thrown out of,
-//! its history and when that was. Ghosts lie in sets of eight, chosen by other bits of the hash
-//! than the fingerprint; a new one takes an empty place or that of the oldest of its set. Three for
-//! each entry measured best for the money; two cost 0.16 points of the mean hit ratio, four bring
-//! as little. Two keys of one fingerprint in one set are taken for each other: one look-up in about
-//! 4,000, which misleads a little and harms nothing.
+//! A ghost is four bytes: a fingerprint of the key's hash, the queue that the entry was evicted
+//! from, its history and when that was. Ghosts lie in sets of eight, chosen by other bits of the
+//! hash than the fingerprint; a new one takes an empty place or that of the oldest of its set.
+//! Three for each entry measured best for the money; two cost 0.16 points of the mean hit ratio,
+//! four bring as little. Two keys of one fingerprint in one set are taken for each other: one
+//! look-up in about 4,000, which misleads a little and harms nothing.
 
 use std::mem;
 
 use super::by_index::resize;
 
-/// Which queue an entry was thrown out of.
+/// Which queue an entry was evicted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
     Small,
@@ -25,7 +25,7 @@ pub(super) struct Ghost {
     pub(super) from: From,
     /// 0..=15: how much it was used.
     pub(super) history: u8,
-    /// Ticks since it was thrown out.
+    /// Ticks since it was evicted.
     pub(super) age: u32,
 }
 
@@ -91,7 +91,7 @@ impl Ghosts {
         self.sets.get_mut(set as usize)
     }
 
-    /// Remembers an entry that is thrown out.
+    /// Remembers an entry that is evicted.
     #[inline]
     pub(super) fn put(&mut self, hash: u64, from: From, history: u8, tick: u32) {
         let Some(Set(slots)) = self.set(hash) else { return };
@@ -126,12 +126,12 @@ impl Ghosts {
 pub(super) const TURN: u32 = 128;
 /// Ticks in an epoch: twelve turns.
 const EPOCH: u32 = 12 * TURN;
-/// Where the count of ticks begins anew: a multiple of what a ghost's tick and what a history's
+/// Where the count of ticks starts again: a multiple of what a ghost's tick and what a history's
 /// epoch wrap at.
 const WRAP: u32 = 16 * EPOCH;
 const _: () = assert!(WRAP % (TICK_MASK + 1) == 0);
 
-/// Time as a shard sees it. A turn has gone by when as many entries were thrown out as the shard
+/// Time as a shard sees it. A turn has gone by when as many entries were evicted as the shard
 /// holds.
 #[derive(Debug)]
 pub(super) struct Turns {
@@ -181,7 +181,7 @@ impl Turns {
         (self.ticks + WRAP) / EPOCH - (self.ticks + WRAP - age) / EPOCH
     }
 
-    /// An entry was thrown out: whether a turn ends with it.
+    /// An entry was evicted: whether a turn ends with it.
     #[inline]
     pub(super) fn advance(&mut self) -> bool {
         let before = self.ticks;

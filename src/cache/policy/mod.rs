@@ -13,18 +13,18 @@
 //!   closely ("correlated references").
 //! - *A clock* on the main queue: an entry that was hit goes round again, one hit poorer; without
 //!   hits it goes.
-//! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers whom it threw out, of
-//!   which queue. Who comes back within a turn (as many evictions as the shard has entries)
-//!   enlarges the room of its queue at the cost of the other, between 1 (of weight 2) and 90 % of
-//!   the whole. Who comes back to probation more than twice does not: it is one of a loop that
-//!   would not fit there either. Nor does probation keep room in which nothing is hit: `p` shrinks
-//!   slowly then.
+//! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers what it evicted, and
+//!   from which queue. An entry that comes back within a turn (as many evictions as the shard has
+//!   entries) enlarges the room of its queue at the cost of the other, between 1 (of weight 2) and
+//!   90 % of the whole. An entry that comes back to probation more than twice does not: it is one
+//!   of a loop that would not fit there either. Nor does probation keep room in which nothing is
+//!   hit: `p` shrinks slowly then.
 //! - *Admission by frequency* of W-TinyLFU (Einziger, Friedman & Manes, ACM TOS 2017), without its
 //!   sketch: an entry carries four bits of history, which its ghost keeps for it, and which halve
-//!   every twelve turns. Who was not hit on probation still displaces the main queue's next victim
-//!   if its history is clearly the longer one, hits included; who comes back goes straight to the
-//!   main queue on such terms. Of keys that are used equally often, as those of a loop are, the
-//!   ones that are there stay.
+//!   every twelve turns. An entry that was not hit on probation still displaces the main queue's
+//!   next victim if its history is clearly the longer one, hits included; an entry that comes back
+//!   goes straight to the main queue on such terms. Of keys that are used equally often, as those
+//!   of a loop are, the ones that are there stay.
 //!
 //! Mean hit ratio, in %, of four public traces (oltp, web12, multi3, mooncake_conv), each at 0.1, 1
 //! and 10 % of its keys, but at least 32 entries; and of loops of 1.05, 1.2, 1.5 and 2 times a
@@ -164,7 +164,7 @@ impl Policy {
     }
 
     /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict`
-    /// is called with each entry that was thrown out, and its hash, if it has one: without, no
+    /// is called with each entry that was evicted, and its hash, if it has one: without, no
     /// ghost is kept of it. The entry's hits and history are set.
     #[inline]
     pub(crate) fn admit(
@@ -225,7 +225,7 @@ impl Policy {
         with!(&self.0, unbounded _ => false, bounded policy => policy.queues().queue_of(i).is_some())
     }
 
-    /// The weight of an entry that [stands](Policy::holds) there; else 0, where entries have
+    /// The weight of an entry that is in a [queue](Policy::holds); else 0, where entries have
     /// weights.
     #[inline]
     pub(crate) fn weight_of(&self, i: u32) -> u32 {

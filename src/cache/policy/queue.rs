@@ -10,7 +10,8 @@
 //! - LINKED: every index that was pushed and not removed since is in exactly one queue, the one its
 //!   node names, and a queue reaches all its `len` entries from `first` as well as, backwards, from
 //!   `last`.
-//! - WEIGHTLESS: but those of weight 0 are in none, for queues say who goes when there is too much.
+//! - WEIGHTLESS: but those of weight 0 are in none, for queues say which entry goes when there is
+//!   too much.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
 use std::fmt::Debug;
@@ -21,7 +22,7 @@ use super::by_index::ByIndex;
 const INDEX: u32 = (1 << QUEUE_SHIFT) - 1;
 const QUEUE_SHIFT: u32 = 30;
 
-/// What stands for a queue's number where an entry is in none.
+/// What is in the place of a queue's number where an entry is in none.
 const NOWHERE: usize = 3;
 
 /// The links of one entry.
@@ -297,7 +298,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     }
 
     /// Makes `needed` nodes near and some more: twice as many as before up to the expected number,
-    /// beyond it a sixteenth (entries that were thrown out keep their index until their memory is
+    /// beyond it a sixteenth (entries that were evicted keep their index until their memory is
     /// free again). But not many more than there are entries: others are far.
     #[cold]
     #[inline(never)]

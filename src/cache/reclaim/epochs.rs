@@ -70,7 +70,7 @@ pub(super) fn pin() -> Guard {
     pinned.ok().flatten().unwrap_or_else(|| collector.register().pin())
 }
 
-/// Begins anew in the child of a fork, whose only thread has no guard: nobody waits for those of
+/// Starts over in the child of a fork, whose only thread has no guard: nobody waits for those of
 /// other threads.
 pub(super) fn renew() {
     COLLECTOR.store(ptr::null_mut(), Ordering::Release);

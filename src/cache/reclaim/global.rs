@@ -32,7 +32,7 @@ thread_local! {
     static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
     /// How many guards the thread has that are epochs.
     static EPOCHS: Cell<usize> = const { Cell::new(0) };
-    /// Gives it back.
+    /// Gives the record back when the thread ends.
     static HANDLE: RecordHandle = RecordHandle(RECORDS.take());
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn prepare() {
 
 static HELD: Across<Held> = Across::new();
 
-/// Those who read, who are not there any more in the child of a fork.
+/// The threads that read, which the child of a fork does not have.
 struct Readers;
 
 impl Forked for Readers {

@@ -8,10 +8,10 @@
 //! returns to 0.
 //!
 //! # A grace period
-//! Whoever wants one to [end](Records::advance) holds the lock of `readers`. It counts the period
-//! as begun, does the heavy fence, and then, under the lock of `registered`, writes down the words
-//! of those taken records whose depth is not 0. The period has ended when the phase of each of
-//! those has moved. So a period costs time in proportion to the records that are taken.
+//! A thread that wants one to [end](Records::advance) holds the lock of `readers`. It counts the
+//! period as begun, does the heavy fence, and then, under the lock of `registered`, writes down the
+//! words of those taken records whose depth is not 0. The period has ended when the phase of each
+//! of those has moved. So a period costs time in proportion to the records that are taken.
 //!
 //! # Invariants
 //! - TAKEN: only a record in `registered.taken` has guards. Its `position` is its index there; both
@@ -309,7 +309,7 @@ impl Records {
         }
     }
 
-    /// Notes who reads.
+    /// Notes which records have guards, and their words.
     fn note(&self, readers: &mut Vec<(&'static Record, Word)>) {
         let registered = self.registered.lock();
         let seen = registered.taken.iter().map(|record| (*record, record.seen()));
@@ -317,7 +317,7 @@ impl Records {
     }
 }
 
-/// Strikes off those who have left; whether nobody is left.
+/// Strikes off the records that have unpinned. True if none is left.
 fn have_left(readers: &mut Vec<(&'static Record, Word)>) -> bool {
     readers.retain(|(record, word)| record.seen().is_same_phase(*word));
     readers.is_empty()

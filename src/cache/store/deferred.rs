@@ -52,7 +52,7 @@ pub(crate) struct Deferred<'c, K, V, E> {
     pub(crate) reentrant: bool,
     /// What few calls need, boxed, so that the others do not pay for it.
     uncommon: Option<Box<Uncommon<'c, K, V, E>>>,
-    /// Whether a batch in limbo was closed, so that it is time for a
+    /// Whether a batch in limbo was sealed, so that it is time for a
     /// [`hint`](crate::cache::reclaim::hint).
     pub(crate) hint: bool,
     /// Whether the shard has something left for the cache's background work.
@@ -138,7 +138,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         self.count += 1;
     }
 
-    /// The places whose pairs are to be dropped, which the caller sees to.
+    /// The places whose pairs are to be dropped, which the caller then does.
     #[inline]
     pub(crate) fn take_reclaimed(&mut self) -> Reclaimed<'c, K, V> {
         Reclaimed { places: self.reclaimed, count: std::mem::take(&mut self.count) }

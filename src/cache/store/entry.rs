@@ -42,7 +42,7 @@ impl Deadline {
 /// A place in a slab: an entry, or room for one.
 ///
 /// The pair is there from [`fill`](Entry::fill) to [`drop_pair`](Entry::drop_pair). In between
-/// nobody writes it, and whoever may see the entry may read it.
+/// nobody writes it, and any thread that may see the entry may read it.
 #[derive(Debug)]
 pub(crate) struct Entry<K, V> {
     pair: UnsafeCell<MaybeUninit<(K, V)>>,

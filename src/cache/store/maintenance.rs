@@ -42,7 +42,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             advance();
             if tries > 8 {
-                // Whoever is in the midst of a read may be waiting for this processor.
+                // A thread in the midst of a read may be waiting for this processor.
                 std::thread::yield_now();
             }
         }

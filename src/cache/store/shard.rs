@@ -270,7 +270,7 @@ impl<K, V, E> Shard<K, V, E> {
         unsafe { self.view.table().find(hash, test) }
     }
 
-    /// What stands in the table, for an iterator.
+    /// The table, for an iterator.
     pub(crate) fn table(&self, _guard: &Guard) -> Table {
         self.view.table()
     }

@@ -3,8 +3,8 @@
 //!
 //! # State
 //! Entry `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is
-//! large. The addresses of the chunks stand in the *directory*, an array that readers find through
-//! the shard's view. One that has become too small is kept, for those who still read it.
+//! large. The addresses of the chunks are in the *directory*, an array that readers find through
+//! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
 //! # Invariants
 //! - WRITER: places are given out and taken back under the shard's lock.
@@ -75,7 +75,7 @@ struct Chunk {
     used: u32,
     /// The first of those that were given back, by index; linked through themselves.
     free: u32,
-    /// Whether it stands in `candidates`.
+    /// Whether its number is in `candidates`.
     queued: bool,
 }
 

@@ -147,7 +147,7 @@ impl Bucket {
 
 /// A table: the address of its first bucket, with 32 minus log2 of the number of buckets in the low
 /// five bits, so that it can be published as one word.
-/// It is a plain copy of that word. Whoever publishes a table owns it and decides when to
+/// It is a plain copy of that word. The shard that publishes a table owns it and decides when to
 /// [free](Table::free) it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table(NonNull<Bucket>);

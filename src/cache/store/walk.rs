@@ -81,8 +81,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.flush();
     }
 
-    /// Takes out what `keep` is false for, which runs without a lock and is shown what is alive.
-    /// How many there were.
+    /// Removes what `keep` returns false for; it is shown what has not expired, without a lock.
+    /// Returns how many that were.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
         let mut count = 0;
         for shard in self.shards() {
@@ -109,8 +109,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         count
     }
 
-    /// Takes out what was found under a guard that still stands, as far as it is still there. How
-    /// many there were.
+    /// Removes what was found under a guard that is still held, as far as it is still there.
+    /// Returns how many that were.
     fn remove_found(&self, shard: &Shard<K, V, E>, found: &mut Vec<(u64, &K, u32)>) -> usize {
         self.with_shard(shard, |locked, deferred| {
             let mut count = 0;
@@ -155,7 +155,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 }
 
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
-    /// Takes an entry out that was found under a guard which still stands, if it is still there.
+    /// Removes an entry that was found under a guard that is still held, if it is still there.
     pub(crate) fn unlink_found(
         &mut self,
         (hash, index): (u64, u32),

@@ -1,9 +1,9 @@
 //! Which entries of a shard have expired: a hierarchical timer wheel over slab indices.
 //!
-//! Level `l` has 64 slots of 64^l units of time each. An index stands in the level of the highest
+//! Level `l` has 64 slots of 64^l units of time each. An index is in the level of the highest
 //! group of six bits in which its deadline differs from the time `elapsed`, in the slot of the
 //! deadline's group there. When `elapsed` reaches a slot its indices move to lower levels, until
-//! each stands in a slot of a single unit.
+//! each is in a slot of a single unit.
 //!
 //! Removal is lazy: nothing is told here when an entry leaves. An index keeps its slot until that
 //! slot's time has come. Then the caller is asked for the deadline of the entry that the index

@@ -37,7 +37,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// The same, with a step `then` between the unlocking and the deferred work: for a `Clone` that
-    /// must run while the caller still has its guard, or for waking those who wait.
+    /// must run while the caller still has its guard, or for waking waiters.
     #[inline(always)]
     pub(crate) fn with_shard_then<'a, R, T>(
         &'a self,
@@ -56,7 +56,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         then(result)
     }
 
-    /// Takes a value in.
+    /// Stores a value.
     #[inline]
     pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<(), Refused> {
         let weight = self.weigh(&key, &value);
@@ -139,7 +139,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.lock(shard).state.gave_up_at = Some(ended());
     }
 
-    /// Takes a key out; what `found` makes of its value, if it was there, alive.
+    /// Removes a key. Returns what `found` makes of its value, if that was there and alive.
     pub(crate) fn remove<Q, R>(&self, key: &Q, found: impl FnOnce(&V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
