@@ -84,8 +84,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         self.flush();
     }
 
-    /// Takes out what `keep` is false for, which runs without a lock and is shown what is alive. How
-    /// many there were.
+    /// Takes out what `keep` is false for, which runs without a lock and is shown what is alive.
+    /// How many there were.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
         let mut count = 0;
         for shard in self.shards() {
