@@ -2,7 +2,8 @@
 //!
 //! Many callers often want the same thing at once: a query, a remote call, a reading. docache does
 //! the work once and shares the result: a call that is already running is not repeated for callers
-//! whom it can still serve, a reader never waits for a writer, and no write is lost to a reader.
+//! whom it can still serve, a reader never waits for a writer, and whoever reads after a write sees
+//! it.
 //!
 //! # Which type
 //!
@@ -141,8 +142,10 @@
 //!   other's keys are a deadlock that is not found out.
 //! - *Memory does not go back after values were removed*: somebody holds a guard ([`Cache::pin`],
 //!   or an iterator); `stats().retired` says how much it holds up.
-//! - *The first `fetch` of a key is slow for many at once*: they wait for one load. Who cannot wait
-//!   fetches with a [context](FetchOptions::context) that has a deadline.
+//! - *The first `fetch` of a key is slow for many at once*: they wait for one load. A
+//!   [context](FetchOptions::context) with a deadline ends waiting for somebody else's load, not a
+//!   load that the caller runs itself; a task that must not wait for its own either fetches
+//!   [detached](FetchOptions::detached).
 //!
 //! # Guarantees
 //!
@@ -238,7 +241,11 @@ pub use cache::{
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};
-pub use flight::{FlightError, Group, GroupBuilder, KeyedGroup, Shared};
+pub use flight::{FlightError, GroupBuilder, Shared};
+// An alias of a type is found where the type is re-exported.
+#[doc(alias = "singleflight")]
+#[doc(alias = "dedup")]
+pub use flight::{Group, KeyedGroup};
 pub use log::{Level, Logger, Record};
 pub use loop_cache::{
     Changed, Doer, Entries, LoopCache, LoopCacheBuilder, LoopCacheStats, LoopEntry, Reader,
