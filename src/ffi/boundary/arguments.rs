@@ -90,3 +90,40 @@ pub(crate) unsafe fn text<'a>(
 pub(crate) fn timeout(ns: i64) -> Option<Duration> {
     u64::try_from(ns).ok().map(Duration::from_nanos)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::{null, without_provenance};
+
+    use super::*;
+
+    #[test]
+    fn a_pointer_is_refused_by_what_is_wrong_with_it() {
+        assert!(check(&7_u32, "it").is_ok());
+        let refused = |pointer: *const u32| check(pointer, "it").unwrap_err().to_string();
+        let (null, misaligned) = (refused(null()), refused(without_provenance(2)));
+        assert!(null.contains("it") && null.contains("NULL"), "{null}");
+        assert!(misaligned.contains("misaligned"), "{misaligned}");
+    }
+
+    #[test]
+    fn a_span_is_refused_if_it_cannot_be() {
+        let some = b"some";
+        // SAFETY: the first span is there; of the others no byte is read.
+        let spans = unsafe {
+            [
+                bytes(some.as_ptr(), 4, "it"),
+                bytes(null(), 0, "it"),
+                bytes(null(), 1, "it"),
+                bytes(some.as_ptr(), isize::MAX as usize + 1, "it"),
+            ]
+        };
+        assert_eq!(spans.map(|span| span.ok()), [Some(&some[..]), Some(&[]), None, None]);
+    }
+
+    #[test]
+    fn a_timeout_below_zero_is_none() {
+        let limits = [-1, 0, 1].map(timeout);
+        assert_eq!(limits, [None, Some(Duration::ZERO), Some(Duration::from_nanos(1))]);
+    }
+}
