@@ -2,17 +2,19 @@
 //!
 //! cargo-mutants makes the changes. Of all that it knows, a sample is tried, and on each only the
 //! tests of the module that it lies in: first the module's own unit tests, then, if those did not
-//! notice, the integration tests that concern it. All is done in a copy of the tree that stays
-//! where it is, so that a build takes up what the last one left.
+//! notice, the integration tests that concern it. What neither noticed is made once more, here, for
+//! the [programs](programs): those in C and C++ and those of the documentation. All is done in a
+//! copy of the tree that stays where it is, so that a build takes up what the last one left.
 
 mod cfgs;
+mod programs;
 mod sample;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,6 +23,7 @@ use clap::Args;
 use crate::cmd::Cmd;
 use crate::tool;
 
+use self::programs::Programs;
 use self::sample::Mutant;
 
 /// The folder of all that this writes.
@@ -107,13 +110,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    let mut modules: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let programs = Programs::prepare(&tree, &target()?)?;
+    let mut modules: BTreeMap<String, Vec<Mutant>> = BTreeMap::new();
     for mutant in chosen {
-        modules.entry(module_of(mutant.path())).or_default().push(mutant.into_name());
+        modules.entry(module_of(mutant.path())).or_default().push(mutant);
     }
     let mut tallies = BTreeMap::new();
     for (module, mutants) in modules {
-        let tally = try_module(&tree, &module, mutants)?;
+        let start = Instant::now();
+        let mut tally = try_module(&tree, &module, &mutants)?;
+        try_programs(&programs, &mutants, &mut tally)?;
+        tally.time = start.elapsed();
         tallies.insert(module, tally);
     }
     report(&tallies, options.least)
@@ -121,8 +128,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// The sample: some of the mutants that can be noticed.
 fn choose(options: &Options, tree: &Path) -> Result<Vec<Mutant>> {
-    let listing = mutants(tree)?.args(["--list", "--file", "src/**"]).read()?;
-    let mut mutants: Vec<Mutant> = listing.lines().map(Mutant::parse).collect::<Result<_>>()?;
+    let listing = mutants(tree)?.args(["--list", "--json", "--file", "src/**"]).read()?;
+    let mut mutants = Mutant::parse_list(&listing)?;
     let wanted = options.module.as_deref().unwrap_or_default();
     mutants.retain(|mutant| mutant.path().starts_with(wanted));
     ensure!(!mutants.is_empty(), "there is no mutant in src/{wanted}");
@@ -134,16 +141,25 @@ fn choose(options: &Options, tree: &Path) -> Result<Vec<Mutant>> {
 
 /// `cargo mutants` in the tree, for the code that counts.
 fn mutants(tree: &Path) -> Result<Cmd> {
-    let target = std::path::absolute(Path::new(FOLDER).join("target"))?;
     let excluded = EXCLUDED.iter().flat_map(|pattern| ["--exclude", pattern]);
-    Ok(Cmd::cargo("mutants --package docache --colors never")
+    Ok(cargo("mutants --package docache --colors never", tree, &target()?)
         .args(excluded)
         .args(["--exclude-re", EXCLUDED_NAMES])
+        .env("DOCACHE_HOST_SECONDS", "1"))
+}
+
+/// The folder of what is built.
+fn target() -> Result<PathBuf> {
+    Ok(std::path::absolute(Path::new(FOLDER).join("target"))?)
+}
+
+/// `cargo` in the tree, for builds that are over soon.
+fn cargo(line: &str, tree: &Path, target: &Path) -> Cmd {
+    Cmd::cargo(line)
         .dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
-        .env("DOCACHE_HOST_SECONDS", "1"))
 }
 
 /// The name of the module that a file below src belongs to.
@@ -158,8 +174,7 @@ fn lies_in(path: &str, module: &str) -> bool {
 }
 
 /// Tries the module's unit tests on `mutants`, and its integration tests on those that were missed.
-fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> {
-    let start = Instant::now();
+fn try_module(tree: &Path, module: &str, mutants: &[Mutant]) -> Result<Tally> {
     let unit = unit_tests(module);
     let tests =
         MODULES.iter().find(|known| known.path == module).map_or(&[][..], |known| known.tests);
@@ -168,7 +183,8 @@ fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> 
     if integration.is_empty() {
         integration.push("--cargo-arg=--test=*".to_owned());
     }
-    let mut tally = Tally { missed: mutants, ..Tally::default() };
+    let missed = mutants.iter().map(|mutant| mutant.name().to_owned()).collect();
+    let mut tally = Tally { missed, ..Tally::default() };
     for (kind, selection) in [("unit", unit), ("integration", integration)] {
         if tally.missed.is_empty() {
             break;
@@ -179,8 +195,26 @@ fn try_module(tree: &Path, module: &str, mutants: Vec<String>) -> Result<Tally> 
         try_tests(tree, &out, &missed, &selection, &mut tally)
             .with_context(|| format!("the {kind} tests of {module}"))?;
     }
-    tally.time = start.elapsed();
     Ok(tally)
+}
+
+/// Tries the programs on those that were missed.
+fn try_programs(programs: &Programs, mutants: &[Mutant], tally: &mut Tally) -> Result<()> {
+    let names = std::mem::take(&mut tally.missed);
+    for mutant in mutants.iter().filter(|mutant| names.iter().any(|name| name == mutant.name())) {
+        let noticed = programs.notice(mutant)?;
+        match noticed {
+            Some(program) => {
+                println!("caught by {program}: {}", mutant.name());
+                tally.caught += 1;
+            }
+            None => {
+                println!("missed by all programs: {}", mutant.name());
+                tally.missed.push(mutant.name().to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Selects the module's own unit tests: all whose name holds its path, but for those of another
