@@ -87,8 +87,8 @@ const CACHE: &[&str] = &[
     "cache_t*",
 ];
 
-/// What locks a lot, sleeps, and does without fences.
-const LOCK: &[&str] = &["cache_forbidden", "cache_linear", "flight", "host"];
+/// What locks a lot, sleeps, forks, and does without fences.
+const LOCK: &[&str] = &["cache_forbidden", "cache_linear", "flight", "fork", "host"];
 
 /// What became of the mutants of one module.
 #[derive(Default)]
