@@ -261,3 +261,23 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         })
     }
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use crate::cache::Cache;
+
+    #[test]
+    fn a_walk_that_nobody_disturbs_sees_each_entry_once() {
+        let cache = Cache::<u64, u64>::builder().shards(1).no_sweep().build().unwrap();
+        (0..20_000).for_each(|key| cache.insert(key, key));
+        let mut seen = Vec::new();
+        let walk = cache.inner.core.remove_where(|entry| {
+            // SAFETY: it is in the table, so filled, and the walk has the lock.
+            let (key, _) = unsafe { entry.pair() };
+            seen.push(*key);
+            None
+        });
+        seen.sort_unstable();
+        assert!(walk == 0 && seen.into_iter().eq(0..20_000));
+    }
+}
