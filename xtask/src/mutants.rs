@@ -249,7 +249,8 @@ fn try_tests(
             "--in-place",
             "--all-features",
             "--no-shuffle",
-            "--timeout-multiplier=3",
+            "--timeout-multiplier=5",
+            "--minimum-test-timeout=30",
             "--output",
         ])
         .arg(&out)
