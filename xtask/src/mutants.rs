@@ -1,10 +1,11 @@
 //! `mutants`: changes the code in small ways, one at a time, and sees whether the tests notice.
 //!
-//! cargo-mutants makes the changes. Of all that it knows, a sample is tried, and on each only the
-//! tests of the module that it lies in: first the module's own unit tests, then, if those did not
-//! notice, the integration tests that concern it. What neither noticed is made once more, here, for
-//! the [programs](programs): those in C and C++ and those of the documentation. All is done in a
-//! copy of the tree that stays where it is, so that a build takes up what the last one left.
+//! cargo-mutants makes the changes. Of all that it knows, a sample is tried. On each the quickest
+//! tests come first, and others only if those did not notice: the unit tests of the module that it
+//! lies in; the [programs], in C and C++ and those of the documentation, for which the change is
+//! made here; and the integration tests that concern the module, which take the longest to build.
+//! All is done in a copy of the tree that stays where it is, so that a build takes up what the last
+//! one left.
 
 mod cfgs;
 mod programs;
@@ -122,10 +123,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let mut tallies = BTreeMap::new();
     for (module, mutants) in modules {
-        let start = Instant::now();
-        let mut tally = try_module(&tree, &module, &mutants)?;
-        try_programs(&programs, &mutants, &mut tally)?;
-        tally.time = start.elapsed();
+        let tally = try_module(&tree, &programs, &module, &mutants)?;
         tallies.insert(module, tally);
     }
     report(&tallies, options.least)
@@ -178,28 +176,16 @@ fn lies_in(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.starts_with(['/', '.']))
 }
 
-/// Tries the module's unit tests on `mutants`, and its integration tests on those that were missed.
-fn try_module(tree: &Path, module: &str, mutants: &[Mutant]) -> Result<Tally> {
-    let unit = unit_tests(module);
-    let tests =
-        MODULES.iter().find(|known| known.path == module).map_or(&[][..], |known| known.tests);
-    let mut integration: Vec<_> =
-        tests.iter().map(|test| format!("--cargo-arg=--test={test}")).collect();
-    if integration.is_empty() {
-        integration.push("--cargo-arg=--test=*".to_owned());
-    }
+/// Tries the module's unit tests on `mutants`, the programs on those that were missed, and the
+/// module's integration tests on what is left.
+fn try_module(tree: &Path, programs: &Programs, module: &str, mutants: &[Mutant]) -> Result<Tally> {
+    let start = Instant::now();
     let missed = mutants.iter().map(|mutant| mutant.name().to_owned()).collect();
     let mut tally = Tally { missed, ..Tally::default() };
-    for (kind, selection) in [("unit", unit), ("integration", integration)] {
-        if tally.missed.is_empty() {
-            break;
-        }
-        println!("\n== {module}: {} mutants, {kind} tests", tally.missed.len());
-        let out = Path::new(FOLDER).join("out").join(module.replace('/', "-")).join(kind);
-        let missed = std::mem::take(&mut tally.missed);
-        try_tests(tree, &out, &missed, &selection, &mut tally)
-            .with_context(|| format!("the {kind} tests of {module}"))?;
-    }
+    try_tests(tree, module, ("unit", unit_tests(module)), &mut tally)?;
+    try_programs(programs, mutants, &mut tally)?;
+    try_tests(tree, module, ("integration", integration_tests(module)), &mut tally)?;
+    tally.time = start.elapsed();
     Ok(tally)
 }
 
@@ -207,8 +193,7 @@ fn try_module(tree: &Path, module: &str, mutants: &[Mutant]) -> Result<Tally> {
 fn try_programs(programs: &Programs, mutants: &[Mutant], tally: &mut Tally) -> Result<()> {
     let names = std::mem::take(&mut tally.missed);
     for mutant in mutants.iter().filter(|mutant| names.iter().any(|name| name == mutant.name())) {
-        let noticed = programs.notice(mutant)?;
-        match noticed {
+        match programs.notice(mutant)? {
             Some(program) => {
                 println!("caught by {program}: {}", mutant.name());
                 tally.caught += 1;
@@ -234,15 +219,27 @@ fn unit_tests(module: &str) -> Vec<String> {
     args
 }
 
-/// Tries the selected tests on `mutants` and adds to the tally what became of them.
+/// Selects the integration tests that concern the module.
+fn integration_tests(module: &str) -> Vec<String> {
+    let known = MODULES.iter().find(|known| known.path == module);
+    let tests = known.map_or(&["*"][..], |known| known.tests);
+    tests.iter().map(|test| format!("--cargo-arg=--test={test}")).collect()
+}
+
+/// Tries the selected tests on those that were missed and adds to the tally what became of them.
 fn try_tests(
     tree: &Path,
-    out: &Path,
-    mutants: &[String],
-    selection: &[String],
+    module: &str,
+    (kind, selection): (&str, Vec<String>),
     tally: &mut Tally,
 ) -> Result<()> {
-    fs::create_dir_all(out)?;
+    let mutants = std::mem::take(&mut tally.missed);
+    if mutants.is_empty() {
+        return Ok(());
+    }
+    println!("\n== {module}: {} mutants, {kind} tests", mutants.len());
+    let out = Path::new(FOLDER).join("out").join(module.replace('/', "-")).join(kind);
+    fs::create_dir_all(&out)?;
     let out = fs::canonicalize(out)?;
     let cmd = self::mutants(tree)?
         .args([

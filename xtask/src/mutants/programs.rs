@@ -18,7 +18,7 @@ use crate::tool;
 use super::sample::Mutant;
 
 /// What a program may take in addition to three times what it took unchanged.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(super) struct Programs {
     tree: PathBuf,
