@@ -89,7 +89,7 @@ const CACHE: &[&str] = &[
     "cache_guard",
     "cache_linear",
     "cache_model",
-    "cache_reads",
+    "cache_re*",
     "cache_t*",
 ];
 
