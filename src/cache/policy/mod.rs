@@ -219,7 +219,6 @@ impl Policy {
         with!(&mut self.0, unbounded _ => {}, adaptive _ => {}, lru lru => lru.touch(i));
     }
 
-    /// Entries; if there is a limit, those that weigh something.
     /// Whether `i` stands where it may be evicted for size.
     #[inline]
     pub(crate) fn holds(&self, i: u32) -> bool {
@@ -233,6 +232,7 @@ impl Policy {
         with!(&self.0, unbounded _ => 0, bounded policy => policy.queues().entry_weight(i))
     }
 
+    /// Entries; if there is a limit, those that weigh something.
     #[cfg(all(test, not(docache_loom)))]
     pub(crate) fn len(&self) -> usize {
         with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())

@@ -327,3 +327,19 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         }
     }
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_retired_weighs_what_is_in_limbo_and_what_nobody_has_heard_of() {
+        let plan = Plan { kind: Kind::Adaptive, most: 100, weighted: true, failures: None };
+        let shard = Shard::<u64, u64, ()>::new(plan);
+        let mut inner = shard.inner.lock();
+        inner.limbo.add_weight(30);
+        inner.unheard.weight = 4;
+        assert_eq!(inner.retired_weight(), 34);
+        assert!(!inner.is_behind(66) && inner.is_behind(67));
+    }
+}
