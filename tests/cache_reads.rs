@@ -119,3 +119,16 @@ fn of_a_loop_that_does_not_fit_most_is_there() {
     let hits = hits.count();
     assert!(hits > 75_000, "{hits}");
 }
+
+#[test]
+fn a_cache_that_has_lost_most_of_its_entries_gives_their_memory_back() {
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).never_expire().build().unwrap();
+    cache.insert_many((0..50_000).map(|key| (key, key)));
+    let full = cache.stats().memory;
+    assert!(full > 50_000 * 16);
+    (10..50_000).for_each(|key| assert_eq!(cache.remove(&key), Some(key)));
+    while !cache.flush() {}
+    let left = cache.stats().memory;
+    assert!(left < full / 16, "{left} bytes are left of {full}");
+    assert!((0..10).all(|key| cache.get(&key) == Some(key)));
+}
