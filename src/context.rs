@@ -57,7 +57,7 @@ const EXPIRED: u8 = 2;
 
 type HookFn = Box<dyn FnOnce() + Send>;
 
-/// Who is told when the context is done.
+/// A hook to be called when the context is done.
 enum Listener {
     Hook(HookFn),
     Child(Weak<Inner>),

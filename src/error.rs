@@ -5,7 +5,17 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a Doer's or a loader's own error is turned into: any error that may cross threads.
+/// What a [`Doer`](crate::Doer)'s own error is turned into: any error that may cross threads.
+///
+/// A closure with several kinds of errors says so in its last line:
+///
+/// ```
+/// let cache = docache::LoopCache::builder(|| {
+///     let text = std::fs::read_to_string("/proc/uptime")?;
+///     let seconds: f64 = text.split(' ').next().unwrap_or_default().parse()?;
+///     Ok::<_, docache::BoxError>(seconds)
+/// });
+/// ```
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// A result with docache's [`Error`].

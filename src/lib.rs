@@ -2,7 +2,8 @@
 //!
 //! Many callers often want the same thing at once: a query, a remote call, a reading. docache does
 //! the work once and shares the result: a call that is already running is not repeated for callers
-//! whom it can still serve, a reader never waits for a writer, and no write is lost to a reader.
+//! whom it can still serve, a reader never waits for a writer, and whoever reads after a write sees
+//! it.
 //!
 //! # Which type
 //!
@@ -11,7 +12,7 @@
 //! | something to look at again and again | a recent result, at once, whoever asks | [`LoopCache`] |
 //! | work that many want at the same time | one run that they share; nothing is kept | [`KeyedGroup`]; [`Group`] where there is one key |
 //! | results that are good for a while | a bounded cache with expiry, and one load for each key that is missing | [`Cache`] |
-//! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with the forms that end in `_in` |
+//! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with [options](Cache::options) of a fetch, and the forms of groups that end in `_in` |
 //!
 //! ## A result on a schedule
 //!
@@ -61,7 +62,58 @@
 //! Threads and tasks share runs, loads and entries. The work of a call belongs to the task that
 //! runs it: if that task is dropped, another one that waits takes over, with its own closure. A
 //! load that is to survive the timeout of its caller is [detached](FetchOptions::detached),
-//! which takes a function that spawns, such as `|load| drop(tokio::spawn(load))`.
+//! which takes a function that spawns.
+//!
+//! With tokio:
+//!
+//! ```
+//! use docache::{Cache, Context};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! # async fn query(name: &str) -> Arc<str> { name.into() }
+//! #[tokio::main]
+//! async fn main() -> Result<(), docache::Error> {
+//!     let reports: Cache<String, Arc<str>> = Cache::builder().capacity(1_000).build()?;
+//!     let mut handlers = tokio::task::JoinSet::new();
+//!     for _ in 0..100 {
+//!         let reports = reports.clone(); // the same cache
+//!         handlers.spawn(async move { reports.fetch_async("today", || query("today")).await });
+//!     }
+//!     assert_eq!(handlers.join_all().await.len(), 100); // and one query
+//!
+//!     let patience = Context::new().with_timeout(Duration::from_secs(1));
+//!     let options = reports.options().context(&patience);
+//!     let detached = options.detached(|load| drop(tokio::spawn(load)));
+//!     let report = detached.try_fetch_async("year", || async { Ok(query("year").await) }).await;
+//!     assert_eq!(&*report.unwrap(), "year");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! In axum a cache is a part of the state:
+//!
+//! ```
+//! use axum::{Router, extract::{Path, State}, http::StatusCode, routing::get};
+//! use docache::Cache;
+//! use std::{io, sync::Arc};
+//!
+//! type Pages = Cache<String, Arc<str>, io::Error>;
+//!
+//! async fn page(
+//!     State(pages): State<Pages>,
+//!     Path(name): Path<String>,
+//! ) -> Result<String, (StatusCode, String)> {
+//!     let render = || async { Ok(format!("page {name}").into()) };
+//!     match pages.try_fetch_async(&name, render).await {
+//!         Ok(page) => Ok(page.to_string()),
+//!         Err(error) => Err((StatusCode::BAD_GATEWAY, error.to_string())),
+//!     }
+//! }
+//!
+//! let pages: Pages = Cache::builder().capacity(1_000).build()?;
+//! let app: Router = Router::new().route("/{name}", get(page)).with_state(pages);
+//! # Ok::<(), docache::Error>(())
+//! ```
 //!
 //! # Observing
 //!
@@ -90,8 +142,10 @@
 //!   other's keys are a deadlock that is not found out.
 //! - *Memory does not go back after values were removed*: somebody holds a guard ([`Cache::pin`],
 //!   or an iterator); `stats().retired` says how much it holds up.
-//! - *The first `fetch` of a key is slow for many at once*: they wait for one load. Who cannot wait
-//!   fetches with a [context](FetchOptions::context) that has a deadline.
+//! - *The first `fetch` of a key is slow for many at once*: they wait for one load. A
+//!   [context](FetchOptions::context) with a deadline ends waiting for somebody else's load, not a
+//!   load that the caller runs itself; a task that must not wait for its own either fetches
+//!   [detached](FetchOptions::detached).
 //!
 //! # Guarantees
 //!
@@ -187,7 +241,11 @@ pub use cache::{
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};
-pub use flight::{FlightError, Group, GroupBuilder, KeyedGroup, Shared};
+pub use flight::{FlightError, GroupBuilder, Shared};
+// An alias of a type is found where the type is re-exported.
+#[doc(alias = "singleflight")]
+#[doc(alias = "dedup")]
+pub use flight::{Group, KeyedGroup};
 pub use log::{Level, Logger, Record};
 pub use loop_cache::{
     Changed, Doer, Entries, LoopCache, LoopCacheBuilder, LoopCacheStats, LoopEntry, Reader,

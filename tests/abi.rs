@@ -3,6 +3,8 @@
 use docache::ffi::*;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 const DAY: u64 = 86_400_000_000_000;
 
@@ -147,4 +149,26 @@ fn while_a_cache_is_to_be_swept_its_thread_stays() {
     // And the cache is none the worse for having been asked.
     cache.insert(1, 2);
     assert_eq!(cache.get(&1), Some(2));
+}
+
+/// It waits for what is under way, but not for ever: a thousand pauses.
+#[test]
+fn a_callback_that_does_not_return_is_waited_for_for_a_second() {
+    let (told, listening) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let barriers = (told.clone(), listening.clone());
+    let cache = docache::Cache::<u64, u64>::builder()
+        .time_to_live(Duration::from_nanos(1))
+        .sweep_interval(Duration::from_millis(1))
+        .on_evict(move |_, _, _| {
+            barriers.0.wait();
+            barriers.1.wait();
+        })
+        .build()
+        .unwrap();
+    cache.insert(1, 2);
+    told.wait();
+    let start = Instant::now();
+    assert_eq!(docache_shutdown(), DOCACHE_BUSY);
+    assert!(start.elapsed() >= Duration::from_millis(999), "{:?}", start.elapsed());
+    listening.wait();
 }

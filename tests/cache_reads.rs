@@ -104,3 +104,31 @@ fn what_never_expires_is_there_at_the_end_of_time() {
     cache.insert_with_ttl(2, 20, Duration::from_secs(1));
     assert_eq!(cache.get(&2), None, "the time of those that do expire is over");
 }
+
+/// So it is with a policy that knows how often its entries were used before.
+#[test]
+fn of_a_loop_that_does_not_fit_most_is_there() {
+    let cache = builder().capacity(1_000).shards(1).build().unwrap();
+    let hits = (0..100_000).map(|turn| turn % 1_200).filter(|&key| {
+        let hit = cache.get(&key).is_some();
+        if !hit {
+            cache.insert(key, key);
+        }
+        hit
+    });
+    let hits = hits.count();
+    assert!(hits > 75_000, "{hits}");
+}
+
+#[test]
+fn a_cache_that_has_lost_most_of_its_entries_gives_their_memory_back() {
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).never_expire().build().unwrap();
+    cache.insert_many((0..50_000).map(|key| (key, key)));
+    let full = cache.stats().memory;
+    assert!(full > 50_000 * 16);
+    (10..50_000).for_each(|key| assert_eq!(cache.remove(&key), Some(key)));
+    while !cache.flush() {}
+    let left = cache.stats().memory;
+    assert!(left < full / 16, "{left} bytes are left of {full}");
+    assert!((0..10).all(|key| cache.get(&key) == Some(key)));
+}

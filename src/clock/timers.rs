@@ -339,6 +339,43 @@ mod tests {
         drop((far, due, by_thread));
     }
 
+    /// Arms another alarm that is due when it is woken, until there have been three.
+    struct Chain {
+        timers: Arc<Timers>,
+        due: Tick,
+        woken: Mutex<Vec<Alarm>>,
+        depth: AtomicUsize,
+    }
+
+    impl Wake for Chain {
+        fn wake(self: Arc<Self>) {
+            assert_eq!(self.depth.fetch_add(1, Ordering::Relaxed), 0, "inside another one");
+            if self.woken.lock().unwrap().len() < 3 {
+                let next = self.timers.arm(self.due, self.clone().into());
+                self.woken.lock().unwrap().push(next);
+            }
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_serves_alarms_wakes_none_inside_another() {
+        let timers = Timers {
+            spawn: Some(|_, _| Err(io::ErrorKind::WouldBlock.into())),
+            ..Timers::default()
+        };
+        let chain = Arc::new(Chain {
+            timers: Arc::new(timers),
+            due: SystemClock.now(),
+            woken: Mutex::default(),
+            depth: AtomicUsize::new(0),
+        });
+        let first = chain.timers.arm(chain.due, chain.clone().into());
+        assert_eq!((chain.woken.lock().unwrap().len(), chain.timers.has(first.id)), (3, false));
+        assert_eq!(chain.depth.load(Ordering::Relaxed), 0);
+        chain.woken.lock().unwrap().clear();
+    }
+
     #[test]
     fn the_end_of_time_does_not_come() {
         let timers = Arc::new(Timers::default());

@@ -130,6 +130,31 @@ mod tests {
 
     use super::*;
 
+    /// What was hashed.
+    #[derive(Default)]
+    struct Hashed(Vec<u8>);
+
+    impl Hasher for Hashed {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn what_is_hashed_of_a_key_is_its_bytes() {
+        for len in [0, 1, SHORT, SHORT + 1, 80] {
+            let bytes = vec![7; len];
+            let (mut kept, mut asked) = (Hashed::default(), Hashed::default());
+            Key::from(&*bytes).hash(&mut kept);
+            Query::new(&bytes).hash(&mut asked);
+            assert_eq!((&kept.0, &asked.0), (&bytes, &bytes));
+        }
+    }
+
     #[test]
     fn a_key_of_any_length_is_what_it_was_made_of_and_nothing_else() {
         let hasher = std::hash::RandomState::new();

@@ -318,3 +318,22 @@ pub(super) unsafe fn take(value: *mut docache_value) -> Result<Option<Value>> {
     // SAFETY: the caller's promise.
     Ok(Some(unsafe { Value::from_ptr(value) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_shares_of_a_value_are_one_address() {
+        let (one, other) = (Value::copy(b"one").unwrap(), Value::copy(b"one").unwrap());
+        let again = one.clone();
+        assert!(!one.as_ptr().is_null() && one.as_ptr() != other.as_ptr());
+        assert_eq!(one.as_ptr(), again.as_ptr());
+        let handle = one.into_ptr();
+        assert_eq!(handle.cast_const(), again.as_ptr());
+        drop(again);
+        // SAFETY: it came from `into_ptr`, and nobody else has taken this share.
+        let back = unsafe { Value::from_ptr(handle) };
+        assert_eq!(back.bytes(), b"one");
+    }
+}

@@ -22,3 +22,25 @@ pub extern "C" fn docache_abi_version() -> u32 {
 pub extern "C" fn docache_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+
+    #[test]
+    fn the_library_is_of_the_version_that_its_header_names() {
+        let header = include_str!("../../include/docache.h");
+        let defined = |name: &str| -> u32 {
+            let mut lines = header.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
+        };
+        assert_eq!(docache_abi_version(), defined("#define DOCACHE_ABI_VERSION "));
+        let parts = ["MAJOR", "MINOR", "PATCH"]
+            .map(|part| defined(&format!("#define DOCACHE_VERSION_{part} ")).to_string());
+        // SAFETY: it is static and ends in NUL.
+        let version = unsafe { CStr::from_ptr(docache_version()) };
+        assert_eq!(version.to_str().unwrap(), parts.join("."));
+    }
+}

@@ -355,7 +355,8 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     /// ```
     /// use docache::KeyedGroup;
     /// let group: KeyedGroup<str, String> = KeyedGroup::builder().debug_keys().build()?;
-    /// let text = group.run("ada", || group.try_run("ada", || Ok(String::new())).unwrap_err().to_string());
+    /// let inner = || group.try_run("ada", || unreachable!()).unwrap_err().to_string();
+    /// let text = group.run("ada", inner);
     /// assert!(text.starts_with("key \"ada\": the call came from inside the run"));
     /// # Ok::<(), docache::Error>(())
     /// ```

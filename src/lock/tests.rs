@@ -46,6 +46,14 @@ fn a_panic_gives_the_lock_back() {
 }
 
 #[test]
+fn who_only_tries_takes_it_if_it_is_free() {
+    let lock = super::raw::RawLock::new();
+    assert!(lock.try_lock() && !lock.try_lock());
+    lock.unlock();
+    assert!(lock.try_lock());
+}
+
+#[test]
 fn it_is_small() {
     assert_eq!(size_of::<Lock<()>>(), 8);
 }

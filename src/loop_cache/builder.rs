@@ -69,7 +69,7 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// Who is told of failures, starts and stops. Default: nobody.
+    /// A logger that hears of failures, starts and stops. Default: none.
     pub fn logger(mut self, logger: Logger) -> LoopCacheBuilder<T> {
         self.settings.logger = Some(logger);
         self

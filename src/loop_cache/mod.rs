@@ -42,6 +42,9 @@ use waits::{First, Newer, Requested};
 
 /// Calls a Doer at an interval and keeps its last results for readers.
 ///
+/// It is not `Clone`, since dropping it stops the loop: share it by reference or in an [`Arc`], and
+/// give each thread a [`reader`](LoopCache::reader).
+///
 /// # Life
 /// [`start`](LoopCache::start) runs the loop on a thread of its own, [`run`](LoopCache::run) on the
 /// caller's. Either ends by [`stop`](LoopCache::stop), by its [`Context`], or when the loop cache
@@ -71,6 +74,8 @@ use waits::{First, Newer, Requested};
 /// println!("{}", *first);
 /// # Ok::<(), docache::Error>(())
 /// ```
+#[doc(alias = "ticker")]
+#[doc(alias = "periodic")]
 pub struct LoopCache<T: Send + Sync + 'static> {
     shared: Arc<Shared<T>>,
 }
@@ -250,7 +255,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
 
     /// How many results have been published: one load, wait-free.
     ///
-    /// Whoever sees a version finds that view or a newer one. The word follows the view by an
+    /// Whoever sees a version finds that view or a newer one. The counter follows the view by an
     /// instant, so a snapshot may show a version that is one ahead of it.
     #[inline]
     #[must_use]
@@ -316,6 +321,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// assert!(seen >= 3);
     /// # Ok::<(), docache::Error>(())
     /// ```
+    #[doc(alias = "subscribe")]
+    #[doc(alias = "watch")]
     pub fn changed(&self, since: u64) -> Changed<T> {
         Changed(Wait::new(Newer { shared: self.shared.clone(), since }))
     }
@@ -324,6 +331,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// made at once; wait for the result, or drop the [`Refresh`]. Requests that meet while the
     /// Doer is busy share its next call.
     #[must_use = "wait for it, or use `let _ =` if the request is all you want"]
+    #[doc(alias = "poll")]
     pub fn refresh(&self) -> Refresh<T> {
         let owed = self.shared.request();
         Refresh(Wait::new(Requested { shared: self.shared.clone(), owed }))

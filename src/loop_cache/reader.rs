@@ -70,7 +70,18 @@ impl<T: Send + Sync + 'static> Reader<T> {
         Changed(Wait::new(Newer { shared: self.shared().clone(), since }))
     }
 
-    /// The time on the loop cache's clock, for [`LoopEntry::age_at`].
+    /// The time on the loop cache's clock, for [`LoopEntry::age_at`]. Ask before
+    /// [`latest`](Reader::latest), whose result borrows the reader.
+    ///
+    /// ```
+    /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
+    /// #     .interval(std::time::Duration::from_millis(1)).build()?;
+    /// let mut reader = cache.reader();
+    /// let now = reader.now();
+    /// let age = reader.latest().map(|entry| entry.age_at(now));
+    /// assert_eq!(age, None, "nothing has run yet");
+    /// # Ok::<(), docache::Error>(())
+    /// ```
     #[must_use]
     pub fn now(&self) -> Tick {
         self.shared().now()

@@ -199,7 +199,7 @@ macro_rules! waitable {
         pub struct $name<T: Send + Sync + 'static>(pub(super) Wait<$event<T>>);
 
         impl<T: Send + Sync + 'static> $name<T> {
-            /// Blocks the thread until it is there, but not longer than `timeout` on the loop
+            /// Blocks the thread until the result is there, but not longer than `timeout` on the loop
             /// cache's clock (`None`: no limit; zero: only look).
             ///
             /// # Errors
@@ -211,7 +211,7 @@ macro_rules! waitable {
                 block(&shared, self.0, timeout.into(), $what)?
             }
 
-            /// Blocks the thread until it is there or `context` is done.
+            /// Blocks the thread until the result is there or `context` is done.
             ///
             /// # Errors
             /// Those of [`wait`](Self::wait), and the context's when it is done.

@@ -68,6 +68,22 @@ fn the_message_is_the_panics_own() {
 }
 
 #[test]
+fn a_group_without_keys_repanics_if_it_was_built_so() {
+    let group: Group<u32, &str> = Group::builder().repanic(true).build();
+    let gate = Gate::default();
+    let leads = || async {
+        gate.pass().await;
+        hush("no fuel")
+    };
+    let mut leader = Task::begun(group.try_run_async(leads));
+    let mut waiter = Task::begun(group.try_run_async(|| async { Ok(1) }));
+    gate.open();
+    assert_eq!(message_of(|| leader.poll()), "no fuel");
+    assert_eq!(message_of(|| waiter.poll()), "the run panicked: no fuel");
+    assert!(group.try_run(|| Ok(1)).unwrap().led());
+}
+
+#[test]
 fn a_group_that_repanics_panics_in_those_who_wait_whatever_they_called() {
     let group: KeyedGroup<Key, u32, &str> = one_shard(true);
     let joins = Joins::default();

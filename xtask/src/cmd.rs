@@ -105,13 +105,23 @@ impl Cmd {
         Ok(text)
     }
 
-    /// Whether the command exists and succeeds.
+    /// Whether the command exists and succeeds, in silence.
     pub(crate) fn succeeds(&self) -> bool {
         self.expression()
             .stdout_null()
             .stderr_null()
             .run()
             .is_ok_and(|output| output.status.success())
+    }
+
+    /// Whether the command succeeds, in silence, within `limit`; what it started is killed with it.
+    pub(crate) fn succeeds_within(&self, limit: Duration) -> bool {
+        let timed = Self {
+            program: "timeout".into(),
+            args: vec!["--signal=KILL".into(), limit.as_secs().to_string().into()],
+            ..self.clone()
+        };
+        timed.arg(&self.program).args(&self.args).succeeds()
     }
 
     fn expression(&self) -> duct::Expression {
@@ -194,5 +204,9 @@ mod tests {
     fn a_command_that_hangs_is_killed() {
         let error = Cmd::new("sleep").arg("30").limit(Duration::from_millis(50)).run().unwrap_err();
         assert!(error.to_string().contains("was killed"), "{error}");
+        let limit = Duration::from_secs(1);
+        assert!(Cmd::new("true").succeeds_within(limit));
+        assert!(!Cmd::new("false").succeeds_within(limit));
+        assert!(!Cmd::new("sleep").arg("30").succeeds_within(limit));
     }
 }

@@ -70,6 +70,7 @@ pub(crate) struct Flavor {
     /// Names its directory below `target/native`.
     pub(crate) name: &'static str,
     pub(crate) flags: &'static str,
+    /// The library, static or shared.
     pub(crate) archive: PathBuf,
     /// Words before the program: the tool that runs it.
     pub(crate) runner: &'static str,
@@ -93,12 +94,12 @@ pub(crate) struct Program {
 pub(crate) fn build_library() -> Result<()> {
     Cmd::cargo("build --release -p docache-capi --target-dir target").run()?;
     ensure!(Path::new(LIBRARY).exists(), "the build did not leave {LIBRARY}");
-    name_shared_library()
+    name_shared_library(Path::new("target/release"))
 }
 
 /// Programs look for the shared library by its SONAME, which is a link to it.
-fn name_shared_library() -> Result<()> {
-    let link = Path::new("target/release").join(SONAME);
+pub(crate) fn name_shared_library(dir: &Path) -> Result<()> {
+    let link = dir.join(SONAME);
     if cfg!(unix) && link.symlink_metadata().is_err() {
         Cmd::new("ln").words("-s libdocache.so").arg(link).run()?;
     }
@@ -172,7 +173,7 @@ pub(crate) fn run_all(programs: &[Program], flavor: &Flavor) -> Result<String> {
     Ok(format!("{} programs", programs.len()))
 }
 
-fn compile(program: &Program, flavor: &Flavor) -> Result<PathBuf> {
+pub(crate) fn compile(program: &Program, flavor: &Flavor) -> Result<PathBuf> {
     let dir = Path::new("target/native").join(flavor.name);
     fs::create_dir_all(&dir)?;
     let executable = dir.join(&program.name);

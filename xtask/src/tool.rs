@@ -55,6 +55,8 @@ pub(crate) const GO: Tool =
     Tool { name: "go", probe: &["go", "version"], install: Install::Apt("golang-go") };
 pub(crate) const VALGRIND: Tool =
     Tool { name: "valgrind", probe: &["valgrind", "--version"], install: Install::Apt("valgrind") };
+pub(crate) const TIMEOUT: Tool =
+    Tool { name: "timeout", probe: &["timeout", "--version"], install: Install::Apt("coreutils") };
 pub(crate) const CARGO_FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     probe: &["cargo", "fuzz", "--version"],

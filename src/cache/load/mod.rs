@@ -53,8 +53,8 @@ impl<K, V> Default for Kept<K, V> {
 
 /// The home of a key's flight, and what one call does there.
 ///
-/// The cells are the call's owner's (OWNER): they are touched by nothing but the `unsafe` functions of
-/// [`Home`], whose callers promise to be it.
+/// The cells are the call's owner's (OWNER): they are touched by nothing but the `unsafe` functions
+/// of [`Home`], whose callers promise to be it.
 ///
 /// `L` is what the work returns: a value, or a value and its time to live.
 pub(crate) struct LoadHome<'c, K, V, E, S, L = V> {

@@ -138,6 +138,12 @@ mod tests {
             let expected = if i % 7 == 0 { i + 1 + u32::from(i == 3_500) } else { 0 };
             assert_eq!(values.get(i), expected);
         }
+        (0..4_900).for_each(|i| values.clear(i));
+        assert!(
+            (0..5_000).all(|i| values.get(i) == if i < 4_900 || i % 7 > 0 { 0 } else { i + 1 })
+        );
+        let few = values.memory();
+        assert!(few < 2_000 * 4 + 4_000, "{few} for what is near and some that are far");
         (0..5_000).for_each(|i| values.clear(i));
         assert!((0..5_000).all(|i| values.get(i) == 0));
         assert!(values.memory() < 2_000 * 4 + 1_000, "{}", values.memory());

@@ -232,6 +232,7 @@ impl Policy {
         with!(&self.0, unbounded _ => 0, bounded policy => policy.queues().entry_weight(i))
     }
 
+    /// Entries; if there is a limit, those that weigh something.
     #[cfg(all(test, not(docache_loom)))]
     pub(crate) fn len(&self) -> usize {
         with!(&self.0, unbounded all => all.len, bounded policy => policy.queues().len())

@@ -197,6 +197,16 @@ fn links_are_moved_to_larger_memory_a_few_times_however_many_there_are() {
     assert!(sizes.len() < 20, "{} sizes", sizes.len());
 }
 
+#[test]
+fn without_a_limit_memory_is_that_of_the_weights() {
+    for (weighted, least) in [(false, 0), (true, 4_000)] {
+        let mut shard = Shard::new(PolicyKind::Adaptive, None, weighted);
+        (0..1_000).for_each(|key| drop(shard.insert(key, 1)));
+        let memory = shard.policy.memory();
+        assert!((least..=2 * least).contains(&memory), "{memory}, of at least {least}");
+    }
+}
+
 proptest! {
     #[test]
     fn the_queues_hold_the_entries_and_never_too_many(

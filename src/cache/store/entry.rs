@@ -202,6 +202,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_deadline_comes_unless_it_is_never() {
+        let at = |units: u64| Deadline::of(Tick::from_nanos(units << HORIZON_UNIT));
+        assert_eq!((at(7).units(), at(7).next()), (7, at(8)));
+        let last = Deadline::of(Tick::MAX);
+        assert!(last < Deadline::NEVER && last.next() == Deadline::NEVER);
+        assert_eq!(Deadline::NEVER.next(), Deadline::NEVER);
+        assert!(at(8).is_after((8 << HORIZON_UNIT) - 1) && !at(8).is_after(8 << HORIZON_UNIT));
+    }
+
+    #[test]
     fn the_parts_of_a_meta_word_do_not_disturb_each_other() {
         let deadline = Deadline::of(Tick::from_nanos(123_456_789_012));
         for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {

@@ -213,7 +213,7 @@ impl<K, V, E> ShardState<K, V, E> {
     /// Whether so much is retired that a value of this weight had better wait for readers to let go
     /// of some of it.
     #[inline]
-    pub(crate) fn is_over_retired(&self, weight: u32) -> bool {
+    pub(crate) fn is_over_retired_limit(&self, weight: u32) -> bool {
         self.config.weighted
             && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
     }
@@ -343,5 +343,26 @@ impl<K, V, E> Drop for Shard<K, V, E> {
             negative.clear(&mut gone);
             gone.into_iter().for_each(drop_contained);
         }
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_retired_weighs_what_is_in_limbo_and_what_the_listener_is_still_to_see() {
+        let config = ShardConfig {
+            kind: PolicyKind::Adaptive,
+            max_weight: 100,
+            weighted: true,
+            max_cached_errors: None,
+        };
+        let shard = Shard::<u64, u64, ()>::new(config);
+        let mut state = shard.state.lock();
+        state.limbo.add_weight(30);
+        state.pending_notifications.weight = 4;
+        assert_eq!(state.retired_weight(), 34);
+        assert!(!state.is_over_retired_limit(66) && state.is_over_retired_limit(67));
     }
 }

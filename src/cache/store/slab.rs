@@ -315,3 +315,20 @@ fn layout<K, V>(places: usize) -> Layout {
 // SAFETY: it owns its entries. Readers reach them through the shard's view, and the shard's own
 // bounds (`K` and `V`: Send + Sync) are for them.
 unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_places_as_there_may_be() {
+        let max = 5 * chunk_places::<u64, u64>() / 2;
+        let mut slab = Slab::<u64, u64>::new(max);
+        let places: Vec<u32> = std::iter::from_fn(|| slab.take()).collect();
+        assert_eq!(places, (0..max as u32).collect::<Vec<_>>());
+        assert_eq!((slab.used(), slab.take()), (max, None));
+        // SAFETY: it was given out, and nothing was put there.
+        unsafe { slab.give_back(7) };
+        assert_eq!((slab.take(), slab.take()), (Some(7), None));
+    }
+}

@@ -456,4 +456,28 @@ mod tests {
         (0..SLOTS).for_each(|slot| assert_eq!(full.without(slot).vacant(), Some(slot)));
         assert!((0..1024).all(|hash| (1..=127).contains(&tag(hash << 38))));
     }
+
+    #[test]
+    fn entries_of_one_hash_are_told_apart_by_their_indices() {
+        let table = Table::for_entries(8);
+        // More than a bucket has slots.
+        for index in 0..8 {
+            // SAFETY: nobody else has it.
+            unsafe { table.insert(7, index) };
+        }
+        for index in [3, 7, 0] {
+            // SAFETY: as above.
+            let erased = [(); 2].map(|()| unsafe { table.erase(7, index) });
+            assert_eq!(erased, [true, false], "{index}");
+        }
+        let mut left = Vec::new();
+        for at in 0..table.buckets() {
+            // SAFETY: as above.
+            unsafe { table.each_in(at, |index| left.push(index)) };
+        }
+        left.sort_unstable();
+        assert_eq!(left, [1, 2, 4, 5, 6]);
+        // SAFETY: as above.
+        unsafe { table.free() };
+    }
 }

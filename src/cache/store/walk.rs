@@ -252,3 +252,56 @@ pub(crate) struct DetachedShard {
     /// Dropped without the lock.
     _policy: Policy,
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use crate::cache::Cache;
+    use crate::cache::stats::Cause;
+
+    /// Each step takes an entry out, whereupon the listener makes the table grow, a few times.
+    #[test]
+    fn a_walk_whose_table_is_replaced_again_and_again_comes_to_an_end() {
+        static CACHE: OnceLock<Cache<u64, u64>> = OnceLock::new();
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        static LENGTH: AtomicU64 = AtomicU64::new(0);
+        let put = |most| {
+            let keys = LENGTH.swap(most, Ordering::Relaxed)..most;
+            keys.for_each(|key| CACHE.get().unwrap().insert(key, key));
+        };
+        let grow = move |_: &u64, _: &u64, _| {
+            TAKEN.store(false, Ordering::Relaxed);
+            let length = LENGTH.load(Ordering::Relaxed);
+            if length < 8_000 {
+                put(2 * length);
+            }
+        };
+        let builder = Cache::builder().shards(1).never_expire().no_sweep().on_evict(grow);
+        let cache = CACHE.get_or_init(|| builder.build().unwrap());
+        put(1_000);
+        let mut seen = 0;
+        cache.inner.core.remove_where(|_| {
+            seen += 1;
+            assert!(seen < 200_000, "it starts over forever");
+            (!TAKEN.swap(true, Ordering::Relaxed)).then_some(Cause::Removed)
+        });
+        assert!(seen > 7_990, "the last step sees all that there are then, not {seen}");
+    }
+
+    #[test]
+    fn a_walk_that_nobody_disturbs_sees_each_entry_once() {
+        let cache = Cache::<u64, u64>::builder().shards(1).no_sweep().build().unwrap();
+        (0..20_000).for_each(|key| cache.insert(key, key));
+        let mut seen = Vec::new();
+        let walk = cache.inner.core.remove_where(|entry| {
+            // SAFETY: it is in the table, so filled, and the walk has the lock.
+            let (key, _) = unsafe { entry.pair() };
+            seen.push(*key);
+            None
+        });
+        seen.sort_unstable();
+        assert!(walk == 0 && seen.into_iter().eq(0..20_000));
+    }
+}

@@ -110,7 +110,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// has just waited in vain.
     #[inline(always)]
     pub(crate) fn limit_retired(&self, shard: &Shard<K, V, E>, weight: u32) {
-        if self.settings.weigher.is_some() && self.lock(shard).state.is_over_retired(weight) {
+        if self.settings.weigher.is_some() && self.lock(shard).state.is_over_retired_limit(weight) {
             self.wait_for_readers(shard, weight);
         }
     }
@@ -122,10 +122,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             // can.
             return self.schedule_maintenance_now();
         }
-        let is_over_retired = || self.lock(shard).state.is_over_retired(weight);
+        let is_over_retired_limit = || self.lock(shard).state.is_over_retired_limit(weight);
         for tries in 0..WAIT_TRIES {
             self.reclaim_all(shard);
-            if !is_over_retired() {
+            if !is_over_retired_limit() {
                 return;
             }
             advance();

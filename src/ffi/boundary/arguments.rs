@@ -90,3 +90,38 @@ pub(crate) unsafe fn text<'a>(
 pub(crate) fn timeout(ns: i64) -> Option<Duration> {
     u64::try_from(ns).ok().map(Duration::from_nanos)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::{null, without_provenance};
+
+    use super::*;
+
+    #[test]
+    fn a_pointer_is_refused_by_what_is_wrong_with_it() {
+        assert!(check(&7_u32, "it").is_ok());
+        let refused = |pointer: *const u32| check(pointer, "it").unwrap_err().to_string();
+        let (null, misaligned) = (refused(null()), refused(without_provenance(2)));
+        assert!(null.contains("it") && null.contains("NULL"), "{null}");
+        assert!(misaligned.contains("misaligned"), "{misaligned}");
+    }
+
+    #[test]
+    fn a_span_is_refused_if_it_cannot_be() {
+        let some = b"some";
+        let span = |data, len| {
+            // SAFETY: `some` is there; of the others no byte is read.
+            unsafe { bytes(data, len, "it") }.ok()
+        };
+        assert_eq!(span(some.as_ptr(), 4), Some(&some[..]));
+        assert_eq!(span(null(), 0), Some(&[][..]));
+        assert_eq!(span(null(), 1), None);
+        assert_eq!(span(some.as_ptr(), isize::MAX as usize + 1), None);
+    }
+
+    #[test]
+    fn a_timeout_below_zero_is_none() {
+        let limits = [-1, 0, 1].map(timeout);
+        assert_eq!(limits, [None, Some(Duration::ZERO), Some(Duration::from_nanos(1))]);
+    }
+}

@@ -78,3 +78,25 @@ impl<C> Lane<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_any_length_are_spread_over_all_lanes() {
+        let lanes = Lanes::<()>::new(&Source::Group(Arc::new(KeyedGroup::new())));
+        for length in [1, 7, 8, 30] {
+            let lane_of = |last: u8| {
+                let mut key = vec![b'k'; length];
+                key[length - 1] = last;
+                assert!(Arc::ptr_eq(lanes.lane(&key), lanes.lane(&key.clone())));
+                Arc::as_ptr(lanes.lane(&key))
+            };
+            let used: BTreeSet<_> = (0..64).map(lane_of).collect();
+            assert_eq!(used.len(), LANES, "{length}");
+        }
+    }
+}

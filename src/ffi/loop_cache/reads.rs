@@ -294,3 +294,18 @@ pub unsafe extern "C" fn docache_loop_version_word(handle: *const docache_loop) 
     // SAFETY: the caller's promise.
     unsafe { borrow(handle, "handle") }.map_or(ptr::null(), |handle| handle.cache.version_word())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_wall_clock_counts_from_the_epoch_either_way() {
+        let (epoch, span) = (SystemTime::UNIX_EPOCH, Duration::from_nanos(1_700));
+        assert_eq!([epoch + span, epoch, epoch - span].map(unix_nanos), [1_700, 0, -1_700]);
+        let far = Duration::from_secs(1 << 40);
+        assert_eq!([epoch + far, epoch - far].map(unix_nanos), [i64::MAX, i64::MIN]);
+    }
+}

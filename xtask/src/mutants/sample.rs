@@ -1,39 +1,56 @@
 //! Which mutants are tried.
 
-use anyhow::{Context, Result};
+use std::ops::Range;
 
-/// One change, as `cargo mutants --list` prints it: `src/lock.rs:31:9: replace is_free -> bool with
-/// true`.
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// One change, as `cargo mutants --list --json` describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Mutant {
+    /// Such as `src/lock.rs:31:9: replace is_free -> bool with true`.
     name: String,
     /// Where in the name the path ends.
     path_end: usize,
-    line: usize,
+    /// Line and column, in letters, of what is replaced and of what follows it; both from 1.
+    span: [(usize, usize); 2],
+    replacement: String,
 }
 
 /// What all paths begin with.
 const SRC: &str = "src/";
 
 impl Mutant {
-    pub(super) fn parse(name: &str) -> Result<Self> {
+    /// All that the list names.
+    pub(super) fn parse_list(list: &str) -> Result<Vec<Self>> {
+        let list: Value = serde_json::from_str(list).context("cargo mutants printed no JSON")?;
+        let mutants = list.as_array().context("cargo mutants printed no list")?;
+        mutants.iter().map(Self::parse).collect()
+    }
+
+    fn parse(json: &Value) -> Result<Self> {
         let parse = || {
-            let (path, rest) = name.strip_prefix(SRC)?.split_once(':')?;
-            let line = rest.split(':').next()?.parse().ok()?;
-            Some(Mutant { name: name.to_owned(), path_end: SRC.len() + path.len(), line })
+            let name = json["name"].as_str()?;
+            let (path, _) = name.strip_prefix(SRC)?.split_once(':')?;
+            let place = |end: &str| {
+                let number = |key| json["span"][end][key].as_u64()?.try_into().ok();
+                Some((number("line")?, number("column")?))
+            };
+            Some(Mutant {
+                name: name.to_owned(),
+                path_end: SRC.len() + path.len(),
+                span: [place("start")?, place("end")?],
+                replacement: json["replacement"].as_str()?.to_owned(),
+            })
         };
         parse().with_context(|| {
-            format!("`cargo mutants --list` printed {name:?}, which names no line of src")
+            format!("`cargo mutants --list --json` printed {json}, which is no change to src")
         })
     }
 
     /// Where it is and what it changes.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    pub(super) fn into_name(self) -> String {
-        self.name
     }
 
     /// The file, below src.
@@ -43,7 +60,28 @@ impl Mutant {
 
     /// The line, from 1.
     pub(super) fn line(&self) -> usize {
-        self.line
+        self.span[0].0
+    }
+
+    /// The text of its file, changed.
+    pub(super) fn apply(&self, text: &str) -> Result<String> {
+        let Range { start, end } = self.bytes(text).with_context(|| {
+            format!("{} has no {:?}, so it is not the text that was listed", self.path(), self.span)
+        })?;
+        Ok(format!("{}{}{}", &text[..start], self.replacement, &text[end..]))
+    }
+
+    /// The bytes of the text that are replaced.
+    fn bytes(&self, text: &str) -> Option<Range<usize>> {
+        let at = |(line, column): (usize, usize)| {
+            let lines = text.split_inclusive('\n').take(line.checked_sub(1)?);
+            let begin = lines.map(str::len).sum();
+            let within = text.get(begin..)?.char_indices().nth(column.checked_sub(1)?)?.0;
+            Some(begin + within)
+        };
+        let [start, end] = self.span;
+        let range = at(start)?..at(end)?;
+        (range.start <= range.end).then_some(range)
     }
 }
 
@@ -85,17 +123,43 @@ pub(super) fn exactly(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn mutant(name: &str, start: (usize, usize), end: (usize, usize)) -> Value {
+        let place = |(line, column)| serde_json::json!({ "line": line, "column": column });
+        serde_json::json!({
+            "name": name,
+            "span": { "start": place(start), "end": place(end) },
+            "replacement": "new",
+        })
+    }
+
     fn some(count: usize) -> Vec<Mutant> {
         (1..=count)
-            .map(|line| Mutant::parse(&format!("src/a/b.rs:{line}:1: change")).unwrap())
+            .map(|line| format!("src/a/b.rs:{line}:1: change"))
+            .map(|name| Mutant::parse(&mutant(&name, (1, 1), (1, 2))).unwrap())
             .collect()
     }
 
     #[test]
-    fn a_listed_line_names_its_place() {
-        let mutant = Mutant::parse("src/a/b.rs:12:5: replace c -> d::E with e").unwrap();
-        assert_eq!((mutant.path(), mutant.line()), ("a/b.rs", 12));
-        Mutant::parse("xtask/src/main.rs:1:1: replace main with ()").unwrap_err();
+    fn a_listed_mutant_names_its_place() {
+        let name = "src/a/b.rs:12:5: replace c -> d::E with e";
+        let list = Value::Array(vec![mutant(name, (12, 5), (12, 9))]);
+        let mutants = Mutant::parse_list(&list.to_string()).unwrap();
+        assert_eq!(mutants.len(), 1);
+        assert_eq!((mutants[0].path(), mutants[0].line()), ("a/b.rs", 12));
+        Mutant::parse(&mutant("xtask/src/main.rs:1:1: change", (1, 1), (1, 1))).unwrap_err();
+        Mutant::parse(&serde_json::json!({ "name": name })).unwrap_err();
+    }
+
+    #[test]
+    fn a_mutant_replaces_its_span() {
+        let text = "é first\n    sécond(\n  )\nthird";
+        let changed = |start, end| {
+            Mutant::parse(&mutant("src/a.rs:1:1: change", start, end)).unwrap().apply(text)
+        };
+        assert_eq!(changed((1, 3), (1, 8)).unwrap(), "é new\n    sécond(\n  )\nthird");
+        assert_eq!(changed((2, 5), (3, 4)).unwrap(), "é first\n    new\nthird");
+        changed((2, 5), (9, 1)).unwrap_err();
+        changed((2, 5), (1, 1)).unwrap_err();
     }
 
     #[test]

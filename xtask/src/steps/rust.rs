@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cmd::Cmd;
-use crate::tool;
+use crate::{native, tool};
 
 const QUICKSTART_LIMIT: Duration = Duration::from_secs(60);
 /// The columns of a narrow terminal.
 const TERMINAL: usize = 80;
 
 pub(super) fn tests() -> Result<String> {
-    Cmd::cargo("test -p docache -p xtask --all-features --lib --bins --tests --examples").run()?;
+    Cmd::cargo("test -p docache -p xtask --all-features --lib --bins --tests").run()?;
     Ok(String::new())
 }
 
@@ -37,6 +37,18 @@ pub(super) fn portable() -> Result<String> {
 pub(super) fn doc_tests() -> Result<String> {
     Cmd::cargo("test -p docache --all-features --doc").run()?;
     Ok(String::new())
+}
+
+/// The Rust programs of `examples`; each ends with an error if it does not do what it says.
+pub(super) fn examples() -> Result<String> {
+    let mut names = Vec::new();
+    for path in native::sources("examples", "rs")? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Cmd::cargo("run -p docache --example").arg(&name).limit(QUICKSTART_LIMIT * 5).run()?;
+        names.push(name);
+    }
+    ensure!(!names.is_empty(), "examples holds no *.rs file");
+    Ok(names.join(", "))
 }
 
 pub(super) fn quickstart() -> Result<String> {
