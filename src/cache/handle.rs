@@ -120,8 +120,8 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// Takes the key out. A clone of its value, if it was there and had not expired.
     ///
-    /// Invalidates loads of the key that are under way: their callers get what they load, the cache does
-    /// not keep it, and a call that comes later gets another load. O(1), under a short lock.
+    /// Invalidates loads of the key that are under way: their callers get what they load, the cache
+    /// does not keep it, and a call that comes later gets another load. O(1), under a short lock.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -275,8 +275,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         pairs.into_iter().for_each(|(key, value)| self.insert(key, value));
     }
 
-    /// Takes the keys out, and says how many of them were there and had not expired. Invalidates their
-    /// loads, as [`remove`](Cache::remove).
+    /// Takes the keys out, and says how many of them were there and had not expired. Invalidates
+    /// their loads, as [`remove`](Cache::remove).
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -291,7 +291,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         keys.iter().filter(|key| self.inner.core.remove(**key, |_| ()).is_some()).count()
     }
 
-    /// Takes everything out, shard by shard, and invalidates all loads that are under way. O(entries).
+    /// Takes everything out, shard by shard, and invalidates all loads that are under way.
+    /// O(entries).
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -304,8 +305,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.clear();
     }
 
-    /// Takes out every entry for which `keep` is false, and says how many that were. Invalidates their
-    /// loads, as [`remove`](Cache::remove).
+    /// Takes out every entry for which `keep` is false, and says how many that were. Invalidates
+    /// their loads, as [`remove`](Cache::remove).
     ///
     /// `keep` is shown each entry that has not expired, as it stands when the walk gets there, in
     /// no order, with no lock held; it may use the cache. What is written meanwhile it may see or

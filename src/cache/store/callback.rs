@@ -1,4 +1,5 @@
 //! Whether the calling thread is inside user code that a write calls.
+//! [`deferred`](super::deferred) says what for.
 
 use std::cell::Cell;
 

@@ -55,7 +55,7 @@ impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
 }
 
 /// The entries, as the policy sees them. Made under the shard's lock, and used no longer than that
-/// is held; all indices that it is given are the policy's or the table's.
+/// is held; all indices that it is given are the policy's or a table's.
 pub(super) struct Entries<'a, K, V, S> {
     directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
@@ -73,8 +73,8 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
     pub(super) fn held(&self, index: u32) -> &Entry<K, V> {
-        // SAFETY: the policy knows only entries that are linked (LINKED there, TABLE), and what is
-        // linked is not given back under the lock.
+        // SAFETY: the policy knows only entries that are linked, or about to be (LINKED there,
+        // TABLE), and what is linked is not given back under the lock.
         unsafe { self.entry(index) }
     }
 }

@@ -90,7 +90,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         }
     }
 
-    /// Notifies the listener of what was not taken in, and drops it.
+    /// Shows the listener a pair that was not stored, and drops it.
     pub(crate) fn notify_refused(&self, shard: &Shard<K, V, E>, (key, value): (K, V)) {
         let _scope = CallbackScope::enter();
         let notified = self
