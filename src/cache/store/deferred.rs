@@ -53,7 +53,7 @@ pub(crate) struct Deferred<'c, K, V, E> {
     /// What few calls need, boxed, so that the others do not pay for it.
     uncommon: Option<Box<Uncommon<'c, K, V, E>>>,
     /// Whether a batch in limbo was sealed, so that it is time for a
-    /// [`hint`](crate::cache::reclaim::hint).
+    /// [`hint`].
     pub(crate) hint: bool,
     /// Whether the shard has something left for the cache's background work.
     pub(crate) needs_maintenance: bool,

@@ -5,7 +5,7 @@ pub(crate) mod core;
 pub(crate) mod deferred;
 pub(crate) mod entry;
 mod expiry;
-mod limbo;
+pub(crate) mod limbo;
 pub(crate) mod locked;
 mod maintenance;
 mod negative;
