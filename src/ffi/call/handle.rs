@@ -66,7 +66,11 @@ impl State {
     /// Its call can be finished.
     fn check_leads(&self, call: &FlightCall<docache_call>) -> Result<()> {
         if self.finishing || self.result.is_some() || !call.leads() {
-            return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
+            return Err(Error::invalid_argument(
+                "call",
+                "one that does not lead, or was finished already,",
+                "give a LEADER",
+            ));
         }
         if !self.begun && call.is_of_cache() {
             return Err(Error::invalid_argument(
