@@ -35,7 +35,7 @@ struct Part<'k, H: Home> {
     result: Option<RunResultOf<H>>,
 }
 
-/// What each key comes to, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
+/// The result for each key, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
 pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
     places: impl Iterator<Item = (Target<H>, &'k H::Key)>,
     context: Option<&Context>,
@@ -199,9 +199,9 @@ fn run_for<H: Home>(
     work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
 ) {
     let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
-    // Those that wait are busy as well: nobody may wait from within the work for a lead that is
-    // handed to them meanwhile. So it is until all are completed: where that calls user code it
-    // must not wait for one whose turn comes later.
+    // Calls of ours that wait count as inside the work too: if one of them became a leader now, a
+    // caller inside the work could wait for it for ever. They do so until all are completed,
+    // because completing runs user code, which must not wait for a key whose turn is yet to come.
     let busy = |part: &&Part<'_, H>| part.result.is_none();
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -282,7 +282,7 @@ fn poll_all<H: Home>(
 }
 
 impl<H: Home> Part<'_, H> {
-    /// Has what the work brought taken for keeping.
+    /// Stages the result of the work for storing.
     fn keep(&self, result: Result<&H::Value, &H::Error>) {
         self.pinned.keep(result);
     }

@@ -11,7 +11,7 @@ use crate::sync::cell::UnsafeCell;
 use crate::sync::fork::forks;
 use crate::sync::thread;
 
-/// Whether a caller can be trusted to go on as soon as it is woken.
+/// Whether a caller is certain to run soon after it is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A thread that does nothing but wait: the system runs it, so it may be given duties.
@@ -32,8 +32,8 @@ pub(crate) enum Stage {
     Waits = 2,
     /// It has its outcome and nobody else touches it any more.
     Done = 3,
-    /// It has its outcome, and still is in the ring of those that are to be told: its owner tells
-    /// them.
+    /// It has its outcome, and the ring of those that do not: its owner serves them (flight/mod.rs,
+    /// step 4).
     Relays = 4,
 }
 
@@ -58,10 +58,10 @@ impl StageWord {
     }
 }
 
-/// The thread that is inside the work of a call, or none.
-///
-/// It decides only by comparison with the reader's own thread, and a thread sees its own stores, so
-/// all orderings are `Relaxed`.
+/// The thread that is inside the work of a call, as its token, or 0.
+/// All accesses are `Relaxed`: a thread that compares this with its own token asks only about its
+/// own stores; who asks whether there is any thread does so under the lock (see "Orderings" in the
+/// module's documentation).
 #[derive(Debug)]
 struct Runner(AtomicUsize);
 
@@ -93,7 +93,7 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     runner: Runner,
     owner: u64,
     pub(super) kind: Kind,
-    /// The process in which its links were made.
+    /// The number of forks ([`forks`]) before the process in which its links were made (COPIED).
     forks: AtomicU32,
     pub(crate) hash: u64,
     key: *const K,
@@ -156,11 +156,11 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         // SAFETY: no list has it (COPIED), so it is the owner's alone.
         let old =
             self.links.with_mut(|links| std::mem::replace(unsafe { &mut *links }, Links::new()));
-        // Somebody may have been at it.
+        // A thread that is not here may have been changing it when the process was forked.
         std::mem::forget(old);
         match self.stage() {
             Stage::Waits => {
-                // At this, too.
+                // The same goes for the outcome.
                 // SAFETY: as above; what is overwritten is not dropped.
                 self.outcome.with_mut(|place| unsafe { place.write(None) });
                 self.set_stage(Stage::Leads);
@@ -198,9 +198,9 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         self.runner.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether some thread is inside this call's work, or work that its owner does for other calls.
-    ///
-    /// Under the lock, those are known whose owner has taken the lock since.
+    /// Whether some thread is inside this call's work, or inside work that its owner does for other
+    /// calls. Under the lock the answer is right for every owner that has taken the lock since it
+    /// began or ended that work.
     pub(super) fn is_in_work(&self) -> bool {
         self.runner.0.load(Ordering::Relaxed) != 0
     }
@@ -309,7 +309,8 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     #[inline]
     pub(super) fn links<R>(self, f: impl FnOnce(&mut Links<K, T, E>) -> R) -> R {
-        // SAFETY: LINKS, promised when this was made; `f` touches the links of no other call.
+        // SAFETY: LINKS, promised when this was made: the lock is held. `f` does not get at the
+        // links of this same call a second time.
         self.call().links.with_mut(|links| f(unsafe { &mut *links }))
     }
 
@@ -324,10 +325,9 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
         self.links(|links| links.prev)
     }
 
-    /// Who takes the lead over: the first behind this call whose owner is not in the midst of work,
-    /// since that work may wait for one of the others (parked threads are in none). If all are, the
-    /// last to come: of calls that lie within one another on a thread that is the innermost, which
-    /// the others wait for.
+    /// The heir: the first call behind this one that is not inside user code, which might wait for
+    /// one of the others. (Parked threads never are.) If all are, the last to come; see step 5 in
+    /// the module's documentation.
     pub(super) fn heir(self) -> Option<Self> {
         let mut heir = self.next()?;
         while heir.call().is_in_work() {

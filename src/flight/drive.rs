@@ -56,7 +56,7 @@ pub(crate) fn name_by_debug<K: Debug + ?Sized>(key: &K) -> Arc<str> {
 }
 
 impl<H: Home> Target<H> {
-    /// Runs the work on this thread, or blocks until the run that is under way has landed.
+    /// Runs the work on this thread, or blocks until the run that is under way has completed.
     #[inline]
     pub(crate) fn run(
         self,
@@ -67,8 +67,8 @@ impl<H: Home> Target<H> {
         self.run_then(key, context, work, identity)
     }
 
-    /// The same; `then` makes of what comes of it what is returned. Values may be large: so they
-    /// need not lie here meanwhile.
+    /// The same, and passes the result to `then`. Values may be large: so the result is not moved
+    /// through this frame.
     #[inline]
     pub(crate) fn run_then<R>(
         self,
@@ -185,7 +185,7 @@ impl<K: ?Sized> Manner<K> {
     }
 }
 
-/// Why a call whose context is done already comes to nothing.
+/// The error of a call whose context is done before it begins.
 #[inline]
 fn refused<E>(context: Option<&Context>) -> Option<FlightError<E>> {
     context.and_then(Context::error).map(FlightError::Left)
@@ -195,7 +195,7 @@ fn left<E>(context: Option<&Context>) -> FlightError<E> {
     refused(context).unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
 }
 
-/// Leads with a future.
+/// Runs the work of a call that leads, as a future.
 async fn lead_async<H: Home, Fut>(
     pinned: &PinnedCall<H>,
     work: impl FnOnce() -> Fut,
@@ -219,8 +219,8 @@ where
     }
 }
 
-/// The work of a leading task: while it is polled, and while it is dropped, the thread is inside of
-/// it.
+/// The work of a call that leads, as a future. The thread counts as inside the work while this is
+/// polled, and while it is dropped.
 struct Inside<'a, H: Home, Fut> {
     pinned: &'a PinnedCall<H>,
     future: Option<Fut>,
@@ -249,8 +249,8 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
             Err(payload) => {
-                // What is left of the work goes now, while the call leads: of two panics the first
-                // is the run's.
+                // What is left of the work is dropped now, while the call still leads. If that
+                // panics too, the first panic counts.
                 if let Err(second) = pinned.inside(|| future.set(None)) {
                     drop_contained(second);
                 }

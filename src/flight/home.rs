@@ -17,11 +17,11 @@ use super::registry::{End, Registry};
 use crate::contain::{contained, drop_contained};
 use crate::error::panic_message;
 
-/// How many waiters are told of an outcome in one stay under the lock.
+/// How many waiters get the outcome in one critical section.
 const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 
-/// The largest outcome, in bytes, that is told in batches: the copies lie on the stack of the
-/// thread that tells.
+/// Outcomes larger than this, in bytes, are delivered one by one: the clones of a batch lie on the
+/// stack.
 pub(super) const LARGE: usize = 256;
 
 /// A call of a [`Home`].
@@ -30,8 +30,9 @@ pub(crate) type CallOf<H> = Call<<H as Home>::Key, <H as Home>::Value, <H as Hom
 pub(crate) type OutcomeOf<H> = Outcome<<H as Home>::Value, <H as Home>::Error>;
 type RefOf<H> = Ref<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
 
-/// A registry of flights and its lock. One lock for each: whatever this returns for a call is the
-/// same each time.
+/// A registry of flights, behind a lock, and what is done in the same critical sections.
+/// An implementation always returns the same registry from [`registry`](Self::registry), with its
+/// one lock held: LINKS relies on it.
 pub(crate) trait Home {
     /// What flights are told apart by.
     type Key: ?Sized + Eq;
@@ -41,8 +42,8 @@ pub(crate) trait Home {
     type Error;
     /// What the work returns: a value, perhaps with something that is said of it.
     type Loaded;
-    /// What is set aside of a call's result, between [`keep`](Self::keep) and
-    /// [`complete`](Self::complete).
+    /// What [`keep`](Self::keep) stages of a call's result for [`complete`](Self::complete) to
+    /// store.
     type Kept: Default;
 
     /// The registry, with its lock held.
@@ -51,9 +52,9 @@ pub(crate) trait Home {
     /// Joins the flight of the call's key, or begins one, unless none is needed.
     ///
     /// # Safety
-    /// `me` is out, belongs to the caller, is pinned, uses no other registry, and is taken out
-    /// again with [`complete`](Self::complete), [`abandon`] or [`leave`] before it goes (PINNED,
-    /// KEY).
+    /// `me` is at [`Out`](Stage::Out), belongs to the caller, is pinned and is used with no other
+    /// registry. It is taken out again with [`complete`](Self::complete), [`abandon`] or [`leave`]
+    /// before its memory is used for anything else (PINNED, KEY).
     #[inline]
     unsafe fn enter(&self, me: &CallOf<Self>) -> Entered {
         let mut registry = self.registry();
@@ -67,8 +68,8 @@ pub(crate) trait Home {
         entered
     }
 
-    /// Begins the work of a call that the lead was handed to. False if something has come meanwhile
-    /// that makes it unnecessary: then the call has the outcome.
+    /// Called before a call that was handed the lead runs its work. False if a result has turned up
+    /// in the meantime: the call has it then, and need not run.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -82,8 +83,8 @@ pub(crate) trait Home {
     /// This home's call belongs to the caller.
     unsafe fn accept(&self, loaded: Self::Loaded) -> Self::Value;
 
-    /// Sets aside what is to be kept of what the work of `me` brought. Called as part of the work:
-    /// what panics here is the work's panic.
+    /// Stages what is to be stored of the result of the work, before the flight ends. Runs as part
+    /// of the work: a panic in here is a panic of the work.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -95,8 +96,8 @@ pub(crate) trait Home {
     ) {
     }
 
-    /// Ends the flight that `me` leads: from here on calls of its key begin a new one, and those
-    /// that wait are told. Whether there were any.
+    /// Ends the flight that `me` leads: later calls of its key begin a new one, and those that wait
+    /// get the outcome. True if any did.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -134,7 +135,7 @@ pub(crate) unsafe fn conclude<H: Home + ?Sized>(
     !end.alone
 }
 
-/// Makes the registry larger, which was found to be too small.
+/// Gives the registry the number of lists that it [wanted](Registry::wants).
 #[cold]
 #[inline(never)]
 pub(crate) fn grow<H: Home + ?Sized>(home: &H, lists: usize) {
@@ -142,8 +143,8 @@ pub(crate) fn grow<H: Home + ?Sized>(home: &H, lists: usize) {
     home.registry().grow(&mut lists);
 }
 
-/// Gives up the lead of `me` without an outcome: it goes to a call that waits, or the flight is
-/// over. Whether somebody took it.
+/// Gives up the lead without an outcome: the heir takes it, or the flight ends. True if there was
+/// an heir.
 ///
 /// # Safety
 /// `me` belongs to the caller and leads in this registry.
@@ -168,8 +169,8 @@ pub(super) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bool {
     heir.is_some()
 }
 
-/// Stops waiting. What is there by now counts: an outcome is passed on, a lead is abandoned.
-/// Whether the call has an outcome.
+/// Stops waiting. If the call was served in the meantime, does the relay's duty; if it became the
+/// leader, abandons the lead. True if it has an outcome.
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
@@ -196,7 +197,7 @@ pub(super) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool {
     true
 }
 
-/// Does what a call that has an outcome owes to the others; it is out then, with its outcome.
+/// Serves the others if the call is a relay. It is `Out` afterwards, and has its outcome.
 ///
 /// # Safety
 /// `me` belongs to the caller, waited in this registry, and is at `Done` or `Relays`.
@@ -212,7 +213,7 @@ pub(super) unsafe fn settle<H: Home>(home: &H, me: &CallOf<H>) {
     me.set_stage(Stage::Out);
 }
 
-/// Gives a call that waits its newest Waker; if it does not wait any more, says where it stands.
+/// Stores the newest Waker of a waiting call. If it no longer waits, returns its stage.
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
@@ -235,8 +236,8 @@ pub(super) unsafe fn poll<H: Home>(home: &H, me: &CallOf<H>, waker: &Waker) -> O
     Some(me.stage())
 }
 
-/// Tells those in the ring of `me`, which nobody can join any more, or finds a parked thread that
-/// does; either way `me` is alone afterwards.
+/// Serves the ring of `me`, which nobody can join any more, or passes that duty to a parked thread.
+/// `me` is alone afterwards.
 fn tell<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
     if size_of::<OutcomeOf<H>>() <= LARGE {
         tell_by::<H, BATCH>(home, me, outcome);
@@ -256,7 +257,7 @@ fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome:
         let mut copies: [Option<OutcomeOf<H>>; MOST] = [const { None }; MOST];
         copies[..count].iter_mut().for_each(|place| copy(outcome, place));
         let mut wakers: [Option<Waker>; MOST] = [const { None }; MOST];
-        // Who tells the others has to have it whole.
+        // Whether all clones succeeded: a relay must have the real outcome.
         let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
         let registry = home.registry();
         let teller = parked_next(me).filter(|_| whole);
@@ -264,7 +265,7 @@ fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome:
         let done = me.next().is_none();
         drop(registry);
         wakers.into_iter().for_each(wake);
-        // Of those who left meanwhile.
+        // Clones that were made for calls that have left in the meantime.
         copies.iter_mut().for_each(|copy| drop(contained(|| *copy = None)));
         if done {
             return;
@@ -275,7 +276,7 @@ fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome:
 /// How many copies of the outcome the next batch can use, up to `most`.
 fn count_told<H: Home + ?Sized>(home: &H, me: RefOf<H>, most: usize) -> usize {
     let _registry = home.registry();
-    // A leader has better things to do: one parked thread that tells the rest is enough.
+    // A leader serves one parked thread, and leaves the rest to it.
     let leads = me.call().stage() == Stage::Leads;
     let most = if leads && parked_next(me).is_some() { 1 } else { most };
     let mut count = 0;
@@ -313,8 +314,8 @@ fn tell_batch<K: ?Sized, T, E>(
         return;
     };
     for (copy, waker) in rest.iter_mut().zip(&mut wakers[1..]) {
-        // From the end, where those stand that have no duties; then other threads, which return the
-        // sooner.
+        // From the end of the ring, where the calls stand that cannot be relays; then other parked
+        // threads, so that they return sooner.
         let last = me.prev().filter(|last| last.call().kind == Kind::Free);
         let Some(call) = last.or_else(|| parked_next(teller)) else { break };
         if call == me {
@@ -360,7 +361,7 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// Looks whether the call was told, for about as long as a very short run takes.
+/// Spins for about as long as a very short run takes.
 pub(super) fn spin<K: ?Sized, T, E>(me: &Call<K, T, E>) {
     const TURNS: usize = if cfg!(docache_loom) { 0 } else { 40 };
     for _ in 0..TURNS {

@@ -1,13 +1,13 @@
 //! Singleflight: callers who want the same thing now share one run of it.
 //!
 //! # State
-//! Everything lies in the callers' own frames. A [`Call`](call::Call) is one caller's part: on a
-//! thread's stack, in a pinned future, or in a box. What they meet at is a [home](home::Home): a
-//! lock, and behind it the [registry](registry::Registry) of the calls that lead, linked through
-//! the calls themselves. A group has [shards](shard::Shard) for that; a cache has its own. Those
-//! that wait form a ring with the call that leads, linked through the calls too. So there are no
-//! slots to be reused and nothing to be allocated; an address that is used again belongs to a new
-//! call, which only enters lists under the lock.
+//! Nothing is allocated: every list is linked through memory that the callers own. A
+//! [`Call`](call::Call) is one caller's part in a flight. It lies on the caller's stack, in its
+//! pinned future, or in a box. Callers of the same key meet in a [home](home::Home): a lock, and
+//! behind it the [registry](registry::Registry), a hash table of the calls that lead. The calls
+//! that wait form a ring with the one that leads. A group has [shards](shard::Shard) for homes; a
+//! cache uses its own. An address that is used again belongs to a new call, and a call enters lists
+//! only under the lock, so there is no ABA problem.
 //!
 //! A call's [`Stage`](call::Stage) is its state word:
 //!
@@ -23,26 +23,28 @@
 //! ```
 //!
 //! # The run of a flight
-//! 1. `enter` looks for the key under the shard's lock. Nobody there: the call is registered and
-//!    leads. Else it goes into the leader's ring and waits.
+//! 1. `enter` looks for the key in the registry, under the lock. If it is not there, the call is
+//!    registered and leads; otherwise it joins the leader's ring and waits.
 //! 2. The leader runs its work without any lock.
 //! 3. `complete` unregisters the leader under the lock. From then on nobody can join: the ring only
 //!    shrinks. With an empty ring that is all.
-//! 4. Otherwise the outcome is cloned, without the lock, and put into the ring's calls under it. A
-//!    leader puts one clone into the parked thread behind it, makes that `Relays`, leaves the ring
-//!    and returns: it costs the leader the same however many wait. The teller, once awake, hands on
-//!    that duty in the same way, and tells a batch of others besides. Only parked threads get the
-//!    duty: the system runs them for certain, while a task that was woken may not be polled for a
-//!    long time, and what it waits for may be what others would do once they are told. Where no
-//!    thread waits the leader tells all tasks itself, and where a clone panicked whoever made it
-//!    goes on: that outcome is not handed on.
-//! 5. A leader that goes without an outcome (a future that is dropped) hands its place in the ring
-//!    and in the registry to the call behind it, in one critical section; with none there it only
-//!    unregisters. A bulk call that is in its work is passed over where others wait: that work may
-//!    wait for one of them. Where all are in their work the last to come gets the lead: one that
-//!    was made from inside the work of another came later, and is what that work waits for. (A lead
-//!    that comes just before the work begins is not passed on: then only calls from the same thread
-//!    are found out.)
+//! 4. Otherwise the outcome is cloned, without the lock, and the clones are put into the waiting
+//!    calls, under it. So that the leader's cost does not depend on how many wait, it serves only
+//!    one: the parked thread right behind it. That call becomes `Relays`, the leader leaves the
+//!    ring and returns. The relay, once awake, serves a batch of others, and passes the duty on to
+//!    the next parked thread in the same way. Only parked threads become relays: the scheduler is
+//!    certain to run them, while a woken task may not be polled for a long time (perhaps because
+//!    its executor waits for one of the calls that it would have to serve). If no thread waits, the
+//!    leader serves all tasks itself. If a clone panics, the call that it was meant for gets that
+//!    panic, and does not become a relay; the one that cloned goes on.
+//! 5. A leader that leaves without an outcome (a dropped future) hands its place in ring and
+//!    registry to a waiting call, its *heir*, in one critical section; if nobody waits it is only
+//!    unregistered. The heir is the first call behind it that is not inside user code: a bulk call
+//!    that is running its work is passed over, because that work may wait for one of the other
+//!    callers. If all are inside their work, the last to come is the heir: of calls that are nested
+//!    on one thread it is the innermost, which the others wait for. (A bulk call that becomes the
+//!    leader just before its work begins is not passed over; then only calls from its own thread
+//!    are recognized as reentrant.)
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its
@@ -52,42 +54,46 @@
 //!   forgotten, or in the same pinned memory as the call. A borrow in a future would not do: a
 //!   forgotten future outlives what it borrows.
 //! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.
-//! - RING: behind the leader, or the teller, come parked threads, and then the others in the order
-//!   in which they came. So the call behind tells whether there is any thread, and the last of the
-//!   others is the last to come.
-//! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it
-//!   `Done` or `Relays`; from then on it is the owner's, as it is while the call does not wait.
-//! - OWNER: a call's owner is in one place at a time: a frame, the poll of a future, or whoever has
-//!   the owned call. What is set aside of its result, between its work and the end of its flight,
-//!   is the owner's alone.
-//! - LAST: making a call `Done`, under the lock, is the last access that anybody but the owner
-//!   makes to it. (The lock itself lies in the group, which the teller borrows for longer.)
+//! - RING: behind the leader, or the relay, come parked threads, the latest first; then all others,
+//!   in the order of their arrival. So the call right behind tells whether any thread is parked,
+//!   and the last one, if it is no thread, is the latest of the others.
+//! - OUTCOME: while a call waits, its outcome is written only under the lock, by the thread that
+//!   then sets it to `Done` or `Relays`. From then on, and while it does not wait, its outcome is
+//!   its owner's.
+//! - OWNER: a call's owner is one thread at a time: that of the stack frame, of the future's poll,
+//!   or of whoever has the owned call. What is set aside of a result between the work and the end
+//!   of the flight belongs to the owner alone.
+//! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
+//!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
+//!   borrows for longer.)
 //! - OWN: a call is unregistered at most once: by its completion, or by `forget` before that. So
 //!   completion removes only what is its own.
 //! - ONE-RUN: a registered leader is the only one of its key; so runs of a key overlap only if one
 //!   was forgotten.
 //!
-//! - COPIED: in the child of a fork, calls of threads that are not there are not looked at: their
-//!   frames belong to others. So a registry forgets its calls before it is used there
-//!   ([`renew`](Registry::renew)), and a call that came along, since its owner forked or it lies on
-//!   the heap, leaves what it was in before its owner does anything with it
-//!   ([`see_to_fork`](Call)). If it waited it then leads.
+//! - COPIED: in the child of a fork the other threads' calls must not be looked at: their stacks
+//!   may be in use for something else. So a registry forgets all its calls before it is used there
+//!   ([`renew`](Registry::renew)). A call that survives in the child (on the stack of the thread
+//!   that forked, or on the heap) resets its links before its owner does anything else with it
+//!   ([`see_to_fork`](Call)); if it waited, it now leads.
 //!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
 //! - `Stage` is stored with Release and loaded with Acquire: who sees `Done` or `Relays` without
 //!   the lock sees the outcome, and the teller done with the call (LAST). An heir that sees `Leads`
 //!   sees all that its predecessor did.
-//! - The word that tells which thread is inside a call's work is compared with the reader's own
-//!   thread: `Relaxed`. Whether there is any is only asked under the lock, for calls that wait, and
-//!   matters only if a call from inside that work has taken the lock before.
+//! - Which thread is inside a call's work is stored and loaded `Relaxed`. Comparing it with one's
+//!   own thread asks only about one's own stores. `is_in_work` asks about other threads, under the
+//!   lock, for calls that wait. It may miss a thread that has just begun; it matters only if a call
+//!   made from inside that work has joined the ring, which means that this thread has taken the
+//!   lock since.
 //!
 //! # Progress
-//! A call nobody joins is two critical sections of a few instructions; see [`lock`](crate::lock).
-//! No user code but `K`'s `Eq` runs in one: outcomes are cloned, dropped and woken for outside.
-//! Waiting is a park or a pending future. Two sections are longer: a shard that has more flights
-//! than ever before links them all anew, and a lead that is given up passes by the bulk calls that
-//! are in their work.
+//! A call that nobody joins takes the lock twice, for a few instructions each; see
+//! [`lock`](crate::lock). The only user code that runs under it is `K`'s `Eq`: outcomes are cloned
+//! and dropped, and Wakers woken, without it. Waiting is parking, or a pending future. Two critical
+//! sections are longer: growing the registry relinks all its flights, and finding an heir passes
+//! over bulk calls that are inside their work.
 
 mod builder;
 mod bulk;

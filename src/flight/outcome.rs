@@ -1,4 +1,4 @@
-//! What comes of a flight.
+//! Outcomes of flights, and what callers get of them.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{BoxError, Error, ErrorKind};
 
-/// What a run left: shared by all who were in its flight.
+/// What a run produced: shared by all calls of its flight.
 pub(crate) type Outcome<T, E> = Result<T, Failure<E>>;
 
 /// How a run failed.
@@ -234,7 +234,7 @@ impl<E: fmt::Display> fmt::Display for FlightError<E> {
 impl<E: StdError + 'static> StdError for FlightError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // The message is the error's own, so the chain goes on behind it.
+            // `Display` shows the inner error itself, so the chain goes on with its source.
             FlightError::Failed(error) => error.source(),
             FlightError::Left(error) => error.source(),
             FlightError::Panicked(_) | FlightError::Reentrant(_) => None,

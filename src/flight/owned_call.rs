@@ -1,10 +1,10 @@
-//! An owned call: one that lies on the heap and keeps what it needs, for callers that have no frame
-//! of ours, such as those behind the C ABI.
+//! An owned call: one that lies on the heap and owns its key and its share of the group or cache,
+//! for callers without a stack frame of ours, such as those behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while the pinned call in an owned one may be in a flight it has a share of what the
-//!   flight lives in, and the key is its own. Both are let go only after the pinned call (`recall`
-//!   checks it; the order of the fields sees to it on drop).
+//! - KEPT: while the pinned call may be in a flight, the owned call holds a share of what that
+//!   flight's home lies in, and the key, unchanged. Both are released only after the pinned call is
+//!   gone (`recall` does it in that order, and so does the order of the fields on drop).
 //! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time.
 //!   Its `unsafe` functions ask that of the caller.
 
@@ -67,7 +67,7 @@ impl Default for KeyBytes {
     }
 }
 
-/// How a call went.
+/// How a call left its flight.
 #[derive(Debug)]
 pub(crate) enum Departure<T, E> {
     /// It was in no flight any more.
@@ -83,7 +83,7 @@ pub(crate) enum Departure<T, E> {
 type ValueOf<P> = <<P as Port>::Home as Home>::Value;
 type ErrorOf<P> = <<P as Port>::Home as Home>::Error;
 
-/// Where the flights of tickets live, and how their keys lie.
+/// Where the flights of owned calls live, and how their keys are stored.
 pub(crate) trait Port {
     /// The home of a flight. It refers to what a share keeps.
     type Home: Home;
@@ -217,8 +217,7 @@ impl<P: Port> OwnedCall<P> {
         self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
     }
 
-    /// Has what is to be kept of what the work brought set aside, where flights have a place for
-    /// that. Contains a panic.
+    /// Stages the result for storing, if the home has a place for it. A panic is contained.
     ///
     /// # Safety
     /// OWNER; the call leads.
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_that_is_dropped_in_its_flight_leaves_it() {
+    fn an_owned_call_that_is_dropped_in_its_flight_leaves_it() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         let key = [7; 100];
         let (leader, waiter) =

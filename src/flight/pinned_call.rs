@@ -20,10 +20,10 @@ use crate::context::{Context, until, until_armed};
 use crate::error::panic_message;
 use crate::wait::block_on;
 
-/// What a call of a group comes to.
+/// The result of a call of a group.
 pub(crate) type RunResult<T, E> = Result<Shared<T>, FlightError<E>>;
 
-/// What a call of a [`Home`] comes to.
+/// The result of a call of a [`Home`].
 pub(crate) type RunResultOf<H> = RunResult<<H as Home>::Value, <H as Home>::Error>;
 /// What its work returns.
 pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
@@ -109,7 +109,7 @@ impl<H: Home> PinnedCall<H> {
         unsafe { self.call.with_outcome(publish) }
     }
 
-    /// What comes of a call that led, or needed no flight.
+    /// The result of a call that led, or that found its value without a flight.
     #[inline]
     pub(super) fn led(&self, shared: bool) -> RunResultOf<H> {
         match self.take() {
@@ -142,7 +142,7 @@ impl<H: Home> PinnedCall<H> {
     #[cold]
     pub(super) fn panicked(&self, payload: &(dyn std::any::Any + Send)) {
         self.publish(&Err(Failure::Panicked(panic_message(payload).into())));
-        // What the work brought before.
+        // The result that the work had left, if the panic came after it.
         // SAFETY: it is ours, and out (OUTCOME).
         let _ = contained(|| drop(unsafe { self.call.take_outcome() }));
     }
@@ -154,7 +154,7 @@ impl<H: Home> PinnedCall<H> {
         unsafe { self.home.accept(loaded) }
     }
 
-    /// Has what is to be kept of what the work brought set aside; to be called inside the work.
+    /// Stages the result for storing ([`Home::keep`]); to be called inside the work.
     #[inline]
     pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
         // SAFETY: what is kept is ours alone (OWNER).
@@ -182,8 +182,8 @@ impl<H: Home> PinnedCall<H> {
         }
     }
 
-    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see
-    /// [`lead`](PinnedCall::lead).
+    /// Runs the work on this thread after the lead was handed to it, unless that has become
+    /// unnecessary; see [`lead`](PinnedCall::lead).
     #[inline(never)]
     pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
         if self.begin() { self.lead(work) } else { self.complete_own() }
@@ -216,7 +216,7 @@ impl<H: Home> PinnedCall<H> {
         unsafe { self.call.put_outcome(outcome) };
     }
 
-    /// Sets aside what is to be [kept](PinnedCall::keep) of what was left in the call.
+    /// [Stages](PinnedCall::keep) the result that was left in the call.
     #[inline]
     pub(super) fn keep_own(&self) {
         let keep = |outcome: Option<&OutcomeOf<H>>| match outcome {
@@ -322,8 +322,8 @@ impl<H: Home> Drop for PinnedCall<H> {
     }
 }
 
-/// Calls `f`; if a `T` is large, so that the room that it has on the stack for some is given back
-/// before this returns.
+/// Calls `f`; if `T` is large, in a stack frame of its own, so that the space for its temporaries
+/// is free again when this returns.
 #[inline(always)]
 fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     #[inline(never)]

@@ -17,7 +17,7 @@ pub(crate) struct Registry<K: ?Sized, T, E> {
     single: Option<Ref<K, T, E>>,
     /// Once there were many flights: a power of two of lists.
     lists: Vec<Option<Ref<K, T, E>>>,
-    /// The process whose calls they are.
+    /// The number of forks ([`forks`]) that lie before the process whose calls these are (COPIED).
     forks: u32,
 }
 
@@ -28,15 +28,14 @@ pub(crate) enum Entered {
     Leads,
     /// A flight: the call waits.
     Joined,
-    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads;
-    /// the call is in no flight.
+    /// A flight that the call must not wait for: the calling thread is inside its work, or the same
+    /// owner leads it. The call is in no flight.
     Reentrant,
-    /// What its work would bring: no flight is needed, and the call is in none, but has the
-    /// outcome.
+    /// A value (or cached error) that is there already: the call has it, and is in no flight.
     Found,
 }
 
-/// How the flight of a call stood when it ended.
+/// What a flight left when it ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
     /// Nobody waits for its outcome.
@@ -64,9 +63,9 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         self.forks != forks()
     }
 
-    /// Forgets all calls, which may not be there any more, without a look at them (COPIED). `torn`:
-    /// a thread that is not there was changing the registry, and what it has on the heap is left
-    /// alone, too.
+    /// Forgets all calls without touching them: they may not exist any more (COPIED). If `torn`, a
+    /// thread that is not here was in the middle of changing the registry; then its heap memory is
+    /// leaked as well.
     pub(crate) fn renew(&mut self, torn: bool) {
         if torn {
             mem::forget(mem::take(&mut self.lists));
@@ -238,7 +237,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         true
     }
 
-    /// The number of lists that there should be, if it is not what there is.
+    /// How many lists there should be, if there are too few.
     #[inline]
     pub(crate) fn wants(&self) -> Option<usize> {
         let lists = self.lists.len().max(1);

@@ -1,4 +1,4 @@
-//! Loads: what is fetched and not there.
+//! Loads: fetching what is not in the cache.
 //!
 //! A key's flight lives under the lock of its shard. A call that found nothing looks once more
 //! under that lock and enters the flight in the same critical section; the one that leads keeps its
@@ -36,11 +36,11 @@ use crate::flight::{Call, Failure, Outcome, Registry, Target};
 pub use detached::DetachedFetch;
 pub use options::{FetchOptions, Loaded, Patience};
 
-/// What is kept of what a load brought.
+/// What is staged of a load's result, to be stored when its flight ends.
 pub(crate) struct Kept<K, V> {
     pair: Option<(K, V)>,
     weight: u32,
-    /// The key of an error, which is wanted twice.
+    /// The key of an error that is to be cached, twice: for the map and for its queue.
     failed: Option<[K; 2]>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct LoadHome<'c, K, V, E, S, L = V> {
     shard: &'c Shard<K, V, E>,
     /// How long the value is to live, if that is not what the cache was built with.
     ttl: Cell<Option<Duration>>,
-    /// When the load began that is this call's and not over.
+    /// When this call's load began, while it is under way.
     began: Cell<Option<Tick>>,
     loaded: PhantomData<fn() -> L>,
 }
@@ -131,8 +131,8 @@ impl<K, V, E, S> Cache<K, V, E, S> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E, S, L> {
-    /// Does `enter` unless something is there for the call, in the same critical section; what is
-    /// there is put into the call.
+    /// Looks for a live value, or a cached error, of the call's key, and puts it into the call; if
+    /// there is none, calls `enter` in the same critical section (FRESH).
     ///
     /// # Safety
     /// The call belongs to the caller, and does not wait.
@@ -145,7 +145,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
-        // Before the lock: clocks are the user's.
+        // Before the lock: a clock may be the user's (QUIET).
         let reading = core.reading();
         let now = core.settings.negative_ttl.map(|_| core.settings.time.now());
         let mut locked = core.lock(self.shard);
@@ -170,7 +170,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
         Some(enter(&mut locked.inner.flights))
     }
 
-    /// Sees to what was set aside and is not kept.
+    /// Drops what was staged and not stored.
     #[cold]
     #[inline(never)]
     fn let_go(&self, kept: &mut Kept<K, V>, refused: bool) {
@@ -224,7 +224,8 @@ where
     }
 
     unsafe fn begin(&self, me: &Call<K, V, E>) -> bool {
-        // What has beaten the load before does not beat this one.
+        // A write may have unregistered the flight under its former leader. This load begins after
+        // that write, so it may be joined, and stored.
         // SAFETY: the caller's promise.
         let register = |flights: &mut Registry<K, V, E>| unsafe { flights.register_again(me) };
         // SAFETY: the caller's promise.
@@ -272,12 +273,14 @@ where
         let now = core.settings.time.now();
         let new = core.new_entry(me.hash, kept.weight, self.ttl.get(), now);
         if core.settings.weigher.is_some() && kept.pair.is_some() {
-            // Destructors run, and the call still leads.
+            // Destructors run in here while the call still leads: one that fetches the same key
+            // must be recognized as reentrant.
             me.enter_work();
             core.relieve(self.shard, kept.weight);
             me.leave_work();
         }
-        // An error is kept from now on.
+        // An error's time to live counts from here. The clock is read again: `relieve` may have
+        // slept.
         let until = |ttl| core.settings.time.now().after(ttl);
         let until = kept.failed.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
@@ -287,7 +290,8 @@ where
                 locked.reclaim(deferred);
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
-                // Of a bulk call others' values may have come to nothing, and with them the call.
+                // In a bulk call, a value may have been staged for this key before staging another
+                // one panicked: the outcome is an error then.
                 if registered && kept.pair.is_some() && outcome.is_ok() {
                     refused = locked.store(&mut kept.pair, new, deferred) != Stored::Yes;
                 }
@@ -299,8 +303,8 @@ where
                 if let Some(began) = began {
                     locked.inner.counts.count_load(now.since(began), outcome.is_ok());
                 }
-                // SAFETY: the caller's promise. What may panic comes before: then the lead is
-                // handed on.
+                // SAFETY: the caller's promise. Everything that may panic comes before this, while
+                // the call still leads: then its drop hands the lead on.
                 unsafe { locked.inner.flights.end(me) }
             },
             // SAFETY: the caller's promise; it has just ended.
@@ -313,7 +317,7 @@ where
     }
 }
 
-/// A load that comes to nothing has failed.
+/// A load that never completed (a panic, or a dropped future) counts as failed.
 impl<K, V, E, S, L> Drop for LoadHome<'_, K, V, E, S, L> {
     #[inline]
     fn drop(&mut self) {
