@@ -13,13 +13,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use super::call::{Kind, Stage};
 use super::drive::{Manner, Target};
-use super::home::{Entered, Home, OutcomeOf};
-use super::infallible::value;
+use super::error::{FlightError, Shared};
+use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
-use super::outcome::{Failure, FlightError, Shared};
 use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
+use super::protocol::call::{Kind, Stage};
+use super::protocol::home::{Home, OutcomeOf};
+use super::protocol::outcome::Failure;
+use super::protocol::registry::Entered;
 use crate::clock::SystemClock;
 use crate::context::{Context, until};
 use crate::error::panic_message;
@@ -173,7 +175,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     /// ```
     pub fn run_many(&self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<T>) -> Vec<Shared<T>> {
         let result: Vec<RunResult<T, Infallible>> = self.bulk(None, keys, |keys| Ok(work(keys)));
-        result.into_iter().map(value).collect()
+        result.into_iter().map(value_or_panic).collect()
     }
 }
 
@@ -206,7 +208,7 @@ fn run_for<H: Home>(
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys).inspect_err(|error| {
-            led.iter().for_each(|index| parts[*index].keep(Err(error)));
+            led.iter().for_each(|index| parts[*index].pinned.keep(Err(error)));
         })?;
         let (given, asked) = (values.len(), keys.len());
         assert!(
@@ -216,7 +218,7 @@ fn run_for<H: Home>(
         // In the same memory, where the types are of one size.
         let accept = |(at, loaded): (usize, H::Loaded)| parts[led[at]].pinned.accept(loaded);
         let values: Vec<H::Value> = values.into_iter().enumerate().map(accept).collect();
-        led.iter().zip(&values).for_each(|(index, value)| parts[*index].keep(Ok(value)));
+        led.iter().zip(&values).for_each(|(index, value)| parts[*index].pinned.keep(Ok(value)));
         Ok(values)
     }));
     let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
@@ -282,11 +284,6 @@ fn poll_all<H: Home>(
 }
 
 impl<H: Home> Part<'_, H> {
-    /// Stages the result of the work for storing.
-    fn keep(&self, result: Result<&H::Value, &H::Error>) {
-        self.pinned.keep(result);
-    }
-
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.result.is_none() {

@@ -6,13 +6,14 @@ use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-#[cfg(all(feature = "capi", not(docache_loom)))]
 use std::time::Duration;
 
-use super::call::Kind;
-use super::home::{Entered, Home};
-use super::outcome::{Failure, FlightError, Shared};
+use super::error::{FlightError, Shared};
 use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkedOf};
+use super::protocol::call::Kind;
+use super::protocol::home::Home;
+use super::protocol::outcome::Failure;
+use super::protocol::registry::Entered;
 use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
@@ -64,46 +65,23 @@ impl<H: Home> Target<H> {
         context: Option<&Context>,
         work: impl FnOnce() -> WorkedOf<H>,
     ) -> RunResultOf<H> {
-        self.run_then(key, context, work, identity)
+        self.run_then(key, (context, None), work, identity)
     }
 
     /// The same, and passes the result to `then`. Values may be large: so the result is not moved
-    /// through this frame.
+    /// through this frame. `limit` limits the waiting as `context` does, but not the call: one that
+    /// leads runs the work, however short the limit is.
     #[inline]
     pub(crate) fn run_then<R>(
         self,
         key: &H::Key,
-        context: Option<&Context>,
+        (context, limit): (Option<&Context>, Option<Duration>),
         work: impl FnOnce() -> WorkedOf<H>,
         then: impl FnOnce(RunResultOf<H>) -> R,
     ) -> R {
         if let Some(error) = refused(context) {
             return then(Err(error));
         }
-        self.run_with(key, context, |pinned| pinned.wait(context), work, then)
-    }
-
-    /// The same with a limit instead of a context. The limit is one of waiting: a call that leads
-    /// runs the work, however short the limit is.
-    #[cfg(all(feature = "capi", not(docache_loom)))]
-    pub(crate) fn run_within(
-        self,
-        key: &H::Key,
-        limit: Option<Duration>,
-        work: impl FnOnce() -> WorkedOf<H>,
-    ) -> RunResultOf<H> {
-        self.run_with(key, None, |pinned| pinned.wait_for(limit), work, identity)
-    }
-
-    #[inline]
-    fn run_with<R>(
-        self,
-        key: &H::Key,
-        context: Option<&Context>,
-        wait: impl FnOnce(&PinnedCall<H>) -> WaitResult,
-        work: impl FnOnce() -> WorkedOf<H>,
-        then: impl FnOnce(RunResultOf<H>) -> R,
-    ) -> R {
         // SAFETY: the pinned call stays where it is until the end of this function, and a stack
         // frame cannot be forgotten.
         let pinned = unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Parked) };
@@ -111,7 +89,7 @@ impl<H: Home> Target<H> {
             Entered::Leads => pinned.lead(work),
             Entered::Found => false,
             Entered::Reentrant => return then(Err(self.manner.reentrant(key))),
-            Entered::Joined => match wait(&pinned) {
+            Entered::Joined => match pinned.wait(context, limit) {
                 WaitResult::Leads => pinned.take_over(work),
                 landed => return then(self.manner.joined(&pinned, landed, context)),
             },

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::builder::GroupBuilder;
 use super::drive::{Manner, Target};
-use super::infallible::{infallible, value};
 #[cfg(doc)]
-use super::outcome::FlightError;
-use super::outcome::Shared;
+use super::error::FlightError;
+use super::error::Shared;
+use super::infallible::{infallible, value_or_panic};
 use super::pinned_call::RunResult;
 use super::shard::Shard;
 use crate::context::Context;
@@ -151,7 +151,7 @@ impl<T: Clone> Group<T> {
     #[doc(alias = "Do")]
     #[inline]
     pub fn run(&self, work: impl FnOnce() -> T) -> Shared<T> {
-        value(self.place().run(&(), None, || Ok(work())))
+        value_or_panic(self.place().run(&(), None, || Ok(work())))
     }
 
     /// Like [`run`](Group::run), but waits no longer than `context` allows. If it
@@ -195,7 +195,7 @@ impl<T: Clone> Group<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        value(self.place().run_async(&(), None, || infallible(work())).await)
+        value_or_panic(self.place().run_async(&(), None, || infallible(work())).await)
     }
 
     /// [`run_async`](Group::run_async) with the caller's context.

@@ -2,17 +2,21 @@
 
 use std::borrow::Borrow;
 use std::convert::Infallible;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::convert::identity;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
 use super::builder::GroupBuilder;
 use super::drive::{Manner, Target, name_by_debug};
-use super::infallible::{infallible, value};
-use super::outcome::Shared;
+use super::error::Shared;
+use super::infallible::{infallible, value_or_panic};
 use super::pinned_call::RunResult;
 use super::shard::Shard;
 use crate::context::Context;
@@ -145,7 +149,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     #[doc(alias = "work")]
     #[inline]
     pub fn run(&self, key: &K, work: impl FnOnce() -> T) -> Shared<T> {
-        value(self.place(key).run(key, None, || Ok(work())))
+        value_or_panic(self.place(key).run(key, None, || Ok(work())))
     }
 
     /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows. If it
@@ -196,7 +200,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        value(self.place(key).run_async(key, None, || infallible(work())).await)
+        value_or_panic(self.place(key).run_async(key, None, || infallible(work())).await)
     }
 
     /// [`run_async`](KeyedGroup::run_async) with the caller's context.
@@ -331,6 +335,19 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     {
         let key: &K = key.borrow();
         self.place(key).run_async(key, Some(context), work).await
+    }
+}
+
+#[cfg(all(feature = "capi", not(docache_loom)))]
+impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
+    /// [`try_run`](KeyedGroup::try_run) with a limit to waiting; 0 does not wait.
+    pub(crate) fn try_run_within(
+        &self,
+        limit: Option<Duration>,
+        key: &K,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> RunResult<T, E> {
+        self.place(key).run_then(key, (None, limit), work, identity)
     }
 }
 

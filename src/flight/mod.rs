@@ -2,14 +2,14 @@
 //!
 //! # State
 //! Nothing is allocated: every list is linked through memory that the callers own. A
-//! [`Call`](call::Call) is one caller's part in a flight. It lies on the caller's stack, in its
-//! pinned future, or in a box. Callers of the same key meet in a [home](home::Home): a lock, and
-//! behind it the [registry](registry::Registry), a hash table of the calls that lead. The calls
+//! [`Call`](protocol::call::Call) is one caller's part in a flight. It lies on the caller's stack, in its
+//! pinned future, or in a box. Callers of the same key meet in a [home](protocol::home::Home): a lock, and
+//! behind it the [registry](protocol::registry::Registry), a hash table of the calls that lead. The calls
 //! that wait form a ring with the one that leads. A group has [shards](shard::Shard) for homes; a
 //! cache uses its own. An address that is used again belongs to a new call, and a call enters lists
 //! only under the lock, so there is no ABA problem.
 //!
-//! A call's [`Stage`](call::Stage) is its state word:
+//! A call's [`Stage`](protocol::call::Stage) is its state word:
 //!
 //! ```text
 //!         enter: nobody runs the key            complete, abandon
@@ -97,17 +97,15 @@
 
 mod builder;
 mod bulk;
-mod call;
 mod drive;
+mod error;
 mod group;
-pub(crate) mod home;
 mod infallible;
 mod keyed;
-mod outcome;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 mod owned_call;
 mod pinned_call;
-mod registry;
+mod protocol;
 mod shard;
 
 #[cfg(all(test, docache_loom))]
@@ -115,16 +113,19 @@ mod model;
 
 pub use builder::GroupBuilder;
 pub(crate) use bulk::run_all;
-pub(crate) use call::Call;
 pub(crate) use drive::{Manner, Target, name_by_debug};
+pub use error::{FlightError, Shared};
 pub use group::Group;
+pub(crate) use infallible::value_or_panic;
 pub use keyed::KeyedGroup;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use keyed::MOST_SHARDS;
-pub(crate) use outcome::{Failure, Outcome};
-pub use outcome::{FlightError, Shared};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use owned_call::{Departure, GroupPort, OwnedCall, Port};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use pinned_call::WaitResult;
-pub(crate) use registry::Registry;
+pub(crate) use protocol::call::Call;
+pub(crate) use protocol::deliver::conclude;
+pub(crate) use protocol::home::{Home, grow};
+pub(crate) use protocol::outcome::{Failure, Outcome};
+pub(crate) use protocol::registry::{Entered, Registry};

@@ -13,13 +13,13 @@ use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
-use super::call::{Kind, Stage};
-use super::home::{Entered, Home, OutcomeOf};
 use super::keyed::KeyedGroup;
-use super::outcome::Outcome;
-use super::pinned_call::{PinnedCall, RunResult, WaitResult};
+use super::pinned_call::{PinnedCall, WaitResult};
+use super::protocol::call::{Kind, Stage};
+use super::protocol::home::{Home, OutcomeOf};
+use super::protocol::outcome::Outcome;
+use super::protocol::registry::Entered;
 use super::shard::Shard;
 use crate::contain::drop_contained;
 
@@ -290,18 +290,6 @@ impl<P: Port> OwnedCall<P> {
 impl<P: Port> fmt::Debug for OwnedCall<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedCall").field("pinned", &self.pinned).finish_non_exhaustive()
-    }
-}
-
-impl<T: Clone, E> KeyedGroup<[u8], T, E> {
-    /// [`try_run`](KeyedGroup::try_run) with a limit to waiting; 0 does not wait.
-    pub(crate) fn try_run_within(
-        &self,
-        limit: Option<Duration>,
-        key: &[u8],
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> RunResult<T, E> {
-        self.place(key).run_within(key, limit, work)
     }
 }
 

@@ -6,15 +6,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-#[cfg(all(feature = "capi", not(docache_loom)))]
 use std::time::Duration;
 
-use super::call::{Call, Kind, Stage};
-use super::home::{self, CallOf, Entered, Home, LARGE, OutcomeOf, spin};
-use super::outcome::{Failure, FlightError, Shared};
-#[cfg(all(feature = "capi", not(docache_loom)))]
-use crate::clock::Clock;
-use crate::clock::SystemClock;
+use super::error::{FlightError, Shared};
+use super::protocol::call::{Call, Kind, Stage};
+use super::protocol::deliver::{self, LARGE};
+use super::protocol::home::{CallOf, Home, OutcomeOf};
+use super::protocol::leave;
+use super::protocol::outcome::Failure;
+use super::protocol::registry::Entered;
+use crate::clock::{Clock, SystemClock};
 use crate::contain::contained;
 use crate::context::{Context, until, until_armed};
 use crate::error::panic_message;
@@ -36,14 +37,18 @@ pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
 ///
 /// Values may be large. So an outcome stays where it is, in the call, until its owner
 /// [takes](PinnedCall::take) it.
+///
+/// All functions are its owner's (OWNER), and each is for the stages that it names. Those that are
+/// not `unsafe` are so because nothing outside this module and those that drive calls can get at
+/// one.
 pub(crate) struct PinnedCall<H: Home> {
     home: H,
     call: CallOf<H>,
-    kept: UnsafeCell<H::Kept>,
+    state: UnsafeCell<H::State>,
 }
 
-// SAFETY: what is kept is the owner's, who is one thread at a time (OWNER).
-unsafe impl<H: Home<Kept: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
+// SAFETY: `state` is the owner's, which is one thread at a time (OWNER).
+unsafe impl<H: Home<State: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +71,7 @@ impl<H: Home> PinnedCall<H> {
         PinnedCall {
             home,
             call: Call::new(hash, key, kind),
-            kept: UnsafeCell::new(H::Kept::default()),
+            state: UnsafeCell::new(H::State::default()),
         }
     }
 
@@ -75,6 +80,17 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn owned_by(mut self, owner: u64) -> Self {
         self.call.set_owner(owner);
         self
+    }
+
+    /// What the call keeps for its home.
+    ///
+    /// # Safety
+    /// The caller is the owner, and has no other reference to it.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "only the owner calls it")]
+    unsafe fn state(&self) -> &mut H::State {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.state.get() }
     }
 
     pub(crate) fn call(&self) -> &CallOf<H> {
@@ -86,8 +102,10 @@ impl<H: Home> PinnedCall<H> {
     pub(crate) fn enter(&self) -> Entered {
         debug_assert_eq!(self.call.stage(), Stage::Out);
         self.call.see_to_fork();
+        // SAFETY: ours (OWNER), and `enter` gets at it by this reference only.
+        let state = unsafe { self.state() };
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
-        unsafe { self.home.enter(&self.call) }
+        unsafe { self.home.enter(&self.call, state) }
     }
 
     /// Ends the flight that this call leads. Whether others got the outcome too.
@@ -124,10 +142,10 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
-        // SAFETY: what is kept is ours alone (OWNER).
-        let kept = unsafe { &mut *self.kept.get() };
+        // SAFETY: as in `enter`.
+        let state = unsafe { self.state() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.complete(&self.call, outcome, kept) }
+        unsafe { self.home.complete(&self.call, outcome, state) }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
@@ -135,7 +153,7 @@ impl<H: Home> PinnedCall<H> {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { home::abandon(&self.home, &self.call) }
+        unsafe { leave::abandon(&self.home, &self.call) }
     }
 
     /// Ends the flight that this call leads with a panic.
@@ -150,17 +168,17 @@ impl<H: Home> PinnedCall<H> {
     /// The value in what the work returned.
     #[inline(always)]
     pub(super) fn accept(&self, loaded: H::Loaded) -> H::Value {
-        // SAFETY: the call is ours (OWNER).
-        unsafe { self.home.accept(loaded) }
+        // SAFETY: as in `enter`.
+        self.home.accept(loaded, unsafe { self.state() })
     }
 
     /// Stages the result for storing ([`Home::keep`]); to be called inside the work.
     #[inline]
     pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
-        // SAFETY: what is kept is ours alone (OWNER).
-        let kept = unsafe { &mut *self.kept.get() };
+        // SAFETY: as in `enter`.
+        let state = unsafe { self.state() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.keep(&self.call, worked, kept) };
+        unsafe { self.home.keep(&self.call, worked, state) };
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
@@ -168,8 +186,10 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn begin(&self) -> bool {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.stage(), Stage::Leads);
+        // SAFETY: as in `enter`.
+        let state = unsafe { self.state() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.begin(&self.call) }
+        unsafe { self.home.begin(&self.call, state) }
     }
 
     /// Takes the outcome of a call that has one and does not wait.
@@ -245,7 +265,7 @@ impl<H: Home> PinnedCall<H> {
             Stage::Leads => Some(WaitResult::Leads),
             Stage::Done | Stage::Relays => {
                 // SAFETY: it is ours and joined.
-                unsafe { home::settle(&self.home, &self.call) };
+                unsafe { deliver::settle(&self.home, &self.call) };
                 Some(WaitResult::Done)
             }
         }
@@ -255,7 +275,7 @@ impl<H: Home> PinnedCall<H> {
     pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        let stage = unsafe { home::poll(&self.home, &self.call, cx.waker()) };
+        let stage = unsafe { leave::poll(&self.home, &self.call, cx.waker()) };
         stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -263,37 +283,28 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn leave(&self) -> WaitResult {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        if unsafe { home::leave(&self.home, &self.call) } {
+        if unsafe { leave::leave(&self.home, &self.call) } {
             WaitResult::Done
         } else {
             WaitResult::Left
         }
     }
 
-    /// Blocks the thread until the flight has landed or the context is done.
+    /// Blocks the thread until the flight has completed, the context is done, or the limit has
+    /// passed; 0 only looks.
     #[cold]
     #[inline(never)]
-    pub(super) fn wait(&self, context: Option<&Context>) -> WaitResult {
+    pub(super) fn wait(&self, context: Option<&Context>, limit: Option<Duration>) -> WaitResult {
+        let deadline = limit.map(|limit| SystemClock.now().after(limit));
         spin(&self.call);
         let landing = std::future::poll_fn(|cx| self.poll(cx));
         let landed = match context {
-            None => block_on(landing, &SystemClock, None),
+            None => block_on(landing, &SystemClock, deadline),
             Some(context) => {
                 block_on(until(landing, context), context.clock(), context.deadline()).flatten()
             }
         };
         landed.unwrap_or_else(|| self.leave())
-    }
-
-    /// The same with a limit; 0 only looks.
-    #[cfg(all(feature = "capi", not(docache_loom)))]
-    #[cold]
-    #[inline(never)]
-    pub(super) fn wait_for(&self, limit: Option<Duration>) -> WaitResult {
-        let deadline = limit.map(|limit| SystemClock.now().after(limit));
-        spin(&self.call);
-        let landing = std::future::poll_fn(|cx| self.poll(cx));
-        block_on(landing, &SystemClock, deadline).unwrap_or_else(|| self.leave())
     }
 
     /// The same for a task.
@@ -319,6 +330,18 @@ impl<H: Home> Drop for PinnedCall<H> {
                 self.leave();
             }
         }
+        self.home.close(self.state.get_mut());
+    }
+}
+
+/// Spins for about as long as a very short run takes.
+fn spin<K: ?Sized, T, E>(me: &Call<K, T, E>) {
+    const TURNS: usize = if cfg!(docache_loom) { 0 } else { 40 };
+    for _ in 0..TURNS {
+        if me.stage() != Stage::Waits {
+            return;
+        }
+        std::hint::spin_loop();
     }
 }
 

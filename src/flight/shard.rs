@@ -3,8 +3,11 @@
 use std::fmt;
 use std::ops::DerefMut;
 
-use super::home::Home;
-use super::registry::Registry;
+use super::protocol::call::Call;
+use super::protocol::deliver::conclude;
+use super::protocol::home::{Home, grow};
+use super::protocol::outcome::Outcome;
+use super::protocol::registry::{Entered, Registry};
 use crate::lock::{Guard, Lock};
 
 /// Some of a group's flights.
@@ -53,20 +56,53 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
     }
 }
 
-impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
+// SAFETY: a shard has one registry, and the guard that is returned has its lock.
+unsafe impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
     type Key = K;
     type Value = T;
     type Error = E;
     type Loaded = T;
-    type Kept = ();
+    type State = ();
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, T, E>> {
         self.lock()
     }
 
+    #[inline]
+    unsafe fn enter(&self, me: &Call<K, T, E>, (): &mut ()) -> Entered {
+        let mut registry = self.lock();
+        // SAFETY: the caller's promise.
+        let entered = unsafe { registry.enter(me) };
+        let wants = registry.wants();
+        drop(registry);
+        if let Some(lists) = wants {
+            grow(self, lists);
+        }
+        entered
+    }
+
+    #[inline]
+    unsafe fn begin(&self, _me: &Call<K, T, E>, (): &mut ()) -> bool {
+        true
+    }
+
     #[inline(always)]
-    unsafe fn accept(&self, loaded: T) -> T {
+    fn accept(&self, loaded: T, (): &mut ()) -> T {
         loaded
     }
+
+    #[inline]
+    unsafe fn keep(&self, _me: &Call<K, T, E>, _result: Result<&T, &E>, (): &mut ()) {}
+
+    #[inline]
+    unsafe fn complete(&self, me: &Call<K, T, E>, outcome: &Outcome<T, E>, (): &mut ()) -> bool {
+        // SAFETY: the caller's promise.
+        let has_followers = unsafe { self.lock().end(me) };
+        // SAFETY: the caller's promise; it was just taken out.
+        unsafe { conclude(self, me, outcome, has_followers) }
+    }
+
+    #[inline]
+    fn close(&self, (): &mut ()) {}
 }

@@ -14,9 +14,8 @@ use crate::cache::LoadHome;
 use crate::error::Error;
 use crate::ffi::store::Key;
 use crate::ffi::value::Value;
-use crate::flight::home::Entered;
 use crate::flight::{
-    Departure, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult,
+    Departure, Entered, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult,
 };
 
 /// The longest key whose memory is kept for the next one.

@@ -34,8 +34,7 @@ use crate::ffi::boundary::{DOCACHE_LEADER, DOCACHE_PENDING, docache_status};
 use crate::ffi::notify::Notify;
 use crate::ffi::perform::{panicked, reentrant};
 use crate::ffi::value::Value;
-use crate::flight::home::Entered;
-use crate::flight::{Departure, Failure, Outcome, WaitResult};
+use crate::flight::{Departure, Entered, Failure, Outcome, WaitResult};
 use crate::lock::Lock;
 
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its

@@ -1,4 +1,4 @@
-//! Outcomes of flights, and what callers get of them.
+//! What callers of a group get: a shared value, or an error.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -6,28 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::protocol::outcome::Failure;
 use crate::error::{BoxError, Error, ErrorKind};
-
-/// What a run produced: shared by all calls of its flight.
-pub(crate) type Outcome<T, E> = Result<T, Failure<E>>;
-
-/// How a run failed.
-#[derive(Debug)]
-pub(crate) enum Failure<E> {
-    /// It returned this error.
-    Failed(Arc<E>),
-    /// It panicked, with this message.
-    Panicked(Arc<str>),
-}
-
-impl<E> Clone for Failure<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Failure::Failed(error) => Failure::Failed(error.clone()),
-            Failure::Panicked(message) => Failure::Panicked(message.clone()),
-        }
-    }
-}
 
 /// A value that a run produced, and whether this caller shares it with others.
 ///

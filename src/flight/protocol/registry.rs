@@ -35,13 +35,6 @@ pub(crate) enum Entered {
     Found,
 }
 
-/// What a flight left when it ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
-    /// Nobody waits for its outcome.
-    pub(crate) alone: bool,
-}
-
 impl<K: ?Sized, T, E> fmt::Debug for Registry<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry").field("flights", &self.flights).finish_non_exhaustive()
@@ -59,7 +52,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
 
     /// Whether its calls may be those of a process of which this one is a copy (COPIED).
     #[inline]
-    pub(super) fn is_copied(&self) -> bool {
+    pub(crate) fn is_copied(&self) -> bool {
         self.forks != forks()
     }
 
@@ -128,17 +121,17 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         }
     }
 
-    /// Ends the flight that `me` leads: nobody joins it any more. Those who wait are to be told by
-    /// [`conclude`](super::home::conclude).
+    /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
+    /// somebody waits in it, to be served by [`conclude`](super::deliver::conclude).
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
     #[inline]
-    pub(crate) unsafe fn end(&mut self, me: &Call<K, T, E>) -> End {
+    pub(crate) unsafe fn end(&mut self, me: &Call<K, T, E>) -> bool {
         // SAFETY: a call that leads is in this registry (PINNED).
         let call = unsafe { Ref::new(me) };
         self.remove(call);
-        End { alone: call.next().is_none() }
+        call.next().is_some()
     }
 
     /// Makes later calls of the key begin a new flight. Whether there was one to be forgotten.

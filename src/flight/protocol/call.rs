@@ -1,11 +1,12 @@
-//! A call: one caller's part in a flight, and the rings that calls form.
+//! A call: one caller's part in a flight. (In Go's singleflight a `call` is the shared run; that is
+//! a *flight* here.)
 
 use std::fmt;
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::fork::forks;
@@ -69,8 +70,8 @@ struct Runner(AtomicUsize);
 #[derive(Debug)]
 pub(super) struct Links<K: ?Sized, T, E> {
     /// The neighbours in the ring of a flight; both `None` while the call is alone.
-    prev: Option<Ref<K, T, E>>,
-    next: Option<Ref<K, T, E>>,
+    pub(super) prev: Option<Ref<K, T, E>>,
+    pub(super) next: Option<Ref<K, T, E>>,
     /// The neighbours in the registry's list.
     pub(super) before: Option<Ref<K, T, E>>,
     pub(super) after: Option<Ref<K, T, E>>,
@@ -102,8 +103,9 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: LINKS and OUTCOME let one thread at a time at the cells; keys are only compared, by any
-// thread; outcomes travel between threads.
+// SAFETY: one thread at a time accesses `links` (LINKS) and `outcome` (OUTCOME); outcomes and Wakers
+// are moved between threads (Send), errors also shared by them (Sync). Keys are compared by any
+// thread (Sync).
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Call<K, T, E> {}
 // SAFETY: as above.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
@@ -141,7 +143,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// To be called before the owner does anything with a call that may be in a flight (COPIED).
     #[inline]
-    pub(super) fn see_to_fork(&self) {
+    pub(in crate::flight) fn see_to_fork(&self) {
         if self.forks.load(Ordering::Relaxed) != forks() {
             self.leave_behind();
         }
@@ -222,7 +224,10 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// # Safety
     /// Under OUTCOME it is the caller's turn, until `f` returns.
     #[inline]
-    pub(super) unsafe fn with_outcome<R>(&self, f: impl FnOnce(Option<&Outcome<T, E>>) -> R) -> R {
+    pub(in crate::flight) unsafe fn with_outcome<R>(
+        &self,
+        f: impl FnOnce(Option<&Outcome<T, E>>) -> R,
+    ) -> R {
         // SAFETY: the caller's promise.
         self.outcome.with(|place| f(unsafe { (*place).as_ref() }))
     }
@@ -266,8 +271,8 @@ impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
 
 /// A call that is in a flight, as the registry and the rings know it.
 ///
-/// PINNED makes it valid for as long as it stands in a list, and LINKS makes who holds the shard's
-/// lock the only one to touch what lists consist of.
+/// It is valid for as long as the call is in a list (PINNED), and what lists consist of is touched
+/// only by the thread that holds the shard's lock (LINKS).
 pub(super) struct Ref<K: ?Sized, T, E>(NonNull<Call<K, T, E>>);
 
 impl<K: ?Sized, T, E> Clone for Ref<K, T, E> {
@@ -303,7 +308,8 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     #[inline]
     pub(super) fn call<'a>(self) -> &'a Call<K, T, E> {
-        // SAFETY: PINNED, promised when this was made.
+        // SAFETY: PINNED: a `Ref` is used, and so is the result, while the call is in a list or
+        // belongs to the caller, as was promised when this was made.
         unsafe { self.0.as_ref() }
     }
 
@@ -312,69 +318,5 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
         // SAFETY: LINKS, promised when this was made: the lock is held. `f` does not get at the
         // links of this same call a second time.
         self.call().links.with_mut(|links| f(unsafe { &mut *links }))
-    }
-
-    /// The call behind this one in its ring; `None` if it is alone.
-    #[inline]
-    pub(super) fn next(self) -> Option<Self> {
-        self.links(|links| links.next)
-    }
-
-    /// The call before this one in its ring; `None` if it is alone.
-    pub(super) fn prev(self) -> Option<Self> {
-        self.links(|links| links.prev)
-    }
-
-    /// The heir: the first call behind this one that is not inside user code, which might wait for
-    /// one of the others. (Parked threads never are.) If all are, the last to come; see step 5 in
-    /// the module's documentation.
-    pub(super) fn heir(self) -> Option<Self> {
-        let mut heir = self.next()?;
-        while heir.call().is_in_work() {
-            match heir.next() {
-                Some(next) if next != self => heir = next,
-                _ => break,
-            }
-        }
-        Some(heir)
-    }
-
-    /// Puts `heir`, from somewhere in this call's ring, into this call's place; this one is alone
-    /// afterwards. The others stay in their order.
-    pub(super) fn replace_by(self, heir: Self) {
-        heir.unlink();
-        self.insert_after(heir);
-        self.unlink();
-    }
-
-    /// Puts `call`, which is alone, right behind this one.
-    pub(super) fn insert_after(self, call: Self) {
-        let next = self.next().unwrap_or(self);
-        self.bind(call);
-        call.bind(next);
-    }
-
-    /// Puts `call`, which is alone, right before this one.
-    pub(super) fn insert_before(self, call: Self) {
-        self.prev().unwrap_or(self).insert_after(call);
-    }
-
-    /// Takes this call out of its ring.
-    pub(super) fn unlink(self) {
-        let (Some(prev), Some(next)) = self.links(|links| (links.prev.take(), links.next.take()))
-        else {
-            return;
-        };
-        if prev == next {
-            prev.links(|links| (links.prev, links.next) = (None, None));
-        } else {
-            prev.bind(next);
-        }
-    }
-
-    /// Makes `next` the one behind this call.
-    fn bind(self, next: Self) {
-        self.links(|links| links.next = Some(next));
-        next.links(|links| links.prev = Some(self));
     }
 }

@@ -1,0 +1,89 @@
+//! What a call does in a flight besides completing it: waiting, and leaving.
+
+use std::mem;
+use std::task::Waker;
+
+use super::call::{Ref, Stage};
+use super::deliver::{settle, wake};
+use super::home::{CallOf, Home};
+
+/// Stores the newest Waker of a waiting call. If it no longer waits, returns its stage.
+///
+/// # Safety
+/// `me` belongs to the caller and waited in this registry.
+pub(in crate::flight) unsafe fn poll<H: Home>(
+    home: &H,
+    me: &CallOf<H>,
+    waker: &Waker,
+) -> Option<Stage> {
+    // SAFETY: a call that waits is in this registry (PINNED).
+    let call = unsafe { Ref::new(me) };
+    if me.stage() == Stage::Waits {
+        let mut spare = Some(waker.clone());
+        let registry = home.registry();
+        let waits = me.stage() == Stage::Waits;
+        if waits {
+            spare = call.links(|links| mem::replace(&mut links.waker, spare));
+        }
+        drop(registry);
+        drop(spare);
+        if waits {
+            return None;
+        }
+    }
+    Some(me.stage())
+}
+
+/// Stops waiting. If the call was served in the meantime, does the relay's duty; if it became the
+/// leader, abandons the lead. True if it has an outcome.
+///
+/// # Safety
+/// `me` belongs to the caller and waited in this registry.
+pub(in crate::flight) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool {
+    // SAFETY: a call that waits is in this registry (PINNED).
+    let call = unsafe { Ref::new(me) };
+    let registry = home.registry();
+    if me.stage() == Stage::Waits {
+        call.unlink();
+        let waker = call.links(|links| links.waker.take());
+        drop(registry);
+        me.set_stage(Stage::Out);
+        drop(waker);
+        return false;
+    }
+    drop(registry);
+    if me.stage() == Stage::Leads {
+        // SAFETY: the lead was handed to us.
+        unsafe { abandon(home, me) };
+        return false;
+    }
+    // SAFETY: it was told (the only stages that are left), and is ours.
+    unsafe { settle(home, me) };
+    true
+}
+
+/// Gives up the lead without an outcome: the heir takes it, or the flight ends. True if there was
+/// an heir.
+///
+/// # Safety
+/// `me` belongs to the caller and leads in this registry.
+pub(in crate::flight) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bool {
+    // SAFETY: a call that leads is in this registry (PINNED).
+    let call = unsafe { Ref::new(me) };
+    let mut registry = home.registry();
+    let registered = call.links(|links| links.registered);
+    registry.remove(call);
+    let heir = call.heir();
+    let waker = heir.and_then(|heir| {
+        call.replace_by(heir);
+        if registered {
+            registry.insert(heir);
+        }
+        heir.call().set_stage(Stage::Leads);
+        heir.links(|links| links.waker.take())
+    });
+    drop(registry);
+    me.set_stage(Stage::Out);
+    wake(waker);
+    heir.is_some()
+}
