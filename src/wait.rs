@@ -2,7 +2,7 @@
 //!
 //! A waiter is a future, [`Wait`]: a task polls it, a thread drives it with [`block_on`], whose
 //! Waker unparks the thread. Either way its queue node lies inside the future, in the waiter's own
-//! frame, so waiting allocates nothing (a thread's parking place is made once in the thread's
+//! frame, so waiting allocates nothing (a thread's parker is made once in the thread's
 //! life).
 //!
 //! # State
@@ -87,7 +87,7 @@ struct Body {
     waker: Option<Waker>,
 }
 
-/// A waiter's place in a queue.
+/// A waiter, as an element of a queue.
 #[derive(Debug)]
 struct Node {
     state: NodeState,
@@ -234,16 +234,16 @@ impl WaitList {
         }
     }
 
-    /// Unlinks waiters from the front, one for each place in `wakers`, and returns how many there
+    /// Unlinks waiters from the front, one for each element of `wakers`, and returns how many there
     /// were.
     fn take(&self, wakers: &mut [Option<Waker>]) -> usize {
         let mut chain = self.lock();
         let mut taken = 0;
-        for place in wakers {
+        for waker in wakers {
             // SAFETY: a linked node is alive (PINNED).
             let Some(node) = (unsafe { chain.head.as_ref() }) else { break };
             // SAFETY: we hold the mutex, and the head is linked.
-            *place = unsafe { chain.unlink(node) };
+            *waker = unsafe { chain.unlink(node) };
             node.state.set(NOTIFIED);
             taken += 1;
         }
@@ -415,7 +415,7 @@ impl ThreadParker {
     /// Keeps the parker for the thread's next wait.
     fn give_back(self) {
         #[cfg(not(docache_loom))]
-        let _ = PARKER.try_with(|place| place.set(Some(self)));
+        let _ = PARKER.try_with(|cell| cell.set(Some(self)));
     }
 }
 

@@ -18,7 +18,7 @@ use super::error::{FlightError, Shared};
 use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
-use super::protocol::call::{Kind, Stage};
+use super::protocol::call::{Kind, State};
 use super::protocol::home::{Home, OutcomeOf};
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
@@ -39,34 +39,34 @@ struct Part<'k, H: Home> {
 
 /// The result for each key, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
 pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
-    places: impl Iterator<Item = (Target<H>, &'k H::Key)>,
+    targets: impl Iterator<Item = (Target<H>, &'k H::Key)>,
     context: Option<&Context>,
     mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
 ) -> Vec<RunResultOf<H>> {
-    let part = |(place, key): (Target<H>, &'k H::Key)| {
+    let part = |(target, key): (Target<H>, &'k H::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
         // this frame, which the key outlives.
-        let pinned = unsafe { PinnedCall::new(place.home, place.hash, key, Kind::Free) };
+        let pinned = unsafe { PinnedCall::new(target.home, target.hash, key, Kind::Free) };
         Part {
             pinned,
-            manner: Manner { repanic: false, ..place.manner },
+            manner: Manner { repanic: false, ..target.manner },
             key,
             armed: false,
             result: None,
         }
     };
-    let mut parts: Box<[Part<'k, H>]> = places.map(part).collect();
+    let mut parts: Box<[Part<'k, H>]> = targets.map(part).collect();
     let led = enter_all(&mut parts);
     if !led.is_empty() {
         run_for(&mut parts, &led, &mut work);
     }
-    let landing = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
+    let completion = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
     match context {
         None => {
-            block_on(landing, &SystemClock, None);
+            block_on(completion, &SystemClock, None);
         }
         Some(context) => {
-            block_on(until(landing, context), context.clock(), context.deadline());
+            block_on(until(completion, context), context.clock(), context.deadline());
         }
     }
     parts.iter_mut().for_each(|part| part.finish(context));
@@ -145,7 +145,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         if let Some(error) = context.and_then(Context::error) {
             return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
         }
-        let ends = run_all(keys.iter().map(|key| (self.place(key), *key)), context, work);
+        let ends = run_all(keys.iter().map(|key| (self.target(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
         if self.manner.repanic {
             for end in &ends {
@@ -187,7 +187,7 @@ fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Found => part.result = Some(part.pinned.led(false)),
+            Entered::Found => part.result = Some(part.pinned.own_result(false)),
             Entered::Reentrant => part.result = Some(Err(part.manner.reentrant(part.key))),
         }
     }
@@ -208,7 +208,7 @@ fn run_for<H: Home>(
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys).inspect_err(|error| {
-            led.iter().for_each(|index| parts[*index].pinned.keep(Err(error)));
+            led.iter().for_each(|index| parts[*index].pinned.stage_with(Err(error)));
         })?;
         let (given, asked) = (values.len(), keys.len());
         assert!(
@@ -218,13 +218,16 @@ fn run_for<H: Home>(
         // In the same memory, where the types are of one size.
         let accept = |(at, loaded): (usize, H::Loaded)| parts[led[at]].pinned.accept(loaded);
         let values: Vec<H::Value> = values.into_iter().enumerate().map(accept).collect();
-        led.iter().zip(&values).for_each(|(index, value)| parts[*index].pinned.keep(Ok(value)));
+        led.iter()
+            .zip(&values)
+            .for_each(|(index, value)| parts[*index].pinned.stage_with(Ok(value)));
         Ok(values)
     }));
     let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
         let part = &mut parts[*index];
-        let shared = part.pinned.complete(outcome);
-        part.result = Some(part.pinned.led(shared));
+        part.pinned.put(outcome);
+        let shared = part.pinned.complete();
+        part.result = Some(part.pinned.own_result(shared));
     };
     let (failure, payload) = match result {
         Ok(Ok(values)) => {
@@ -242,7 +245,7 @@ fn run_for<H: Home>(
     }
 }
 
-/// Looks at all parts that have not landed; serves the leads that were handed over.
+/// Looks at all parts that still wait; serves the leads that were handed over.
 fn poll_all<H: Home>(
     parts: &mut [Part<'_, H>],
     cx: &TaskContext<'_>,
@@ -253,7 +256,7 @@ fn poll_all<H: Home>(
         for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none())
         {
             part.pinned.call().see_to_fork();
-            if mem::replace(&mut part.armed, true) && part.pinned.call().stage() == Stage::Waits {
+            if mem::replace(&mut part.armed, true) && part.pinned.call().state() == State::Waits {
                 waits = true;
                 continue;
             }
@@ -264,13 +267,11 @@ fn poll_all<H: Home>(
                     if part.pinned.begin() {
                         led.push(index);
                     } else {
-                        part.result = Some(part.pinned.led(part.pinned.complete_own()));
+                        part.result = Some(part.pinned.own_result(part.pinned.complete()));
                         part.pinned.call().leave_work();
                     }
                 }
-                Poll::Ready(landed) => {
-                    part.result = Some(part.manner.joined(&part.pinned, landed, None))
-                }
+                Poll::Ready(end) => part.result = Some(part.manner.joined(&part.pinned, end, None)),
             }
         }
         if !led.is_empty() {

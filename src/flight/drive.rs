@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::error::{FlightError, Shared};
-use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkedOf};
+use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkResult};
 use super::protocol::call::Kind;
 use super::protocol::home::Home;
 use super::protocol::outcome::Failure;
@@ -63,7 +63,7 @@ impl<H: Home> Target<H> {
         self,
         key: &H::Key,
         context: Option<&Context>,
-        work: impl FnOnce() -> WorkedOf<H>,
+        work: impl FnOnce() -> WorkResult<H>,
     ) -> RunResultOf<H> {
         self.run_then(key, (context, None), work, identity)
     }
@@ -76,10 +76,10 @@ impl<H: Home> Target<H> {
         self,
         key: &H::Key,
         (context, limit): (Option<&Context>, Option<Duration>),
-        work: impl FnOnce() -> WorkedOf<H>,
+        work: impl FnOnce() -> WorkResult<H>,
         then: impl FnOnce(RunResultOf<H>) -> R,
     ) -> R {
-        if let Some(error) = refused(context) {
+        if let Some(error) = context_error(context) {
             return then(Err(error));
         }
         // SAFETY: the pinned call stays where it is until the end of this function, and a stack
@@ -91,10 +91,10 @@ impl<H: Home> Target<H> {
             Entered::Reentrant => return then(Err(self.manner.reentrant(key))),
             Entered::Joined => match pinned.wait(context, limit) {
                 WaitResult::Leads => pinned.take_over(work),
-                landed => return then(self.manner.joined(&pinned, landed, context)),
+                end => return then(self.manner.joined(&pinned, end, context)),
             },
         };
-        then(pinned.led(shared))
+        then(pinned.own_result(shared))
     }
 
     /// The same for a task. `key` lies in the future's own memory.
@@ -110,10 +110,10 @@ impl<H: Home> Target<H> {
     ) -> impl Future<Output = RunResultOf<H>> + use<'k, H, F, Fut>
     where
         F: FnOnce() -> Fut,
-        Fut: Future<Output = WorkedOf<H>>,
+        Fut: Future<Output = WorkResult<H>>,
     {
         async move {
-            if let Some(error) = refused(context) {
+            if let Some(error) = context_error(context) {
                 return Err(error);
             }
             // SAFETY: it is pinned in the next line; the key lies in the same memory.
@@ -121,15 +121,15 @@ impl<H: Home> Target<H> {
             let pinned = pinned.into_ref().get_ref();
             match pinned.enter() {
                 Entered::Leads => {}
-                Entered::Found => return pinned.led(false),
+                Entered::Found => return pinned.own_result(false),
                 Entered::Reentrant => return Err(self.manner.reentrant(key)),
                 Entered::Joined => match pinned.wait_async(context).await {
                     WaitResult::Leads => {
                         if !pinned.begin() {
-                            return pinned.led(pinned.complete_own());
+                            return pinned.own_result(pinned.complete());
                         }
                     }
-                    landed => return self.manner.joined(pinned, landed, context),
+                    end => return self.manner.joined(pinned, end, context),
                 },
             }
             lead_async(pinned, work).await
@@ -147,11 +147,11 @@ impl<K: ?Sized> Manner<K> {
     pub(super) fn joined<H: Home>(
         self,
         pinned: &PinnedCall<H>,
-        landed: WaitResult,
+        end: WaitResult,
         context: Option<&Context>,
     ) -> RunResultOf<H> {
-        if landed != WaitResult::Done {
-            return Err(left(context));
+        if end != WaitResult::Done {
+            return Err(left_error(context));
         }
         match pinned.take() {
             Ok(value) => Ok(Shared::joined(value)),
@@ -165,12 +165,13 @@ impl<K: ?Sized> Manner<K> {
 
 /// The error of a call whose context is done before it begins.
 #[inline]
-fn refused<E>(context: Option<&Context>) -> Option<FlightError<E>> {
+fn context_error<E>(context: Option<&Context>) -> Option<FlightError<E>> {
     context.and_then(Context::error).map(FlightError::Left)
 }
 
-fn left<E>(context: Option<&Context>) -> FlightError<E> {
-    refused(context).unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
+fn left_error<E>(context: Option<&Context>) -> FlightError<E> {
+    context_error(context)
+        .unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
 }
 
 /// Runs the work of a call that leads, as a future.
@@ -179,17 +180,17 @@ async fn lead_async<H: Home, Fut>(
     work: impl FnOnce() -> Fut,
 ) -> RunResultOf<H>
 where
-    Fut: Future<Output = WorkedOf<H>>,
+    Fut: Future<Output = WorkResult<H>>,
 {
-    let mut inside = pin!(Inside { pinned, future: None });
-    // SAFETY: the place is filled where it is pinned.
-    let place = unsafe { &mut inside.as_mut().get_unchecked_mut().future };
-    let result = match pinned.inside(|| *place = Some(work())) {
-        Ok(()) => inside.await,
+    let mut leader_work = pin!(LeaderWork { pinned, future: None });
+    // SAFETY: nothing is moved: the future is made where it is pinned.
+    let future = unsafe { &mut leader_work.as_mut().get_unchecked_mut().future };
+    let result = match pinned.run_as_work(|| *future = Some(work())) {
+        Ok(()) => leader_work.await,
         Err(payload) => Err(payload),
     };
     match result {
-        Ok(()) => pinned.led(pinned.complete_own()),
+        Ok(()) => pinned.own_result(pinned.complete()),
         Err(payload) => {
             pinned.panicked(&*payload);
             resume_unwind(payload)
@@ -199,28 +200,28 @@ where
 
 /// The work of a call that leads, as a future. The thread counts as inside the work while this is
 /// polled, and while it is dropped.
-struct Inside<'a, H: Home, Fut> {
+struct LeaderWork<'a, H: Home, Fut> {
     pinned: &'a PinnedCall<H>,
     future: Option<Fut>,
 }
 
-impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
+impl<H: Home, Fut: Future<Output = WorkResult<H>>> Future for LeaderWork<'_, H, Fut> {
     type Output = std::thread::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         // SAFETY: `future` is pinned whenever its owner is, and `pinned` is a reference.
-        let Inside { pinned, future } = unsafe { self.get_unchecked_mut() };
+        let LeaderWork { pinned, future } = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(future) };
-        let polled = pinned.inside(|| {
+        let polled = pinned.run_as_work(|| {
             let polled = match future.as_mut().as_pin_mut() {
                 Some(work) => work.poll(cx),
                 None => panic!("a future was polled after it was ready"),
             };
-            polled.map(|worked| {
+            polled.map(|result| {
                 future.set(None);
-                pinned.put_worked(worked);
-                pinned.keep_own();
+                pinned.put_result(result);
+                pinned.stage();
             })
         });
         match polled {
@@ -229,7 +230,7 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
             Err(payload) => {
                 // What is left of the work is dropped now, while the call still leads. If that
                 // panics too, the first panic counts.
-                if let Err(second) = pinned.inside(|| future.set(None)) {
+                if let Err(second) = pinned.run_as_work(|| future.set(None)) {
                     drop_contained(second);
                 }
                 Poll::Ready(Err(payload))
@@ -238,14 +239,14 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
     }
 }
 
-impl<H: Home, Fut> Drop for Inside<'_, H, Fut> {
+impl<H: Home, Fut> Drop for LeaderWork<'_, H, Fut> {
     fn drop(&mut self) {
         let (pinned, future) = (self.pinned, &mut self.future);
         if future.is_none() {
             return;
         }
         // Assigning drops the work where it was pinned.
-        if let Err(payload) = pinned.inside(|| *future = None) {
+        if let Err(payload) = pinned.run_as_work(|| *future = None) {
             if std::thread::panicking() {
                 drop_contained(payload);
             } else {

@@ -28,7 +28,7 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    pub(super) fn led_by_caller(value: T, shared: bool) -> Shared<T> {
+    pub(super) fn own(value: T, shared: bool) -> Shared<T> {
         Shared { value, led: true, shared }
     }
 

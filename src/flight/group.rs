@@ -102,7 +102,7 @@ impl<T, E> Group<T, E> {
     }
 
     #[inline]
-    fn place(&self) -> Target<&Shard<(), T, E>>
+    fn target(&self) -> Target<&Shard<(), T, E>>
     where
         T: Clone,
     {
@@ -151,7 +151,7 @@ impl<T: Clone> Group<T> {
     #[doc(alias = "Do")]
     #[inline]
     pub fn run(&self, work: impl FnOnce() -> T) -> Shared<T> {
-        value_or_panic(self.place().run(&(), None, || Ok(work())))
+        value_or_panic(self.target().run(&(), None, || Ok(work())))
     }
 
     /// Like [`run`](Group::run), but waits no longer than `context` allows. If it
@@ -172,7 +172,7 @@ impl<T: Clone> Group<T> {
     /// ```
     #[inline]
     pub fn run_in(&self, context: &Context, work: impl FnOnce() -> T) -> RunResult<T, Infallible> {
-        self.place().run(&(), Some(context), || Ok(work()))
+        self.target().run(&(), Some(context), || Ok(work()))
     }
 
     /// Like [`run`](Group::run), for a task: the future of `work` runs inside this one, and waiting
@@ -195,7 +195,7 @@ impl<T: Clone> Group<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        value_or_panic(self.place().run_async(&(), None, || infallible(work())).await)
+        value_or_panic(self.target().run_async(&(), None, || infallible(work())).await)
     }
 
     /// [`run_async`](Group::run_async) with the caller's context.
@@ -219,7 +219,7 @@ impl<T: Clone> Group<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        self.place().run_async(&(), Some(context), || infallible(work())).await
+        self.target().run_async(&(), Some(context), || infallible(work())).await
     }
 }
 
@@ -240,7 +240,7 @@ impl<T: Clone, E> Group<T, E> {
     /// ```
     #[inline]
     pub fn try_run(&self, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
-        self.place().run(&(), None, work)
+        self.target().run(&(), None, work)
     }
 
     /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows. If it is done
@@ -263,7 +263,7 @@ impl<T: Clone, E> Group<T, E> {
         context: &Context,
         work: impl FnOnce() -> Result<T, E>,
     ) -> RunResult<T, E> {
-        self.place().run(&(), Some(context), work)
+        self.target().run(&(), Some(context), work)
     }
 
     /// [`try_run`](Group::try_run) for a task.
@@ -286,7 +286,7 @@ impl<T: Clone, E> Group<T, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.place().run_async(&(), None, work).await
+        self.target().run_async(&(), None, work).await
     }
 
     /// [`try_run_in`](Group::try_run_in) for a task.
@@ -310,7 +310,7 @@ impl<T: Clone, E> Group<T, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.place().run_async(&(), Some(context), work).await
+        self.target().run_async(&(), Some(context), work).await
     }
 }
 

@@ -101,7 +101,7 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
 
 impl<K: ?Sized + Hash + Eq, T, E> KeyedGroup<K, T, E> {
     #[inline]
-    pub(super) fn place(&self, key: &K) -> Target<&Shard<K, T, E>>
+    pub(super) fn target(&self, key: &K) -> Target<&Shard<K, T, E>>
     where
         T: Clone,
     {
@@ -149,7 +149,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     #[doc(alias = "work")]
     #[inline]
     pub fn run(&self, key: &K, work: impl FnOnce() -> T) -> Shared<T> {
-        value_or_panic(self.place(key).run(key, None, || Ok(work())))
+        value_or_panic(self.target(key).run(key, None, || Ok(work())))
     }
 
     /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows. If it
@@ -175,7 +175,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         key: &K,
         work: impl FnOnce() -> T,
     ) -> RunResult<T, Infallible> {
-        self.place(key).run(key, Some(context), || Ok(work()))
+        self.target(key).run(key, Some(context), || Ok(work()))
     }
 
     /// Like [`run`](KeyedGroup::run), for a task: the future of `work` runs inside this one, and
@@ -200,7 +200,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        value_or_panic(self.place(key).run_async(key, None, || infallible(work())).await)
+        value_or_panic(self.target(key).run_async(key, None, || infallible(work())).await)
     }
 
     /// [`run_async`](KeyedGroup::run_async) with the caller's context.
@@ -231,7 +231,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        self.place(key).run_async(key, Some(context), || infallible(work())).await
+        self.target(key).run_async(key, Some(context), || infallible(work())).await
     }
 }
 
@@ -253,7 +253,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     /// ```
     #[inline]
     pub fn try_run(&self, key: &K, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
-        self.place(key).run(key, None, work)
+        self.target(key).run(key, None, work)
     }
 
     /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows. If it
@@ -278,7 +278,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         key: &K,
         work: impl FnOnce() -> Result<T, E>,
     ) -> RunResult<T, E> {
-        self.place(key).run(key, Some(context), work)
+        self.target(key).run(key, Some(context), work)
     }
 
     /// [`try_run`](KeyedGroup::try_run) for a task.
@@ -303,7 +303,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key: &K = key.borrow();
-        self.place(key).run_async(key, None, work).await
+        self.target(key).run_async(key, None, work).await
     }
 
     /// [`try_run_in`](KeyedGroup::try_run_in) for a task.
@@ -334,7 +334,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key: &K = key.borrow();
-        self.place(key).run_async(key, Some(context), work).await
+        self.target(key).run_async(key, Some(context), work).await
     }
 }
 
@@ -347,7 +347,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         key: &K,
         work: impl FnOnce() -> Result<T, E>,
     ) -> RunResult<T, E> {
-        self.place(key).run_then(key, (None, limit), work, identity)
+        self.target(key).run_then(key, (None, limit), work, identity)
     }
 }
 

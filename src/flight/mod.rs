@@ -1,15 +1,15 @@
 //! Singleflight: callers who want the same thing now share one run of it.
 //!
 //! # State
-//! Nothing is allocated: every list is linked through memory that the callers own. A
-//! [`Call`](protocol::call::Call) is one caller's part in a flight. It lies on the caller's stack, in its
-//! pinned future, or in a box. Callers of the same key meet in a [home](protocol::home::Home): a lock, and
-//! behind it the [registry](protocol::registry::Registry), a hash table of the calls that lead. The calls
-//! that wait form a ring with the one that leads. A group has [shards](shard::Shard) for homes; a
-//! cache uses its own. An address that is used again belongs to a new call, and a call enters lists
-//! only under the lock, so there is no ABA problem.
+//! Nothing is allocated: every list is linked through memory that the callers own. A [`Call`] is
+//! one caller's part in a flight. It lies on the caller's stack, in its pinned future, or in a box.
+//! Callers of the same key meet in a [domain](Domain): a lock, and behind it the
+//! [registry](Registry), a hash table of the calls that lead. The calls that wait form a ring with
+//! the one that leads. A group has [shards](shard) for domains; a cache uses its own. An address
+//! that is used again belongs to a new call, and a call enters lists only under the lock, so there
+//! is no ABA problem.
 //!
-//! A call's [`Stage`](protocol::call::Stage) is its state word:
+//! A call's [`State`](protocol::call::State) is its state word:
 //!
 //! ```text
 //!         enter: nobody runs the key            complete, abandon
@@ -17,10 +17,29 @@
 //!    │                                     ▲
 //!    │ enter: somebody does                │ the leader abandons, and this is the heir
 //!    └───────────────────────────► Waits ──┤
-//!                                          ├── told ─────────► Done ──► Out
+//!                                          ├── served ───────────────────────► Done ───► Out
 //!                          leave ──► Out ◄─┤
-//!                                          └── told first ──► Relays ─► Out
+//!                                          └── served, with others to serve ─► Relays ─► Out
 //! ```
+//!
+//! The ring of a flight in which two threads wait (B came after A) and two tasks (D after C):
+//!
+//! ```text
+//!  bucket of the registry
+//!     │
+//!     ▼
+//! ╭────────╮ next ╭────────╮ next ╭────────╮ next ╭────────╮ next ╭────────╮
+//! │ leader ├─────►│   B    ├─────►│   A    ├─────►│   C    ├─────►│   D    │
+//! │        │      │ Parked │      │ Parked │      │ Polled │      │ Polled │
+//! │ Leads  │◄─────┤ Waits  │◄─────┤ Waits  │◄─────┤ Waits  │◄─────┤ Waits  │
+//! ╰──┬─────╯ prev ╰────────╯ prev ╰────────╯ prev ╰────────╯ prev ╰─────┬──╯
+//!    │ ▲                                                              ▲ │
+//!    │ └──────────────────────────── next ────────────────────────────┼─┘
+//!    └────────────────────────────── prev ────────────────────────────┘
+//! ```
+//!
+//! The next thread enters between the leader and B, the next task between D and the leader. While
+//! the outcome is delivered, the relay stands where the leader stood, in no bucket.
 //!
 //! # The run of a flight
 //! 1. `enter` looks for the key in the registry, under the lock. If it is not there, the call is
@@ -28,28 +47,33 @@
 //! 2. The leader runs its work without any lock.
 //! 3. `complete` unregisters the leader under the lock. From then on nobody can join: the ring only
 //!    shrinks. With an empty ring that is all.
-//! 4. Otherwise the outcome is cloned, without the lock, and the clones are put into the waiting
-//!    calls, under it. So that the leader's cost does not depend on how many wait, it serves only
-//!    one: the parked thread right behind it. That call becomes `Relays`, the leader leaves the
-//!    ring and returns. The relay, once awake, serves a batch of others, and passes the duty on to
-//!    the next parked thread in the same way. Only parked threads become relays: the scheduler is
-//!    certain to run them, while a woken task may not be polled for a long time (perhaps because
-//!    its executor waits for one of the calls that it would have to serve). If no thread waits, the
-//!    leader serves all tasks itself. If a clone panics, the call that it was meant for gets that
-//!    panic, and does not become a relay; the one that cloned goes on.
+//! 4. Otherwise the outcome is delivered: cloned without the lock, and the clones put into the
+//!    waiting calls under it.
+//!    - If no thread is parked, the leader serves all tasks itself, in batches.
+//!    - If one is, the leader serves only the parked thread right behind it, which becomes
+//!      `Relays`; then the leader leaves the ring and returns. So its cost does not depend on how
+//!      many wait.
+//!    - This *relay*, once awake, serves a batch of the others, makes the next parked thread the
+//!      relay in the same way, and returns.
+//!    - Only parked threads become relays: the scheduler is certain to run them, while a woken task
+//!      may not be polled for a long time (perhaps because its executor waits for one of the calls
+//!      that it would have to serve).
+//!    - If a clone panics, the call that it was meant for gets that panic, and nobody becomes a
+//!      relay in that batch: whoever made the clones goes on serving.
 //! 5. A leader that leaves without an outcome (a dropped future) hands its place in ring and
-//!    registry to a waiting call, its *heir*, in one critical section; if nobody waits it is only
-//!    unregistered. The heir is the first call behind it that is not inside user code: a bulk call
-//!    that is running its work is passed over, because that work may wait for one of the other
-//!    callers. If all are inside their work, the last to come is the heir: of calls that are nested
-//!    on one thread it is the innermost, which the others wait for. (A bulk call that becomes the
-//!    leader just before its work begins is not passed over; then only calls from its own thread
-//!    are recognized as reentrant.)
+//!    registry to a waiting call, its *heir*, in one critical section. If nobody waits it is only
+//!    unregistered.
+//!    - The heir is the first call behind the leader that is not inside user code. A bulk call that
+//!      is running its work is passed over, because that work may wait for one of the other callers.
+//!    - If all are inside their work, the last to come is the heir: of calls that are nested on one
+//!      thread it is the innermost, which the others wait for.
+//!    - A bulk call that becomes the leader just before its work begins is not passed over; then
+//!      only calls from its own thread are recognized as reentrant.
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its
 //!   owner before its memory is used for anything else. A future that is forgotten keeps its memory
-//!   for ever, which is fine.
+//!   forever, which is fine.
 //! - KEY: while a call is in a flight its key is there: borrowed by a stack frame, which cannot be
 //!   forgotten, or in the same pinned memory as the call. A borrow in a future would not do: a
 //!   forgotten future outlives what it borrows.
@@ -61,8 +85,8 @@
 //!   then sets it to `Done` or `Relays`. From then on, and while it does not wait, its outcome is
 //!   its owner's.
 //! - OWNER: a call's owner is one thread at a time: that of the stack frame, of the future's poll,
-//!   or of whoever has the owned call. What is set aside of a result between the work and the end
-//!   of the flight belongs to the owner alone.
+//!   or of whoever has the owned call. What a call keeps for its domain, such as the staged result of
+//!   a load, belongs to the owner alone.
 //! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
 //!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
 //!   borrows for longer.)
@@ -75,12 +99,12 @@
 //!   may be in use for something else. So a registry forgets all its calls before it is used there
 //!   ([`renew`](Registry::renew)). A call that survives in the child (on the stack of the thread
 //!   that forked, or on the heap) resets its links before its owner does anything else with it
-//!   ([`see_to_fork`](Call)); if it waited, it now leads.
+//!   (`see_to_fork`); if it waited, it now leads.
 //!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
-//! - `Stage` is stored with Release and loaded with Acquire: who sees `Done` or `Relays` without
-//!   the lock sees the outcome, and the teller done with the call (LAST). An heir that sees `Leads`
+//! - `State` is stored with Release and loaded with Acquire: who sees `Done` or `Relays` without
+//!   the lock sees the outcome, and the relay done with the call (LAST). An heir that sees `Leads`
 //!   sees all that its predecessor did.
 //! - Which thread is inside a call's work is stored and loaded `Relaxed`. Comparing it with one's
 //!   own thread asks only about one's own stores. `is_in_work` asks about other threads, under the
@@ -125,7 +149,7 @@ pub(crate) use owned_call::{Departure, GroupPort, OwnedCall, Port};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use pinned_call::WaitResult;
 pub(crate) use protocol::call::Call;
-pub(crate) use protocol::deliver::conclude;
+pub(crate) use protocol::deliver::notify_followers;
 pub(crate) use protocol::home::{Home, grow};
 pub(crate) use protocol::outcome::{Failure, Outcome};
 pub(crate) use protocol::registry::{Entered, Registry};

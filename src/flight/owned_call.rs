@@ -2,10 +2,10 @@
 //! for callers without a stack frame of ours, such as those behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while the pinned call may be in a flight, the owned call holds a share of what that
+//! - OUTLIVES: while the pinned call may be in a flight, the owned call holds a share of what that
 //!   flight's home lies in, and the key, unchanged. Both are released only after the pinned call is
 //!   gone (`recall` does it in that order, and so does the order of the fields on drop).
-//! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time.
+//! - OWNER: but for [`state`](OwnedCall::state), one function of an owned call is called at a time.
 //!   Its `unsafe` functions ask that of the caller.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, WaitResult};
-use super::protocol::call::{Kind, Stage};
+use super::protocol::call::{Kind, State};
 use super::protocol::home::{Home, OutcomeOf};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::Entered;
@@ -26,7 +26,7 @@ use crate::contain::drop_contained;
 /// Keys up to this length lie in the call itself.
 const INLINE: usize = 40;
 /// Longer ones in memory that is kept for the next key, up to this much of it.
-const MOST_KEPT: usize = 4096;
+const MAX_RETAINED: usize = 4096;
 
 /// The bytes of a key.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl KeyBytes {
     fn set(&mut self, key: &[u8]) {
         self.len = key.len();
         match self.inline.get_mut(..key.len()) {
-            Some(place) => place.copy_from_slice(key),
+            Some(inline) => inline.copy_from_slice(key),
             None => {
                 self.long.clear();
                 self.long.extend_from_slice(key);
@@ -55,7 +55,7 @@ impl KeyBytes {
     /// Keeps memory for the next key, unless there is too much of it.
     fn forget(&mut self) {
         self.len = 0;
-        if self.long.capacity() > MOST_KEPT {
+        if self.long.capacity() > MAX_RETAINED {
             self.long = Vec::new();
         }
     }
@@ -104,7 +104,7 @@ pub(crate) trait Port {
     ///
     /// # Safety
     /// What the result refers to is used only as long as the share is there, and the key lies
-    /// unchanged (KEPT).
+    /// unchanged (OUTLIVES).
     unsafe fn home(
         share: &Self::Share,
         key: &Self::Key,
@@ -135,17 +135,17 @@ where
     }
 
     unsafe fn home(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Home, u64, *const [u8]) {
-        let place = (**share).as_ref().place(key.bytes());
-        let shard = std::ptr::from_ref(place.home);
-        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared
+        let target = (**share).as_ref().target(key.bytes());
+        let shard = std::ptr::from_ref(target.home);
+        // SAFETY: OUTLIVES: the shard lies in what the share keeps alive, and is reached through shared
         // references only.
-        (unsafe { &*shard }, place.hash, key.bytes())
+        (unsafe { &*shard }, target.hash, key.bytes())
     }
 }
 
 /// A call, reusable.
 pub(crate) struct OwnedCall<P: Port> {
-    /// Refers to the two fields below, and so goes before them (KEPT).
+    /// Refers to the two fields below, and so goes before them (OUTLIVES).
     pinned: Option<PinnedCall<P::Home>>,
     key: P::Key,
     share: Option<P::Share>,
@@ -174,10 +174,10 @@ impl<P: Port> OwnedCall<P> {
         assert!(this.pinned.is_none(), "a call is in use");
         P::set_key(&mut this.key, key);
         let share = this.share.insert(share);
-        // SAFETY: share and key stay as they are until the pinned call has left (KEPT).
+        // SAFETY: share and key stay as they are until the pinned call has left (OUTLIVES).
         let (home, hash, key) = unsafe { P::home(share, &this.key, options) };
         // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
-        // which stay as they are until the pinned call has left (KEPT).
+        // which stay as they are until the pinned call has left (OUTLIVES).
         let pinned = unsafe { PinnedCall::new(home, hash, key, Kind::Free) };
         this.pinned = Some(pinned.owned_by(owner));
     }
@@ -195,15 +195,15 @@ impl<P: Port> OwnedCall<P> {
         self.share.as_ref()
     }
 
-    /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
-    fn stage(&self) -> Stage {
-        self.pinned.as_ref().map_or(Stage::Out, |pinned| pinned.call().stage())
+    /// Where the call stands; [`Out`](State::Out) if it was not prepared.
+    fn state(&self) -> State {
+        self.pinned.as_ref().map_or(State::Out, |pinned| pinned.call().state())
     }
 
     /// Takes the outcome of a call that has one.
     ///
     /// # Safety
-    /// OWNER; it was [found](Entered::Found) or [told](WaitResult::Done), and this is called once.
+    /// OWNER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called once.
     pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Home>> {
         self.pinned.as_ref().map(PinnedCall::take)
     }
@@ -221,9 +221,9 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn keep(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
+    pub(crate) unsafe fn stage(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
         if let Some(Err(payload)) =
-            self.pinned.as_ref().map(|pinned| pinned.inside(|| pinned.keep(result)))
+            self.pinned.as_ref().map(|pinned| pinned.run_as_work(|| pinned.stage_with(result)))
         {
             drop_contained(payload);
         }
@@ -235,14 +235,14 @@ impl<P: Port> OwnedCall<P> {
     }
 
     pub(crate) fn leads(&self) -> bool {
-        self.stage() == Stage::Leads
+        self.state() == State::Leads
     }
 
     pub(crate) fn waits(&self) -> bool {
-        self.stage() == Stage::Waits
+        self.state() == State::Waits
     }
 
-    /// One look at a call that joined and has not landed; its Waker will be woken when there is
+    /// One look at a call that joined and still waits; its Waker will be woken when there is
     /// something to see.
     ///
     /// # Safety
@@ -255,8 +255,8 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn publish(&self, outcome: &OutcomeOf<P::Home>) -> bool {
-        self.pinned.as_ref().is_some_and(|pinned| pinned.publish(outcome))
+    pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<P::Home>) -> bool {
+        self.pinned.as_ref().is_some_and(|pinned| pinned.complete_with(outcome))
     }
 
     /// Takes the call out of its flight.
@@ -265,11 +265,11 @@ impl<P: Port> OwnedCall<P> {
     /// OWNER.
     pub(crate) unsafe fn go(&self) -> Departure<ValueOf<P>, ErrorOf<P>> {
         let Some(pinned) = &self.pinned else { return Departure::Out };
-        match self.stage() {
-            Stage::Out => Departure::Out,
-            Stage::Leads if pinned.abandon() => Departure::HandedOn,
-            Stage::Leads => Departure::Lost,
-            Stage::Waits | Stage::Done | Stage::Relays => match pinned.leave() {
+        match self.state() {
+            State::Out => Departure::Out,
+            State::Leads if pinned.abandon() => Departure::HandedOn,
+            State::Leads => Departure::Lost,
+            State::Waits | State::Done | State::Relays => match pinned.leave() {
                 WaitResult::Done => Departure::Waited(Some(pinned.take())),
                 WaitResult::Leads | WaitResult::Left => Departure::Waited(None),
             },
@@ -336,9 +336,12 @@ mod tests {
     #[test]
     fn only_a_reasonable_amount_of_memory_is_kept_for_keys() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
-        for (len, kept) in
-            [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
-        {
+        for (len, kept) in [
+            (INLINE, 0),
+            (INLINE + 1, INLINE + 1),
+            (MAX_RETAINED, MAX_RETAINED),
+            (MAX_RETAINED + 1, 0),
+        ] {
             let mut call = entered(&owner, &vec![1; len], Entered::Leads);
             assert_eq!(call.key.bytes().len(), len);
             // SAFETY: nobody else has it.

@@ -9,8 +9,8 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::error::{FlightError, Shared};
-use super::protocol::call::{Call, Kind, Stage};
-use super::protocol::deliver::{self, LARGE};
+use super::protocol::call::{Call, Kind, State};
+use super::protocol::deliver::{self, MAX_BATCHED_BYTES};
 use super::protocol::home::{CallOf, Home, OutcomeOf};
 use super::protocol::leave;
 use super::protocol::outcome::Failure;
@@ -27,7 +27,7 @@ pub(crate) type RunResult<T, E> = Result<Shared<T>, FlightError<E>>;
 /// The result of a call of a [`Home`].
 pub(crate) type RunResultOf<H> = RunResult<<H as Home>::Value, <H as Home>::Error>;
 /// What its work returns.
-pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
+pub(crate) type WorkResult<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
 
 /// A call, the home of the flight that it may be in, and the promise to take it out again.
 ///
@@ -44,11 +44,11 @@ pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
 pub(crate) struct PinnedCall<H: Home> {
     home: H,
     call: CallOf<H>,
-    state: UnsafeCell<H::State>,
+    staged: UnsafeCell<H::Staged>,
 }
 
-// SAFETY: `state` is the owner's, which is one thread at a time (OWNER).
-unsafe impl<H: Home<State: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
+// SAFETY: `staged` is the owner's, which is one thread at a time (OWNER).
+unsafe impl<H: Home<Staged: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl<H: Home> PinnedCall<H> {
         PinnedCall {
             home,
             call: Call::new(hash, key, kind),
-            state: UnsafeCell::new(H::State::default()),
+            staged: UnsafeCell::new(H::Staged::default()),
         }
     }
 
@@ -88,9 +88,9 @@ impl<H: Home> PinnedCall<H> {
     /// The caller is the owner, and has no other reference to it.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "only the owner calls it")]
-    unsafe fn state(&self) -> &mut H::State {
+    unsafe fn staged(&self) -> &mut H::Staged {
         // SAFETY: the caller's promise.
-        unsafe { &mut *self.state.get() }
+        unsafe { &mut *self.staged.get() }
     }
 
     pub(crate) fn call(&self) -> &CallOf<H> {
@@ -100,58 +100,50 @@ impl<H: Home> PinnedCall<H> {
     /// Joins a flight or begins one.
     #[inline]
     pub(crate) fn enter(&self) -> Entered {
-        debug_assert_eq!(self.call.stage(), Stage::Out);
+        debug_assert_eq!(self.call.state(), State::Out);
         self.call.see_to_fork();
         // SAFETY: ours (OWNER), and `enter` gets at it by this reference only.
-        let state = unsafe { self.state() };
+        let staged = unsafe { self.staged() };
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
-        unsafe { self.home.enter(&self.call, state) }
+        unsafe { self.home.enter(&self.call, staged) }
     }
 
-    /// Ends the flight that this call leads. Whether others got the outcome too.
+    /// Ends the flight that this call leads, with the outcome that was [put](Self::put) into it.
+    /// True if others got it too.
     #[inline]
-    pub(crate) fn complete(&self, outcome: OutcomeOf<H>) -> bool {
-        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        unsafe { self.call.put_outcome(outcome) };
-        self.complete_own()
-    }
-
-    /// The same with the outcome that lies in the call.
-    #[inline]
-    pub(super) fn complete_own(&self) -> bool {
-        let publish = |outcome: Option<&OutcomeOf<H>>| match outcome {
-            Some(outcome) => self.publish(outcome),
+    pub(super) fn complete(&self) -> bool {
+        let complete = |outcome: Option<&OutcomeOf<H>>| match outcome {
+            Some(outcome) => self.complete_with(outcome),
             None => unreachable!("the work has left its outcome in the call"),
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        unsafe { self.call.with_outcome(publish) }
+        unsafe { self.call.with_outcome(complete) }
     }
 
     /// The result of a call that led, or that found its value without a flight.
     #[inline]
-    pub(super) fn led(&self, shared: bool) -> RunResultOf<H> {
+    pub(super) fn own_result(&self, shared: bool) -> RunResultOf<H> {
         match self.take() {
-            Ok(value) => Ok(Shared::led_by_caller(value, shared)),
+            Ok(value) => Ok(Shared::own(value, shared)),
             Err(failure) => Err(failure.into()),
         }
     }
 
-    /// Ends the flight that this call leads with an outcome that its owner has elsewhere, too.
-    /// Whether others got it.
+    /// The same with an outcome that lies elsewhere.
     #[inline]
-    pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
+    pub(super) fn complete_with(&self, outcome: &OutcomeOf<H>) -> bool {
         self.call.see_to_fork();
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
-        let state = unsafe { self.state() };
+        let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.complete(&self.call, outcome, state) }
+        unsafe { self.home.complete(&self.call, outcome, staged) }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
     pub(super) fn abandon(&self) -> bool {
         self.call.see_to_fork();
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: it is ours, and leads.
         unsafe { leave::abandon(&self.home, &self.call) }
     }
@@ -159,7 +151,7 @@ impl<H: Home> PinnedCall<H> {
     /// Ends the flight that this call leads with a panic.
     #[cold]
     pub(super) fn panicked(&self, payload: &(dyn std::any::Any + Send)) {
-        self.publish(&Err(Failure::Panicked(panic_message(payload).into())));
+        self.complete_with(&Err(Failure::Panicked(panic_message(payload).into())));
         // The result that the work had left, if the panic came after it.
         // SAFETY: it is ours, and out (OUTCOME).
         let _ = contained(|| drop(unsafe { self.call.take_outcome() }));
@@ -169,27 +161,27 @@ impl<H: Home> PinnedCall<H> {
     #[inline(always)]
     pub(super) fn accept(&self, loaded: H::Loaded) -> H::Value {
         // SAFETY: as in `enter`.
-        self.home.accept(loaded, unsafe { self.state() })
+        self.home.accept(loaded, unsafe { self.staged() })
     }
 
-    /// Stages the result for storing ([`Home::keep`]); to be called inside the work.
+    /// The same with a result that lies elsewhere.
     #[inline]
-    pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
+    pub(super) fn stage_with(&self, result: Result<&H::Value, &H::Error>) {
         // SAFETY: as in `enter`.
-        let state = unsafe { self.state() };
+        let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.keep(&self.call, worked, state) };
+        unsafe { self.home.stage(&self.call, result, staged) };
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
     /// call has the outcome.
     pub(super) fn begin(&self) -> bool {
         self.call.see_to_fork();
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
-        let state = unsafe { self.state() };
+        let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.begin(&self.call, state) }
+        unsafe { self.home.begin(&self.call, staged) }
     }
 
     /// Takes the outcome of a call that has one and does not wait.
@@ -205,19 +197,19 @@ impl<H: Home> PinnedCall<H> {
     /// Runs the work on this thread after the lead was handed to it, unless that has become
     /// unnecessary; see [`lead`](PinnedCall::lead).
     #[inline(never)]
-    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
-        if self.begin() { self.lead(work) } else { self.complete_own() }
+    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkResult<H>) -> bool {
+        if self.begin() { self.lead(work) } else { self.complete() }
     }
 
     /// Runs the work on this thread, and ends the flight. Whether others got the outcome too.
     #[inline]
-    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
-        let inside = || {
-            in_frame_of_its_own_if_large::<H::Value>(|| self.put_worked(work()));
-            in_frame_of_its_own_if_large::<H::Value>(|| self.keep_own());
+    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkResult<H>) -> bool {
+        let work = || {
+            in_frame_of_its_own_if_large::<H::Value>(|| self.put_result(work()));
+            in_frame_of_its_own_if_large::<H::Value>(|| self.stage());
         };
-        match self.inside(inside) {
-            Ok(()) => self.complete_own(),
+        match self.run_as_work(work) {
+            Ok(()) => self.complete(),
             Err(payload) => {
                 self.panicked(&*payload);
                 resume_unwind(payload)
@@ -225,10 +217,10 @@ impl<H: Home> PinnedCall<H> {
         }
     }
 
-    /// Leaves what the work returned in the call.
+    /// Puts what the work returned into the call that leads.
     #[inline]
-    pub(super) fn put_worked(&self, worked: WorkedOf<H>) {
-        let outcome = match worked {
+    pub(super) fn put_result(&self, result: WorkResult<H>) {
+        let outcome = match result {
             Ok(loaded) => Ok(self.accept(loaded)),
             Err(error) => Err(Failure::Failed(Arc::new(error))),
         };
@@ -236,21 +228,29 @@ impl<H: Home> PinnedCall<H> {
         unsafe { self.call.put_outcome(outcome) };
     }
 
-    /// [Stages](PinnedCall::keep) the result that was left in the call.
+    /// Puts an outcome into the call that leads.
     #[inline]
-    pub(super) fn keep_own(&self) {
-        let keep = |outcome: Option<&OutcomeOf<H>>| match outcome {
-            Some(Ok(value)) => self.keep(Ok(value)),
-            Some(Err(Failure::Failed(error))) => self.keep(Err(error)),
+    pub(super) fn put(&self, outcome: OutcomeOf<H>) {
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        unsafe { self.call.put_outcome(outcome) };
+    }
+
+    /// [Stages](Home::stage) the outcome that was [put](Self::put) into the call; to be called as
+    /// part of the work.
+    #[inline]
+    pub(super) fn stage(&self) {
+        let stage = |outcome: Option<&OutcomeOf<H>>| match outcome {
+            Some(Ok(value)) => self.stage_with(Ok(value)),
+            Some(Err(Failure::Failed(error))) => self.stage_with(Err(error)),
             _ => {}
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        unsafe { self.call.with_outcome(keep) };
+        unsafe { self.call.with_outcome(stage) };
     }
 
     /// Calls user code as part of this call's work.
     #[inline]
-    pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> std::thread::Result<R> {
+    pub(crate) fn run_as_work<R>(&self, work: impl FnOnce() -> R) -> std::thread::Result<R> {
         self.call.enter_work();
         // What the work leaves half-done is the user's own.
         let result = catch_unwind(AssertUnwindSafe(work));
@@ -259,13 +259,13 @@ impl<H: Home> PinnedCall<H> {
     }
 
     /// How the wait of a call that joined has ended, if it has.
-    fn landed(&self, stage: Stage) -> Option<WaitResult> {
-        match stage {
-            Stage::Waits | Stage::Out => None,
-            Stage::Leads => Some(WaitResult::Leads),
-            Stage::Done | Stage::Relays => {
+    fn wait_result(&self, state: State) -> Option<WaitResult> {
+        match state {
+            State::Waits | State::Out => None,
+            State::Leads => Some(WaitResult::Leads),
+            State::Done | State::Relays => {
                 // SAFETY: it is ours and joined.
-                unsafe { deliver::settle(&self.home, &self.call) };
+                unsafe { deliver::relay(&self.home, &self.call) };
                 Some(WaitResult::Done)
             }
         }
@@ -275,8 +275,8 @@ impl<H: Home> PinnedCall<H> {
     pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        let stage = unsafe { leave::poll(&self.home, &self.call, cx.waker()) };
-        stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
+        let state = unsafe { leave::poll(&self.home, &self.call, cx.waker()) };
+        state.and_then(|state| self.wait_result(state)).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Stops waiting.
@@ -297,40 +297,40 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn wait(&self, context: Option<&Context>, limit: Option<Duration>) -> WaitResult {
         let deadline = limit.map(|limit| SystemClock.now().after(limit));
         spin(&self.call);
-        let landing = std::future::poll_fn(|cx| self.poll(cx));
-        let landed = match context {
-            None => block_on(landing, &SystemClock, deadline),
+        let completion = std::future::poll_fn(|cx| self.poll(cx));
+        let result = match context {
+            None => block_on(completion, &SystemClock, deadline),
             Some(context) => {
-                block_on(until(landing, context), context.clock(), context.deadline()).flatten()
+                block_on(until(completion, context), context.clock(), context.deadline()).flatten()
             }
         };
-        landed.unwrap_or_else(|| self.leave())
+        result.unwrap_or_else(|| self.leave())
     }
 
     /// The same for a task.
     pub(super) async fn wait_async(&self, context: Option<&Context>) -> WaitResult {
-        let landing = std::future::poll_fn(|cx| self.poll(cx));
-        let landed = match context {
-            None => Some(landing.await),
-            Some(context) => until_armed(landing, context).await,
+        let completion = std::future::poll_fn(|cx| self.poll(cx));
+        let result = match context {
+            None => Some(completion.await),
+            Some(context) => until_armed(completion, context).await,
         };
-        landed.unwrap_or_else(|| self.leave())
+        result.unwrap_or_else(|| self.leave())
     }
 }
 
 impl<H: Home> Drop for PinnedCall<H> {
     #[inline]
     fn drop(&mut self) {
-        match self.call.stage() {
-            Stage::Out => {}
-            Stage::Leads => {
+        match self.call.state() {
+            State::Out => {}
+            State::Leads => {
                 self.abandon();
             }
-            Stage::Waits | Stage::Done | Stage::Relays => {
+            State::Waits | State::Done | State::Relays => {
                 self.leave();
             }
         }
-        self.home.close(self.state.get_mut());
+        self.home.close(self.staged.get_mut());
     }
 }
 
@@ -338,7 +338,7 @@ impl<H: Home> Drop for PinnedCall<H> {
 fn spin<K: ?Sized, T, E>(me: &Call<K, T, E>) {
     const TURNS: usize = if cfg!(docache_loom) { 0 } else { 40 };
     for _ in 0..TURNS {
-        if me.stage() != Stage::Waits {
+        if me.state() != State::Waits {
             return;
         }
         std::hint::spin_loop();
@@ -353,7 +353,7 @@ fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     fn apart(f: impl FnOnce()) {
         f();
     }
-    if size_of::<T>() > LARGE { apart(f) } else { f() }
+    if size_of::<T>() > MAX_BATCHED_BYTES { apart(f) } else { f() }
 }
 
 impl<H: Home> fmt::Debug for PinnedCall<H> {

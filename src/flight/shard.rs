@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::DerefMut;
 
 use super::protocol::call::Call;
-use super::protocol::deliver::conclude;
+use super::protocol::deliver::notify_followers;
 use super::protocol::home::{Home, grow};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::{Entered, Registry};
@@ -62,7 +62,7 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
     type Value = T;
     type Error = E;
     type Loaded = T;
-    type State = ();
+    type Staged = ();
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, T, E>> {
@@ -93,14 +93,14 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
     }
 
     #[inline]
-    unsafe fn keep(&self, _me: &Call<K, T, E>, _result: Result<&T, &E>, (): &mut ()) {}
+    unsafe fn stage(&self, _me: &Call<K, T, E>, _result: Result<&T, &E>, (): &mut ()) {}
 
     #[inline]
     unsafe fn complete(&self, me: &Call<K, T, E>, outcome: &Outcome<T, E>, (): &mut ()) -> bool {
         // SAFETY: the caller's promise.
-        let has_followers = unsafe { self.lock().end(me) };
+        let has_followers = unsafe { self.lock().unregister(me) };
         // SAFETY: the caller's promise; it was just taken out.
-        unsafe { conclude(self, me, outcome, has_followers) }
+        unsafe { notify_followers(self, me, outcome, has_followers) }
     }
 
     #[inline]

@@ -29,14 +29,16 @@ use crate::clock::Tick;
 use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
-use crate::flight::{Call, Entered, Failure, Home, Outcome, Registry, Target, conclude, grow};
+use crate::flight::{
+    Call, Entered, Failure, Home, Outcome, Registry, Target, grow, notify_followers,
+};
 
 pub use detached::DetachedFetch;
 pub use options::{FetchOptions, Loaded, Patience};
 
 /// What a call of a cache keeps: its load, and what is staged of the result, to be stored when the
 /// flight ends.
-pub(crate) struct LoadState<K, V> {
+pub(crate) struct Staged<K, V> {
     /// When this call's load began, while it is under way.
     began: Option<Tick>,
     /// How long the value is to live, if its loader has said so.
@@ -47,10 +49,10 @@ pub(crate) struct LoadState<K, V> {
     failed: Option<[K; 2]>,
 }
 
-impl<K, V> Default for LoadState<K, V> {
+impl<K, V> Default for Staged<K, V> {
     #[inline]
     fn default() -> Self {
-        LoadState { began: None, ttl: None, pair: None, weight: 0, failed: None }
+        Staged { began: None, ttl: None, pair: None, weight: 0, failed: None }
     }
 }
 
@@ -158,12 +160,12 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'c, K, V
     /// Drops what was staged and not stored.
     #[cold]
     #[inline(never)]
-    fn let_go(&self, state: &mut LoadState<K, V>, refused: bool) {
-        if let Some(pair) = state.pair.take_if(|_| refused) {
+    fn drop_staged(&self, staged: &mut Staged<K, V>, refused: bool) {
+        if let Some(pair) = staged.pair.take_if(|_| refused) {
             self.cache.core.refuse(self.shard, pair);
         }
-        let _ = contained(|| state.pair = None);
-        let _ = contained(|| state.failed = None);
+        let _ = contained(|| staged.pair = None);
+        let _ = contained(|| staged.failed = None);
     }
 
     fn now(&self) -> Tick {
@@ -183,14 +185,14 @@ where
     type Value = V;
     type Error = E;
     type Loaded = L;
-    type State = LoadState<K, V>;
+    type Staged = Staged<K, V>;
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, V, E>> {
         Flights(self.cache.core.lock(self.shard).inner)
     }
 
-    unsafe fn enter(&self, me: &Call<K, V, E>, state: &mut LoadState<K, V>) -> Entered {
+    unsafe fn enter(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> Entered {
         // SAFETY: the caller's promise.
         let Some(mut locked) = (unsafe { self.look(me) }) else { return Entered::Found };
         // SAFETY: the caller's promise.
@@ -201,12 +203,12 @@ where
             grow(self, lists);
         }
         if entered == Entered::Leads {
-            state.began = Some(self.now());
+            staged.began = Some(self.now());
         }
         entered
     }
 
-    unsafe fn begin(&self, me: &Call<K, V, E>, state: &mut LoadState<K, V>) -> bool {
+    unsafe fn begin(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> bool {
         // SAFETY: the caller's promise.
         let Some(mut locked) = (unsafe { self.look(me) }) else { return false };
         // A write may have unregistered the flight under its former leader. This load begins after
@@ -214,31 +216,31 @@ where
         // SAFETY: the caller's promise.
         unsafe { locked.inner.flights.register_again(me) };
         drop(locked);
-        state.began = Some(self.now());
+        staged.began = Some(self.now());
         true
     }
 
     #[inline(always)]
-    fn accept(&self, loaded: L, state: &mut LoadState<K, V>) -> V {
+    fn accept(&self, loaded: L, staged: &mut Staged<K, V>) -> V {
         if let ttl @ Some(_) = loaded.ttl() {
-            state.ttl = ttl;
+            staged.ttl = ttl;
         }
         loaded.into_value()
     }
 
-    unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>, state: &mut LoadState<K, V>) {
+    unsafe fn stage(&self, me: &Call<K, V, E>, result: Result<&V, &E>, staged: &mut Staged<K, V>) {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
         match result {
             Ok(value) => {
-                state.weight = core.weigh(key, value);
-                state.pair = Some((key.clone(), value.clone()));
+                staged.weight = core.weigh(key, value);
+                staged.pair = Some((key.clone(), value.clone()));
             }
             Err(error)
                 if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) =>
             {
-                state.failed = Some([key.clone(), key.clone()]);
+                staged.failed = Some([key.clone(), key.clone()]);
             }
             Err(_) => {}
         }
@@ -248,23 +250,23 @@ where
         &self,
         me: &Call<K, V, E>,
         outcome: &Outcome<V, E>,
-        state: &mut LoadState<K, V>,
+        staged: &mut Staged<K, V>,
     ) -> bool {
         let core = &self.cache.core;
-        let began = state.began.take();
+        let began = staged.began.take();
         let now = self.now();
-        let new = core.new_entry(me.hash, state.weight, state.ttl.or(self.ttl), now);
-        if core.settings.weigher.is_some() && state.pair.is_some() {
+        let new = core.new_entry(me.hash, staged.weight, staged.ttl.or(self.ttl), now);
+        if core.settings.weigher.is_some() && staged.pair.is_some() {
             // Destructors run in here while the call still leads: one that fetches the same key
             // must be recognized as reentrant.
             me.enter_work();
-            core.relieve(self.shard, state.weight);
+            core.relieve(self.shard, staged.weight);
             me.leave_work();
         }
         // An error's time to live counts from here. The clock is read again: `relieve` may have
         // slept.
         let until = |ttl| self.now().after(ttl);
-        let until = state.failed.as_ref().and(core.settings.negative_ttl).map(until);
+        let until = staged.failed.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
         let has_followers = core.with_shard_then(
             self.shard,
@@ -275,34 +277,34 @@ where
                 let registered = unsafe { locked.inner.flights.is_registered(me) };
                 // In a bulk call, a value may have been staged for this key before staging another
                 // one panicked: the outcome is an error then.
-                if registered && state.pair.is_some() && outcome.is_ok() {
-                    refused = locked.store(&mut state.pair, new, deferred) != Stored::Yes;
+                if registered && staged.pair.is_some() && outcome.is_ok() {
+                    refused = locked.store(&mut staged.pair, new, deferred) != Stored::Yes;
                 }
                 if let (true, Some(until), Err(Failure::Failed(error))) =
                     (registered, until, outcome)
                 {
-                    locked.remember(me.hash, (&mut state.failed, error.clone()), until, deferred);
+                    locked.remember(me.hash, (&mut staged.failed, error.clone()), until, deferred);
                 }
                 if let Some(began) = began {
                     locked.inner.counts.count_load(now.since(began), outcome.is_ok());
                 }
                 // SAFETY: the caller's promise. Everything that may panic comes before this, while
                 // the call still leads: then its drop hands the lead on.
-                unsafe { locked.inner.flights.end(me) }
+                unsafe { locked.inner.flights.unregister(me) }
             },
             // SAFETY: the caller's promise; it was just taken out.
-            |has_followers| unsafe { conclude(self, me, outcome, has_followers) },
+            |has_followers| unsafe { notify_followers(self, me, outcome, has_followers) },
         );
-        if state.pair.is_some() || state.failed.is_some() {
-            self.let_go(state, refused);
+        if staged.pair.is_some() || staged.failed.is_some() {
+            self.drop_staged(staged, refused);
         }
         has_followers
     }
 
     /// A load that never completed (a panic, or a dropped future) counts as failed.
     #[inline]
-    fn close(&self, state: &mut LoadState<K, V>) {
-        if let Some(began) = state.began.take() {
+    fn close(&self, staged: &mut Staged<K, V>) {
+        if let Some(began) = staged.began.take() {
             self.cache.core.count_failed_load(self.shard, self.now().since(began));
         }
     }

@@ -19,7 +19,7 @@ use crate::flight::{
 };
 
 /// The longest key whose memory is kept for the next one.
-const MOST_KEPT: usize = 4096;
+const MAX_RETAINED: usize = 4096;
 
 pub(super) type SharedLane<C> = Arc<Lane<C>>;
 
@@ -57,7 +57,7 @@ impl<C> Port for CachePort<C> {
     }
 
     fn forget_key(key: &mut Option<Key>) {
-        key.take_if(|key| key.len() > MOST_KEPT);
+        key.take_if(|key| key.len() > MAX_RETAINED);
     }
 
     unsafe fn home(
@@ -69,7 +69,7 @@ impl<C> Port for CachePort<C> {
             unreachable!("a lane of a group has calls of a group")
         };
         let store = std::ptr::from_ref(store);
-        // SAFETY: KEPT: the handle lies in the share, and what it refers to lives as long.
+        // SAFETY: OUTLIVES: the handle lies in the share, and what it refers to lives as long.
         let target = unsafe { &*store }.target(options.hash, options.ttl);
         (target.home, target.hash, key)
     }
@@ -183,15 +183,15 @@ impl<C> FlightCall<C> {
         either!(self, call => unsafe { call.begin() })
     }
 
-    /// Ends the flight that the call leads: whether others got the outcome too. A cache keeps it
-    /// before.
+    /// Ends the flight that the call leads, in a cache with the value put there. True if others got
+    /// the outcome too.
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(super) unsafe fn publish(&self, outcome: &Outcome<Value, Error>) -> bool {
+    pub(super) unsafe fn complete(&self, outcome: &Outcome<Value, Error>) -> bool {
         match self {
             // SAFETY: the caller's promise.
-            FlightCall::Group(call) => unsafe { call.publish(outcome) },
+            FlightCall::Group(call) => unsafe { call.complete(outcome) },
             FlightCall::Cache(call) => {
                 let result = match outcome {
                     Ok(value) => Some(Ok(value)),
@@ -200,10 +200,10 @@ impl<C> FlightCall<C> {
                 };
                 if let Some(result) = result {
                     // SAFETY: the caller's promise.
-                    unsafe { call.keep(result) };
+                    unsafe { call.stage(result) };
                 }
                 // SAFETY: the caller's promise.
-                unsafe { call.publish(outcome) }
+                unsafe { call.complete(outcome) }
             }
         }
     }
@@ -212,9 +212,9 @@ impl<C> FlightCall<C> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(super) unsafe fn publish_found(&self, outcome: &Outcome<Value, Error>) {
+    pub(super) unsafe fn complete_found(&self, outcome: &Outcome<Value, Error>) {
         // SAFETY: the caller's promise.
-        either!(self, call => unsafe { call.publish(outcome) });
+        either!(self, call => unsafe { call.complete(outcome) });
     }
 
     /// # Safety

@@ -200,7 +200,7 @@ impl docache_call {
         state.finishing = true;
         drop(state);
         // SAFETY: OWNER: `finishing` is ours, and it leads.
-        unsafe { self.inner.publish_found(&outcome) };
+        unsafe { self.inner.complete_found(&outcome) };
         self.state.lock().finishing = false;
     }
 
@@ -221,7 +221,7 @@ impl docache_call {
     pub(super) fn finish(&self, outcome: Outcome<Value, Error>) -> Result<bool> {
         self.begin_finish()?;
         // SAFETY: OWNER: `finishing` is ours, and it leads.
-        let shared = unsafe { self.inner.publish(&outcome) };
+        let shared = unsafe { self.inner.complete(&outcome) };
         let mut state = self.state.lock();
         state.result = Some(convert(outcome, shared));
         state.finishing = false;
@@ -365,7 +365,7 @@ pub(super) unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error
         }
     }
     // SAFETY: OWNER: nobody else may be at it, and it leads.
-    let shared = unsafe { inner.publish(outcome) };
+    let shared = unsafe { inner.complete(outcome) };
     // SAFETY: as above.
     unsafe { &mut (*call).state }.get_mut().finishing = false;
     Ok(shared)

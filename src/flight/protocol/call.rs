@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 /// Where a call stands: the state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Stage {
+pub(crate) enum State {
     /// In no flight. Nobody but its owner knows the call.
     Out = 0,
     /// Its owner runs the work, or is to run it; the calls that wait for it form a ring with it.
@@ -39,23 +39,23 @@ pub(crate) enum Stage {
 }
 
 #[derive(Debug)]
-struct StageWord(AtomicU8);
+struct StateWord(AtomicU8);
 
-impl StageWord {
+impl StateWord {
     #[inline]
-    fn get(&self) -> Stage {
+    fn get(&self) -> State {
         match self.0.load(Ordering::Acquire) {
-            0 => Stage::Out,
-            1 => Stage::Leads,
-            2 => Stage::Waits,
-            3 => Stage::Done,
-            _ => Stage::Relays,
+            0 => State::Out,
+            1 => State::Leads,
+            2 => State::Waits,
+            3 => State::Done,
+            _ => State::Relays,
         }
     }
 
     #[inline]
-    fn set(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Release);
+    fn set(&self, state: State) {
+        self.0.store(state as u8, Ordering::Release);
     }
 }
 
@@ -90,7 +90,7 @@ impl<K: ?Sized, T, E> Links<K, T, E> {
 
 /// One caller's part in a flight. It lies in the caller's own frame.
 pub(crate) struct Call<K: ?Sized, T, E> {
-    stage: StageWord,
+    state: StateWord,
     runner: Runner,
     owner: u64,
     pub(super) kind: Kind,
@@ -115,7 +115,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     #[inline]
     pub(crate) fn new(hash: u64, key: *const K, kind: Kind) -> Call<K, T, E> {
         Call {
-            stage: StageWord(AtomicU8::new(Stage::Out as u8)),
+            state: StateWord(AtomicU8::new(State::Out as u8)),
             runner: Runner(AtomicUsize::new(0)),
             owner: 0,
             kind,
@@ -137,8 +137,8 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     }
 
     #[inline]
-    pub(crate) fn stage(&self) -> Stage {
-        self.stage.get()
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
     }
 
     /// To be called before the owner does anything with a call that may be in a flight (COPIED).
@@ -160,21 +160,21 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
             self.links.with_mut(|links| std::mem::replace(unsafe { &mut *links }, Links::new()));
         // A thread that is not here may have been changing it when the process was forked.
         std::mem::forget(old);
-        match self.stage() {
-            Stage::Waits => {
+        match self.state() {
+            State::Waits => {
                 // The same goes for the outcome.
                 // SAFETY: as above; what is overwritten is not dropped.
-                self.outcome.with_mut(|place| unsafe { place.write(None) });
-                self.set_stage(Stage::Leads);
+                self.outcome.with_mut(|cell| unsafe { cell.write(None) });
+                self.set_state(State::Leads);
             }
-            Stage::Relays => self.set_stage(Stage::Done),
-            Stage::Out | Stage::Leads | Stage::Done => {}
+            State::Relays => self.set_state(State::Done),
+            State::Out | State::Leads | State::Done => {}
         }
     }
 
     #[inline]
-    pub(super) fn set_stage(&self, stage: Stage) {
-        self.stage.set(stage);
+    pub(super) fn set_state(&self, state: State) {
+        self.state.set(state);
     }
 
     /// The key.
@@ -229,7 +229,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         f: impl FnOnce(Option<&Outcome<T, E>>) -> R,
     ) -> R {
         // SAFETY: the caller's promise.
-        self.outcome.with(|place| f(unsafe { (*place).as_ref() }))
+        self.outcome.with(|cell| f(unsafe { (*cell).as_ref() }))
     }
 
     /// Exchanges the outcome, which may be none, for another.
@@ -238,16 +238,16 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// Under OUTCOME it is the caller's turn.
     pub(super) unsafe fn swap_outcome(&self, other: &mut Option<Outcome<T, E>>) {
         // SAFETY: the caller's promise makes this the only access.
-        self.outcome.with_mut(|place| unsafe { ptr::swap_nonoverlapping(place, other, 1) });
+        self.outcome.with_mut(|cell| unsafe { ptr::swap_nonoverlapping(cell, other, 1) });
     }
 
     /// # Safety
     /// Under OUTCOME it is the caller's turn.
     #[inline]
     pub(crate) unsafe fn put_outcome(&self, outcome: Outcome<T, E>) {
-        self.outcome.with_mut(|place| {
+        self.outcome.with_mut(|cell| {
             // SAFETY: the caller's promise makes this the only access.
-            unsafe { *place = Some(outcome) };
+            unsafe { *cell = Some(outcome) };
         });
     }
 
@@ -255,14 +255,14 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// Under OUTCOME it is the caller's turn.
     pub(crate) unsafe fn take_outcome(&self) -> Option<Outcome<T, E>> {
         // SAFETY: the caller's promise makes this the only access.
-        self.outcome.with_mut(|place| unsafe { (*place).take() })
+        self.outcome.with_mut(|cell| unsafe { (*cell).take() })
     }
 }
 
 impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("stage", &self.stage())
+            .field("state", &self.state())
             .field("kind", &self.kind)
             .field("hash", &self.hash)
             .finish_non_exhaustive()

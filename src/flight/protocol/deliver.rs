@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use super::call::{Kind, Ref, Stage};
+use super::call::{Kind, Ref, State};
 use super::home::{CallOf, Home, OutcomeOf, RefOf};
 use super::outcome::{Failure, Outcome};
 use crate::contain::{contained, drop_contained};
@@ -15,15 +15,16 @@ const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 
 /// Outcomes larger than this, in bytes, are delivered one by one: the clones of a batch lie on the
 /// stack.
-pub(in crate::flight) const LARGE: usize = 256;
+pub(in crate::flight) const MAX_BATCHED_BYTES: usize = 256;
 
 /// Serves those who wait in a flight that was taken out of the registry by
-/// [`end`](super::registry::Registry::end). Returns `has_followers`, which that returned.
+/// [`unregister`](super::registry::Registry::unregister). Returns `has_followers`, which is what that
+/// has returned.
 ///
 /// # Safety
 /// `me` belongs to the caller, and led the flight.
 #[inline]
-pub(crate) unsafe fn conclude<H: Home + ?Sized>(
+pub(crate) unsafe fn notify_followers<H: Home + ?Sized>(
     home: &H,
     me: &CallOf<H>,
     outcome: &OutcomeOf<H>,
@@ -31,9 +32,9 @@ pub(crate) unsafe fn conclude<H: Home + ?Sized>(
 ) -> bool {
     if has_followers {
         // SAFETY: a call that leads is in this registry (PINNED).
-        tell(home, unsafe { Ref::new(me) }, outcome);
+        deliver(home, unsafe { Ref::new(me) }, outcome);
     }
-    me.set_stage(Stage::Out);
+    me.set_state(State::Out);
     has_followers
 }
 
@@ -41,44 +42,46 @@ pub(crate) unsafe fn conclude<H: Home + ?Sized>(
 ///
 /// # Safety
 /// `me` belongs to the caller, waited in this registry, and is at `Done` or `Relays`.
-pub(in crate::flight) unsafe fn settle<H: Home>(home: &H, me: &CallOf<H>) {
-    let pass_on = |outcome: Option<&OutcomeOf<H>>| {
-        if let (Stage::Relays, Some(outcome)) = (me.stage(), outcome) {
-            // SAFETY: a call that tells is in this registry (PINNED).
-            tell(home, unsafe { Ref::new(me) }, outcome);
+pub(in crate::flight) unsafe fn relay<H: Home>(home: &H, me: &CallOf<H>) {
+    let serve = |outcome: Option<&OutcomeOf<H>>| {
+        if let (State::Relays, Some(outcome)) = (me.state(), outcome) {
+            // SAFETY: a call that relays is in this registry (PINNED).
+            deliver(home, unsafe { Ref::new(me) }, outcome);
         }
     };
-    // SAFETY: the stage says that it was put there and is the owner's now (OUTCOME).
-    unsafe { me.with_outcome(pass_on) };
-    me.set_stage(Stage::Out);
+    // SAFETY: the state says that it was put there and is the owner's now (OUTCOME).
+    unsafe { me.with_outcome(serve) };
+    me.set_state(State::Out);
 }
 
 /// Serves the ring of `me`, which nobody can join any more, or passes that duty to a parked thread.
 /// `me` is alone afterwards.
-fn tell<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
-    if size_of::<OutcomeOf<H>>() <= LARGE {
-        tell_by::<H, BATCH>(home, me, outcome);
+fn deliver<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
+    if size_of::<OutcomeOf<H>>() <= MAX_BATCHED_BYTES {
+        deliver_by::<H, BATCH>(home, me, outcome);
     } else {
-        tell_by::<H, 1>(home, me, outcome);
+        deliver_by::<H, 1>(home, me, outcome);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
+fn deliver_by<H: Home + ?Sized, const MAX: usize>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
     loop {
-        let count = count_told(home, me, MOST);
+        let count = count_recipients(home, me, MAX);
         if count == 0 {
             return;
         }
-        let mut copies: [Option<OutcomeOf<H>>; MOST] = [const { None }; MOST];
-        copies[..count].iter_mut().for_each(|place| copy(outcome, place));
-        let mut wakers: [Option<Waker>; MOST] = [const { None }; MOST];
+        let mut copies: [Option<OutcomeOf<H>>; MAX] = [const { None }; MAX];
+        copies[..count].iter_mut().for_each(|out| copy(outcome, out));
+        let mut wakers: [Option<Waker>; MAX] = [const { None }; MAX];
         // Whether all clones succeeded: a relay must have the real outcome.
         let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
         let registry = home.registry();
-        let teller = me.parked_next().filter(|_| whole);
-        tell_batch(me, teller, &mut copies[..count], &mut wakers);
+        match me.parked_next().filter(|_| whole) {
+            Some(relay) => deliver_with_relay(me, relay, &mut copies[..count], &mut wakers),
+            None => deliver_to_last(me, &mut copies[..count], &mut wakers),
+        }
         let done = me.next().is_none();
         drop(registry);
         wakers.into_iter().for_each(wake);
@@ -90,78 +93,80 @@ fn tell_by<H: Home + ?Sized, const MOST: usize>(home: &H, me: RefOf<H>, outcome:
     }
 }
 
-/// How many copies of the outcome the next batch can use, up to `most`.
-fn count_told<H: Home + ?Sized>(home: &H, me: RefOf<H>, most: usize) -> usize {
+/// How many calls the next batch serves, up to `max`.
+fn count_recipients<H: Home + ?Sized>(home: &H, me: RefOf<H>, max: usize) -> usize {
     let _registry = home.registry();
     // A leader serves one parked thread, and leaves the rest to it.
-    let leads = me.call().stage() == Stage::Leads;
-    let most = if leads && me.parked_next().is_some() { 1 } else { most };
+    let leads = me.call().state() == State::Leads;
+    let max = if leads && me.parked_next().is_some() { 1 } else { max };
     let mut count = 0;
     let mut next = me.next();
-    while let Some(call) = next.filter(|call| *call != me && count < most) {
+    while let Some(call) = next.filter(|call| *call != me && count < max) {
         count += 1;
         next = call.next();
     }
     count
 }
 
-/// Hands out the copies. If there is a `teller`, the parked thread right behind `me`, it gets the
-/// first one and is to tell those who are left, and `me` is alone.
-fn tell_batch<K: ?Sized, T, E>(
+/// Hands the copies out, from the end of the ring: no parked thread is in it, or one of the copies
+/// is not what a relay must have.
+fn deliver_to_last<K: ?Sized, T, E>(
     me: Ref<K, T, E>,
-    teller: Option<Ref<K, T, E>>,
     copies: &mut [Option<Outcome<T, E>>],
     wakers: &mut [Option<Waker>],
 ) {
-    let (first, rest) = match copies.split_first_mut() {
-        Some((first, rest)) => (first, rest),
-        None => return,
-    };
-    let Some(teller) = teller else {
-        for (copy, waker) in std::iter::once(first).chain(rest).zip(wakers) {
-            let Some(call) = me.prev() else { return };
-            call.unlink();
-            *waker = put(call, copy, Stage::Done);
-        }
-        return;
-    };
-    for (copy, waker) in rest.iter_mut().zip(&mut wakers[1..]) {
-        // From the end of the ring, where the calls stand that cannot be relays; then other parked
+    for (copy, waker) in copies.iter_mut().zip(wakers) {
+        let Some(call) = me.prev() else { return };
+        call.unlink();
+        *waker = deliver_to(call, copy, State::Done);
+    }
+}
+
+/// Hands the copies out, the first one to `relay`, the parked thread right behind `me`, which
+/// becomes the relay for those that are left. `me` is alone afterwards.
+fn deliver_with_relay<K: ?Sized, T, E>(
+    me: Ref<K, T, E>,
+    relay: Ref<K, T, E>,
+    copies: &mut [Option<Outcome<T, E>>],
+    wakers: &mut [Option<Waker>],
+) {
+    for (copy, waker) in copies.iter_mut().zip(&mut *wakers).skip(1) {
+        // From the end of the ring, where the calls are that cannot be relays; then other parked
         // threads, so that they return sooner.
         let last = me.prev().filter(|last| last.call().kind == Kind::Free);
-        let Some(call) = last.or_else(|| teller.parked_next()) else { break };
+        let Some(call) = last.or_else(|| relay.parked_next()) else { break };
         if call == me {
             break;
         }
         call.unlink();
-        *waker = put(call, copy, Stage::Done);
+        *waker = deliver_to(call, copy, State::Done);
     }
     me.unlink();
-    let stage = if teller.next().is_none() { Stage::Done } else { Stage::Relays };
-    wakers[0] = put(teller, first, stage);
+    let state = if relay.next().is_none() { State::Done } else { State::Relays };
+    wakers[0] = deliver_to(relay, &mut copies[0], state);
 }
 
 /// Gives a call its outcome and returns its Waker. With `Done` this is the last access to it
 /// (LAST).
-fn put<K: ?Sized, T, E>(
+fn deliver_to<K: ?Sized, T, E>(
     call: Ref<K, T, E>,
     copy: &mut Option<Outcome<T, E>>,
-    stage: Stage,
+    state: State,
 ) -> Option<Waker> {
     let waker = call.links(|links| links.waker.take());
     // SAFETY: it waits, and we hold the lock (OUTCOME).
     unsafe { call.call().swap_outcome(copy) };
-    call.call().set_stage(stage);
+    call.call().set_state(state);
     waker
 }
 
 /// A copy for one who waits. The clone of a value is user code; if it panics, that is what the
 /// waiter gets.
 #[inline(never)]
-fn copy<T: Clone, E>(outcome: &Outcome<T, E>, place: &mut Option<Outcome<T, E>>) {
-    let copied = catch_unwind(AssertUnwindSafe(|| *place = Some(outcome.clone())));
+fn copy<T: Clone, E>(outcome: &Outcome<T, E>, out: &mut Option<Outcome<T, E>>) {
+    let copied = catch_unwind(AssertUnwindSafe(|| *out = Some(outcome.clone())));
     if let Err(payload) = copied {
-        *place = Some(Err(Failure::Panicked(panic_message(&*payload).into())));
+        *out = Some(Err(Failure::Panicked(panic_message(&*payload).into())));
         drop_contained(payload);
     }
 }

@@ -36,7 +36,7 @@ pub(crate) unsafe trait Home {
     /// What a call keeps for its home from [`enter`](Self::enter) on. It lies in the
     /// [`PinnedCall`](crate::flight::pinned_call::PinnedCall), not in the home, which is moved:
     /// values may be large.
-    type State: Default;
+    type Staged: Default;
 
     /// The registry, with its lock held.
     fn registry(&self) -> impl DerefMut<Target = Registry<Self::Key, Self::Value, Self::Error>>;
@@ -44,32 +44,32 @@ pub(crate) unsafe trait Home {
     /// Joins the flight of the call's key, or begins one, unless none is needed.
     ///
     /// # Safety
-    /// `me` is at [`Out`](super::call::Stage::Out), belongs to the caller, is pinned and is used
+    /// `me` is at [`Out`](super::call::State::Out), belongs to the caller, is pinned and is used
     /// with no other registry. It is taken out again with [`complete`](Self::complete),
     /// [`abandon`](super::leave::abandon) or [`leave`](super::leave::leave) before its memory is
     /// used for anything else (PINNED, KEY).
-    unsafe fn enter(&self, me: &CallOf<Self>, state: &mut Self::State) -> Entered;
+    unsafe fn enter(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> Entered;
 
     /// Called before a call that was handed the lead runs its work. False if a result has turned up
     /// in the meantime: the call has it then, and need not run.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
-    unsafe fn begin(&self, me: &CallOf<Self>, state: &mut Self::State) -> bool;
+    unsafe fn begin(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> bool;
 
     /// The value in what the work returned.
-    fn accept(&self, loaded: Self::Loaded, state: &mut Self::State) -> Self::Value;
+    fn accept(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;
 
     /// Stages what is to be stored of the result of the work, before the flight ends. Runs as part
     /// of the work: a panic in here is a panic of the work.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
-    unsafe fn keep(
+    unsafe fn stage(
         &self,
         me: &CallOf<Self>,
         result: Result<&Self::Value, &Self::Error>,
-        state: &mut Self::State,
+        staged: &mut Self::Staged,
     );
 
     /// Ends the flight that `me` leads: later calls of its key begin a new one, and those that wait
@@ -81,11 +81,11 @@ pub(crate) unsafe trait Home {
         &self,
         me: &CallOf<Self>,
         outcome: &OutcomeOf<Self>,
-        state: &mut Self::State,
+        staged: &mut Self::Staged,
     ) -> bool;
 
     /// Called when a call goes, after it has left its flight.
-    fn close(&self, state: &mut Self::State);
+    fn close(&self, staged: &mut Self::Staged);
 }
 
 /// Gives the registry the number of lists that it [wanted](Registry::wants).

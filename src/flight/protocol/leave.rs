@@ -3,11 +3,11 @@
 use std::mem;
 use std::task::Waker;
 
-use super::call::{Ref, Stage};
-use super::deliver::{settle, wake};
+use super::call::{Ref, State};
+use super::deliver::{relay, wake};
 use super::home::{CallOf, Home};
 
-/// Stores the newest Waker of a waiting call. If it no longer waits, returns its stage.
+/// Stores the newest Waker of a waiting call. If it no longer waits, returns its state.
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
@@ -15,13 +15,13 @@ pub(in crate::flight) unsafe fn poll<H: Home>(
     home: &H,
     me: &CallOf<H>,
     waker: &Waker,
-) -> Option<Stage> {
+) -> Option<State> {
     // SAFETY: a call that waits is in this registry (PINNED).
     let call = unsafe { Ref::new(me) };
-    if me.stage() == Stage::Waits {
+    if me.state() == State::Waits {
         let mut spare = Some(waker.clone());
         let registry = home.registry();
-        let waits = me.stage() == Stage::Waits;
+        let waits = me.state() == State::Waits;
         if waits {
             spare = call.links(|links| mem::replace(&mut links.waker, spare));
         }
@@ -31,7 +31,7 @@ pub(in crate::flight) unsafe fn poll<H: Home>(
             return None;
         }
     }
-    Some(me.stage())
+    Some(me.state())
 }
 
 /// Stops waiting. If the call was served in the meantime, does the relay's duty; if it became the
@@ -43,22 +43,22 @@ pub(in crate::flight) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool
     // SAFETY: a call that waits is in this registry (PINNED).
     let call = unsafe { Ref::new(me) };
     let registry = home.registry();
-    if me.stage() == Stage::Waits {
+    if me.state() == State::Waits {
         call.unlink();
         let waker = call.links(|links| links.waker.take());
         drop(registry);
-        me.set_stage(Stage::Out);
+        me.set_state(State::Out);
         drop(waker);
         return false;
     }
     drop(registry);
-    if me.stage() == Stage::Leads {
+    if me.state() == State::Leads {
         // SAFETY: the lead was handed to us.
         unsafe { abandon(home, me) };
         return false;
     }
-    // SAFETY: it was told (the only stages that are left), and is ours.
-    unsafe { settle(home, me) };
+    // SAFETY: it was served (the only stages that are left), and is ours.
+    unsafe { relay(home, me) };
     true
 }
 
@@ -79,11 +79,11 @@ pub(in crate::flight) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bo
         if registered {
             registry.insert(heir);
         }
-        heir.call().set_stage(Stage::Leads);
+        heir.call().set_state(State::Leads);
         heir.links(|links| links.waker.take())
     });
     drop(registry);
-    me.set_stage(Stage::Out);
+    me.set_state(State::Out);
     wake(waker);
     heir.is_some()
 }

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::mem;
 
-use super::call::{Call, Kind, Ref, Stage};
+use super::call::{Call, Kind, Ref, State};
 use crate::sync::fork::forks;
 
 /// How many flights a list may hold on average before there are to be more lists.
@@ -88,7 +88,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         if let Some(leader) = self.find(me.hash, key) {
             return join(leader, call);
         }
-        me.set_stage(Stage::Leads);
+        me.set_state(State::Leads);
         self.insert(call);
         Entered::Leads
     }
@@ -122,12 +122,12 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
-    /// somebody waits in it, to be served by [`conclude`](super::deliver::conclude).
+    /// somebody waits in it, to be served by [`notify_followers`](super::deliver::notify_followers).
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
     #[inline]
-    pub(crate) unsafe fn end(&mut self, me: &Call<K, T, E>) -> bool {
+    pub(crate) unsafe fn unregister(&mut self, me: &Call<K, T, E>) -> bool {
         // SAFETY: a call that leads is in this registry (PINNED).
         let call = unsafe { Ref::new(me) };
         self.remove(call);
@@ -264,6 +264,6 @@ fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered {
         Kind::Parked => leader.insert_after(me),
         Kind::Free => leader.insert_before(me),
     }
-    me.call().set_stage(Stage::Waits);
+    me.call().set_state(State::Waits);
     Entered::Joined
 }
