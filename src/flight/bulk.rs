@@ -19,7 +19,7 @@ use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
 use super::protocol::call::{Kind, State};
-use super::protocol::home::{Home, OutcomeOf};
+use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
 use crate::clock::SystemClock;
@@ -28,25 +28,25 @@ use crate::error::panic_message;
 use crate::wait::block_on;
 
 /// One key of a bulk call.
-struct Part<'k, H: Home> {
-    pinned: PinnedCall<H>,
-    manner: Manner<H::Key>,
-    key: &'k H::Key,
+struct Part<'k, D: Domain> {
+    pinned: PinnedCall<D>,
+    manner: Manner<D::Key>,
+    key: &'k D::Key,
     /// Whether the flight was given the Waker of this thread, which is the same at every look.
     armed: bool,
-    result: Option<RunResultOf<H>>,
+    result: Option<RunResultOf<D>>,
 }
 
 /// The result for each key, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
-pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
-    targets: impl Iterator<Item = (Target<H>, &'k H::Key)>,
+pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
+    targets: impl Iterator<Item = (Target<D>, &'k D::Key)>,
     context: Option<&Context>,
-    mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
-) -> Vec<RunResultOf<H>> {
-    let part = |(target, key): (Target<H>, &'k H::Key)| {
+    mut work: impl FnMut(&[&D::Key]) -> Result<Vec<D::Loaded>, D::Error>,
+) -> Vec<RunResultOf<D>> {
+    let part = |(target, key): (Target<D>, &'k D::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
         // this frame, which the key outlives.
-        let pinned = unsafe { PinnedCall::new(target.home, target.hash, key, Kind::Free) };
+        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, Kind::Free) };
         Part {
             pinned,
             manner: Manner { repanic: false, ..target.manner },
@@ -55,7 +55,7 @@ pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
             result: None,
         }
     };
-    let mut parts: Box<[Part<'k, H>]> = targets.map(part).collect();
+    let mut parts: Box<[Part<'k, D>]> = targets.map(part).collect();
     let led = enter_all(&mut parts);
     if !led.is_empty() {
         run_for(&mut parts, &led, &mut work);
@@ -180,7 +180,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
 }
 
 /// Enters the flights of all keys, and says which of them this call leads.
-fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
+fn enter_all<D: Domain>(parts: &mut [Part<'_, D>]) -> Vec<usize> {
     let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
         match part.pinned.enter() {
@@ -195,16 +195,16 @@ fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
 }
 
 /// Runs the work for the parts at `led`, which lead, and completes them all.
-fn run_for<H: Home>(
-    parts: &mut [Part<'_, H>],
+fn run_for<D: Domain>(
+    parts: &mut [Part<'_, D>],
     led: &[usize],
-    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
+    work: &mut impl FnMut(&[&D::Key]) -> Result<Vec<D::Loaded>, D::Error>,
 ) {
-    let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
+    let keys: Vec<&D::Key> = led.iter().map(|index| parts[*index].key).collect();
     // Calls of ours that wait count as inside the work too: if one of them became a leader now, a
     // caller inside the work could wait for it for ever. They do so until all are completed,
     // because completing runs user code, which must not wait for a key whose turn is yet to come.
-    let busy = |part: &&Part<'_, H>| part.result.is_none();
+    let busy = |part: &&Part<'_, D>| part.result.is_none();
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys).inspect_err(|error| {
@@ -216,14 +216,14 @@ fn run_for<H: Home>(
             "work: {given} values are not accepted; return one for each of the {asked} keys"
         );
         // In the same memory, where the types are of one size.
-        let accept = |(at, loaded): (usize, H::Loaded)| parts[led[at]].pinned.accept(loaded);
-        let values: Vec<H::Value> = values.into_iter().enumerate().map(accept).collect();
+        let accept = |(at, loaded): (usize, D::Loaded)| parts[led[at]].pinned.accept(loaded);
+        let values: Vec<D::Value> = values.into_iter().enumerate().map(accept).collect();
         led.iter()
             .zip(&values)
             .for_each(|(index, value)| parts[*index].pinned.stage_with(Ok(value)));
         Ok(values)
     }));
-    let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
+    let mut complete = |index: &usize, outcome: OutcomeOf<D>| {
         let part = &mut parts[*index];
         part.pinned.put(outcome);
         let shared = part.pinned.complete();
@@ -246,10 +246,10 @@ fn run_for<H: Home>(
 }
 
 /// Looks at all parts that still wait; serves the leads that were handed over.
-fn poll_all<H: Home>(
-    parts: &mut [Part<'_, H>],
+fn poll_all<D: Domain>(
+    parts: &mut [Part<'_, D>],
     cx: &TaskContext<'_>,
-    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
+    work: &mut impl FnMut(&[&D::Key]) -> Result<Vec<D::Loaded>, D::Error>,
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
@@ -284,7 +284,7 @@ fn poll_all<H: Home>(
     }
 }
 
-impl<H: Home> Part<'_, H> {
+impl<D: Domain> Part<'_, D> {
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.result.is_none() {

@@ -11,18 +11,18 @@ use std::time::Duration;
 use super::error::{FlightError, Shared};
 use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkResult};
 use super::protocol::call::Kind;
-use super::protocol::home::Home;
+use super::protocol::domain::Domain;
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
 use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Where a call goes: the home of its flight, its key's hash, and how it fails.
-pub(crate) struct Target<H: Home> {
-    pub(crate) home: H,
+/// Where a call goes: the domain of its flight, its key's hash, and how it fails.
+pub(crate) struct Target<D: Domain> {
+    pub(crate) domain: D,
     pub(crate) hash: u64,
-    pub(crate) manner: Manner<H::Key>,
+    pub(crate) manner: Manner<D::Key>,
 }
 
 /// How calls fail.
@@ -56,15 +56,15 @@ pub(crate) fn name_by_debug<K: Debug + ?Sized>(key: &K) -> Arc<str> {
     format!("{key:?}").into()
 }
 
-impl<H: Home> Target<H> {
+impl<D: Domain> Target<D> {
     /// Runs the work on this thread, or blocks until the run that is under way has completed.
     #[inline]
     pub(crate) fn run(
         self,
-        key: &H::Key,
+        key: &D::Key,
         context: Option<&Context>,
-        work: impl FnOnce() -> WorkResult<H>,
-    ) -> RunResultOf<H> {
+        work: impl FnOnce() -> WorkResult<D>,
+    ) -> RunResultOf<D> {
         self.run_then(key, (context, None), work, identity)
     }
 
@@ -74,17 +74,17 @@ impl<H: Home> Target<H> {
     #[inline]
     pub(crate) fn run_then<R>(
         self,
-        key: &H::Key,
+        key: &D::Key,
         (context, limit): (Option<&Context>, Option<Duration>),
-        work: impl FnOnce() -> WorkResult<H>,
-        then: impl FnOnce(RunResultOf<H>) -> R,
+        work: impl FnOnce() -> WorkResult<D>,
+        then: impl FnOnce(RunResultOf<D>) -> R,
     ) -> R {
         if let Some(error) = context_error(context) {
             return then(Err(error));
         }
         // SAFETY: the pinned call stays where it is until the end of this function, and a stack
         // frame cannot be forgotten.
-        let pinned = unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Parked) };
+        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, Kind::Parked) };
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
             Entered::Found => false,
@@ -104,20 +104,20 @@ impl<H: Home> Target<H> {
     )]
     pub(crate) fn run_async<'k, F, Fut>(
         self,
-        key: &'k H::Key,
+        key: &'k D::Key,
         context: Option<&'k Context>,
         work: F,
-    ) -> impl Future<Output = RunResultOf<H>> + use<'k, H, F, Fut>
+    ) -> impl Future<Output = RunResultOf<D>> + use<'k, D, F, Fut>
     where
         F: FnOnce() -> Fut,
-        Fut: Future<Output = WorkResult<H>>,
+        Fut: Future<Output = WorkResult<D>>,
     {
         async move {
             if let Some(error) = context_error(context) {
                 return Err(error);
             }
             // SAFETY: it is pinned in the next line; the key lies in the same memory.
-            let pinned = pin!(unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Free) });
+            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, Kind::Free) });
             let pinned = pinned.into_ref().get_ref();
             match pinned.enter() {
                 Entered::Leads => {}
@@ -144,12 +144,12 @@ impl<K: ?Sized> Manner<K> {
     }
 
     /// What a call gets that joined.
-    pub(super) fn joined<H: Home>(
+    pub(super) fn joined<D: Domain>(
         self,
-        pinned: &PinnedCall<H>,
+        pinned: &PinnedCall<D>,
         end: WaitResult,
         context: Option<&Context>,
-    ) -> RunResultOf<H> {
+    ) -> RunResultOf<D> {
         if end != WaitResult::Done {
             return Err(left_error(context));
         }
@@ -175,12 +175,12 @@ fn left_error<E>(context: Option<&Context>) -> FlightError<E> {
 }
 
 /// Runs the work of a call that leads, as a future.
-async fn lead_async<H: Home, Fut>(
-    pinned: &PinnedCall<H>,
+async fn lead_async<D: Domain, Fut>(
+    pinned: &PinnedCall<D>,
     work: impl FnOnce() -> Fut,
-) -> RunResultOf<H>
+) -> RunResultOf<D>
 where
-    Fut: Future<Output = WorkResult<H>>,
+    Fut: Future<Output = WorkResult<D>>,
 {
     let mut leader_work = pin!(LeaderWork { pinned, future: None });
     // SAFETY: nothing is moved: the future is made where it is pinned.
@@ -200,12 +200,12 @@ where
 
 /// The work of a call that leads, as a future. The thread counts as inside the work while this is
 /// polled, and while it is dropped.
-struct LeaderWork<'a, H: Home, Fut> {
-    pinned: &'a PinnedCall<H>,
+struct LeaderWork<'a, D: Domain, Fut> {
+    pinned: &'a PinnedCall<D>,
     future: Option<Fut>,
 }
 
-impl<H: Home, Fut: Future<Output = WorkResult<H>>> Future for LeaderWork<'_, H, Fut> {
+impl<D: Domain, Fut: Future<Output = WorkResult<D>>> Future for LeaderWork<'_, D, Fut> {
     type Output = std::thread::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -239,7 +239,7 @@ impl<H: Home, Fut: Future<Output = WorkResult<H>>> Future for LeaderWork<'_, H, 
     }
 }
 
-impl<H: Home, Fut> Drop for LeaderWork<'_, H, Fut> {
+impl<D: Domain, Fut> Drop for LeaderWork<'_, D, Fut> {
     fn drop(&mut self) {
         let (pinned, future) = (self.pinned, &mut self.future);
         if future.is_none() {

@@ -107,7 +107,7 @@ impl<T, E> Group<T, E> {
         T: Clone,
     {
         let manner = Manner { repanic: self.repanic, name: |()| Arc::from("()") };
-        Target { home: &self.shard, hash: 0, manner }
+        Target { domain: &self.shard, hash: 0, manner }
     }
 
     /// Lets later calls begin a new run, even while one is under way; those that joined it still

@@ -105,8 +105,8 @@ impl<K: ?Sized + Hash + Eq, T, E> KeyedGroup<K, T, E> {
     where
         T: Clone,
     {
-        let (home, hash) = self.shard(key);
-        Target { home, hash, manner: self.manner }
+        let (domain, hash) = self.shard(key);
+        Target { domain, hash, manner: self.manner }
     }
 
     /// The shard of a key, and its hash.

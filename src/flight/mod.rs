@@ -150,6 +150,6 @@ pub(crate) use owned_call::{Departure, GroupPort, OwnedCall, Port};
 pub(crate) use pinned_call::WaitResult;
 pub(crate) use protocol::call::Call;
 pub(crate) use protocol::deliver::notify_followers;
-pub(crate) use protocol::home::{Home, grow};
+pub(crate) use protocol::domain::{Domain, grow};
 pub(crate) use protocol::outcome::{Failure, Outcome};
 pub(crate) use protocol::registry::{Entered, Registry};

@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //! - OUTLIVES: while the pinned call may be in a flight, the owned call holds a share of what that
-//!   flight's home lies in, and the key, unchanged. Both are released only after the pinned call is
+//!   flight's domain lies in, and the key, unchanged. Both are released only after the pinned call is
 //!   gone (`recall` does it in that order, and so does the order of the fields on drop).
 //! - OWNER: but for [`state`](OwnedCall::state), one function of an owned call is called at a time.
 //!   Its `unsafe` functions ask that of the caller.
@@ -17,7 +17,7 @@ use std::task::{Context as TaskContext, Poll};
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, WaitResult};
 use super::protocol::call::{Kind, State};
-use super::protocol::home::{Home, OutcomeOf};
+use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::Entered;
 use super::shard::Shard;
@@ -80,14 +80,14 @@ pub(crate) enum Departure<T, E> {
     Lost,
 }
 
-type ValueOf<P> = <<P as Port>::Home as Home>::Value;
-type ErrorOf<P> = <<P as Port>::Home as Home>::Error;
+type ValueOf<P> = <<P as Port>::Domain as Domain>::Value;
+type ErrorOf<P> = <<P as Port>::Domain as Domain>::Error;
 
 /// Where the flights of owned calls live, and how their keys are stored.
 pub(crate) trait Port {
-    /// The home of a flight. It refers to what a share keeps.
-    type Home: Home;
-    /// What keeps the home.
+    /// The domain of a flight. It refers to what a share keeps.
+    type Domain: Domain;
+    /// What keeps the domain.
     type Share;
     /// The memory of a key, used again and again.
     type Key: Default;
@@ -100,16 +100,16 @@ pub(crate) trait Port {
     /// Lets the key go; memory may be kept for the next one.
     fn forget_key(key: &mut Self::Key);
 
-    /// The home of the key's flight, the key's hash, and the key.
+    /// The domain of the key's flight, the key's hash, and the key.
     ///
     /// # Safety
     /// What the result refers to is used only as long as the share is there, and the key lies
     /// unchanged (OUTLIVES).
-    unsafe fn home(
+    unsafe fn domain(
         share: &Self::Share,
         key: &Self::Key,
         options: Self::Options,
-    ) -> (Self::Home, u64, *const <Self::Home as Home>::Key);
+    ) -> (Self::Domain, u64, *const <Self::Domain as Domain>::Key);
 }
 
 /// The port of groups whose keys are bytes; `G` has the group.
@@ -121,7 +121,7 @@ where
     T: Clone + 'static,
     E: 'static,
 {
-    type Home = &'static Shard<[u8], T, E>;
+    type Domain = &'static Shard<[u8], T, E>;
     type Share = Arc<G>;
     type Key = KeyBytes;
     type Options = ();
@@ -134,9 +134,9 @@ where
         key.forget();
     }
 
-    unsafe fn home(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Home, u64, *const [u8]) {
+    unsafe fn domain(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Domain, u64, *const [u8]) {
         let target = (**share).as_ref().target(key.bytes());
-        let shard = std::ptr::from_ref(target.home);
+        let shard = std::ptr::from_ref(target.domain);
         // SAFETY: OUTLIVES: the shard lies in what the share keeps alive, and is reached through shared
         // references only.
         (unsafe { &*shard }, target.hash, key.bytes())
@@ -146,7 +146,7 @@ where
 /// A call, reusable.
 pub(crate) struct OwnedCall<P: Port> {
     /// Refers to the two fields below, and so goes before them (OUTLIVES).
-    pinned: Option<PinnedCall<P::Home>>,
+    pinned: Option<PinnedCall<P::Domain>>,
     key: P::Key,
     share: Option<P::Share>,
     _pinned: PhantomPinned,
@@ -175,10 +175,10 @@ impl<P: Port> OwnedCall<P> {
         P::set_key(&mut this.key, key);
         let share = this.share.insert(share);
         // SAFETY: share and key stay as they are until the pinned call has left (OUTLIVES).
-        let (home, hash, key) = unsafe { P::home(share, &this.key, options) };
+        let (domain, hash, key) = unsafe { P::domain(share, &this.key, options) };
         // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
         // which stay as they are until the pinned call has left (OUTLIVES).
-        let pinned = unsafe { PinnedCall::new(home, hash, key, Kind::Free) };
+        let pinned = unsafe { PinnedCall::new(domain, hash, key, Kind::Free) };
         this.pinned = Some(pinned.owned_by(owner));
     }
 
@@ -190,7 +190,7 @@ impl<P: Port> OwnedCall<P> {
         self.get_ref().pinned.as_ref().map_or(Entered::Reentrant, PinnedCall::enter)
     }
 
-    /// What keeps the flight's home, while the call is in use.
+    /// What keeps the flight's domain, while the call is in use.
     pub(crate) fn share(&self) -> Option<&P::Share> {
         self.share.as_ref()
     }
@@ -204,7 +204,7 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called once.
-    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Home>> {
+    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Domain>> {
         self.pinned.as_ref().map(PinnedCall::take)
     }
 
@@ -213,11 +213,11 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Home>> {
+    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Domain>> {
         self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
     }
 
-    /// Stages the result for storing, if the home has a place for it. A panic is contained.
+    /// Stages the result for storing, if the domain has a place for it. A panic is contained.
     ///
     /// # Safety
     /// OWNER; the call leads.
@@ -255,7 +255,7 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<P::Home>) -> bool {
+    pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<P::Domain>) -> bool {
         self.pinned.as_ref().is_some_and(|pinned| pinned.complete_with(outcome))
     }
 

@@ -1,4 +1,4 @@
-//! A pinned call: a call together with the home of the flight that it may be in, and what its owner
+//! A pinned call: a call together with the domain of the flight that it may be in, and what its owner
 //! can do with it.
 
 use std::cell::UnsafeCell;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::error::{FlightError, Shared};
 use super::protocol::call::{Call, Kind, State};
 use super::protocol::deliver::{self, MAX_BATCHED_BYTES};
-use super::protocol::home::{CallOf, Home, OutcomeOf};
+use super::protocol::domain::{CallOf, Domain, OutcomeOf};
 use super::protocol::leave;
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
@@ -24,12 +24,12 @@ use crate::wait::block_on;
 /// The result of a call of a group.
 pub(crate) type RunResult<T, E> = Result<Shared<T>, FlightError<E>>;
 
-/// The result of a call of a [`Home`].
-pub(crate) type RunResultOf<H> = RunResult<<H as Home>::Value, <H as Home>::Error>;
+/// The result of a call of a [`Domain`].
+pub(crate) type RunResultOf<D> = RunResult<<D as Domain>::Value, <D as Domain>::Error>;
 /// What its work returns.
-pub(crate) type WorkResult<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
+pub(crate) type WorkResult<D> = Result<<D as Domain>::Loaded, <D as Domain>::Error>;
 
-/// A call, the home of the flight that it may be in, and the promise to take it out again.
+/// A call, the domain of the flight that it may be in, and the promise to take it out again.
 ///
 /// Users keep it pinned: on a stack, in a pinned call future or in a box. Its key is borrowed if it
 /// lies on the stack, where it cannot be forgotten; where it can, the key lies in the same pinned
@@ -41,14 +41,14 @@ pub(crate) type WorkResult<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
 /// All functions are its owner's (OWNER), and each is for the stages that it names. Those that are
 /// not `unsafe` are so because nothing outside this module and those that drive calls can get at
 /// one.
-pub(crate) struct PinnedCall<H: Home> {
-    home: H,
-    call: CallOf<H>,
-    staged: UnsafeCell<H::Staged>,
+pub(crate) struct PinnedCall<D: Domain> {
+    domain: D,
+    call: CallOf<D>,
+    staged: UnsafeCell<D::Staged>,
 }
 
 // SAFETY: `staged` is the owner's, which is one thread at a time (OWNER).
-unsafe impl<H: Home<Staged: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
+unsafe impl<D: Domain<Staged: Send> + Sync> Sync for PinnedCall<D> where CallOf<D>: Sync {}
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +61,17 @@ pub(crate) enum WaitResult {
     Left,
 }
 
-impl<H: Home> PinnedCall<H> {
+impl<D: Domain> PinnedCall<D> {
     /// # Safety
     /// From the first [`enter`](Self::enter) on the pinned call is pinned until it is dropped, and
     /// `key` lives as long as the memory that the pinned call lies in, even if the pinned call is
     /// forgotten (KEY).
     #[inline]
-    pub(crate) unsafe fn new(home: H, hash: u64, key: *const H::Key, kind: Kind) -> Self {
+    pub(crate) unsafe fn new(domain: D, hash: u64, key: *const D::Key, kind: Kind) -> Self {
         PinnedCall {
-            home,
+            domain,
             call: Call::new(hash, key, kind),
-            staged: UnsafeCell::new(H::Staged::default()),
+            staged: UnsafeCell::new(D::Staged::default()),
         }
     }
 
@@ -82,18 +82,18 @@ impl<H: Home> PinnedCall<H> {
         self
     }
 
-    /// What the call keeps for its home.
+    /// What the call keeps for its domain.
     ///
     /// # Safety
     /// The caller is the owner, and has no other reference to it.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "only the owner calls it")]
-    unsafe fn staged(&self) -> &mut H::Staged {
+    unsafe fn staged(&self) -> &mut D::Staged {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.staged.get() }
     }
 
-    pub(crate) fn call(&self) -> &CallOf<H> {
+    pub(crate) fn call(&self) -> &CallOf<D> {
         &self.call
     }
 
@@ -105,14 +105,14 @@ impl<H: Home> PinnedCall<H> {
         // SAFETY: ours (OWNER), and `enter` gets at it by this reference only.
         let staged = unsafe { self.staged() };
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
-        unsafe { self.home.enter(&self.call, staged) }
+        unsafe { self.domain.enter(&self.call, staged) }
     }
 
     /// Ends the flight that this call leads, with the outcome that was [put](Self::put) into it.
     /// True if others got it too.
     #[inline]
     pub(super) fn complete(&self) -> bool {
-        let complete = |outcome: Option<&OutcomeOf<H>>| match outcome {
+        let complete = |outcome: Option<&OutcomeOf<D>>| match outcome {
             Some(outcome) => self.complete_with(outcome),
             None => unreachable!("the work has left its outcome in the call"),
         };
@@ -122,7 +122,7 @@ impl<H: Home> PinnedCall<H> {
 
     /// The result of a call that led, or that found its value without a flight.
     #[inline]
-    pub(super) fn own_result(&self, shared: bool) -> RunResultOf<H> {
+    pub(super) fn own_result(&self, shared: bool) -> RunResultOf<D> {
         match self.take() {
             Ok(value) => Ok(Shared::own(value, shared)),
             Err(failure) => Err(failure.into()),
@@ -131,13 +131,13 @@ impl<H: Home> PinnedCall<H> {
 
     /// The same with an outcome that lies elsewhere.
     #[inline]
-    pub(super) fn complete_with(&self, outcome: &OutcomeOf<H>) -> bool {
+    pub(super) fn complete_with(&self, outcome: &OutcomeOf<D>) -> bool {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.complete(&self.call, outcome, staged) }
+        unsafe { self.domain.complete(&self.call, outcome, staged) }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
@@ -145,7 +145,7 @@ impl<H: Home> PinnedCall<H> {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { leave::abandon(&self.home, &self.call) }
+        unsafe { leave::abandon(&self.domain, &self.call) }
     }
 
     /// Ends the flight that this call leads with a panic.
@@ -159,18 +159,18 @@ impl<H: Home> PinnedCall<H> {
 
     /// The value in what the work returned.
     #[inline(always)]
-    pub(super) fn accept(&self, loaded: H::Loaded) -> H::Value {
+    pub(super) fn accept(&self, loaded: D::Loaded) -> D::Value {
         // SAFETY: as in `enter`.
-        self.home.accept(loaded, unsafe { self.staged() })
+        self.domain.accept(loaded, unsafe { self.staged() })
     }
 
     /// The same with a result that lies elsewhere.
     #[inline]
-    pub(super) fn stage_with(&self, result: Result<&H::Value, &H::Error>) {
+    pub(super) fn stage_with(&self, result: Result<&D::Value, &D::Error>) {
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.stage(&self.call, result, staged) };
+        unsafe { self.domain.stage(&self.call, result, staged) };
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
@@ -181,12 +181,12 @@ impl<H: Home> PinnedCall<H> {
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.begin(&self.call, staged) }
+        unsafe { self.domain.begin(&self.call, staged) }
     }
 
     /// Takes the outcome of a call that has one and does not wait.
     #[inline]
-    pub(super) fn take(&self) -> OutcomeOf<H> {
+    pub(super) fn take(&self) -> OutcomeOf<D> {
         // SAFETY: it is ours, and does not wait (OUTCOME).
         match unsafe { self.call.take_outcome() } {
             Some(outcome) => outcome,
@@ -197,16 +197,16 @@ impl<H: Home> PinnedCall<H> {
     /// Runs the work on this thread after the lead was handed to it, unless that has become
     /// unnecessary; see [`lead`](PinnedCall::lead).
     #[inline(never)]
-    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkResult<H>) -> bool {
+    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkResult<D>) -> bool {
         if self.begin() { self.lead(work) } else { self.complete() }
     }
 
     /// Runs the work on this thread, and ends the flight. Whether others got the outcome too.
     #[inline]
-    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkResult<H>) -> bool {
+    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkResult<D>) -> bool {
         let work = || {
-            in_frame_of_its_own_if_large::<H::Value>(|| self.put_result(work()));
-            in_frame_of_its_own_if_large::<H::Value>(|| self.stage());
+            in_frame_of_its_own_if_large::<D::Value>(|| self.put_result(work()));
+            in_frame_of_its_own_if_large::<D::Value>(|| self.stage());
         };
         match self.run_as_work(work) {
             Ok(()) => self.complete(),
@@ -219,7 +219,7 @@ impl<H: Home> PinnedCall<H> {
 
     /// Puts what the work returned into the call that leads.
     #[inline]
-    pub(super) fn put_result(&self, result: WorkResult<H>) {
+    pub(super) fn put_result(&self, result: WorkResult<D>) {
         let outcome = match result {
             Ok(loaded) => Ok(self.accept(loaded)),
             Err(error) => Err(Failure::Failed(Arc::new(error))),
@@ -230,16 +230,16 @@ impl<H: Home> PinnedCall<H> {
 
     /// Puts an outcome into the call that leads.
     #[inline]
-    pub(super) fn put(&self, outcome: OutcomeOf<H>) {
+    pub(super) fn put(&self, outcome: OutcomeOf<D>) {
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
         unsafe { self.call.put_outcome(outcome) };
     }
 
-    /// [Stages](Home::stage) the outcome that was [put](Self::put) into the call; to be called as
+    /// [Stages](Domain::stage) the outcome that was [put](Self::put) into the call; to be called as
     /// part of the work.
     #[inline]
     pub(super) fn stage(&self) {
-        let stage = |outcome: Option<&OutcomeOf<H>>| match outcome {
+        let stage = |outcome: Option<&OutcomeOf<D>>| match outcome {
             Some(Ok(value)) => self.stage_with(Ok(value)),
             Some(Err(Failure::Failed(error))) => self.stage_with(Err(error)),
             _ => {}
@@ -265,7 +265,7 @@ impl<H: Home> PinnedCall<H> {
             State::Leads => Some(WaitResult::Leads),
             State::Done | State::Relays => {
                 // SAFETY: it is ours and joined.
-                unsafe { deliver::relay(&self.home, &self.call) };
+                unsafe { deliver::relay(&self.domain, &self.call) };
                 Some(WaitResult::Done)
             }
         }
@@ -275,7 +275,7 @@ impl<H: Home> PinnedCall<H> {
     pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        let state = unsafe { leave::poll(&self.home, &self.call, cx.waker()) };
+        let state = unsafe { leave::poll(&self.domain, &self.call, cx.waker()) };
         state.and_then(|state| self.wait_result(state)).map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -283,7 +283,7 @@ impl<H: Home> PinnedCall<H> {
     pub(super) fn leave(&self) -> WaitResult {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        if unsafe { leave::leave(&self.home, &self.call) } {
+        if unsafe { leave::leave(&self.domain, &self.call) } {
             WaitResult::Done
         } else {
             WaitResult::Left
@@ -318,7 +318,7 @@ impl<H: Home> PinnedCall<H> {
     }
 }
 
-impl<H: Home> Drop for PinnedCall<H> {
+impl<D: Domain> Drop for PinnedCall<D> {
     #[inline]
     fn drop(&mut self) {
         match self.call.state() {
@@ -330,7 +330,7 @@ impl<H: Home> Drop for PinnedCall<H> {
                 self.leave();
             }
         }
-        self.home.close(self.staged.get_mut());
+        self.domain.close(self.staged.get_mut());
     }
 }
 
@@ -356,7 +356,7 @@ fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     if size_of::<T>() > MAX_BATCHED_BYTES { apart(f) } else { f() }
 }
 
-impl<H: Home> fmt::Debug for PinnedCall<H> {
+impl<D: Domain> fmt::Debug for PinnedCall<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PinnedCall").field("call", &self.call).finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 
 use super::protocol::call::Call;
 use super::protocol::deliver::notify_followers;
-use super::protocol::home::{Home, grow};
+use super::protocol::domain::{Domain, grow};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::{Entered, Registry};
 use crate::lock::{Guard, Lock};
@@ -57,7 +57,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
 }
 
 // SAFETY: a shard has one registry, and the guard that is returned has its lock.
-unsafe impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
+unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &Shard<K, T, E> {
     type Key = K;
     type Value = T;
     type Error = E;

@@ -30,7 +30,7 @@ use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
 use crate::flight::{
-    Call, Entered, Failure, Home, Outcome, Registry, Target, grow, notify_followers,
+    Call, Domain, Entered, Failure, Outcome, Registry, Target, grow, notify_followers,
 };
 
 pub use detached::DetachedFetch;
@@ -56,10 +56,10 @@ impl<K, V> Default for Staged<K, V> {
     }
 }
 
-/// The home of a key's flight, for one call.
+/// The domain of a key's flight, for one call.
 ///
 /// `L` is what the work returns: a value, or a value and its time to live.
-pub(crate) struct LoadHome<'c, K, V, E, S, L = V> {
+pub(crate) struct LoadDomain<'c, K, V, E, S, L = V> {
     cache: &'c Inner<K, V, E, S>,
     shard: &'c Shard<K, V, E>,
     /// How long the value is to live, if that is not what the cache was built with.
@@ -74,10 +74,10 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         &self,
         hash: u64,
         ttl: Option<Duration>,
-    ) -> Target<LoadHome<'_, K, V, E, S, L>> {
+    ) -> Target<LoadDomain<'_, K, V, E, S, L>> {
         let shard = self.core.shard(hash);
-        let home = LoadHome { cache: self, shard, ttl, loaded: PhantomData };
-        Target { home, hash, manner: self.core.settings.manner }
+        let domain = LoadDomain { cache: self, shard, ttl, loaded: PhantomData };
+        Target { domain, hash, manner: self.core.settings.manner }
     }
 }
 
@@ -94,7 +94,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         &self,
         hash: u64,
         ttl: Option<Duration>,
-    ) -> Target<LoadHome<'_, K, V, E, S>> {
+    ) -> Target<LoadDomain<'_, K, V, E, S>> {
         self.inner.target(hash, ttl)
     }
 
@@ -120,7 +120,7 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     }
 }
 
-impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'c, K, V, E, S, L> {
+impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K, V, E, S, L> {
     /// The locked shard, if it has neither a live value nor a cached error of the call's key: to
     /// enter the flight in the same critical section (FRESH). Otherwise `None`, and the call has
     /// that outcome.
@@ -174,7 +174,7 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'c, K, V
 }
 
 // SAFETY: the shard is the same each time, and `Flights` holds its lock.
-unsafe impl<K, V, E, S, L> Home for LoadHome<'_, K, V, E, S, L>
+unsafe impl<K, V, E, S, L> Domain for LoadDomain<'_, K, V, E, S, L>
 where
     K: Hash + Eq + Clone,
     V: Clone,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::lanes::{Lane, Source};
-use crate::cache::LoadHome;
+use crate::cache::LoadDomain;
 use crate::error::Error;
 use crate::ffi::store::Key;
 use crate::ffi::value::Value;
@@ -44,7 +44,7 @@ pub(crate) struct LoadOptions {
 pub(super) struct CachePort<C>(PhantomData<C>);
 
 impl<C> Port for CachePort<C> {
-    type Home = LoadHome<'static, Key, Value, Error, RandomState>;
+    type Domain = LoadDomain<'static, Key, Value, Error, RandomState>;
     type Share = SharedLane<C>;
     type Key = Option<Key>;
     type Options = LoadOptions;
@@ -60,18 +60,18 @@ impl<C> Port for CachePort<C> {
         key.take_if(|key| key.len() > MAX_RETAINED);
     }
 
-    unsafe fn home(
+    unsafe fn domain(
         share: &SharedLane<C>,
         key: &Option<Key>,
         options: LoadOptions,
-    ) -> (Self::Home, u64, *const Key) {
+    ) -> (Self::Domain, u64, *const Key) {
         let (Source::Cache(store), Some(key)) = (&share.source, key) else {
             unreachable!("a lane of a group has calls of a group")
         };
         let store = std::ptr::from_ref(store);
         // SAFETY: OUTLIVES: the handle lies in the share, and what it refers to lives as long.
         let target = unsafe { &*store }.target(options.hash, options.ttl);
-        (target.home, target.hash, key)
+        (target.domain, target.hash, key)
     }
 }
 

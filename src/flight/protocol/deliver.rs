@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use super::call::{Kind, Ref, State};
-use super::home::{CallOf, Home, OutcomeOf, RefOf};
+use super::domain::{CallOf, Domain, OutcomeOf, RefOf};
 use super::outcome::{Failure, Outcome};
 use crate::contain::{contained, drop_contained};
 use crate::error::panic_message;
@@ -24,15 +24,15 @@ pub(in crate::flight) const MAX_BATCHED_BYTES: usize = 256;
 /// # Safety
 /// `me` belongs to the caller, and led the flight.
 #[inline]
-pub(crate) unsafe fn notify_followers<H: Home + ?Sized>(
-    home: &H,
-    me: &CallOf<H>,
-    outcome: &OutcomeOf<H>,
+pub(crate) unsafe fn notify_followers<D: Domain + ?Sized>(
+    domain: &D,
+    me: &CallOf<D>,
+    outcome: &OutcomeOf<D>,
     has_followers: bool,
 ) -> bool {
     if has_followers {
         // SAFETY: a call that leads is in this registry (PINNED).
-        deliver(home, unsafe { Ref::new(me) }, outcome);
+        deliver(domain, unsafe { Ref::new(me) }, outcome);
     }
     me.set_state(State::Out);
     has_followers
@@ -42,11 +42,11 @@ pub(crate) unsafe fn notify_followers<H: Home + ?Sized>(
 ///
 /// # Safety
 /// `me` belongs to the caller, waited in this registry, and is at `Done` or `Relays`.
-pub(in crate::flight) unsafe fn relay<H: Home>(home: &H, me: &CallOf<H>) {
-    let serve = |outcome: Option<&OutcomeOf<H>>| {
+pub(in crate::flight) unsafe fn relay<D: Domain>(domain: &D, me: &CallOf<D>) {
+    let serve = |outcome: Option<&OutcomeOf<D>>| {
         if let (State::Relays, Some(outcome)) = (me.state(), outcome) {
             // SAFETY: a call that relays is in this registry (PINNED).
-            deliver(home, unsafe { Ref::new(me) }, outcome);
+            deliver(domain, unsafe { Ref::new(me) }, outcome);
         }
     };
     // SAFETY: the state says that it was put there and is the owner's now (OUTCOME).
@@ -56,28 +56,32 @@ pub(in crate::flight) unsafe fn relay<H: Home>(home: &H, me: &CallOf<H>) {
 
 /// Serves the ring of `me`, which nobody can join any more, or passes that duty to a parked thread.
 /// `me` is alone afterwards.
-fn deliver<H: Home + ?Sized>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
-    if size_of::<OutcomeOf<H>>() <= MAX_BATCHED_BYTES {
-        deliver_by::<H, BATCH>(home, me, outcome);
+fn deliver<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, outcome: &OutcomeOf<D>) {
+    if size_of::<OutcomeOf<D>>() <= MAX_BATCHED_BYTES {
+        deliver_by::<D, BATCH>(domain, me, outcome);
     } else {
-        deliver_by::<H, 1>(home, me, outcome);
+        deliver_by::<D, 1>(domain, me, outcome);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn deliver_by<H: Home + ?Sized, const MAX: usize>(home: &H, me: RefOf<H>, outcome: &OutcomeOf<H>) {
+fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
+    domain: &D,
+    me: RefOf<D>,
+    outcome: &OutcomeOf<D>,
+) {
     loop {
-        let count = count_recipients(home, me, MAX);
+        let count = count_recipients(domain, me, MAX);
         if count == 0 {
             return;
         }
-        let mut copies: [Option<OutcomeOf<H>>; MAX] = [const { None }; MAX];
+        let mut copies: [Option<OutcomeOf<D>>; MAX] = [const { None }; MAX];
         copies[..count].iter_mut().for_each(|out| copy(outcome, out));
         let mut wakers: [Option<Waker>; MAX] = [const { None }; MAX];
         // Whether all clones succeeded: a relay must have the real outcome.
         let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
-        let registry = home.registry();
+        let registry = domain.registry();
         match me.parked_next().filter(|_| whole) {
             Some(relay) => deliver_with_relay(me, relay, &mut copies[..count], &mut wakers),
             None => deliver_to_last(me, &mut copies[..count], &mut wakers),
@@ -94,8 +98,8 @@ fn deliver_by<H: Home + ?Sized, const MAX: usize>(home: &H, me: RefOf<H>, outcom
 }
 
 /// How many calls the next batch serves, up to `max`.
-fn count_recipients<H: Home + ?Sized>(home: &H, me: RefOf<H>, max: usize) -> usize {
-    let _registry = home.registry();
+fn count_recipients<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, max: usize) -> usize {
+    let _registry = domain.registry();
     // A leader serves one parked thread, and leaves the rest to it.
     let leads = me.call().state() == State::Leads;
     let max = if leads && me.parked_next().is_some() { 1 } else { max };

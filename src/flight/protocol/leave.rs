@@ -5,22 +5,22 @@ use std::task::Waker;
 
 use super::call::{Ref, State};
 use super::deliver::{relay, wake};
-use super::home::{CallOf, Home};
+use super::domain::{CallOf, Domain};
 
 /// Stores the newest Waker of a waiting call. If it no longer waits, returns its state.
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
-pub(in crate::flight) unsafe fn poll<H: Home>(
-    home: &H,
-    me: &CallOf<H>,
+pub(in crate::flight) unsafe fn poll<D: Domain>(
+    domain: &D,
+    me: &CallOf<D>,
     waker: &Waker,
 ) -> Option<State> {
     // SAFETY: a call that waits is in this registry (PINNED).
     let call = unsafe { Ref::new(me) };
     if me.state() == State::Waits {
         let mut spare = Some(waker.clone());
-        let registry = home.registry();
+        let registry = domain.registry();
         let waits = me.state() == State::Waits;
         if waits {
             spare = call.links(|links| mem::replace(&mut links.waker, spare));
@@ -39,10 +39,10 @@ pub(in crate::flight) unsafe fn poll<H: Home>(
 ///
 /// # Safety
 /// `me` belongs to the caller and waited in this registry.
-pub(in crate::flight) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool {
+pub(in crate::flight) unsafe fn leave<D: Domain>(domain: &D, me: &CallOf<D>) -> bool {
     // SAFETY: a call that waits is in this registry (PINNED).
     let call = unsafe { Ref::new(me) };
-    let registry = home.registry();
+    let registry = domain.registry();
     if me.state() == State::Waits {
         call.unlink();
         let waker = call.links(|links| links.waker.take());
@@ -54,11 +54,11 @@ pub(in crate::flight) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool
     drop(registry);
     if me.state() == State::Leads {
         // SAFETY: the lead was handed to us.
-        unsafe { abandon(home, me) };
+        unsafe { abandon(domain, me) };
         return false;
     }
     // SAFETY: it was served (the only stages that are left), and is ours.
-    unsafe { relay(home, me) };
+    unsafe { relay(domain, me) };
     true
 }
 
@@ -67,10 +67,10 @@ pub(in crate::flight) unsafe fn leave<H: Home>(home: &H, me: &CallOf<H>) -> bool
 ///
 /// # Safety
 /// `me` belongs to the caller and leads in this registry.
-pub(in crate::flight) unsafe fn abandon<H: Home>(home: &H, me: &CallOf<H>) -> bool {
+pub(in crate::flight) unsafe fn abandon<D: Domain>(domain: &D, me: &CallOf<D>) -> bool {
     // SAFETY: a call that leads is in this registry (PINNED).
     let call = unsafe { Ref::new(me) };
-    let mut registry = home.registry();
+    let mut registry = domain.registry();
     let registered = call.links(|links| links.registered);
     registry.remove(call);
     let heir = call.heir();

@@ -5,7 +5,7 @@
 
 pub(super) mod call;
 pub(super) mod deliver;
-pub(super) mod home;
+pub(super) mod domain;
 pub(super) mod leave;
 pub(super) mod outcome;
 pub(super) mod registry;

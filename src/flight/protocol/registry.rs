@@ -10,7 +10,7 @@ use crate::sync::fork::forks;
 /// How many flights a list may hold on average before there are to be more lists.
 const CROWD: usize = 2;
 
-/// The calls that lead, by key. It belongs to the lock of their [home](super::home::Home).
+/// The calls that lead, by key. It belongs to the lock of their [domain](super::domain::Domain).
 pub(crate) struct Registry<K: ?Sized, T, E> {
     flights: usize,
     /// The one list of a small registry, which therefore needs no memory of its own.
@@ -75,7 +75,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     /// Joins the flight of the call's key, or begins one.
     ///
     /// # Safety
-    /// As [`Home::enter`](super::home::Home::enter)'s.
+    /// As [`Domain::enter`](super::domain::Domain::enter)'s.
     #[inline]
     pub(crate) unsafe fn enter(&mut self, me: &Call<K, T, E>) -> Entered
     where

@@ -10,11 +10,11 @@ use super::call::{Call, Ref};
 use super::outcome::Outcome;
 use super::registry::{Entered, Registry};
 
-/// A call of a [`Home`].
-pub(crate) type CallOf<H> = Call<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
-/// What comes of a flight in a [`Home`].
-pub(crate) type OutcomeOf<H> = Outcome<<H as Home>::Value, <H as Home>::Error>;
-pub(super) type RefOf<H> = Ref<<H as Home>::Key, <H as Home>::Value, <H as Home>::Error>;
+/// A call of a [`Domain`].
+pub(crate) type CallOf<D> = Call<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
+/// What comes of a flight in a [`Domain`].
+pub(crate) type OutcomeOf<D> = Outcome<<D as Domain>::Value, <D as Domain>::Error>;
+pub(super) type RefOf<D> = Ref<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
 
 /// A registry of flights behind a lock, and what is done in the same critical sections.
 ///
@@ -24,7 +24,7 @@ pub(super) type RefOf<H> = Ref<<H as Home>::Key, <H as Home>::Value, <H as Home>
 /// # Safety
 /// [`registry`](Self::registry) returns the same registry each time, with its one lock held for as
 /// long as the result lives (LINKS).
-pub(crate) unsafe trait Home {
+pub(crate) unsafe trait Domain {
     /// What flights are told apart by.
     type Key: ?Sized + Eq;
     /// What callers get.
@@ -33,8 +33,8 @@ pub(crate) unsafe trait Home {
     type Error;
     /// What the work returns: a value, perhaps with something that is said of it.
     type Loaded;
-    /// What a call keeps for its home from [`enter`](Self::enter) on. It lies in the
-    /// [`PinnedCall`](crate::flight::pinned_call::PinnedCall), not in the home, which is moved:
+    /// What a call keeps for its domain from [`enter`](Self::enter) on. It lies in the
+    /// [`PinnedCall`](crate::flight::pinned_call::PinnedCall), not in the domain, which is moved:
     /// values may be large.
     type Staged: Default;
 
@@ -91,7 +91,7 @@ pub(crate) unsafe trait Home {
 /// Gives the registry the number of lists that it [wanted](Registry::wants).
 #[cold]
 #[inline(never)]
-pub(crate) fn grow<H: Home + ?Sized>(home: &H, lists: usize) {
+pub(crate) fn grow<D: Domain + ?Sized>(domain: &D, lists: usize) {
     let mut lists = vec![None; lists];
-    home.registry().grow(&mut lists);
+    domain.registry().grow(&mut lists);
 }
