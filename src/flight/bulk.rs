@@ -18,7 +18,7 @@ use super::error::{FlightError, Shared};
 use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
-use super::protocol::call::{Kind, State};
+use super::protocol::call::{State, Waiter};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
@@ -46,7 +46,7 @@ pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
     let part = |(target, key): (Target<D>, &'k D::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
         // this frame, which the key outlives.
-        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, Kind::Free) };
+        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, Waiter::Polled) };
         Part {
             pinned,
             manner: Manner { repanic: false, ..target.manner },

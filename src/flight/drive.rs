@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::error::{FlightError, Shared};
 use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkResult};
-use super::protocol::call::Kind;
+use super::protocol::call::Waiter;
 use super::protocol::domain::Domain;
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
@@ -84,7 +84,7 @@ impl<D: Domain> Target<D> {
         }
         // SAFETY: the pinned call stays where it is until the end of this function, and a stack
         // frame cannot be forgotten.
-        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, Kind::Parked) };
+        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, Waiter::Parked) };
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
             Entered::Found => false,
@@ -117,7 +117,8 @@ impl<D: Domain> Target<D> {
                 return Err(error);
             }
             // SAFETY: it is pinned in the next line; the key lies in the same memory.
-            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, Kind::Free) });
+            let pinned =
+                pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, Waiter::Polled) });
             let pinned = pinned.into_ref().get_ref();
             match pinned.enter() {
                 Entered::Leads => {}

@@ -16,7 +16,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, WaitResult};
-use super::protocol::call::{Kind, State};
+use super::protocol::call::{State, Waiter};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::Entered;
@@ -178,7 +178,7 @@ impl<P: Port> OwnedCall<P> {
         let (domain, hash, key) = unsafe { P::domain(share, &this.key, options) };
         // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
         // which stay as they are until the pinned call has left (OUTLIVES).
-        let pinned = unsafe { PinnedCall::new(domain, hash, key, Kind::Free) };
+        let pinned = unsafe { PinnedCall::new(domain, hash, key, Waiter::Polled) };
         this.pinned = Some(pinned.owned_by(owner));
     }
 

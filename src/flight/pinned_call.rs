@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::error::{FlightError, Shared};
-use super::protocol::call::{Call, Kind, State};
+use super::protocol::call::{Call, State, Waiter};
 use super::protocol::deliver::{self, MAX_BATCHED_BYTES};
 use super::protocol::domain::{CallOf, Domain, OutcomeOf};
 use super::protocol::leave;
@@ -67,10 +67,10 @@ impl<D: Domain> PinnedCall<D> {
     /// `key` lives as long as the memory that the pinned call lies in, even if the pinned call is
     /// forgotten (KEY).
     #[inline]
-    pub(crate) unsafe fn new(domain: D, hash: u64, key: *const D::Key, kind: Kind) -> Self {
+    pub(crate) unsafe fn new(domain: D, hash: u64, key: *const D::Key, waiter: Waiter) -> Self {
         PinnedCall {
             domain,
-            call: Call::new(hash, key, kind),
+            call: Call::new(hash, key, waiter),
             staged: UnsafeCell::new(D::Staged::default()),
         }
     }

@@ -44,7 +44,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
 
     /// How many flights a new call of the same key could join.
     pub(crate) fn flights(&self) -> usize {
-        self.lock().flights()
+        self.lock().len()
     }
 
     /// Makes later calls of the key begin a new flight. Whether there was one to be forgotten.
@@ -74,10 +74,10 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &Shard<K, T, E> {
         let mut registry = self.lock();
         // SAFETY: the caller's promise.
         let entered = unsafe { registry.enter(me) };
-        let wants = registry.wants();
+        let wanted = registry.wanted_buckets();
         drop(registry);
-        if let Some(lists) = wants {
-            grow(self, lists);
+        if let Some(buckets) = wanted {
+            grow(self, buckets);
         }
         entered
     }

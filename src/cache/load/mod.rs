@@ -23,7 +23,7 @@ use crate::cache::inner::Inner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::cache::key::Lookup;
 use crate::cache::reclaim::pin;
-use crate::cache::store::locked::{Flights, Locked, Stored};
+use crate::cache::store::locked::{Locked, RegistryGuard, Stored};
 use crate::cache::store::shard::Shard;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -173,7 +173,7 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K,
     }
 }
 
-// SAFETY: the shard is the same each time, and `Flights` holds its lock.
+// SAFETY: the shard is the same each time, and `RegistryGuard` holds its lock.
 unsafe impl<K, V, E, S, L> Domain for LoadDomain<'_, K, V, E, S, L>
 where
     K: Hash + Eq + Clone,
@@ -189,7 +189,7 @@ where
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, V, E>> {
-        Flights(self.cache.core.lock(self.shard).inner)
+        RegistryGuard(self.cache.core.lock(self.shard).inner)
     }
 
     unsafe fn enter(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> Entered {
@@ -197,10 +197,10 @@ where
         let Some(mut locked) = (unsafe { self.look(me) }) else { return Entered::Found };
         // SAFETY: the caller's promise.
         let entered = unsafe { locked.inner.flights.enter(me) };
-        let wants = locked.inner.flights.wants();
+        let wanted = locked.inner.flights.wanted_buckets();
         drop(locked);
-        if let Some(lists) = wants {
-            grow(self, lists);
+        if let Some(buckets) = wanted {
+            grow(self, buckets);
         }
         if entered == Entered::Leads {
             staged.began = Some(self.now());

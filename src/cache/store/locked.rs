@@ -49,9 +49,9 @@ impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
 }
 
 /// The registry of the shard's flights, under the shard's lock.
-pub(crate) struct Flights<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, Inner<K, V, E>>);
+pub(crate) struct RegistryGuard<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, Inner<K, V, E>>);
 
-impl<K, V, E> Deref for Flights<'_, K, V, E> {
+impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
     type Target = Registry<K, V, E>;
 
     fn deref(&self) -> &Registry<K, V, E> {
@@ -59,7 +59,7 @@ impl<K, V, E> Deref for Flights<'_, K, V, E> {
     }
 }
 
-impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
+impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
     fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
         &mut self.0.flights
     }
@@ -130,7 +130,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if self.inner.flights.flights() > 0 {
+        if self.inner.flights.len() > 0 {
             self.inner.flights.forget(hash, key);
         }
         if let Some(failures) = &mut self.inner.failures {

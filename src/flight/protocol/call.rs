@@ -14,11 +14,11 @@ use crate::sync::thread;
 
 /// Whether a caller is certain to run soon after it is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Waiter {
     /// A thread that does nothing but wait: the system runs it, so it may be given duties.
     Parked,
     /// A task, a thread with other work, or code behind the C ABI: nobody knows when it looks.
-    Free,
+    Polled,
 }
 
 /// Where a call stands: the state word.
@@ -70,11 +70,11 @@ struct Runner(AtomicUsize);
 #[derive(Debug)]
 pub(super) struct Links<K: ?Sized, T, E> {
     /// The neighbours in the ring of a flight; both `None` while the call is alone.
-    pub(super) prev: Option<Ref<K, T, E>>,
-    pub(super) next: Option<Ref<K, T, E>>,
-    /// The neighbours in the registry's list.
-    pub(super) before: Option<Ref<K, T, E>>,
-    pub(super) after: Option<Ref<K, T, E>>,
+    pub(super) ring_prev: Option<Ref<K, T, E>>,
+    pub(super) ring_next: Option<Ref<K, T, E>>,
+    /// The neighbours in a bucket of the registry.
+    pub(super) chain_prev: Option<Ref<K, T, E>>,
+    pub(super) chain_next: Option<Ref<K, T, E>>,
     /// Whether the call stands in the registry: it leads and was not forgotten.
     pub(super) registered: bool,
     /// What wakes the owner.
@@ -84,7 +84,14 @@ pub(super) struct Links<K: ?Sized, T, E> {
 impl<K: ?Sized, T, E> Links<K, T, E> {
     #[inline]
     const fn new() -> Self {
-        Links { prev: None, next: None, before: None, after: None, registered: false, waker: None }
+        Links {
+            ring_prev: None,
+            ring_next: None,
+            chain_prev: None,
+            chain_next: None,
+            registered: false,
+            waker: None,
+        }
     }
 }
 
@@ -93,7 +100,7 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     state: StateWord,
     runner: Runner,
     owner: u64,
-    pub(super) kind: Kind,
+    pub(super) waiter: Waiter,
     /// The number of forks ([`forks`]) before the process in which its links were made (COPIED).
     forks: AtomicU32,
     pub(crate) hash: u64,
@@ -113,12 +120,12 @@ unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
 impl<K: ?Sized, T, E> Call<K, T, E> {
     /// A call that is in no flight. Its owner keeps `key` for as long as the call is in one (KEY).
     #[inline]
-    pub(crate) fn new(hash: u64, key: *const K, kind: Kind) -> Call<K, T, E> {
+    pub(crate) fn new(hash: u64, key: *const K, waiter: Waiter) -> Call<K, T, E> {
         Call {
             state: StateWord(AtomicU8::new(State::Out as u8)),
             runner: Runner(AtomicUsize::new(0)),
             owner: 0,
-            kind,
+            waiter,
             forks: AtomicU32::new(forks()),
             hash,
             key,
@@ -263,7 +270,7 @@ impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("state", &self.state())
-            .field("kind", &self.kind)
+            .field("waiter", &self.waiter)
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }

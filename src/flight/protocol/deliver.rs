@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use super::call::{Kind, Ref, State};
+use super::call::{Ref, State, Waiter};
 use super::domain::{CallOf, Domain, OutcomeOf, RefOf};
 use super::outcome::{Failure, Outcome};
 use crate::contain::{contained, drop_contained};
@@ -137,7 +137,7 @@ fn deliver_with_relay<K: ?Sized, T, E>(
     for (copy, waker) in copies.iter_mut().zip(&mut *wakers).skip(1) {
         // From the end of the ring, where the calls are that cannot be relays; then other parked
         // threads, so that they return sooner.
-        let last = me.prev().filter(|last| last.call().kind == Kind::Free);
+        let last = me.prev().filter(|last| last.call().waiter == Waiter::Polled);
         let Some(call) = last.or_else(|| relay.parked_next()) else { break };
         if call == me {
             break;

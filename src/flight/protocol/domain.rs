@@ -88,10 +88,10 @@ pub(crate) unsafe trait Domain {
     fn close(&self, staged: &mut Self::Staged);
 }
 
-/// Gives the registry the number of lists that it [wanted](Registry::wants).
+/// Gives the registry the number of buckets that it [wanted](Registry::wanted_buckets).
 #[cold]
 #[inline(never)]
-pub(crate) fn grow<D: Domain + ?Sized>(domain: &D, lists: usize) {
-    let mut lists = vec![None; lists];
-    domain.registry().grow(&mut lists);
+pub(crate) fn grow<D: Domain + ?Sized>(domain: &D, buckets: usize) {
+    let mut buckets = vec![None; buckets];
+    domain.registry().grow(&mut buckets);
 }

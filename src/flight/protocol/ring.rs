@@ -3,18 +3,18 @@
 //! It is drawn in the documentation of [`flight`](crate::flight). All of this runs under the lock
 //! (LINKS), and keeps RING.
 
-use super::call::{Kind, Ref};
+use super::call::{Ref, Waiter};
 
 impl<K: ?Sized, T, E> Ref<K, T, E> {
     /// The call behind this one in its ring; `None` if it is alone.
     #[inline]
     pub(super) fn next(self) -> Option<Self> {
-        self.links(|links| links.next)
+        self.links(|links| links.ring_next)
     }
 
     /// The call before this one in its ring; `None` if it is alone.
     pub(super) fn prev(self) -> Option<Self> {
-        self.links(|links| links.prev)
+        self.links(|links| links.ring_prev)
     }
 
     /// The heir: the first call behind this one that is not inside user code, which might wait for
@@ -53,12 +53,13 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     /// Takes this call out of its ring.
     pub(super) fn unlink(self) {
-        let (Some(prev), Some(next)) = self.links(|links| (links.prev.take(), links.next.take()))
+        let (Some(prev), Some(next)) =
+            self.links(|links| (links.ring_prev.take(), links.ring_next.take()))
         else {
             return;
         };
         if prev == next {
-            prev.links(|links| (links.prev, links.next) = (None, None));
+            prev.links(|links| (links.ring_prev, links.ring_next) = (None, None));
         } else {
             prev.bind(next);
         }
@@ -66,12 +67,12 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     /// The parked thread right behind this call, if there is one.
     pub(super) fn parked_next(self) -> Option<Self> {
-        self.next().filter(|next| *next != self && next.call().kind == Kind::Parked)
+        self.next().filter(|next| *next != self && next.call().waiter == Waiter::Parked)
     }
 
     /// Makes `next` the one behind this call.
     fn bind(self, next: Self) {
-        self.links(|links| links.next = Some(next));
-        next.links(|links| links.prev = Some(self));
+        self.links(|links| links.ring_next = Some(next));
+        next.links(|links| links.ring_prev = Some(self));
     }
 }
