@@ -38,18 +38,18 @@ mod imp {
         }
 
         #[inline]
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        pub(crate) fn lock(&self) -> LockGuard<'_, T> {
             self.raw.lock();
-            Guard(self, PhantomData)
+            LockGuard(self, PhantomData)
         }
 
         /// The lock, marked as this process's. Whether it was held, in a process of which this one
         /// is a copy, by a thread that is not here: then the data may be half-changed, and is to be
         /// replaced. It is to be taken in this way only.
         #[inline]
-        pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
+        pub(crate) fn lock_marked(&self) -> (LockGuard<'_, T>, bool) {
             let torn = self.raw.lock_marked();
-            (Guard(self, PhantomData), torn)
+            (LockGuard(self, PhantomData), torn)
         }
 
         /// Takes the lock across a fork.
@@ -91,9 +91,9 @@ mod imp {
 
     /// The right to the data: as good as a `&mut T`, so that threads which share it share no data
     /// that cannot be.
-    pub(crate) struct Guard<'a, T>(&'a Lock<T>, PhantomData<&'a mut T>);
+    pub(crate) struct LockGuard<'a, T>(&'a Lock<T>, PhantomData<&'a mut T>);
 
-    impl<T> Deref for Guard<'_, T> {
+    impl<T> Deref for LockGuard<'_, T> {
         type Target = T;
 
         #[inline]
@@ -103,7 +103,7 @@ mod imp {
         }
     }
 
-    impl<T> DerefMut for Guard<'_, T> {
+    impl<T> DerefMut for LockGuard<'_, T> {
         #[inline]
         fn deref_mut(&mut self) -> &mut T {
             // SAFETY: the lock is ours, and the guard is borrowed for as long as the result lives.
@@ -111,7 +111,7 @@ mod imp {
         }
     }
 
-    impl<T> Drop for Guard<'_, T> {
+    impl<T> Drop for LockGuard<'_, T> {
         #[inline]
         fn drop(&mut self) {
             self.0.raw.unlock();
@@ -126,24 +126,24 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct Lock<T>(Mutex<T>);
 
-    pub(crate) type Guard<'a, T> = MutexGuard<'a, T>;
+    pub(crate) type LockGuard<'a, T> = MutexGuard<'a, T>;
 
     impl<T> Lock<T> {
         pub(crate) fn new(data: T) -> Lock<T> {
             Lock(Mutex::new(data))
         }
 
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        pub(crate) fn lock(&self) -> LockGuard<'_, T> {
             self.0.lock()
         }
 
-        pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
+        pub(crate) fn lock_marked(&self) -> (LockGuard<'_, T>, bool) {
             (self.lock(), false)
         }
     }
 }
 
-pub(crate) use imp::{Guard, Lock};
+pub(crate) use imp::{Lock, LockGuard};
 
 #[cfg(all(test, not(docache_loom)))]
 mod tests;

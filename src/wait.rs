@@ -44,7 +44,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use crate::clock::{Clock, Tick, park, park_until};
 use crate::contain::contained;
-use crate::lock::{Guard, Lock};
+use crate::lock::{Lock, LockGuard};
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::fork::forks;
@@ -210,7 +210,7 @@ impl WaitList {
     }
 
     /// The chain, which has nodes only of this process (COPIED).
-    fn lock(&self) -> Guard<'_, Chain> {
+    fn lock(&self) -> LockGuard<'_, Chain> {
         let (mut chain, torn) = self.chain.lock_marked();
         if torn || chain.forks != forks() {
             *chain = Chain { head: ptr::null(), tail: ptr::null(), forks: forks() };

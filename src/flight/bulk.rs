@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use super::drive::{Manner, Target};
+use super::drive::{ErrorStyle, Target};
 use super::error::{FlightError, Shared};
 use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
@@ -30,7 +30,7 @@ use crate::wait::block_on;
 /// One key of a bulk call.
 struct Part<'k, D: Domain> {
     pinned: PinnedCall<D>,
-    manner: Manner<D::Key>,
+    error_style: ErrorStyle<D::Key>,
     key: &'k D::Key,
     /// Whether the flight was given the Waker of this thread, which is the same at every look.
     armed: bool,
@@ -49,7 +49,7 @@ pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
         let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, Waiter::Polled) };
         Part {
             pinned,
-            manner: Manner { repanic: false, ..target.manner },
+            error_style: ErrorStyle { repanic: false, ..target.error_style },
             key,
             armed: false,
             result: None,
@@ -147,7 +147,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         }
         let ends = run_all(keys.iter().map(|key| (self.target(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
-        if self.manner.repanic {
+        if self.error_style.repanic {
             for end in &ends {
                 if let Err(FlightError::Panicked(message)) = end {
                     panic!("the run panicked: {message}");
@@ -188,7 +188,7 @@ fn enter_all<D: Domain>(parts: &mut [Part<'_, D>]) -> Vec<usize> {
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
             Entered::Found => part.result = Some(part.pinned.own_result(false)),
-            Entered::Reentrant => part.result = Some(Err(part.manner.reentrant(part.key))),
+            Entered::Reentrant => part.result = Some(Err(part.error_style.reentrant(part.key))),
         }
     }
     led
@@ -271,7 +271,9 @@ fn poll_all<D: Domain>(
                         part.pinned.call().leave_work();
                     }
                 }
-                Poll::Ready(end) => part.result = Some(part.manner.joined(&part.pinned, end, None)),
+                Poll::Ready(end) => {
+                    part.result = Some(part.error_style.joined(&part.pinned, end, None))
+                }
             }
         }
         if !led.is_empty() {
@@ -288,7 +290,7 @@ impl<D: Domain> Part<'_, D> {
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.result.is_none() {
-            self.result = Some(self.manner.joined(&self.pinned, self.pinned.leave(), context));
+            self.result = Some(self.error_style.joined(&self.pinned, self.pinned.leave(), context));
         }
     }
 }

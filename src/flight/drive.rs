@@ -22,28 +22,29 @@ use crate::error::Error;
 pub(crate) struct Target<D: Domain> {
     pub(crate) domain: D,
     pub(crate) hash: u64,
-    pub(crate) manner: Manner<D::Key>,
+    pub(crate) error_style: ErrorStyle<D::Key>,
 }
 
 /// How calls fail.
-pub(crate) struct Manner<K: ?Sized> {
+pub(crate) struct ErrorStyle<K: ?Sized> {
     /// Whether those who joined a run that panicked are to panic too.
     pub(crate) repanic: bool,
     /// The key as errors show it.
     pub(crate) name: fn(&K) -> Arc<str>,
 }
 
-impl<K: ?Sized> Clone for Manner<K> {
+impl<K: ?Sized> Clone for ErrorStyle<K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K: ?Sized> Copy for Manner<K> {}
+impl<K: ?Sized> Copy for ErrorStyle<K> {}
 
-impl<K: ?Sized> Manner<K> {
+impl<K: ?Sized> ErrorStyle<K> {
     /// Errors name the key's type.
-    pub(crate) const DEFAULT: Manner<K> = Manner { repanic: false, name: name_of_type::<K> };
+    pub(crate) const DEFAULT: ErrorStyle<K> =
+        ErrorStyle { repanic: false, name: name_of_type::<K> };
 }
 
 /// A key as errors show it where it cannot be shown itself.
@@ -88,10 +89,10 @@ impl<D: Domain> Target<D> {
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
             Entered::Found => false,
-            Entered::Reentrant => return then(Err(self.manner.reentrant(key))),
+            Entered::Reentrant => return then(Err(self.error_style.reentrant(key))),
             Entered::Joined => match pinned.wait(context, limit) {
                 WaitResult::Leads => pinned.take_over(work),
-                end => return then(self.manner.joined(&pinned, end, context)),
+                end => return then(self.error_style.joined(&pinned, end, context)),
             },
         };
         then(pinned.own_result(shared))
@@ -116,21 +117,21 @@ impl<D: Domain> Target<D> {
             if let Some(error) = context_error(context) {
                 return Err(error);
             }
-            // SAFETY: it is pinned in the next line; the key lies in the same memory.
-            let pinned =
-                pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, Waiter::Polled) });
+            let waiter = Waiter::Polled;
+            // SAFETY: it is pinned here, and the key lies in the same memory.
+            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, waiter) });
             let pinned = pinned.into_ref().get_ref();
             match pinned.enter() {
                 Entered::Leads => {}
                 Entered::Found => return pinned.own_result(false),
-                Entered::Reentrant => return Err(self.manner.reentrant(key)),
+                Entered::Reentrant => return Err(self.error_style.reentrant(key)),
                 Entered::Joined => match pinned.wait_async(context).await {
                     WaitResult::Leads => {
                         if !pinned.begin() {
                             return pinned.own_result(pinned.complete());
                         }
                     }
-                    end => return self.manner.joined(pinned, end, context),
+                    end => return self.error_style.joined(pinned, end, context),
                 },
             }
             lead_async(pinned, work).await
@@ -138,7 +139,7 @@ impl<D: Domain> Target<D> {
     }
 }
 
-impl<K: ?Sized> Manner<K> {
+impl<K: ?Sized> ErrorStyle<K> {
     #[cold]
     pub(super) fn reentrant<E>(self, key: &K) -> FlightError<E> {
         FlightError::Reentrant((self.name)(key))

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::builder::GroupBuilder;
-use super::drive::{Manner, Target};
+use super::drive::{ErrorStyle, Target};
 #[cfg(doc)]
 use super::error::FlightError;
 use super::error::Shared;
 use super::infallible::{infallible, value_or_panic};
 use super::pinned_call::RunResult;
-use super::shard::Shard;
+use super::shard::FlightShard;
 use crate::context::Context;
 use crate::sync::barrier;
 
@@ -63,7 +63,7 @@ use crate::sync::barrier;
 /// ```
 #[doc(alias = "singleflight")]
 pub struct Group<T, E = Infallible> {
-    shard: Shard<(), T, E>,
+    shard: FlightShard<(), T, E>,
     repanic: bool,
 }
 
@@ -77,7 +77,7 @@ impl<T, E> Group<T, E> {
     #[must_use]
     #[cfg(not(docache_loom))]
     pub const fn new() -> Group<T, E> {
-        Group { shard: Shard::new(), repanic: false }
+        Group { shard: FlightShard::new(), repanic: false }
     }
 
     /// The same, for models.
@@ -88,7 +88,7 @@ impl<T, E> Group<T, E> {
 
     pub(super) fn with(repanic: bool) -> Group<T, E> {
         barrier::prepare();
-        Group { shard: Shard::new(), repanic }
+        Group { shard: FlightShard::new(), repanic }
     }
 
     /// A builder, for a group with other settings than [`new`](Group::new)'s.
@@ -102,12 +102,12 @@ impl<T, E> Group<T, E> {
     }
 
     #[inline]
-    fn target(&self) -> Target<&Shard<(), T, E>>
+    fn target(&self) -> Target<&FlightShard<(), T, E>>
     where
         T: Clone,
     {
-        let manner = Manner { repanic: self.repanic, name: |()| Arc::from("()") };
-        Target { domain: &self.shard, hash: 0, manner }
+        let error_style = ErrorStyle { repanic: self.repanic, name: |()| Arc::from("()") };
+        Target { domain: &self.shard, hash: 0, error_style }
     }
 
     /// Lets later calls begin a new run, even while one is under way; those that joined it still
@@ -317,7 +317,7 @@ impl<T: Clone, E> Group<T, E> {
 impl<T, E> GroupBuilder<Group<T, E>> {
     /// The group.
     pub fn build(self) -> Group<T, E> {
-        Group::with(self.manner.repanic)
+        Group::with(self.error_style.repanic)
     }
 }
 

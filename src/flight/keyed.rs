@@ -14,11 +14,11 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
 use super::builder::GroupBuilder;
-use super::drive::{Manner, Target, name_by_debug};
+use super::drive::{ErrorStyle, Target, name_by_debug};
 use super::error::Shared;
 use super::infallible::{infallible, value_or_panic};
 use super::pinned_call::RunResult;
-use super::shard::Shard;
+use super::shard::FlightShard;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::sync::barrier;
@@ -53,9 +53,9 @@ pub(crate) const MOST_SHARDS: usize = 1 << 16;
 /// ```
 #[doc(alias = "singleflight")]
 pub struct KeyedGroup<K: ?Sized, T, E = Infallible> {
-    shards: Box<[CachePadded<Shard<K, T, E>>]>,
+    shards: Box<[CachePadded<FlightShard<K, T, E>>]>,
     hasher: RandomState,
-    pub(super) manner: Manner<K>,
+    pub(super) error_style: ErrorStyle<K>,
 }
 
 impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
@@ -67,14 +67,14 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
     /// ```
     #[must_use]
     pub fn new() -> KeyedGroup<K, T, E> {
-        KeyedGroup::with(default_shards(), Manner::DEFAULT)
+        KeyedGroup::with(default_shards(), ErrorStyle::DEFAULT)
     }
 
     /// `shards` is a power of two.
-    pub(crate) fn with(shards: usize, manner: Manner<K>) -> KeyedGroup<K, T, E> {
+    pub(crate) fn with(shards: usize, error_style: ErrorStyle<K>) -> KeyedGroup<K, T, E> {
         barrier::prepare();
-        let shards = (0..shards).map(|_| CachePadded::new(Shard::new())).collect();
-        KeyedGroup { shards, hasher: RandomState::default(), manner }
+        let shards = (0..shards).map(|_| CachePadded::new(FlightShard::new())).collect();
+        KeyedGroup { shards, hasher: RandomState::default(), error_style }
     }
 
     /// A builder, for a group with other settings than [`new`](KeyedGroup::new)'s.
@@ -101,17 +101,17 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
 
 impl<K: ?Sized + Hash + Eq, T, E> KeyedGroup<K, T, E> {
     #[inline]
-    pub(super) fn target(&self, key: &K) -> Target<&Shard<K, T, E>>
+    pub(super) fn target(&self, key: &K) -> Target<&FlightShard<K, T, E>>
     where
         T: Clone,
     {
         let (domain, hash) = self.shard(key);
-        Target { domain, hash, manner: self.manner }
+        Target { domain, hash, error_style: self.error_style }
     }
 
     /// The shard of a key, and its hash.
     #[inline]
-    fn shard(&self, key: &K) -> (&Shard<K, T, E>, u64) {
+    fn shard(&self, key: &K) -> (&FlightShard<K, T, E>, u64) {
         let hash = self.hasher.hash_one(key);
         // The registry goes by the lower bits.
         (&self.shards[(hash >> 48) as usize & (self.shards.len() - 1)], hash)
@@ -381,7 +381,7 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     where
         K: Debug,
     {
-        self.manner.name = name_by_debug;
+        self.error_style.name = name_by_debug;
         self
     }
 
@@ -399,7 +399,7 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
                 return Err(Error::invalid_argument("shards", shards, &accepted));
             }
         };
-        Ok(KeyedGroup::with(shards, self.manner))
+        Ok(KeyedGroup::with(shards, self.error_style))
     }
 }
 

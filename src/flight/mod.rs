@@ -63,8 +63,8 @@
 //! 5. A leader that leaves without an outcome (a dropped future) hands its place in ring and
 //!    registry to a waiting call, its *heir*, in one critical section. If nobody waits it is only
 //!    unregistered.
-//!    - The heir is the first call behind the leader that is not inside user code. A bulk call that
-//!      is running its work is passed over, because that work may wait for one of the other callers.
+//!    - The heir is the first call behind the leader that is not inside user code: a bulk call that
+//!      is running its work is passed over, since that work may wait for one of the other callers.
 //!    - If all are inside their work, the last to come is the heir: of calls that are nested on one
 //!      thread it is the innermost, which the others wait for.
 //!    - A bulk call that becomes the leader just before its work begins is not passed over; then
@@ -85,8 +85,7 @@
 //!   then sets it to `Done` or `Relays`. From then on, and while it does not wait, its outcome is
 //!   its owner's.
 //! - OWNER: a call's owner is one thread at a time: that of the stack frame, of the future's poll,
-//!   or of whoever has the owned call. What a call keeps for its domain, such as the staged result of
-//!   a load, belongs to the owner alone.
+//!   or of whoever has the owned call. What a call stages for its domain belongs to the owner alone.
 //! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
 //!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
 //!   borrows for longer.)
@@ -137,7 +136,7 @@ mod model;
 
 pub use builder::GroupBuilder;
 pub(crate) use bulk::run_all;
-pub(crate) use drive::{Manner, Target, name_by_debug};
+pub(crate) use drive::{ErrorStyle, Target, name_by_debug};
 pub use error::{FlightError, Shared};
 pub use group::Group;
 pub(crate) use infallible::value_or_panic;
@@ -145,7 +144,7 @@ pub use keyed::KeyedGroup;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use keyed::MOST_SHARDS;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use owned_call::{Departure, GroupPort, OwnedCall, Port};
+pub(crate) use owned_call::{Departure, GroupDomain, OwnedCall, OwnedDomain};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use pinned_call::WaitResult;
 pub(crate) use protocol::call::Call;

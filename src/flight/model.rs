@@ -39,7 +39,7 @@ impl Runs {
 }
 
 fn keyed() -> Arc<Keyed> {
-    Arc::new(KeyedGroup::with(1, crate::flight::Manner::DEFAULT))
+    Arc::new(KeyedGroup::with(1, crate::flight::ErrorStyle::DEFAULT))
 }
 
 /// Counts wake-ups.

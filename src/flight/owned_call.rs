@@ -3,8 +3,8 @@
 //!
 //! # Invariants
 //! - OUTLIVES: while the pinned call may be in a flight, the owned call holds a share of what that
-//!   flight's domain lies in, and the key, unchanged. Both are released only after the pinned call is
-//!   gone (`recall` does it in that order, and so does the order of the fields on drop).
+//!   flight's domain lies in, and the key, unchanged. Both are released only after the pinned call
+//!   is gone (`reset` does it in that order, and so does the order of the fields on drop).
 //! - OWNER: but for [`state`](OwnedCall::state), one function of an owned call is called at a time.
 //!   Its `unsafe` functions ask that of the caller.
 
@@ -20,7 +20,7 @@ use super::protocol::call::{State, Waiter};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::Entered;
-use super::shard::Shard;
+use super::shard::FlightShard;
 use crate::contain::drop_contained;
 
 /// Keys up to this length lie in the call itself.
@@ -71,40 +71,40 @@ impl Default for KeyBytes {
 #[derive(Debug)]
 pub(crate) enum Departure<T, E> {
     /// It was in no flight any more.
-    Out,
+    NotInFlight,
     /// It waited; it may have had an outcome that nobody looked at.
     Waited(Option<Outcome<T, E>>),
     /// It led, and somebody who waited leads now.
-    HandedOn,
+    HandedOver,
     /// It led, nobody waited, and the flight is over.
-    Lost,
+    Ended,
 }
 
-type ValueOf<P> = <<P as Port>::Domain as Domain>::Value;
-type ErrorOf<P> = <<P as Port>::Domain as Domain>::Error;
+type ValueOf<O> = <<O as OwnedDomain>::Domain as Domain>::Value;
+type ErrorOf<O> = <<O as OwnedDomain>::Domain as Domain>::Error;
 
 /// Where the flights of owned calls live, and how their keys are stored.
-pub(crate) trait Port {
-    /// The domain of a flight. It refers to what a share keeps.
+pub(crate) trait OwnedDomain {
+    /// The domain of a flight. It refers to what a share keeps alive.
     type Domain: Domain;
-    /// What keeps the domain.
+    /// What keeps the domain alive.
     type Share;
     /// The memory of a key, used again and again.
     type Key: Default;
     /// What else a call may say.
     type Options;
 
-    /// Takes a key in.
+    /// Stores a key.
     fn set_key(key: &mut Self::Key, bytes: &[u8]);
 
-    /// Lets the key go; memory may be kept for the next one.
+    /// Drops the key; memory may be kept for the next one.
     fn forget_key(key: &mut Self::Key);
 
     /// The domain of the key's flight, the key's hash, and the key.
     ///
     /// # Safety
-    /// What the result refers to is used only as long as the share is there, and the key lies
-    /// unchanged (OUTLIVES).
+    /// The result is used only while the share exists and the key is unchanged, where it is
+    /// (OUTLIVES).
     unsafe fn domain(
         share: &Self::Share,
         key: &Self::Key,
@@ -112,16 +112,16 @@ pub(crate) trait Port {
     ) -> (Self::Domain, u64, *const <Self::Domain as Domain>::Key);
 }
 
-/// The port of groups whose keys are bytes; `G` has the group.
-pub(crate) struct GroupPort<G, T, E>(std::marker::PhantomData<(G, T, E)>);
+/// A group whose keys are bytes; `G` has the group.
+pub(crate) struct GroupDomain<G, T, E>(std::marker::PhantomData<(G, T, E)>);
 
-impl<G, T, E> Port for GroupPort<G, T, E>
+impl<G, T, E> OwnedDomain for GroupDomain<G, T, E>
 where
     G: AsRef<KeyedGroup<[u8], T, E>>,
     T: Clone + 'static,
     E: 'static,
 {
-    type Domain = &'static Shard<[u8], T, E>;
+    type Domain = &'static FlightShard<[u8], T, E>;
     type Share = Arc<G>;
     type Key = KeyBytes;
     type Options = ();
@@ -137,45 +137,45 @@ where
     unsafe fn domain(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Domain, u64, *const [u8]) {
         let target = (**share).as_ref().target(key.bytes());
         let shard = std::ptr::from_ref(target.domain);
-        // SAFETY: OUTLIVES: the shard lies in what the share keeps alive, and is reached through shared
-        // references only.
+        // SAFETY: OUTLIVES: the shard lies in what the share keeps alive, and is only reached by
+        // shared references.
         (unsafe { &*shard }, target.hash, key.bytes())
     }
 }
 
 /// A call, reusable.
-pub(crate) struct OwnedCall<P: Port> {
+pub(crate) struct OwnedCall<O: OwnedDomain> {
     /// Refers to the two fields below, and so goes before them (OUTLIVES).
-    pinned: Option<PinnedCall<P::Domain>>,
-    key: P::Key,
-    share: Option<P::Share>,
+    pinned: Option<PinnedCall<O::Domain>>,
+    key: O::Key,
+    share: Option<O::Share>,
     _pinned: PhantomPinned,
 }
 
-impl<P: Port> OwnedCall<P> {
+impl<O: OwnedDomain> OwnedCall<O> {
     pub(crate) fn new() -> Self {
-        OwnedCall { pinned: None, key: P::Key::default(), share: None, _pinned: PhantomPinned }
+        OwnedCall { pinned: None, key: O::Key::default(), share: None, _pinned: PhantomPinned }
     }
 
     /// Gets ready for [`enter`](Self::enter). `owner` is who calls, or 0.
     ///
     /// # Panics
-    /// If it was not [recalled](Self::recall) since the last time.
+    /// If it was not [reset](Self::reset) since the last time.
     pub(crate) fn prepare(
         self: Pin<&mut Self>,
-        share: P::Share,
+        share: O::Share,
         key: &[u8],
         owner: u64,
-        options: P::Options,
+        options: O::Options,
     ) {
         // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares
         // where it lies.
         let this = unsafe { self.get_unchecked_mut() };
         assert!(this.pinned.is_none(), "a call is in use");
-        P::set_key(&mut this.key, key);
+        O::set_key(&mut this.key, key);
         let share = this.share.insert(share);
         // SAFETY: share and key stay as they are until the pinned call has left (OUTLIVES).
-        let (domain, hash, key) = unsafe { P::domain(share, &this.key, options) };
+        let (domain, hash, key) = unsafe { O::domain(share, &this.key, options) };
         // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
         // which stay as they are until the pinned call has left (OUTLIVES).
         let pinned = unsafe { PinnedCall::new(domain, hash, key, Waiter::Polled) };
@@ -190,8 +190,8 @@ impl<P: Port> OwnedCall<P> {
         self.get_ref().pinned.as_ref().map_or(Entered::Reentrant, PinnedCall::enter)
     }
 
-    /// What keeps the flight's domain, while the call is in use.
-    pub(crate) fn share(&self) -> Option<&P::Share> {
+    /// What keeps the flight's domain alive, while the call is in use.
+    pub(crate) fn share(&self) -> Option<&O::Share> {
         self.share.as_ref()
     }
 
@@ -203,8 +203,9 @@ impl<P: Port> OwnedCall<P> {
     /// Takes the outcome of a call that has one.
     ///
     /// # Safety
-    /// OWNER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called once.
-    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Domain>> {
+    /// OWNER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called
+    /// once.
+    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<O::Domain>> {
         self.pinned.as_ref().map(PinnedCall::take)
     }
 
@@ -213,7 +214,7 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Domain>> {
+    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<O::Domain>> {
         self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
     }
 
@@ -221,7 +222,7 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn stage(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
+    pub(crate) unsafe fn stage(&self, result: Result<&ValueOf<O>, &ErrorOf<O>>) {
         if let Some(Err(payload)) =
             self.pinned.as_ref().map(|pinned| pinned.run_as_work(|| pinned.stage_with(result)))
         {
@@ -229,7 +230,7 @@ impl<P: Port> OwnedCall<P> {
         }
     }
 
-    /// Whether the call is in use: prepared and not recalled.
+    /// Whether the call is in use: prepared and not reset.
     pub(crate) fn is_prepared(&self) -> bool {
         self.pinned.is_some()
     }
@@ -255,7 +256,7 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<P::Domain>) -> bool {
+    pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<O::Domain>) -> bool {
         self.pinned.as_ref().is_some_and(|pinned| pinned.complete_with(outcome))
     }
 
@@ -263,12 +264,12 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn go(&self) -> Departure<ValueOf<P>, ErrorOf<P>> {
-        let Some(pinned) = &self.pinned else { return Departure::Out };
+    pub(crate) unsafe fn leave(&self) -> Departure<ValueOf<O>, ErrorOf<O>> {
+        let Some(pinned) = &self.pinned else { return Departure::NotInFlight };
         match self.state() {
-            State::Out => Departure::Out,
-            State::Leads if pinned.abandon() => Departure::HandedOn,
-            State::Leads => Departure::Lost,
+            State::Out => Departure::NotInFlight,
+            State::Leads if pinned.abandon() => Departure::HandedOver,
+            State::Leads => Departure::Ended,
             State::Waits | State::Done | State::Relays => match pinned.leave() {
                 WaitResult::Done => Departure::Waited(Some(pinned.take())),
                 WaitResult::Leads | WaitResult::Left => Departure::Waited(None),
@@ -276,18 +277,18 @@ impl<P: Port> OwnedCall<P> {
         }
     }
 
-    /// Gives the share back, after [`go`](Self::go).
-    pub(crate) fn recall(self: Pin<&mut Self>) -> Option<P::Share> {
+    /// Gives the share back, after [`leave`](Self::leave). The call can be used again.
+    pub(crate) fn reset(self: Pin<&mut Self>) -> Option<O::Share> {
         // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be
         // pinned.
         let this = unsafe { self.get_unchecked_mut() };
         this.pinned = None;
-        P::forget_key(&mut this.key);
+        O::forget_key(&mut this.key);
         this.share.take()
     }
 }
 
-impl<P: Port> fmt::Debug for OwnedCall<P> {
+impl<O: OwnedDomain> fmt::Debug for OwnedCall<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedCall").field("pinned", &self.pinned).finish_non_exhaustive()
     }
@@ -309,7 +310,7 @@ mod tests {
         owner: &Arc<Owner>,
         key: &[u8],
         expected: Entered,
-    ) -> Pin<Box<OwnedCall<GroupPort<Owner, u8, ()>>>> {
+    ) -> Pin<Box<OwnedCall<GroupDomain<Owner, u8, ()>>>> {
         let mut call = Box::pin(OwnedCall::new());
         call.as_mut().prepare(owner.clone(), key, 0, ());
         // SAFETY: nobody else has it, and it was just prepared.
@@ -345,8 +346,8 @@ mod tests {
             let mut call = entered(&owner, &vec![1; len], Entered::Leads);
             assert_eq!(call.key.bytes().len(), len);
             // SAFETY: nobody else has it.
-            assert!(matches!(unsafe { call.go() }, Departure::Lost));
-            assert!(call.as_mut().recall().is_some() && !call.is_prepared());
+            assert!(matches!(unsafe { call.leave() }, Departure::Ended));
+            assert!(call.as_mut().reset().is_some() && !call.is_prepared());
             assert_eq!((call.key.len, call.key.long.capacity()), (0, kept));
         }
     }

@@ -1,5 +1,4 @@
-//! A pinned call: a call together with the domain of the flight that it may be in, and what its owner
-//! can do with it.
+//! A pinned call: a call together with the domain of its flight, and what its owner can do with it.
 
 use std::cell::UnsafeCell;
 use std::fmt;

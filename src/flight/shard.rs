@@ -8,33 +8,33 @@ use super::protocol::deliver::notify_followers;
 use super::protocol::domain::{Domain, grow};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::{Entered, Registry};
-use crate::lock::{Guard, Lock};
+use crate::lock::{Lock, LockGuard};
 
 /// Some of a group's flights.
-pub(crate) struct Shard<K: ?Sized, T, E> {
+pub(crate) struct FlightShard<K: ?Sized, T, E> {
     registry: Lock<Registry<K, T, E>>,
 }
 
-impl<K: ?Sized, T, E> fmt::Debug for Shard<K, T, E> {
+impl<K: ?Sized, T, E> fmt::Debug for FlightShard<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").finish_non_exhaustive()
+        f.debug_struct("FlightShard").finish_non_exhaustive()
     }
 }
 
-impl<K: ?Sized, T, E> Shard<K, T, E> {
+impl<K: ?Sized, T, E> FlightShard<K, T, E> {
     #[cfg(not(docache_loom))]
     pub(crate) const fn new() -> Self {
-        Shard { registry: Lock::new(Registry::new()) }
+        FlightShard { registry: Lock::new(Registry::new()) }
     }
 
     #[cfg(docache_loom)]
     pub(crate) fn new() -> Self {
-        Shard { registry: Lock::new(Registry::new()) }
+        FlightShard { registry: Lock::new(Registry::new()) }
     }
 
     /// The registry with its lock held, which knows of calls that are there (COPIED).
     #[inline]
-    fn lock(&self) -> Guard<'_, Registry<K, T, E>> {
+    fn lock(&self) -> LockGuard<'_, Registry<K, T, E>> {
         let (mut registry, torn) = self.registry.lock_marked();
         if torn || registry.is_copied() {
             registry.renew(torn);
@@ -57,7 +57,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
 }
 
 // SAFETY: a shard has one registry, and the guard that is returned has its lock.
-unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &Shard<K, T, E> {
+unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
     type Key = K;
     type Value = T;
     type Error = E;

@@ -77,7 +77,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     ) -> Target<LoadDomain<'_, K, V, E, S, L>> {
         let shard = self.core.shard(hash);
         let domain = LoadDomain { cache: self, shard, ttl, loaded: PhantomData };
-        Target { domain, hash, manner: self.core.settings.manner }
+        Target { domain, hash, error_style: self.core.settings.error_style }
     }
 }
 

@@ -27,7 +27,7 @@ const SMALL: usize = 64;
 pub(crate) struct Locked<'a, K, V, E, S> {
     head: &'a Head<K, V>,
     hasher: &'a S,
-    pub(crate) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+    pub(crate) inner: crate::lock::LockGuard<'a, Inner<K, V, E>>,
 }
 
 impl<K, V, E> Shard<K, V, E> {
@@ -42,14 +42,14 @@ impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
     pub(crate) fn new(
         head: &'a Head<K, V>,
         hasher: &'a S,
-        inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+        inner: crate::lock::LockGuard<'a, Inner<K, V, E>>,
     ) -> Self {
         Locked { head, hasher, inner }
     }
 }
 
 /// The registry of the shard's flights, under the shard's lock.
-pub(crate) struct RegistryGuard<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, Inner<K, V, E>>);
+pub(crate) struct RegistryGuard<'a, K, V, E>(pub(crate) crate::lock::LockGuard<'a, Inner<K, V, E>>);
 
 impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
     type Target = Registry<K, V, E>;

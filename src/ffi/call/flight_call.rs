@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::ffi::store::Key;
 use crate::ffi::value::Value;
 use crate::flight::{
-    Departure, Entered, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult,
+    Departure, Entered, Failure, GroupDomain, KeyedGroup, Outcome, OwnedCall, OwnedDomain,
+    WaitResult,
 };
 
 /// The longest key whose memory is kept for the next one.
@@ -40,10 +41,10 @@ pub(crate) struct LoadOptions {
     pub(crate) ttl: Option<Duration>,
 }
 
-/// The port of caches.
-pub(super) struct CachePort<C>(PhantomData<C>);
+/// A cache, for calls that lie on the heap.
+pub(super) struct CacheDomain<C>(PhantomData<C>);
 
-impl<C> Port for CachePort<C> {
+impl<C> OwnedDomain for CacheDomain<C> {
     type Domain = LoadDomain<'static, Key, Value, Error, RandomState>;
     type Share = SharedLane<C>;
     type Key = Option<Key>;
@@ -78,8 +79,8 @@ impl<C> Port for CachePort<C> {
 /// A call in a flight of either.
 #[derive(Debug)]
 pub(super) enum FlightCall<C> {
-    Group(OwnedCall<GroupPort<Lane<C>, Value, Error>>),
-    Cache(OwnedCall<CachePort<C>>),
+    Group(OwnedCall<GroupDomain<Lane<C>, Value, Error>>),
+    Cache(OwnedCall<CacheDomain<C>>),
 }
 
 /// Does the same with whichever it is.
@@ -219,14 +220,14 @@ impl<C> FlightCall<C> {
 
     /// # Safety
     /// OWNER.
-    pub(super) unsafe fn go(&self) -> Departure<Value, Error> {
+    pub(super) unsafe fn leave(&self) -> Departure<Value, Error> {
         // SAFETY: the caller's promise.
-        either!(self, call => unsafe { call.go() })
+        either!(self, call => unsafe { call.leave() })
     }
 
-    pub(super) fn recall(self: Pin<&mut Self>) -> Option<SharedLane<C>> {
+    pub(super) fn reset(self: Pin<&mut Self>) -> Option<SharedLane<C>> {
         // SAFETY: nothing is moved.
-        either_pinned!(unsafe { self.get_unchecked_mut() }, call => call.recall())
+        either_pinned!(unsafe { self.get_unchecked_mut() }, call => call.reset())
     }
 
     /// Counts that the call shares what somebody else loaded.

@@ -248,8 +248,8 @@ impl docache_call {
         let result = state.result.take();
         drop(state);
         // SAFETY: OWNER: nobody else may be at a call that is being freed.
-        let departure = unsafe { self.inner.go() };
-        let lost = matches!(departure, Departure::Lost);
+        let departure = unsafe { self.inner.leave() };
+        let lost = matches!(departure, Departure::Ended);
         drop((result, departure));
         Ok(lost)
     }
@@ -291,9 +291,9 @@ unsafe fn enter(
 pub(super) unsafe fn put_away(call: *mut docache_call) {
     // SAFETY: the caller's promise. A call in no run need not be pinned.
     let mut call = unsafe { Box::from_raw(call) };
-    // SAFETY: it lies in a box, and `recall` does not move it.
+    // SAFETY: it lies in a box, and `reset` does not move it.
     let inner = unsafe { Pin::new_unchecked(&mut call.inner) };
-    let lane = inner.recall();
+    let lane = inner.reset();
     let state = call.state.get_mut();
     state.begun = false;
     if state.joined {

@@ -110,9 +110,9 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: one thread at a time accesses `links` (LINKS) and `outcome` (OUTCOME); outcomes and Wakers
-// are moved between threads (Send), errors also shared by them (Sync). Keys are compared by any
-// thread (Sync).
+// SAFETY: one thread at a time accesses `links` (LINKS) and `outcome` (OUTCOME); outcomes and
+// Wakers are moved between threads (Send), errors also shared by them (Sync). Keys are compared by
+// any thread (Sync).
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Call<K, T, E> {}
 // SAFETY: as above.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}

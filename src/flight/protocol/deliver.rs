@@ -17,9 +17,9 @@ const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 /// stack.
 pub(in crate::flight) const MAX_BATCHED_BYTES: usize = 256;
 
-/// Serves those who wait in a flight that was taken out of the registry by
-/// [`unregister`](super::registry::Registry::unregister). Returns `has_followers`, which is what that
-/// has returned.
+/// Delivers the outcome to those who wait in a flight that was
+/// [unregistered](super::registry::Registry::unregister), which has returned `has_followers`. That
+/// is returned again.
 ///
 /// # Safety
 /// `me` belongs to the caller, and led the flight.

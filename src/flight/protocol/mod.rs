@@ -1,4 +1,4 @@
-//! The protocol of flights, as the documentation of [`flight`](super) states it: calls, their lists,
+//! The protocol of flights that the documentation of [`flight`](super) states: calls, their lists,
 //! and what happens under the lock.
 //!
 //! Each module uses only those above it.

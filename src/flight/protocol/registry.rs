@@ -122,7 +122,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
-    /// somebody waits in it, to be served by [`notify_followers`](super::deliver::notify_followers).
+    /// somebody waits in it; then [`notify_followers`](super::deliver::notify_followers) comes next.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -237,7 +237,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         (self.len > MAX_LOAD * buckets).then(|| (4 * buckets).max(8))
     }
 
-    /// Moves all flights to `buckets`, which are empty, and leaves the old buckets there: to be freed
+    /// Moves all flights to `buckets`, which are empty, and leaves the old ones there: to be freed
     /// without the lock.
     pub(super) fn grow(&mut self, buckets: &mut Vec<Option<Ref<K, T, E>>>) {
         if buckets.len() <= self.buckets.len() {
