@@ -28,6 +28,7 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
+    /// The value of a call that did not join: it led, or found its value without a flight.
     pub(super) fn own(value: T, shared: bool) -> Shared<T> {
         Shared { value, led: true, shared }
     }

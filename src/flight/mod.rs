@@ -85,7 +85,7 @@
 //!   then sets it to `Done` or `Relays`. From then on, and while it does not wait, its outcome is
 //!   its owner's.
 //! - OWNER: a call's owner is one thread at a time: that of the stack frame, of the future's poll,
-//!   or of whoever has the owned call. What a call stages for its domain belongs to the owner alone.
+//!   or of whoever has the owned call. What a call stages for its domain is the owner's alone.
 //! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
 //!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
 //!   borrows for longer.)

@@ -122,7 +122,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
-    /// somebody waits in it; then [`notify_followers`](super::deliver::notify_followers) comes next.
+    /// somebody waits in it: [`notify_followers`](super::deliver::notify_followers) is next.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
