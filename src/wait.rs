@@ -19,9 +19,9 @@
 //!   without the mutex, may free the node.
 //! - PINNED: a node does not move while it is linked, and it is unlinked before it is dropped.
 //! - COPIED: in the child of a fork a list is empty: nodes that were linked before may lie in
-//!   frames that belong to others now. So the first who has the mutex there forgets them without a
-//!   look. A node that came along is linked no more; its owner links it anew when it is next
-//!   polled.
+//!   frames that are used for something else now. So the first thread that has the mutex there
+//!   forgets them without touching them. A node that survives in the child is not linked any more;
+//!   its owner links it again when it is next polled.
 //!
 //! # Orderings
 //! - `NOTIFIED` is stored with Release and read with Acquire: the owner sees the notifier done with
@@ -91,7 +91,7 @@ struct Body {
 #[derive(Debug)]
 struct Node {
     state: NodeState,
-    /// The process in which it was linked; written under the mutex.
+    /// The number of forks before the process in which it was linked; written under the mutex.
     forks: AtomicU32,
     body: UnsafeCell<Body>,
     _pinned: PhantomPinned,
@@ -113,8 +113,8 @@ impl Node {
         }
     }
 
-    /// Whether the node, which belongs to the caller, is in its list, whose mutex he holds. One
-    /// that was linked in a process of which this is a copy is made idle.
+    /// True if the node, which belongs to the caller, is in its list, whose mutex the caller holds.
+    /// A node that was linked before a fork, in the parent, is made idle.
     fn is_linked(&self) -> bool {
         let linked = self.state.get() == LINKED;
         if linked && self.forks.load(Ordering::Relaxed) != forks() {
@@ -142,7 +142,7 @@ impl Node {
 struct Chain {
     head: *const Node,
     tail: *const Node,
-    /// The process whose nodes they are.
+    /// The number of forks before the process whose nodes they are.
     forks: u32,
 }
 
@@ -155,7 +155,7 @@ impl Chain {
     /// (PINNED).
     unsafe fn push_back(&mut self, node: &Node, waker: Waker) {
         let tail = self.tail;
-        // SAFETY: an idle node belongs to its owner, who is the caller (BODY).
+        // SAFETY: an idle node belongs to its owner, the caller (BODY).
         unsafe {
             node.with_body(|body| {
                 *body = Body { prev: tail, next: ptr::null(), waker: Some(waker) }
@@ -372,7 +372,7 @@ impl<E: Event> Drop for Wait<E> {
 struct ThreadParker {
     parker: Parker,
     waker: Waker,
-    /// The process whose threads may be at it.
+    /// The number of forks before the process whose threads may use it.
     forks: u32,
 }
 
@@ -387,7 +387,7 @@ impl Wake for Unpark {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // COPIED: nobody parks there any more, and whoever did may have a lock of it for ever.
+        // COPIED: nobody parks there any more, and a thread that is not here may hold its locks.
         if self.forks == forks() {
             self.unparker.unpark();
         }

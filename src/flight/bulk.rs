@@ -202,7 +202,7 @@ fn run_for<D: Domain>(
 ) {
     let keys: Vec<&D::Key> = led.iter().map(|index| parts[*index].key).collect();
     // Calls of ours that wait count as inside the work too: if one of them became a leader now, a
-    // caller inside the work could wait for it for ever. They do so until all are completed,
+    // caller inside the work could wait for it forever. They do so until all are completed,
     // because completing runs user code, which must not wait for a key whose turn is yet to come.
     let busy = |part: &&Part<'_, D>| part.result.is_none();
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());

@@ -98,7 +98,7 @@ pub enum FlightError<E = Infallible> {
     /// panics itself.)
     Panicked(Arc<str>),
     /// The call was made from inside the very work that it would have joined, and would have waited
-    /// for ever. Names the key: `of type` and its type's name, or the key itself, as `Debug`
+    /// forever. Names the key: `of type` and its type's name, or the key itself, as `Debug`
     /// formats it, if the group or cache was built with
     /// [`debug_keys`](crate::CacheBuilder::debug_keys).
     Reentrant(Arc<str>),

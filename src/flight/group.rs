@@ -45,7 +45,7 @@ use crate::sync::barrier;
 /// A call from inside the very run that it would join is answered with [`FlightError::Reentrant`],
 /// or a panic if it cannot fail. "Inside" means on the same thread, within the closure or within a
 /// poll of the future that leads. Work that waits for another thread or task which joins the same
-/// run cannot be found out, and waits for ever.
+/// run cannot be found out, and waits forever.
 ///
 /// # Cost and progress
 /// A call that nobody joins takes a short lock twice: two atomic read-modify-writes, no allocation

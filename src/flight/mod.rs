@@ -59,7 +59,7 @@
 //!      may not be polled for a long time (perhaps because its executor waits for one of the calls
 //!      that it would have to serve).
 //!    - If a clone panics, the call that it was meant for gets that panic, and nobody becomes a
-//!      relay in that batch: whoever made the clones goes on serving.
+//!      relay in that batch: the thread that made the clones goes on serving.
 //! 5. A leader that leaves without an outcome (a dropped future) hands its place in ring and
 //!    registry to a waiting call, its *heir*, in one critical section. If nobody waits it is only
 //!    unregistered.
@@ -85,7 +85,7 @@
 //!   then sets it to `Done` or `Relays`. From then on, and while it does not wait, its outcome is
 //!   its owner's.
 //! - OWNER: a call's owner is one thread at a time: that of the stack frame, of the future's poll,
-//!   or of whoever has the owned call. What a call stages for its domain is the owner's alone.
+//!   or the one that uses the owned call. What a call stages for its domain is the owner's alone.
 //! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
 //!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
 //!   borrows for longer.)
@@ -102,9 +102,9 @@
 //!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
-//! - `State` is stored with Release and loaded with Acquire: who sees `Done` or `Relays` without
-//!   the lock sees the outcome, and the relay done with the call (LAST). An heir that sees `Leads`
-//!   sees all that its predecessor did.
+//! - `State` is stored with Release and loaded with Acquire: an owner that sees `Done` or `Relays`
+//!   without the lock sees the outcome, and with `Done` all accesses of others to the call are
+//!   over (LAST). An heir that sees `Leads` sees all that its predecessor did.
 //! - Which thread is inside a call's work is stored and loaded `Relaxed`. Comparing it with one's
 //!   own thread asks only about one's own stores. `is_in_work` asks about other threads, under the
 //!   lock, for calls that wait. It may miss a thread that has just begun; it matters only if a call

@@ -121,7 +121,8 @@ fn two_parked_threads_one_relays_to_the_other() {
                 thread::spawn(move || *group.run(&1, || 7))
             })
             .collect();
-        // Whoever is there takes the lead; whoever waits is served, by the leader or by the other.
+        // One that is there takes the lead; one that waits is served, by the leader or by the
+        // other.
         drop(leader);
         for follower in followers {
             assert_eq!(follower.join().unwrap(), 7);

@@ -81,7 +81,7 @@ impl<D: Domain> PinnedCall<D> {
         self
     }
 
-    /// What the call keeps for its domain.
+    /// What the call stages for its domain.
     ///
     /// # Safety
     /// The caller is the owner, and has no other reference to it.
@@ -119,15 +119,6 @@ impl<D: Domain> PinnedCall<D> {
         unsafe { self.call.with_outcome(complete) }
     }
 
-    /// The result of a call that led, or that found its value without a flight.
-    #[inline]
-    pub(super) fn own_result(&self, shared: bool) -> RunResultOf<D> {
-        match self.take() {
-            Ok(value) => Ok(Shared::own(value, shared)),
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
     /// The same with an outcome that lies elsewhere.
     #[inline]
     pub(super) fn complete_with(&self, outcome: &OutcomeOf<D>) -> bool {
@@ -137,6 +128,15 @@ impl<D: Domain> PinnedCall<D> {
         let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
         unsafe { self.domain.complete(&self.call, outcome, staged) }
+    }
+
+    /// The result of a call that led, or that found its value without a flight.
+    #[inline]
+    pub(super) fn own_result(&self, shared: bool) -> RunResultOf<D> {
+        match self.take() {
+            Ok(value) => Ok(Shared::own(value, shared)),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
@@ -161,15 +161,6 @@ impl<D: Domain> PinnedCall<D> {
     pub(super) fn accept(&self, loaded: D::Loaded) -> D::Value {
         // SAFETY: as in `enter`.
         self.domain.accept(loaded, unsafe { self.staged() })
-    }
-
-    /// The same with a result that lies elsewhere.
-    #[inline]
-    pub(super) fn stage_with(&self, result: Result<&D::Value, &D::Error>) {
-        // SAFETY: as in `enter`.
-        let staged = unsafe { self.staged() };
-        // SAFETY: it is ours, and leads.
-        unsafe { self.domain.stage(&self.call, result, staged) };
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
@@ -245,6 +236,15 @@ impl<D: Domain> PinnedCall<D> {
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
         unsafe { self.call.with_outcome(stage) };
+    }
+
+    /// The same with a result that lies elsewhere.
+    #[inline]
+    pub(super) fn stage_with(&self, result: Result<&D::Value, &D::Error>) {
+        // SAFETY: as in `enter`.
+        let staged = unsafe { self.staged() };
+        // SAFETY: it is ours, and leads.
+        unsafe { self.domain.stage(&self.call, result, staged) };
     }
 
     /// Calls user code as part of this call's work.

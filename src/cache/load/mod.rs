@@ -1,9 +1,10 @@
 //! Loads: fetching what is not in the cache.
 //!
 //! A key's flight lives under the lock of its shard. A call that found nothing looks once more
-//! under that lock and enters the flight in the same critical section; the one that leads keeps its
-//! value and ends the flight in one as well. So who comes later finds the value or the flight, and
-//! a write, which ends the flight in its own, is never overtaken by a load that began before it.
+//! under that lock and enters the flight in the same critical section; the one that leads stores
+//! its value and ends the flight in one as well. So a later call finds the value or the flight, and
+//! a load never overwrites a write that came after its beginning: that has ended the flight, in its
+//! own critical section (FRESH).
 
 mod bulk;
 mod detached;

@@ -195,7 +195,7 @@ impl docache_call {
             state.begun = true;
             return;
         };
-        // Whoever polls meanwhile sees it too.
+        // A thread that polls meanwhile sees it too.
         state.result = Some(convert(outcome.clone(), true));
         state.finishing = true;
         drop(state);

@@ -33,7 +33,7 @@ pub(crate) unsafe trait Domain {
     type Error;
     /// What the work returns: a value, perhaps with something that is said of it.
     type Loaded;
-    /// What a call keeps for its domain from [`enter`](Self::enter) on. It lies in the
+    /// What a call stages for its domain from [`enter`](Self::enter) on. It lies in the
     /// [`PinnedCall`](crate::flight::pinned_call::PinnedCall), not in the domain, which is moved:
     /// values may be large.
     type Staged: Default;
