@@ -70,8 +70,8 @@ impl<D: Domain> Target<D> {
     }
 
     /// The same, and passes the result to `then`. Values may be large: so the result is not moved
-    /// through this frame. `limit` limits the waiting as `context` does, but not the call: one that
-    /// leads runs the work, however short the limit is.
+    /// through this frame. `limit` bounds only the waiting: a call that leads runs the work,
+    /// however short it is.
     #[inline]
     pub(crate) fn run_then<R>(
         self,
@@ -88,6 +88,7 @@ impl<D: Domain> Target<D> {
         let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, Waiter::Parked) };
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
+            // Not joined: it counts as this caller's own.
             Entered::Found => false,
             Entered::Reentrant => return then(Err(self.error_style.reentrant(key))),
             Entered::Joined => match pinned.wait(context, limit) {

@@ -37,9 +37,8 @@ pub(crate) type WorkResult<D> = Result<<D as Domain>::Loaded, <D as Domain>::Err
 /// Values may be large. So an outcome stays where it is, in the call, until its owner
 /// [takes](PinnedCall::take) it.
 ///
-/// All functions are its owner's (OWNER), and each is for the stages that it names. Those that are
-/// not `unsafe` are so because nothing outside this module and those that drive calls can get at
-/// one.
+/// All functions are its owner's (OWNER), and each is for the states that it names. Misuse would be
+/// unsound; they are not `unsafe` because nothing outside `flight` can reach a pinned call.
 pub(crate) struct PinnedCall<D: Domain> {
     domain: D,
     call: CallOf<D>,

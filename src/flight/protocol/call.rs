@@ -60,9 +60,10 @@ impl StateWord {
 }
 
 /// The thread that is inside the work of a call, as its token, or 0.
+///
 /// All accesses are `Relaxed`: a thread that compares this with its own token asks only about its
-/// own stores; who asks whether there is any thread does so under the lock (see "Orderings" in the
-/// module's documentation).
+/// own stores; whether there is any thread is asked under the lock (see "Orderings" in the
+/// documentation of [`flight`](crate::flight)).
 #[derive(Debug)]
 struct Runner(AtomicUsize);
 
@@ -99,6 +100,7 @@ impl<K: ?Sized, T, E> Links<K, T, E> {
 pub(crate) struct Call<K: ?Sized, T, E> {
     state: StateWord,
     runner: Runner,
+    /// Who made the call, where that is no thread; 0 is nobody.
     owner: u64,
     pub(super) waiter: Waiter,
     /// The number of forks ([`forks`]) before the process in which its links were made (COPIED).
@@ -156,8 +158,8 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         }
     }
 
-    /// Takes the call out of all that it was in before this process was copied: the others are not
-    /// there. One that waited now leads.
+    /// Takes the call out of all lists that it was in before the fork: the other calls are not
+    /// here. One that waited now leads.
     #[cold]
     #[inline(never)]
     fn leave_behind(&self) {
