@@ -128,7 +128,7 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K,
     ///
     /// # Safety
     /// The call belongs to the caller, and does not wait.
-    #[inline]
+    #[inline(always)]
     unsafe fn look(&self, me: &Call<K, V, E>) -> Option<Locked<'c, K, V, E, S>> {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
