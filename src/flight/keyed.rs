@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::sync::barrier;
 
 /// The most shards that a group can have.
-pub(crate) const MOST_SHARDS: usize = 1 << 16;
+pub(crate) const MAX_SHARDS: usize = 1 << 16;
 
 /// Callers who want the same thing for the same key share one run; those of different keys do not
 /// meet.
@@ -393,9 +393,9 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     pub fn build(self) -> Result<KeyedGroup<K, T, E>> {
         let shards = match self.shards {
             None => default_shards(),
-            Some(shards @ 1..=MOST_SHARDS) => shards.next_power_of_two(),
+            Some(shards @ 1..=MAX_SHARDS) => shards.next_power_of_two(),
             Some(shards) => {
-                let accepted = format!("give 1 to {MOST_SHARDS}");
+                let accepted = format!("give 1 to {MAX_SHARDS}");
                 return Err(Error::invalid_argument("shards", shards, &accepted));
             }
         };
@@ -405,7 +405,7 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
 
 fn default_shards() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    (16 * processors).next_power_of_two().min(MOST_SHARDS)
+    (16 * processors).next_power_of_two().min(MAX_SHARDS)
 }
 
 impl<K: ?Sized, T, E> Default for KeyedGroup<K, T, E> {

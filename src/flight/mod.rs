@@ -142,7 +142,7 @@ pub use group::Group;
 pub(crate) use infallible::value_or_panic;
 pub use keyed::KeyedGroup;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use keyed::MOST_SHARDS;
+pub(crate) use keyed::MAX_SHARDS;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use owned_call::{Departure, GroupDomain, OwnedCall, OwnedDomain};
 #[cfg(all(feature = "capi", not(docache_loom)))]
