@@ -16,7 +16,7 @@ use crate::cache::stats::{CacheStats, Reads};
 #[cfg(not(docache_loom))]
 use crate::cache::sweep::Registered;
 use crate::clock::{Tick, saturating_nanos};
-use crate::flight::Manner;
+use crate::flight::ErrorStyle;
 
 /// A time to live for which it matters how far the coarse clock is behind, in nanoseconds.
 const EXACT_TTL: u64 = 1_000_000_000;
@@ -70,7 +70,7 @@ pub(crate) struct Writing<K, V, E> {
     /// How long errors are cached, and which.
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) remembers: fn(&E) -> bool,
-    pub(crate) manner: Manner<K>,
+    pub(crate) error_style: ErrorStyle<K>,
 }
 
 impl<K, V, E, S> Core<K, V, E, S> {
@@ -106,7 +106,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 listener: settings.listener,
                 negative_ttl: settings.negative.map(|(ttl, _)| ttl),
                 remembers: settings.remembers,
-                manner: settings.manner,
+                error_style: settings.error_style,
             },
             awaited: AtomicBool::new(false),
             #[cfg(not(docache_loom))]

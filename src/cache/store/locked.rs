@@ -27,7 +27,7 @@ const SMALL: usize = 64;
 pub(crate) struct Locked<'a, K, V, E, S> {
     head: &'a Head<K, V>,
     hasher: &'a S,
-    pub(crate) inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+    pub(crate) inner: crate::lock::LockGuard<'a, Inner<K, V, E>>,
 }
 
 impl<K, V, E> Shard<K, V, E> {
@@ -42,16 +42,16 @@ impl<'a, K, V, E, S> Locked<'a, K, V, E, S> {
     pub(crate) fn new(
         head: &'a Head<K, V>,
         hasher: &'a S,
-        inner: crate::lock::Guard<'a, Inner<K, V, E>>,
+        inner: crate::lock::LockGuard<'a, Inner<K, V, E>>,
     ) -> Self {
         Locked { head, hasher, inner }
     }
 }
 
 /// The registry of the shard's flights, under the shard's lock.
-pub(crate) struct Flights<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, Inner<K, V, E>>);
+pub(crate) struct RegistryGuard<'a, K, V, E>(pub(crate) crate::lock::LockGuard<'a, Inner<K, V, E>>);
 
-impl<K, V, E> Deref for Flights<'_, K, V, E> {
+impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
     type Target = Registry<K, V, E>;
 
     fn deref(&self) -> &Registry<K, V, E> {
@@ -59,7 +59,7 @@ impl<K, V, E> Deref for Flights<'_, K, V, E> {
     }
 }
 
-impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
+impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
     fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
         &mut self.0.flights
     }
@@ -130,7 +130,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if self.inner.flights.flights() > 0 {
+        if self.inner.flights.len() > 0 {
             self.inner.flights.forget(hash, key);
         }
         if let Some(failures) = &mut self.inner.failures {
