@@ -10,7 +10,7 @@ var (
 	ErrClosed = errors.New("docache: the cache is closed")
 
 	// ErrNotRunning is returned by [LoopCache.Refresh] when the loop is not running, or stops
-	// first.
+	// first, for whatever reason.
 	ErrNotRunning = errors.New("docache: the cache is not running")
 
 	// ErrReentrant is returned to a Doer that waits for its own next result, which could never

@@ -41,8 +41,9 @@ func (c *LoopCache[T]) Changed(ctx context.Context, since uint64) (uint64, error
 // succeeded. The next turn is an interval after that call, but with [WithFixedRate] it stays where
 // it was.
 //
-// It returns [ErrNotRunning] if the loop is not running, or ends first, and otherwise the errors of
-// [LoopCache.WaitFirst].
+// It returns [ErrNotRunning] if the loop is not running or ends first, whether by Stop, Close or
+// the cache's own context; [ErrClosed] after Close; [ErrReentrant] from inside Do; and the error of
+// ctx if that is done.
 func (c *LoopCache[T]) Refresh(ctx context.Context) error {
 	_, err := c.await(ctx, oneRefresh, 0)
 	return err
@@ -78,9 +79,18 @@ func (c *LoopCache[T]) await(ctx context.Context, what event, since uint64) (uin
 		return 0, ctx.Err()
 	case <-c.ctx.Done():
 		w.abandon()
+		if err := ctx.Err(); err != nil {
+			return 0, err // of both contexts the caller's counts
+		}
+		if what == oneRefresh {
+			return 0, ErrNotRunning // or so soon: its loop is being told to stop
+		}
 		return 0, c.ctx.Err()
 	case <-c.closed:
 		w.abandon()
+		if what == oneRefresh {
+			return 0, ErrNotRunning // since before it was closed
+		}
 		return 0, ErrClosed
 	}
 }

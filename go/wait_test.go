@@ -136,6 +136,43 @@ func TestRefreshEndsWithStop(t *testing.T) {
 	}
 }
 
+// Whether the loop has ended already when its context has, or is still in the Doer's call, which
+// the test holds.
+func TestRefreshEndsWithTheCachesContext(t *testing.T) {
+	g := newGated()
+	ctx, cancel := context.WithCancel(context.Background())
+	c, err := New[int](ctx, never, DoerFunc[int](g.Do))
+	if err != nil {
+		t.Fatal(err)
+	}
+	looped := async(c.Loop)
+	within(t, g.entered, "the first call")
+	base := waiters.Len()
+	errs := make(chan error, 1)
+	go func() { errs <- c.Refresh(soon(t)) }()
+	eventually(t, "a token", func() bool { return waiters.Len() > base })
+	cancel()
+	if err := <-errs; err != ErrNotRunning {
+		t.Error(err)
+	}
+	if err := c.Refresh(soon(t)); err != ErrNotRunning {
+		t.Error(err)
+	}
+	eventually(t, "the stop", func() bool {
+		c.life.Lock()
+		defer c.life.Unlock()
+		return c.run.stopping
+	})
+	g.leave <- struct{}{}
+	within(t, looped, "Loop")
+	if err := c.Refresh(soon(t)); err != ErrNotRunning {
+		t.Error(err)
+	}
+	if c.Close(); c.Refresh(soon(t)) != ErrClosed {
+		t.Error("after Close")
+	}
+}
+
 // Waiting must not cost a thread per goroutine.
 func TestManyWaitersFewThreads(t *testing.T) {
 	c := must[int](t)(counting())

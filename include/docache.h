@@ -28,6 +28,7 @@
  *       docache_value *page = NULL;
  *       docache_error *error = NULL;
  *       const uint8_t key[] = {'/', 'a'};
+ *       options.time_to_live_ns = 30000000000; // 30 s; 0: 15 minutes
  *       options.capacity = 1000;
  *       docache_status status = docache_cache_new(&options, NULL, 0, NULL, &pages, &error);
  *       if (status == DOCACHE_OK) {
@@ -87,23 +88,32 @@
  * - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the
  *   caller releases, when the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
  * - What a function is given stays the caller's, who may release it afterwards; what the library
- *   keeps is a share of its own, or a copy. The exceptions: what `perform` writes, and what
- *   docache_drive_finish is given, is given away.
+ *   keeps is a share of its own, or a copy. See "Who releases what" for the exceptions.
  * - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
  * - Option structs begin with their size; a field of zero means its default, and a part that this
  *   library does not know must be zero.
  * - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called
  *   exactly once, after the last use, also when the registration fails. A callback must return: it
  *   must not throw, unwind or longjmp.
- * - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the
- *   caller's own.
+ * - `timeout_ns`: negative is no limit, 0 does not wait. It limits waiting for others; a call that
+ *   leads still runs its work to the end.
  * - A function's comment says [NC] if it never calls back, [CB] if it may call back, and
- *   [BLK] if it may block; without [BLK] it takes short locks at most. "Only `drop`": whoever
- *   gives back the last share of something calls the `drop` of its registration; that can also be
- *   a reader that was under way while a loop moved on.
+ *   [BLK] if it may block; without [BLK] it takes short locks at most. "Only `drop`": the call
+ *   may release the last share of something, and then runs its `drop` on this thread; even a read
+ *   of a loop can.
  * - All functions may be called from any thread, at any time and at once, with one exception: a
  *   handle with one owner must not be freed while another thread is in a call with it. (A call
  *   that a callback was called from may be, see below.)
+ *
+ * # Who releases what
+ * - Every `out_value`, `out_error` and other handle that a function writes: yours, release or free
+ *   it.
+ * - What `perform` writes: given away.
+ * - What docache_drive_finish is given: given away, also when it fails.
+ * - What docache_call_finish and docache_call_end are given: yours, release it.
+ * - A docache_call: free it, also after docache_call_finish, but not after a docache_call_end that
+ *   returned OK.
+ * - What a callback is given, and the value and error in a docache_entry: borrowed.
  *
  * # Freeing
  * - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or
@@ -112,9 +122,9 @@
  *   they need.
  * - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
  *   called, when the call that the callback came from is over.
- * - Inside another object's callback it waits as well, except where that would close a circle of
- *   threads that free each other's objects: then one of them does not wait, and its object ends as
- *   if it had been freed inside a callback of its own.
+ * - Inside another object's callback it waits as well, except where threads would wait for each
+ *   other in a circle: then one of them does not wait, and its object ends as if it had been freed
+ *   inside a callback of its own.
  * - A docache_call outlives what it was begun at, its notification with it. Where calls are out
  *   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
  *   when the last of them is over; without a listener, at once.
@@ -130,9 +140,9 @@
  * all handles that it has from its parent. Caches are whole; what expires does so and is swept;
  * what other threads were fetching or running is not waited for. A loop cache that ran counts as
  * stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
- * in the child, and it is the Doer's part that its own data are fit for another one. A loop whose
- * own thread forks goes on in the child. A call, or a wait, that was begun is to be polled, or
- * freed, by the child itself: nobody notifies it of what threads would have done that are not
+ * in the child, and the Doer must cope with being called again on its data as they are. A loop
+ * whose own thread forks goes on in the child. A call, or a wait, that was begun is to be polled,
+ * or freed, by the child itself: nobody notifies it of what threads would have done that are not
  * there. One that another thread was using at the moment of the fork must not be used.
  *
  * # Safety
@@ -198,7 +208,7 @@
 #define DOCACHE_CAUSE_REPLACED 3
 
 /**
- * It was never taken in: it is too heavy, or there is no place: 2^30 entries lie in a shard.
+ * It was never taken in: it is too heavy, or its shard is full (2^30 entries).
  */
 #define DOCACHE_CAUSE_REFUSED 4
 
@@ -264,8 +274,8 @@
 #define DOCACHE_FIXED_RATE 1
 
 /**
- * A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for
- * all who ask.
+ * A keyed cache with expiry, whose reads never wait. Those who fetch the same missing key at the
+ * same time share one run of the work.
  *
  * Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that
  * was removed, replaced or evicted is released by a later write to the cache, by its sweep, by
@@ -631,7 +641,8 @@ typedef struct docache_loop_options {
    */
   size_t name_len;
   /**
-   * Who is told of failures, starts and stops; the loop takes a share of its own. NULL: nobody.
+   * Who is told of failures, starts and stops, and, at DOCACHE_LEVEL_DEBUG, of each success; the
+   * loop takes a share of its own. NULL: nobody.
    */
   struct docache_logger *logger;
   /**
@@ -836,10 +847,10 @@ uint32_t docache_abi_version(void);
 const char *docache_version(void);
 
 /**
- * Makes a cache. `options` may be NULL: all defaults, without a limit; nothing that they point to
- * is needed afterwards. `on_evict` may be NULL, and so may `drop`; `drop(ctx)` is called exactly
- * once, when the cache is gone or when this function fails. INTERNAL if the machine refuses
- * something. [CB] only `drop`
+ * Makes a cache. `options` may be NULL: all defaults, so entries live for 15 minutes and there is
+ * no limit; nothing that they point to is needed afterwards. `on_evict` may be NULL, and so may
+ * `drop`; `drop(ctx)` is called exactly once, when the cache is gone or when this function fails.
+ * INTERNAL if the machine refuses something. [CB] only `drop`
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -858,8 +869,8 @@ docache_status docache_cache_new(const struct docache_cache_options *options,
  * callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the `visit` of
  * a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and
  * all that happens when the outermost call on the cache, or the sweep, is over that the callback
- * came from. Inside callbacks of other objects it waits, unless these are being freed by who is
- * waited for.
+ * came from. Inside callbacks of other objects it waits, unless the thread that it waits for is
+ * freeing that object.
  *
  * Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on
  * among themselves, with their notifications. They tell `on_evict` nothing, but its `drop`, and
@@ -876,13 +887,14 @@ void docache_cache_free(struct docache_cache *cache);
  * The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx,
  * ...)` on this thread and keeps what that returns for `ttl_ns` (0 is the cache's own time,
  * DOCACHE_NEVER for ever), or waits for the run of the key that is under way and shares its
- * outcome; the value is then kept for as long as the call that leads has asked for. DOER_FAILED or
- * PANIC with the error that the run reported, which all of its callers share; with
- * `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over
- * after `timeout_ns`, and goes on without this caller. The time limits only waiting for others: a
- * call that leads runs `perform` to its end. REENTRANT inside `perform` of the same key. What is
- * written, removed or cleared while `perform` runs wins: the callers get what they fetched, the
- * cache does not keep it. [CB] [BLK]
+ * outcome; the value is then kept for the `ttl_ns` of the call that leads. DOER_FAILED or PANIC
+ * with the error that the run reported, which all of its callers share; with `negative_ttl_ns` a
+ * failure is kept for that time, a panic is not. TIMEOUT: the run is not over after `timeout_ns`,
+ * and goes on without this caller. The time limits only waiting for others: a call that leads runs
+ * `perform` to its end. REENTRANT inside `perform` of the same key. A thread whose call of a
+ * `_begin` leads must not wait for that key with the blocking form: that is a deadlock, which is
+ * not detected. What is written, removed or cleared while `perform` runs wins: the callers get
+ * what they fetched, the cache does not keep it. [CB] [BLK]
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -903,10 +915,11 @@ docache_status docache_cache_fetch(const struct docache_cache *cache,
  * which puts the value into the cache for `ttl_ns` and notifies the others. PENDING, with a call:
  * somebody is; see docache_call_on_ready and docache_call_poll, which may say LEADER later.
  * DOER_FAILED: a failure that the cache keeps (`negative_ttl_ns`); there is no call, as with any
- * other status. `owner` is as in docache_group_begin_as: 0 where threads tell callers apart, else
- * a number of the caller's own; REENTRANT also if a call of the same owner leads. Calls of
- * docache_cache_fetch share their runs with these. The caller frees the call. [CB] others'
- * `notify`
+ * other status. `owner` names the caller, by a number that no other caller has at the time; 0:
+ * nobody. REENTRANT if a call of the same owner (not 0) leads, or inside `perform` of the same
+ * key. A thread whose call of a `_begin` leads must not wait for that key with the blocking form:
+ * that is a deadlock, which is not detected. Calls of docache_cache_fetch share their runs with
+ * these. The caller frees the call. [CB] others' `notify`
  *
  * # Safety
  * HANDLE, SPAN.
@@ -921,9 +934,9 @@ docache_status docache_cache_fetch_begin(const struct docache_cache *cache,
                                          struct docache_error **out_error);
 
 /**
- * Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or
- * has expired. BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written.
- * Lock-free, but for LRU. [NC]
+ * The copying form of docache_cache_get: writes the key's value to `buffer` and its length to
+ * `out_len`. MISS if it is not there or has expired. BUFFER_TOO_SMALL if it is longer than
+ * `capacity`: then only `out_len` is written. Lock-free, but for LRU. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -937,7 +950,7 @@ docache_status docache_cache_try_get(const struct docache_cache *cache,
                                      struct docache_error **out_error);
 
 /**
- * The key's value, without copying it: a share that the caller releases. MISS if it is not there
+ * The key's value, shared, not copied: a share that the caller releases. MISS if it is not there
  * or has expired. Lock-free, but for LRU. [NC]
  *
  * # Safety
@@ -1130,9 +1143,9 @@ docache_status docache_cache_flush(const struct docache_cache *cache,
  * are notified. `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for
  * a defect, with an error or NULL; what is not given is NULL. The library takes shares of its own.
  * `out_shared`, which may be NULL, becomes 1 if others got the outcome, else 0. INVALID_ARGUMENT,
- * also if the call does not lead, or if it is one of a cache and was not polled since the lead
- * came to it (in a cache: when notified, poll before you finish): nothing has happened. [CB]
- * others' `notify`; for a cache also `on_evict` and `drop`
+ * also if the call does not lead or was finished already, or if it is one of a cache and was not
+ * polled since the lead came to it (in a cache: when notified, poll before you finish): nothing
+ * has happened. [CB] others' `notify`; for a cache also `on_evict` and `drop`
  *
  * A call of a cache first puts the value there, unless the key was written, removed or cleared
  * since the call was LEADER; a failure, but not PANIC, if the cache keeps those.
@@ -1150,8 +1163,9 @@ docache_status docache_call_finish(struct docache_call *call,
 /**
  * docache_call_finish and then docache_call_free, at a lower price: for a caller that will not
  * poll any more. `value` and `error` stay the caller's, who releases them after this has returned,
- * whatever it returns. OK: the call is freed. INVALID_ARGUMENT, also if the call does not lead:
- * nothing has happened, and the call is still to be freed. [CB] as docache_call_finish
+ * whatever it returns. OK: the call is freed. INVALID_ARGUMENT, also if the call does not lead or
+ * was finished already: nothing has happened, and the call is still to be freed. [CB] as
+ * docache_call_finish
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -1205,10 +1219,11 @@ docache_status docache_call_cancel(struct docache_call *call);
 
 /**
  * Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads
- * and was not finished hands its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else,
- * and for NULL, OK. The notification is cancelled, but, unlike docache_wait_free, this does not
- * wait for one that is being called: what `token` leads to must stay valid until
- * docache_call_cancel has said OK or `notify` has returned. [CB] others' `notify`, and `drop`
+ * and was not finished hands its lead on, or, if nobody waits, the run is over: LEADER_LOST. In
+ * all other cases, also for NULL: OK. The notification is cancelled, but, unlike
+ * docache_wait_free, this does not wait for one that is being called: what `token` leads to must
+ * stay valid until docache_call_cancel has said OK or `notify` has returned. [CB] others'
+ * `notify`, and `drop`
  *
  * # Safety
  * HANDLE; nothing else may be going on with the call.
@@ -1299,9 +1314,10 @@ void docache_group_free(struct docache_group *group);
  * may be NULL, 1 if others got it too, else 0. DOER_FAILED or PANIC with the error that the run
  * reported, which all of its callers share. TIMEOUT: the run is not over after `timeout_ns`, and
  * goes on without this caller. The time limits only waiting for others: a call that leads runs
- * `perform` to its end, however long that takes. REENTRANT inside `perform` of the same key. If a
- * run that was begun with docache_group_begin is given up, one of those who wait runs its own
- * `perform`. [CB] [BLK]
+ * `perform` to its end, however long that takes. REENTRANT inside `perform` of the same key. A
+ * thread whose call of a `_begin` leads must not wait for that key with the blocking form: that is
+ * a deadlock, which is not detected. If a run that was begun with docache_group_begin is given up,
+ * one of those who wait runs its own `perform`. [CB] [BLK]
  *
  * # Safety
  * HANDLE, SPAN, CALLBACK.
@@ -1341,8 +1357,9 @@ size_t docache_group_in_flight(const struct docache_group *group);
  * docache_call_finish. PENDING, with a call in `out`: somebody is; see docache_call_on_ready and
  * docache_call_poll, which may say LEADER later, if who leads gives its call up: then do the work,
  * or free the call as well. With any other status there is no call. Calls of docache_group_run
- * share their runs with these. REENTRANT inside `perform` of the same key. The caller frees the
- * call; to stop waiting after some time, free it then. [NC]
+ * share their runs with these. REENTRANT inside `perform` of the same key. A thread whose call of
+ * a `_begin` leads must not wait for that key with the blocking form: that is a deadlock, which is
+ * not detected. The caller frees the call; to stop waiting after some time, free it then. [NC]
  *
  * # Safety
  * HANDLE, SPAN.
@@ -1355,7 +1372,7 @@ docache_status docache_group_begin(struct docache_group *group,
 
 /**
  * docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and
- * goroutines: `owner` names the caller, by whatever number no other caller has at the time; 0 is
+ * goroutines: `owner` names the caller, by a number that no other caller has at the time; 0:
  * nobody. REENTRANT also if a call of the same owner leads the run that this one would wait for,
  * on whatever thread. [NC]
  *
@@ -1422,9 +1439,9 @@ docache_status docache_loop_new(const struct docache_loop_options *options,
  * Doer, or from the logger while that hears of this loop, it does not wait: the Doer, which must
  * not use the handle any more, is called no more, and is dropped when the run ends; that of
  * docache_loop_run before that returns. Called from inside callbacks of other objects it waits,
- * unless these are being freed by who is waited for. Called from elsewhere, it is the caller's
- * part that the Doer no longer uses the handle either. Snapshots, values and waits stay valid.
- * NULL is fine. [CB] [BLK]
+ * unless the thread that it waits for is freeing that object. Called from elsewhere, the caller
+ * sees to it that the Doer no longer uses the handle either. Snapshots, values and waits stay
+ * valid. NULL is fine. [CB] [BLK]
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is

@@ -9,18 +9,22 @@
 ///
 ///     docache::cache pages;
 ///     docache::value page = pages.fetch("/", [] { return render("/"); }, 10s);
+///     use(page.view());  // or page.str(), a copy
 ///
 /// What holds for everything here:
-/// - Results stay C++ objects. The Doer's T is moved to the heap once, shared by reference count,
-///   never copied and destroyed with its last handle. Readers on many threads see it as `const T&`.
+/// - A loop_cache and a group keep your own types; a cache keeps bytes (docache::value). A T is
+///   moved to the heap once, shared by reference count, never copied and destroyed with its last
+///   handle. Readers on many threads see it as `const T&`.
 /// - A `reading`, `snapshot`, `shared`, `value` or `error` owns what it shows and may outlive what
 ///   it came from.
-/// - Failures are exceptions of type docache::error. "Nothing yet" and "timed out" are empty
-///   optionals or `false`.
+/// - The library's failures are exceptions of type docache::error, a std::runtime_error. In `run`
+///   and `fetch`, what the work throws reaches the caller that ran it unchanged, and those that
+///   waited as docache::error: catch std::exception to have both. "Nothing yet" and "timed out" are
+///   empty optionals or `false`.
 /// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as
 ///   that call's failure.
-/// - Calls on one object from several threads are safe where the object is const; a handle itself
-///   is moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
+/// - Calls on one loop_cache, group or cache from several threads are safe; a handle itself is
+///   moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
 ///   handle may only be assigned or destroyed; other calls on a moved-from loop_cache, group or
 ///   cache throw.
 /// - A timeout is any chrono duration, zero or less meaning "do not wait"; docache::forever means

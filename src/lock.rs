@@ -1,9 +1,9 @@
 //! A lock for critical sections of a few instructions.
 //!
 //! # State
-//! What a [`RawLock`](raw::RawLock) locks: `data` belongs to whoever holds it. In loom builds a
-//! lock is loom's mutex, which has the same orderings and keeps the models of other modules small;
-//! the real one has models of its own.
+//! What a [`RawLock`](raw::RawLock) locks: `data` belongs to the thread that holds it. In loom
+//! builds a lock is loom's mutex, which has the same orderings and keeps the models of other
+//! modules small; the real one has models of its own.
 
 #[cfg(any(not(docache_loom), test))]
 mod raw;
@@ -27,7 +27,7 @@ mod imp {
         data: UnsafeCell<T>,
     }
 
-    // SAFETY: the data is reached by one thread at a time, whichever that is.
+    // SAFETY: the data is reached by one thread at a time, the holder of the lock (HOLDER).
     unsafe impl<T: Send> Send for Lock<T> {}
     // SAFETY: as above.
     unsafe impl<T: Send> Sync for Lock<T> {}
@@ -38,18 +38,18 @@ mod imp {
         }
 
         #[inline]
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        pub(crate) fn lock(&self) -> LockGuard<'_, T> {
             self.raw.lock();
-            Guard(self, PhantomData)
+            LockGuard(self, PhantomData)
         }
 
-        /// The lock, marked as this process's. Whether it was held, in a process of which this one
-        /// is a copy, by a thread that is not here: then the data may be half-changed, and is to be
-        /// replaced. It is to be taken in this way only.
+        /// Takes the lock, with this process's mark. True if a thread held it that this process,
+        /// the child of a fork, does not have: then the data may be half-changed, and must be
+        /// replaced. Such a lock is never taken by [`lock`](Self::lock).
         #[inline]
-        pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
+        pub(crate) fn lock_marked(&self) -> (LockGuard<'_, T>, bool) {
             let torn = self.raw.lock_marked();
-            (Guard(self, PhantomData), torn)
+            (LockGuard(self, PhantomData), torn)
         }
 
         /// Takes the lock across a fork.
@@ -70,7 +70,7 @@ mod imp {
         /// # Safety
         /// The calling thread has called `hold`, and not yet let go; it is the only one.
         pub(crate) unsafe fn renew<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-            // SAFETY: the lock is ours.
+            // SAFETY: this thread has the lock, as the caller promises, and is the only one.
             let result = f(unsafe { &mut *self.data.get() });
             self.raw.renew();
             result
@@ -91,27 +91,27 @@ mod imp {
 
     /// The right to the data: as good as a `&mut T`, so that threads which share it share no data
     /// that cannot be.
-    pub(crate) struct Guard<'a, T>(&'a Lock<T>, PhantomData<&'a mut T>);
+    pub(crate) struct LockGuard<'a, T>(&'a Lock<T>, PhantomData<&'a mut T>);
 
-    impl<T> Deref for Guard<'_, T> {
+    impl<T> Deref for LockGuard<'_, T> {
         type Target = T;
 
         #[inline]
         fn deref(&self) -> &T {
-            // SAFETY: the lock is ours.
+            // SAFETY: this thread, or one that it lends the guard to, has the lock (HOLDER).
             unsafe { &*self.0.data.get() }
         }
     }
 
-    impl<T> DerefMut for Guard<'_, T> {
+    impl<T> DerefMut for LockGuard<'_, T> {
         #[inline]
         fn deref_mut(&mut self) -> &mut T {
-            // SAFETY: the lock is ours, and the guard is borrowed for as long as the result lives.
+            // SAFETY: as in `deref`, and the guard is borrowed for as long as the result lives.
             unsafe { &mut *self.0.data.get() }
         }
     }
 
-    impl<T> Drop for Guard<'_, T> {
+    impl<T> Drop for LockGuard<'_, T> {
         #[inline]
         fn drop(&mut self) {
             self.0.raw.unlock();
@@ -126,24 +126,24 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct Lock<T>(Mutex<T>);
 
-    pub(crate) type Guard<'a, T> = MutexGuard<'a, T>;
+    pub(crate) type LockGuard<'a, T> = MutexGuard<'a, T>;
 
     impl<T> Lock<T> {
         pub(crate) fn new(data: T) -> Lock<T> {
             Lock(Mutex::new(data))
         }
 
-        pub(crate) fn lock(&self) -> Guard<'_, T> {
+        pub(crate) fn lock(&self) -> LockGuard<'_, T> {
             self.0.lock()
         }
 
-        pub(crate) fn lock_marked(&self) -> (Guard<'_, T>, bool) {
+        pub(crate) fn lock_marked(&self) -> (LockGuard<'_, T>, bool) {
             (self.lock(), false)
         }
     }
 }
 
-pub(crate) use imp::{Guard, Lock};
+pub(crate) use imp::{Lock, LockGuard};
 
 #[cfg(all(test, not(docache_loom)))]
 mod tests;

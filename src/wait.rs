@@ -2,7 +2,7 @@
 //!
 //! A waiter is a future, [`Wait`]: a task polls it, a thread drives it with [`block_on`], whose
 //! Waker unparks the thread. Either way its queue node lies inside the future, in the waiter's own
-//! frame, so waiting allocates nothing (a thread's parking place is made once in the thread's
+//! frame, so waiting allocates nothing (a thread's parker is made once in the thread's
 //! life).
 //!
 //! # State
@@ -19,9 +19,9 @@
 //!   without the mutex, may free the node.
 //! - PINNED: a node does not move while it is linked, and it is unlinked before it is dropped.
 //! - COPIED: in the child of a fork a list is empty: nodes that were linked before may lie in
-//!   frames that belong to others now. So the first who has the mutex there forgets them without a
-//!   look. A node that came along is linked no more; its owner links it anew when it is next
-//!   polled.
+//!   frames that are used for something else now. So the first thread that has the mutex there
+//!   forgets them without touching them. A node that survives in the child is not linked any more;
+//!   its owner links it again when it is next polled.
 //!
 //! # Orderings
 //! - `NOTIFIED` is stored with Release and read with Acquire: the owner sees the notifier done with
@@ -44,7 +44,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use crate::clock::{Clock, Tick, park, park_until};
 use crate::contain::contained;
-use crate::lock::{Guard, Lock};
+use crate::lock::{Lock, LockGuard};
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::fork::forks;
@@ -87,11 +87,11 @@ struct Body {
     waker: Option<Waker>,
 }
 
-/// A waiter's place in a queue.
+/// A waiter, as an element of a queue.
 #[derive(Debug)]
 struct Node {
     state: NodeState,
-    /// The process in which it was linked; written under the mutex.
+    /// The number of forks before the process in which it was linked; written under the mutex.
     forks: AtomicU32,
     body: UnsafeCell<Body>,
     _pinned: PhantomPinned,
@@ -113,8 +113,8 @@ impl Node {
         }
     }
 
-    /// Whether the node, which belongs to the caller, is in its list, whose mutex he holds. One
-    /// that was linked in a process of which this is a copy is made idle.
+    /// True if the node, which belongs to the caller, is in its list, whose mutex the caller holds.
+    /// A node that was linked before a fork, in the parent, is made idle.
     fn is_linked(&self) -> bool {
         let linked = self.state.get() == LINKED;
         if linked && self.forks.load(Ordering::Relaxed) != forks() {
@@ -142,7 +142,7 @@ impl Node {
 struct Chain {
     head: *const Node,
     tail: *const Node,
-    /// The process whose nodes they are.
+    /// The number of forks before the process whose nodes they are.
     forks: u32,
 }
 
@@ -155,7 +155,7 @@ impl Chain {
     /// (PINNED).
     unsafe fn push_back(&mut self, node: &Node, waker: Waker) {
         let tail = self.tail;
-        // SAFETY: an idle node belongs to its owner, who is the caller (BODY).
+        // SAFETY: an idle node belongs to its owner, the caller (BODY).
         unsafe {
             node.with_body(|body| {
                 *body = Body { prev: tail, next: ptr::null(), waker: Some(waker) }
@@ -210,7 +210,7 @@ impl WaitList {
     }
 
     /// The chain, which has nodes only of this process (COPIED).
-    fn lock(&self) -> Guard<'_, Chain> {
+    fn lock(&self) -> LockGuard<'_, Chain> {
         let (mut chain, torn) = self.chain.lock_marked();
         if torn || chain.forks != forks() {
             *chain = Chain { head: ptr::null(), tail: ptr::null(), forks: forks() };
@@ -234,16 +234,16 @@ impl WaitList {
         }
     }
 
-    /// Unlinks waiters from the front, one for each place in `wakers`, and returns how many there
+    /// Unlinks waiters from the front, one for each element of `wakers`, and returns how many there
     /// were.
     fn take(&self, wakers: &mut [Option<Waker>]) -> usize {
         let mut chain = self.lock();
         let mut taken = 0;
-        for place in wakers {
+        for waker in wakers {
             // SAFETY: a linked node is alive (PINNED).
             let Some(node) = (unsafe { chain.head.as_ref() }) else { break };
             // SAFETY: we hold the mutex, and the head is linked.
-            *place = unsafe { chain.unlink(node) };
+            *waker = unsafe { chain.unlink(node) };
             node.state.set(NOTIFIED);
             taken += 1;
         }
@@ -372,7 +372,7 @@ impl<E: Event> Drop for Wait<E> {
 struct ThreadParker {
     parker: Parker,
     waker: Waker,
-    /// The process whose threads may be at it.
+    /// The number of forks before the process whose threads may use it.
     forks: u32,
 }
 
@@ -387,7 +387,7 @@ impl Wake for Unpark {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // COPIED: nobody parks there any more, and whoever did may have a lock of it for ever.
+        // COPIED: nobody parks there any more, and a thread that is not here may hold its locks.
         if self.forks == forks() {
             self.unparker.unpark();
         }
@@ -415,7 +415,7 @@ impl ThreadParker {
     /// Keeps the parker for the thread's next wait.
     fn give_back(self) {
         #[cfg(not(docache_loom))]
-        let _ = PARKER.try_with(|place| place.set(Some(self)));
+        let _ = PARKER.try_with(|cell| cell.set(Some(self)));
     }
 }
 

@@ -341,7 +341,7 @@ static void ended(void) {
       "out_shared");
   REFUSED(docache_call_end(waiter, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
   CHECK_INT(finish(leader, value), ==, 1);
-  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, NULL, &error), "does not lead");
+  REFUSED(docache_call_end(leader, DOCACHE_OK, value, NULL, NULL, &error), "finished already");
   check_value(leader, value, 1);
   check_value(waiter, value, 1);
   CHECK_OK(docache_call_free(leader));

@@ -42,6 +42,16 @@ void values_by_key() {
   check::passed("keys and values of many types; values are shared, not copied");
 }
 
+void defaults() {
+  // All of these are the same, and none is ambiguous.
+  const cache implied, empty({}), braced{{}}, given(cache_options{});
+  for (const cache* each : {&implied, &empty, &braced, &given}) {
+    each->set("key", "text");
+    CHECK_EQUAL(each->get("key")->str(), std::string("text"));
+  }
+  check::passed("a cache of defaults, in four spellings");
+}
+
 void copies() {
   const cache pages;
   std::array<char, 4> buffer{'a', 'b', 'c', 'd'};
@@ -125,7 +135,11 @@ void listeners() {
   options.on_evict = [alive](std::string_view, const docache::value&, docache::cause) {};
   const auto refused = CHECK_THROWS(docache::error, cache{options});
   CHECK(refused.status() == DOCACHE_INVALID_ARGUMENT &&
-        refused.message().find("policy") != std::string_view::npos);
+        refused.message().find("policy::lru") != std::string_view::npos);
+  cache_options hasty;
+  hasty.sweep_interval = 1us;
+  CHECK(CHECK_THROWS(docache::error, cache{hasty}).message().find("sweep_interval: 1000 ns") !=
+        std::string_view::npos);
   options.on_evict = nullptr;
   CHECK_EQUAL(alive.use_count(), 1);
   check::passed(
@@ -285,6 +299,7 @@ void moved_handles() {
 
 int main() {
   values_by_key();
+  defaults();
   copies();
   lifetimes();
   lists();

@@ -336,7 +336,8 @@ void bad_options() {
     CHECK_EQUAL(e.status(), DOCACHE_INVALID_ARGUMENT);
     CHECK(e.message().find(argument) != std::string_view::npos);
   };
-  names(refusal({}), "interval");
+  // By the names of C++, not by those of docache.h.
+  names(refusal({}), "interval: 0 ns");
   names(refusal(every(-1s)), "interval");
   names(refusal(negative), "jitter");
   names(refusal(schedule), "schedule");

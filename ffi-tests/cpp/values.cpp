@@ -24,6 +24,8 @@ void copies() {
   CHECK_EQUAL(value(text).view(), text);
   CHECK_EQUAL(value(std::string_view(text).substr(0, 5)).view(), "seven");
   CHECK_EQUAL(value("literal").view(), "literal");
+  CHECK_EQUAL(value("literal").str(), std::string("literal"));
+  CHECK_EQUAL(value().str(), std::string());
   CHECK_EQUAL(value(pair).view(), "ok");
   CHECK_EQUAL(value(text.data(), 5).view(), "seven");
   CHECK(value(bytes) == value(std::vector<std::uint8_t>{1, 2, 3}));

@@ -35,6 +35,9 @@ func NewCache(config *Config) *Cache {
 		panic(err)
 	}
 	interval := filled.CleanupInterval
+	if interval == NoCleanup {
+		filled.ExpireOnCleanupOnly = true // as in Lockotron
+	}
 	filled.CleanupInterval = NoCleanup // the library's would leave the values where they are
 	c := &Cache{values: newValues()}
 	if c.table, err = newTable(&filled); err != nil {

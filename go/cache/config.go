@@ -11,8 +11,9 @@ const (
 	// NoTTL is the time to live of values that do not expire: -1 ns. Any other time of 0 or less is
 	// over at once.
 	NoTTL time.Duration = -1
-	// NoCleanup is the CleanupInterval of caches that take out what has expired only when they are
-	// told to, and whose reads return it until then, as Lockotron's do.
+	// NoCleanup is a CleanupInterval. The reads of a [Cache] then return expired values until
+	// DeleteExpired, as Lockotron's do. A [Typed] does not return them, unless ExpireOnCleanupOnly
+	// is set, but keeps them until Purge.
 	NoCleanup time.Duration = -1
 )
 
@@ -40,9 +41,10 @@ type Config struct {
 	// [NoTTL] for no limit.
 	DefaultTTL time.Duration
 	// CleanupInterval is how often expired values are removed: every 20 minutes by default; less
-	// than a millisecond counts as one. With [NoCleanup] they stay until DeleteExpired, or until
-	// other values take their place, and ExpireOnCleanupOnly is set. To have neither cleanups nor
-	// expired values, give a very long time instead.
+	// than a millisecond counts as one. With [NoCleanup] reads of a [Cache] return expired values,
+	// as if ExpireOnCleanupOnly was set: they stay until DeleteExpired, on a [Typed] until Purge, or
+	// until other values take their place. To have neither cleanups nor expired values in a Cache,
+	// give a very long time instead.
 	CleanupInterval time.Duration
 
 	// Capacity is the most entries that are kept. 0: no limit. Not together with MaxBytes.
@@ -59,9 +61,9 @@ type Config struct {
 	// that what was stored together does not expire together: 0, the default, to 1.
 	TTLJitter float64
 	// ExpireOnCleanupOnly lets reads, and Fetch, return expired values until the cleanup,
-	// DeleteExpired or, in a full cache, other values take their place. A value with a time to live
-	// of 0 or less then expires at once. By default an expired value is not returned, unless the
-	// CleanupInterval is [NoCleanup], with which this is always on.
+	// DeleteExpired (on a [Typed] that is Purge) or, in a full cache, other values take their place.
+	// A value with a time to live of 0 or less then expires at once. By default an expired value is
+	// not returned; but in a [Cache] whose CleanupInterval is [NoCleanup] this is always on.
 	ExpireOnCleanupOnly bool
 	// CountReads counts the hits and misses of [Stats], which are 0 without it. It costs each read
 	// a few nanoseconds.
@@ -90,8 +92,6 @@ func (c *Config) filled() (Config, error) {
 	switch {
 	case f.CleanupInterval == 0:
 		f.CleanupInterval = defaultCleanup
-	case f.CleanupInterval == NoCleanup:
-		f.ExpireOnCleanupOnly = true
 	case f.CleanupInterval > 0:
 		f.CleanupInterval = max(f.CleanupInterval, shortestCleanup)
 	}

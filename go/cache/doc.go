@@ -1,5 +1,6 @@
 // Package cache keeps values by key, each for a limited time (15 minutes by default). Callers that
-// miss the same key at the same time share one load of it.
+// miss the same key at the same time share one load of it. ([docache.Cache] is something else: a
+// loop cache.)
 //
 //	users := cache.NewCache(cache.NewConfig())
 //
@@ -43,7 +44,7 @@
 //
 //   - Every method may be called from any goroutine at any time, also after Close.
 //   - A value is not returned once it has expired, to within two milliseconds, unless
-//     ExpireOnCleanupOnly or NoCleanup is set.
+//     ExpireOnCleanupOnly is set, or, for a Cache, NoCleanup.
 //   - Loads of one key never overlap, unless a Set or a Delete has made the first one stale. All
 //     callers that waited for a load get what that load returned.
 //   - Errors are passed on unchanged to the callers that wait, and are not kept. An error of a load

@@ -419,8 +419,36 @@ func TestTypedValuesExpire(t *testing.T) {
 	}
 }
 
-func TestExpiredTypedValuesStayWithNoCleanup(t *testing.T) {
+// Nothing is removed in the background, but reads do not return what has expired.
+func TestTypedValuesExpireWithNoCleanup(t *testing.T) {
 	c := typed[string, int](t, &Config{DefaultTTL: time.Microsecond, CleanupInterval: NoCleanup})
+	c.Set("a", 1)
+	c.SetListEx([]string{"b"}, time.Microsecond, []int{1})
+	c.SetEx("c", 0, 1)
+	c.SetEx("stays", NoTTL, 1)
+	gone(t, time.Microsecond)
+	if v, err := c.Get("a"); err != ErrNotFound || c.Has("b") || c.Has("c") {
+		t.Error(v, err)
+	}
+	if v, err := c.Fetch(soon(t), "b", func(context.Context) (int, error) { return 2, nil }); v != 2 || err != nil {
+		t.Error(v, err)
+	}
+	if v, err := c.Get("stays"); v != 1 || err != nil {
+		t.Error(v, err)
+	}
+	gone(t, time.Microsecond)
+	if n := c.Len(); n != 3 {
+		t.Error("removed before Purge:", n)
+	}
+	if n := c.Purge(); n != 2 || c.Len() != 1 {
+		t.Error(n, c.Len())
+	}
+}
+
+func TestExpiredTypedValuesStayWithExpireOnCleanupOnly(t *testing.T) {
+	c := typed[string, int](t, &Config{
+		DefaultTTL: time.Microsecond, CleanupInterval: NoCleanup, ExpireOnCleanupOnly: true,
+	})
 	c.Set("a", 1)
 	c.SetEx("b", 0, 1)
 	c.SetListEx([]string{"c"}, -2, []int{1})

@@ -131,6 +131,12 @@ inline docache::error to_error(docache_status status, const docache_error* raw) 
                         docache_error_code(raw));
 }
 
+/// Refuses what a caller gave by the name that it has in C++.
+[[noreturn]] inline void refuse(const char* name, const std::string& given, const char* accepted) {
+  throw docache::error(DOCACHE_INVALID_ARGUMENT,
+                       std::string(name) + ": " + given + " is not accepted; " + accepted);
+}
+
 /// Passes on OK and the statuses in `also`; throws for every other.
 template <class... Status>
 docache_status expect(docache_status status, const error_slot& slot, Status... also) {
@@ -176,8 +182,8 @@ struct is_bytes<Bytes, std::void_t<decltype(std::data(std::declval<const Bytes&>
 }  // namespace detail
 
 /// Immutable bytes, shared by reference count: copying a value copies a pointer. Safe to copy and
-/// read from any thread. Constructors throw docache::error or std::bad_alloc; everything else is
-/// noexcept and does not block.
+/// read from any thread. Constructors throw docache::error or std::bad_alloc, str() std::bad_alloc;
+/// everything else is noexcept and does not block.
 class value {
  public:
   /// No bytes.
@@ -226,6 +232,9 @@ class value {
     return length == 0 ? std::string_view()
                        : std::string_view(reinterpret_cast<const char*>(data()), length);
   }
+
+  /// The bytes as a text of their own.
+  std::string str() const { return std::string(view()); }
 
   /// The handle for calls of docache.h, still owned by this value; null for a default-constructed
   /// one.

@@ -182,9 +182,15 @@ struct visit {
 /// std::bad_alloc.
 class cache {
  public:
+  /// All defaults: entries live for 15 minutes, and there is no limit. Throws as the next one does.
+  cache() : cache(cache_options()) {}
+
   /// Throws docache::error (DOCACHE_INVALID_ARGUMENT names the option that is wrong,
   /// DOCACHE_VERSION_MISMATCH says that header and library differ) or std::bad_alloc.
-  explicit cache(cache_options options = {}) : raw_(make(std::move(options))) {}
+  ///
+  /// (A template, so that it does not compete with the others for `cache({})`.)
+  template <class = void>
+  explicit cache(cache_options options) : raw_(make(std::move(options))) {}
 
   cache(const cache&) = delete;
   cache& operator=(const cache&) = delete;
@@ -210,9 +216,9 @@ class cache {
     return value::from_handle(owned);
   }
 
-  /// Copies the key's value into `buffer` and returns its length, or nothing if it is not there or
-  /// has expired. If the length is more than `capacity` nothing is copied. Costs less than get()
-  /// for small values, above all on many threads. Never blocks.
+  /// The copying form of get(): copies the key's value into `buffer` and returns its length, or
+  /// nothing if it is not there or has expired. If the length is more than `capacity` nothing is
+  /// copied. Costs less than get() for small values, above all on many threads. Never blocks.
   std::optional<std::size_t> try_get(bytes_view key, void* buffer, std::size_t capacity) const {
     detail::error_slot slot;
     std::size_t length = 0;
@@ -322,7 +328,8 @@ class cache {
   }
 
   /// Like fetch(), but waits no longer than `limit` for another caller's run; returns nothing if
-  /// that has not ended by then.
+  /// that has not ended by then. Only waiting is limited: a call that leads runs its work, however
+  /// short the limit is.
   template <class F>
   std::optional<value> fetch_for(timeout limit, bytes_view key, F&& work,
                                  std::optional<lifetime> ttl = std::nullopt) const {
@@ -400,8 +407,21 @@ class cache {
   docache_cache* handle() const noexcept { return raw_; }
 
  private:
+  /// What the library would refuse by the names of docache.h.
+  static void check(const cache_options& options) {
+    const auto sweep = options.sweep_interval.nanoseconds();
+    if (sweep < 1'000'000) {
+      detail::refuse("sweep_interval", std::to_string(sweep) + " ns", "give at least 1 ms");
+    }
+    if (options.policy == policy::lru && options.capacity == 0 && options.max_weight == 0) {
+      detail::refuse("policy", "policy::lru without a limit",
+                     "give a capacity or max_weight with it");
+    }
+  }
+
   static docache_cache* make(cache_options options) {
     detail::check_version();
+    check(options);
     docache_cache_options raw{};
     raw.size = sizeof raw;
     raw.time_to_live_ns = options.time_to_live.nanoseconds();
@@ -451,7 +471,8 @@ class cache {
     static_assert(detail::is_work<F>(),
                   "cache: the work is called without arguments or with the key, a string_view");
     static_assert(detail::returns_a<value, F>(),
-                  "cache: the work returns a value, or what one is made of");
+                  "cache: the work returns bytes: a value, string, string_view, const char* or "
+                  "vector of bytes");
     job mine{work};
     detail::error_slot slot;
     docache_value* owned = nullptr;

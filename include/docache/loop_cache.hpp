@@ -20,16 +20,17 @@ enum class schedule : std::uint32_t {
 struct loop_options {
   /// The pause between calls; must be positive.
   docache::duration interval{};
-  /// How many results, failures included, a snapshot holds; 0 = the latest only.
+  /// How many results, failures included, a snapshot holds; 0 = none: snapshots are empty, latest()
+  /// works.
   std::size_t capacity = 0;
   /// The pause before the first call.
   docache::duration first_delay{};
   /// Every pause is lengthened by a random part of this.
   docache::duration jitter{};
   docache::schedule schedule = docache::schedule::fixed_delay;
-  /// UTF-8; names the thread and the log target.
+  /// UTF-8; names the thread and the log target; "docache-loop" if empty.
   std::string name{};
-  /// Told about failures of the Doer.
+  /// Told of starts, stops and failures; of each success at level::debug.
   docache::logger logger{};
 };
 
@@ -165,8 +166,8 @@ class entry : public result_info {
 };
 
 /// An immutable view of the last results, oldest first: a random-access range of `entry<T>`. Copies
-/// share it, and it may outlive the loop cache. Safe to read from any thread; only operator[]
-/// throws, and only std::out_of_range.
+/// share it, and it may outlive the loop cache. Safe to read from any thread; only access by index
+/// or iterator throws, and only std::out_of_range.
 template <class T>
 class snapshot {
  public:
@@ -290,9 +291,13 @@ struct doer {
 
 inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
   if (length.nanoseconds() >= 0) return static_cast<std::uint64_t>(length.nanoseconds());
-  throw docache::error(DOCACHE_INVALID_ARGUMENT,
-                       std::string(name) + ": " + std::to_string(length.nanoseconds()) +
-                           " ns given, a duration that is not negative is accepted");
+  refuse(name, std::to_string(length.nanoseconds()) + " ns", "give a duration of 0 or more");
+}
+
+inline std::uint64_t to_interval(docache::duration length) {
+  if (length.nanoseconds() > 0) return static_cast<std::uint64_t>(length.nanoseconds());
+  refuse("interval", std::to_string(length.nanoseconds()) + " ns",
+         "give a duration greater than 0");
 }
 
 }  // namespace detail
@@ -306,8 +311,9 @@ inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
 /// runs on one thread at a time and need not be copyable; a T is read, and destroyed, on any
 /// thread. What the Doer throws becomes that call's error, and the loop goes on.
 ///
-/// Every function may be called from any thread at any time, also inside the Doer, where stop() and
-/// the destructor do not wait for the call that they are part of.
+/// Every function but move, assignment and the destructor may be called from any thread at any
+/// time, also inside the Doer. Inside the Doer stop() and the destructor do not wait for the call
+/// that they are part of.
 template <class T = value>
 class loop_cache {
   static_assert(std::is_object_v<T> && std::is_same_v<T, std::decay_t<T>>,
@@ -377,8 +383,9 @@ class loop_cache {
   /// The number of results so far, failures included.
   std::uint64_t version() const noexcept { return docache_loop_version(raw_); }
 
-  /// Blocks until there is a success and returns the latest; nothing on timeout. Throws
-  /// DOCACHE_CLOSED if none can come.
+  /// Blocks until there is a success and returns the latest; nothing on timeout. A loop that is not
+  /// running is waited for, since somebody may start it: with docache::forever this may never
+  /// return. Throws DOCACHE_REENTRANT inside the Doer.
   std::optional<reading<T>> wait_first(timeout limit) const {
     detail::error_slot slot;
     const auto status = docache_loop_wait_first(raw_, limit.nanoseconds(), slot.out());
@@ -386,8 +393,9 @@ class loop_cache {
     return latest();
   }
 
-  /// Blocks until version() is greater than `since` and returns it; nothing on timeout. Throws
-  /// DOCACHE_CLOSED if that can no longer happen.
+  /// Blocks until version() is greater than `since` and returns it; nothing on timeout. A stop does
+  /// not end the wait, since the loop may be started again: with docache::forever this may never
+  /// return. Throws DOCACHE_REENTRANT inside the Doer.
   std::optional<std::uint64_t> changed(std::uint64_t since, timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
@@ -399,7 +407,8 @@ class loop_cache {
 
   /// Has the Doer called now, and blocks until a call that began after this one has ended; returns
   /// the version then, or nothing on timeout. See latest() and last_error() for whether it
-  /// succeeded. Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running.
+  /// succeeded. Concurrent calls share one run. Throws DOCACHE_CLOSED if the loop is not running or
+  /// ends first, DOCACHE_REENTRANT inside the Doer.
   std::optional<std::uint64_t> refresh(timeout limit) const {
     detail::error_slot slot;
     std::uint64_t version = 0;
@@ -450,7 +459,7 @@ class loop_cache {
     detail::check_version();
     docache_loop_options raw{};
     raw.size = sizeof raw;
-    raw.interval_ns = detail::to_unsigned("interval", options.interval);
+    raw.interval_ns = detail::to_interval(options.interval);
     raw.first_delay_ns = detail::to_unsigned("first_delay", options.first_delay);
     raw.jitter_ns = detail::to_unsigned("jitter", options.jitter);
     raw.capacity = options.capacity;

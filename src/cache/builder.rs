@@ -25,7 +25,7 @@ use super::stats::Cause;
 use super::store::core::Core;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
-use crate::flight::{Manner, name_by_debug};
+use crate::flight::{ErrorStyle, name_by_debug};
 use crate::sync::barrier;
 #[cfg(not(docache_loom))]
 use crate::sync::fork;
@@ -92,7 +92,7 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     jitter: f64,
     negative_ttl: Option<Duration>,
     remembers: fn(&E) -> bool,
-    manner: Manner<K>,
+    error_style: ErrorStyle<K>,
     listener: Option<Listener<K, V>>,
     #[cfg(not(docache_loom))]
     around: Option<Around>,
@@ -116,7 +116,7 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             jitter: 0.0,
             negative_ttl: None,
             remembers: |_| true,
-            manner: Manner::DEFAULT,
+            error_style: ErrorStyle::DEFAULT,
             listener: None,
             #[cfg(not(docache_loom))]
             around: None,
@@ -233,7 +233,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     where
         K: fmt::Debug,
     {
-        self.manner.name = name_by_debug;
+        self.error_style.name = name_by_debug;
         self
     }
 
@@ -278,7 +278,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             jitter: self.jitter,
             negative_ttl: self.negative_ttl,
             remembers: self.remembers,
-            manner: self.manner,
+            error_style: self.error_style,
             listener: self.listener,
             #[cfg(not(docache_loom))]
             around: self.around,
@@ -422,7 +422,7 @@ where
             record_stats: self.record_stats,
             negative: self.negative_ttl.map(|ttl| (ttl, MAX_CACHED_ERRORS)),
             remembers: self.remembers,
-            manner: self.manner,
+            error_style: self.error_style,
         };
         #[cfg(docache_loom)]
         let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });

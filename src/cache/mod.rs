@@ -60,7 +60,7 @@ pub use builder::{CacheBuilder, EvictionPolicy};
 pub use handle::Cache;
 pub use key::{FetchKey, Lookup};
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use load::LoadHome;
+pub(crate) use load::LoadDomain;
 pub use load::{DetachedFetch, FetchOptions, Loaded, Patience};
 pub use pinned::{Iter, Pinned};
 pub use stats::{CacheStats, Cause};

@@ -9,7 +9,7 @@ use super::policy::PolicyKind;
 use super::stats::Cause;
 use super::store::entry::Deadline;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
-use crate::flight::Manner;
+use crate::flight::ErrorStyle;
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -109,5 +109,5 @@ pub(crate) struct Settings<K, V, E, S> {
     /// Which errors are.
     pub(crate) remembers: fn(&E) -> bool,
     /// How fetches fail.
-    pub(crate) manner: Manner<K>,
+    pub(crate) error_style: ErrorStyle<K>,
 }

@@ -26,6 +26,7 @@
 //!   docache_value *page = NULL;
 //!   docache_error *error = NULL;
 //!   const uint8_t key[] = {'/', 'a'};
+//!   options.time_to_live_ns = 30000000000; // 30 s; 0: 15 minutes
 //!   options.capacity = 1000;
 //!   docache_status status = docache_cache_new(&options, NULL, 0, NULL, &pages, &error);
 //!   if (status == DOCACHE_OK) {
@@ -86,23 +87,32 @@
 //! - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the
 //!   caller releases, when the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
 //! - What a function is given stays the caller's, who may release it afterwards; what the library
-//!   keeps is a share of its own, or a copy. The exceptions: what `perform` writes, and what
-//!   docache_drive_finish is given, is given away.
+//!   keeps is a share of its own, or a copy. See "Who releases what" for the exceptions.
 //! - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
 //! - Option structs begin with their size; a field of zero means its default, and a part that this
 //!   library does not know must be zero.
 //! - A registration is a function, a `ctx` and a `drop`, which may be NULL: `drop(ctx)` is called
 //!   exactly once, after the last use, also when the registration fails. A callback must return: it
 //!   must not throw, unwind or longjmp.
-//! - `timeout_ns`: a negative one is no limit, 0 only looks. It limits waiting, not work of the
-//!   caller's own.
+//! - `timeout_ns`: negative is no limit, 0 does not wait. It limits waiting for others; a call that
+//!   leads still runs its work to the end.
 //! - A function's comment says \[NC\] if it never calls back, \[CB\] if it may call back, and
-//!   \[BLK\] if it may block; without \[BLK\] it takes short locks at most. "Only `drop`": whoever
-//!   gives back the last share of something calls the `drop` of its registration; that can also be
-//!   a reader that was under way while a loop moved on.
+//!   \[BLK\] if it may block; without \[BLK\] it takes short locks at most. "Only `drop`": the call
+//!   may release the last share of something, and then runs its `drop` on this thread; even a read
+//!   of a loop can.
 //! - All functions may be called from any thread, at any time and at once, with one exception: a
 //!   handle with one owner must not be freed while another thread is in a call with it. (A call
 //!   that a callback was called from may be, see below.)
+//!
+//! # Who releases what
+//! - Every `out_value`, `out_error` and other handle that a function writes: yours, release or free
+//!   it.
+//! - What `perform` writes: given away.
+//! - What docache_drive_finish is given: given away, also when it fails.
+//! - What docache_call_finish and docache_call_end are given: yours, release it.
+//! - A docache_call: free it, also after docache_call_finish, but not after a docache_call_end that
+//!   returned OK.
+//! - What a callback is given, and the value and error in a docache_entry: borrowed.
 //!
 //! # Freeing
 //! - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or
@@ -111,9 +121,9 @@
 //!   they need.
 //! - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
 //!   called, when the call that the callback came from is over.
-//! - Inside another object's callback it waits as well, except where that would close a circle of
-//!   threads that free each other's objects: then one of them does not wait, and its object ends as
-//!   if it had been freed inside a callback of its own.
+//! - Inside another object's callback it waits as well, except where threads would wait for each
+//!   other in a circle: then one of them does not wait, and its object ends as if it had been freed
+//!   inside a callback of its own.
 //! - A docache_call outlives what it was begun at, its notification with it. Where calls are out
 //!   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
 //!   when the last of them is over; without a listener, at once.
@@ -129,9 +139,9 @@
 //! all handles that it has from its parent. Caches are whole; what expires does so and is swept;
 //! what other threads were fetching or running is not waited for. A loop cache that ran counts as
 //! stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
-//! in the child, and it is the Doer's part that its own data are fit for another one. A loop whose
-//! own thread forks goes on in the child. A call, or a wait, that was begun is to be polled, or
-//! freed, by the child itself: nobody notifies it of what threads would have done that are not
+//! in the child, and the Doer must cope with being called again on its data as they are. A loop
+//! whose own thread forks goes on in the child. A call, or a wait, that was begun is to be polled,
+//! or freed, by the child itself: nobody notifies it of what threads would have done that are not
 //! there. One that another thread was using at the moment of the fork must not be used.
 //!
 //! # Safety

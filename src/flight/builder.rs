@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::drive::Manner;
+use super::drive::ErrorStyle;
 
 /// Builds a [`Group`](super::Group) or a [`KeyedGroup`](super::KeyedGroup).
 ///
@@ -16,13 +16,13 @@ use super::drive::Manner;
 #[must_use = "a builder does nothing until `build`"]
 pub struct GroupBuilder<G, K: ?Sized = ()> {
     pub(super) shards: Option<usize>,
-    pub(super) manner: Manner<K>,
+    pub(super) error_style: ErrorStyle<K>,
     _group: PhantomData<fn() -> G>,
 }
 
 impl<G, K: ?Sized> GroupBuilder<G, K> {
     pub(super) fn new() -> Self {
-        GroupBuilder { shards: None, manner: Manner::DEFAULT, _group: PhantomData }
+        GroupBuilder { shards: None, error_style: ErrorStyle::DEFAULT, _group: PhantomData }
     }
 
     /// Whether callers that joined a run that panicked are to panic as well, with the same message,
@@ -36,7 +36,7 @@ impl<G, K: ?Sized> GroupBuilder<G, K> {
     /// assert_eq!(*group.run(|| 1), 1);
     /// ```
     pub fn repanic(mut self, repanic: bool) -> Self {
-        self.manner.repanic = repanic;
+        self.error_style.repanic = repanic;
         self
     }
 }
@@ -45,7 +45,7 @@ impl<G, K: ?Sized> fmt::Debug for GroupBuilder<G, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupBuilder")
             .field("shards", &self.shards)
-            .field("repanic", &self.manner.repanic)
+            .field("repanic", &self.error_style.repanic)
             .finish_non_exhaustive()
     }
 }

@@ -13,58 +13,60 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use super::call::{Kind, Stage};
-use super::drive::{Manner, Target};
-use super::home::{Entered, Home, OutcomeOf};
-use super::infallible::value;
+use super::drive::{ErrorStyle, Target};
+use super::error::{FlightError, Shared};
+use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
-use super::outcome::{Failure, FlightError, Shared};
 use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
+use super::protocol::call::{State, Waiter};
+use super::protocol::domain::{Domain, OutcomeOf};
+use super::protocol::outcome::Failure;
+use super::protocol::registry::Entered;
 use crate::clock::SystemClock;
 use crate::context::{Context, until};
 use crate::error::panic_message;
 use crate::wait::block_on;
 
 /// One key of a bulk call.
-struct Part<'k, H: Home> {
-    pinned: PinnedCall<H>,
-    manner: Manner<H::Key>,
-    key: &'k H::Key,
+struct Part<'k, D: Domain> {
+    pinned: PinnedCall<D>,
+    error_style: ErrorStyle<D::Key>,
+    key: &'k D::Key,
     /// Whether the flight was given the Waker of this thread, which is the same at every look.
     armed: bool,
-    result: Option<RunResultOf<H>>,
+    result: Option<RunResultOf<D>>,
 }
 
-/// What each key comes to, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
-pub(crate) fn run_all<'k, H: Home<Key: 'k>>(
-    places: impl Iterator<Item = (Target<H>, &'k H::Key)>,
+/// The result for each key, at its [`Target`]; see [`KeyedGroup::try_run_many_in`].
+pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
+    targets: impl Iterator<Item = (Target<D>, &'k D::Key)>,
     context: Option<&Context>,
-    mut work: impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
-) -> Vec<RunResultOf<H>> {
-    let part = |(place, key): (Target<H>, &'k H::Key)| {
+    mut work: impl FnMut(&[&D::Key]) -> Result<Vec<D::Loaded>, D::Error>,
+) -> Vec<RunResultOf<D>> {
+    let part = |(target, key): (Target<D>, &'k D::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
         // this frame, which the key outlives.
-        let pinned = unsafe { PinnedCall::new(place.home, place.hash, key, Kind::Free) };
+        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, Waiter::Polled) };
         Part {
             pinned,
-            manner: Manner { repanic: false, ..place.manner },
+            error_style: ErrorStyle { repanic: false, ..target.error_style },
             key,
             armed: false,
             result: None,
         }
     };
-    let mut parts: Box<[Part<'k, H>]> = places.map(part).collect();
+    let mut parts: Box<[Part<'k, D>]> = targets.map(part).collect();
     let led = enter_all(&mut parts);
     if !led.is_empty() {
         run_for(&mut parts, &led, &mut work);
     }
-    let landing = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
+    let completion = std::future::poll_fn(|cx| poll_all(&mut parts, cx, &mut work));
     match context {
         None => {
-            block_on(landing, &SystemClock, None);
+            block_on(completion, &SystemClock, None);
         }
         Some(context) => {
-            block_on(until(landing, context), context.clock(), context.deadline());
+            block_on(until(completion, context), context.clock(), context.deadline());
         }
     }
     parts.iter_mut().for_each(|part| part.finish(context));
@@ -143,9 +145,9 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         if let Some(error) = context.and_then(Context::error) {
             return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
         }
-        let ends = run_all(keys.iter().map(|key| (self.place(key), *key)), context, work);
+        let ends = run_all(keys.iter().map(|key| (self.target(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
-        if self.manner.repanic {
+        if self.error_style.repanic {
             for end in &ends {
                 if let Err(FlightError::Panicked(message)) = end {
                     panic!("the run panicked: {message}");
@@ -173,40 +175,40 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     /// ```
     pub fn run_many(&self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<T>) -> Vec<Shared<T>> {
         let result: Vec<RunResult<T, Infallible>> = self.bulk(None, keys, |keys| Ok(work(keys)));
-        result.into_iter().map(value).collect()
+        result.into_iter().map(value_or_panic).collect()
     }
 }
 
 /// Enters the flights of all keys, and says which of them this call leads.
-fn enter_all<H: Home>(parts: &mut [Part<'_, H>]) -> Vec<usize> {
+fn enter_all<D: Domain>(parts: &mut [Part<'_, D>]) -> Vec<usize> {
     let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
         match part.pinned.enter() {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Found => part.result = Some(part.pinned.led(false)),
-            Entered::Reentrant => part.result = Some(Err(part.manner.reentrant(part.key))),
+            Entered::Found => part.result = Some(part.pinned.own_result(false)),
+            Entered::Reentrant => part.result = Some(Err(part.error_style.reentrant(part.key))),
         }
     }
     led
 }
 
 /// Runs the work for the parts at `led`, which lead, and completes them all.
-fn run_for<H: Home>(
-    parts: &mut [Part<'_, H>],
+fn run_for<D: Domain>(
+    parts: &mut [Part<'_, D>],
     led: &[usize],
-    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
+    work: &mut impl FnMut(&[&D::Key]) -> Result<Vec<D::Loaded>, D::Error>,
 ) {
-    let keys: Vec<&H::Key> = led.iter().map(|index| parts[*index].key).collect();
-    // Those that wait are busy as well: nobody may wait from within the work for a lead that is
-    // handed to them meanwhile. So it is until all are completed: where that calls user code it
-    // must not wait for one whose turn comes later.
-    let busy = |part: &&Part<'_, H>| part.result.is_none();
+    let keys: Vec<&D::Key> = led.iter().map(|index| parts[*index].key).collect();
+    // Calls of ours that wait count as inside the work too: if one of them became a leader now, a
+    // caller inside the work could wait for it forever. They do so until all are completed,
+    // because completing runs user code, which must not wait for a key whose turn is yet to come.
+    let busy = |part: &&Part<'_, D>| part.result.is_none();
     parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys).inspect_err(|error| {
-            led.iter().for_each(|index| parts[*index].keep(Err(error)));
+            led.iter().for_each(|index| parts[*index].pinned.stage_with(Err(error)));
         })?;
         let (given, asked) = (values.len(), keys.len());
         assert!(
@@ -214,15 +216,18 @@ fn run_for<H: Home>(
             "work: {given} values are not accepted; return one for each of the {asked} keys"
         );
         // In the same memory, where the types are of one size.
-        let accept = |(at, loaded): (usize, H::Loaded)| parts[led[at]].pinned.accept(loaded);
-        let values: Vec<H::Value> = values.into_iter().enumerate().map(accept).collect();
-        led.iter().zip(&values).for_each(|(index, value)| parts[*index].keep(Ok(value)));
+        let accept = |(at, loaded): (usize, D::Loaded)| parts[led[at]].pinned.accept(loaded);
+        let values: Vec<D::Value> = values.into_iter().enumerate().map(accept).collect();
+        led.iter()
+            .zip(&values)
+            .for_each(|(index, value)| parts[*index].pinned.stage_with(Ok(value)));
         Ok(values)
     }));
-    let mut complete = |index: &usize, outcome: OutcomeOf<H>| {
+    let mut complete = |index: &usize, outcome: OutcomeOf<D>| {
         let part = &mut parts[*index];
-        let shared = part.pinned.complete(outcome);
-        part.result = Some(part.pinned.led(shared));
+        part.pinned.put(outcome);
+        let shared = part.pinned.complete();
+        part.result = Some(part.pinned.own_result(shared));
     };
     let (failure, payload) = match result {
         Ok(Ok(values)) => {
@@ -240,18 +245,18 @@ fn run_for<H: Home>(
     }
 }
 
-/// Looks at all parts that have not landed; serves the leads that were handed over.
-fn poll_all<H: Home>(
-    parts: &mut [Part<'_, H>],
+/// Looks at all parts that still wait; serves the leads that were handed over.
+fn poll_all<D: Domain>(
+    parts: &mut [Part<'_, D>],
     cx: &TaskContext<'_>,
-    work: &mut impl FnMut(&[&H::Key]) -> Result<Vec<H::Loaded>, H::Error>,
+    work: &mut impl FnMut(&[&D::Key]) -> Result<Vec<D::Loaded>, D::Error>,
 ) -> Poll<()> {
     loop {
         let (mut led, mut waits) = (Vec::new(), false);
         for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none())
         {
             part.pinned.call().see_to_fork();
-            if mem::replace(&mut part.armed, true) && part.pinned.call().stage() == Stage::Waits {
+            if mem::replace(&mut part.armed, true) && part.pinned.call().state() == State::Waits {
                 waits = true;
                 continue;
             }
@@ -262,12 +267,12 @@ fn poll_all<H: Home>(
                     if part.pinned.begin() {
                         led.push(index);
                     } else {
-                        part.result = Some(part.pinned.led(part.pinned.complete_own()));
+                        part.result = Some(part.pinned.own_result(part.pinned.complete()));
                         part.pinned.call().leave_work();
                     }
                 }
-                Poll::Ready(landed) => {
-                    part.result = Some(part.manner.joined(&part.pinned, landed, None))
+                Poll::Ready(end) => {
+                    part.result = Some(part.error_style.joined(&part.pinned, end, None))
                 }
             }
         }
@@ -281,16 +286,11 @@ fn poll_all<H: Home>(
     }
 }
 
-impl<H: Home> Part<'_, H> {
-    /// Has what the work brought taken for keeping.
-    fn keep(&self, result: Result<&H::Value, &H::Error>) {
-        self.pinned.keep(result);
-    }
-
+impl<D: Domain> Part<'_, D> {
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.result.is_none() {
-            self.result = Some(self.manner.joined(&self.pinned, self.pinned.leave(), context));
+            self.result = Some(self.error_style.joined(&self.pinned, self.pinned.leave(), context));
         }
     }
 }

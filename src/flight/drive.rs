@@ -6,43 +6,45 @@ use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-#[cfg(all(feature = "capi", not(docache_loom)))]
 use std::time::Duration;
 
-use super::call::Kind;
-use super::home::{Entered, Home};
-use super::outcome::{Failure, FlightError, Shared};
-use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkedOf};
+use super::error::{FlightError, Shared};
+use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkResult};
+use super::protocol::call::Waiter;
+use super::protocol::domain::Domain;
+use super::protocol::outcome::Failure;
+use super::protocol::registry::Entered;
 use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Where a call goes: the home of its flight, its key's hash, and how it fails.
-pub(crate) struct Target<H: Home> {
-    pub(crate) home: H,
+/// Where a call goes: the domain of its flight, its key's hash, and how it fails.
+pub(crate) struct Target<D: Domain> {
+    pub(crate) domain: D,
     pub(crate) hash: u64,
-    pub(crate) manner: Manner<H::Key>,
+    pub(crate) error_style: ErrorStyle<D::Key>,
 }
 
 /// How calls fail.
-pub(crate) struct Manner<K: ?Sized> {
+pub(crate) struct ErrorStyle<K: ?Sized> {
     /// Whether those who joined a run that panicked are to panic too.
     pub(crate) repanic: bool,
     /// The key as errors show it.
     pub(crate) name: fn(&K) -> Arc<str>,
 }
 
-impl<K: ?Sized> Clone for Manner<K> {
+impl<K: ?Sized> Clone for ErrorStyle<K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K: ?Sized> Copy for Manner<K> {}
+impl<K: ?Sized> Copy for ErrorStyle<K> {}
 
-impl<K: ?Sized> Manner<K> {
+impl<K: ?Sized> ErrorStyle<K> {
     /// Errors name the key's type.
-    pub(crate) const DEFAULT: Manner<K> = Manner { repanic: false, name: name_of_type::<K> };
+    pub(crate) const DEFAULT: ErrorStyle<K> =
+        ErrorStyle { repanic: false, name: name_of_type::<K> };
 }
 
 /// A key as errors show it where it cannot be shown itself.
@@ -55,68 +57,46 @@ pub(crate) fn name_by_debug<K: Debug + ?Sized>(key: &K) -> Arc<str> {
     format!("{key:?}").into()
 }
 
-impl<H: Home> Target<H> {
-    /// Runs the work on this thread, or blocks until the run that is under way has landed.
+impl<D: Domain> Target<D> {
+    /// Runs the work on this thread, or blocks until the run that is under way has completed.
     #[inline]
     pub(crate) fn run(
         self,
-        key: &H::Key,
+        key: &D::Key,
         context: Option<&Context>,
-        work: impl FnOnce() -> WorkedOf<H>,
-    ) -> RunResultOf<H> {
-        self.run_then(key, context, work, identity)
+        work: impl FnOnce() -> WorkResult<D>,
+    ) -> RunResultOf<D> {
+        self.run_then(key, (context, None), work, identity)
     }
 
-    /// The same; `then` makes of what comes of it what is returned. Values may be large: so they
-    /// need not lie here meanwhile.
+    /// The same, and passes the result to `then`. Values may be large: so the result is not moved
+    /// through this frame. `limit` bounds only the waiting: a call that leads runs the work,
+    /// however short it is.
     #[inline]
     pub(crate) fn run_then<R>(
         self,
-        key: &H::Key,
-        context: Option<&Context>,
-        work: impl FnOnce() -> WorkedOf<H>,
-        then: impl FnOnce(RunResultOf<H>) -> R,
+        key: &D::Key,
+        (context, limit): (Option<&Context>, Option<Duration>),
+        work: impl FnOnce() -> WorkResult<D>,
+        then: impl FnOnce(RunResultOf<D>) -> R,
     ) -> R {
-        if let Some(error) = refused(context) {
+        if let Some(error) = context_error(context) {
             return then(Err(error));
         }
-        self.run_with(key, context, |pinned| pinned.wait(context), work, then)
-    }
-
-    /// The same with a limit instead of a context. The limit is one of waiting: a call that leads
-    /// runs the work, however short the limit is.
-    #[cfg(all(feature = "capi", not(docache_loom)))]
-    pub(crate) fn run_within(
-        self,
-        key: &H::Key,
-        limit: Option<Duration>,
-        work: impl FnOnce() -> WorkedOf<H>,
-    ) -> RunResultOf<H> {
-        self.run_with(key, None, |pinned| pinned.wait_for(limit), work, identity)
-    }
-
-    #[inline]
-    fn run_with<R>(
-        self,
-        key: &H::Key,
-        context: Option<&Context>,
-        wait: impl FnOnce(&PinnedCall<H>) -> WaitResult,
-        work: impl FnOnce() -> WorkedOf<H>,
-        then: impl FnOnce(RunResultOf<H>) -> R,
-    ) -> R {
         // SAFETY: the pinned call stays where it is until the end of this function, and a stack
         // frame cannot be forgotten.
-        let pinned = unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Parked) };
+        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, Waiter::Parked) };
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
+            // Not joined: it counts as this caller's own.
             Entered::Found => false,
-            Entered::Reentrant => return then(Err(self.manner.reentrant(key))),
-            Entered::Joined => match wait(&pinned) {
+            Entered::Reentrant => return then(Err(self.error_style.reentrant(key))),
+            Entered::Joined => match pinned.wait(context, limit) {
                 WaitResult::Leads => pinned.take_over(work),
-                landed => return then(self.manner.joined(&pinned, landed, context)),
+                end => return then(self.error_style.joined(&pinned, end, context)),
             },
         };
-        then(pinned.led(shared))
+        then(pinned.own_result(shared))
     }
 
     /// The same for a task. `key` lies in the future's own memory.
@@ -126,32 +106,33 @@ impl<H: Home> Target<H> {
     )]
     pub(crate) fn run_async<'k, F, Fut>(
         self,
-        key: &'k H::Key,
+        key: &'k D::Key,
         context: Option<&'k Context>,
         work: F,
-    ) -> impl Future<Output = RunResultOf<H>> + use<'k, H, F, Fut>
+    ) -> impl Future<Output = RunResultOf<D>> + use<'k, D, F, Fut>
     where
         F: FnOnce() -> Fut,
-        Fut: Future<Output = WorkedOf<H>>,
+        Fut: Future<Output = WorkResult<D>>,
     {
         async move {
-            if let Some(error) = refused(context) {
+            if let Some(error) = context_error(context) {
                 return Err(error);
             }
-            // SAFETY: it is pinned in the next line; the key lies in the same memory.
-            let pinned = pin!(unsafe { PinnedCall::new(self.home, self.hash, key, Kind::Free) });
+            let waiter = Waiter::Polled;
+            // SAFETY: it is pinned here, and the key lies in the same memory.
+            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, waiter) });
             let pinned = pinned.into_ref().get_ref();
             match pinned.enter() {
                 Entered::Leads => {}
-                Entered::Found => return pinned.led(false),
-                Entered::Reentrant => return Err(self.manner.reentrant(key)),
+                Entered::Found => return pinned.own_result(false),
+                Entered::Reentrant => return Err(self.error_style.reentrant(key)),
                 Entered::Joined => match pinned.wait_async(context).await {
                     WaitResult::Leads => {
                         if !pinned.begin() {
-                            return pinned.led(pinned.complete_own());
+                            return pinned.own_result(pinned.complete());
                         }
                     }
-                    landed => return self.manner.joined(pinned, landed, context),
+                    end => return self.error_style.joined(pinned, end, context),
                 },
             }
             lead_async(pinned, work).await
@@ -159,21 +140,21 @@ impl<H: Home> Target<H> {
     }
 }
 
-impl<K: ?Sized> Manner<K> {
+impl<K: ?Sized> ErrorStyle<K> {
     #[cold]
     pub(super) fn reentrant<E>(self, key: &K) -> FlightError<E> {
         FlightError::Reentrant((self.name)(key))
     }
 
     /// What a call gets that joined.
-    pub(super) fn joined<H: Home>(
+    pub(super) fn joined<D: Domain>(
         self,
-        pinned: &PinnedCall<H>,
-        landed: WaitResult,
+        pinned: &PinnedCall<D>,
+        end: WaitResult,
         context: Option<&Context>,
-    ) -> RunResultOf<H> {
-        if landed != WaitResult::Done {
-            return Err(left(context));
+    ) -> RunResultOf<D> {
+        if end != WaitResult::Done {
+            return Err(left_error(context));
         }
         match pinned.take() {
             Ok(value) => Ok(Shared::joined(value)),
@@ -185,33 +166,34 @@ impl<K: ?Sized> Manner<K> {
     }
 }
 
-/// Why a call whose context is done already comes to nothing.
+/// The error of a call whose context is done before it begins.
 #[inline]
-fn refused<E>(context: Option<&Context>) -> Option<FlightError<E>> {
+fn context_error<E>(context: Option<&Context>) -> Option<FlightError<E>> {
     context.and_then(Context::error).map(FlightError::Left)
 }
 
-fn left<E>(context: Option<&Context>) -> FlightError<E> {
-    refused(context).unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
+fn left_error<E>(context: Option<&Context>) -> FlightError<E> {
+    context_error(context)
+        .unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
 }
 
-/// Leads with a future.
-async fn lead_async<H: Home, Fut>(
-    pinned: &PinnedCall<H>,
+/// Runs the work of a call that leads, as a future.
+async fn lead_async<D: Domain, Fut>(
+    pinned: &PinnedCall<D>,
     work: impl FnOnce() -> Fut,
-) -> RunResultOf<H>
+) -> RunResultOf<D>
 where
-    Fut: Future<Output = WorkedOf<H>>,
+    Fut: Future<Output = WorkResult<D>>,
 {
-    let mut inside = pin!(Inside { pinned, future: None });
-    // SAFETY: the place is filled where it is pinned.
-    let place = unsafe { &mut inside.as_mut().get_unchecked_mut().future };
-    let result = match pinned.inside(|| *place = Some(work())) {
-        Ok(()) => inside.await,
+    let mut leader_work = pin!(LeaderWork { pinned, future: None });
+    // SAFETY: nothing is moved: the future is made where it is pinned.
+    let future = unsafe { &mut leader_work.as_mut().get_unchecked_mut().future };
+    let result = match pinned.run_as_work(|| *future = Some(work())) {
+        Ok(()) => leader_work.await,
         Err(payload) => Err(payload),
     };
     match result {
-        Ok(()) => pinned.led(pinned.complete_own()),
+        Ok(()) => pinned.own_result(pinned.complete()),
         Err(payload) => {
             pinned.panicked(&*payload);
             resume_unwind(payload)
@@ -219,39 +201,39 @@ where
     }
 }
 
-/// The work of a leading task: while it is polled, and while it is dropped, the thread is inside of
-/// it.
-struct Inside<'a, H: Home, Fut> {
-    pinned: &'a PinnedCall<H>,
+/// The work of a call that leads, as a future. The thread counts as inside the work while this is
+/// polled, and while it is dropped.
+struct LeaderWork<'a, D: Domain, Fut> {
+    pinned: &'a PinnedCall<D>,
     future: Option<Fut>,
 }
 
-impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
+impl<D: Domain, Fut: Future<Output = WorkResult<D>>> Future for LeaderWork<'_, D, Fut> {
     type Output = std::thread::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         // SAFETY: `future` is pinned whenever its owner is, and `pinned` is a reference.
-        let Inside { pinned, future } = unsafe { self.get_unchecked_mut() };
+        let LeaderWork { pinned, future } = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(future) };
-        let polled = pinned.inside(|| {
+        let polled = pinned.run_as_work(|| {
             let polled = match future.as_mut().as_pin_mut() {
                 Some(work) => work.poll(cx),
                 None => panic!("a future was polled after it was ready"),
             };
-            polled.map(|worked| {
+            polled.map(|result| {
                 future.set(None);
-                pinned.put_worked(worked);
-                pinned.keep_own();
+                pinned.put_result(result);
+                pinned.stage();
             })
         });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
             Err(payload) => {
-                // What is left of the work goes now, while the call leads: of two panics the first
-                // is the run's.
-                if let Err(second) = pinned.inside(|| future.set(None)) {
+                // What is left of the work is dropped now, while the call still leads. If that
+                // panics too, the first panic counts.
+                if let Err(second) = pinned.run_as_work(|| future.set(None)) {
                     drop_contained(second);
                 }
                 Poll::Ready(Err(payload))
@@ -260,14 +242,14 @@ impl<H: Home, Fut: Future<Output = WorkedOf<H>>> Future for Inside<'_, H, Fut> {
     }
 }
 
-impl<H: Home, Fut> Drop for Inside<'_, H, Fut> {
+impl<D: Domain, Fut> Drop for LeaderWork<'_, D, Fut> {
     fn drop(&mut self) {
         let (pinned, future) = (self.pinned, &mut self.future);
         if future.is_none() {
             return;
         }
         // Assigning drops the work where it was pinned.
-        if let Err(payload) = pinned.inside(|| *future = None) {
+        if let Err(payload) = pinned.run_as_work(|| *future = None) {
             if std::thread::panicking() {
                 drop_contained(payload);
             } else {

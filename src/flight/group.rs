@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::builder::GroupBuilder;
-use super::drive::{Manner, Target};
-use super::infallible::{infallible, value};
+use super::drive::{ErrorStyle, Target};
 #[cfg(doc)]
-use super::outcome::FlightError;
-use super::outcome::Shared;
+use super::error::FlightError;
+use super::error::Shared;
+use super::infallible::{infallible, value_or_panic};
 use super::pinned_call::RunResult;
-use super::shard::Shard;
+use super::shard::FlightShard;
 use crate::context::Context;
 use crate::sync::barrier;
 
@@ -45,7 +45,7 @@ use crate::sync::barrier;
 /// A call from inside the very run that it would join is answered with [`FlightError::Reentrant`],
 /// or a panic if it cannot fail. "Inside" means on the same thread, within the closure or within a
 /// poll of the future that leads. Work that waits for another thread or task which joins the same
-/// run cannot be found out, and waits for ever.
+/// run cannot be found out, and waits forever.
 ///
 /// # Cost and progress
 /// A call that nobody joins takes a short lock twice: two atomic read-modify-writes, no allocation
@@ -63,7 +63,7 @@ use crate::sync::barrier;
 /// ```
 #[doc(alias = "singleflight")]
 pub struct Group<T, E = Infallible> {
-    shard: Shard<(), T, E>,
+    shard: FlightShard<(), T, E>,
     repanic: bool,
 }
 
@@ -77,7 +77,7 @@ impl<T, E> Group<T, E> {
     #[must_use]
     #[cfg(not(docache_loom))]
     pub const fn new() -> Group<T, E> {
-        Group { shard: Shard::new(), repanic: false }
+        Group { shard: FlightShard::new(), repanic: false }
     }
 
     /// The same, for models.
@@ -88,7 +88,7 @@ impl<T, E> Group<T, E> {
 
     pub(super) fn with(repanic: bool) -> Group<T, E> {
         barrier::prepare();
-        Group { shard: Shard::new(), repanic }
+        Group { shard: FlightShard::new(), repanic }
     }
 
     /// A builder, for a group with other settings than [`new`](Group::new)'s.
@@ -102,12 +102,12 @@ impl<T, E> Group<T, E> {
     }
 
     #[inline]
-    fn place(&self) -> Target<&Shard<(), T, E>>
+    fn target(&self) -> Target<&FlightShard<(), T, E>>
     where
         T: Clone,
     {
-        let manner = Manner { repanic: self.repanic, name: |()| Arc::from("()") };
-        Target { home: &self.shard, hash: 0, manner }
+        let error_style = ErrorStyle { repanic: self.repanic, name: |()| Arc::from("()") };
+        Target { domain: &self.shard, hash: 0, error_style }
     }
 
     /// Lets later calls begin a new run, even while one is under way; those that joined it still
@@ -151,7 +151,7 @@ impl<T: Clone> Group<T> {
     #[doc(alias = "Do")]
     #[inline]
     pub fn run(&self, work: impl FnOnce() -> T) -> Shared<T> {
-        value(self.place().run(&(), None, || Ok(work())))
+        value_or_panic(self.target().run(&(), None, || Ok(work())))
     }
 
     /// Like [`run`](Group::run), but waits no longer than `context` allows. If it
@@ -172,7 +172,7 @@ impl<T: Clone> Group<T> {
     /// ```
     #[inline]
     pub fn run_in(&self, context: &Context, work: impl FnOnce() -> T) -> RunResult<T, Infallible> {
-        self.place().run(&(), Some(context), || Ok(work()))
+        self.target().run(&(), Some(context), || Ok(work()))
     }
 
     /// Like [`run`](Group::run), for a task: the future of `work` runs inside this one, and waiting
@@ -195,7 +195,7 @@ impl<T: Clone> Group<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        value(self.place().run_async(&(), None, || infallible(work())).await)
+        value_or_panic(self.target().run_async(&(), None, || infallible(work())).await)
     }
 
     /// [`run_async`](Group::run_async) with the caller's context.
@@ -219,7 +219,7 @@ impl<T: Clone> Group<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        self.place().run_async(&(), Some(context), || infallible(work())).await
+        self.target().run_async(&(), Some(context), || infallible(work())).await
     }
 }
 
@@ -240,7 +240,7 @@ impl<T: Clone, E> Group<T, E> {
     /// ```
     #[inline]
     pub fn try_run(&self, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
-        self.place().run(&(), None, work)
+        self.target().run(&(), None, work)
     }
 
     /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows. If it is done
@@ -263,7 +263,7 @@ impl<T: Clone, E> Group<T, E> {
         context: &Context,
         work: impl FnOnce() -> Result<T, E>,
     ) -> RunResult<T, E> {
-        self.place().run(&(), Some(context), work)
+        self.target().run(&(), Some(context), work)
     }
 
     /// [`try_run`](Group::try_run) for a task.
@@ -286,7 +286,7 @@ impl<T: Clone, E> Group<T, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.place().run_async(&(), None, work).await
+        self.target().run_async(&(), None, work).await
     }
 
     /// [`try_run_in`](Group::try_run_in) for a task.
@@ -310,14 +310,14 @@ impl<T: Clone, E> Group<T, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.place().run_async(&(), Some(context), work).await
+        self.target().run_async(&(), Some(context), work).await
     }
 }
 
 impl<T, E> GroupBuilder<Group<T, E>> {
     /// The group.
     pub fn build(self) -> Group<T, E> {
-        Group::with(self.manner.repanic)
+        Group::with(self.error_style.repanic)
     }
 }
 

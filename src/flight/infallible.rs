@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-use super::outcome::{FlightError, Shared};
-use super::pinned_call::RunResult;
+use super::error::FlightError;
 
-/// The value of a call that cannot fail, but by a panic.
+/// The value of a call whose work cannot fail: a run that panicked, and a reentrant call, are a
+/// panic here.
 #[inline]
-pub(super) fn value<T>(result: RunResult<T, Infallible>) -> Shared<T> {
-    result.unwrap_or_else(|error| no_value(&error))
+pub(crate) fn value_or_panic<T>(result: Result<T, FlightError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => no_value(&error),
+    }
 }
 
 #[cold]

@@ -2,25 +2,29 @@
 
 use std::borrow::Borrow;
 use std::convert::Infallible;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::convert::identity;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
 use super::builder::GroupBuilder;
-use super::drive::{Manner, Target, name_by_debug};
-use super::infallible::{infallible, value};
-use super::outcome::Shared;
+use super::drive::{ErrorStyle, Target, name_by_debug};
+use super::error::Shared;
+use super::infallible::{infallible, value_or_panic};
 use super::pinned_call::RunResult;
-use super::shard::Shard;
+use super::shard::FlightShard;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::sync::barrier;
 
 /// The most shards that a group can have.
-pub(crate) const MOST_SHARDS: usize = 1 << 16;
+pub(crate) const MAX_SHARDS: usize = 1 << 16;
 
 /// Callers who want the same thing for the same key share one run; those of different keys do not
 /// meet.
@@ -49,9 +53,9 @@ pub(crate) const MOST_SHARDS: usize = 1 << 16;
 /// ```
 #[doc(alias = "singleflight")]
 pub struct KeyedGroup<K: ?Sized, T, E = Infallible> {
-    shards: Box<[CachePadded<Shard<K, T, E>>]>,
+    shards: Box<[CachePadded<FlightShard<K, T, E>>]>,
     hasher: RandomState,
-    pub(super) manner: Manner<K>,
+    pub(super) error_style: ErrorStyle<K>,
 }
 
 impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
@@ -63,14 +67,14 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
     /// ```
     #[must_use]
     pub fn new() -> KeyedGroup<K, T, E> {
-        KeyedGroup::with(default_shards(), Manner::DEFAULT)
+        KeyedGroup::with(default_shards(), ErrorStyle::DEFAULT)
     }
 
     /// `shards` is a power of two.
-    pub(crate) fn with(shards: usize, manner: Manner<K>) -> KeyedGroup<K, T, E> {
+    pub(crate) fn with(shards: usize, error_style: ErrorStyle<K>) -> KeyedGroup<K, T, E> {
         barrier::prepare();
-        let shards = (0..shards).map(|_| CachePadded::new(Shard::new())).collect();
-        KeyedGroup { shards, hasher: RandomState::default(), manner }
+        let shards = (0..shards).map(|_| CachePadded::new(FlightShard::new())).collect();
+        KeyedGroup { shards, hasher: RandomState::default(), error_style }
     }
 
     /// A builder, for a group with other settings than [`new`](KeyedGroup::new)'s.
@@ -97,17 +101,17 @@ impl<K: ?Sized, T, E> KeyedGroup<K, T, E> {
 
 impl<K: ?Sized + Hash + Eq, T, E> KeyedGroup<K, T, E> {
     #[inline]
-    pub(super) fn place(&self, key: &K) -> Target<&Shard<K, T, E>>
+    pub(super) fn target(&self, key: &K) -> Target<&FlightShard<K, T, E>>
     where
         T: Clone,
     {
-        let (home, hash) = self.shard(key);
-        Target { home, hash, manner: self.manner }
+        let (domain, hash) = self.shard(key);
+        Target { domain, hash, error_style: self.error_style }
     }
 
     /// The shard of a key, and its hash.
     #[inline]
-    fn shard(&self, key: &K) -> (&Shard<K, T, E>, u64) {
+    fn shard(&self, key: &K) -> (&FlightShard<K, T, E>, u64) {
         let hash = self.hasher.hash_one(key);
         // The registry goes by the lower bits.
         (&self.shards[(hash >> 48) as usize & (self.shards.len() - 1)], hash)
@@ -145,7 +149,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     #[doc(alias = "work")]
     #[inline]
     pub fn run(&self, key: &K, work: impl FnOnce() -> T) -> Shared<T> {
-        value(self.place(key).run(key, None, || Ok(work())))
+        value_or_panic(self.target(key).run(key, None, || Ok(work())))
     }
 
     /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows. If it
@@ -171,7 +175,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         key: &K,
         work: impl FnOnce() -> T,
     ) -> RunResult<T, Infallible> {
-        self.place(key).run(key, Some(context), || Ok(work()))
+        self.target(key).run(key, Some(context), || Ok(work()))
     }
 
     /// Like [`run`](KeyedGroup::run), for a task: the future of `work` runs inside this one, and
@@ -196,7 +200,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        value(self.place(key).run_async(key, None, || infallible(work())).await)
+        value_or_panic(self.target(key).run_async(key, None, || infallible(work())).await)
     }
 
     /// [`run_async`](KeyedGroup::run_async) with the caller's context.
@@ -227,7 +231,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         Fut: Future<Output = T>,
     {
         let key: &K = key.borrow();
-        self.place(key).run_async(key, Some(context), || infallible(work())).await
+        self.target(key).run_async(key, Some(context), || infallible(work())).await
     }
 }
 
@@ -249,7 +253,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     /// ```
     #[inline]
     pub fn try_run(&self, key: &K, work: impl FnOnce() -> Result<T, E>) -> RunResult<T, E> {
-        self.place(key).run(key, None, work)
+        self.target(key).run(key, None, work)
     }
 
     /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows. If it
@@ -274,7 +278,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         key: &K,
         work: impl FnOnce() -> Result<T, E>,
     ) -> RunResult<T, E> {
-        self.place(key).run(key, Some(context), work)
+        self.target(key).run(key, Some(context), work)
     }
 
     /// [`try_run`](KeyedGroup::try_run) for a task.
@@ -299,7 +303,7 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key: &K = key.borrow();
-        self.place(key).run_async(key, None, work).await
+        self.target(key).run_async(key, None, work).await
     }
 
     /// [`try_run_in`](KeyedGroup::try_run_in) for a task.
@@ -330,7 +334,20 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key: &K = key.borrow();
-        self.place(key).run_async(key, Some(context), work).await
+        self.target(key).run_async(key, Some(context), work).await
+    }
+}
+
+#[cfg(all(feature = "capi", not(docache_loom)))]
+impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
+    /// [`try_run`](KeyedGroup::try_run) with a limit to waiting; 0 does not wait.
+    pub(crate) fn try_run_within(
+        &self,
+        limit: Option<Duration>,
+        key: &K,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> RunResult<T, E> {
+        self.target(key).run_then(key, (None, limit), work, identity)
     }
 }
 
@@ -364,7 +381,7 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     where
         K: Debug,
     {
-        self.manner.name = name_by_debug;
+        self.error_style.name = name_by_debug;
         self
     }
 
@@ -376,19 +393,19 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     pub fn build(self) -> Result<KeyedGroup<K, T, E>> {
         let shards = match self.shards {
             None => default_shards(),
-            Some(shards @ 1..=MOST_SHARDS) => shards.next_power_of_two(),
+            Some(shards @ 1..=MAX_SHARDS) => shards.next_power_of_two(),
             Some(shards) => {
-                let accepted = format!("give 1 to {MOST_SHARDS}");
+                let accepted = format!("give 1 to {MAX_SHARDS}");
                 return Err(Error::invalid_argument("shards", shards, &accepted));
             }
         };
-        Ok(KeyedGroup::with(shards, self.manner))
+        Ok(KeyedGroup::with(shards, self.error_style))
     }
 }
 
 fn default_shards() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    (16 * processors).next_power_of_two().min(MOST_SHARDS)
+    (16 * processors).next_power_of_two().min(MAX_SHARDS)
 }
 
 impl<K: ?Sized, T, E> Default for KeyedGroup<K, T, E> {

@@ -1,15 +1,15 @@
 //! Singleflight: callers who want the same thing now share one run of it.
 //!
 //! # State
-//! Everything lies in the callers' own frames. A [`Call`](call::Call) is one caller's part: on a
-//! thread's stack, in a pinned future, or in a box. What they meet at is a [home](home::Home): a
-//! lock, and behind it the [registry](registry::Registry) of the calls that lead, linked through
-//! the calls themselves. A group has [shards](shard::Shard) for that; a cache has its own. Those
-//! that wait form a ring with the call that leads, linked through the calls too. So there are no
-//! slots to be reused and nothing to be allocated; an address that is used again belongs to a new
-//! call, which only enters lists under the lock.
+//! Nothing is allocated: every list is linked through memory that the callers own. A [`Call`] is
+//! one caller's part in a flight. It lies on the caller's stack, in its pinned future, or in a box.
+//! Callers of the same key meet in a [domain](Domain): a lock, and behind it the
+//! [registry](Registry), a hash table of the calls that lead. The calls that wait form a ring with
+//! the one that leads. A group has [shards](shard) for domains; a cache uses its own. An address
+//! that is used again belongs to a new call, and a call enters lists only under the lock, so there
+//! is no ABA problem.
 //!
-//! A call's [`Stage`](call::Stage) is its state word:
+//! A call's [`State`](protocol::call::State) is its state word:
 //!
 //! ```text
 //!         enter: nobody runs the key            complete, abandon
@@ -17,91 +17,118 @@
 //!    │                                     ▲
 //!    │ enter: somebody does                │ the leader abandons, and this is the heir
 //!    └───────────────────────────► Waits ──┤
-//!                                          ├── told ─────────► Done ──► Out
+//!                                          ├── served ───────────────────────► Done ───► Out
 //!                          leave ──► Out ◄─┤
-//!                                          └── told first ──► Relays ─► Out
+//!                                          └── served, with others to serve ─► Relays ─► Out
 //! ```
 //!
+//! The ring of a flight in which two threads wait (B came after A) and two tasks (D after C):
+//!
+//! ```text
+//!  bucket of the registry
+//!     │
+//!     ▼
+//! ╭────────╮ next ╭────────╮ next ╭────────╮ next ╭────────╮ next ╭────────╮
+//! │ leader ├─────►│   B    ├─────►│   A    ├─────►│   C    ├─────►│   D    │
+//! │        │      │ Parked │      │ Parked │      │ Polled │      │ Polled │
+//! │ Leads  │◄─────┤ Waits  │◄─────┤ Waits  │◄─────┤ Waits  │◄─────┤ Waits  │
+//! ╰──┬─────╯ prev ╰────────╯ prev ╰────────╯ prev ╰────────╯ prev ╰─────┬──╯
+//!    │ ▲                                                              ▲ │
+//!    │ └──────────────────────────── next ────────────────────────────┼─┘
+//!    └────────────────────────────── prev ────────────────────────────┘
+//! ```
+//!
+//! The next thread enters between the leader and B, the next task between D and the leader. While
+//! the outcome is delivered, the relay stands where the leader stood, in no bucket.
+//!
 //! # The run of a flight
-//! 1. `enter` looks for the key under the shard's lock. Nobody there: the call is registered and
-//!    leads. Else it goes into the leader's ring and waits.
+//! 1. `enter` looks for the key in the registry, under the lock. If it is not there, the call is
+//!    registered and leads; otherwise it joins the leader's ring and waits.
 //! 2. The leader runs its work without any lock.
 //! 3. `complete` unregisters the leader under the lock. From then on nobody can join: the ring only
 //!    shrinks. With an empty ring that is all.
-//! 4. Otherwise the outcome is cloned, without the lock, and put into the ring's calls under it. A
-//!    leader puts one clone into the parked thread behind it, makes that `Relays`, leaves the ring
-//!    and returns: it costs the leader the same however many wait. The teller, once awake, hands on
-//!    that duty in the same way, and tells a batch of others besides. Only parked threads get the
-//!    duty: the system runs them for certain, while a task that was woken may not be polled for a
-//!    long time, and what it waits for may be what others would do once they are told. Where no
-//!    thread waits the leader tells all tasks itself, and where a clone panicked whoever made it
-//!    goes on: that outcome is not handed on.
-//! 5. A leader that goes without an outcome (a future that is dropped) hands its place in the ring
-//!    and in the registry to the call behind it, in one critical section; with none there it only
-//!    unregisters. A bulk call that is in its work is passed over where others wait: that work may
-//!    wait for one of them. Where all are in their work the last to come gets the lead: one that
-//!    was made from inside the work of another came later, and is what that work waits for. (A lead
-//!    that comes just before the work begins is not passed on: then only calls from the same thread
-//!    are found out.)
+//! 4. Otherwise the outcome is delivered: cloned without the lock, and the clones put into the
+//!    waiting calls under it.
+//!    - If no thread is parked, the leader serves all tasks itself, in batches.
+//!    - If one is, the leader serves only the parked thread right behind it, which becomes
+//!      `Relays`; then the leader leaves the ring and returns. So its cost does not depend on how
+//!      many wait.
+//!    - This *relay*, once awake, serves a batch of the others, makes the next parked thread the
+//!      relay in the same way, and returns.
+//!    - Only parked threads become relays: the scheduler is certain to run them, while a woken task
+//!      may not be polled for a long time (perhaps because its executor waits for one of the calls
+//!      that it would have to serve).
+//!    - If a clone panics, the call that it was meant for gets that panic, and nobody becomes a
+//!      relay in that batch: the thread that made the clones goes on serving.
+//! 5. A leader that leaves without an outcome (a dropped future) hands its place in ring and
+//!    registry to a waiting call, its *heir*, in one critical section. If nobody waits it is only
+//!    unregistered.
+//!    - The heir is the first call behind the leader that is not inside user code: a bulk call that
+//!      is running its work is passed over, since that work may wait for one of the other callers.
+//!    - If all are inside their work, the last to come is the heir: of calls that are nested on one
+//!      thread it is the innermost, which the others wait for.
+//!    - A bulk call that becomes the leader just before its work begins is not passed over; then
+//!      only calls from its own thread are recognized as reentrant.
 //!
 //! # Invariants
 //! - PINNED: a call does not move from `enter` on, and is taken out of registry and ring by its
 //!   owner before its memory is used for anything else. A future that is forgotten keeps its memory
-//!   for ever, which is fine.
+//!   forever, which is fine.
 //! - KEY: while a call is in a flight its key is there: borrowed by a stack frame, which cannot be
 //!   forgotten, or in the same pinned memory as the call. A borrow in a future would not do: a
 //!   forgotten future outlives what it borrows.
 //! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.
-//! - RING: behind the leader, or the teller, come parked threads, and then the others in the order
-//!   in which they came. So the call behind tells whether there is any thread, and the last of the
-//!   others is the last to come.
-//! - OUTCOME: an outcome is put into a call that waits under the lock, by the one who then makes it
-//!   `Done` or `Relays`; from then on it is the owner's, as it is while the call does not wait.
-//! - OWNER: a call's owner is in one place at a time: a frame, the poll of a future, or whoever has
-//!   the owned call. What is set aside of its result, between its work and the end of its flight,
-//!   is the owner's alone.
-//! - LAST: making a call `Done`, under the lock, is the last access that anybody but the owner
-//!   makes to it. (The lock itself lies in the group, which the teller borrows for longer.)
+//! - RING: behind the leader, or the relay, come parked threads, the latest first; then all others,
+//!   in the order of their arrival. So the call right behind tells whether any thread is parked,
+//!   and the last one, if it is no thread, is the latest of the others.
+//! - OUTCOME: while a call waits, its outcome is written only under the lock, by the thread that
+//!   then sets it to `Done` or `Relays`. From then on, and while it does not wait, its outcome is
+//!   its owner's.
+//! - OWNER: a call's owner is one thread at a time: that of the stack frame, of the future's poll,
+//!   or the one that uses the owned call. What a call stages for its domain is the owner's alone.
+//! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
+//!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
+//!   borrows for longer.)
 //! - OWN: a call is unregistered at most once: by its completion, or by `forget` before that. So
 //!   completion removes only what is its own.
 //! - ONE-RUN: a registered leader is the only one of its key; so runs of a key overlap only if one
 //!   was forgotten.
 //!
-//! - COPIED: in the child of a fork, calls of threads that are not there are not looked at: their
-//!   frames belong to others. So a registry forgets its calls before it is used there
-//!   ([`renew`](Registry::renew)), and a call that came along, since its owner forked or it lies on
-//!   the heap, leaves what it was in before its owner does anything with it
-//!   ([`see_to_fork`](Call)). If it waited it then leads.
+//! - COPIED: in the child of a fork the other threads' calls must not be looked at: their stacks
+//!   may be in use for something else. So a registry forgets all its calls before it is used there
+//!   ([`renew`](Registry::renew)). A call that survives in the child (on the stack of the thread
+//!   that forked, or on the heap) resets its links before its owner does anything else with it
+//!   (`see_to_fork`); if it waited, it now leads.
 //!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
-//! - `Stage` is stored with Release and loaded with Acquire: who sees `Done` or `Relays` without
-//!   the lock sees the outcome, and the teller done with the call (LAST). An heir that sees `Leads`
-//!   sees all that its predecessor did.
-//! - The word that tells which thread is inside a call's work is compared with the reader's own
-//!   thread: `Relaxed`. Whether there is any is only asked under the lock, for calls that wait, and
-//!   matters only if a call from inside that work has taken the lock before.
+//! - `State` is stored with Release and loaded with Acquire: an owner that sees `Done` or `Relays`
+//!   without the lock sees the outcome, and with `Done` all accesses of others to the call are
+//!   over (LAST). An heir that sees `Leads` sees all that its predecessor did.
+//! - Which thread is inside a call's work is stored and loaded `Relaxed`. Comparing it with one's
+//!   own thread asks only about one's own stores. `is_in_work` asks about other threads, under the
+//!   lock, for calls that wait. It may miss a thread that has just begun; it matters only if a call
+//!   made from inside that work has joined the ring, which means that this thread has taken the
+//!   lock since.
 //!
 //! # Progress
-//! A call nobody joins is two critical sections of a few instructions; see [`lock`](crate::lock).
-//! No user code but `K`'s `Eq` runs in one: outcomes are cloned, dropped and woken for outside.
-//! Waiting is a park or a pending future. Two sections are longer: a shard that has more flights
-//! than ever before links them all anew, and a lead that is given up passes by the bulk calls that
-//! are in their work.
+//! A call that nobody joins takes the lock twice, for a few instructions each; see
+//! [`lock`](crate::lock). The only user code that runs under it is `K`'s `Eq`: outcomes are cloned
+//! and dropped, and Wakers woken, without it. Waiting is parking, or a pending future. Two critical
+//! sections are longer: growing the registry relinks all its flights, and finding an heir passes
+//! over bulk calls that are inside their work.
 
 mod builder;
 mod bulk;
-mod call;
 mod drive;
+mod error;
 mod group;
-pub(crate) mod home;
 mod infallible;
 mod keyed;
-mod outcome;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 mod owned_call;
 mod pinned_call;
-mod registry;
+mod protocol;
 mod shard;
 
 #[cfg(all(test, docache_loom))]
@@ -109,16 +136,19 @@ mod model;
 
 pub use builder::GroupBuilder;
 pub(crate) use bulk::run_all;
-pub(crate) use call::Call;
-pub(crate) use drive::{Manner, Target, name_by_debug};
+pub(crate) use drive::{ErrorStyle, Target, name_by_debug};
+pub use error::{FlightError, Shared};
 pub use group::Group;
+pub(crate) use infallible::value_or_panic;
 pub use keyed::KeyedGroup;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use keyed::MOST_SHARDS;
-pub(crate) use outcome::{Failure, Outcome};
-pub use outcome::{FlightError, Shared};
+pub(crate) use keyed::MAX_SHARDS;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use owned_call::{Departure, GroupPort, OwnedCall, Port};
+pub(crate) use owned_call::{Departure, GroupDomain, OwnedCall, OwnedDomain};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use pinned_call::WaitResult;
-pub(crate) use registry::Registry;
+pub(crate) use protocol::call::Call;
+pub(crate) use protocol::deliver::notify_followers;
+pub(crate) use protocol::domain::{Domain, grow};
+pub(crate) use protocol::outcome::{Failure, Outcome};
+pub(crate) use protocol::registry::{Entered, Registry};

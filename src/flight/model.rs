@@ -39,7 +39,7 @@ impl Runs {
 }
 
 fn keyed() -> Arc<Keyed> {
-    Arc::new(KeyedGroup::with(1, crate::flight::Manner::DEFAULT))
+    Arc::new(KeyedGroup::with(1, crate::flight::ErrorStyle::DEFAULT))
 }
 
 /// Counts wake-ups.
@@ -111,7 +111,7 @@ fn two_leaders_race_and_a_third_follows() {
 }
 
 #[test]
-fn two_parked_threads_one_tells_the_other() {
+fn two_parked_threads_one_relays_to_the_other() {
     model(|| {
         let group = keyed();
         let leader = pending_leader!(group, 1_u64);
@@ -121,7 +121,8 @@ fn two_parked_threads_one_tells_the_other() {
                 thread::spawn(move || *group.run(&1, || 7))
             })
             .collect();
-        // Whoever is there takes the lead; whoever waits is told, by the leader or by the other.
+        // One that is there takes the lead; one that waits is served, by the leader or by the
+        // other.
         drop(leader);
         for follower in followers {
             assert_eq!(follower.join().unwrap(), 7);
@@ -221,7 +222,7 @@ fn cancel_against_complete() {
             thread::spawn(move || {
                 let mut call = Box::pin(group.run_async(1_u64, || async { 2 }));
                 let polled = poll(call.as_mut(), Waker::noop());
-                // Dropped here: it waits, is told, or has the value.
+                // Dropped here: it waits, is served, or has the value.
                 if let Poll::Ready(value) = polled {
                     assert!(*value == 1 || *value == 2);
                 }
@@ -331,7 +332,7 @@ fn two_keys_take_turns_in_one_frame() {
 }
 
 #[test]
-fn a_parked_thread_and_a_task_are_both_told() {
+fn a_parked_thread_and_a_task_are_both_served() {
     model(|| {
         let group = keyed();
         let parked = {

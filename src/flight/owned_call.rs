@@ -1,11 +1,11 @@
-//! An owned call: one that lies on the heap and keeps what it needs, for callers that have no frame
-//! of ours, such as those behind the C ABI.
+//! An owned call: one that lies on the heap and owns its key and its share of the group or cache,
+//! for callers without a stack frame of ours, such as those behind the C ABI.
 //!
 //! # Invariants
-//! - KEPT: while the pinned call in an owned one may be in a flight it has a share of what the
-//!   flight lives in, and the key is its own. Both are let go only after the pinned call (`recall`
-//!   checks it; the order of the fields sees to it on drop).
-//! - OWNER: but for [`stage`](OwnedCall::stage), one function of an owned call is called at a time.
+//! - OUTLIVES: while the pinned call may be in a flight, the owned call holds a share of what that
+//!   flight's domain lies in, and the key, unchanged. Both are released only after the pinned call
+//!   is gone (`reset` does it in that order, and so does the order of the fields on drop).
+//! - OWNER: but for [`state`](OwnedCall::state), one function of an owned call is called at a time.
 //!   Its `unsafe` functions ask that of the caller.
 
 use std::fmt;
@@ -13,20 +13,20 @@ use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
-use super::call::{Kind, Stage};
-use super::home::{Entered, Home, OutcomeOf};
 use super::keyed::KeyedGroup;
-use super::outcome::Outcome;
-use super::pinned_call::{PinnedCall, RunResult, WaitResult};
-use super::shard::Shard;
+use super::pinned_call::{PinnedCall, WaitResult};
+use super::protocol::call::{State, Waiter};
+use super::protocol::domain::{Domain, OutcomeOf};
+use super::protocol::outcome::Outcome;
+use super::protocol::registry::Entered;
+use super::shard::FlightShard;
 use crate::contain::drop_contained;
 
 /// Keys up to this length lie in the call itself.
 const INLINE: usize = 40;
 /// Longer ones in memory that is kept for the next key, up to this much of it.
-const MOST_KEPT: usize = 4096;
+const MAX_RETAINED: usize = 4096;
 
 /// The bytes of a key.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl KeyBytes {
     fn set(&mut self, key: &[u8]) {
         self.len = key.len();
         match self.inline.get_mut(..key.len()) {
-            Some(place) => place.copy_from_slice(key),
+            Some(inline) => inline.copy_from_slice(key),
             None => {
                 self.long.clear();
                 self.long.extend_from_slice(key);
@@ -55,7 +55,7 @@ impl KeyBytes {
     /// Keeps memory for the next key, unless there is too much of it.
     fn forget(&mut self) {
         self.len = 0;
-        if self.long.capacity() > MOST_KEPT {
+        if self.long.capacity() > MAX_RETAINED {
             self.long = Vec::new();
         }
     }
@@ -67,61 +67,61 @@ impl Default for KeyBytes {
     }
 }
 
-/// How a call went.
+/// How a call left its flight.
 #[derive(Debug)]
 pub(crate) enum Departure<T, E> {
     /// It was in no flight any more.
-    Out,
+    NotInFlight,
     /// It waited; it may have had an outcome that nobody looked at.
     Waited(Option<Outcome<T, E>>),
     /// It led, and somebody who waited leads now.
-    HandedOn,
+    HandedOver,
     /// It led, nobody waited, and the flight is over.
-    Lost,
+    Ended,
 }
 
-type ValueOf<P> = <<P as Port>::Home as Home>::Value;
-type ErrorOf<P> = <<P as Port>::Home as Home>::Error;
+type ValueOf<O> = <<O as OwnedDomain>::Domain as Domain>::Value;
+type ErrorOf<O> = <<O as OwnedDomain>::Domain as Domain>::Error;
 
-/// Where the flights of tickets live, and how their keys lie.
-pub(crate) trait Port {
-    /// The home of a flight. It refers to what a share keeps.
-    type Home: Home;
-    /// What keeps the home.
+/// Where the flights of owned calls live, and how their keys are stored.
+pub(crate) trait OwnedDomain {
+    /// The domain of a flight. It refers to what a share keeps alive.
+    type Domain: Domain;
+    /// What keeps the domain alive.
     type Share;
     /// The memory of a key, used again and again.
     type Key: Default;
     /// What else a call may say.
     type Options;
 
-    /// Takes a key in.
+    /// Stores a key.
     fn set_key(key: &mut Self::Key, bytes: &[u8]);
 
-    /// Lets the key go; memory may be kept for the next one.
+    /// Drops the key; memory may be kept for the next one.
     fn forget_key(key: &mut Self::Key);
 
-    /// The home of the key's flight, the key's hash, and the key.
+    /// The domain of the key's flight, the key's hash, and the key.
     ///
     /// # Safety
-    /// What the result refers to is used only as long as the share is there, and the key lies
-    /// unchanged (KEPT).
-    unsafe fn home(
+    /// The result is used only while the share exists and the key is unchanged, where it is
+    /// (OUTLIVES).
+    unsafe fn domain(
         share: &Self::Share,
         key: &Self::Key,
         options: Self::Options,
-    ) -> (Self::Home, u64, *const <Self::Home as Home>::Key);
+    ) -> (Self::Domain, u64, *const <Self::Domain as Domain>::Key);
 }
 
-/// The port of groups whose keys are bytes; `G` has the group.
-pub(crate) struct GroupPort<G, T, E>(std::marker::PhantomData<(G, T, E)>);
+/// A group whose keys are bytes; `G` has the group.
+pub(crate) struct GroupDomain<G, T, E>(std::marker::PhantomData<(G, T, E)>);
 
-impl<G, T, E> Port for GroupPort<G, T, E>
+impl<G, T, E> OwnedDomain for GroupDomain<G, T, E>
 where
     G: AsRef<KeyedGroup<[u8], T, E>>,
     T: Clone + 'static,
     E: 'static,
 {
-    type Home = &'static Shard<[u8], T, E>;
+    type Domain = &'static FlightShard<[u8], T, E>;
     type Share = Arc<G>;
     type Key = KeyBytes;
     type Options = ();
@@ -134,51 +134,51 @@ where
         key.forget();
     }
 
-    unsafe fn home(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Home, u64, *const [u8]) {
-        let place = (**share).as_ref().place(key.bytes());
-        let shard = std::ptr::from_ref(place.home);
-        // SAFETY: KEPT: the shard lies in what the share keeps alive, and is reached through shared
-        // references only.
-        (unsafe { &*shard }, place.hash, key.bytes())
+    unsafe fn domain(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Domain, u64, *const [u8]) {
+        let target = (**share).as_ref().target(key.bytes());
+        let shard = std::ptr::from_ref(target.domain);
+        // SAFETY: OUTLIVES: the shard lies in what the share keeps alive, and is only reached by
+        // shared references.
+        (unsafe { &*shard }, target.hash, key.bytes())
     }
 }
 
 /// A call, reusable.
-pub(crate) struct OwnedCall<P: Port> {
-    /// Refers to the two fields below, and so goes before them (KEPT).
-    pinned: Option<PinnedCall<P::Home>>,
-    key: P::Key,
-    share: Option<P::Share>,
+pub(crate) struct OwnedCall<O: OwnedDomain> {
+    /// Refers to the two fields below, and so goes before them (OUTLIVES).
+    pinned: Option<PinnedCall<O::Domain>>,
+    key: O::Key,
+    share: Option<O::Share>,
     _pinned: PhantomPinned,
 }
 
-impl<P: Port> OwnedCall<P> {
+impl<O: OwnedDomain> OwnedCall<O> {
     pub(crate) fn new() -> Self {
-        OwnedCall { pinned: None, key: P::Key::default(), share: None, _pinned: PhantomPinned }
+        OwnedCall { pinned: None, key: O::Key::default(), share: None, _pinned: PhantomPinned }
     }
 
     /// Gets ready for [`enter`](Self::enter). `owner` is who calls, or 0.
     ///
     /// # Panics
-    /// If it was not [recalled](Self::recall) since the last time.
+    /// If it was not [reset](Self::reset) since the last time.
     pub(crate) fn prepare(
         self: Pin<&mut Self>,
-        share: P::Share,
+        share: O::Share,
         key: &[u8],
         owner: u64,
-        options: P::Options,
+        options: O::Options,
     ) {
         // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares
         // where it lies.
         let this = unsafe { self.get_unchecked_mut() };
         assert!(this.pinned.is_none(), "a call is in use");
-        P::set_key(&mut this.key, key);
+        O::set_key(&mut this.key, key);
         let share = this.share.insert(share);
-        // SAFETY: share and key stay as they are until the pinned call has left (KEPT).
-        let (home, hash, key) = unsafe { P::home(share, &this.key, options) };
+        // SAFETY: share and key stay as they are until the pinned call has left (OUTLIVES).
+        let (domain, hash, key) = unsafe { O::domain(share, &this.key, options) };
         // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
-        // which stay as they are until the pinned call has left (KEPT).
-        let pinned = unsafe { PinnedCall::new(home, hash, key, Kind::Free) };
+        // which stay as they are until the pinned call has left (OUTLIVES).
+        let pinned = unsafe { PinnedCall::new(domain, hash, key, Waiter::Polled) };
         this.pinned = Some(pinned.owned_by(owner));
     }
 
@@ -190,21 +190,22 @@ impl<P: Port> OwnedCall<P> {
         self.get_ref().pinned.as_ref().map_or(Entered::Reentrant, PinnedCall::enter)
     }
 
-    /// What keeps the flight's home, while the call is in use.
-    pub(crate) fn share(&self) -> Option<&P::Share> {
+    /// What keeps the flight's domain alive, while the call is in use.
+    pub(crate) fn share(&self) -> Option<&O::Share> {
         self.share.as_ref()
     }
 
-    /// Where the call stands; [`Out`](Stage::Out) if it was not prepared.
-    fn stage(&self) -> Stage {
-        self.pinned.as_ref().map_or(Stage::Out, |pinned| pinned.call().stage())
+    /// Where the call stands; [`Out`](State::Out) if it was not prepared.
+    fn state(&self) -> State {
+        self.pinned.as_ref().map_or(State::Out, |pinned| pinned.call().state())
     }
 
     /// Takes the outcome of a call that has one.
     ///
     /// # Safety
-    /// OWNER; it was [found](Entered::Found) or [told](WaitResult::Done), and this is called once.
-    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<P::Home>> {
+    /// OWNER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called
+    /// once.
+    pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<O::Domain>> {
         self.pinned.as_ref().map(PinnedCall::take)
     }
 
@@ -213,37 +214,36 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<P::Home>> {
+    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<O::Domain>> {
         self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
     }
 
-    /// Has what is to be kept of what the work brought set aside, where flights have a place for
-    /// that. Contains a panic.
+    /// Stages the result for storing, if the domain has a place for it. A panic is contained.
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn keep(&self, result: Result<&ValueOf<P>, &ErrorOf<P>>) {
+    pub(crate) unsafe fn stage(&self, result: Result<&ValueOf<O>, &ErrorOf<O>>) {
         if let Some(Err(payload)) =
-            self.pinned.as_ref().map(|pinned| pinned.inside(|| pinned.keep(result)))
+            self.pinned.as_ref().map(|pinned| pinned.run_as_work(|| pinned.stage_with(result)))
         {
             drop_contained(payload);
         }
     }
 
-    /// Whether the call is in use: prepared and not recalled.
+    /// Whether the call is in use: prepared and not reset.
     pub(crate) fn is_prepared(&self) -> bool {
         self.pinned.is_some()
     }
 
     pub(crate) fn leads(&self) -> bool {
-        self.stage() == Stage::Leads
+        self.state() == State::Leads
     }
 
     pub(crate) fn waits(&self) -> bool {
-        self.stage() == Stage::Waits
+        self.state() == State::Waits
     }
 
-    /// One look at a call that joined and has not landed; its Waker will be woken when there is
+    /// One look at a call that joined and still waits; its Waker will be woken when there is
     /// something to see.
     ///
     /// # Safety
@@ -256,53 +256,41 @@ impl<P: Port> OwnedCall<P> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn publish(&self, outcome: &OutcomeOf<P::Home>) -> bool {
-        self.pinned.as_ref().is_some_and(|pinned| pinned.publish(outcome))
+    pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<O::Domain>) -> bool {
+        self.pinned.as_ref().is_some_and(|pinned| pinned.complete_with(outcome))
     }
 
     /// Takes the call out of its flight.
     ///
     /// # Safety
     /// OWNER.
-    pub(crate) unsafe fn go(&self) -> Departure<ValueOf<P>, ErrorOf<P>> {
-        let Some(pinned) = &self.pinned else { return Departure::Out };
-        match self.stage() {
-            Stage::Out => Departure::Out,
-            Stage::Leads if pinned.abandon() => Departure::HandedOn,
-            Stage::Leads => Departure::Lost,
-            Stage::Waits | Stage::Done | Stage::Relays => match pinned.leave() {
+    pub(crate) unsafe fn leave(&self) -> Departure<ValueOf<O>, ErrorOf<O>> {
+        let Some(pinned) = &self.pinned else { return Departure::NotInFlight };
+        match self.state() {
+            State::Out => Departure::NotInFlight,
+            State::Leads if pinned.abandon() => Departure::HandedOver,
+            State::Leads => Departure::Ended,
+            State::Waits | State::Done | State::Relays => match pinned.leave() {
                 WaitResult::Done => Departure::Waited(Some(pinned.take())),
                 WaitResult::Leads | WaitResult::Left => Departure::Waited(None),
             },
         }
     }
 
-    /// Gives the share back, after [`go`](Self::go).
-    pub(crate) fn recall(self: Pin<&mut Self>) -> Option<P::Share> {
+    /// Gives the share back, after [`leave`](Self::leave). The call can be used again.
+    pub(crate) fn reset(self: Pin<&mut Self>) -> Option<O::Share> {
         // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be
         // pinned.
         let this = unsafe { self.get_unchecked_mut() };
         this.pinned = None;
-        P::forget_key(&mut this.key);
+        O::forget_key(&mut this.key);
         this.share.take()
     }
 }
 
-impl<P: Port> fmt::Debug for OwnedCall<P> {
+impl<O: OwnedDomain> fmt::Debug for OwnedCall<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedCall").field("pinned", &self.pinned).finish_non_exhaustive()
-    }
-}
-
-impl<T: Clone, E> KeyedGroup<[u8], T, E> {
-    /// [`try_run`](KeyedGroup::try_run) with a limit to waiting; 0 does not wait.
-    pub(crate) fn try_run_within(
-        &self,
-        limit: Option<Duration>,
-        key: &[u8],
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> RunResult<T, E> {
-        self.place(key).run_within(key, limit, work)
     }
 }
 
@@ -322,7 +310,7 @@ mod tests {
         owner: &Arc<Owner>,
         key: &[u8],
         expected: Entered,
-    ) -> Pin<Box<OwnedCall<GroupPort<Owner, u8, ()>>>> {
+    ) -> Pin<Box<OwnedCall<GroupDomain<Owner, u8, ()>>>> {
         let mut call = Box::pin(OwnedCall::new());
         call.as_mut().prepare(owner.clone(), key, 0, ());
         // SAFETY: nobody else has it, and it was just prepared.
@@ -335,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_that_is_dropped_in_its_flight_leaves_it() {
+    fn an_owned_call_that_is_dropped_in_its_flight_leaves_it() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
         let key = [7; 100];
         let (leader, waiter) =
@@ -349,14 +337,17 @@ mod tests {
     #[test]
     fn only_a_reasonable_amount_of_memory_is_kept_for_keys() {
         let owner = Arc::new(Owner(KeyedGroup::new()));
-        for (len, kept) in
-            [(INLINE, 0), (INLINE + 1, INLINE + 1), (MOST_KEPT, MOST_KEPT), (MOST_KEPT + 1, 0)]
-        {
+        for (len, kept) in [
+            (INLINE, 0),
+            (INLINE + 1, INLINE + 1),
+            (MAX_RETAINED, MAX_RETAINED),
+            (MAX_RETAINED + 1, 0),
+        ] {
             let mut call = entered(&owner, &vec![1; len], Entered::Leads);
             assert_eq!(call.key.bytes().len(), len);
             // SAFETY: nobody else has it.
-            assert!(matches!(unsafe { call.go() }, Departure::Lost));
-            assert!(call.as_mut().recall().is_some() && !call.is_prepared());
+            assert!(matches!(unsafe { call.leave() }, Departure::Ended));
+            assert!(call.as_mut().reset().is_some() && !call.is_prepared());
             assert_eq!((call.key.len, call.key.long.capacity()), (0, kept));
         }
     }

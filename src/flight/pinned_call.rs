@@ -1,34 +1,34 @@
-//! A pinned call: a call together with the home of the flight that it may be in, and what its owner
-//! can do with it.
+//! A pinned call: a call together with the domain of its flight, and what its owner can do with it.
 
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-#[cfg(all(feature = "capi", not(docache_loom)))]
 use std::time::Duration;
 
-use super::call::{Call, Kind, Stage};
-use super::home::{self, CallOf, Entered, Home, LARGE, OutcomeOf, spin};
-use super::outcome::{Failure, FlightError, Shared};
-#[cfg(all(feature = "capi", not(docache_loom)))]
-use crate::clock::Clock;
-use crate::clock::SystemClock;
+use super::error::{FlightError, Shared};
+use super::protocol::call::{Call, State, Waiter};
+use super::protocol::deliver::{self, MAX_BATCHED_BYTES};
+use super::protocol::domain::{CallOf, Domain, OutcomeOf};
+use super::protocol::leave;
+use super::protocol::outcome::Failure;
+use super::protocol::registry::Entered;
+use crate::clock::{Clock, SystemClock};
 use crate::contain::contained;
 use crate::context::{Context, until, until_armed};
 use crate::error::panic_message;
 use crate::wait::block_on;
 
-/// What a call of a group comes to.
+/// The result of a call of a group.
 pub(crate) type RunResult<T, E> = Result<Shared<T>, FlightError<E>>;
 
-/// What a call of a [`Home`] comes to.
-pub(crate) type RunResultOf<H> = RunResult<<H as Home>::Value, <H as Home>::Error>;
+/// The result of a call of a [`Domain`].
+pub(crate) type RunResultOf<D> = RunResult<<D as Domain>::Value, <D as Domain>::Error>;
 /// What its work returns.
-pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
+pub(crate) type WorkResult<D> = Result<<D as Domain>::Loaded, <D as Domain>::Error>;
 
-/// A call, the home of the flight that it may be in, and the promise to take it out again.
+/// A call, the domain of the flight that it may be in, and the promise to take it out again.
 ///
 /// Users keep it pinned: on a stack, in a pinned call future or in a box. Its key is borrowed if it
 /// lies on the stack, where it cannot be forgotten; where it can, the key lies in the same pinned
@@ -36,14 +36,17 @@ pub(crate) type WorkedOf<H> = Result<<H as Home>::Loaded, <H as Home>::Error>;
 ///
 /// Values may be large. So an outcome stays where it is, in the call, until its owner
 /// [takes](PinnedCall::take) it.
-pub(crate) struct PinnedCall<H: Home> {
-    home: H,
-    call: CallOf<H>,
-    kept: UnsafeCell<H::Kept>,
+///
+/// All functions are its owner's (OWNER), and each is for the states that it names. Misuse would be
+/// unsound; they are not `unsafe` because nothing outside `flight` can reach a pinned call.
+pub(crate) struct PinnedCall<D: Domain> {
+    domain: D,
+    call: CallOf<D>,
+    staged: UnsafeCell<D::Staged>,
 }
 
-// SAFETY: what is kept is the owner's, who is one thread at a time (OWNER).
-unsafe impl<H: Home<Kept: Send> + Sync> Sync for PinnedCall<H> where CallOf<H>: Sync {}
+// SAFETY: `staged` is the owner's, which is one thread at a time (OWNER).
+unsafe impl<D: Domain<Staged: Send> + Sync> Sync for PinnedCall<D> where CallOf<D>: Sync {}
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +59,17 @@ pub(crate) enum WaitResult {
     Left,
 }
 
-impl<H: Home> PinnedCall<H> {
+impl<D: Domain> PinnedCall<D> {
     /// # Safety
     /// From the first [`enter`](Self::enter) on the pinned call is pinned until it is dropped, and
     /// `key` lives as long as the memory that the pinned call lies in, even if the pinned call is
     /// forgotten (KEY).
     #[inline]
-    pub(crate) unsafe fn new(home: H, hash: u64, key: *const H::Key, kind: Kind) -> Self {
+    pub(crate) unsafe fn new(domain: D, hash: u64, key: *const D::Key, waiter: Waiter) -> Self {
         PinnedCall {
-            home,
-            call: Call::new(hash, key, kind),
-            kept: UnsafeCell::new(H::Kept::default()),
+            domain,
+            call: Call::new(hash, key, waiter),
+            staged: UnsafeCell::new(D::Staged::default()),
         }
     }
 
@@ -77,104 +80,102 @@ impl<H: Home> PinnedCall<H> {
         self
     }
 
-    pub(crate) fn call(&self) -> &CallOf<H> {
+    /// What the call stages for its domain.
+    ///
+    /// # Safety
+    /// The caller is the owner, and has no other reference to it.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "only the owner calls it")]
+    unsafe fn staged(&self) -> &mut D::Staged {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.staged.get() }
+    }
+
+    pub(crate) fn call(&self) -> &CallOf<D> {
         &self.call
     }
 
     /// Joins a flight or begins one.
     #[inline]
     pub(crate) fn enter(&self) -> Entered {
-        debug_assert_eq!(self.call.stage(), Stage::Out);
+        debug_assert_eq!(self.call.state(), State::Out);
         self.call.see_to_fork();
+        // SAFETY: ours (OWNER), and `enter` gets at it by this reference only.
+        let staged = unsafe { self.staged() };
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
-        unsafe { self.home.enter(&self.call) }
+        unsafe { self.domain.enter(&self.call, staged) }
     }
 
-    /// Ends the flight that this call leads. Whether others got the outcome too.
+    /// Ends the flight that this call leads, with the outcome that was [put](Self::put) into it.
+    /// True if others got it too.
     #[inline]
-    pub(crate) fn complete(&self, outcome: OutcomeOf<H>) -> bool {
-        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        unsafe { self.call.put_outcome(outcome) };
-        self.complete_own()
-    }
-
-    /// The same with the outcome that lies in the call.
-    #[inline]
-    pub(super) fn complete_own(&self) -> bool {
-        let publish = |outcome: Option<&OutcomeOf<H>>| match outcome {
-            Some(outcome) => self.publish(outcome),
+    pub(super) fn complete(&self) -> bool {
+        let complete = |outcome: Option<&OutcomeOf<D>>| match outcome {
+            Some(outcome) => self.complete_with(outcome),
             None => unreachable!("the work has left its outcome in the call"),
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        unsafe { self.call.with_outcome(publish) }
+        unsafe { self.call.with_outcome(complete) }
     }
 
-    /// What comes of a call that led, or needed no flight.
+    /// The same with an outcome that lies elsewhere.
     #[inline]
-    pub(super) fn led(&self, shared: bool) -> RunResultOf<H> {
+    pub(super) fn complete_with(&self, outcome: &OutcomeOf<D>) -> bool {
+        self.call.see_to_fork();
+        debug_assert_eq!(self.call.state(), State::Leads);
+        // SAFETY: as in `enter`.
+        let staged = unsafe { self.staged() };
+        // SAFETY: it is ours, and leads.
+        unsafe { self.domain.complete(&self.call, outcome, staged) }
+    }
+
+    /// The result of a call that led, or that found its value without a flight.
+    #[inline]
+    pub(super) fn own_result(&self, shared: bool) -> RunResultOf<D> {
         match self.take() {
-            Ok(value) => Ok(Shared::led_by_caller(value, shared)),
+            Ok(value) => Ok(Shared::own(value, shared)),
             Err(failure) => Err(failure.into()),
         }
-    }
-
-    /// Ends the flight that this call leads with an outcome that its owner has elsewhere, too.
-    /// Whether others got it.
-    #[inline]
-    pub(super) fn publish(&self, outcome: &OutcomeOf<H>) -> bool {
-        self.call.see_to_fork();
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
-        // SAFETY: what is kept is ours alone (OWNER).
-        let kept = unsafe { &mut *self.kept.get() };
-        // SAFETY: it is ours, and leads.
-        unsafe { self.home.complete(&self.call, outcome, kept) }
     }
 
     /// Gives up the lead of this call: whether somebody took it.
     pub(super) fn abandon(&self) -> bool {
         self.call.see_to_fork();
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { home::abandon(&self.home, &self.call) }
+        unsafe { leave::abandon(&self.domain, &self.call) }
     }
 
     /// Ends the flight that this call leads with a panic.
     #[cold]
     pub(super) fn panicked(&self, payload: &(dyn std::any::Any + Send)) {
-        self.publish(&Err(Failure::Panicked(panic_message(payload).into())));
-        // What the work brought before.
+        self.complete_with(&Err(Failure::Panicked(panic_message(payload).into())));
+        // The result that the work had left, if the panic came after it.
         // SAFETY: it is ours, and out (OUTCOME).
         let _ = contained(|| drop(unsafe { self.call.take_outcome() }));
     }
 
     /// The value in what the work returned.
     #[inline(always)]
-    pub(super) fn accept(&self, loaded: H::Loaded) -> H::Value {
-        // SAFETY: the call is ours (OWNER).
-        unsafe { self.home.accept(loaded) }
-    }
-
-    /// Has what is to be kept of what the work brought set aside; to be called inside the work.
-    #[inline]
-    pub(super) fn keep(&self, worked: Result<&H::Value, &H::Error>) {
-        // SAFETY: what is kept is ours alone (OWNER).
-        let kept = unsafe { &mut *self.kept.get() };
-        // SAFETY: it is ours, and leads.
-        unsafe { self.home.keep(&self.call, worked, kept) };
+    pub(super) fn accept(&self, loaded: D::Loaded) -> D::Value {
+        // SAFETY: as in `enter`.
+        self.domain.accept(loaded, unsafe { self.staged() })
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
     /// call has the outcome.
     pub(super) fn begin(&self) -> bool {
         self.call.see_to_fork();
-        debug_assert_eq!(self.call.stage(), Stage::Leads);
+        debug_assert_eq!(self.call.state(), State::Leads);
+        // SAFETY: as in `enter`.
+        let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.home.begin(&self.call) }
+        unsafe { self.domain.begin(&self.call, staged) }
     }
 
     /// Takes the outcome of a call that has one and does not wait.
     #[inline]
-    pub(super) fn take(&self) -> OutcomeOf<H> {
+    pub(super) fn take(&self) -> OutcomeOf<D> {
         // SAFETY: it is ours, and does not wait (OUTCOME).
         match unsafe { self.call.take_outcome() } {
             Some(outcome) => outcome,
@@ -182,22 +183,22 @@ impl<H: Home> PinnedCall<H> {
         }
     }
 
-    /// Runs the work on this thread, to which the lead was handed, if it is still necessary; see
-    /// [`lead`](PinnedCall::lead).
+    /// Runs the work on this thread after the lead was handed to it, unless that has become
+    /// unnecessary; see [`lead`](PinnedCall::lead).
     #[inline(never)]
-    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
-        if self.begin() { self.lead(work) } else { self.complete_own() }
+    pub(super) fn take_over(&self, work: impl FnOnce() -> WorkResult<D>) -> bool {
+        if self.begin() { self.lead(work) } else { self.complete() }
     }
 
     /// Runs the work on this thread, and ends the flight. Whether others got the outcome too.
     #[inline]
-    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkedOf<H>) -> bool {
-        let inside = || {
-            in_frame_of_its_own_if_large::<H::Value>(|| self.put_worked(work()));
-            in_frame_of_its_own_if_large::<H::Value>(|| self.keep_own());
+    pub(crate) fn lead(&self, work: impl FnOnce() -> WorkResult<D>) -> bool {
+        let work = || {
+            in_frame_of_its_own_if_large::<D::Value>(|| self.put_result(work()));
+            in_frame_of_its_own_if_large::<D::Value>(|| self.stage());
         };
-        match self.inside(inside) {
-            Ok(()) => self.complete_own(),
+        match self.run_as_work(work) {
+            Ok(()) => self.complete(),
             Err(payload) => {
                 self.panicked(&*payload);
                 resume_unwind(payload)
@@ -205,10 +206,10 @@ impl<H: Home> PinnedCall<H> {
         }
     }
 
-    /// Leaves what the work returned in the call.
+    /// Puts what the work returned into the call that leads.
     #[inline]
-    pub(super) fn put_worked(&self, worked: WorkedOf<H>) {
-        let outcome = match worked {
+    pub(super) fn put_result(&self, result: WorkResult<D>) {
+        let outcome = match result {
             Ok(loaded) => Ok(self.accept(loaded)),
             Err(error) => Err(Failure::Failed(Arc::new(error))),
         };
@@ -216,21 +217,38 @@ impl<H: Home> PinnedCall<H> {
         unsafe { self.call.put_outcome(outcome) };
     }
 
-    /// Sets aside what is to be [kept](PinnedCall::keep) of what was left in the call.
+    /// Puts an outcome into the call that leads.
     #[inline]
-    pub(super) fn keep_own(&self) {
-        let keep = |outcome: Option<&OutcomeOf<H>>| match outcome {
-            Some(Ok(value)) => self.keep(Ok(value)),
-            Some(Err(Failure::Failed(error))) => self.keep(Err(error)),
+    pub(super) fn put(&self, outcome: OutcomeOf<D>) {
+        // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
+        unsafe { self.call.put_outcome(outcome) };
+    }
+
+    /// [Stages](Domain::stage) the outcome that was [put](Self::put) into the call; to be called as
+    /// part of the work.
+    #[inline]
+    pub(super) fn stage(&self) {
+        let stage = |outcome: Option<&OutcomeOf<D>>| match outcome {
+            Some(Ok(value)) => self.stage_with(Ok(value)),
+            Some(Err(Failure::Failed(error))) => self.stage_with(Err(error)),
             _ => {}
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
-        unsafe { self.call.with_outcome(keep) };
+        unsafe { self.call.with_outcome(stage) };
+    }
+
+    /// The same with a result that lies elsewhere.
+    #[inline]
+    pub(super) fn stage_with(&self, result: Result<&D::Value, &D::Error>) {
+        // SAFETY: as in `enter`.
+        let staged = unsafe { self.staged() };
+        // SAFETY: it is ours, and leads.
+        unsafe { self.domain.stage(&self.call, result, staged) };
     }
 
     /// Calls user code as part of this call's work.
     #[inline]
-    pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> std::thread::Result<R> {
+    pub(crate) fn run_as_work<R>(&self, work: impl FnOnce() -> R) -> std::thread::Result<R> {
         self.call.enter_work();
         // What the work leaves half-done is the user's own.
         let result = catch_unwind(AssertUnwindSafe(work));
@@ -239,13 +257,13 @@ impl<H: Home> PinnedCall<H> {
     }
 
     /// How the wait of a call that joined has ended, if it has.
-    fn landed(&self, stage: Stage) -> Option<WaitResult> {
-        match stage {
-            Stage::Waits | Stage::Out => None,
-            Stage::Leads => Some(WaitResult::Leads),
-            Stage::Done | Stage::Relays => {
+    fn wait_result(&self, state: State) -> Option<WaitResult> {
+        match state {
+            State::Waits | State::Out => None,
+            State::Leads => Some(WaitResult::Leads),
+            State::Done | State::Relays => {
                 // SAFETY: it is ours and joined.
-                unsafe { home::settle(&self.home, &self.call) };
+                unsafe { deliver::relay(&self.domain, &self.call) };
                 Some(WaitResult::Done)
             }
         }
@@ -255,85 +273,88 @@ impl<H: Home> PinnedCall<H> {
     pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        let stage = unsafe { home::poll(&self.home, &self.call, cx.waker()) };
-        stage.and_then(|stage| self.landed(stage)).map_or(Poll::Pending, Poll::Ready)
+        let state = unsafe { leave::poll(&self.domain, &self.call, cx.waker()) };
+        state.and_then(|state| self.wait_result(state)).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Stops waiting.
     pub(super) fn leave(&self) -> WaitResult {
         self.call.see_to_fork();
         // SAFETY: it is ours and joined.
-        if unsafe { home::leave(&self.home, &self.call) } {
+        if unsafe { leave::leave(&self.domain, &self.call) } {
             WaitResult::Done
         } else {
             WaitResult::Left
         }
     }
 
-    /// Blocks the thread until the flight has landed or the context is done.
+    /// Blocks the thread until the flight has completed, the context is done, or the limit has
+    /// passed; 0 only looks.
     #[cold]
     #[inline(never)]
-    pub(super) fn wait(&self, context: Option<&Context>) -> WaitResult {
-        spin(&self.call);
-        let landing = std::future::poll_fn(|cx| self.poll(cx));
-        let landed = match context {
-            None => block_on(landing, &SystemClock, None),
-            Some(context) => {
-                block_on(until(landing, context), context.clock(), context.deadline()).flatten()
-            }
-        };
-        landed.unwrap_or_else(|| self.leave())
-    }
-
-    /// The same with a limit; 0 only looks.
-    #[cfg(all(feature = "capi", not(docache_loom)))]
-    #[cold]
-    #[inline(never)]
-    pub(super) fn wait_for(&self, limit: Option<Duration>) -> WaitResult {
+    pub(super) fn wait(&self, context: Option<&Context>, limit: Option<Duration>) -> WaitResult {
         let deadline = limit.map(|limit| SystemClock.now().after(limit));
         spin(&self.call);
-        let landing = std::future::poll_fn(|cx| self.poll(cx));
-        block_on(landing, &SystemClock, deadline).unwrap_or_else(|| self.leave())
+        let completion = std::future::poll_fn(|cx| self.poll(cx));
+        let result = match context {
+            None => block_on(completion, &SystemClock, deadline),
+            Some(context) => {
+                block_on(until(completion, context), context.clock(), context.deadline()).flatten()
+            }
+        };
+        result.unwrap_or_else(|| self.leave())
     }
 
     /// The same for a task.
     pub(super) async fn wait_async(&self, context: Option<&Context>) -> WaitResult {
-        let landing = std::future::poll_fn(|cx| self.poll(cx));
-        let landed = match context {
-            None => Some(landing.await),
-            Some(context) => until_armed(landing, context).await,
+        let completion = std::future::poll_fn(|cx| self.poll(cx));
+        let result = match context {
+            None => Some(completion.await),
+            Some(context) => until_armed(completion, context).await,
         };
-        landed.unwrap_or_else(|| self.leave())
+        result.unwrap_or_else(|| self.leave())
     }
 }
 
-impl<H: Home> Drop for PinnedCall<H> {
+impl<D: Domain> Drop for PinnedCall<D> {
     #[inline]
     fn drop(&mut self) {
-        match self.call.stage() {
-            Stage::Out => {}
-            Stage::Leads => {
+        match self.call.state() {
+            State::Out => {}
+            State::Leads => {
                 self.abandon();
             }
-            Stage::Waits | Stage::Done | Stage::Relays => {
+            State::Waits | State::Done | State::Relays => {
                 self.leave();
             }
         }
+        self.domain.close(self.staged.get_mut());
     }
 }
 
-/// Calls `f`; if a `T` is large, so that the room that it has on the stack for some is given back
-/// before this returns.
+/// Spins for about as long as a very short run takes.
+fn spin<K: ?Sized, T, E>(me: &Call<K, T, E>) {
+    const TURNS: usize = if cfg!(docache_loom) { 0 } else { 40 };
+    for _ in 0..TURNS {
+        if me.state() != State::Waits {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+}
+
+/// Calls `f`; if `T` is large, in a stack frame of its own, so that the space for its temporaries
+/// is free again when this returns.
 #[inline(always)]
 fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     #[inline(never)]
     fn apart(f: impl FnOnce()) {
         f();
     }
-    if size_of::<T>() > LARGE { apart(f) } else { f() }
+    if size_of::<T>() > MAX_BATCHED_BYTES { apart(f) } else { f() }
 }
 
-impl<H: Home> fmt::Debug for PinnedCall<H> {
+impl<D: Domain> fmt::Debug for PinnedCall<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PinnedCall").field("call", &self.call).finish_non_exhaustive()
     }

@@ -3,35 +3,38 @@
 use std::fmt;
 use std::ops::DerefMut;
 
-use super::home::Home;
-use super::registry::Registry;
-use crate::lock::{Guard, Lock};
+use super::protocol::call::Call;
+use super::protocol::deliver::notify_followers;
+use super::protocol::domain::{Domain, grow};
+use super::protocol::outcome::Outcome;
+use super::protocol::registry::{Entered, Registry};
+use crate::lock::{Lock, LockGuard};
 
 /// Some of a group's flights.
-pub(crate) struct Shard<K: ?Sized, T, E> {
+pub(crate) struct FlightShard<K: ?Sized, T, E> {
     registry: Lock<Registry<K, T, E>>,
 }
 
-impl<K: ?Sized, T, E> fmt::Debug for Shard<K, T, E> {
+impl<K: ?Sized, T, E> fmt::Debug for FlightShard<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").finish_non_exhaustive()
+        f.debug_struct("FlightShard").finish_non_exhaustive()
     }
 }
 
-impl<K: ?Sized, T, E> Shard<K, T, E> {
+impl<K: ?Sized, T, E> FlightShard<K, T, E> {
     #[cfg(not(docache_loom))]
     pub(crate) const fn new() -> Self {
-        Shard { registry: Lock::new(Registry::new()) }
+        FlightShard { registry: Lock::new(Registry::new()) }
     }
 
     #[cfg(docache_loom)]
     pub(crate) fn new() -> Self {
-        Shard { registry: Lock::new(Registry::new()) }
+        FlightShard { registry: Lock::new(Registry::new()) }
     }
 
     /// The registry with its lock held, which knows of calls that are there (COPIED).
     #[inline]
-    fn lock(&self) -> Guard<'_, Registry<K, T, E>> {
+    fn lock(&self) -> LockGuard<'_, Registry<K, T, E>> {
         let (mut registry, torn) = self.registry.lock_marked();
         if torn || registry.is_copied() {
             registry.renew(torn);
@@ -41,7 +44,7 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
 
     /// How many flights a new call of the same key could join.
     pub(crate) fn flights(&self) -> usize {
-        self.lock().flights()
+        self.lock().len()
     }
 
     /// Makes later calls of the key begin a new flight. Whether there was one to be forgotten.
@@ -53,20 +56,53 @@ impl<K: ?Sized, T, E> Shard<K, T, E> {
     }
 }
 
-impl<K: ?Sized + Eq, T: Clone, E> Home for &Shard<K, T, E> {
+// SAFETY: a shard has one registry, and the guard that is returned has its lock.
+unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
     type Key = K;
     type Value = T;
     type Error = E;
     type Loaded = T;
-    type Kept = ();
+    type Staged = ();
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, T, E>> {
         self.lock()
     }
 
+    #[inline]
+    unsafe fn enter(&self, me: &Call<K, T, E>, (): &mut ()) -> Entered {
+        let mut registry = self.lock();
+        // SAFETY: the caller's promise.
+        let entered = unsafe { registry.enter(me) };
+        let wanted = registry.wanted_buckets();
+        drop(registry);
+        if let Some(buckets) = wanted {
+            grow(self, buckets);
+        }
+        entered
+    }
+
+    #[inline]
+    unsafe fn begin(&self, _me: &Call<K, T, E>, (): &mut ()) -> bool {
+        true
+    }
+
     #[inline(always)]
-    unsafe fn accept(&self, loaded: T) -> T {
+    fn accept(&self, loaded: T, (): &mut ()) -> T {
         loaded
     }
+
+    #[inline]
+    unsafe fn stage(&self, _me: &Call<K, T, E>, _result: Result<&T, &E>, (): &mut ()) {}
+
+    #[inline]
+    unsafe fn complete(&self, me: &Call<K, T, E>, outcome: &Outcome<T, E>, (): &mut ()) -> bool {
+        // SAFETY: the caller's promise.
+        let has_followers = unsafe { self.lock().unregister(me) };
+        // SAFETY: the caller's promise; it was just taken out.
+        unsafe { notify_followers(self, me, outcome, has_followers) }
+    }
+
+    #[inline]
+    fn close(&self, (): &mut ()) {}
 }

@@ -1,4 +1,4 @@
-//! Models of the lock itself. That nobody sleeps for ever is loom's to say: it finds threads that
+//! Models of the lock itself. That nobody sleeps forever is loom's to say: it finds threads that
 //! wait for each other.
 
 use std::sync::Arc;

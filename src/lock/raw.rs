@@ -1,12 +1,12 @@
 //! What a lock locks with: two words.
 //!
 //! # State
-//! `state` says whether the lock is [`FREE`] or [`HELD`], or [`HANDED`] to one of those who have
-//! waited. `waiting` has [`PARKED`] if somebody announced since it was last reset that he is about
-//! to sleep, on this word ([`parking`]):
+//! `state` says whether the lock is [`FREE`] or [`HELD`], or [`HANDED`] to a thread that has
+//! waited. `waiting` has [`PARKED`] if a thread has announced, since it was last reset, that it is
+//! about to sleep on this word ([`parking`]):
 //!
 //! ```text
-//!   who comes                              who leaves
+//!   lock                                   unlock
 //!   spin, if PARKED is not there;          state := FREE                (Release)
 //!     now and then waiting |= SPINNING     light fence
 //!   waiting |= PARKED                      waiting == 0? done
@@ -16,62 +16,69 @@
 //!   (woken) spin; got it? waiting |= PARKED
 //! ```
 //!
-//! Who leaves stores plainly. If he comes back soon the lock is HELD again before anybody can have
-//! seen it FREE: the store waits in his processor for the line that those who spin have just read.
-//! So they say that they are there; to reset that is a read-modify-write, which lets the store out
-//! first.
+//! Unlocking is a plain store. If the thread takes the lock again soon, it is HELD before any other
+//! can have seen it FREE: the store waits in the processor's store buffer for the cache line that
+//! the spinning threads have just read. So those set SPINNING; to reset that is a
+//! read-modify-write, which drains the store buffer first.
 //!
-//! Where there is no [asymmetric fence](barrier), who leaves does not look but exchanges `waiting`
-//! with 0 at once.
+//! Where there is no [asymmetric fence](barrier), unlocking exchanges `waiting` with 0 at once,
+//! instead of looking first.
 //!
 //! # Invariants
-//! - HOLDER: the lock is HELD while somebody has it, and only he makes it FREE. It becomes HELD by
-//!   a compare-exchange.
-//! - AWAKE: whenever the lock is FREE and somebody sleeps, there is a thread awake, in here or
-//!   holding the lock later, that will wake him: one that is about to look at `waiting` and finds
-//!   it set; or one that was woken; or one that set `waiting` and has yet to look at `state`. Who
-//!   resets PARKED wakes one, and those who are not asleep yet see that it has changed. Who was
-//!   woken gets the lock and sets `waiting` while he has it, so he finds it set when he leaves; or
-//!   he announces himself anew. Who found `waiting` set and slept relies on the one who set it, who
-//!   looks at `state` afterwards: either he gets the lock, and then he finds it set when he leaves;
-//!   or somebody had the lock, who will find it set.
-//! - HANDED: a lock is handed over only to be taken by somebody who was woken for it. If there was
-//!   nobody to wake, who left takes it back, and looks again.
-//! - BORROWED: who leaves looks at `waiting` after others may have the lock. He borrows it until he
-//!   is through, and the lock cannot be freed before, whatever its next holder does.
+//! - HOLDER: the lock is HELD while a thread has it, and only that thread makes it FREE. It becomes
+//!   HELD by a compare-exchange.
+//! - AWAKE: whenever the lock is FREE and a thread sleeps, another one is awake, waiting for the
+//!   lock or holding it later, that will wake it:
+//!   - one that is about to look at `waiting`, and finds it set;
+//!   - or one that was woken;
+//!   - or one that set `waiting` and has yet to look at `state`.
+//!
+//!   A thread that resets PARKED wakes one sleeper, and those that do not sleep yet see that the
+//!   word has changed. A thread that was woken either gets the lock, and sets `waiting` while it
+//!   has it, so that it finds it set when it unlocks; or it announces itself again. A thread that
+//!   found `waiting` set, and slept, relies on the one that set it, which looks at `state`
+//!   afterwards: either that one gets the lock, and finds `waiting` set when it unlocks; or another
+//!   thread had the lock, which will find it set.
+//! - HANDED: a lock is handed over only to be taken by a thread that was woken for it. If there was
+//!   none to wake, the one that unlocked takes the offer back, and looks again.
+//! - BORROWED: the thread that unlocks looks at `waiting` when others may have the lock already. It
+//!   borrows the lock until it is through, so the lock cannot be freed before, whatever its next
+//!   holder does.
 //!
 //! # Orderings
-//! Taking acquires and leaving releases, so that each holder sees what the one before did. What
-//! happens to a FREE lock (handing over, taking back) is a read-modify-write, so who takes it then
-//! acquires what the last holder released.
+//! Locking acquires and unlocking releases, so each holder sees what the one before did. What
+//! happens to a FREE lock (handing over, taking that back) is a read-modify-write, so a thread that
+//! takes it then acquires what the last holder released.
 //!
-//! AWAKE needs that who leaves finds `waiting` set, or who set PARKED finds the lock FREE (or taken
-//! anew since: then it is about that holder). With an asymmetric fence: the store to `state` comes
-//! before the light fence and that before the load of `waiting`; the setting of `waiting` before
-//! the heavy one and that before the load of `state`. Without, and where a handed lock is taken
-//! back: both sides do a read-modify-write of `waiting`. If it is reset (Release) first, who sets
-//! it (Acquire) sees the store to `state`; if it is set first, who resets it finds that.
+//! AWAKE needs that the thread that unlocks finds `waiting` set, or the one that set PARKED finds
+//! the lock FREE (or taken again since: then it is about that holder). With an asymmetric fence:
+//! the store to `state` comes before the light fence, and that before the load of `waiting`; the
+//! setting of `waiting` comes before the heavy fence, and that before the load of `state`. Without
+//! one, and where a handed lock is taken back, both sides do a read-modify-write of `waiting`. If
+//! it is reset (Release) first, the thread that sets it (Acquire) sees the store to `state`; if it
+//! is set first, the one that resets it finds that.
 //!
 //! # Progress
-//! An uncontended pair costs one read-modify-write, and two where there is no asymmetric fence. Who
-//! sleeps pays one heavy fence at most for it, and none if others were about to sleep already.
-//! Whoever runs may take a FREE lock, also before those who have waited longer; but who was woken
-//! in vain and has waited [so long](PATIENCE) says that he is [`HUNGRY`], and then the next one who
-//! leaves hands the lock over to the first of the sleepers.
+//! An uncontended pair costs one read-modify-write, and two where there is no asymmetric fence. A
+//! thread that sleeps pays one heavy fence at most for it, and none if others were about to sleep
+//! already. A running thread may take a FREE lock before those that have waited longer; but one
+//! that was woken in vain and has waited [too long](PATIENCE) says that it is [`HUNGRY`], and then
+//! the next thread that unlocks hands the lock over to the first sleeper.
 //!
-//! If the heavy fence fails, whoever needed it naps instead of sleeping, until he has got the lock.
+//! If the heavy fence fails, the thread that needed it naps instead of sleeping, until it has the
+//! lock.
 //!
 //! # In the child of a fork
-//! A lock that another thread holds at that moment would never be free again. Two ways lead out:
-//! - Who forks has taken it before, as a [member](crate::sync::fork), and in the child it is
-//!   [renewed](RawLock::renew): nobody sleeps there, and it is INHERITED, which is free and has
-//!   whoever takes it first say that the child is in use.
-//! - It is [marked](RawLock::lock_marked) with the number of the process when it is taken. A mark
-//!   of another number is that of a thread that is not there. Whoever finds that takes the lock and
-//!   is told, since what it protects may be half-done.
+//! A lock that another thread holds at the fork would never be free again. There are two ways out:
+//! - The thread that forks has taken it before, as a [member](crate::sync::fork), and in the child
+//!   it is [renewed](RawLock::renew): nobody sleeps there, and it is INHERITED, which counts as
+//!   free and has the thread that takes it first say that the child is in use.
+//! - It is [marked](RawLock::lock_marked) with the number of forks before the process when it is
+//!   taken. A mark with another number is that of a thread that is not here. A thread that finds
+//!   one takes the lock and is told, since what the lock protects may be half-changed.
 //!
-//! A lock that was handed over has such a mark in any case, and is free if that is of another
-//! number. `waiting` may say that somebody sleeps who is not there. That costs a wake in vain.
+//! A lock that was handed over always has such a mark, and is free if the number is another.
+//! `waiting` may say that a thread sleeps that is not here. That costs a wake-up in vain.
 
 use std::time::{Duration, Instant};
 
@@ -95,11 +102,11 @@ fn mark() -> u32 {
     forks() << KIND_BITS
 }
 
-/// In `waiting`: somebody sleeps, or is about to.
+/// In `waiting`: a thread sleeps, or is about to.
 const PARKED: u32 = 1;
-/// In `waiting`: one of them has been woken in vain, and waits too long.
+/// In `waiting`: one of them was woken in vain, and has waited too long.
 const HUNGRY: u32 = 2;
-/// In `waiting`: somebody spins.
+/// In `waiting`: a thread spins.
 const SPINNING: u32 = 4;
 
 /// How often a thread looks before it goes to sleep: a few microseconds, longer than the sections
@@ -109,12 +116,12 @@ const SPINS: usize = if cfg!(docache_loom) { 1 } else { 100 };
 /// After how many looks each it says that it spins.
 const ASK: usize = if cfg!(docache_loom) { 1 } else { 8 };
 
-/// How long a thread waits, if it is woken in vain, before it asks for the lock to be handed over:
-/// while that is done nobody else has it, which costs all of them, so not often.
+/// How long a thread that is woken in vain waits before it asks for the lock to be handed over.
+/// While that is done no other thread has the lock, which costs all of them: so, not often.
 const PATIENCE: Duration =
     if cfg!(docache_loom) { Duration::ZERO } else { Duration::from_millis(10) };
 
-/// How long a thread sleeps that could miss its wake.
+/// How long a thread sleeps that could miss its wake-up.
 const NAP: Duration = Duration::from_micros(500);
 
 #[derive(Debug)]
@@ -142,8 +149,8 @@ impl RawLock {
         }
     }
 
-    /// Takes it with this process's mark. Whether it was held by a thread that is not there; it is
-    /// to be taken in this way only, then.
+    /// Locks, with this process's mark. True if a thread held it that is not here. Such a lock is
+    /// always locked in this way.
     #[cfg(not(docache_loom))]
     #[inline]
     #[must_use]
@@ -152,14 +159,14 @@ impl RawLock {
         !self.take(FREE, held) && self.lock_contended(held, barrier::exists)
     }
 
-    /// Makes it as new, in the child of a fork, whose only thread holds it.
+    /// Resets the lock, in the child of a fork, whose only thread holds it.
     #[cfg(not(docache_loom))]
     pub(super) fn renew(&self) {
         self.waiting.store(0, Ordering::Relaxed);
         self.state.store(INHERITED, Ordering::Relaxed);
     }
 
-    /// Gives back what the caller holds.
+    /// Unlocks; the caller holds the lock.
     #[cfg(not(docache_loom))]
     #[inline]
     pub(super) fn unlock(&self) {
@@ -177,7 +184,7 @@ impl RawLock {
         self.take(FREE, HELD)
     }
 
-    /// Whether somebody has announced himself.
+    /// Whether a thread has announced itself.
     #[cfg(all(test, not(docache_loom)))]
     pub(super) fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) & PARKED != 0
@@ -188,7 +195,7 @@ impl RawLock {
         self.state.compare_exchange(from, held, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives back what the caller holds: where an asymmetric fence exists.
+    /// Unlocks, where an asymmetric fence exists.
     #[inline]
     pub(super) fn leave(&self) {
         self.state.store(FREE, Ordering::Release);
@@ -198,7 +205,7 @@ impl RawLock {
         }
     }
 
-    /// Gives back what the caller holds: anywhere.
+    /// Unlocks, anywhere.
     pub(super) fn leave_by_exchange(&self) {
         self.state.store(FREE, Ordering::Release);
         self.wake();
@@ -227,9 +234,9 @@ impl RawLock {
         self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes it, so that it is `held`, if it is free, or handed over to those who have waited.
-    /// `is_asymmetric` says whether who leaves relies on the heavy fence of those who come. Whether
-    /// it was held by a thread that is not there.
+    /// Waits for the lock and takes it: its state is `held` then. `is_asymmetric` says whether
+    /// unlocking relies on the heavy fence of threads that lock. True if a thread held it that is
+    /// not here.
     #[cold]
     #[inline(never)]
     pub(super) fn lock_contended(&self, held: u32, is_asymmetric: impl Fn() -> bool) -> bool {
@@ -250,14 +257,14 @@ impl RawLock {
             parking::wait(&self.waiting, seen | mark, misses.then_some(NAP));
             waits += 1;
             if let Some(torn) = self.spin(held, true) {
-                // AWAKE: it may have been reset for the sake of the one who was woken.
+                // AWAKE: it may have been reset to wake this thread.
                 self.waiting.fetch_or(PARKED, Ordering::Relaxed);
                 return torn;
             }
         }
     }
 
-    /// Takes it if that can be; then, whether it was held by a thread that is not there.
+    /// Takes the lock if it can be taken; then, whether a thread held it that is not here.
     fn look(&self, held: u32, has_waited: bool) -> Option<bool> {
         let state = self.state.load(Ordering::Relaxed);
         let is_marked_as = |other: u32| (state ^ other) & !KIND == 0;
@@ -274,8 +281,8 @@ impl RawLock {
         (may && self.take(state, held)).then_some(state & KIND == HELD)
     }
 
-    /// Looks often enough for the section of another to end, unless others sleep already: where
-    /// threads are more than processors, those that spin too only keep the holder from running.
+    /// Looks for as long as another thread's critical section takes, unless others sleep already:
+    /// with more threads than processors, spinning would only keep the holder from running.
     fn spin(&self, held: u32, has_waited: bool) -> Option<bool> {
         for turn in 1..=SPINS {
             std::hint::spin_loop();

@@ -1,4 +1,4 @@
-use super::{Guard, Lock};
+use super::{Lock, LockGuard};
 use std::cell::Cell;
 
 #[test]
@@ -30,8 +30,8 @@ impl<T: Sync> Unshared<bool> for T {}
 fn a_guard_is_shared_only_if_the_data_can_be() {
     fn shared<T: Sync>() {}
     shared::<Lock<Cell<u8>>>();
-    shared::<Guard<'_, u8>>();
-    <Guard<'_, Cell<u8>>>::is_unshared();
+    shared::<LockGuard<'_, u8>>();
+    <LockGuard<'_, Cell<u8>>>::is_unshared();
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn it_is_small() {
 }
 
 /// Has threads wait for a lock until they sleep or are about to.
-fn wait_in_vain(leave: impl Fn(&Lock<usize>, Guard<'_, usize>)) {
+fn wait_in_vain(leave: impl Fn(&Lock<usize>, LockGuard<'_, usize>)) {
     const THREADS: usize = 4;
     let lock = Lock::new(0_usize);
     let guard = lock.lock();
@@ -82,7 +82,7 @@ fn who_sleeps_is_woken() {
 
 #[test]
 fn who_sleeps_is_woken_also_where_there_is_no_asymmetric_fence() {
-    fn leave(lock: &Lock<usize>, guard: Guard<'_, usize>) {
+    fn leave(lock: &Lock<usize>, guard: LockGuard<'_, usize>) {
         std::mem::forget(guard);
         lock.raw.leave_by_exchange();
     }

@@ -41,7 +41,7 @@ use crate::contain::drop_contained;
 use crate::context::Hook;
 use crate::error::{Error, ErrorKind};
 use crate::latest::Latest;
-use crate::lock::{Guard, Lock};
+use crate::lock::{Lock, LockGuard};
 use crate::log::Level;
 use crate::sync::atomic::AtomicU64;
 #[cfg(not(docache_loom))]
@@ -166,7 +166,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         shared
     }
 
-    pub(super) fn lock(&self) -> Guard<'_, Control<T>> {
+    pub(super) fn lock(&self) -> LockGuard<'_, Control<T>> {
         self.control.lock()
     }
 

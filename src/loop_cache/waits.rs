@@ -199,8 +199,8 @@ macro_rules! waitable {
         pub struct $name<T: Send + Sync + 'static>(pub(super) Wait<$event<T>>);
 
         impl<T: Send + Sync + 'static> $name<T> {
-            /// Blocks the thread until the result is there, but not longer than `timeout` on the loop
-            /// cache's clock (`None`: no limit; zero: only look).
+            /// Blocks the thread until the result is there, but not longer than `timeout` on the
+            /// loop cache's clock (`None`: no limit; zero: only look).
             ///
             /// # Errors
             /// Those of the future, and: [`Timeout`](ErrorKind::Timeout);

@@ -3,11 +3,10 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
-use super::fetch::infallible;
 use super::options::{FetchOptions, Loaded, Patience};
 use crate::cache::handle::Cache;
 use crate::context::Context;
-use crate::flight::{FlightError, run_all};
+use crate::flight::{FlightError, run_all, value_or_panic};
 
 /// What is known of a key: its outcome, or that it is missing, and its hash.
 type Looked<V, E> = Result<Result<V, FlightError<E>>, u64>;
@@ -80,7 +79,7 @@ where
     /// assert_eq!(short.fetch_many(&[&1, &2], |_| vec![10, 20]), [10, 20]);
     /// ```
     pub fn fetch_many(self, keys: &[&K], mut work: impl FnMut(&[&K]) -> Vec<L>) -> Vec<V> {
-        self.try_fetch_many(keys, |keys| Ok(work(keys))).into_iter().map(infallible).collect()
+        self.try_fetch_many(keys, |keys| Ok(work(keys))).into_iter().map(value_or_panic).collect()
     }
 }
 

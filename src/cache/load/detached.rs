@@ -56,12 +56,12 @@ impl<V, E> Drop for Giver<V, E> {
 }
 
 /// What is spawned. A panic of the work goes to the caller as an error, and on to the executor.
-struct Detached<F, V, E> {
+struct DetachedLoad<F, V, E> {
     load: Pin<Box<F>>,
     giver: Giver<V, E>,
 }
 
-impl<F: Future<Output = Fetched<V, E>>, V, E> Future for Detached<F, V, E> {
+impl<F: Future<Output = Fetched<V, E>>, V, E> Future for DetachedLoad<F, V, E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -165,7 +165,7 @@ where
         let giver = Giver(Some(handoff.clone()));
         let cache = cache.clone();
         let load = async move { cache.inner.load_async(key, ttl, None, work).await };
-        (self.spawn)(Box::pin(Detached { load: Box::pin(load), giver }));
+        (self.spawn)(Box::pin(DetachedLoad { load: Box::pin(load), giver }));
         let Some(context) = patience.context() else { return Taker(handoff).await };
         match until_armed(Taker(handoff), context).await {
             Some(outcome) => outcome,

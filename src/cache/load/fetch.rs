@@ -9,22 +9,7 @@ use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
 use crate::cache::key::FetchKey;
 use crate::context::Context;
-use crate::flight::FlightError;
-
-/// The value of a fetch that cannot fail, but by a panic.
-#[inline]
-pub(super) fn infallible<V>(fetched: Result<V, FlightError>) -> V {
-    match fetched {
-        Ok(value) => value,
-        Err(error) => no_value(&error),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn no_value(error: &FlightError) -> ! {
-    panic!("{error}")
-}
+use crate::flight::{FlightError, value_or_panic};
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// The key's value, which was not there a moment ago, for a task.
@@ -70,7 +55,7 @@ where
     ) -> Result<V, FlightError<E>> {
         let (inner, context) = (&*self.cache.inner, self.patience.context());
         let target = inner.target(hash, self.ttl);
-        target.run_then(&key, context, work, |result| inner.resolve(result))
+        target.run_then(&key, (context, None), work, |result| inner.resolve(result))
     }
 
     /// [`Cache::try_fetch`], so.
@@ -162,7 +147,7 @@ where
         // Not by `try_fetch`, which would move the value once more.
         match self.look(key) {
             Ok(value) => value,
-            Err(key) => infallible(self.load(key, || Ok(work()))),
+            Err(key) => value_or_panic(self.load(key, || Ok(work()))),
         }
     }
 
@@ -186,7 +171,7 @@ where
         F: FnOnce() -> Fut,
         Fut: Future<Output = L>,
     {
-        infallible(self.try_fetch_async(key, || async { Ok(work().await) }).await)
+        value_or_panic(self.try_fetch_async(key, || async { Ok(work().await) }).await)
     }
 }
 

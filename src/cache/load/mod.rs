@@ -1,16 +1,16 @@
-//! Loads: what is fetched and not there.
+//! Loads: fetching what is not in the cache.
 //!
 //! A key's flight lives under the lock of its shard. A call that found nothing looks once more
-//! under that lock and enters the flight in the same critical section; the one that leads keeps its
-//! value and ends the flight in one as well. So who comes later finds the value or the flight, and
-//! a write, which ends the flight in its own, is never overtaken by a load that began before it.
+//! under that lock and enters the flight in the same critical section; the one that leads stores
+//! its value and ends the flight in one as well. So a later call finds the value or the flight, and
+//! a load never overwrites a write that came after its beginning: that has ended the flight, in its
+//! own critical section (FRESH).
 
 mod bulk;
 mod detached;
 mod fetch;
 mod options;
 
-use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::ops::DerefMut;
@@ -24,53 +24,48 @@ use crate::cache::inner::Inner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::cache::key::Lookup;
 use crate::cache::reclaim::pin;
-use crate::cache::store::locked::Flights;
+use crate::cache::store::locked::{Locked, RegistryGuard};
 use crate::cache::store::shard::Shard;
 use crate::clock::Tick;
 use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
-use crate::flight::home::{Entered, Home, conclude, grow};
-use crate::flight::{Call, Failure, Outcome, Registry, Target};
+use crate::flight::{
+    Call, Domain, Entered, Failure, Outcome, Registry, Target, grow, notify_followers,
+};
 
 pub use detached::DetachedFetch;
 pub use options::{FetchOptions, Loaded, Patience};
 
-/// What is kept of what a load brought.
-pub(crate) struct Kept<K, V> {
+/// What a call of a cache keeps: its load, and what is staged of the result, to be stored when the
+/// flight ends.
+pub(crate) struct Staged<K, V> {
+    /// When this call's load began, while it is under way.
+    began: Option<Tick>,
+    /// How long the value is to live, if its loader has said so.
+    ttl: Option<Duration>,
     pair: Option<(K, V)>,
     weight: u32,
-    /// The key of an error, which is wanted twice.
+    /// The key of an error that is to be cached, twice: for the map and for its queue.
     failed: Option<[K; 2]>,
 }
 
-impl<K, V> Default for Kept<K, V> {
+impl<K, V> Default for Staged<K, V> {
     #[inline]
     fn default() -> Self {
-        Kept { pair: None, weight: 0, failed: None }
+        Staged { began: None, ttl: None, pair: None, weight: 0, failed: None }
     }
 }
 
-/// The home of a key's flight, and what one call does there.
-///
-/// The cells are the call's owner's (OWNER): they are touched by nothing but the `unsafe` functions
-/// of [`Home`], whose callers promise to be it.
+/// The domain of a key's flight, for one call.
 ///
 /// `L` is what the work returns: a value, or a value and its time to live.
-pub(crate) struct LoadHome<'c, K, V, E, S, L = V> {
+pub(crate) struct LoadDomain<'c, K, V, E, S, L = V> {
     cache: &'c Inner<K, V, E, S>,
     shard: &'c Shard<K, V, E>,
     /// How long the value is to live, if that is not what the cache was built with.
-    ttl: Cell<Option<Duration>>,
-    /// When the load began that is this call's and not over.
-    began: Cell<Option<Tick>>,
+    ttl: Option<Duration>,
     loaded: PhantomData<fn() -> L>,
-}
-
-// SAFETY: OWNER: one thread at a time is at the cells; what they hold is Send.
-unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync, S: Sync, L> Sync
-    for LoadHome<'_, K, V, E, S, L>
-{
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
@@ -80,15 +75,10 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         &self,
         hash: u64,
         ttl: Option<Duration>,
-    ) -> Target<LoadHome<'_, K, V, E, S, L>> {
-        let home = LoadHome {
-            cache: self,
-            shard: self.core.shard(hash),
-            ttl: Cell::new(ttl),
-            began: Cell::new(None),
-            loaded: PhantomData,
-        };
-        Target { home, hash, manner: self.core.settings.manner }
+    ) -> Target<LoadDomain<'_, K, V, E, S, L>> {
+        let shard = self.core.shard(hash);
+        let domain = LoadDomain { cache: self, shard, ttl, loaded: PhantomData };
+        Target { domain, hash, error_style: self.core.settings.error_style }
     }
 }
 
@@ -105,7 +95,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         &self,
         hash: u64,
         ttl: Option<Duration>,
-    ) -> Target<LoadHome<'_, K, V, E, S>> {
+    ) -> Target<LoadDomain<'_, K, V, E, S>> {
         self.inner.target(hash, ttl)
     }
 
@@ -118,7 +108,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         ttl: Option<Duration>,
         work: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, FlightError<E>> {
-        self.inner.resolve(self.target(hash, ttl).run_within(key, limit, work))
+        let target = self.target(hash, ttl);
+        target.run_then(key, (None, limit), work, |result| self.inner.resolve(result))
     }
 }
 
@@ -130,30 +121,27 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E, S, L> {
-    /// Does `enter` unless something is there for the call, in the same critical section; what is
-    /// there is put into the call.
+impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K, V, E, S, L> {
+    /// The locked shard, if it has neither a live value nor a cached error of the call's key: to
+    /// enter the flight in the same critical section (FRESH). Otherwise `None`, and the call has
+    /// that outcome.
     ///
     /// # Safety
     /// The call belongs to the caller, and does not wait.
-    #[inline]
-    unsafe fn find_or<R>(
-        &self,
-        me: &Call<K, V, E>,
-        enter: impl FnOnce(&mut Registry<K, V, E>) -> R,
-    ) -> Option<R> {
+    #[inline(always)]
+    unsafe fn look(&self, me: &Call<K, V, E>) -> Option<Locked<'c, K, V, E, S>> {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
-        // Before the lock: clocks are the user's.
-        let reading = core.expiry.now_for_lock();
+        // Before the lock: a clock may be the user's (QUIET).
+        let read_now = core.expiry.now_for_lock();
         let now = core.settings.negative_ttl.map(|_| core.now());
-        let mut locked = core.lock(self.shard);
-        // SAFETY: used under the guard that is taken before the lock is given back.
-        if let Some(entry) = unsafe { core.find_live(&locked, (me.hash, key), reading) } {
+        let locked = core.lock(self.shard);
+        // SAFETY: used under the guard that is taken before the lock is released.
+        if let Some(entry) = unsafe { core.find_live(&locked, (me.hash, key), read_now) } {
             let guard = pin();
             drop(locked);
-            // SAFETY: found under the lock; the guard was there before that was given back.
+            // SAFETY: found under the lock, and the guard was taken before that was released.
             let value = unsafe { &entry.pair().1 };
             // SAFETY: the call is the caller's (OUTCOME).
             unsafe { me.put_outcome(Ok(value.clone())) };
@@ -168,26 +156,27 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadHome<'_, K, V, E,
                 return None;
             }
         }
-        Some(enter(&mut locked.state.flights))
+        Some(locked)
     }
 
-    /// Sees to what was set aside and is not kept.
+    /// Drops what was staged and not stored.
     #[cold]
     #[inline(never)]
-    fn let_go(&self, kept: &mut Kept<K, V>, refused: bool) {
-        if let Some(pair) = kept.pair.take_if(|_| refused) {
+    fn drop_staged(&self, staged: &mut Staged<K, V>, refused: bool) {
+        if let Some(pair) = staged.pair.take_if(|_| refused) {
             self.cache.core.drop_refused(self.shard, pair);
         }
-        let _ = contained(|| kept.pair = None);
-        let _ = contained(|| kept.failed = None);
+        let _ = contained(|| staged.pair = None);
+        let _ = contained(|| staged.failed = None);
     }
 
-    fn note_begin(&self) {
-        self.began.set(Some(self.cache.core.now()));
+    fn now(&self) -> Tick {
+        self.cache.core.now()
     }
 }
 
-impl<K, V, E, S, L> Home for LoadHome<'_, K, V, E, S, L>
+// SAFETY: the shard is the same each time, and `RegistryGuard` holds its lock.
+unsafe impl<K, V, E, S, L> Domain for LoadDomain<'_, K, V, E, S, L>
 where
     K: Hash + Eq + Clone,
     V: Clone,
@@ -198,65 +187,62 @@ where
     type Value = V;
     type Error = E;
     type Loaded = L;
-    type Kept = Kept<K, V>;
+    type Staged = Staged<K, V>;
 
     #[inline]
     fn registry(&self) -> impl DerefMut<Target = Registry<K, V, E>> {
-        Flights(self.cache.core.lock(self.shard).state)
+        RegistryGuard(self.cache.core.lock(self.shard).state)
     }
 
-    unsafe fn enter(&self, me: &Call<K, V, E>) -> Entered {
+    unsafe fn enter(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> Entered {
         // SAFETY: the caller's promise.
-        let enter =
-            |flights: &mut Registry<K, V, E>| (unsafe { flights.enter(me) }, flights.wants());
+        let Some(mut locked) = (unsafe { self.look(me) }) else { return Entered::Found };
         // SAFETY: the caller's promise.
-        match unsafe { self.find_or(me, enter) } {
-            None => Entered::Found,
-            Some((entered, wants)) => {
-                if let Some(lists) = wants {
-                    grow(self, lists);
-                }
-                if entered == Entered::Leads {
-                    self.note_begin();
-                }
-                entered
-            }
+        let entered = unsafe { locked.state.flights.enter(me) };
+        let wanted = locked.state.flights.wanted_buckets();
+        drop(locked);
+        if let Some(buckets) = wanted {
+            grow(self, buckets);
         }
+        if entered == Entered::Leads {
+            staged.began = Some(self.now());
+        }
+        entered
     }
 
-    unsafe fn begin(&self, me: &Call<K, V, E>) -> bool {
-        // What has beaten the load before does not beat this one.
+    unsafe fn begin(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> bool {
         // SAFETY: the caller's promise.
-        let register = |flights: &mut Registry<K, V, E>| unsafe { flights.register_again(me) };
+        let Some(mut locked) = (unsafe { self.look(me) }) else { return false };
+        // A write may have unregistered the flight under its former leader. This load begins after
+        // that write, so it may be joined, and stored.
         // SAFETY: the caller's promise.
-        let begins = unsafe { self.find_or(me, register) }.is_some();
-        if begins {
-            self.note_begin();
-        }
-        begins
+        unsafe { locked.state.flights.register_again(me) };
+        drop(locked);
+        staged.began = Some(self.now());
+        true
     }
 
     #[inline(always)]
-    unsafe fn accept(&self, loaded: L) -> V {
+    fn accept(&self, loaded: L, staged: &mut Staged<K, V>) -> V {
         if let ttl @ Some(_) = loaded.ttl() {
-            self.ttl.set(ttl);
+            staged.ttl = ttl;
         }
         loaded.into_value()
     }
 
-    unsafe fn keep(&self, me: &Call<K, V, E>, result: Result<&V, &E>, kept: &mut Kept<K, V>) {
+    unsafe fn stage(&self, me: &Call<K, V, E>, result: Result<&V, &E>, staged: &mut Staged<K, V>) {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
         match result {
             Ok(value) => {
-                kept.weight = core.weigh(key, value);
-                kept.pair = Some((key.clone(), value.clone()));
+                staged.weight = core.weigh(key, value);
+                staged.pair = Some((key.clone(), value.clone()));
             }
             Err(error)
                 if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) =>
             {
-                kept.failed = Some([key.clone(), key.clone()]);
+                staged.failed = Some([key.clone(), key.clone()]);
             }
             Err(_) => {}
         }
@@ -266,61 +252,62 @@ where
         &self,
         me: &Call<K, V, E>,
         outcome: &Outcome<V, E>,
-        kept: &mut Kept<K, V>,
+        staged: &mut Staged<K, V>,
     ) -> bool {
         let core = &self.cache.core;
-        let began = self.began.take();
-        let now = core.now();
-        let new = core.new_entry(me.hash, kept.weight, self.ttl.get(), now);
-        if core.settings.weigher.is_some() && kept.pair.is_some() {
-            // Destructors run, and the call still leads.
+        let began = staged.began.take();
+        let now = self.now();
+        let new = core.new_entry(me.hash, staged.weight, staged.ttl.or(self.ttl), now);
+        if core.settings.weigher.is_some() && staged.pair.is_some() {
+            // Destructors run in here while the call still leads: one that fetches the same key
+            // must be recognized as reentrant.
             me.enter_work();
-            core.limit_retired(self.shard, kept.weight);
+            core.limit_retired(self.shard, staged.weight);
             me.leave_work();
         }
-        // An error is kept from now on.
-        let until = |ttl| core.now().after(ttl);
-        let until = kept.failed.as_ref().and(core.settings.negative_ttl).map(until);
+        // An error's time to live counts from here. The clock is read again: `limit_retired` may
+        // have slept.
+        let until = |ttl| self.now().after(ttl);
+        let until = staged.failed.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
-        let told = core.with_shard_then(
+        let has_followers = core.with_shard_then(
             self.shard,
             |locked, deferred| {
                 locked.drain_limbo(deferred);
+                // FRESH.
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.state.flights.is_registered(me) };
-                // Of a bulk call others' values may have come to nothing, and with them the call.
-                if registered && kept.pair.is_some() && outcome.is_ok() {
-                    refused = locked.store(&mut kept.pair, new, deferred).is_err();
+                // In a bulk call, a value may have been staged for this key before staging another
+                // one panicked: the outcome is an error then.
+                if registered && staged.pair.is_some() && outcome.is_ok() {
+                    refused = locked.store(&mut staged.pair, new, deferred).is_err();
                 }
                 if let (true, Some(until), Err(Failure::Failed(error))) =
                     (registered, until, outcome)
                 {
-                    locked.remember(me.hash, (&mut kept.failed, error.clone()), until, deferred);
+                    locked.remember(me.hash, (&mut staged.failed, error.clone()), until, deferred);
                 }
                 if let Some(began) = began {
                     locked.state.counts.count_load(now.since(began), outcome.is_ok());
                 }
-                // SAFETY: the caller's promise. What may panic comes before: then the lead is
-                // handed on.
-                unsafe { locked.state.flights.end(me) }
+                // SAFETY: the caller's promise. Everything that may panic comes before this, while
+                // the call still leads: then its drop hands the lead on.
+                unsafe { locked.state.flights.unregister(me) }
             },
-            // SAFETY: the caller's promise; it has just ended.
-            |end| unsafe { conclude(self, me, outcome, &end) },
+            // SAFETY: the caller's promise; it was just taken out.
+            |has_followers| unsafe { notify_followers(self, me, outcome, has_followers) },
         );
-        if kept.pair.is_some() || kept.failed.is_some() {
-            self.let_go(kept, refused);
+        if staged.pair.is_some() || staged.failed.is_some() {
+            self.drop_staged(staged, refused);
         }
-        told
+        has_followers
     }
-}
 
-/// A load that comes to nothing has failed.
-impl<K, V, E, S, L> Drop for LoadHome<'_, K, V, E, S, L> {
+    /// A load that never completed (a panic, or a dropped future) counts as failed.
     #[inline]
-    fn drop(&mut self) {
-        if let Some(began) = self.began.take() {
-            let took = self.cache.core.now().since(began);
-            self.cache.core.count_failed_load(self.shard, took);
+    fn close(&self, staged: &mut Staged<K, V>) {
+        if let Some(began) = staged.began.take() {
+            self.cache.core.count_failed_load(self.shard, self.now().since(began));
         }
     }
 }

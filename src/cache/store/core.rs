@@ -17,7 +17,7 @@ use crate::cache::reclaim::Guard;
 use crate::cache::settings::{Listener, Settings, Weigher};
 use crate::cache::stats::{CacheStats, HitCounters};
 use crate::clock::Tick;
-use crate::flight::Manner;
+use crate::flight::ErrorStyle;
 
 /// What a read is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct WriteSettings<K, V, E> {
     /// How long errors are cached, and which.
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) remembers: fn(&E) -> bool,
-    pub(crate) manner: Manner<K>,
+    pub(crate) error_style: ErrorStyle<K>,
 }
 
 impl<K, V, E, S> Core<K, V, E, S> {
@@ -92,7 +92,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 listener: settings.listener,
                 negative_ttl: settings.negative.map(|(ttl, _)| ttl),
                 remembers: settings.remembers,
-                manner: settings.manner,
+                error_style: settings.error_style,
             },
             maintenance_scheduled: AtomicBool::new(false),
             #[cfg(not(docache_loom))]

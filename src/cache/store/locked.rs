@@ -27,7 +27,7 @@ const MIN_SHRINK_CAPACITY: usize = 64;
 pub(crate) struct Locked<'a, K, V, E, S> {
     pub(super) view: &'a ReadView<K, V>,
     hasher: &'a S,
-    pub(crate) state: crate::lock::Guard<'a, ShardState<K, V, E>>,
+    pub(crate) state: crate::lock::LockGuard<'a, ShardState<K, V, E>>,
 }
 
 impl<K, V, E> Shard<K, V, E> {
@@ -38,9 +38,11 @@ impl<K, V, E> Shard<K, V, E> {
 }
 
 /// The registry of the shard's flights, under the shard's lock.
-pub(crate) struct Flights<'a, K, V, E>(pub(crate) crate::lock::Guard<'a, ShardState<K, V, E>>);
+pub(crate) struct RegistryGuard<'a, K, V, E>(
+    pub(crate) crate::lock::LockGuard<'a, ShardState<K, V, E>>,
+);
 
-impl<K, V, E> Deref for Flights<'_, K, V, E> {
+impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
     type Target = Registry<K, V, E>;
 
     fn deref(&self) -> &Registry<K, V, E> {
@@ -48,7 +50,7 @@ impl<K, V, E> Deref for Flights<'_, K, V, E> {
     }
 }
 
-impl<K, V, E> DerefMut for Flights<'_, K, V, E> {
+impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
     fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
         &mut self.0.flights
     }
@@ -130,7 +132,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if self.state.flights.flights() > 0 {
+        if self.state.flights.len() > 0 {
             self.state.flights.forget(hash, key);
         }
         if let Some(negative) = &mut self.state.negative {

@@ -13,13 +13,14 @@ use crate::ffi::value::docache_value;
 /// The key's value: a share, which the caller releases. If it is not there, runs `perform(ctx,
 /// ...)` on this thread and keeps what that returns for `ttl_ns` (0 is the cache's own time,
 /// DOCACHE_NEVER for ever), or waits for the run of the key that is under way and shares its
-/// outcome; the value is then kept for as long as the call that leads has asked for. DOER_FAILED or
-/// PANIC with the error that the run reported, which all of its callers share; with
-/// `negative_ttl_ns` a failure is kept for that time, a panic is not. TIMEOUT: the run is not over
-/// after `timeout_ns`, and goes on without this caller. The time limits only waiting for others: a
-/// call that leads runs `perform` to its end. REENTRANT inside `perform` of the same key. What is
-/// written, removed or cleared while `perform` runs wins: the callers get what they fetched, the
-/// cache does not keep it. \[CB\] \[BLK\]
+/// outcome; the value is then kept for the `ttl_ns` of the call that leads. DOER_FAILED or PANIC
+/// with the error that the run reported, which all of its callers share; with `negative_ttl_ns` a
+/// failure is kept for that time, a panic is not. TIMEOUT: the run is not over after `timeout_ns`,
+/// and goes on without this caller. The time limits only waiting for others: a call that leads runs
+/// `perform` to its end. REENTRANT inside `perform` of the same key. A thread whose call of a
+/// `_begin` leads must not wait for that key with the blocking form: that is a deadlock, which is
+/// not detected. What is written, removed or cleared while `perform` runs wins: the callers get
+/// what they fetched, the cache does not keep it. \[CB\] \[BLK\]
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -66,10 +67,11 @@ pub unsafe extern "C" fn docache_cache_fetch(
 /// which puts the value into the cache for `ttl_ns` and notifies the others. PENDING, with a call:
 /// somebody is; see docache_call_on_ready and docache_call_poll, which may say LEADER later.
 /// DOER_FAILED: a failure that the cache keeps (`negative_ttl_ns`); there is no call, as with any
-/// other status. `owner` is as in docache_group_begin_as: 0 where threads tell callers apart, else
-/// a number of the caller's own; REENTRANT also if a call of the same owner leads. Calls of
-/// docache_cache_fetch share their runs with these. The caller frees the call. \[CB\] others'
-/// `notify`
+/// other status. `owner` names the caller, by a number that no other caller has at the time; 0:
+/// nobody. REENTRANT if a call of the same owner (not 0) leads, or inside `perform` of the same
+/// key. A thread whose call of a `_begin` leads must not wait for that key with the blocking form:
+/// that is a deadlock, which is not detected. Calls of docache_cache_fetch share their runs with
+/// these. The caller frees the call. \[CB\] others' `notify`
 ///
 /// # Safety
 /// HANDLE, SPAN.

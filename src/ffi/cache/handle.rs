@@ -14,8 +14,8 @@ use crate::ffi::gate::Gate;
 use crate::ffi::store::Store;
 use crate::ffi::value::{any_wraps, start};
 
-/// A keyed cache with expiry, whose reads never wait, and which fetches what is not there once for
-/// all who ask.
+/// A keyed cache with expiry, whose reads never wait. Those who fetch the same missing key at the
+/// same time share one run of the work.
 ///
 /// Keys are bytes, of which the library keeps copies; values are shared, not copied. A value that
 /// was removed, replaced or evicted is released by a later write to the cache, by its sweep, by
@@ -52,10 +52,10 @@ impl std::fmt::Debug for docache_cache {
     }
 }
 
-/// Makes a cache. `options` may be NULL: all defaults, without a limit; nothing that they point to
-/// is needed afterwards. `on_evict` may be NULL, and so may `drop`; `drop(ctx)` is called exactly
-/// once, when the cache is gone or when this function fails. INTERNAL if the machine refuses
-/// something. \[CB\] only `drop`
+/// Makes a cache. `options` may be NULL: all defaults, so entries live for 15 minutes and there is
+/// no limit; nothing that they point to is needed afterwards. `on_evict` may be NULL, and so may
+/// `drop`; `drop(ctx)` is called exactly once, when the cache is gone or when this function fails.
+/// INTERNAL if the machine refuses something. \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -109,8 +109,8 @@ pub unsafe extern "C" fn docache_cache_new(
 /// callback of the cache's own (`on_evict`, the `perform` of a docache_cache_fetch, the `visit` of
 /// a docache_cache_each, and the `drop` of a value that the cache lets go) it returns at once, and
 /// all that happens when the outermost call on the cache, or the sweep, is over that the callback
-/// came from. Inside callbacks of other objects it waits, unless these are being freed by who is
-/// waited for.
+/// came from. Inside callbacks of other objects it waits, unless the thread that it waits for is
+/// freeing that object.
 ///
 /// Calls of docache_cache_fetch_begin that are out are the exception: they stay valid and go on
 /// among themselves, with their notifications. They tell `on_evict` nothing, but its `drop`, and

@@ -11,7 +11,7 @@ pub const DOCACHE_CAUSE_EXPIRED: i32 = 1;
 pub const DOCACHE_CAUSE_REMOVED: i32 = 2;
 /// The key got another value.
 pub const DOCACHE_CAUSE_REPLACED: i32 = 3;
-/// It was never taken in: it is too heavy, or there is no place: 2^30 entries lie in a shard.
+/// It was never taken in: it is too heavy, or its shard is full (2^30 entries).
 pub const DOCACHE_CAUSE_REFUSED: i32 = 4;
 
 /// Told of an entry that has left, or was not taken in, with a DOCACHE_CAUSE: on the thread that

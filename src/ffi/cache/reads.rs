@@ -69,9 +69,9 @@ const _: () = {
     );
 };
 
-/// Copies the key's value into `buffer` and its length into `out_len`. MISS if it is not there or
-/// has expired. BUFFER_TOO_SMALL if it is longer than `capacity`: then only `out_len` is written.
-/// Lock-free, but for LRU. \[NC\]
+/// The copying form of docache_cache_get: writes the key's value to `buffer` and its length to
+/// `out_len`. MISS if it is not there or has expired. BUFFER_TOO_SMALL if it is longer than
+/// `capacity`: then only `out_len` is written. Lock-free, but for LRU. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn docache_cache_try_get(
     })
 }
 
-/// The key's value, without copying it: a share that the caller releases. MISS if it is not there
+/// The key's value, shared, not copied: a share that the caller releases. MISS if it is not there
 /// or has expired. Lock-free, but for LRU. \[NC\]
 ///
 /// # Safety

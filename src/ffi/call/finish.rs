@@ -57,9 +57,9 @@ unsafe fn outcome(
 /// are notified. `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED, or DOCACHE_PANIC for
 /// a defect, with an error or NULL; what is not given is NULL. The library takes shares of its own.
 /// `out_shared`, which may be NULL, becomes 1 if others got the outcome, else 0. INVALID_ARGUMENT,
-/// also if the call does not lead, or if it is one of a cache and was not polled since the lead
-/// came to it (in a cache: when notified, poll before you finish): nothing has happened. \[CB\]
-/// others' `notify`; for a cache also `on_evict` and `drop`
+/// also if the call does not lead or was finished already, or if it is one of a cache and was not
+/// polled since the lead came to it (in a cache: when notified, poll before you finish): nothing
+/// has happened. \[CB\] others' `notify`; for a cache also `on_evict` and `drop`
 ///
 /// A call of a cache first puts the value there, unless the key was written, removed or cleared
 /// since the call was LEADER; a failure, but not PANIC, if the cache keeps those.
@@ -94,8 +94,9 @@ pub unsafe extern "C" fn docache_call_finish(
 
 /// docache_call_finish and then docache_call_free, at a lower price: for a caller that will not
 /// poll any more. `value` and `error` stay the caller's, who releases them after this has returned,
-/// whatever it returns. OK: the call is freed. INVALID_ARGUMENT, also if the call does not lead:
-/// nothing has happened, and the call is still to be freed. \[CB\] as docache_call_finish
+/// whatever it returns. OK: the call is freed. INVALID_ARGUMENT, also if the call does not lead or
+/// was finished already: nothing has happened, and the call is still to be freed. \[CB\] as
+/// docache_call_finish
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.

@@ -10,17 +10,17 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::lanes::{Lane, Source};
-use crate::cache::LoadHome;
+use crate::cache::LoadDomain;
 use crate::error::Error;
 use crate::ffi::store::Key;
 use crate::ffi::value::Value;
-use crate::flight::home::Entered;
 use crate::flight::{
-    Departure, Failure, GroupPort, KeyedGroup, Outcome, OwnedCall, Port, WaitResult,
+    Departure, Entered, Failure, GroupDomain, KeyedGroup, Outcome, OwnedCall, OwnedDomain,
+    WaitResult,
 };
 
 /// The longest key whose memory is kept for the next one.
-const MOST_KEPT: usize = 4096;
+const MAX_RETAINED: usize = 4096;
 
 pub(super) type SharedLane<C> = Arc<Lane<C>>;
 
@@ -41,11 +41,11 @@ pub(crate) struct LoadOptions {
     pub(crate) ttl: Option<Duration>,
 }
 
-/// The port of caches.
-pub(super) struct CachePort<C>(PhantomData<C>);
+/// A cache, for calls that lie on the heap.
+pub(super) struct CacheDomain<C>(PhantomData<C>);
 
-impl<C> Port for CachePort<C> {
-    type Home = LoadHome<'static, Key, Value, Error, RandomState>;
+impl<C> OwnedDomain for CacheDomain<C> {
+    type Domain = LoadDomain<'static, Key, Value, Error, RandomState>;
     type Share = SharedLane<C>;
     type Key = Option<Key>;
     type Options = LoadOptions;
@@ -58,29 +58,29 @@ impl<C> Port for CachePort<C> {
     }
 
     fn forget_key(key: &mut Option<Key>) {
-        key.take_if(|key| key.len() > MOST_KEPT);
+        key.take_if(|key| key.len() > MAX_RETAINED);
     }
 
-    unsafe fn home(
+    unsafe fn domain(
         share: &SharedLane<C>,
         key: &Option<Key>,
         options: LoadOptions,
-    ) -> (Self::Home, u64, *const Key) {
+    ) -> (Self::Domain, u64, *const Key) {
         let (Source::Cache(store), Some(key)) = (&share.source, key) else {
             unreachable!("a lane of a group has calls of a group")
         };
         let store = std::ptr::from_ref(store);
-        // SAFETY: KEPT: the handle lies in the share, and what it refers to lives as long.
+        // SAFETY: OUTLIVES: the handle lies in the share, and what it refers to lives as long.
         let target = unsafe { &*store }.target(options.hash, options.ttl);
-        (target.home, target.hash, key)
+        (target.domain, target.hash, key)
     }
 }
 
 /// A call in a flight of either.
 #[derive(Debug)]
 pub(super) enum FlightCall<C> {
-    Group(OwnedCall<GroupPort<Lane<C>, Value, Error>>),
-    Cache(OwnedCall<CachePort<C>>),
+    Group(OwnedCall<GroupDomain<Lane<C>, Value, Error>>),
+    Cache(OwnedCall<CacheDomain<C>>),
 }
 
 /// Does the same with whichever it is.
@@ -184,15 +184,15 @@ impl<C> FlightCall<C> {
         either!(self, call => unsafe { call.begin() })
     }
 
-    /// Ends the flight that the call leads: whether others got the outcome too. A cache keeps it
-    /// before.
+    /// Ends the flight that the call leads, in a cache with the value put there. True if others got
+    /// the outcome too.
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(super) unsafe fn publish(&self, outcome: &Outcome<Value, Error>) -> bool {
+    pub(super) unsafe fn complete(&self, outcome: &Outcome<Value, Error>) -> bool {
         match self {
             // SAFETY: the caller's promise.
-            FlightCall::Group(call) => unsafe { call.publish(outcome) },
+            FlightCall::Group(call) => unsafe { call.complete(outcome) },
             FlightCall::Cache(call) => {
                 let result = match outcome {
                     Ok(value) => Some(Ok(value)),
@@ -201,10 +201,10 @@ impl<C> FlightCall<C> {
                 };
                 if let Some(result) = result {
                     // SAFETY: the caller's promise.
-                    unsafe { call.keep(result) };
+                    unsafe { call.stage(result) };
                 }
                 // SAFETY: the caller's promise.
-                unsafe { call.publish(outcome) }
+                unsafe { call.complete(outcome) }
             }
         }
     }
@@ -213,21 +213,21 @@ impl<C> FlightCall<C> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(super) unsafe fn publish_found(&self, outcome: &Outcome<Value, Error>) {
+    pub(super) unsafe fn complete_found(&self, outcome: &Outcome<Value, Error>) {
         // SAFETY: the caller's promise.
-        either!(self, call => unsafe { call.publish(outcome) });
+        either!(self, call => unsafe { call.complete(outcome) });
     }
 
     /// # Safety
     /// OWNER.
-    pub(super) unsafe fn go(&self) -> Departure<Value, Error> {
+    pub(super) unsafe fn leave(&self) -> Departure<Value, Error> {
         // SAFETY: the caller's promise.
-        either!(self, call => unsafe { call.go() })
+        either!(self, call => unsafe { call.leave() })
     }
 
-    pub(super) fn recall(self: Pin<&mut Self>) -> Option<SharedLane<C>> {
+    pub(super) fn reset(self: Pin<&mut Self>) -> Option<SharedLane<C>> {
         // SAFETY: nothing is moved.
-        either_pinned!(unsafe { self.get_unchecked_mut() }, call => call.recall())
+        either_pinned!(unsafe { self.get_unchecked_mut() }, call => call.reset())
     }
 
     /// Counts that the call shares what somebody else loaded.

@@ -34,8 +34,7 @@ use crate::ffi::boundary::{DOCACHE_LEADER, DOCACHE_PENDING, docache_status};
 use crate::ffi::notify::Notify;
 use crate::ffi::perform::{panicked, reentrant};
 use crate::ffi::value::Value;
-use crate::flight::home::Entered;
-use crate::flight::{Departure, Failure, Outcome, WaitResult};
+use crate::flight::{Departure, Entered, Failure, Outcome, WaitResult};
 use crate::lock::Lock;
 
 /// One caller's part in a run. It has one owner and keeps what it needs, also when its group or its
@@ -66,7 +65,11 @@ impl State {
     /// Its call can be finished.
     fn check_leads(&self, call: &FlightCall<docache_call>) -> Result<()> {
         if self.finishing || self.result.is_some() || !call.leads() {
-            return Err(Error::invalid_argument("call", "one that does not lead", "give a LEADER"));
+            return Err(Error::invalid_argument(
+                "call",
+                "one that does not lead, or was finished already,",
+                "give a LEADER",
+            ));
         }
         if !self.begun && call.is_of_cache() {
             return Err(Error::invalid_argument(
@@ -196,12 +199,12 @@ impl docache_call {
             state.begun = true;
             return;
         };
-        // Whoever polls meanwhile sees it too.
+        // A thread that polls meanwhile sees it too.
         state.result = Some(convert(outcome.clone(), true));
         state.finishing = true;
         drop(state);
         // SAFETY: OWNER: `finishing` is ours, and it leads.
-        unsafe { self.inner.publish_found(&outcome) };
+        unsafe { self.inner.complete_found(&outcome) };
         self.state.lock().finishing = false;
     }
 
@@ -222,7 +225,7 @@ impl docache_call {
     pub(super) fn finish(&self, outcome: Outcome<Value, Error>) -> Result<bool> {
         self.begin_finish()?;
         // SAFETY: OWNER: `finishing` is ours, and it leads.
-        let shared = unsafe { self.inner.publish(&outcome) };
+        let shared = unsafe { self.inner.complete(&outcome) };
         let mut state = self.state.lock();
         state.result = Some(convert(outcome, shared));
         state.finishing = false;
@@ -249,8 +252,8 @@ impl docache_call {
         let result = state.result.take();
         drop(state);
         // SAFETY: OWNER: nobody else may be at a call that is being freed.
-        let departure = unsafe { self.inner.go() };
-        let lost = matches!(departure, Departure::Lost);
+        let departure = unsafe { self.inner.leave() };
+        let lost = matches!(departure, Departure::Ended);
         drop((result, departure));
         Ok(lost)
     }
@@ -292,9 +295,9 @@ unsafe fn enter(
 pub(super) unsafe fn put_away(call: *mut docache_call) {
     // SAFETY: the caller's promise. A call in no run need not be pinned.
     let mut call = unsafe { Box::from_raw(call) };
-    // SAFETY: it lies in a box, and `recall` does not move it.
+    // SAFETY: it lies in a box, and `reset` does not move it.
     let inner = unsafe { Pin::new_unchecked(&mut call.inner) };
-    let lane = inner.recall();
+    let lane = inner.reset();
     let state = call.state.get_mut();
     state.begun = false;
     if state.joined {
@@ -366,7 +369,7 @@ pub(super) unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error
         }
     }
     // SAFETY: OWNER: nobody else may be at it, and it leads.
-    let shared = unsafe { inner.publish(outcome) };
+    let shared = unsafe { inner.complete(outcome) };
     // SAFETY: as above.
     unsafe { &mut (*call).state }.get_mut().finishing = false;
     Ok(shared)

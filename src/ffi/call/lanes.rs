@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::ffi::store::Store;
 use crate::ffi::value::Value;
 use crate::flight::KeyedGroup;
-use crate::lock::{Guard, Lock};
+use crate::lock::{Lock, LockGuard};
 
 /// How many calls that were freed each lane keeps for the next ones.
 const KEPT_CALLS: usize = 32;
@@ -54,7 +54,7 @@ impl<C> Lanes<C> {
 impl<C> Lane<C> {
     /// The calls that are kept. In the child of a fork whose other threads were just at it, those
     /// are let go.
-    fn lock(&self) -> Guard<'_, Vec<Box<C>>> {
+    fn lock(&self) -> LockGuard<'_, Vec<Box<C>>> {
         let (mut kept, torn) = self.kept.lock_marked();
         if torn {
             std::mem::forget(std::mem::replace(&mut *kept, Vec::with_capacity(KEPT_CALLS)));

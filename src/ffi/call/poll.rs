@@ -81,10 +81,11 @@ pub unsafe extern "C" fn docache_call_cancel(call: *mut docache_call) -> docache
 }
 
 /// Frees the call, and so gives it up: one that waits leaves its run, which goes on. One that leads
-/// and was not finished hands its lead on, or, if nobody waits, the run is over: LEADER_LOST. Else,
-/// and for NULL, OK. The notification is cancelled, but, unlike docache_wait_free, this does not
-/// wait for one that is being called: what `token` leads to must stay valid until
-/// docache_call_cancel has said OK or `notify` has returned. \[CB\] others' `notify`, and `drop`
+/// and was not finished hands its lead on, or, if nobody waits, the run is over: LEADER_LOST. In
+/// all other cases, also for NULL: OK. The notification is cancelled, but, unlike
+/// docache_wait_free, this does not wait for one that is being called: what `token` leads to must
+/// stay valid until docache_call_cancel has said OK or `notify` has returned. \[CB\] others'
+/// `notify`, and `drop`
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the call.

@@ -10,7 +10,7 @@ use crate::ffi::boundary::{
 use crate::ffi::call::{Lanes, Source, docache_call};
 use crate::ffi::gate::Gate;
 use crate::ffi::value::Value;
-use crate::flight::{KeyedGroup, MOST_SHARDS};
+use crate::flight::{KeyedGroup, MAX_SHARDS};
 
 /// A group: callers who want the same thing for the same key share one run of the work. Nothing is
 /// kept: a call after a run's end begins a new run.
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn docache_group_new(
             let options = unsafe { versioned::read(options) }?;
             versioned::reserved("options.reserved", options.reserved)?;
             versioned::reserved("options.reserved2", options.reserved2)?;
-            versioned::shards(options.shards, MOST_SHARDS)?;
+            versioned::shards(options.shards, MAX_SHARDS)?;
             if options.shards != 0 {
                 builder = builder.shards(options.shards);
             }

@@ -16,9 +16,10 @@ use crate::ffi::value::docache_value;
 /// may be NULL, 1 if others got it too, else 0. DOER_FAILED or PANIC with the error that the run
 /// reported, which all of its callers share. TIMEOUT: the run is not over after `timeout_ns`, and
 /// goes on without this caller. The time limits only waiting for others: a call that leads runs
-/// `perform` to its end, however long that takes. REENTRANT inside `perform` of the same key. If a
-/// run that was begun with docache_group_begin is given up, one of those who wait runs its own
-/// `perform`. \[CB\] \[BLK\]
+/// `perform` to its end, however long that takes. REENTRANT inside `perform` of the same key. A
+/// thread whose call of a `_begin` leads must not wait for that key with the blocking form: that is
+/// a deadlock, which is not detected. If a run that was begun with docache_group_begin is given up,
+/// one of those who wait runs its own `perform`. \[CB\] \[BLK\]
 ///
 /// # Safety
 /// HANDLE, SPAN, CALLBACK.
@@ -92,8 +93,9 @@ pub unsafe extern "C" fn docache_group_in_flight(group: *const docache_group) ->
 /// docache_call_finish. PENDING, with a call in `out`: somebody is; see docache_call_on_ready and
 /// docache_call_poll, which may say LEADER later, if who leads gives its call up: then do the work,
 /// or free the call as well. With any other status there is no call. Calls of docache_group_run
-/// share their runs with these. REENTRANT inside `perform` of the same key. The caller frees the
-/// call; to stop waiting after some time, free it then. \[NC\]
+/// share their runs with these. REENTRANT inside `perform` of the same key. A thread whose call of
+/// a `_begin` leads must not wait for that key with the blocking form: that is a deadlock, which is
+/// not detected. The caller frees the call; to stop waiting after some time, free it then. \[NC\]
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -110,7 +112,7 @@ pub unsafe extern "C" fn docache_group_begin(
 }
 
 /// docache_group_begin for callers that threads do not tell apart, such as fibers, tasks and
-/// goroutines: `owner` names the caller, by whatever number no other caller has at the time; 0 is
+/// goroutines: `owner` names the caller, by a number that no other caller has at the time; 0:
 /// nobody. REENTRANT also if a call of the same owner leads the run that this one would wait for,
 /// on whatever thread. \[NC\]
 ///

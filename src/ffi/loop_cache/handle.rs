@@ -151,9 +151,9 @@ pub unsafe extern "C" fn docache_loop_new(
 /// Doer, or from the logger while that hears of this loop, it does not wait: the Doer, which must
 /// not use the handle any more, is called no more, and is dropped when the run ends; that of
 /// docache_loop_run before that returns. Called from inside callbacks of other objects it waits,
-/// unless these are being freed by who is waited for. Called from elsewhere, it is the caller's
-/// part that the Doer no longer uses the handle either. Snapshots, values and waits stay valid.
-/// NULL is fine. \[CB\] \[BLK\]
+/// unless the thread that it waits for is freeing that object. Called from elsewhere, the caller
+/// sees to it that the Doer no longer uses the handle either. Snapshots, values and waits stay
+/// valid. NULL is fine. \[CB\] \[BLK\]
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is

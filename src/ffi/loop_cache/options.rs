@@ -32,7 +32,8 @@ pub struct docache_loop_options {
     pub name: *const c_char,
     /// The length of `name`.
     pub name_len: usize,
-    /// Who is told of failures, starts and stops; the loop takes a share of its own. NULL: nobody.
+    /// Who is told of failures, starts and stops, and, at DOCACHE_LEVEL_DEBUG, of each success; the
+    /// loop takes a share of its own. NULL: nobody.
     pub logger: *mut docache_logger,
     /// DOCACHE_FIXED_DELAY or DOCACHE_FIXED_RATE.
     pub schedule: u32,

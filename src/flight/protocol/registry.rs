@@ -1,51 +1,43 @@
-//! The flights of one shard: a hash table whose entries are the calls that lead, where they lie.
+//! The flights behind one lock: an intrusive chained hash table of the calls that lead.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::mem;
 
-use super::call::{Call, Kind, Ref, Stage};
+use super::call::{Call, Ref, State, Waiter};
 use crate::sync::fork::forks;
 
-/// How many flights a list may hold on average before there are to be more lists.
-const CROWD: usize = 2;
+/// How many flights there may be for each bucket before there are to be more buckets.
+const MAX_LOAD: usize = 2;
 
-/// The calls that lead, by key. It belongs to the lock of their [home](super::home::Home).
+/// The calls that lead, by key. It belongs to the lock of their [domain](super::domain::Domain).
 pub(crate) struct Registry<K: ?Sized, T, E> {
-    flights: usize,
-    /// The one list of a small registry, which therefore needs no memory of its own.
-    single: Option<Ref<K, T, E>>,
-    /// Once there were many flights: a power of two of lists.
-    lists: Vec<Option<Ref<K, T, E>>>,
-    /// The process whose calls they are.
+    len: usize,
+    /// The one bucket of a small registry, which therefore needs no memory of its own.
+    inline_bucket: Option<Ref<K, T, E>>,
+    /// Once there were many flights: a power of two of buckets.
+    buckets: Vec<Option<Ref<K, T, E>>>,
+    /// The number of forks ([`forks`]) that lie before the process whose calls these are (COPIED).
     forks: u32,
 }
 
-/// What a call that wants to join finds.
+/// What a call that wanted to join finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entered {
     /// Nobody: the call leads.
     Leads,
     /// A flight: the call waits.
     Joined,
-    /// A flight whose work the calling thread is inside of, or that a call of the same owner leads;
-    /// the call is in no flight.
+    /// A flight that the call must not wait for: the calling thread is inside its work, or the same
+    /// owner leads it. The call is in no flight.
     Reentrant,
-    /// What its work would bring: no flight is needed, and the call is in none, but has the
-    /// outcome.
+    /// A value (or cached error) that is there already: the call has it, and is in no flight.
     Found,
-}
-
-/// How the flight of a call stood when it ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
-    /// Nobody waits for its outcome.
-    pub(crate) alone: bool,
 }
 
 impl<K: ?Sized, T, E> fmt::Debug for Registry<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("flights", &self.flights).finish_non_exhaustive()
+        f.debug_struct("Registry").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -55,35 +47,35 @@ unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Registry<K, T, E
 
 impl<K: ?Sized, T, E> Registry<K, T, E> {
     pub(crate) const fn new() -> Self {
-        Registry { flights: 0, single: None, lists: Vec::new(), forks: 0 }
+        Registry { len: 0, inline_bucket: None, buckets: Vec::new(), forks: 0 }
     }
 
     /// Whether its calls may be those of a process of which this one is a copy (COPIED).
     #[inline]
-    pub(super) fn is_copied(&self) -> bool {
+    pub(crate) fn is_copied(&self) -> bool {
         self.forks != forks()
     }
 
-    /// Forgets all calls, which may not be there any more, without a look at them (COPIED). `torn`:
-    /// a thread that is not there was changing the registry, and what it has on the heap is left
-    /// alone, too.
+    /// Forgets all calls without touching them: they may not exist any more (COPIED). If `torn`, a
+    /// thread that is not here was in the middle of changing the registry; then its heap memory is
+    /// leaked as well.
     pub(crate) fn renew(&mut self, torn: bool) {
         if torn {
-            mem::forget(mem::take(&mut self.lists));
+            mem::forget(mem::take(&mut self.buckets));
         }
-        self.lists.fill(None);
-        (self.flights, self.single) = (0, None);
+        self.buckets.fill(None);
+        (self.len, self.inline_bucket) = (0, None);
         self.forks = forks();
     }
 
-    pub(crate) fn flights(&self) -> usize {
-        self.flights
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Joins the flight of the call's key, or begins one.
     ///
     /// # Safety
-    /// As [`Home::enter`](super::home::Home::enter)'s.
+    /// As [`Domain::enter`](super::domain::Domain::enter)'s.
     #[inline]
     pub(crate) unsafe fn enter(&mut self, me: &Call<K, T, E>) -> Entered
     where
@@ -96,7 +88,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         if let Some(leader) = self.find(me.hash, key) {
             return join(leader, call);
         }
-        me.set_stage(Stage::Leads);
+        me.set_state(State::Leads);
         self.insert(call);
         Entered::Leads
     }
@@ -129,20 +121,20 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         }
     }
 
-    /// Ends the flight that `me` leads: nobody joins it any more. Those who wait are to be told by
-    /// [`conclude`](super::home::conclude).
+    /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
+    /// somebody waits in it: [`notify_followers`](super::deliver::notify_followers) is next.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
     #[inline]
-    pub(crate) unsafe fn end(&mut self, me: &Call<K, T, E>) -> End {
+    pub(crate) unsafe fn unregister(&mut self, me: &Call<K, T, E>) -> bool {
         // SAFETY: a call that leads is in this registry (PINNED).
         let call = unsafe { Ref::new(me) };
         self.remove(call);
-        End { alone: call.next().is_none() }
+        call.next().is_some()
     }
 
-    /// Makes later calls of the key begin a new flight. Whether there was one to be forgotten.
+    /// Makes later calls of the key begin a new flight. True if there was one to be forgotten.
     #[inline]
     pub(crate) fn forget<Q>(&mut self, hash: u64, key: &Q) -> bool
     where
@@ -155,28 +147,28 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
 
     /// The same for all keys.
     pub(crate) fn forget_all(&mut self) {
-        let mut lists = mem::take(&mut self.lists);
-        for list in lists.iter_mut().chain([&mut self.single]) {
-            let mut next = list.take();
+        let mut buckets = mem::take(&mut self.buckets);
+        for bucket in buckets.iter_mut().chain([&mut self.inline_bucket]) {
+            let mut next = bucket.take();
             while let Some(flight) = next {
                 next = flight.links(|links| {
                     links.registered = false;
-                    links.after
+                    links.chain_next
                 });
             }
         }
-        self.lists = lists;
-        self.flights = 0;
+        self.buckets = buckets;
+        self.len = 0;
     }
 
     #[inline]
-    fn list(&mut self, hash: u64) -> &mut Option<Ref<K, T, E>> {
-        if self.lists.is_empty() {
-            return &mut self.single;
+    fn bucket(&mut self, hash: u64) -> &mut Option<Ref<K, T, E>> {
+        if self.buckets.is_empty() {
+            return &mut self.inline_bucket;
         }
         // The shard was chosen by the hash's upper bits.
-        let index = hash as usize & (self.lists.len() - 1);
-        &mut self.lists[index]
+        let index = hash as usize & (self.buckets.len() - 1);
+        &mut self.buckets[index]
     }
 
     /// The call that leads for `key`. User code runs here, under the lock: `K`'s `Eq`, which may
@@ -187,76 +179,76 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let mut next = *self.list(hash);
+        let mut next = *self.bucket(hash);
         while let Some(flight) = next {
             let call = flight.call();
             // SAFETY: it is registered, so it leads, and stays while we hold the lock (KEY).
             if call.hash == hash && unsafe { call.key() }.borrow() == key {
                 return Some(flight);
             }
-            next = flight.links(|links| links.after);
+            next = flight.links(|links| links.chain_next);
         }
         None
     }
 
     #[inline]
     pub(super) fn insert(&mut self, flight: Ref<K, T, E>) {
-        self.flights += 1;
+        self.len += 1;
         self.link(flight);
     }
 
     #[inline]
     fn link(&mut self, flight: Ref<K, T, E>) {
-        let list = self.list(flight.call().hash);
-        let after = list.replace(flight);
+        let bucket = self.bucket(flight.call().hash);
+        let next = bucket.replace(flight);
         flight.links(|links| {
             links.registered = true;
-            links.before = None;
-            links.after = after;
+            links.chain_prev = None;
+            links.chain_next = next;
         });
-        if let Some(after) = after {
-            after.links(|links| links.before = Some(flight));
+        if let Some(next) = next {
+            next.links(|links| links.chain_prev = Some(flight));
         }
     }
 
-    /// Takes a call out, if it is in: one that was forgotten is not (OWN). Whether it was.
+    /// Removes a call, if it is registered: one that was forgotten is not (OWN). True if it was.
     #[inline]
     pub(super) fn remove(&mut self, flight: Ref<K, T, E>) -> bool {
-        let (was_in, before, after) =
-            flight.links(|links| (mem::take(&mut links.registered), links.before, links.after));
+        let (was_in, prev, next) = flight
+            .links(|links| (mem::take(&mut links.registered), links.chain_prev, links.chain_next));
         if !was_in {
             return false;
         }
-        self.flights -= 1;
-        match before {
-            Some(before) => before.links(|links| links.after = after),
-            None => *self.list(flight.call().hash) = after,
+        self.len -= 1;
+        match prev {
+            Some(prev) => prev.links(|links| links.chain_next = next),
+            None => *self.bucket(flight.call().hash) = next,
         }
-        if let Some(after) = after {
-            after.links(|links| links.before = before);
+        if let Some(next) = next {
+            next.links(|links| links.chain_prev = prev);
         }
         true
     }
 
-    /// The number of lists that there should be, if it is not what there is.
+    /// How many buckets there should be, if there are too few.
     #[inline]
-    pub(crate) fn wants(&self) -> Option<usize> {
-        let lists = self.lists.len().max(1);
-        (self.flights > CROWD * lists).then(|| (4 * lists).max(8))
+    pub(crate) fn wanted_buckets(&self) -> Option<usize> {
+        let buckets = self.buckets.len().max(1);
+        (self.len > MAX_LOAD * buckets).then(|| (4 * buckets).max(8))
     }
 
-    /// Moves all flights to `lists`, which are empty, and leaves the old lists there; they are to
-    /// be freed without the lock.
-    pub(super) fn grow(&mut self, lists: &mut Vec<Option<Ref<K, T, E>>>) {
-        if lists.len() <= self.lists.len() {
+    /// Moves all flights to `buckets`, which are empty, and leaves the old ones there: to be freed
+    /// without the lock.
+    pub(super) fn grow(&mut self, buckets: &mut Vec<Option<Ref<K, T, E>>>) {
+        if buckets.len() <= self.buckets.len() {
             return;
         }
-        let single = self.single.take();
-        mem::swap(&mut self.lists, lists);
-        for list in lists.iter_mut().chain([&mut { single }]) {
-            let mut next = list.take();
+        let inline_bucket = self.inline_bucket.take();
+        mem::swap(&mut self.buckets, buckets);
+        for bucket in buckets.iter_mut().chain([&mut { inline_bucket }]) {
+            let mut next = bucket.take();
             while let Some(flight) = next {
-                next = flight.links(|links| links.after);
+                next = flight.links(|links| links.chain_next);
                 self.link(flight);
             }
         }
@@ -268,10 +260,10 @@ fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered {
         return Entered::Reentrant;
     }
     // RING: the leader, then parked threads, then the others.
-    match me.call().kind {
-        Kind::Parked => leader.insert_after(me),
-        Kind::Free => leader.insert_before(me),
+    match me.call().waiter {
+        Waiter::Parked => leader.insert_after(me),
+        Waiter::Polled => leader.insert_before(me),
     }
-    me.call().set_stage(Stage::Waits);
+    me.call().set_state(State::Waits);
     Entered::Joined
 }

@@ -1,4 +1,4 @@
-//! What comes of a flight.
+//! What callers of a group get: a shared value, or an error.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -6,28 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::protocol::outcome::Failure;
 use crate::error::{BoxError, Error, ErrorKind};
-
-/// What a run left: shared by all who were in its flight.
-pub(crate) type Outcome<T, E> = Result<T, Failure<E>>;
-
-/// How a run failed.
-#[derive(Debug)]
-pub(crate) enum Failure<E> {
-    /// It returned this error.
-    Failed(Arc<E>),
-    /// It panicked, with this message.
-    Panicked(Arc<str>),
-}
-
-impl<E> Clone for Failure<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Failure::Failed(error) => Failure::Failed(error.clone()),
-            Failure::Panicked(message) => Failure::Panicked(message.clone()),
-        }
-    }
-}
 
 /// A value that a run produced, and whether this caller shares it with others.
 ///
@@ -48,7 +28,8 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    pub(super) fn led_by_caller(value: T, shared: bool) -> Shared<T> {
+    /// The value of a call that did not join: it led, or found its value without a flight.
+    pub(super) fn own(value: T, shared: bool) -> Shared<T> {
         Shared { value, led: true, shared }
     }
 
@@ -117,7 +98,7 @@ pub enum FlightError<E = Infallible> {
     /// panics itself.)
     Panicked(Arc<str>),
     /// The call was made from inside the very work that it would have joined, and would have waited
-    /// for ever. Names the key: `of type` and its type's name, or the key itself, as `Debug`
+    /// forever. Names the key: `of type` and its type's name, or the key itself, as `Debug`
     /// formats it, if the group or cache was built with
     /// [`debug_keys`](crate::CacheBuilder::debug_keys).
     Reentrant(Arc<str>),
@@ -234,7 +215,7 @@ impl<E: fmt::Display> fmt::Display for FlightError<E> {
 impl<E: StdError + 'static> StdError for FlightError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // The message is the error's own, so the chain goes on behind it.
+            // `Display` shows the inner error itself, so the chain goes on with its source.
             FlightError::Failed(error) => error.source(),
             FlightError::Left(error) => error.source(),
             FlightError::Panicked(_) | FlightError::Reentrant(_) => None,

@@ -1,29 +1,30 @@
-//! A call: one caller's part in a flight, and the rings that calls form.
+//! A call: one caller's part in a flight. (In Go's singleflight a `call` is the shared run; that is
+//! a *flight* here.)
 
 use std::fmt;
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::fork::forks;
 use crate::sync::thread;
 
-/// Whether a caller can be trusted to go on as soon as it is woken.
+/// Whether a caller is certain to run soon after it is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Waiter {
     /// A thread that does nothing but wait: the system runs it, so it may be given duties.
     Parked,
     /// A task, a thread with other work, or code behind the C ABI: nobody knows when it looks.
-    Free,
+    Polled,
 }
 
 /// Where a call stands: the state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Stage {
+pub(crate) enum State {
     /// In no flight. Nobody but its owner knows the call.
     Out = 0,
     /// Its owner runs the work, or is to run it; the calls that wait for it form a ring with it.
@@ -32,36 +33,37 @@ pub(crate) enum Stage {
     Waits = 2,
     /// It has its outcome and nobody else touches it any more.
     Done = 3,
-    /// It has its outcome, and still is in the ring of those that are to be told: its owner tells
-    /// them.
+    /// It has its outcome, and the ring of those that do not: its owner serves them (flight/mod.rs,
+    /// step 4).
     Relays = 4,
 }
 
 #[derive(Debug)]
-struct StageWord(AtomicU8);
+struct StateWord(AtomicU8);
 
-impl StageWord {
+impl StateWord {
     #[inline]
-    fn get(&self) -> Stage {
+    fn get(&self) -> State {
         match self.0.load(Ordering::Acquire) {
-            0 => Stage::Out,
-            1 => Stage::Leads,
-            2 => Stage::Waits,
-            3 => Stage::Done,
-            _ => Stage::Relays,
+            0 => State::Out,
+            1 => State::Leads,
+            2 => State::Waits,
+            3 => State::Done,
+            _ => State::Relays,
         }
     }
 
     #[inline]
-    fn set(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Release);
+    fn set(&self, state: State) {
+        self.0.store(state as u8, Ordering::Release);
     }
 }
 
-/// The thread that is inside the work of a call, or none.
+/// The thread that is inside the work of a call, as its token, or 0.
 ///
-/// It decides only by comparison with the reader's own thread, and a thread sees its own stores, so
-/// all orderings are `Relaxed`.
+/// All accesses are `Relaxed`: a thread that compares this with its own token asks only about its
+/// own stores; whether there is any thread is asked under the lock (see "Orderings" in the
+/// documentation of [`flight`](crate::flight)).
 #[derive(Debug)]
 struct Runner(AtomicUsize);
 
@@ -69,11 +71,11 @@ struct Runner(AtomicUsize);
 #[derive(Debug)]
 pub(super) struct Links<K: ?Sized, T, E> {
     /// The neighbours in the ring of a flight; both `None` while the call is alone.
-    prev: Option<Ref<K, T, E>>,
-    next: Option<Ref<K, T, E>>,
-    /// The neighbours in the registry's list.
-    pub(super) before: Option<Ref<K, T, E>>,
-    pub(super) after: Option<Ref<K, T, E>>,
+    pub(super) ring_prev: Option<Ref<K, T, E>>,
+    pub(super) ring_next: Option<Ref<K, T, E>>,
+    /// The neighbours in a bucket of the registry.
+    pub(super) chain_prev: Option<Ref<K, T, E>>,
+    pub(super) chain_next: Option<Ref<K, T, E>>,
     /// Whether the call stands in the registry: it leads and was not forgotten.
     pub(super) registered: bool,
     /// What wakes the owner.
@@ -83,17 +85,25 @@ pub(super) struct Links<K: ?Sized, T, E> {
 impl<K: ?Sized, T, E> Links<K, T, E> {
     #[inline]
     const fn new() -> Self {
-        Links { prev: None, next: None, before: None, after: None, registered: false, waker: None }
+        Links {
+            ring_prev: None,
+            ring_next: None,
+            chain_prev: None,
+            chain_next: None,
+            registered: false,
+            waker: None,
+        }
     }
 }
 
 /// One caller's part in a flight. It lies in the caller's own frame.
 pub(crate) struct Call<K: ?Sized, T, E> {
-    stage: StageWord,
+    state: StateWord,
     runner: Runner,
+    /// Who made the call, where that is no thread; 0 is nobody.
     owner: u64,
-    pub(super) kind: Kind,
-    /// The process in which its links were made.
+    pub(super) waiter: Waiter,
+    /// The number of forks ([`forks`]) before the process in which its links were made (COPIED).
     forks: AtomicU32,
     pub(crate) hash: u64,
     key: *const K,
@@ -102,8 +112,9 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: LINKS and OUTCOME let one thread at a time at the cells; keys are only compared, by any
-// thread; outcomes travel between threads.
+// SAFETY: one thread at a time accesses `links` (LINKS) and `outcome` (OUTCOME); outcomes and
+// Wakers are moved between threads (Send), errors also shared by them (Sync). Keys are compared by
+// any thread (Sync).
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Send for Call<K, T, E> {}
 // SAFETY: as above.
 unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
@@ -111,12 +122,12 @@ unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
 impl<K: ?Sized, T, E> Call<K, T, E> {
     /// A call that is in no flight. Its owner keeps `key` for as long as the call is in one (KEY).
     #[inline]
-    pub(crate) fn new(hash: u64, key: *const K, kind: Kind) -> Call<K, T, E> {
+    pub(crate) fn new(hash: u64, key: *const K, waiter: Waiter) -> Call<K, T, E> {
         Call {
-            stage: StageWord(AtomicU8::new(Stage::Out as u8)),
+            state: StateWord(AtomicU8::new(State::Out as u8)),
             runner: Runner(AtomicUsize::new(0)),
             owner: 0,
-            kind,
+            waiter,
             forks: AtomicU32::new(forks()),
             hash,
             key,
@@ -135,20 +146,20 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     }
 
     #[inline]
-    pub(crate) fn stage(&self) -> Stage {
-        self.stage.get()
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
     }
 
     /// To be called before the owner does anything with a call that may be in a flight (COPIED).
     #[inline]
-    pub(super) fn see_to_fork(&self) {
+    pub(in crate::flight) fn see_to_fork(&self) {
         if self.forks.load(Ordering::Relaxed) != forks() {
             self.leave_behind();
         }
     }
 
-    /// Takes the call out of all that it was in before this process was copied: the others are not
-    /// there. One that waited now leads.
+    /// Takes the call out of all lists that it was in before the fork: the other calls are not
+    /// here. One that waited now leads.
     #[cold]
     #[inline(never)]
     fn leave_behind(&self) {
@@ -156,23 +167,23 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         // SAFETY: no list has it (COPIED), so it is the owner's alone.
         let old =
             self.links.with_mut(|links| std::mem::replace(unsafe { &mut *links }, Links::new()));
-        // Somebody may have been at it.
+        // A thread that is not here may have been changing it when the process was forked.
         std::mem::forget(old);
-        match self.stage() {
-            Stage::Waits => {
-                // At this, too.
+        match self.state() {
+            State::Waits => {
+                // The same goes for the outcome.
                 // SAFETY: as above; what is overwritten is not dropped.
-                self.outcome.with_mut(|place| unsafe { place.write(None) });
-                self.set_stage(Stage::Leads);
+                self.outcome.with_mut(|cell| unsafe { cell.write(None) });
+                self.set_state(State::Leads);
             }
-            Stage::Relays => self.set_stage(Stage::Done),
-            Stage::Out | Stage::Leads | Stage::Done => {}
+            State::Relays => self.set_state(State::Done),
+            State::Out | State::Leads | State::Done => {}
         }
     }
 
     #[inline]
-    pub(super) fn set_stage(&self, stage: Stage) {
-        self.stage.set(stage);
+    pub(super) fn set_state(&self, state: State) {
+        self.state.set(state);
     }
 
     /// The key.
@@ -198,9 +209,9 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         self.runner.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether some thread is inside this call's work, or work that its owner does for other calls.
-    ///
-    /// Under the lock, those are known whose owner has taken the lock since.
+    /// Whether some thread is inside this call's work, or inside work that its owner does for other
+    /// calls. Under the lock the answer is right for every owner that has taken the lock since it
+    /// began or ended that work.
     pub(super) fn is_in_work(&self) -> bool {
         self.runner.0.load(Ordering::Relaxed) != 0
     }
@@ -222,9 +233,12 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// # Safety
     /// Under OUTCOME it is the caller's turn, until `f` returns.
     #[inline]
-    pub(super) unsafe fn with_outcome<R>(&self, f: impl FnOnce(Option<&Outcome<T, E>>) -> R) -> R {
+    pub(in crate::flight) unsafe fn with_outcome<R>(
+        &self,
+        f: impl FnOnce(Option<&Outcome<T, E>>) -> R,
+    ) -> R {
         // SAFETY: the caller's promise.
-        self.outcome.with(|place| f(unsafe { (*place).as_ref() }))
+        self.outcome.with(|cell| f(unsafe { (*cell).as_ref() }))
     }
 
     /// Exchanges the outcome, which may be none, for another.
@@ -233,16 +247,16 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// Under OUTCOME it is the caller's turn.
     pub(super) unsafe fn swap_outcome(&self, other: &mut Option<Outcome<T, E>>) {
         // SAFETY: the caller's promise makes this the only access.
-        self.outcome.with_mut(|place| unsafe { ptr::swap_nonoverlapping(place, other, 1) });
+        self.outcome.with_mut(|cell| unsafe { ptr::swap_nonoverlapping(cell, other, 1) });
     }
 
     /// # Safety
     /// Under OUTCOME it is the caller's turn.
     #[inline]
     pub(crate) unsafe fn put_outcome(&self, outcome: Outcome<T, E>) {
-        self.outcome.with_mut(|place| {
+        self.outcome.with_mut(|cell| {
             // SAFETY: the caller's promise makes this the only access.
-            unsafe { *place = Some(outcome) };
+            unsafe { *cell = Some(outcome) };
         });
     }
 
@@ -250,15 +264,15 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// Under OUTCOME it is the caller's turn.
     pub(crate) unsafe fn take_outcome(&self) -> Option<Outcome<T, E>> {
         // SAFETY: the caller's promise makes this the only access.
-        self.outcome.with_mut(|place| unsafe { (*place).take() })
+        self.outcome.with_mut(|cell| unsafe { (*cell).take() })
     }
 }
 
 impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("stage", &self.stage())
-            .field("kind", &self.kind)
+            .field("state", &self.state())
+            .field("waiter", &self.waiter)
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }
@@ -266,8 +280,8 @@ impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
 
 /// A call that is in a flight, as the registry and the rings know it.
 ///
-/// PINNED makes it valid for as long as it stands in a list, and LINKS makes who holds the shard's
-/// lock the only one to touch what lists consist of.
+/// It is valid for as long as the call is in a list (PINNED), and what lists consist of is touched
+/// only by the thread that holds the shard's lock (LINKS).
 pub(super) struct Ref<K: ?Sized, T, E>(NonNull<Call<K, T, E>>);
 
 impl<K: ?Sized, T, E> Clone for Ref<K, T, E> {
@@ -303,78 +317,15 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     #[inline]
     pub(super) fn call<'a>(self) -> &'a Call<K, T, E> {
-        // SAFETY: PINNED, promised when this was made.
+        // SAFETY: PINNED: a `Ref` is used, and so is the result, while the call is in a list or
+        // belongs to the caller, as was promised when this was made.
         unsafe { self.0.as_ref() }
     }
 
     #[inline]
     pub(super) fn links<R>(self, f: impl FnOnce(&mut Links<K, T, E>) -> R) -> R {
-        // SAFETY: LINKS, promised when this was made; `f` touches the links of no other call.
+        // SAFETY: LINKS, promised when this was made: the lock is held. `f` does not get at the
+        // links of this same call a second time.
         self.call().links.with_mut(|links| f(unsafe { &mut *links }))
-    }
-
-    /// The call behind this one in its ring; `None` if it is alone.
-    #[inline]
-    pub(super) fn next(self) -> Option<Self> {
-        self.links(|links| links.next)
-    }
-
-    /// The call before this one in its ring; `None` if it is alone.
-    pub(super) fn prev(self) -> Option<Self> {
-        self.links(|links| links.prev)
-    }
-
-    /// Who takes the lead over: the first behind this call whose owner is not in the midst of work,
-    /// since that work may wait for one of the others (parked threads are in none). If all are, the
-    /// last to come: of calls that lie within one another on a thread that is the innermost, which
-    /// the others wait for.
-    pub(super) fn heir(self) -> Option<Self> {
-        let mut heir = self.next()?;
-        while heir.call().is_in_work() {
-            match heir.next() {
-                Some(next) if next != self => heir = next,
-                _ => break,
-            }
-        }
-        Some(heir)
-    }
-
-    /// Puts `heir`, from somewhere in this call's ring, into this call's place; this one is alone
-    /// afterwards. The others stay in their order.
-    pub(super) fn replace_by(self, heir: Self) {
-        heir.unlink();
-        self.insert_after(heir);
-        self.unlink();
-    }
-
-    /// Puts `call`, which is alone, right behind this one.
-    pub(super) fn insert_after(self, call: Self) {
-        let next = self.next().unwrap_or(self);
-        self.bind(call);
-        call.bind(next);
-    }
-
-    /// Puts `call`, which is alone, right before this one.
-    pub(super) fn insert_before(self, call: Self) {
-        self.prev().unwrap_or(self).insert_after(call);
-    }
-
-    /// Takes this call out of its ring.
-    pub(super) fn unlink(self) {
-        let (Some(prev), Some(next)) = self.links(|links| (links.prev.take(), links.next.take()))
-        else {
-            return;
-        };
-        if prev == next {
-            prev.links(|links| (links.prev, links.next) = (None, None));
-        } else {
-            prev.bind(next);
-        }
-    }
-
-    /// Makes `next` the one behind this call.
-    fn bind(self, next: Self) {
-        self.links(|links| links.next = Some(next));
-        next.links(|links| links.prev = Some(self));
     }
 }

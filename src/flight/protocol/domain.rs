@@ -1,0 +1,97 @@
+//! Where flights live: a [registry](Registry) behind a lock, and what happens to the calls in it.
+//!
+//! A group's flights live in a [shard](crate::flight::shard) of their own. A cache's live under the
+//! lock of the cache's own shard, where entering a flight is one critical section with the look
+//! into the table, and ending it is one with storing the value.
+
+use std::ops::DerefMut;
+
+use super::call::{Call, Ref};
+use super::outcome::Outcome;
+use super::registry::{Entered, Registry};
+
+/// A call of a [`Domain`].
+pub(crate) type CallOf<D> = Call<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
+/// What comes of a flight in a [`Domain`].
+pub(crate) type OutcomeOf<D> = Outcome<<D as Domain>::Value, <D as Domain>::Error>;
+pub(super) type RefOf<D> = Ref<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
+
+/// A registry of flights behind a lock, and what is done in the same critical sections.
+///
+/// There are two: a group's is the bare registry; a cache's looks for values and stores them. Each
+/// implements every function itself.
+///
+/// # Safety
+/// [`registry`](Self::registry) returns the same registry each time, with its one lock held for as
+/// long as the result lives (LINKS).
+pub(crate) unsafe trait Domain {
+    /// What flights are told apart by.
+    type Key: ?Sized + Eq;
+    /// What callers get.
+    type Value: Clone;
+    /// How the work fails.
+    type Error;
+    /// What the work returns: a value, perhaps with something that is said of it.
+    type Loaded;
+    /// What a call stages for its domain from [`enter`](Self::enter) on. It lies in the
+    /// [`PinnedCall`](crate::flight::pinned_call::PinnedCall), not in the domain, which is moved:
+    /// values may be large.
+    type Staged: Default;
+
+    /// The registry, with its lock held.
+    fn registry(&self) -> impl DerefMut<Target = Registry<Self::Key, Self::Value, Self::Error>>;
+
+    /// Joins the flight of the call's key, or begins one, unless none is needed.
+    ///
+    /// # Safety
+    /// `me` is at [`Out`](super::call::State::Out), belongs to the caller, is pinned and is used
+    /// with no other registry. It is taken out again with [`complete`](Self::complete),
+    /// [`abandon`](super::leave::abandon) or [`leave`](super::leave::leave) before its memory is
+    /// used for anything else (PINNED, KEY).
+    unsafe fn enter(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> Entered;
+
+    /// Called before a call that was handed the lead runs its work. False if a result has turned up
+    /// in the meantime: the call has it then, and need not run.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    unsafe fn begin(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> bool;
+
+    /// The value in what the work returned.
+    fn accept(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;
+
+    /// Stages what is to be stored of the result of the work, before the flight ends. Runs as part
+    /// of the work: a panic in here is a panic of the work.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    unsafe fn stage(
+        &self,
+        me: &CallOf<Self>,
+        result: Result<&Self::Value, &Self::Error>,
+        staged: &mut Self::Staged,
+    );
+
+    /// Ends the flight that `me` leads: later calls of its key begin a new one, and those that wait
+    /// get the outcome. True if any did.
+    ///
+    /// # Safety
+    /// `me` belongs to the caller and leads in this registry.
+    unsafe fn complete(
+        &self,
+        me: &CallOf<Self>,
+        outcome: &OutcomeOf<Self>,
+        staged: &mut Self::Staged,
+    ) -> bool;
+
+    /// Called when a call goes, after it has left its flight.
+    fn close(&self, staged: &mut Self::Staged);
+}
+
+/// Gives the registry the number of buckets that it [wanted](Registry::wanted_buckets).
+#[cold]
+#[inline(never)]
+pub(crate) fn grow<D: Domain + ?Sized>(domain: &D, buckets: usize) {
+    let mut buckets = vec![None; buckets];
+    domain.registry().grow(&mut buckets);
+}
