@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::entry::{Deadline, Entry};
+use super::expiry::wheel::TimerWheel;
 use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
 use super::slab::{ChunkPtr, entry};
 use super::table::Table;
-use super::wheel::TimerWheel;
 use crate::cache::key::Lookup;
 use crate::cache::policy::Arena;
 use crate::cache::stats::Cause;

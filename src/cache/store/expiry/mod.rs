@@ -2,6 +2,12 @@
 //!
 //! Deadlines are set by the clock of writes, and looked at by that of reads: the same, unless
 //! entries expire only when they are swept, since time stands still for reads then.
+//!
+//! Below: the [timer wheel](wheel) of the deadlines, and the [cached errors](negative), which expire
+//! as well.
+
+pub(super) mod negative;
+pub(super) mod wheel;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
