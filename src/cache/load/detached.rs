@@ -114,8 +114,54 @@ impl<V, E> Future for Taker<V, E> {
 /// ```
 #[must_use = "options do nothing until something is fetched"]
 pub struct DetachedFetch<'c, K, V, E, S, L, P, X> {
-    pub(super) options: FetchOptions<'c, K, V, E, S, L, P>,
-    pub(super) spawn: X,
+    options: FetchOptions<'c, K, V, E, S, L, P>,
+    spawn: X,
+}
+
+impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
+    /// On a miss the load is given to `spawn`, and so goes on when the caller leaves, by its context
+    /// or since its future is dropped: the value will be in the cache for the next one.
+    ///
+    /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one. What this returns has
+    /// one call, [`try_fetch_async`](DetachedFetch::try_fetch_async): the executor may drop the load,
+    /// so also work that cannot fail returns `Ok(value)`.
+    ///
+    /// A thread drives it with any `block_on`, and the load on another thread:
+    ///
+    /// ```
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+    /// #             return output;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// let cache = docache::Cache::<String, u32>::new(100);
+    /// let context = docache::Context::new().with_timeout(Duration::from_millis(10));
+    /// let slow = || async {
+    ///     std::thread::sleep(Duration::from_millis(100));
+    ///     Ok(36)
+    /// };
+    /// let detached = cache
+    ///     .options()
+    ///     .context(&context)
+    ///     .detached(|load| drop(std::thread::spawn(|| block_on(load))));
+    /// let fetched = block_on(detached.try_fetch_async("ada", slow));
+    /// assert!(fetched.unwrap_err().is_timeout());
+    /// assert_eq!(cache.fetch("ada", || unreachable!("it is being loaded")), 36);
+    /// ```
+    #[doc(alias = "background")]
+    #[doc(alias = "spawn")]
+    pub fn detached<X>(self, spawn: X) -> DetachedFetch<'c, K, V, E, S, L, P, X>
+    where
+        X: FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
+    {
+        DetachedFetch { options: self, spawn }
+    }
 }
 
 impl<K, V, E, S, L, P, X> DetachedFetch<'_, K, V, E, S, L, P, X>

@@ -3,12 +3,10 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::detached::DetachedFetch;
 use crate::cache::handle::Cache;
 use crate::context::Context;
 
@@ -189,18 +187,6 @@ impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
     pub fn context(self, context: &'c Context) -> FetchOptions<'c, K, V, E, S, L, &'c Context> {
         let FetchOptions { cache, ttl, loaded, .. } = self;
         FetchOptions { cache, ttl, patience: context, loaded }
-    }
-
-    /// On a miss the load is given to `spawn`, and so goes on when the caller leaves: its value
-    /// will be in the cache for the next one.
-    ///
-    /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one.
-    #[doc(alias = "background")]
-    pub fn detached<X>(self, spawn: X) -> DetachedFetch<'c, K, V, E, S, L, P, X>
-    where
-        X: FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
-    {
-        DetachedFetch { options: self, spawn }
     }
 }
 

@@ -2,22 +2,16 @@
 //!
 //! That user code (a listener, a destructor) may write to the cache itself. If what such a
 //! reentrant write leaves were done at once, the stack would grow with the number of entries. So a
-//! thread notes that it is [inside](CallbackScope) such user code, and a reentrant write leaves its
+//! thread notes that it is [inside](super::callback::CallbackScope) such user code, and a reentrant write leaves its
 //! work with the shard: pairs to be dropped stay in limbo, entries that the listener is to see go
 //! to its `pending_notifications`. Later writes and the background do the work.
 
-use std::hash::{BuildHasher, Hash};
 use std::mem::{MaybeUninit, needs_drop};
 
-use super::callback::CallbackScope;
-use super::core::Core;
 use super::entry::Entry;
 use super::expiry::negative::Gone;
 use super::limbo::Limbo;
-use super::shard::Shard;
-use crate::cache::reclaim::hint;
 use crate::cache::stats::Cause;
-use crate::contain::{contained, drop_contained};
 
 /// How many places a call takes out of limbo at most.
 pub(crate) const MAX_RECLAIMED: usize = 8;
@@ -171,99 +165,5 @@ impl<'c, K, V> Reclaimed<'c, K, V> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &'c Entry<K, V>)> + '_ {
         // SAFETY: the first `count` are written before that is counted up.
         self.places[..self.count].iter().map(|place| unsafe { place.assume_init() })
-    }
-}
-
-/// What a write leaves, and where. Dropping it does that work, so it is done also if the caller
-/// panics.
-pub(crate) struct DeferredWork<'c, K: Hash + Eq, V, E, S: BuildHasher> {
-    pub(crate) core: &'c Core<K, V, E, S>,
-    pub(crate) shard: &'c Shard<K, V, E>,
-    pub(crate) deferred: Deferred<'c, K, V, E>,
-}
-
-impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
-    #[cold]
-    #[inline(never)]
-    fn run_uncommon(&mut self, uncommon: Uncommon<'c, K, V, E>) {
-        if !uncommon.to_notify.is_empty() {
-            self.deferred.hint |=
-                self.notify_listener(uncommon.to_notify, uncommon.to_notify_weight);
-            self.deferred.needs_maintenance |= needs_drop::<(K, V)>();
-        }
-        let _scope = CallbackScope::enter();
-        uncommon.errors.into_iter().for_each(drop_contained);
-    }
-
-    /// Notifies the listener of entries, and sends them to limbo. True if that filled a batch
-    /// there.
-    #[cold]
-    fn notify_listener(&self, to_notify: Vec<Unlinked<'c, K, V>>, weight: u64) -> bool {
-        let Some(listener) = self.core.listener() else { return false };
-        let mut panics = 0;
-        let scope = CallbackScope::enter();
-        for unlinked in &to_notify {
-            // SAFETY: this call's, and not in limbo, and nobody empties its place.
-            let (key, value) = unsafe { unlinked.entry.pair() };
-            panics += u64::from(contained(|| listener(key, value, unlinked.cause)).is_err());
-        }
-        drop(scope);
-        let mut locked = self.core.lock(self.shard);
-        locked.state.counts.listener_panics += panics;
-        let retire =
-            |full, unlinked: Unlinked<'c, K, V>| locked.state.limbo.retire(unlinked.index) || full;
-        let full = to_notify.into_iter().fold(false, retire);
-        locked.state.limbo.add_weight(weight) || full
-    }
-
-    /// Drops the pairs, and gives their places back.
-    #[inline(never)]
-    fn drop_reclaimed(&mut self) {
-        let reclaimed = self.deferred.take_reclaimed();
-        let scope = CallbackScope::enter();
-        for (_, place) in reclaimed.iter() {
-            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
-            unsafe { place.drop_pair(drop_contained) };
-        }
-        drop(scope);
-        let mut locked = self.core.lock(self.shard);
-        for (index, _) in reclaimed.iter() {
-            // SAFETY: it left limbo for this call, which has just dropped its pair.
-            unsafe { locked.state.slab.give_back(index) };
-        }
-    }
-
-    #[inline(never)]
-    fn run(&mut self) {
-        if let Some(uncommon) = self.deferred.take_uncommon() {
-            self.run_uncommon(*uncommon);
-        }
-        if self.deferred.hint {
-            hint();
-            // Entries without a destructor are left to the background only when a batch is full. It
-            // takes them only if there are [`LAZY_RETIRED`](super::shard::LAZY_RETIRED) or more by
-            // then; otherwise later writes do.
-            self.deferred.needs_maintenance |= !needs_drop::<(K, V)>();
-        }
-        if self.deferred.has_reclaimed() {
-            self.drop_reclaimed();
-        }
-        if self.deferred.needs_maintenance {
-            if self.deferred.leaves_notifications() {
-                self.core.schedule_maintenance_now();
-            } else {
-                self.core.schedule_maintenance();
-            }
-        }
-    }
-}
-
-impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for DeferredWork<'_, K, V, E, S> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // Here, so that a write that leaves nothing makes no call.
-        if self.deferred.has_work() {
-            self.run();
-        }
     }
 }
