@@ -62,7 +62,7 @@
 //! Threads and tasks share runs, loads and entries. The work of a call belongs to the task that
 //! runs it: if that task is dropped, another one that waits takes over, with its own closure. A
 //! load that is to survive the timeout of its caller is [detached](FetchOptions::detached),
-//! which takes a function that spawns.
+//! by means of a function that spawns it.
 //!
 //! With tokio:
 //!
@@ -234,9 +234,11 @@ mod loop_cache;
 mod sync;
 mod wait;
 
+#[doc(alias = "RemovalCause")]
+pub use cache::Cause;
 pub use cache::{
-    Cache, CacheBuilder, CacheStats, Cause, DetachedFetch, EvictionPolicy, FetchKey, FetchOptions,
-    Iter, Loaded, Lookup, Patience, Pinned,
+    Cache, CacheBuilder, CacheStats, DetachedFetch, EvictionPolicy, FetchKey, FetchOptions, Iter,
+    Loaded, Lookup, Patience, Pinned,
 };
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};

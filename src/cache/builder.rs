@@ -59,9 +59,11 @@ const MAX_CACHED_ERRORS: usize = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EvictionPolicy {
-    /// Queues whose sizes follow what comes back, and a memory of what was used; it resists scans
-    /// and loops. Its hit ratios on public traces are above those of LRU, S3-FIFO and W-TinyLFU.
+    /// Queues whose sizes adapt to which evicted keys are asked for again, and a record of past
+    /// uses; it resists scans and loops. Its hit ratios on public traces are above those of LRU,
+    /// S3-FIFO and W-TinyLFU.
     #[default]
+    #[doc(alias = "tiny_lfu")]
     Adaptive,
     /// Strictly the one that was not used for the longest time, of those in the same shard. A hit
     /// takes the shard's lock.
@@ -132,8 +134,11 @@ impl<K, V, E> CacheBuilder<K, V, E> {
 
 impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     /// How long values live for which nothing else is said. Default 15 minutes;
-    /// [`Duration::MAX`] is for ever.
+    /// [`Duration::MAX`] is for ever. It counts from when the value is stored; a read does not
+    /// prolong it, and there is no time to idle.
     #[doc(alias = "ttl")]
+    #[doc(alias = "time_to_idle")]
+    #[doc(alias = "expire_after_access")]
     #[doc(alias = "expire_after_write")]
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -193,15 +198,16 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     }
 
     /// By which part of it a time to live may be shortened, at random, so that what was loaded
-    /// together does not expire together: 0 to 1. Default 0.
+    /// together does not expire together: 0 to 1. Default 0. It holds for times that are given with
+    /// a value, too.
     pub fn ttl_jitter(mut self, part: f64) -> Self {
         self.jitter = part;
         self
     }
 
     /// How long an error of [`try_fetch`](Cache::try_fetch) is given to later calls, too, without
-    /// running their work; at most 4,096 errors at a time, or one in each shard. Default: not at
-    /// all.
+    /// running their work; at most 4,096 errors at a time (or one for each shard, if there are more
+    /// shards). Default: not at all.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self
@@ -237,8 +243,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
-    /// Who is told of each entry that leaves, and why. Called with no lock held, on the thread of
-    /// the call that took the entry out, or in the background if that call came from
+    /// A listener that is told of each entry that leaves, and why. Called with no lock held, on the
+    /// thread of the call that took the entry out, or in the background if that call came from
     /// [inside](Cache#listeners-and-destructors) a listener or a destructor; what the call does is
     /// visible by then. A panic is contained and [counted](crate::CacheStats::listener_panics).
     #[doc(alias = "eviction_listener")]
@@ -294,12 +300,26 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     /// The clock to go by, from whatever origin; times to live reach 36 years on it. Default
     /// [`CoarseClock`](crate::CoarseClock), which costs the reads almost nothing; within 250 ms of
     /// an entry's end the exact time is asked for.
+    ///
+    /// ```
+    /// use docache::{Cache, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u64, u64> = Cache::builder()
+    ///     .time_to_live(Duration::from_secs(30))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// cache.insert(1, 10);
+    /// clock.advance(Duration::from_secs(30));
+    /// assert_eq!(cache.get(&1), None);
+    /// # Ok::<(), docache::Error>(())
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Whether reads give expired values until they are swept or purged. Default: never.
+    /// Whether reads give expired values until they are swept or purged. Default: no.
     pub fn expire_on_sweep_only(mut self, only: bool) -> Self {
         self.expire_on_sweep_only = only;
         self
@@ -452,7 +472,8 @@ where
     V: Send + Sync + 'static,
 {
     /// A cache for at most `capacity` entries, with the [builder](CacheBuilder)'s defaults: among
-    /// them a time to live of 15 minutes.
+    /// them a time to live of 15 minutes. Its work cannot fail; for work that can, build a
+    /// `Cache<K, V, E>` with [`builder`](Cache::builder).
     ///
     /// # Panics
     /// If `capacity` is 0.
@@ -462,6 +483,7 @@ where
     /// assert!(cache.is_empty());
     /// ```
     #[must_use]
+    #[doc(alias = "with_capacity")]
     pub fn new(capacity: usize) -> Cache<K, V> {
         match CacheBuilder::new().capacity(capacity).build() {
             Ok(cache) => cache,
@@ -471,7 +493,9 @@ where
 }
 
 impl<K, V, E> Cache<K, V, E> {
-    /// A builder, for a cache with other settings than [`new`](Cache::new)'s.
+    /// A builder, for a cache with other settings than [`new`](Cache::new)'s: without a capacity or
+    /// a weight it has no limit. Annotate the type, as here: the error of its work, [`Infallible`]
+    /// if nothing is said, is not inferred.
     ///
     /// ```
     /// use docache::Cache;

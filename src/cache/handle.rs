@@ -34,22 +34,23 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Writes
 /// A write takes the lock of one of the shards for some ten to hundred nanoseconds; `K`'s `Eq` runs
-/// under it, and its `Hash` where entries are moved or evicted; they must not use the cache. No
-/// write is lost to readers: what was written is there when the call returns. Nor does one wait for
-/// them, but where entries have weights and so much is retired that memory would exceed twice the
-/// limit: then up to 10 ms, once for as long as the same guards are held. A shard that grows copies
-/// its table under that lock, which takes time in proportion to its entries, and which readers do
-/// not notice. (An entry whose `Hash` panics then is taken out. As with a
-/// [`HashMap`](std::collections::HashMap), it is a logic error if a key's `Hash` or `Eq` is not
-/// always the same. Memory stays safe, but such a key may hide itself and other keys until their
-/// shard's table is rebuilt: what is hidden is not found, replaced or removed, and may come back.)
+/// under it, and its `Hash` where entries are moved or evicted; they must not use the cache. What
+/// was written is there when the call returns. A write does not wait for readers, with one
+/// exception: in a cache with weights, where values that readers still hold would bring memory
+/// above twice the limit, a write gives them up to 10 ms, and no more until other readers come. A
+/// shard that grows copies its table under that lock, which takes time in proportion to its
+/// entries, and which readers do not notice. (An entry whose `Hash` panics then is taken out. As
+/// with a [`HashMap`](std::collections::HashMap), it is a logic error if a key's `Hash` or `Eq` is
+/// not always the same. Memory stays safe, but such a key may hide itself and other keys until
+/// their shard's table is rebuilt: what is hidden is not found, replaced or removed, and may come
+/// back.)
 ///
 /// # Capacity
-/// A bounded cache never holds more than its capacity, at no moment. The capacity is split evenly
-/// over the shards, each of which evicts when its own part is full; since hashes do not spread
-/// quite evenly the first evictions come a little before the whole is full (at about 92 % with 64
-/// shards of 1,000). A shard can have 2^30 entries, those included that have left and that readers
-/// still hold; what comes then is [refused](crate::Cause::Refused).
+/// A bounded cache never holds more than its capacity, not even for a moment. The capacity is split
+/// evenly over the shards, each of which evicts when its own part is full; since hashes do not
+/// spread quite evenly the first evictions come a little before the whole is full (at about 92 %
+/// with 64 shards of 1,000). A shard can have 2^30 entries, those included that have left and that
+/// readers still hold; what comes then is [refused](crate::Cause::Refused).
 ///
 /// # When values are dropped
 /// A value that was removed, replaced or evicted may still be looked at. It is dropped when no
@@ -94,6 +95,7 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// cache.insert("key".to_owned(), 1);
     /// assert_eq!(cache.get("key"), Some(1));
     /// ```
+    #[doc(alias = "get_if_present")]
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
@@ -176,12 +178,14 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         Pinned::new(&self.inner, pin())
     }
 
-    /// Whether the key is there and has not expired. Does not count as a use. Lock-free.
+    /// Whether the key is there and has not expired. Does not count as a use; there is no call that
+    /// reads a value without that. Lock-free.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
     /// assert!(!cache.contains_key(&1));
     /// ```
+    #[doc(alias = "peek")]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -305,8 +309,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.clear();
     }
 
-    /// Takes out every entry for which `keep` is false, and says how many that were. Invalidates
-    /// their loads, as [`remove`](Cache::remove).
+    /// Takes out every entry for which `keep` is false, and says how many that were.
+    ///
+    /// Keys that are only being loaded are not shown, and what they load is kept: against loads
+    /// there are [`remove`](Cache::remove) and [`clear`](Cache::clear).
     ///
     /// `keep` is shown each entry that has not expired, as it stands when the walk gets there, in
     /// no order, with no lock held; it may use the cache. What is written meanwhile it may see or
@@ -366,6 +372,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// ```
     /// assert_eq!(docache::Cache::<u64, u32>::new(100).len(), 0);
     /// ```
+    #[doc(alias = "entry_count")]
     pub fn len(&self) -> usize {
         self.inner.core.len()
     }
@@ -384,6 +391,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// ```
     /// assert_eq!(docache::Cache::<u64, u32>::new(100).weight(), 0);
     /// ```
+    #[doc(alias = "weighted_size")]
     pub fn weight(&self) -> u64 {
         self.inner.core.weight()
     }

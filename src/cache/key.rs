@@ -24,9 +24,11 @@ impl<K: Borrow<Q>, Q: Hash + Eq + ?Sized> Lookup<K> for Q {
     }
 }
 
-/// A key as [`fetch`](crate::Cache::fetch) and its like take it: whatever
-/// [`get`](crate::Cache::get) takes, such as a `&str` for a `String` or an `Arc<str>`, or the key
-/// itself.
+/// A key as [`fetch`](crate::Cache::fetch) and its like take it: the key itself, a reference to it,
+/// or, for keys that own text, bytes or paths, the `&str`, `&[T]`, `&Path` that they own.
+///
+/// There is no deref coercion: write `*name` for a `&&str`, `&*name` for a `&String` where keys are
+/// `Arc<str>`, `&b"ab"[..]` for an array, `Path::new("/etc")` for a path.
 ///
 /// The cache needs a key of its own only for a load: on a hit nothing is cloned.
 ///
@@ -46,22 +48,24 @@ impl<K: Borrow<Q>, Q: Hash + Eq + ?Sized> Lookup<K> for Q {
 ///     }
 /// }
 ///
-/// struct Named<'a>(&'a str);
-///
-/// impl FetchKey<User> for Named<'_> {
+/// impl FetchKey<User> for &str {
 ///     type Query = str;
 ///     fn query(&self) -> &str {
-///         self.0
+///         self
 ///     }
 ///     fn into_key(self) -> User {
-///         User(self.0.to_owned())
+///         User(self.to_owned())
 ///     }
 /// }
 ///
 /// let ages = Cache::<User, u32>::new(100);
-/// assert_eq!(ages.fetch(Named("ada"), || 36), 36);
+/// assert_eq!(ages.fetch("ada", || 36), 36);
 /// assert_eq!(ages.fetch(&User("ada".to_owned()), || unreachable!()), 36);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a key of a cache whose keys are `{K}`",
+    note = "give the key, a reference to it, or the `&str`, `&[T]` or `&Path` that it owns; there is no deref coercion"
+)]
 pub trait FetchKey<K> {
     /// What the key is looked up by. It hashes and compares as the key does.
     type Query: Lookup<K> + ?Sized;

@@ -11,7 +11,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 
 /// A value that a run produced, and whether this caller shares it with others.
 ///
-/// It reads as the value itself; [`into_inner`](Shared::into_inner) takes it out.
+/// It derefs to the value; [`into_inner`](Shared::into_inner) takes it out.
 ///
 /// ```
 /// let group = docache::Group::new();
@@ -66,6 +66,12 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T: fmt::Display> fmt::Display for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
 impl<T> Deref for Shared<T> {
     type Target = T;
 
@@ -74,10 +80,14 @@ impl<T> Deref for Shared<T> {
     }
 }
 
-/// Why a call of a group has no value.
+/// Why a call of a group, or a `try_fetch` of a cache, has no value.
 ///
 /// `E` is the work's own error, which all callers of one flight share. Where the work cannot fail
 /// it is [`Infallible`].
+///
+/// It is a [`std::error::Error`], and `?` turns it into an [`Error`](crate::Error), if `E` is one:
+/// take an error type of your own or `io::Error`. With `String` or `Box<dyn Error>`, which are none,
+/// match on [`Failed`](FlightError::Failed) or ask [`failure`](FlightError::failure).
 ///
 /// ```
 /// use docache::{FlightError, Group};
@@ -102,8 +112,9 @@ pub enum FlightError<E = Infallible> {
     /// formats it, if the group or cache was built with
     /// [`debug_keys`](crate::CacheBuilder::debug_keys).
     Reentrant(Arc<str>),
-    /// The caller's own context was done first: an error of kind [`Timeout`](ErrorKind::Timeout) or
-    /// [`Cancelled`](ErrorKind::Cancelled). The run goes on without this caller.
+    /// The caller left before there was an outcome. Its own context was done: an error of kind
+    /// [`Timeout`](ErrorKind::Timeout) or [`Cancelled`](ErrorKind::Cancelled); the run goes on
+    /// without this caller. Or its detached load was dropped: [`Closed`](ErrorKind::Closed).
     Left(Error),
 }
 
@@ -151,6 +162,17 @@ impl<E> FlightError<E> {
     /// ```
     pub fn is_reentrant(&self) -> bool {
         matches!(self, FlightError::Reentrant(_))
+    }
+
+    /// Whether the caller left before there was an outcome.
+    ///
+    /// ```
+    /// let ctx = docache::Context::new();
+    /// ctx.cancel();
+    /// assert!(docache::Group::<u8>::new().run_in(&ctx, || 1).unwrap_err().is_left());
+    /// ```
+    pub fn is_left(&self) -> bool {
+        matches!(self, FlightError::Left(_))
     }
 
     /// Whether the caller's context reached its deadline.

@@ -111,7 +111,7 @@ impl<T, E> Group<T, E> {
     }
 
     /// Lets later calls begin a new run, even while one is under way; those that joined it still
-    /// get its outcome. Whether there was one. Takes a short lock.
+    /// get its outcome. Returns whether there was one. Takes a short lock.
     ///
     /// ```
     /// let group = docache::Group::<_>::new();
@@ -154,8 +154,9 @@ impl<T: Clone> Group<T> {
         value_or_panic(self.target().run(&(), None, || Ok(work())))
     }
 
-    /// Like [`run`](Group::run), but waits no longer than `context` allows. If it
-    /// is done already, nothing runs.
+    /// [`run`](Group::run) with a context, which limits the wait for a run that this call joins. If this
+    /// call leads, its own work runs to its end, past the deadline. If the context is done
+    /// beforehand, nothing runs.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`].
@@ -243,8 +244,9 @@ impl<T: Clone, E> Group<T, E> {
         self.target().run(&(), None, work)
     }
 
-    /// Like [`try_run`](Group::try_run), but waits no longer than `context` allows. If it is done
-    /// already, nothing runs.
+    /// [`try_run`](Group::try_run) with a context, which limits the wait for a run that this call joins. If this
+    /// call leads, its own work runs to its end, past the deadline. If the context is done
+    /// beforehand, nothing runs.
     ///
     /// # Errors
     /// Those of [`try_run`](Group::try_run), and [`Left`](FlightError::Left).

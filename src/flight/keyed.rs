@@ -35,6 +35,9 @@ pub(crate) const MAX_SHARDS: usize = 1 << 16;
 /// `&u64`. Calls on a thread only borrow their key; the futures keep theirs and take anything of a
 /// `'static` type that borrows as a `K`, such as a `String`, an `Arc<str>` or a `&'static str`.
 ///
+/// It is not `Clone`: share it by reference, in an [`Arc`](std::sync::Arc), or as a `static` with
+/// `LazyLock::new(KeyedGroup::new)`.
+///
 /// # Cost and progress
 /// As a [`Group`](super::Group)'s, plus a hash of the key. Each shard has a lock of its own, so
 /// that keys of different shards do not meet; `K`'s `Eq` runs under that lock, and must not use the
@@ -118,7 +121,7 @@ impl<K: ?Sized + Hash + Eq, T, E> KeyedGroup<K, T, E> {
     }
 
     /// Lets later calls of `key` begin a new run, even while one is under way; those that joined it
-    /// still get its outcome. Whether there was one. Takes a short lock.
+    /// still get its outcome. Returns whether there was one. Takes a short lock.
     ///
     /// ```
     /// let group = docache::KeyedGroup::<str, _>::new();
@@ -152,8 +155,9 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         value_or_panic(self.target(key).run(key, None, || Ok(work())))
     }
 
-    /// Like [`run`](KeyedGroup::run), but waits no longer than `context` allows. If it
-    /// is done already, nothing runs.
+    /// [`run`](KeyedGroup::run) with a context, which limits the wait for a run that this call joins. If this
+    /// call leads, its own work runs to its end, past the deadline. If the context is done
+    /// beforehand, nothing runs.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`](super::FlightError::Failed).
@@ -256,8 +260,9 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         self.target(key).run(key, None, work)
     }
 
-    /// Like [`try_run`](KeyedGroup::try_run), but waits no longer than `context` allows. If it
-    /// is done already, nothing runs.
+    /// [`try_run`](KeyedGroup::try_run) with a context, which limits the wait for a run that this call joins. If this
+    /// call leads, its own work runs to its end, past the deadline. If the context is done
+    /// beforehand, nothing runs.
     ///
     /// # Errors
     /// Those of [`try_run`](KeyedGroup::try_run), and [`Left`](super::FlightError::Left).

@@ -20,16 +20,24 @@ fn a_loader_says_how_long_its_value_lives() {
     let clock = ManualClock::new();
     let cache = clocked(&clock);
     let timed = cache.options().ttl_from_loader();
-    assert_eq!(timed.fetch(1, || (10, SECOND)), 10);
-    assert_eq!(timed.try_fetch(2, || Ok((20, 3 * SECOND))).unwrap(), 20);
-    assert_eq!(Task::new(timed.fetch_async(3, || async { (30, SECOND) })).ends(), 30);
-    assert_eq!(timed.fetch_many(&[&4, &5], |_| vec![(40, SECOND), (50, 3 * SECOND)]), [40, 50]);
-    assert_eq!(timed.ttl(5 * SECOND).fetch(6, || (60, SECOND)), 60, "the loader knows better");
-    assert_eq!(cache.fetch(7, || 70), 70);
-    let left = || (1..=7).filter(|key| cache.contains_key(key)).collect::<Vec<_>>();
-    assert_eq!(left(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(timed.fetch(1, || (10, Some(SECOND))), 10);
+    assert_eq!(timed.try_fetch(2, || Ok((20, Some(3 * SECOND)))).unwrap(), 20);
+    assert_eq!(Task::new(timed.fetch_async(3, || async { (30, Some(SECOND)) })).ends(), 30);
+    assert_eq!(
+        timed.fetch_many(&[&4, &5], |_| vec![(40, Some(SECOND)), (50, Some(3 * SECOND))]),
+        [40, 50]
+    );
+    assert_eq!(
+        timed.ttl(5 * SECOND).fetch(6, || (60, Some(SECOND))),
+        60,
+        "the loader knows better"
+    );
+    assert_eq!(timed.fetch(7, || (70, None)), 70);
+    assert_eq!(timed.ttl(3 * SECOND).fetch(8, || (80, None)), 80);
+    let left = || (1..=8).filter(|key| cache.contains_key(key)).collect::<Vec<_>>();
+    assert_eq!(left(), [1, 2, 3, 4, 5, 6, 7, 8]);
     clock.advance(SECOND);
-    assert_eq!(left(), [2, 5, 7]);
+    assert_eq!(left(), [2, 5, 7, 8]);
     clock.advance(2 * SECOND);
     assert_eq!(left(), [7]);
     clock.advance(7 * SECOND);

@@ -19,7 +19,7 @@ where
     L: Loaded<V>,
     P: Patience,
 {
-    /// [`Cache::try_fetch_many`], so.
+    /// [`Cache::try_fetch_many`] with these options.
     ///
     /// # Errors
     /// For each key those of [`try_fetch`](FetchOptions::try_fetch).
@@ -67,7 +67,7 @@ where
     S: BuildHasher,
     L: Loaded<V>,
 {
-    /// [`Cache::fetch_many`], so.
+    /// [`Cache::fetch_many`] with these options.
     ///
     /// # Panics
     /// As [`Cache::fetch_many`].
@@ -86,7 +86,7 @@ where
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> {
     /// The values of many keys, in their order: `work` is run once for all that are neither in the
     /// cache nor being loaded; what others are loading is waited for, after that. Keys may be
-    /// repeated.
+    /// repeated. Unlike [`get_many`](Cache::get_many) it takes references to whole keys.
     ///
     /// `work` gets the keys that are missing and returns their values in the same order. See
     /// [`KeyedGroup::try_run_many`](crate::KeyedGroup::try_run_many) for when it is called again.

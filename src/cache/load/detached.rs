@@ -12,7 +12,7 @@ use super::options::{FetchOptions, Loaded, Patience};
 use crate::cache::handle::Cache;
 use crate::cache::key::FetchKey;
 use crate::context::until_armed;
-use crate::error::{Error, panic_message};
+use crate::error::{Error, ErrorKind, panic_message};
 use crate::flight::FlightError;
 use crate::sync::Mutex;
 
@@ -38,7 +38,7 @@ impl<V, E> Handoff<V, E> {
     }
 }
 
-/// The side of the load: if the spawner drops the load, it says so.
+/// The side of the load: if the executor drops the load, it says so.
 struct Giver<V, E>(Option<Arc<Handoff<V, E>>>);
 
 impl<V, E> Giver<V, E> {
@@ -51,7 +51,8 @@ impl<V, E> Giver<V, E> {
 
 impl<V, E> Drop for Giver<V, E> {
     fn drop(&mut self) {
-        self.give(Err(FlightError::Panicked("the load was dropped by its spawner".into())));
+        let dropped = Error::new(ErrorKind::Closed, "the load was dropped by its executor");
+        self.give(Err(FlightError::Left(dropped)));
     }
 }
 
@@ -119,12 +120,12 @@ pub struct DetachedFetch<'c, K, V, E, S, L, P, X> {
 }
 
 impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
-    /// On a miss the load is given to `spawn`, and so goes on when the caller leaves, by its context
-    /// or since its future is dropped: the value will be in the cache for the next one.
+    /// On a miss the load is given to `spawn`, and so goes on when the caller leaves, by its
+    /// context or since its future is dropped: the value will be in the cache for the next one.
     ///
     /// `spawn` is any executor's: `|load| drop(tokio::spawn(load))`, for one. What this returns has
-    /// one call, [`try_fetch_async`](DetachedFetch::try_fetch_async): the executor may drop the load,
-    /// so also work that cannot fail returns `Ok(value)`.
+    /// one call, [`try_fetch_async`](DetachedFetch::try_fetch_async): the executor may drop the
+    /// load, so also work that cannot fail returns `Ok(value)`.
     ///
     /// A thread drives it with any `block_on`, and the load on another thread:
     ///
@@ -174,11 +175,12 @@ where
     P: Patience,
     X: FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
 {
-    /// [`Cache::try_fetch_async`], so.
+    /// [`Cache::try_fetch_async`] with these options.
     ///
     /// # Errors
     /// As [`FetchOptions::try_fetch`]; [`Panicked`](FlightError::Panicked) also if `work` panics,
-    /// which happens on the executor, or if the executor drops the load.
+    /// which happens on the executor, and [`Left`](FlightError::Left) with an error of kind
+    /// [`Closed`](ErrorKind::Closed) if the executor drops the load.
     ///
     /// ```
     /// use docache::{Cache, Context, FlightError};

@@ -58,7 +58,7 @@ where
         target.run_then(&key, (context, None), work, |result| inner.resolve(result))
     }
 
-    /// [`Cache::try_fetch`], so.
+    /// [`Cache::try_fetch`] with these options.
     ///
     /// # Errors
     /// As [`Cache::try_fetch`], and [`Left`](FlightError::Left) with a
@@ -88,7 +88,7 @@ where
         }
     }
 
-    /// [`Cache::try_fetch_async`], so.
+    /// [`Cache::try_fetch_async`] with these options.
     ///
     /// # Errors
     /// As [`try_fetch`](FetchOptions::try_fetch).
@@ -129,7 +129,7 @@ where
     S: BuildHasher,
     L: Loaded<V>,
 {
-    /// [`Cache::fetch`], so.
+    /// [`Cache::fetch`] with these options.
     ///
     /// # Panics
     /// As [`Cache::fetch`].
@@ -151,7 +151,7 @@ where
         }
     }
 
-    /// [`Cache::fetch_async`], so.
+    /// [`Cache::fetch_async`] with these options.
     ///
     /// # Panics
     /// As [`Cache::fetch`].
@@ -179,10 +179,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> 
     /// The key's value; if it is not there, `work` is run for it, once, however many callers ask:
     /// the others wait and share what it returns.
     ///
-    /// A hit is a [`get`](Cache::get). On a miss the key is cloned twice (once if it is
-    /// [given away](FetchKey)) and the value once, and nothing is allocated but by that. If the key
-    /// is written, removed or the cache cleared while `work` runs, its value goes to those who had
-    /// asked by then, and is not kept; who asks later gets another load.
+    /// A hit is a [`get`](Cache::get); a miss blocks the thread, so in a task use
+    /// [`fetch_async`](Cache::fetch_async). On a miss the key is cloned twice (once if it was
+    /// passed by value) and the value once; nothing else is allocated. If the key is written,
+    /// removed or the cache cleared while `work` runs, its value goes to those who had asked by
+    /// then, and is not kept; who asks later gets another load.
     ///
     /// For a time to live, a deadline, or a load that goes on without its caller there are
     /// [`options`](Cache::options).
@@ -203,7 +204,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, Infallible, S> 
     /// assert_eq!(cache.fetch("key", || unreachable!("it is there")), 3);
     /// ```
     #[doc(alias = "get_with")]
+    #[doc(alias = "get_with_by_ref")]
     #[doc(alias = "get_or_insert_with")]
+    #[doc(alias = "get_value_or_guard")]
+    #[doc(alias = "memoize")]
+    #[doc(alias = "stampede")]
     #[doc(alias = "entry")]
     #[doc(alias = "or_insert_with")]
     #[doc(alias = "Do")]

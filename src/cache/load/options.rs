@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use crate::cache::handle::Cache;
 use crate::context::Context;
 
-/// What a loader returns: a value, or a value and how long it is to live.
+/// What a loader returns: a value, or a value and perhaps how long it is to live.
 ///
 /// Only these two implement it; see [`FetchOptions::ttl_from_loader`].
 ///
@@ -21,14 +21,14 @@ use crate::context::Context;
 /// let token = tokens
 ///     .options()
 ///     .ttl_from_loader()
-///     .fetch("ada", || ("s3cret".to_owned(), Duration::from_secs(30)));
+///     .fetch("ada", || ("s3cret".to_owned(), Some(Duration::from_secs(30))));
 /// assert_eq!(token, "s3cret");
 /// ```
 pub trait Loaded<V>: sealed::Loaded<V> {}
 
 impl<V> Loaded<V> for V {}
 
-impl<V> Loaded<V> for (V, Duration) {}
+impl<V> Loaded<V> for (V, Option<Duration>) {}
 
 /// How long a fetch may wait: `()` for as long as it takes, or a `&Context`.
 ///
@@ -68,10 +68,10 @@ pub(super) mod sealed {
         }
     }
 
-    impl<V> Loaded<V> for (V, Duration) {
+    impl<V> Loaded<V> for (V, Option<Duration>) {
         #[inline(always)]
         fn ttl(&self) -> Option<Duration> {
-            Some(self.1)
+            self.1
         }
 
         #[inline(always)]
@@ -99,7 +99,7 @@ pub(super) mod sealed {
     }
 }
 
-/// How to fetch: with a time to live of its own, no longer than a [`Context`] allows, detached.
+/// How to fetch: for what time to live, how long to wait, and whether the load outlives its caller.
 ///
 /// From [`Cache::options`]; its calls are those of the cache. It is `Copy`, so one can be used for
 /// many calls.
@@ -155,26 +155,28 @@ impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
     }
 
     /// The work returns its value together with the time that this is to live, such as what an
-    /// answer says of itself.
+    /// answer says of itself; with `None` it lives as if the work had not said anything: for
+    /// [`ttl`](FetchOptions::ttl), or the cache's own time.
     ///
     /// ```
     /// use std::time::Duration;
     /// let cache = docache::Cache::<String, usize>::new(100);
-    /// let answer = || (3, Duration::ZERO);
+    /// let answer = || (3, Some(Duration::ZERO));
     /// assert_eq!(cache.options().ttl_from_loader().fetch("ada", answer), 3);
     /// assert_eq!(cache.get("ada"), None);
     /// ```
     #[doc(alias = "expire_after")]
-    pub fn ttl_from_loader(self) -> FetchOptions<'c, K, V, E, S, (V, Duration), P> {
+    pub fn ttl_from_loader(self) -> FetchOptions<'c, K, V, E, S, (V, Option<Duration>), P> {
         let FetchOptions { cache, ttl, patience, .. } = self;
         FetchOptions { cache, ttl, patience, loaded: PhantomData }
     }
 
-    /// Waits no longer than the context allows. If that is done already, a value that is there is
-    /// returned, and nothing is loaded. A call that leads is not stopped by its context; see
-    /// [`detached`](FetchOptions::detached).
+    /// Limits the wait for a load that the call joins. If the call leads, its own work runs to its
+    /// end, past the deadline, unless the load is [`detached`](FetchOptions::detached). If the
+    /// context is done beforehand, a value that is there is returned, and nothing is loaded.
     ///
-    /// The call can fail then, so it is one of the `try_` forms.
+    /// Such a call may fail, so only the `try_` forms can be called. The deadline of a context
+    /// counts from when it was made, not from each call: make one anew for each request.
     ///
     /// ```
     /// let (cache, context) = (docache::Cache::<u64, u64>::new(100), docache::Context::new());
