@@ -111,8 +111,8 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         self.bulk(None, keys, work)
     }
 
-    /// [`try_run_many`](KeyedGroup::try_run_many) with a context, which limits the wait for runs that
-    /// this call joins. If it is done beforehand, nothing runs.
+    /// [`try_run_many`](KeyedGroup::try_run_many) with a context, which limits the wait for runs
+    /// that this call joins. If it is done beforehand, nothing runs.
     ///
     /// # Errors
     /// For each key those of [`try_run_in`](KeyedGroup::try_run_in).

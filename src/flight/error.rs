@@ -86,8 +86,8 @@ impl<T> Deref for Shared<T> {
 /// it is [`Infallible`].
 ///
 /// It is a [`std::error::Error`], and `?` turns it into an [`Error`](crate::Error), if `E` is one:
-/// take an error type of your own or `io::Error`. With `String` or `Box<dyn Error>`, which are none,
-/// match on [`Failed`](FlightError::Failed) or ask [`failure`](FlightError::failure).
+/// take an error type of your own or `io::Error`. With `String` or `Box<dyn Error>`, which are
+/// none, match on [`Failed`](FlightError::Failed) or ask [`failure`](FlightError::failure).
 ///
 /// ```
 /// use docache::{FlightError, Group};

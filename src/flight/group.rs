@@ -154,8 +154,8 @@ impl<T: Clone> Group<T> {
         value_or_panic(self.target().run(&(), None, || Ok(work())))
     }
 
-    /// [`run`](Group::run) with a context, which limits the wait for a run that this call joins. If this
-    /// call leads, its own work runs to its end, past the deadline. If the context is done
+    /// [`run`](Group::run) with a context, which limits the wait for a run that this call joins. If
+    /// this call leads, its own work runs to its end, past the deadline. If the context is done
     /// beforehand, nothing runs.
     ///
     /// # Errors
@@ -244,9 +244,9 @@ impl<T: Clone, E> Group<T, E> {
         self.target().run(&(), None, work)
     }
 
-    /// [`try_run`](Group::try_run) with a context, which limits the wait for a run that this call joins. If this
-    /// call leads, its own work runs to its end, past the deadline. If the context is done
-    /// beforehand, nothing runs.
+    /// [`try_run`](Group::try_run) with a context, which limits the wait for a run that this call
+    /// joins. If this call leads, its own work runs to its end, past the deadline. If the context
+    /// is done beforehand, nothing runs.
     ///
     /// # Errors
     /// Those of [`try_run`](Group::try_run), and [`Left`](FlightError::Left).

@@ -155,9 +155,9 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
         value_or_panic(self.target(key).run(key, None, || Ok(work())))
     }
 
-    /// [`run`](KeyedGroup::run) with a context, which limits the wait for a run that this call joins. If this
-    /// call leads, its own work runs to its end, past the deadline. If the context is done
-    /// beforehand, nothing runs.
+    /// [`run`](KeyedGroup::run) with a context, which limits the wait for a run that this call
+    /// joins. If this call leads, its own work runs to its end, past the deadline. If the context
+    /// is done beforehand, nothing runs.
     ///
     /// # Errors
     /// All but [`FlightError::Failed`](super::FlightError::Failed).
@@ -260,9 +260,9 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         self.target(key).run(key, None, work)
     }
 
-    /// [`try_run`](KeyedGroup::try_run) with a context, which limits the wait for a run that this call joins. If this
-    /// call leads, its own work runs to its end, past the deadline. If the context is done
-    /// beforehand, nothing runs.
+    /// [`try_run`](KeyedGroup::try_run) with a context, which limits the wait for a run that this
+    /// call joins. If this call leads, its own work runs to its end, past the deadline. If the
+    /// context is done beforehand, nothing runs.
     ///
     /// # Errors
     /// Those of [`try_run`](KeyedGroup::try_run), and [`Left`](super::FlightError::Left).

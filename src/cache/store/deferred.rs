@@ -2,9 +2,10 @@
 //!
 //! That user code (a listener, a destructor) may write to the cache itself. If what such a
 //! reentrant write leaves were done at once, the stack would grow with the number of entries. So a
-//! thread notes that it is [inside](super::callback::CallbackScope) such user code, and a reentrant write leaves its
-//! work with the shard: pairs to be dropped stay in limbo, entries that the listener is to see go
-//! to its `pending_notifications`. Later writes and the background do the work.
+//! thread notes that it is [inside](super::callback::CallbackScope) such user code, and a reentrant
+//! write leaves its work with the shard: pairs to be dropped stay in limbo, entries that the
+//! listener is to see go to its `pending_notifications`. Later writes and the background do the
+//! work.
 
 use std::mem::{MaybeUninit, needs_drop};
 

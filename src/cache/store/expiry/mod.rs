@@ -3,8 +3,8 @@
 //! Deadlines are set by the clock of writes, and looked at by that of reads: the same, unless
 //! entries expire only when they are swept, since time stands still for reads then.
 //!
-//! Below: the [timer wheel](wheel) of the deadlines, and the [cached errors](negative), which expire
-//! as well.
+//! Below: the [timer wheel](wheel) of the deadlines, and the [cached errors](negative), which
+//! expire as well.
 
 pub(super) mod negative;
 pub(super) mod wheel;
