@@ -221,6 +221,7 @@ mod cache;
 mod clock;
 mod contain;
 mod context;
+pub mod echo;
 mod error;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "capi")))]

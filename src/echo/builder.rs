@@ -1,0 +1,234 @@
+//! How an echo cache is built.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{EchoCache, Inner};
+use super::core::{Core, Hook, IsNegative, Lives, Settings};
+use super::error::Warning;
+use crate::clock::{self, Clock, SystemClock};
+use crate::error::{Error, Result};
+
+/// How long values live if nothing else is said.
+pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
+const LOCK_TTL: Duration = Duration::from_secs(10);
+const STORE_BUDGET: Duration = Duration::from_millis(50);
+
+/// What both kinds of echo caches can be told.
+pub(super) struct Common<T> {
+    pub(super) negative: Option<(IsNegative<T>, Duration)>,
+    pub(super) lock_ttl: Option<Duration>,
+    pub(super) lock_wait: Option<Duration>,
+    pub(super) store_budget: Duration,
+    pub(super) record_stats: bool,
+    pub(super) hook: Option<Hook>,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+}
+
+impl<T> Common<T> {
+    pub(super) fn new() -> Common<T> {
+        Common {
+            negative: None,
+            lock_ttl: None,
+            lock_wait: None,
+            store_budget: STORE_BUDGET,
+            record_stats: false,
+            hook: None,
+            clock: None,
+        }
+    }
+
+    /// What a cache is set to. The lock lives for `lock_ttl` if nothing else was said, and is
+    /// renewed for `keep_for`.
+    pub(super) fn settings(
+        self,
+        lives: Lives,
+        lock_ttl: Duration,
+        keep_for: Option<Duration>,
+    ) -> Result<Settings<T>> {
+        let lock_ttl = self.lock_ttl.unwrap_or(lock_ttl);
+        positive("lock_ttl", lock_ttl)?;
+        positive("store_budget", self.store_budget)?;
+        if let Some((_, ttl)) = &self.negative {
+            positive("negative", *ttl)?;
+        }
+        clock::prepare();
+        Ok(Settings {
+            lives,
+            negative: self.negative,
+            lock_ttl,
+            lock_wait: self.lock_wait,
+            keep_for,
+            budget: self.store_budget,
+            record_stats: self.record_stats,
+            hook: self.hook,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+        })
+    }
+}
+
+pub(super) fn positive(name: &str, value: Duration) -> Result<()> {
+    if value.is_zero() {
+        return Err(Error::invalid_argument(name, "0ns", "give at least 1ns"));
+    }
+    Ok(())
+}
+
+/// The options of both kinds of echo caches. `common` is a field of the builder's.
+macro_rules! common_options {
+    () => {
+        /// Which values say that there is no such thing, such as `None` of a `T = Option<U>`, and
+        /// how long those live. They are served as [`Status::Negative`](crate::echo::Status) and
+        /// never stale. `is_negative` is asked at each load and each hit; if it panics, the value
+        /// is not negative.
+        ///
+        /// ```
+        /// use docache::echo::{EchoCache, MemoryStore, Status};
+        /// use std::time::Duration;
+        /// let users: EchoCache<_, Option<String>, String> =
+        ///     EchoCache::builder(MemoryStore::new(100))
+        ///         .negative(Option::is_none, Duration::from_secs(5))
+        ///         .build()?;
+        /// users.fetch("nobody", || Ok(None)).unwrap();
+        /// let again = users.fetch("nobody", || unreachable!("it is known")).unwrap();
+        /// assert_eq!(again.status, Status::Negative);
+        /// # Ok::<(), docache::Error>(())
+        /// ```
+        pub fn negative(
+            mut self,
+            is_negative: impl Fn(&T) -> bool + Send + Sync + 'static,
+            ttl: Duration,
+        ) -> Self {
+            self.common.negative = Some((Arc::new(is_negative), ttl));
+            self
+        }
+
+        /// How long a fetch waits for another process that loads the value, before it loads the
+        /// value itself, beside that one and without writing it. It waits anew when the lock
+        /// passes to another process. Default: the time to live of the lock, and 50 ms.
+        pub fn lock_wait(mut self, wait: Duration) -> Self {
+            self.common.lock_wait = Some(wait);
+            self
+        }
+
+        /// How long the calls of one fetch to its store may take together. Default: 50 ms.
+        ///
+        /// A store is told by [`Within`](crate::echo::Within); one that does not listen is waited
+        /// for by threads, not by tasks.
+        pub fn store_budget(mut self, budget: Duration) -> Self {
+            self.common.store_budget = budget;
+            self
+        }
+
+        /// Counts hits in [`stats`](crate::echo::EchoStats), which costs them an atomic addition
+        /// each. Default: no.
+        pub fn record_stats(mut self, record: bool) -> Self {
+            self.common.record_stats = record;
+            self
+        }
+
+        /// A hook that is told of what fails and fails no fetch. It is called on whichever thread
+        /// is at it, with no lock held; its panics are contained.
+        ///
+        /// ```
+        /// use docache::echo::{EchoCache, MemoryStore};
+        /// let cache: EchoCache<_, u32, String> = EchoCache::builder(MemoryStore::new(100))
+        ///     .on_warning(|warning| eprintln!("{warning}"))
+        ///     .build()?;
+        /// # Ok::<(), docache::Error>(())
+        /// ```
+        pub fn on_warning(
+            mut self,
+            hook: impl Fn(&crate::echo::Warning<'_>) + Send + Sync + 'static,
+        ) -> Self {
+            self.common.hook = Some(Arc::new(hook));
+            self
+        }
+
+        /// Measures time on this clock. Default: [`SystemClock`](crate::SystemClock). A store has
+        /// a clock of its own.
+        pub fn clock(mut self, clock: impl Clock) -> Self {
+            self.common.clock = Some(Arc::new(clock));
+            self
+        }
+    };
+}
+
+pub(super) use common_options;
+
+/// Builds an [`EchoCache`].
+///
+/// ```
+/// use docache::echo::{EchoCache, MemoryStore};
+/// use std::time::Duration;
+/// let reports: EchoCache<_, String, std::io::Error> = EchoCache::builder(MemoryStore::new(1_000))
+///     .ttl(Duration::from_secs(60))
+///     .lock_ttl(Duration::from_secs(30))
+///     .build()?;
+/// # Ok::<(), docache::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct EchoCacheBuilder<S, T, E> {
+    store: S,
+    ttl: Option<Duration>,
+    common: Common<T>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<S, T, E> EchoCacheBuilder<S, T, E> {
+    pub(super) fn new(store: S) -> EchoCacheBuilder<S, T, E> {
+        EchoCacheBuilder {
+            store,
+            ttl: Some(TIME_TO_LIVE),
+            common: Common::new(),
+            error: PhantomData,
+        }
+    }
+
+    /// How long values live. Default: 15 minutes. [`Duration::MAX`] is for as long as the store
+    /// keeps them.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How long a refresh lock is held if its holder dies; while it lives the lock is renewed at a
+    /// third of that. Default: 10 s.
+    pub fn lock_ttl(mut self, ttl: Duration) -> Self {
+        self.common.lock_ttl = Some(ttl);
+        self
+    }
+
+    common_options!();
+
+    /// The cache. Starts no thread.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if a duration is 0 that must not be.
+    ///
+    /// ```
+    /// use docache::echo::{EchoCache, MemoryStore};
+    /// use std::time::Duration;
+    /// let error = EchoCache::<_, u8, String>::builder(MemoryStore::new(1))
+    ///     .store_budget(Duration::ZERO)
+    ///     .build()
+    ///     .unwrap_err();
+    /// assert_eq!(error.to_string(), "store_budget: 0ns is not accepted; give at least 1ns");
+    /// ```
+    pub fn build(self) -> Result<EchoCache<S, T, E>> {
+        let settings = self.common.settings(Lives::Kept(self.ttl), LOCK_TTL, None)?;
+        Ok(EchoCache::with(Inner::new(self.store, Core::new(settings))))
+    }
+}
+
+impl<S, T, E> fmt::Debug for EchoCacheBuilder<S, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EchoCacheBuilder")
+            .field("ttl", &self.ttl)
+            .field("lock_ttl", &self.common.lock_ttl)
+            .field("store_budget", &self.common.store_budget)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,541 @@
+//! The echo cache: what is fetched is kept in a store.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::builder::EchoCacheBuilder;
+use super::core::{Core, Judged, count};
+use super::error::{Operation, StoreError};
+use super::fetched::{Fetched, Status};
+use super::lead::{Flown, Keep, Lead, Purpose, keep};
+use super::lock::RefreshLock;
+use super::stats::EchoStats;
+use super::store::{AsyncStore, Calls, Found, Store, Tasks, Threads, Within, blocking};
+use crate::clock::SystemClock;
+use crate::context::{Context, until, until_armed};
+use crate::error::Error;
+use crate::flight::{FlightError, KeyedGroup};
+use crate::wait::block_on;
+
+/// What a fetch comes to.
+pub(super) type FetchResult<T, E> = Result<Fetched<T>, FlightError<E>>;
+
+/// A store, the flights of its keys in this process, and how to go about it.
+pub(super) struct Inner<S, T, E> {
+    pub(super) store: S,
+    pub(super) core: Core<T>,
+    group: KeyedGroup<str, Flown<T>, E>,
+}
+
+/// What the first look into the store comes to.
+pub(super) enum Looked<T> {
+    Hit(Fetched<T>),
+    /// A hit that is due for a refresh.
+    Due(Fetched<T>),
+    /// A value of this age that is served only if it cannot be loaded; and what is left of the time
+    /// for the store.
+    Late(T, Duration, Duration),
+    /// To be loaded; with what is left of the time for the store, unless that has just failed.
+    Miss(Option<Duration>),
+}
+
+impl<S, T, E> Inner<S, T, E> {
+    pub(super) fn new(store: S, core: Core<T>) -> Inner<S, T, E> {
+        Inner { store, core, group: KeyedGroup::new() }
+    }
+
+    pub(super) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {
+        Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget)
+    }
+
+    /// What to do with what the store has said.
+    #[inline]
+    pub(super) fn look(
+        &self,
+        (key, context, within): (&str, Option<&Context>, &Within<'_>),
+        called: Result<Option<Found<T>>, StoreError>,
+    ) -> Looked<T> {
+        if let Ok(Some(found)) = called {
+            return match self.core.judge(&found) {
+                Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
+                Judged::Due(status) => Looked::Due(self.hit(found, status)),
+                Judged::Late(age) => {
+                    Looked::Late(found.value, age, within.rest(&self.core.root).budget())
+                }
+                Judged::Gone => Looked::Miss(Some(within.rest(&self.core.root).budget())),
+            };
+        }
+        self.missed((key, context, within), called.map(|_| ()))
+    }
+
+    #[cold]
+    fn missed(
+        &self,
+        (key, context, within): (&str, Option<&Context>, &Within<'_>),
+        called: Result<(), StoreError>,
+    ) -> Looked<T> {
+        // A call that its caller has cut short is no failure of the store.
+        if called.is_err() && context.is_some_and(Context::is_done) {
+            return Looked::Miss(None);
+        }
+        let called = self.core.heed((key, Operation::Get), called);
+        Looked::Miss(called.map(|()| within.rest(&self.core.root).budget()))
+    }
+
+    #[inline]
+    fn hit(&self, found: Found<T>, status: Status) -> Fetched<T> {
+        self.core.count_hit(status);
+        Fetched { value: found.value, status }
+    }
+
+    /// Lets calls of the key that come from now on begin a load of their own.
+    pub(super) fn forget(&self, key: &str) {
+        self.group.forget(key);
+    }
+}
+
+/// Why a call came to nothing whose context is done.
+pub(super) fn left<E>(context: &Context) -> FlightError<E> {
+    FlightError::Left(context.error().unwrap_or_else(|| Error::timeout("the load")))
+}
+
+/// A load that somebody asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) key: &'a str,
+    pub(super) context: Option<&'a Context>,
+    /// What is left of the time for the store, unless that has just failed.
+    pub(super) budget: Option<Duration>,
+    pub(super) purpose: Purpose,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn fetch(
+        key: &'a str,
+        context: Option<&'a Context>,
+        budget: Option<Duration>,
+    ) -> Ask<'a> {
+        Ask { key, context, budget, purpose: Purpose::Fetch }
+    }
+}
+
+impl<S, T, E> Inner<S, T, E>
+where
+    S: Send + Sync,
+    T: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Joins the flight of the key, or leads it. For a refresh, `None`: it is left to another
+    /// process.
+    async fn fly<C, F, Fut>(
+        &self,
+        calls: C,
+        keep: Option<Keep<'_>>,
+        ask: Ask<'_>,
+        work: F,
+    ) -> Result<Flown<T>, FlightError<E>>
+    where
+        C: Calls<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let Ask { key, budget, purpose, .. } = ask;
+        let (owned, mut work): (Arc<str>, _) = (key.into(), Some(work));
+        loop {
+            let lead = Lead { core: &self.core, calls, key, keep, purpose, budget };
+            let led = || {
+                let Some(work) = work.take() else { unreachable!("a fetch that led is over") };
+                lead.run(work)
+            };
+            let shared = self.group.try_run_async(owned.clone(), led).await?;
+            let joined = !shared.led();
+            match shared.into_inner() {
+                Some(fetched) if joined => return Ok(Some(self.joined(fetched))),
+                // A refresh was joined, which another process is at.
+                None if joined && purpose == Purpose::Fetch => {}
+                flown => return Ok(flown),
+            }
+        }
+    }
+
+    fn joined(&self, fetched: Fetched<T>) -> Fetched<T> {
+        count(&self.core.counters.coalesced);
+        match fetched.status {
+            Status::Loaded => Fetched { status: Status::Coalesced, ..fetched },
+            _ => fetched,
+        }
+    }
+
+    /// Loads what the store does not have, in a task.
+    pub(super) async fn load_async<F, Fut>(
+        &self,
+        ask: Ask<'_>,
+        work: F,
+    ) -> Result<Flown<T>, FlightError<E>>
+    where
+        S: AsyncStore<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        if let Some(context) = ask.context.filter(|context| context.is_done()) {
+            return Err(left(context));
+        }
+        let fly = self.fly(Tasks(&self.store), None, ask, work);
+        match ask.context {
+            None => fly.await,
+            // Whoever leads and leaves hands the lead to another, who begins his own work.
+            Some(context) => {
+                until_armed(fly, context).await.unwrap_or_else(|| Err(left(context)))
+            }
+        }
+    }
+
+    /// Loads what the store does not have, on this thread.
+    #[cold]
+    pub(super) fn load(
+        self: &Arc<Self>,
+        ask: Ask<'_>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Flown<T>, FlightError<E>>
+    where
+        S: Store<T> + 'static,
+    {
+        if let Some(context) = ask.context.filter(|context| context.is_done()) {
+            return Err(left(context));
+        }
+        let keep = |key: &str, lock| self.keep(key, lock);
+        let fly = self.fly(Threads(&self.store), Some(&keep), ask, || async { work() });
+        match ask.context {
+            None => match block_on(fly, &SystemClock, None) {
+                Some(flown) => flown,
+                None => unreachable!("there is no deadline"),
+            },
+            Some(context) => {
+                block_on(until(fly, context), context.clock(), context.deadline())
+                    .flatten()
+                    .unwrap_or_else(|| Err(left(context)))
+            }
+        }
+    }
+
+    /// Has a lock renewed while a thread loads.
+    fn keep(self: &Arc<Self>, key: &str, lock: RefreshLock) -> super::keep::Kept
+    where
+        S: Store<T> + 'static,
+    {
+        let (inner, key): (_, Box<str>) = (self.clone(), key.into());
+        keep(&self.core, lock, move || {
+            let within = inner.within(None);
+            let called = blocking(|| inner.store.renew(&key, &lock, &within));
+            // A store that fails may be better next time.
+            inner.core.heed((&key, Operation::Renew), called).unwrap_or(true)
+        })
+    }
+}
+
+/// What a fetch that waits for its value comes to.
+pub(super) fn fetched<T, E>(flown: Result<Flown<T>, FlightError<E>>) -> FetchResult<T, E> {
+    flown.map(|flown| match flown {
+        Some(fetched) => fetched,
+        None => unreachable!("only refreshes are left to others"),
+    })
+}
+
+/// Memoizes work over a [store](Store), which many processes may share.
+///
+/// A fetch looks into the store; what is not there is loaded once, however many ask: callers in one
+/// process, threads and tasks alike, share one run, as in a [`KeyedGroup`]; processes take turns by
+/// a lock in the store. The value is in the store before the run ends.
+///
+/// An `EchoCache` is a handle: its clones are the same cache. `T` is cloned for each caller, so a
+/// large value is best an [`Arc`]; `E` is the error of the work. [`fetch`](EchoCache::fetch) is for
+/// threads and needs a [`Store`], [`fetch_async`](EchoCache::fetch_async) is for tasks and needs an
+/// [`AsyncStore`].
+///
+/// # When the store fails
+/// It fails no fetch that can be computed: the [hook](EchoCacheBuilder::on_warning) is told, the
+/// value is computed and returned. A fetch spends no more than the
+/// [store budget](EchoCacheBuilder::store_budget) on its store, all its calls taken together, with
+/// a store that keeps to its time. See [the module](crate::echo) for the whole table.
+///
+/// ```
+/// use docache::echo::{EchoCache, MemoryStore, Status};
+/// let users = EchoCache::<_, String, std::io::Error>::new(MemoryStore::new(1_000));
+/// let ada = users.fetch("ada", || Ok("Ada Lovelace".to_owned())).unwrap();
+/// assert_eq!((ada.as_str(), ada.status), ("Ada Lovelace", Status::Loaded));
+/// let again = users.fetch("ada", || unreachable!("it is there")).unwrap();
+/// assert_eq!(again.status, Status::Fresh);
+/// ```
+pub struct EchoCache<S, T, E> {
+    inner: Arc<Inner<S, T, E>>,
+}
+
+impl<S, T, E> Clone for EchoCache<S, T, E> {
+    fn clone(&self) -> Self {
+        EchoCache { inner: self.inner.clone() }
+    }
+}
+
+impl<S, T, E> EchoCache<S, T, E> {
+    /// A cache over `store` whose values live for 15 minutes.
+    #[must_use]
+    pub fn new(store: S) -> EchoCache<S, T, E> {
+        match EchoCache::builder(store).build() {
+            Ok(cache) => cache,
+            Err(error) => unreachable!("the defaults are accepted: {error}"),
+        }
+    }
+
+    /// A builder, for a cache with other settings than [`new`](EchoCache::new)'s.
+    ///
+    /// ```
+    /// use docache::echo::{EchoCache, MemoryStore};
+    /// use std::time::Duration;
+    /// let cache: EchoCache<_, u32, String> =
+    ///     EchoCache::builder(MemoryStore::new(100)).ttl(Duration::from_secs(60)).build()?;
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn builder(store: S) -> EchoCacheBuilder<S, T, E> {
+        EchoCacheBuilder::new(store)
+    }
+
+    pub(super) fn with(inner: Inner<S, T, E>) -> EchoCache<S, T, E> {
+        EchoCache { inner: Arc::new(inner) }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.inner.store
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn stats(&self) -> EchoStats {
+        self.inner.core.stats()
+    }
+
+    /// Options for fetching: a context.
+    ///
+    /// ```
+    /// use docache::Context;
+    /// use docache::echo::{EchoCache, MemoryStore};
+    /// use std::time::Duration;
+    /// let cache = EchoCache::<_, u32, String>::new(MemoryStore::new(100));
+    /// let context = Context::new().with_timeout(Duration::from_secs(5));
+    /// assert_eq!(*cache.options().context(&context).fetch("key", || Ok(7)).unwrap(), 7);
+    /// ```
+    pub fn options(&self) -> EchoOptions<'_, S, T, E> {
+        EchoOptions { cache: self, context: None }
+    }
+}
+
+impl<S, T, E> EchoCache<S, T, E>
+where
+    S: Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// The key's value; if the store does not have it, `work` is run for it, once, however many
+    /// callers ask: the others wait and share what it returns.
+    ///
+    /// Blocks for the store, for work under way and for `work` itself. Where another process loads
+    /// the value, it looks for that from time to time, until the
+    /// [lock wait](EchoCacheBuilder::lock_wait) is over; then it loads itself.
+    ///
+    /// # Errors
+    /// Those of [`KeyedGroup::try_run`]: `work` failed, or panicked in another call, or the call
+    /// came from inside the work of the same key. Never for the store.
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use docache::echo::{EchoCache, MemoryStore};
+    /// let ports = EchoCache::<_, u16, std::num::ParseIntError>::new(MemoryStore::new(100));
+    /// assert_eq!(*ports.fetch("80", || "80".parse()).unwrap(), 80);
+    /// assert!(ports.fetch("many", || "many".parse()).unwrap_err().is_failed());
+    /// ```
+    #[inline]
+    pub fn fetch(&self, key: &str, work: impl FnOnce() -> Result<T, E>) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+    {
+        self.options().fetch(key, work)
+    }
+
+    /// [`fetch`](EchoCache::fetch) for a task: the future of `work` runs inside this one, and
+    /// waiting does not block. No runtime is needed but what the store and `work` need.
+    ///
+    /// It does nothing until it is polled. Dropping it while it runs the work hands the run to one
+    /// of those that wait, which begins its own work; the refresh lock is given back.
+    ///
+    /// # Errors
+    /// As [`fetch`](EchoCache::fetch).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    ///
+    /// ```
+    /// # use docache::echo::{EchoCache, MemoryStore};
+    /// # use std::task::{Context, Poll, Waker};
+    /// let cache = EchoCache::<_, u32, String>::new(MemoryStore::new(100));
+    /// let value = std::pin::pin!(cache.fetch_async("key", || async { Ok(3) }));
+    /// let polled = value.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(polled, Poll::Ready(Ok(value)) if *value == 3));
+    /// ```
+    pub async fn fetch_async<F, Fut>(&self, key: &str, work: F) -> FetchResult<T, E>
+    where
+        S: AsyncStore<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.options().fetch_async(key, work).await
+    }
+
+    /// Takes the key out of the store. Beats loads of the key that are under way, in all processes:
+    /// their callers get what they load, the store does not keep it, and whoever asks from now on
+    /// gets another load.
+    ///
+    /// # Errors
+    /// That of the store; then the value may still be there.
+    ///
+    /// ```
+    /// # use docache::echo::{EchoCache, MemoryStore, Status};
+    /// let cache = EchoCache::<_, u32, String>::new(MemoryStore::new(100));
+    /// cache.fetch("key", || Ok(1)).unwrap();
+    /// cache.remove("key")?;
+    /// assert_eq!(cache.fetch("key", || Ok(2)).unwrap().status, Status::Loaded);
+    /// # Ok::<(), docache::echo::StoreError>(())
+    /// ```
+    #[doc(alias = "invalidate")]
+    pub fn remove(&self, key: &str) -> Result<(), StoreError>
+    where
+        S: Store<T>,
+    {
+        let removed = blocking(|| self.inner.store.remove(key, &self.inner.within(None)));
+        self.inner.forget(key);
+        removed
+    }
+
+    /// [`remove`](EchoCache::remove) for a task.
+    ///
+    /// # Errors
+    /// As [`remove`](EchoCache::remove).
+    pub async fn remove_async(&self, key: &str) -> Result<(), StoreError>
+    where
+        S: AsyncStore<T>,
+    {
+        let within = self.inner.within(None);
+        let removed = Tasks(&self.inner.store).remove(key, &within).await;
+        self.inner.forget(key);
+        removed
+    }
+}
+
+impl<S, T, E> fmt::Debug for EchoCache<S, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EchoCache").field("core", &self.inner.core).finish_non_exhaustive()
+    }
+}
+
+/// How to fetch: no longer than a [`Context`] allows.
+///
+/// From [`EchoCache::options`]; its calls are those of the cache. It is `Copy`, so one can be used
+/// for many calls.
+#[must_use = "options do nothing until something is fetched"]
+pub struct EchoOptions<'c, S, T, E> {
+    cache: &'c EchoCache<S, T, E>,
+    context: Option<&'c Context>,
+}
+
+impl<S, T, E> Clone for EchoOptions<'_, S, T, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S, T, E> Copy for EchoOptions<'_, S, T, E> {}
+
+impl<'c, S, T, E> EchoOptions<'c, S, T, E> {
+    /// Waits no longer than the context allows. If that is done already, a value that is there is
+    /// returned, and nothing is loaded. The others that wait for the same value do not notice: if
+    /// this call leads, and does not block in its work, one of them takes the lead.
+    ///
+    /// ```
+    /// use docache::Context;
+    /// use docache::echo::{EchoCache, MemoryStore};
+    /// let (cache, context) =
+    ///     (EchoCache::<_, u32, String>::new(MemoryStore::new(100)), Context::new());
+    /// context.cancel();
+    /// let fetched = cache.options().context(&context).fetch("key", || Ok(1));
+    /// assert!(fetched.unwrap_err().is_cancelled());
+    /// ```
+    #[doc(alias = "timeout")]
+    pub fn context(mut self, context: &'c Context) -> Self {
+        self.context = Some(context);
+        self
+    }
+}
+
+impl<S, T, E> EchoOptions<'_, S, T, E>
+where
+    S: Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// [`EchoCache::fetch`], so.
+    ///
+    /// # Errors
+    /// As [`EchoCache::fetch`], and [`Left`](FlightError::Left) with a
+    /// [context](EchoOptions::context).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    #[inline]
+    pub fn fetch(self, key: &str, work: impl FnOnce() -> Result<T, E>) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+    {
+        let (inner, context) = (&self.cache.inner, self.context);
+        let within = inner.within(context);
+        let called = blocking(|| inner.store.get(key, &within));
+        let budget = match inner.look((key, context, &within), called) {
+            Looked::Hit(fetched) | Looked::Due(fetched) => return Ok(fetched),
+            Looked::Late(_, _, budget) => Some(budget),
+            Looked::Miss(budget) => budget,
+        };
+        fetched(inner.load(Ask::fetch(key, context, budget), work))
+    }
+
+    /// [`EchoCache::fetch_async`], so.
+    ///
+    /// # Errors
+    /// As [`fetch`](EchoOptions::fetch).
+    ///
+    /// # Panics
+    /// If `work` panics.
+    pub async fn fetch_async<F, Fut>(self, key: &str, work: F) -> FetchResult<T, E>
+    where
+        S: AsyncStore<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (inner, context) = (&self.cache.inner, self.context);
+        let within = inner.within(context);
+        let called = Tasks(&inner.store).get(key, &within).await;
+        let budget = match inner.look((key, context, &within), called) {
+            Looked::Hit(fetched) | Looked::Due(fetched) => return Ok(fetched),
+            Looked::Late(_, _, budget) => Some(budget),
+            Looked::Miss(budget) => budget,
+        };
+        fetched(inner.load_async(Ask::fetch(key, context, budget), work).await)
+    }
+}
+
+impl<S, T, E> fmt::Debug for EchoOptions<'_, S, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EchoOptions").field("context", &self.context).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,398 @@
+//! Refreshes that wait for a thread: bounded, one for each key, run by few threads.
+//!
+//! # State
+//! - `marks`: the keys that have a refresh, from the moment at which it is accepted until it is
+//!   over. It waits, or a worker runs it, or it runs outside, on its user's executor.
+//! - `waiting`: those that wait, in the order in which they came.
+//! - `workers` and `busy`: how many threads there are, and how many of them run something.
+//! - `closed`: nothing is accepted any more. It is set once.
+//!
+//! # Invariants
+//! - MARKED: a key is in `marks` once, exactly while it has a refresh; so there is at most one.
+//! - SERVED: while something waits there is a worker that is not busy and will look, or all workers
+//!   are busy and will look, or one is being started by the caller that put it there.
+//! - CLOSED: what is accepted is accepted before the queue is closed, under the lock; so whoever
+//!   closes it sees all that there will ever be.
+//!
+//! # Locks
+//! One, for a few instructions. What is dropped (refreshes are the user's) is dropped after it.
+//!
+//! # In the child of a fork
+//! The queue is empty: what waited or ran stays the parent's. Nothing is dropped for that.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+
+use crate::clock::{Clock, SystemClock};
+use crate::contain::{contained, drop_contained};
+use crate::lock::{Lock, LockGuard};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::fork::forks;
+use crate::wait::{Event, Wait, WaitList, block_on};
+
+#[cfg(all(test, docache_loom))]
+mod model;
+#[cfg(all(test, not(docache_loom)))]
+mod tests;
+
+/// How long a worker stays that has nothing to do.
+const LINGER: Duration = Duration::from_secs(1);
+
+type Work = Box<dyn FnOnce() + Send>;
+type Spawn = fn(Arc<Queue>) -> io::Result<()>;
+
+#[derive(Debug)]
+struct Mark {
+    hash: u64,
+    key: Arc<str>,
+}
+
+struct Waiting {
+    hash: u64,
+    key: Arc<str>,
+    work: Work,
+}
+
+struct State {
+    marks: HashTable<Mark>,
+    waiting: VecDeque<Waiting>,
+    workers: usize,
+    busy: usize,
+    outside: usize,
+    /// How many refreshes are over.
+    over: usize,
+    /// The process that it belongs to.
+    forks: u32,
+}
+
+impl State {
+    fn new() -> State {
+        State {
+            marks: HashTable::new(),
+            waiting: VecDeque::new(),
+            workers: 0,
+            busy: 0,
+            outside: 0,
+            over: 0,
+            forks: forks(),
+        }
+    }
+
+    fn is_marked(&self, hash: u64, key: &str) -> bool {
+        self.marks.find(hash, |mark| *mark.key == *key).is_some()
+    }
+
+    fn mark(&mut self, hash: u64, key: Arc<str>) {
+        self.marks.insert_unique(hash, Mark { hash, key }, |mark| mark.hash);
+    }
+
+    fn unmark(&mut self, hash: u64, key: &str) -> Option<Mark> {
+        let entry = self.marks.find_entry(hash, |mark| *mark.key == *key).ok()?;
+        Some(entry.remove().0)
+    }
+
+    fn take(&mut self) -> Option<Waiting> {
+        let next = self.waiting.pop_front()?;
+        self.busy += 1;
+        Some(next)
+    }
+}
+
+/// Whether a refresh was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Accepted,
+    /// The key has one.
+    Marked,
+    Full,
+    Closed,
+    /// The system gives no thread.
+    Threadless,
+}
+
+/// What [`Queue::shutdown`] left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) drained: usize,
+    pub(super) dropped: Vec<Arc<str>>,
+    pub(super) running: Vec<Arc<str>>,
+}
+
+pub(super) struct Queue {
+    state: Lock<State>,
+    closed: AtomicBool,
+    /// Workers wait here for something to do.
+    work: WaitList,
+    /// Whoever shuts it down waits here.
+    ends: WaitList,
+    size: usize,
+    workers: usize,
+    spawn: Spawn,
+}
+
+impl Queue {
+    /// A queue for so many refreshes that wait, with so many threads, none of which is there yet.
+    pub(super) fn new(size: usize, workers: usize) -> Arc<Queue> {
+        Queue::with_threads(size, workers, |queue| {
+            crate::housekeeping::spawn("docache-echo", move || queue.serve())
+        })
+    }
+
+    fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
+        Arc::new(Queue {
+            state: Lock::new(State::new()),
+            closed: AtomicBool::new(false),
+            work: WaitList::new(),
+            ends: WaitList::new(),
+            size,
+            workers,
+            spawn,
+        })
+    }
+
+    fn lock(&self) -> LockGuard<'_, State> {
+        let (mut state, torn) = self.state.lock_marked();
+        if torn || state.forks != forks() {
+            std::mem::forget(std::mem::replace(&mut *state, State::new()));
+        }
+        state
+    }
+
+    fn is_closed(&self) -> bool {
+        // Relaxed: it decides only under the lock, where it is set.
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a refresh of the key would not be accepted, because it has one.
+    pub(super) fn is_marked(&self, hash: u64, key: &str) -> bool {
+        self.lock().is_marked(hash, key)
+    }
+
+    /// How many keys have a refresh.
+    pub(super) fn len(&self) -> usize {
+        self.lock().marks.len()
+    }
+
+    /// Why a refresh is not accepted, if `full` of them is as many as there can be.
+    fn refused(&self, state: &State, (hash, key): (u64, &str), full: usize) -> Option<Offer> {
+        if self.is_closed() {
+            Some(Offer::Closed)
+        } else if state.is_marked(hash, key) {
+            Some(Offer::Marked)
+        } else {
+            (full >= self.size).then_some(Offer::Full)
+        }
+    }
+
+    /// Has `work` run by a worker, unless the key has a refresh or there is no room.
+    pub(super) fn offer(self: &Arc<Self>, hash: u64, key: &str, work: Work) -> Offer {
+        let (key, mut state): (Arc<str>, _) = (key.into(), self.lock());
+        if let Some(refused) = self.refused(&state, (hash, &key), state.waiting.len()) {
+            drop(state);
+            drop_contained(work);
+            return refused;
+        }
+        state.mark(hash, key.clone());
+        state.waiting.push_back(Waiting { hash, key, work });
+        // SERVED
+        let starts =
+            state.workers < self.workers && state.waiting.len() > state.workers - state.busy;
+        if starts {
+            state.workers += 1;
+        }
+        drop(state);
+        if starts && (self.spawn)(self.clone()).is_err() {
+            return self.without_a_thread();
+        }
+        self.work.notify_all();
+        Offer::Accepted
+    }
+
+    /// A worker could not be started. If there is none, nobody will run what waits.
+    #[cold]
+    fn without_a_thread(&self) -> Offer {
+        let mut state = self.lock();
+        state.workers -= 1;
+        if state.workers > 0 {
+            drop(state);
+            self.work.notify_all();
+            return Offer::Accepted;
+        }
+        let dropped = self.empty(&mut state);
+        drop(state);
+        self.ends.notify_all();
+        drop_waiting(dropped);
+        Offer::Threadless
+    }
+
+    /// Takes out all that waits.
+    fn empty(&self, state: &mut State) -> (VecDeque<Waiting>, Vec<Mark>) {
+        let waiting = std::mem::take(&mut state.waiting);
+        let marks = waiting.iter().filter_map(|one| state.unmark(one.hash, &one.key)).collect();
+        (waiting, marks)
+    }
+
+    /// Marks the key for a refresh that runs on its user's executor, until the ticket is dropped.
+    pub(super) fn mark(self: &Arc<Self>, hash: u64, key: &str) -> Result<Ticket, Offer> {
+        let (key, mut state): (Arc<str>, _) = (key.into(), self.lock());
+        if let Some(refused) = self.refused(&state, (hash, &key), state.outside) {
+            return Err(refused);
+        }
+        state.mark(hash, key.clone());
+        state.outside += 1;
+        let forks = state.forks;
+        drop(state);
+        Ok(Ticket { queue: self.clone(), hash, key, forks })
+    }
+
+    fn end(&self, hash: u64, key: &str, count: impl FnOnce(&mut State) -> &mut usize) {
+        let mut state = self.lock();
+        let mark = state.unmark(hash, key);
+        *count(&mut state) -= 1;
+        state.over += 1;
+        drop(state);
+        drop(mark);
+        self.ends.notify_all();
+    }
+
+    /// What a worker does.
+    fn serve(&self) {
+        let forks = forks();
+        while let Some(next) = self.next() {
+            let Waiting { hash, key, work } = next;
+            let _ = contained(work);
+            if forks != crate::sync::fork::forks() {
+                // The refresh has forked, and this is the child, which has no such worker.
+                return;
+            }
+            self.end(hash, &key, |state| &mut state.busy);
+        }
+    }
+
+    /// What is next; `None` if the worker is to go.
+    fn next(&self) -> Option<Waiting> {
+        let deadline = SystemClock.now().after(LINGER);
+        let next = block_on(Wait::new(Next(self)), &SystemClock, Some(deadline));
+        next.unwrap_or_else(|| {
+            let mut state = self.lock();
+            let next = state.take();
+            if next.is_none() {
+                state.workers -= 1;
+            }
+            next
+        })
+    }
+
+    /// Accepts nothing any more, and gives what there is until `timeout` to end. `None` if it was
+    /// closed before.
+    pub(super) fn shutdown(&self, clock: &dyn Clock, timeout: Duration) -> Option<Left> {
+        let deadline = clock.now().deadline(timeout);
+        let state = self.lock();
+        if self.closed.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let before = state.over;
+        drop(state);
+        self.work.notify_all();
+        block_on(Wait::new(Empty(self)), clock, Some(deadline));
+        let mut state = self.lock();
+        let (waiting, marks) = self.empty(&mut state);
+        let running = state.marks.iter().map(|mark| mark.key.clone()).collect();
+        let drained = state.over - before;
+        drop(state);
+        self.work.notify_all();
+        let dropped = waiting.iter().map(|one| one.key.clone()).collect();
+        drop_waiting((waiting, marks));
+        Some(Left { drained, dropped, running })
+    }
+
+    /// Accepts nothing any more, and drops what waits.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        let dropped = self.empty(&mut state);
+        drop(state);
+        self.work.notify_all();
+        self.ends.notify_all();
+        drop_waiting(dropped);
+    }
+}
+
+/// Drops the user's refreshes, each by itself.
+fn drop_waiting((waiting, marks): (VecDeque<Waiting>, Vec<Mark>)) {
+    waiting.into_iter().for_each(|one| drop_contained(one.work));
+    drop(marks);
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("len", &self.len())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The mark of a refresh that runs outside.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    queue: Arc<Queue>,
+    hash: u64,
+    key: Arc<str>,
+    forks: u32,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // In the child of a fork its mark is forgotten.
+        if self.forks == forks() {
+            self.queue.end(self.hash, &self.key, |state| &mut state.outside);
+        }
+    }
+}
+
+/// Something for a worker to do, or nothing any more.
+struct Next<'q>(&'q Queue);
+
+// SAFETY: the list is the queue's, which outlives the event.
+unsafe impl Event for Next<'_> {
+    type Output = Option<Waiting>;
+
+    fn list(&self) -> &WaitList {
+        &self.0.work
+    }
+
+    fn check(&mut self) -> Option<Option<Waiting>> {
+        let mut state = self.0.lock();
+        if let Some(next) = state.take() {
+            return Some(Some(next));
+        }
+        if self.0.is_closed() {
+            state.workers -= 1;
+            return Some(None);
+        }
+        None
+    }
+}
+
+/// Nothing waits or runs.
+struct Empty<'q>(&'q Queue);
+
+// SAFETY: the list is the queue's, which outlives the event.
+unsafe impl Event for Empty<'_> {
+    type Output = ();
+
+    fn list(&self) -> &WaitList {
+        &self.0.ends
+    }
+
+    fn check(&mut self) -> Option<()> {
+        let state = self.0.lock();
+        state.marks.is_empty().then_some(())
+    }
+}

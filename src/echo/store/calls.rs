@@ -1,0 +1,215 @@
+//! One face for both kinds of stores, so that what an echo cache does is written once.
+//!
+//! It is written as futures. A blocking store's are ready when they are first polled; a task's are
+//! dropped when their time is over. Panics of either are contained.
+
+use std::future::ready;
+use std::pin::{Pin, pin};
+use std::task::{Context as TaskContext, Poll};
+
+use super::{AsyncStore, Begun, Found, Life, Store, Within, Written};
+use crate::contain::contained;
+use crate::context::until_armed;
+use crate::echo::error::StoreError;
+use crate::echo::lock::RefreshLock;
+
+type Called<R> = Result<R, StoreError>;
+
+/// The calls of a store.
+pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
+    fn get(
+        &self,
+        key: &str,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<Option<Found<T>>>> + Send;
+
+    fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<Begun<T>>> + Send;
+
+    fn renew(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<bool>> + Send;
+
+    fn finish_refresh(
+        &self,
+        key: &str,
+        value: (&T, Life),
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<Written>> + Send;
+
+    fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<()>> + Send;
+
+    fn remove(
+        &self,
+        key: &str,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<()>> + Send;
+}
+
+/// Calls a blocking store.
+pub(in crate::echo) fn blocking<R>(call: impl FnOnce() -> Called<R>) -> Called<R> {
+    contained(call).unwrap_or_else(|error| Err(StoreError::panicked(&error)))
+}
+
+/// A store as threads call it.
+#[derive(Debug)]
+pub(in crate::echo) struct Threads<'s, S>(pub(in crate::echo) &'s S);
+
+impl<S> Clone for Threads<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Threads<'_, S> {}
+
+impl<T: Send + Sync, S: Store<T>> Calls<T> for Threads<'_, S> {
+    fn get(
+        &self,
+        key: &str,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<Option<Found<T>>>> + Send {
+        ready(blocking(|| self.0.get(key, within)))
+    }
+
+    fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<Begun<T>>> + Send {
+        ready(blocking(|| self.0.begin_refresh(key, lock, within)))
+    }
+
+    fn renew(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<bool>> + Send {
+        ready(blocking(|| self.0.renew(key, lock, within)))
+    }
+
+    fn finish_refresh(
+        &self,
+        key: &str,
+        (value, life): (&T, Life),
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<Written>> + Send {
+        ready(blocking(|| self.0.finish_refresh(key, value, life, lock, within)))
+    }
+
+    fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<()>> + Send {
+        ready(blocking(|| self.0.abandon_refresh(key, lock, within)))
+    }
+
+    fn remove(
+        &self,
+        key: &str,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<()>> + Send {
+        ready(blocking(|| self.0.remove(key, within)))
+    }
+}
+
+/// A store as tasks call it.
+#[derive(Debug)]
+pub(in crate::echo) struct Tasks<'s, S>(pub(in crate::echo) &'s S);
+
+impl<S> Clone for Tasks<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Tasks<'_, S> {}
+
+impl<T: Send + Sync, S: AsyncStore<T>> Calls<T> for Tasks<'_, S> {
+    async fn get(&self, key: &str, within: &Within<'_>) -> Called<Option<Found<T>>> {
+        bounded(within, || self.0.get_async(key, within)).await
+    }
+
+    async fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Called<Begun<T>> {
+        bounded(within, || self.0.begin_refresh_async(key, lock, within)).await
+    }
+
+    async fn renew(&self, key: &str, lock: &RefreshLock, within: &Within<'_>) -> Called<bool> {
+        bounded(within, || self.0.renew_async(key, lock, within)).await
+    }
+
+    async fn finish_refresh(
+        &self,
+        key: &str,
+        (value, life): (&T, Life),
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Called<Written> {
+        bounded(within, || self.0.finish_refresh_async(key, value, life, lock, within)).await
+    }
+
+    async fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Called<()> {
+        bounded(within, || self.0.abandon_refresh_async(key, lock, within)).await
+    }
+
+    async fn remove(&self, key: &str, within: &Within<'_>) -> Called<()> {
+        bounded(within, || self.0.remove_async(key, within)).await
+    }
+}
+
+/// Makes a call and waits for it until its time is over. One that is ready at once sets no alarm.
+async fn bounded<R, F>(within: &Within<'_>, call: impl FnOnce() -> F) -> Called<R>
+where
+    F: Future<Output = Called<R>> + Send,
+{
+    let call = contained(call).map_err(|error| StoreError::panicked(&error))?;
+    let mut call = pin!(Contained(call));
+    let first = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    if let Poll::Ready(called) = first {
+        return called;
+    }
+    let context = within.context();
+    until_armed(call, &context).await.unwrap_or_else(|| Err(StoreError::timeout()))
+}
+
+/// A call whose panic is an error.
+struct Contained<F>(F);
+
+impl<R, F: Future<Output = Called<R>>> Future for Contained<F> {
+    type Output = Called<R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Called<R>> {
+        // SAFETY: the field is pinned whenever its owner is.
+        let call = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
+        contained(|| call.poll(cx))
+            .unwrap_or_else(|error| Poll::Ready(Err(StoreError::panicked(&error))))
+    }
+}

@@ -1,0 +1,310 @@
+//! A store in this process's memory.
+
+use std::fmt;
+use std::future::ready;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::locks::{LockTable, PATIENCE};
+use super::{AsyncStore, Begun, Found, Life, Store, Within, Written};
+use crate::cache::{Cache, EvictionPolicy};
+use crate::clock::{Clock, CoarseClock, SystemClock, Tick};
+use crate::echo::error::StoreError;
+use crate::echo::lock::RefreshLock;
+use crate::error::Result;
+
+#[derive(Clone)]
+struct Entry<T> {
+    value: T,
+    written: Tick,
+    /// Its age when it was written.
+    aged: Duration,
+    until: Tick,
+}
+
+struct Inner<T> {
+    cache: Cache<Box<str>, Entry<T>>,
+    locks: LockTable,
+    clock: Arc<dyn Clock>,
+}
+
+/// A store in memory: a [`Cache`], and a table of locks.
+///
+/// It is a handle: its clones are the same store. It is for threads and for tasks. Reads are
+/// lock-free, as the cache's; nothing here fails or waits, but that a removal waits for a write of
+/// the same key under way, for at most 50 ms.
+///
+/// Entries live for as long as whoever writes them says, and no longer than the capacity allows.
+///
+/// ```
+/// use docache::echo::{EchoCache, MemoryStore};
+/// let cache = EchoCache::<_, usize, String>::new(MemoryStore::new(1_000));
+/// assert_eq!(*cache.fetch("ada", || Ok(3)).unwrap(), 3);
+/// ```
+pub struct MemoryStore<T> {
+    inner: Arc<Inner<T>>,
+}
+
+impl<T> Clone for MemoryStore<T> {
+    fn clone(&self) -> Self {
+        MemoryStore { inner: self.inner.clone() }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
+    /// A store for at most `capacity` entries.
+    ///
+    /// # Panics
+    /// If the capacity is 0.
+    #[must_use]
+    pub fn new(capacity: usize) -> MemoryStore<T> {
+        match MemoryStore::builder().capacity(capacity).build() {
+            Ok(store) => store,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A builder.
+    ///
+    /// ```
+    /// use docache::EvictionPolicy;
+    /// use docache::echo::MemoryStore;
+    /// let store =
+    ///     MemoryStore::<String>::builder().capacity(100).policy(EvictionPolicy::Lru).build()?;
+    /// assert!(store.is_empty());
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn builder() -> MemoryStoreBuilder<T> {
+        MemoryStoreBuilder {
+            capacity: None,
+            policy: EvictionPolicy::default(),
+            shards: None,
+            clock: None,
+            value: PhantomData,
+        }
+    }
+
+    /// How many entries there are, those included that have expired and were not yet swept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.cache.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes everything out. Loads under way may write after it.
+    pub fn clear(&self) {
+        self.inner.cache.clear();
+    }
+
+    fn read(&self, key: &str) -> Option<Found<T>> {
+        let pinned = self.inner.cache.pin();
+        let entry = pinned.get(key)?;
+        let now = self.inner.clock.now();
+        Some(Found {
+            value: entry.value.clone(),
+            age: Some(now.since(entry.written).saturating_add(entry.aged)),
+            left: (entry.until != Tick::MAX).then(|| entry.until.since(now)),
+        })
+    }
+
+    fn begin(&self, key: &str, lock: &RefreshLock) -> Begun<T> {
+        let acquired = self.inner.locks.acquire(key, lock, self.inner.clock.now());
+        // After the lock: what its last holder wrote is seen.
+        let begun = Begun::new(acquired.is_ok(), self.read(key));
+        match acquired {
+            Ok(()) => begun,
+            Err(holder) => begun.held_by(holder.fingerprint()),
+        }
+    }
+
+    fn write(&self, key: &str, value: &T, life: Life) {
+        let now = self.inner.clock.now();
+        let ttl = life.ttl.unwrap_or(Duration::MAX);
+        let entry = Entry {
+            value: value.clone(),
+            written: now,
+            aged: life.age,
+            until: now.deadline(ttl),
+        };
+        self.inner.cache.insert_with_ttl(key.into(), entry, ttl);
+    }
+
+    fn finish(&self, key: &str, value: &T, life: Life, lock: &RefreshLock) -> Written {
+        let Some(writing) = self.inner.locks.write(key, lock.token()) else {
+            return Written::Lost;
+        };
+        self.write(key, value, life);
+        if writing.end() {
+            self.inner.cache.remove(key);
+            return Written::Lost;
+        }
+        Written::Yes
+    }
+
+    /// Takes the lock away. A holder who is just writing is given a moment to end, so that he does
+    /// not write after the caller.
+    fn revoke(&self, key: &str) {
+        if !self.inner.locks.revoke(key) {
+            return;
+        }
+        let start = SystemClock.now();
+        while self.inner.locks.is_written(key) && SystemClock.now().since(start) < PATIENCE {
+            std::thread::yield_now();
+        }
+    }
+
+    fn take(&self, key: &str) {
+        self.revoke(key);
+        self.inner.cache.remove(key);
+    }
+
+    fn overwrite(&self, key: &str, value: &T, life: Life) {
+        self.revoke(key);
+        self.write(key, value, life);
+    }
+
+    fn renewed(&self, key: &str, lock: &RefreshLock) -> bool {
+        self.inner.locks.renew(key, lock, self.inner.clock.now())
+    }
+
+    /// How many refresh locks are held.
+    #[cfg(all(test, not(docache_loom)))]
+    pub(crate) fn locks(&self) -> usize {
+        self.inner.locks.len()
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Store<T> for MemoryStore<T> {
+    #[inline]
+    fn get(&self, key: &str, _: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
+        Ok(self.read(key))
+    }
+
+    fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        _: &Within<'_>,
+    ) -> Result<Begun<T>, StoreError> {
+        Ok(self.begin(key, lock))
+    }
+
+    fn renew(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        _: &Within<'_>,
+    ) -> Result<bool, StoreError> {
+        Ok(self.renewed(key, lock))
+    }
+
+    fn finish_refresh(
+        &self,
+        key: &str,
+        value: &T,
+        life: Life,
+        lock: &RefreshLock,
+        _: &Within<'_>,
+    ) -> Result<Written, StoreError> {
+        Ok(self.finish(key, value, life, lock))
+    }
+
+    fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        _: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.locks.release(key, lock.token());
+        Ok(())
+    }
+
+    fn put(&self, key: &str, value: &T, life: Life, _: &Within<'_>) -> Result<(), StoreError> {
+        self.overwrite(key, value, life);
+        Ok(())
+    }
+
+    fn remove(&self, key: &str, _: &Within<'_>) -> Result<(), StoreError> {
+        self.take(key);
+        Ok(())
+    }
+}
+
+super::ready_at_once!(MemoryStore<T>);
+
+impl<T> fmt::Debug for MemoryStore<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("cache", &self.inner.cache).finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`MemoryStore`].
+///
+/// ```
+/// use docache::echo::MemoryStore;
+/// let store = MemoryStore::<u64>::builder().capacity(10_000).build()?;
+/// # Ok::<(), docache::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct MemoryStoreBuilder<T> {
+    capacity: Option<usize>,
+    policy: EvictionPolicy,
+    shards: Option<usize>,
+    clock: Option<Arc<dyn Clock>>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Clone + Send + Sync + 'static> MemoryStoreBuilder<T> {
+    /// The most entries that it holds. Default: no limit.
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = Some(entries);
+        self
+    }
+
+    /// Which entry is evicted when it is full. Default: [`EvictionPolicy::Adaptive`].
+    pub fn policy(mut self, policy: EvictionPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Over how many shards entries are spread; see
+    /// [`CacheBuilder::shards`](crate::CacheBuilder::shards).
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Measures ages and lives on this clock. Default: [`CoarseClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) as
+    /// [`CacheBuilder::build`](crate::CacheBuilder::build).
+    pub fn build(self) -> Result<MemoryStore<T>> {
+        let mut cache = Cache::<Box<str>, Entry<T>>::builder().never_expire().policy(self.policy);
+        if let Some(capacity) = self.capacity {
+            cache = cache.capacity(capacity);
+        }
+        if let Some(shards) = self.shards {
+            cache = cache.shards(shards);
+        }
+        if let Some(clock) = &self.clock {
+            cache = cache.clock(clock.clone());
+        }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(CoarseClock));
+        let inner = Inner { cache: cache.build()?, locks: LockTable::new(), clock };
+        Ok(MemoryStore { inner: Arc::new(inner) })
+    }
+}

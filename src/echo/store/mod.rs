@@ -1,0 +1,357 @@
+//! Stores: where the values of an echo cache are, and the refresh locks of their keys.
+//!
+//! # Writing a store of one's own
+//! Implement [`Store`] for threads, [`AsyncStore`] for tasks, or both, and have
+//! [`conformance`] check it. Four things are worth a second look:
+//! - A call ends in time: [`Within`] says when. For a store that may wait it is the first thing to
+//!   ask for.
+//! - [`begin_refresh`](Store::begin_refresh) takes the lock and reads in one step, where the store
+//!   can; else it takes the lock first.
+//! - [`finish_refresh`](Store::finish_refresh) writes and gives the lock back in one step, where
+//!   the store can, and writes nothing if the lock is another's by now.
+//! - [`remove`](Store::remove) and [`put`](Store::put) take the lock away, from whoever has it: a
+//!   load that began before them must not write after them.
+
+/// Makes a blocking store that never waits one for tasks: its futures are ready at once.
+macro_rules! ready_at_once {
+    ($store:ty) => {
+        impl<T: Clone + Send + Sync + 'static> AsyncStore<T> for $store {
+            fn get_async(
+                &self,
+                key: &str,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<Option<Found<T>>, StoreError>> + Send {
+                ready(Store::get(self, key, within))
+            }
+
+            fn begin_refresh_async(
+                &self,
+                key: &str,
+                lock: &RefreshLock,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<Begun<T>, StoreError>> + Send {
+                ready(Store::begin_refresh(self, key, lock, within))
+            }
+
+            fn renew_async(
+                &self,
+                key: &str,
+                lock: &RefreshLock,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+                ready(Store::<T>::renew(self, key, lock, within))
+            }
+
+            fn finish_refresh_async(
+                &self,
+                key: &str,
+                value: &T,
+                life: Life,
+                lock: &RefreshLock,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<Written, StoreError>> + Send {
+                ready(Store::finish_refresh(self, key, value, life, lock, within))
+            }
+
+            fn abandon_refresh_async(
+                &self,
+                key: &str,
+                lock: &RefreshLock,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<(), StoreError>> + Send {
+                ready(Store::<T>::abandon_refresh(self, key, lock, within))
+            }
+
+            fn put_async(
+                &self,
+                key: &str,
+                value: &T,
+                life: Life,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<(), StoreError>> + Send {
+                ready(Store::put(self, key, value, life, within))
+            }
+
+            fn remove_async(
+                &self,
+                key: &str,
+                within: &Within<'_>,
+            ) -> impl Future<Output = Result<(), StoreError>> + Send {
+                ready(Store::<T>::remove(self, key, within))
+            }
+        }
+    };
+}
+
+mod calls;
+mod locks;
+mod memory;
+mod single;
+mod within;
+
+pub use memory::{MemoryStore, MemoryStoreBuilder};
+pub use single::SingleStore;
+pub use within::Within;
+
+pub(super) use calls::{Calls, Tasks, Threads, blocking};
+use ready_at_once;
+
+use std::time::Duration;
+
+use super::error::StoreError;
+use super::lock::RefreshLock;
+
+/// What a store has under a key.
+///
+/// ```
+/// use docache::echo::Found;
+/// use std::time::Duration;
+/// let found = Found::new("value").aged(Duration::from_secs(3)).lasting(Duration::from_secs(7));
+/// assert_eq!(found.age, Some(Duration::from_secs(3)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found<T> {
+    /// The value.
+    pub value: T,
+    /// How long ago it was loaded, if the store knows. What is of unknown age is never stale.
+    pub age: Option<Duration>,
+    /// How long the store will keep it still, if it says so. A copy of it must not live longer.
+    pub left: Option<Duration>,
+}
+
+impl<T> Found<T> {
+    /// A value of which nothing else is known.
+    pub fn new(value: T) -> Found<T> {
+        Found { value, age: None, left: None }
+    }
+
+    /// The same with its age.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Found<T> {
+        Found { age: Some(age), ..self }
+    }
+
+    /// The same with the time for which it will be kept.
+    #[must_use]
+    pub fn lasting(self, left: Duration) -> Found<T> {
+        Found { left: Some(left), ..self }
+    }
+}
+
+/// How [`begin_refresh`](Store::begin_refresh) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Begun<T> {
+    /// Whether the lock is the caller's now.
+    pub granted: bool,
+    /// What the store has under the key, read when that was decided or later.
+    pub found: Option<Found<T>>,
+    /// A number that tells who has the lock from others who may have it, if it was not granted and
+    /// the store can say. Whoever waits for a holder waits anew when it is another.
+    pub holder: Option<u64>,
+}
+
+impl<T> Begun<T> {
+    /// What `begin_refresh` returns.
+    pub fn new(granted: bool, found: Option<Found<T>>) -> Begun<T> {
+        Begun { granted, found, holder: None }
+    }
+
+    /// The same with whoever has the lock.
+    #[must_use]
+    pub fn held_by(self, holder: u64) -> Begun<T> {
+        Begun { holder: Some(holder), ..self }
+    }
+}
+
+/// How [`finish_refresh`](Store::finish_refresh) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Written {
+    /// The value is there, and the lock is free.
+    Yes,
+    /// The lock was not the caller's any more; nothing was written.
+    Lost,
+}
+
+/// How old a value is that is written, and how long it is to be kept.
+///
+/// ```
+/// use docache::echo::Life;
+/// use std::time::Duration;
+/// assert_eq!(Life::of(Duration::from_secs(5)).ttl, Some(Duration::from_secs(5)));
+/// assert_eq!(Life::FOREVER.age, Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// How long the store keeps it, from now on; `None`: as long as it can.
+    pub ttl: Option<Duration>,
+    /// How long ago it was loaded.
+    pub age: Duration,
+}
+
+impl Life {
+    /// The life of what was just loaded and does not expire.
+    pub const FOREVER: Life = Life { ttl: None, age: Duration::ZERO };
+
+    /// The life of what was just loaded.
+    #[must_use]
+    pub const fn of(ttl: Duration) -> Life {
+        Life { ttl: Some(ttl), age: Duration::ZERO }
+    }
+}
+
+/// A store that blocks: values of a type by key, and a refresh lock for each key.
+///
+/// Errors are values: a store that fails does not fail the fetch. Panics are contained, and count
+/// as errors. A call may block until `within` is over, and not for longer.
+///
+/// ```
+/// use docache::Context;
+/// use docache::echo::{Life, MemoryStore, Store, Within};
+/// use std::time::Duration;
+/// let (store, context) = (MemoryStore::new(100), Context::background());
+/// let within = Within::new(&context, Duration::from_millis(50));
+/// store.put("key", &7, Life::FOREVER, &within)?;
+/// assert_eq!(store.get("key", &within)?.unwrap().value, 7);
+/// # Ok::<(), docache::echo::StoreError>(())
+/// ```
+pub trait Store<T>: Send + Sync {
+    /// What there is under the key and has not expired.
+    ///
+    /// # Errors
+    /// That the store cannot say; as in all of these.
+    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError>;
+
+    /// Takes the key's refresh lock if nobody has it, and reads the key, in one step where the
+    /// store can. Whoever has the lock already is granted it again.
+    ///
+    /// # Errors
+    /// Then the lock may have been taken or not.
+    fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Begun<T>, StoreError>;
+
+    /// Holds the lock for its time to live from now on. False if it is not the caller's any more.
+    ///
+    /// # Errors
+    /// Then the lock may have been renewed or not.
+    fn renew(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<bool, StoreError>;
+
+    /// Writes, and gives the lock back, in one step where the store can; writes nothing if the lock
+    /// is not the caller's any more.
+    ///
+    /// # Errors
+    /// Then the value may have been written or not, and the lock may still be held.
+    fn finish_refresh(
+        &self,
+        key: &str,
+        value: &T,
+        life: Life,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Written, StoreError>;
+
+    /// Gives the lock back, if it is the caller's; another's stays.
+    ///
+    /// # Errors
+    /// Then the lock may be held until its time to live is over.
+    fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Writes, and takes the lock away from whoever has it: what he loads is older.
+    ///
+    /// # Errors
+    /// Then the value may have been written or not.
+    fn put(
+        &self,
+        key: &str,
+        value: &T,
+        life: Life,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Takes the value out, and the lock away from whoever has it: what he loads is older.
+    ///
+    /// # Errors
+    /// Then the value may be there or not.
+    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError>;
+}
+
+/// [`Store`] for tasks: the same calls as futures. A type can be both.
+///
+/// Futures are dropped when their time is over, and their panics are contained. A lock that is
+/// given back by a task that is dropped has its future polled once, and what is left of it given to
+/// nobody; so [`abandon_refresh_async`](AsyncStore::abandon_refresh_async) is to send what it sends
+/// in its first poll, if it can.
+pub trait AsyncStore<T>: Send + Sync {
+    /// As [`Store::get`].
+    fn get_async(
+        &self,
+        key: &str,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<Option<Found<T>>, StoreError>> + Send;
+
+    /// As [`Store::begin_refresh`].
+    fn begin_refresh_async(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<Begun<T>, StoreError>> + Send;
+
+    /// As [`Store::renew`].
+    fn renew_async(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// As [`Store::finish_refresh`].
+    fn finish_refresh_async(
+        &self,
+        key: &str,
+        value: &T,
+        life: Life,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// As [`Store::abandon_refresh`].
+    fn abandon_refresh_async(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`Store::put`].
+    fn put_async(
+        &self,
+        key: &str,
+        value: &T,
+        life: Life,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`Store::remove`].
+    fn remove_async(
+        &self,
+        key: &str,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}

@@ -1,0 +1,98 @@
+//! How long a fetch may spend on its store.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Tick, saturating_nanos};
+use crate::context::Context;
+
+/// How long the calls of one fetch to its store may take together.
+///
+/// Time begins to count in a call when the call first asks here. So a store that answers from
+/// memory and does not ask pays nothing, not even for a look at the clock; one that may wait asks
+/// before all else.
+///
+/// ```
+/// use docache::Context;
+/// use docache::echo::Within;
+/// use std::time::Duration;
+/// let context = Context::background();
+/// let within = Within::new(&context, Duration::from_millis(50));
+/// assert!(within.left() <= Duration::from_millis(50));
+/// assert!(within.context().deadline().is_some());
+/// ```
+pub struct Within<'a> {
+    base: &'a Context,
+    /// Nanoseconds, counted down when a call is over.
+    left: AtomicU64,
+    /// The tick at which the call first asked.
+    began: AtomicU64,
+}
+
+/// The call has not asked.
+const NOT_BEGUN: u64 = u64::MAX;
+
+impl<'a> Within<'a> {
+    /// At most `budget`, and no longer than `context` allows.
+    #[must_use]
+    pub fn new(context: &'a Context, budget: Duration) -> Within<'a> {
+        Within {
+            base: context,
+            left: AtomicU64::new(saturating_nanos(budget)),
+            began: AtomicU64::new(NOT_BEGUN),
+        }
+    }
+
+    fn deadline(&self) -> Tick {
+        // Relaxed: it is one call's.
+        let mut began = self.began.load(Ordering::Relaxed);
+        if began == NOT_BEGUN {
+            began = self.base.clock().now().as_nanos().min(NOT_BEGUN - 1);
+            self.began.store(began, Ordering::Relaxed);
+        }
+        let left = Duration::from_nanos(self.left.load(Ordering::Relaxed));
+        let end = Tick::from_nanos(began).deadline(left);
+        self.base.deadline().map_or(end, |own| own.min(end))
+    }
+
+    /// A context that is done when the time is over. O(1), allocates.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        self.base.with_deadline(self.deadline())
+    }
+
+    /// How much time is left; zero if it is over.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let deadline = self.deadline();
+        if self.base.is_done() {
+            return Duration::ZERO;
+        }
+        deadline.since(self.base.clock().now())
+    }
+
+    /// The time that there is for the next call.
+    pub(crate) fn budget(&self) -> Duration {
+        Duration::from_nanos(self.left.load(Ordering::Relaxed))
+    }
+
+    /// The same for what comes after the call that was just made; another context bounds it.
+    pub(crate) fn rest<'b>(&self, context: &'b Context) -> Within<'b> {
+        let mut left = self.left.load(Ordering::Relaxed);
+        let began = self.began.load(Ordering::Relaxed);
+        if began != NOT_BEGUN {
+            let took = self.base.clock().now().since(Tick::from_nanos(began));
+            left = left.saturating_sub(saturating_nanos(took));
+        }
+        Within::new(context, Duration::from_nanos(left))
+    }
+}
+
+impl fmt::Debug for Within<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Within")
+            .field("left", &Duration::from_nanos(self.left.load(Ordering::Relaxed)))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! Two caches over one store stand for two processes: they share its entries and its locks, and no
+//! flights.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use docache::echo::{EchoCache, Life, MemoryStore, RefreshLock, Status, Store, Within, Written};
+use docache::{Context, ManualClock};
+
+use crate::common::SECOND;
+use crate::common::flight::{Task, hush, message_of, until};
+
+type Memory = MemoryStore<u32>;
+type Echo = EchoCache<Memory, u32, String>;
+
+const BUDGET: Duration = Duration::from_secs(5);
+
+fn shared(clock: &ManualClock) -> (Memory, Echo, Echo) {
+    let store: Memory = MemoryStore::builder().clock(clock.clone()).build().unwrap();
+    let process = || {
+        EchoCache::builder(store.clone()).lock_ttl(3 * SECOND).clock(clock.clone()).build().unwrap()
+    };
+    (store.clone(), process(), process())
+}
+
+/// Whether nobody holds the key's lock.
+fn is_free(store: &Memory, key: &str) -> bool {
+    let (context, lock) = (Context::background(), RefreshLock::new(SECOND));
+    let within = Within::new(&context, BUDGET);
+    let granted = store.begin_refresh(key, &lock, &within).unwrap().granted;
+    store.abandon_refresh(key, &lock, &within).unwrap();
+    granted
+}
+
+#[test]
+fn two_processes_load_once() {
+    let clock = ManualClock::new();
+    let (_, ours, theirs) = shared(&clock);
+    let (leave, left) = mpsc::channel::<()>();
+    let (enter, entered) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let ours = &ours;
+        scope.spawn(move || {
+            let load = || {
+                enter.send(()).unwrap();
+                left.recv().unwrap();
+                Ok(1)
+            };
+            assert_eq!(ours.fetch("key", load).unwrap().status, Status::Loaded);
+        });
+        entered.recv().unwrap();
+        let mut waits = Task::begun(theirs.fetch_async("key", || async { Ok(2) }));
+        clock.advance(Duration::from_millis(100));
+        waits.waits();
+        leave.send(()).unwrap();
+        until(|| ours.stats().loads == 1);
+        // It is written by the time that it looks again, or soon after.
+        let fetched = loop {
+            clock.advance(Duration::from_millis(50));
+            if let std::task::Poll::Ready(fetched) = waits.poll() {
+                break fetched.unwrap();
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!((fetched.value, fetched.status), (1, Status::Coalesced));
+    });
+    assert_eq!((theirs.stats().loads, theirs.stats().lock_waits), (0, 1));
+}
+
+#[test]
+fn a_dead_holder_is_taken_over_by_exactly_one() {
+    let clock = ManualClock::new();
+    let (store, ours, theirs) = shared(&clock);
+    let context = Context::background();
+    let within = Within::new(&context, BUDGET);
+    let dead = RefreshLock::new(3 * SECOND);
+    assert!(store.begin_refresh("key", &dead, &within).unwrap().granted);
+    let (leave, mut left) = tokio::sync::oneshot::channel::<()>();
+    let slow = || async move {
+        (&mut left).await.unwrap();
+        Ok(1)
+    };
+    let mut first = Task::begun(ours.fetch_async("key", slow));
+    let mut second = Task::begun(theirs.fetch_async("key", || async { Ok(2) }));
+    clock.advance(3 * SECOND - Duration::from_millis(1));
+    first.waits();
+    second.waits();
+    clock.advance(Duration::from_millis(51));
+    first.waits();
+    assert_eq!(ours.stats().loads + theirs.stats().loads, 0, "it is loading");
+    // The other one waits again, for the new holder.
+    for _ in 0..25 {
+        clock.advance(Duration::from_millis(100));
+        first.waits();
+        second.waits();
+    }
+    leave.send(()).unwrap();
+    assert_eq!(first.ends().unwrap().status, Status::Loaded);
+    clock.advance(Duration::from_millis(50));
+    let fetched = second.ends().unwrap();
+    assert_eq!((fetched.value, fetched.status), (1, Status::Coalesced));
+    assert!(is_free(&store, "key"));
+}
+
+#[test]
+fn who_has_waited_for_long_enough_loads_and_does_not_write() {
+    let clock = ManualClock::new();
+    let (store, _, _) = shared(&clock);
+    let impatient: Echo =
+        EchoCache::builder(store.clone()).lock_wait(SECOND).clock(clock.clone()).build().unwrap();
+    let context = Context::background();
+    let within = Within::new(&context, BUDGET);
+    let alive = RefreshLock::new(10 * SECOND);
+    assert!(store.begin_refresh("key", &alive, &within).unwrap().granted);
+    let mut waits = Task::begun(impatient.fetch_async("key", || async { Ok(2) }));
+    clock.advance(SECOND - Duration::from_millis(1));
+    waits.waits();
+    clock.advance(Duration::from_millis(1));
+    let fetched = waits.ends().unwrap();
+    assert_eq!((fetched.value, fetched.status), (2, Status::Loaded));
+    assert!(store.get("key", &within).unwrap().is_none() && !is_free(&store, "key"));
+    let written = store.finish_refresh("key", &1, Life::FOREVER, &alive, &within).unwrap();
+    assert_eq!(written, Written::Yes);
+}
+
+#[test]
+fn a_holder_that_overran_its_time_overwrites_nothing() {
+    let clock = ManualClock::new();
+    let (store, ours, theirs) = shared(&clock);
+    let (leave, left) = mpsc::channel::<()>();
+    let (enter, entered) = mpsc::channel();
+    let context = Context::background();
+    std::thread::scope(|scope| {
+        let ours = &ours;
+        let overran = scope.spawn(move || {
+            let load = || {
+                enter.send(()).unwrap();
+                left.recv().unwrap();
+                Ok(1)
+            };
+            ours.fetch("key", load).unwrap().value
+        });
+        entered.recv().unwrap();
+        // As if it had stood still for longer than its lock lives: the lock is another's.
+        theirs.remove("key").unwrap();
+        assert_eq!(theirs.fetch("key", || Ok(2)).unwrap().status, Status::Loaded);
+        leave.send(()).unwrap();
+        assert_eq!(overran.join().unwrap(), 1);
+    });
+    let found = store.get("key", &Within::new(&context, BUDGET)).unwrap().unwrap();
+    assert_eq!(found.value, 2);
+    assert_eq!((ours.stats().lost_writes, theirs.stats().lost_writes), (1, 0));
+}
+
+#[test]
+fn a_task_that_loads_has_its_lock_renewed() {
+    let clock = ManualClock::new();
+    let (store, ours, _) = shared(&clock);
+    let mut task = Task::begun(ours.fetch_async("key", std::future::pending::<Result<_, _>>));
+    for _ in 0..100 {
+        clock.advance(Duration::from_millis(100));
+        task.waits();
+        assert!(!is_free(&store, "key"));
+    }
+}
+
+#[test]
+fn a_thread_that_loads_has_its_lock_renewed() {
+    let clock = ManualClock::new();
+    let (store, ours, _) = shared(&clock);
+    let renewed = |ours: &Echo| {
+        let load = || {
+            for _ in 0..10 {
+                clock.advance(SECOND);
+                // The renewal is made by another thread.
+                let (context, lock) = (Context::background(), RefreshLock::new(SECOND));
+                let within = Within::new(&context, BUDGET);
+                let begun = store.begin_refresh("key", &lock, &within).unwrap();
+                assert!(!begun.granted);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(1)
+        };
+        ours.fetch("key", load).unwrap()
+    };
+    assert_eq!(renewed(&ours).status, Status::Loaded);
+    assert_eq!(ours.stats().lost_writes, 0);
+    assert!(is_free(&store, "key"));
+}
+
+#[test]
+fn the_lock_is_given_back_on_every_path() {
+    let clock = ManualClock::new();
+    let (store, ours, _) = shared(&clock);
+    let free = |path: &str| assert!(is_free(&store, "key"), "{path}");
+    ours.fetch("key", || Err("no route".into())).unwrap_err();
+    free("an error");
+    assert_eq!(message_of(|| ours.fetch("key", || hush("boom"))), "boom");
+    free("a panic");
+    drop(Task::begun(ours.fetch_async("key", std::future::pending::<Result<_, _>>)));
+    free("a task that is dropped");
+    let context = Context::new();
+    let options = ours.options().context(&context);
+    let mut task = Task::begun(options.fetch_async("key", std::future::pending::<Result<_, _>>));
+    assert!(!is_free(&store, "key"));
+    context.cancel();
+    assert!(task.ends().unwrap_err().is_cancelled());
+    free("a task whose context ended");
+    ours.fetch("key", || Ok(1)).unwrap();
+    free("a value");
+}

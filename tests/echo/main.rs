@@ -1,0 +1,16 @@
+//! Echo caches over stores in memory.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod flights;
+mod locks;
+mod statuses;
+mod stores;
+
+use common::flight::{Task, until};
+
+/// Waits until the task has been woken.
+fn woken<T>(task: &Task<'_, T>) {
+    until(|| task.wakes() > 0);
+}
