@@ -129,8 +129,9 @@ mod tests {
         assert_eq!(early(0.0, secs(1), 0), Duration::ZERO);
         assert!(early(1.0, secs(1), 0) > secs(36), "ln of 2^-53");
         assert_eq!(early(f64::MAX, Duration::MAX, 0), Duration::MAX);
-        let mean = (0..1_000).map(|k| early(1.0, secs(1), k * (u64::MAX / 1_000))).sum::<Duration>()
-            / 1_000;
+        let mean =
+            (0..1_000).map(|k| early(1.0, secs(1), k * (u64::MAX / 1_000))).sum::<Duration>()
+                / 1_000;
         assert!((0.9..1.1).contains(&mean.as_secs_f64()), "{mean:?}");
     }
 }

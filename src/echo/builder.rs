@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::cache::{EchoCache, Inner};
 use super::core::{Core, Hook, IsNegative, Lives, Settings};
-use super::error::Warning;
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, Result};
 

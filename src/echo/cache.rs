@@ -31,8 +31,8 @@ pub(super) struct Inner<S, T, E> {
 /// What the first look into the store comes to.
 pub(super) enum Looked<T> {
     Hit(Fetched<T>),
-    /// A hit that is due for a refresh.
-    Due(Fetched<T>),
+    /// A hit that is due for a refresh, at this age.
+    Due(Fetched<T>, Duration),
     /// A value of this age that is served only if it cannot be loaded; and what is left of the time
     /// for the store.
     Late(T, Duration, Duration),
@@ -59,7 +59,7 @@ impl<S, T, E> Inner<S, T, E> {
         if let Ok(Some(found)) = called {
             return match self.core.judge(&found) {
                 Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
-                Judged::Due(status) => Looked::Due(self.hit(found, status)),
+                Judged::Due(status, age) => Looked::Due(self.hit(found, status), age),
                 Judged::Late(age) => {
                     Looked::Late(found.value, age, within.rest(&self.core.root).budget())
                 }
@@ -185,9 +185,7 @@ where
         match ask.context {
             None => fly.await,
             // Whoever leads and leaves hands the lead to another, who begins his own work.
-            Some(context) => {
-                until_armed(fly, context).await.unwrap_or_else(|| Err(left(context)))
-            }
+            Some(context) => until_armed(fly, context).await.unwrap_or_else(|| Err(left(context))),
         }
     }
 
@@ -211,11 +209,9 @@ where
                 Some(flown) => flown,
                 None => unreachable!("there is no deadline"),
             },
-            Some(context) => {
-                block_on(until(fly, context), context.clock(), context.deadline())
-                    .flatten()
-                    .unwrap_or_else(|| Err(left(context)))
-            }
+            Some(context) => block_on(until(fly, context), context.clock(), context.deadline())
+                .flatten()
+                .unwrap_or_else(|| Err(left(context))),
         }
     }
 
@@ -502,7 +498,7 @@ where
         let within = inner.within(context);
         let called = blocking(|| inner.store.get(key, &within));
         let budget = match inner.look((key, context, &within), called) {
-            Looked::Hit(fetched) | Looked::Due(fetched) => return Ok(fetched),
+            Looked::Hit(fetched) | Looked::Due(fetched, _) => return Ok(fetched),
             Looked::Late(_, _, budget) => Some(budget),
             Looked::Miss(budget) => budget,
         };
@@ -526,7 +522,7 @@ where
         let within = inner.within(context);
         let called = Tasks(&inner.store).get(key, &within).await;
         let budget = match inner.look((key, context, &within), called) {
-            Looked::Hit(fetched) | Looked::Due(fetched) => return Ok(fetched),
+            Looked::Hit(fetched) | Looked::Due(fetched, _) => return Ok(fetched),
             Looked::Late(_, _, budget) => Some(budget),
             Looked::Miss(budget) => budget,
         };

@@ -44,8 +44,8 @@ pub(super) struct Settings<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     Serve(Status),
-    /// Served, and due for a refresh.
-    Due(Status),
+    /// Served, and due for a refresh at this age.
+    Due(Status, Duration),
     /// Of this age; served only if it cannot be loaded.
     Late(Duration),
     Gone,
@@ -151,8 +151,8 @@ impl<T> Core<T> {
         };
         match ages.verdict(age, early) {
             Verdict::Fresh => Judged::Serve(Status::Fresh),
-            Verdict::Early => Judged::Due(Status::Fresh),
-            Verdict::Stale => Judged::Due(Status::Stale { age }),
+            Verdict::Early => Judged::Due(Status::Fresh, age),
+            Verdict::Stale => Judged::Due(Status::Stale { age }, age),
             Verdict::Late => Judged::Late(age),
             Verdict::Gone => Judged::Gone,
         }

@@ -20,8 +20,7 @@ use super::store::{Begun, Calls, Found, Within, Written};
 use crate::clock::{Clock, Tick};
 
 /// How long a fetch naps between two looks at a lock that is another process's.
-const LOOKS: Backoff =
-    Backoff { first: Duration::from_millis(2), most: Duration::from_millis(50) };
+const LOOKS: Backoff = Backoff { first: Duration::from_millis(2), most: Duration::from_millis(50) };
 
 /// For how long beyond a lock's time to live a fetch waits for it, if nothing else is said: clocks
 /// do not quite agree.
@@ -32,8 +31,9 @@ const GRACE: Duration = Duration::from_millis(50);
 pub(super) enum Purpose {
     /// Somebody waits for the value.
     Fetch,
-    /// Nobody does: what another process is at is left to it.
-    Refresh,
+    /// Nobody does: what another process is at is left to it. Asked for by somebody who has seen
+    /// a value of this age.
+    Refresh(Duration),
 }
 
 /// What a flight comes to. `None`: another process loads the value, and nobody here waits for it.
@@ -114,7 +114,7 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
                 return Start::Granted(held, left);
             }
             held.forget();
-            if self.purpose == Purpose::Refresh {
+            if self.purpose != Purpose::Fetch {
                 return Start::Others;
             }
             if looks == 0 {
@@ -144,10 +144,16 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
 
     /// What the store has by now, if it will do.
     fn accept(&self, found: Found<T>, waited: bool) -> Option<Fetched<T>> {
-        let status = match (self.core.judge(&found), self.purpose) {
-            (Judged::Serve(status), _) | (Judged::Due(status), Purpose::Fetch) => status,
-            _ => return None,
+        let (Judged::Serve(status) | Judged::Due(status, _)) = self.core.judge(&found) else {
+            return None;
         };
+        if let Purpose::Refresh(seen) = self.purpose {
+            // It is older by now, unless it is another.
+            let is_new = found.age.is_none_or(|age| age < seen);
+            if !is_new || matches!(status, Status::Stale { .. }) {
+                return None;
+            }
+        }
         let status = if waited { Status::Coalesced } else { status };
         Some(Fetched { value: found.value, status })
     }
@@ -173,8 +179,7 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
 
     async fn finish(&self, held: Held<'_, '_, T, C>, value: &T, left: Duration) {
         let (within, life) = (self.within(left), self.core.life(value));
-        let called =
-            self.calls.finish_refresh(self.key, (value, life), &held.lock, &within).await;
+        let called = self.calls.finish_refresh(self.key, (value, life), &held.lock, &within).await;
         match self.core.heed((self.key, Operation::FinishRefresh), called) {
             Some(Written::Yes) => held.forget(),
             Some(Written::Lost) => {

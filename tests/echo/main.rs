@@ -4,6 +4,7 @@
 mod common;
 
 mod flights;
+mod lazy;
 mod locks;
 mod statuses;
 mod stores;

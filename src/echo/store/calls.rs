@@ -52,11 +52,7 @@ pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
         within: &Within<'_>,
     ) -> impl Future<Output = Called<()>> + Send;
 
-    fn remove(
-        &self,
-        key: &str,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<()>> + Send;
+    fn remove(&self, key: &str, within: &Within<'_>) -> impl Future<Output = Called<()>> + Send;
 }
 
 /// Calls a blocking store.
@@ -122,11 +118,7 @@ impl<T: Send + Sync, S: Store<T>> Calls<T> for Threads<'_, S> {
         ready(blocking(|| self.0.abandon_refresh(key, lock, within)))
     }
 
-    fn remove(
-        &self,
-        key: &str,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<()>> + Send {
+    fn remove(&self, key: &str, within: &Within<'_>) -> impl Future<Output = Called<()>> + Send {
         ready(blocking(|| self.0.remove(key, within)))
     }
 }

@@ -126,12 +126,8 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
     fn write(&self, key: &str, value: &T, life: Life) {
         let now = self.inner.clock.now();
         let ttl = life.ttl.unwrap_or(Duration::MAX);
-        let entry = Entry {
-            value: value.clone(),
-            written: now,
-            aged: life.age,
-            until: now.deadline(ttl),
-        };
+        let entry =
+            Entry { value: value.clone(), written: now, aged: life.age, until: now.deadline(ttl) };
         self.inner.cache.insert_with_ttl(key.into(), entry, ttl);
     }
 
@@ -195,12 +191,7 @@ impl<T: Clone + Send + Sync + 'static> Store<T> for MemoryStore<T> {
         Ok(self.begin(key, lock))
     }
 
-    fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        _: &Within<'_>,
-    ) -> Result<bool, StoreError> {
+    fn renew(&self, key: &str, lock: &RefreshLock, _: &Within<'_>) -> Result<bool, StoreError> {
         Ok(self.renewed(key, lock))
     }
 

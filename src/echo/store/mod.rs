@@ -240,12 +240,8 @@ pub trait Store<T>: Send + Sync {
     ///
     /// # Errors
     /// Then the lock may have been renewed or not.
-    fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError>;
+    fn renew(&self, key: &str, lock: &RefreshLock, within: &Within<'_>)
+    -> Result<bool, StoreError>;
 
     /// Writes, and gives the lock back, in one step where the store can; writes nothing if the lock
     /// is not the caller's any more.
@@ -276,13 +272,7 @@ pub trait Store<T>: Send + Sync {
     ///
     /// # Errors
     /// Then the value may have been written or not.
-    fn put(
-        &self,
-        key: &str,
-        value: &T,
-        life: Life,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError>;
+    fn put(&self, key: &str, value: &T, life: Life, within: &Within<'_>) -> Result<(), StoreError>;
 
     /// Takes the value out, and the lock away from whoever has it: what he loads is older.
     ///

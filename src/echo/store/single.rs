@@ -66,12 +66,7 @@ impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
         self.0.begin_refresh(KEY, lock, within)
     }
 
-    fn renew(
-        &self,
-        _: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
+    fn renew(&self, _: &str, lock: &RefreshLock, within: &Within<'_>) -> Result<bool, StoreError> {
         self.0.renew(KEY, lock, within)
     }
 
@@ -95,13 +90,7 @@ impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
         self.0.abandon_refresh(KEY, lock, within)
     }
 
-    fn put(
-        &self,
-        _: &str,
-        value: &T,
-        life: Life,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
+    fn put(&self, _: &str, value: &T, life: Life, within: &Within<'_>) -> Result<(), StoreError> {
         self.0.put(KEY, value, life, within)
     }
 

@@ -1,0 +1,173 @@
+//! A refresh: the work of a fetch that did not wait for it.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use super::Lazy;
+use crate::cache::Cache;
+use crate::clock::Tick;
+use crate::contain::contained;
+use crate::context::until_armed;
+use crate::echo::backoff::Backoff;
+use crate::echo::cache::Ask;
+use crate::echo::core::count;
+use crate::echo::error::Warning;
+use crate::echo::lead::{Flown, Purpose};
+use crate::echo::lock::random;
+use crate::echo::store::{AsyncStore, Store};
+use crate::error::Error;
+use crate::flight::FlightError;
+use crate::wait::block_on;
+
+/// How often a key's load has failed in a row, and when it may be tried again.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    times: u32,
+    until: Tick,
+}
+
+/// The keys whose loads have failed lately.
+pub(super) struct Failures {
+    backoff: Backoff,
+    keys: Cache<Box<str>, Failing>,
+}
+
+/// As many failing keys as are remembered.
+const MOST_FAILING: usize = 10_000;
+
+impl Failures {
+    pub(super) fn new(
+        backoff: Backoff,
+        clock: Arc<dyn crate::clock::Clock>,
+    ) -> crate::Result<Failures> {
+        // One that is not tried again for some time begins anew.
+        let ttl = backoff.most.saturating_mul(4);
+        let keys =
+            Cache::builder().capacity(MOST_FAILING).time_to_live(ttl).clock(clock).build()?;
+        Ok(Failures { backoff, keys })
+    }
+}
+
+impl<S, T, E> Lazy<S, T, E> {
+    /// Whether the key's load has failed so lately that it is not tried while something can be
+    /// served.
+    pub(super) fn backs_off(&self, key: &str) -> bool {
+        self.failures.as_ref().is_some_and(|failures| {
+            let now = || self.inner.core.now();
+            failures.keys.get(key).is_some_and(|failing| now() < failing.until)
+        })
+    }
+
+    pub(super) fn note_failure(&self, key: &str) {
+        let Some(Failures { backoff, keys }) = &self.failures else { return };
+        let times = keys.get(key).map_or(0, |failing| failing.times);
+        let until = self.inner.core.now().deadline(backoff.jittered(times, random()));
+        keys.insert(key.into(), Failing { times: times.saturating_add(1), until });
+    }
+
+    pub(super) fn note_success(&self, key: &str) {
+        if let Some(Failures { keys, .. }) = &self.failures {
+            keys.remove(key);
+        }
+    }
+
+    #[cold]
+    pub(super) fn note_refresh_failure(&self, key: &str, message: &str) {
+        count(&self.inner.core.counters.refresh_failures);
+        self.note_failure(key);
+        self.inner.core.warn(&Warning::Refresh { key, message });
+    }
+
+    fn note_refresh<F: fmt::Display>(&self, key: &str, ended: Result<Result<(), F>, Error>) {
+        match ended {
+            Ok(Ok(())) => self.note_success(key),
+            // The user's Display may panic as well.
+            Ok(Err(failure)) => match contained(|| failure.to_string()) {
+                Ok(message) => self.note_refresh_failure(key, &message),
+                Err(error) => self.note_refresh_failure(key, &error.to_string()),
+            },
+            Err(panic) => self.note_refresh_failure(key, &panic.to_string()),
+        }
+    }
+}
+
+impl<S, T, E> Lazy<S, T, E>
+where
+    S: Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    fn ask<'a>(&self, key: &'a str, seen: Duration) -> Ask<'a> {
+        let budget = Some(self.inner.core.settings.budget);
+        Ask { key, context: None, budget, purpose: Purpose::Refresh(seen) }
+    }
+
+    /// On a worker.
+    pub(super) fn refresh(&self, (key, seen): (&str, Duration), work: impl FnOnce() -> Result<T, E>)
+    where
+        S: Store<T>,
+    {
+        count(&self.inner.core.counters.refreshes);
+        let ended = contained(|| self.inner.load(self.ask(key, seen), work).map(drop));
+        self.note_refresh(key, ended);
+    }
+
+    /// As a task. It is dropped when its time is over.
+    pub(super) async fn refresh_async<F, Fut>(&self, (key, seen): (&str, Duration), work: F)
+    where
+        S: AsyncStore<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        count(&self.inner.core.counters.refreshes);
+        let limit = self.inner.core.root.with_timeout(self.refresh_timeout);
+        let load = Caught(pin!(self.inner.load_async(self.ask(key, seen), work)));
+        let ended = match until_armed(load, &limit).await {
+            Some(ended) => ended.map(|flown: Result<Flown<T>, FlightError<E>>| flown.map(drop)),
+            None => Ok(Err(FlightError::Left(Error::timeout("the refresh")))),
+        };
+        self.note_refresh(key, ended);
+    }
+
+    /// A task's refresh on a worker.
+    pub(super) fn refresh_blocking<F, Fut>(&self, due: (&str, Duration), work: F)
+    where
+        S: AsyncStore<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let clock = &*self.inner.core.settings.clock;
+        block_on(self.refresh_async(due, work), clock, None);
+    }
+}
+
+/// A future whose panic is an error.
+struct Caught<'f, F>(Pin<&'f mut F>);
+
+impl<F: Future> Future for Caught<'_, F> {
+    type Output = Result<F::Output, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => {
+                let error = Error::panicked(&*payload);
+                crate::contain::drop_contained(payload);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failures").field("backoff", &self.backoff).finish_non_exhaustive()
+    }
+}
+
+/// The longest delay that is accepted for a backoff: beyond it nothing would ever be tried again.
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,72 @@
+//! Models of the queue: a refresh that is offered against the mark of its key, against the worker
+//! that leaves, and against a shutdown.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::model;
+use loom::thread;
+
+/// A queue whose workers are loom's threads, which its threads are too.
+fn queue(size: usize) -> Arc<Queue> {
+    Queue::with_threads(size, 1, |queue| {
+        thread::spawn(move || queue.serve());
+        Ok(())
+    })
+}
+
+fn counting(count: &Arc<AtomicUsize>) -> Work {
+    let count = count.clone();
+    Box::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    })
+}
+
+fn offer(queue: &Arc<Queue>, key: &str, count: &Arc<AtomicUsize>) -> usize {
+    usize::from(queue.offer(1, key, counting(count)) == Offer::Accepted)
+}
+
+#[test]
+fn two_offers_of_a_key_against_its_end() {
+    model(|| {
+        let (queue, ran) = (queue(2), Arc::new(AtomicUsize::new(0)));
+        let other = {
+            let (queue, ran) = (queue.clone(), ran.clone());
+            thread::spawn(move || offer(&queue, "key", &ran))
+        };
+        let accepted = offer(&queue, "key", &ran) + other.join().unwrap();
+        let left = queue.shutdown(&ManualClock::new(), Duration::MAX).unwrap();
+        assert!(accepted >= 1);
+        assert_eq!(ran.load(Ordering::Relaxed), accepted, "what is accepted is run");
+        assert!(left.dropped.is_empty() && left.running.is_empty() && queue.len() == 0);
+    });
+}
+
+#[test]
+fn an_offer_against_a_shutdown() {
+    model(|| {
+        let (queue, ran) = (queue(2), Arc::new(AtomicUsize::new(0)));
+        let other = {
+            let (queue, ran) = (queue.clone(), ran.clone());
+            thread::spawn(move || offer(&queue, "key", &ran))
+        };
+        queue.shutdown(&ManualClock::new(), Duration::MAX).unwrap();
+        let before = ran.load(Ordering::Relaxed);
+        let accepted = other.join().unwrap();
+        assert_eq!(before, accepted, "it was run before the shutdown ended, or refused");
+        assert!(queue.len() == 0 && queue.shutdown(&ManualClock::new(), Duration::MAX).is_none());
+    });
+}
+
+#[test]
+fn a_deadline_that_is_over_against_a_worker() {
+    model(|| {
+        let (queue, ran) = (queue(2), Arc::new(AtomicUsize::new(0)));
+        assert_eq!(offer(&queue, "key", &ran), 1);
+        let left = queue.shutdown(&ManualClock::new(), Duration::ZERO).unwrap();
+        let of_key = left.drained + left.dropped.len() + left.running.len();
+        assert_eq!(of_key, 1, "it is reported once: {left:?}");
+    });
+}
