@@ -3,11 +3,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod conform;
+mod faults;
 mod flights;
 mod lazy;
 mod locks;
 mod statuses;
 mod stores;
+mod tiers;
 
 use common::flight::{Task, until};
 

@@ -52,6 +52,13 @@ pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
         within: &Within<'_>,
     ) -> impl Future<Output = Called<()>> + Send;
 
+    fn put(
+        &self,
+        key: &str,
+        value: (&T, Life),
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<()>> + Send;
+
     fn remove(&self, key: &str, within: &Within<'_>) -> impl Future<Output = Called<()>> + Send;
 }
 
@@ -118,6 +125,15 @@ impl<T: Send + Sync, S: Store<T>> Calls<T> for Threads<'_, S> {
         ready(blocking(|| self.0.abandon_refresh(key, lock, within)))
     }
 
+    fn put(
+        &self,
+        key: &str,
+        (value, life): (&T, Life),
+        within: &Within<'_>,
+    ) -> impl Future<Output = Called<()>> + Send {
+        ready(blocking(|| self.0.put(key, value, life, within)))
+    }
+
     fn remove(&self, key: &str, within: &Within<'_>) -> impl Future<Output = Called<()>> + Send {
         ready(blocking(|| self.0.remove(key, within)))
     }
@@ -170,6 +186,10 @@ impl<T: Send + Sync, S: AsyncStore<T>> Calls<T> for Tasks<'_, S> {
         within: &Within<'_>,
     ) -> Called<()> {
         bounded(within, || self.0.abandon_refresh_async(key, lock, within)).await
+    }
+
+    async fn put(&self, key: &str, (value, life): (&T, Life), within: &Within<'_>) -> Called<()> {
+        bounded(within, || self.0.put_async(key, value, life, within)).await
     }
 
     async fn remove(&self, key: &str, within: &Within<'_>) -> Called<()> {

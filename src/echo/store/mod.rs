@@ -83,14 +83,21 @@ macro_rules! ready_at_once {
     };
 }
 
+pub mod conformance;
+
 mod calls;
+mod chaos;
+mod layer;
 mod locks;
 mod memory;
 mod single;
+mod tiered;
 mod within;
 
+pub use chaos::{Chaos, Fault};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use single::SingleStore;
+pub use tiered::TieredStore;
 pub use within::Within;
 
 pub(super) use calls::{Calls, Tasks, Threads, blocking};
