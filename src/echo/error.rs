@@ -17,6 +17,8 @@ pub enum StoreErrorKind {
     Corrupt,
     /// Its code panicked.
     Panicked,
+    /// It was not asked: it is known to be down. See [`Breaker`](super::Breaker).
+    Open,
 }
 
 struct Inner {

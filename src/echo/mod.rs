@@ -2,6 +2,7 @@
 
 mod ages;
 mod backoff;
+mod breaker;
 mod builder;
 mod cache;
 mod core;

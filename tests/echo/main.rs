@@ -3,7 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod breaking;
 mod conform;
+mod differential;
 mod faults;
 mod flights;
 mod lazy;

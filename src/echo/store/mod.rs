@@ -85,6 +85,7 @@ macro_rules! ready_at_once {
 
 pub mod conformance;
 
+mod breaker;
 mod calls;
 mod chaos;
 mod layer;
@@ -94,6 +95,7 @@ mod single;
 mod tiered;
 mod within;
 
+pub use breaker::Breaker;
 pub use chaos::{Chaos, Fault};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use single::SingleStore;
