@@ -11,6 +11,8 @@ fn main() {}
 #[cfg(unix)]
 mod caches;
 #[cfg(unix)]
+mod echo;
+#[cfg(unix)]
 mod flights;
 #[cfg(unix)]
 mod loops;
@@ -39,6 +41,11 @@ const CASES: &[(&str, fn())] = &[
     ("a_loop_that_forks", loops::a_loop_that_forks),
     ("those_who_wait_for_a_loop", loops::those_who_wait_for_a_loop),
     ("busy_loops", loops::busy_loops),
+    ("a_load_of_another_thread", echo::a_load_of_another_thread),
+    ("a_refresh_of_another_thread", echo::a_refresh_of_another_thread),
+    ("renewals", echo::renewals),
+    #[cfg(target_os = "linux")]
+    ("threads_come_and_go", echo::threads_come_and_go),
 ];
 
 #[cfg(unix)]

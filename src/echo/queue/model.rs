@@ -67,6 +67,7 @@ fn a_deadline_that_is_over_against_a_worker() {
         assert_eq!(offer(&queue, "key", &ran), 1);
         let left = queue.shutdown(&ManualClock::new(), Duration::ZERO).unwrap();
         let of_key = left.drained + left.dropped.len() + left.running.len();
-        assert_eq!(of_key, 1, "it is reported once: {left:?}");
+        let ran = ran.load(Ordering::Relaxed);
+        assert!(of_key + ran >= 1 && of_key <= 1, "it is reported once, or over: {left:?}");
     });
 }
