@@ -12,6 +12,7 @@
 //! | something to look at again and again | a recent result, at once, whoever asks | [`LoopCache`] |
 //! | work that many want at the same time | one run that they share; nothing is kept | [`KeyedGroup`]; [`Group`] where there is one key |
 //! | results that are good for a while | a bounded cache with expiry, and one load for each key that is missing | [`Cache`] |
+//! | results that many processes share, or that are better stale than late | one load for all of them, kept in a [store](echo::Store) | [`EchoCache`](echo::EchoCache); [`LazyEchoCache`](echo::LazyEchoCache) serves stale values at once |
 //! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with [options](Cache::options) of a fetch, and the forms of groups that end in `_in` |
 //!
 //! ## A result on a schedule
@@ -54,6 +55,18 @@
 //! assert_eq!(lengths.fetch("ada", || "ada".len()), 3); // runs the closure, once
 //! assert_eq!(lengths.get("ada"), Some(3)); // no lock, no waiting
 //! # Ok::<(), docache::Error>(())
+//! ```
+//!
+//! ## Results that a store keeps
+//!
+//! ```
+//! use docache::echo::{EchoCache, MemoryStore, Status};
+//!
+//! let reports = EchoCache::<_, String, std::io::Error>::new(MemoryStore::new(1_000));
+//! let report = reports.fetch("today", || Ok("a report".to_owned())).unwrap();
+//! assert_eq!(report.status, Status::Loaded);
+//! let again = reports.fetch("today", || unreachable!("it is there")).unwrap();
+//! assert_eq!(again.status, Status::Fresh);
 //! ```
 //!
 //! # Async
@@ -173,6 +186,10 @@
 //! | [`Cache::clear`], [`Cache::purge_expired`], the sweep | short locks, O(entries) | shard by shard | contained | – |
 //! | [`Cache::len`], [`Cache::weight`], [`Cache::stats`] | short lock of each shard | shard by shard | – | – |
 //! | [`Cache::flush`] | short locks; may yield | values that nobody can see are dropped by its return, if it says so | contained | – |
+//! | [`EchoCache::fetch`](echo::EchoCache::fetch), on a hit | as the store's `get`; in a [`MemoryStore`](echo::MemoryStore) as [`Cache::get`] | as the store's `get` | a store's panic is a failure of the store | – |
+//! | the same on a miss, and [`fetch_async`](echo::EchoCache::fetch_async) | as [`KeyedGroup::run_async`], and the store's calls | the outcome of the run that it joined; the value is in the store before the run ends | as [`KeyedGroup::run`]; the refresh lock is given back | as [`KeyedGroup::run_async`]; the refresh lock is given back |
+//! | [`LazyEchoCache::fetch`](echo::LazyEchoCache::fetch), on a stale hit | the store's `get`, and a short lock | as the store's `get` | a refresh that panics is counted and told | – |
+//! | [`LazyEchoCache::shutdown`](echo::LazyEchoCache::shutdown) | blocks until the refreshes end, or its deadline | – | – | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time about 1 ms old; older while the machine is too busy to tick | – | – |
@@ -203,6 +220,8 @@
 //!   the Doer as it is. If the fork fell into a call of a Doer written in Rust, that is half-way
 //!   through it; it is then left where it is and never dropped, and `start` and `run` fail with
 //!   [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
+//! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes that
+//!   wait or run stay the parent's.
 //! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a
 //!   [`ManualClock`] that another thread was just setting an alarm on, must not be used in the
 //!   child. (All else that a process shares among threads, such as a lock in a closure, is as usual

@@ -49,8 +49,8 @@ fn a_stampede_is_one_load() {
 fn a_leading_task_whose_context_ends_hands_the_lead_on() {
     let (echo, context) = (echo(), Context::new());
     let leaves = echo.options().context(&context);
-    let mut first = Task::begun(leaves.fetch_async("key", std::future::pending::<Result<_, _>>));
-    let mut second = Task::begun(echo.fetch_async("key", || async { Ok(2) }));
+    let first = Task::begun(leaves.fetch_async("key", std::future::pending::<Result<_, _>>));
+    let second = Task::begun(echo.fetch_async("key", || async { Ok(2) }));
     context.cancel();
     assert!(matches!(first.ends(), Err(FlightError::Left(error)) if error.is_cancelled()));
     woken(&second);
@@ -75,7 +75,7 @@ fn a_leading_thread_whose_context_ends_loads_for_the_others() {
         });
         entered.recv().unwrap();
         context.cancel();
-        let mut second = Task::begun(echo.fetch_async("key", || async { Ok(2) }));
+        let second = Task::begun(echo.fetch_async("key", || async { Ok(2) }));
         leave.send(()).unwrap();
         assert_eq!(first.join().unwrap().unwrap().value, 1, "it had it when it looked");
         woken(&second);
@@ -109,7 +109,7 @@ fn a_panic_is_its_callers_and_an_error_of_those_who_joined() {
         })
         .await
     }));
-    let mut joins = Task::begun(echo.fetch_async("key", || async { Ok(2) }));
+    let joins = Task::begun(echo.fetch_async("key", || async { Ok(2) }));
     assert_eq!(message_of(|| leads.poll()), "boom");
     woken(&joins);
     assert!(matches!(joins.ends(), Err(FlightError::Panicked(message)) if &*message == "boom"));

@@ -201,7 +201,7 @@ fn the_lock_is_given_back_on_every_path() {
     free("a task that is dropped");
     let context = Context::new();
     let options = ours.options().context(&context);
-    let mut task = Task::begun(options.fetch_async("key", std::future::pending::<Result<_, _>>));
+    let task = Task::begun(options.fetch_async("key", std::future::pending::<Result<_, _>>));
     assert!(!is_free(&store, "key"));
     context.cancel();
     assert!(task.ends().unwrap_err().is_cancelled());

@@ -86,7 +86,7 @@ fn a_task_shares_entries_and_flights_with_threads() {
             assert_eq!(echo.fetch("key", load).unwrap().status, Status::Loaded);
         });
         told.recv().unwrap();
-        let mut task = Task::begun(echo.fetch_async("key", || async { Ok(Some(2)) }));
+        let task = Task::begun(echo.fetch_async("key", || async { Ok(Some(2)) }));
         open.send(()).unwrap();
         woken(&task);
         let fetched = task.ends().unwrap();

@@ -41,12 +41,15 @@ const OPERATIONS: [Operation; 7] = [
     Operation::Remove,
 ];
 
-/// What is wrong with each operation, and for how many calls still.
+/// What is wrong with an operation, and for how many calls still.
+type Wrong = Option<(Fault, Option<u32>)>;
+
+/// What is wrong with each operation.
 #[derive(Debug, Default)]
-struct Faults(Mutex<[Option<(Fault, Option<u32>)>; OPERATIONS.len()]>);
+struct Faults(Mutex<[Wrong; OPERATIONS.len()]>);
 
 impl Faults {
-    fn set(&self, fault: Option<(Fault, Option<u32>)>, which: impl Fn(Operation) -> bool) {
+    fn set(&self, fault: Wrong, which: impl Fn(Operation) -> bool) {
         let mut faults = self.0.lock();
         let those = faults.iter_mut().zip(OPERATIONS).filter(|(_, one)| which(*one));
         those.for_each(|(place, _)| *place = fault);
