@@ -133,7 +133,8 @@ macro_rules! common_options {
         ///
         /// ```
         /// use docache::echo::{EchoCache, MemoryStore};
-        /// let cache: EchoCache<_, u32, String> = EchoCache::builder(MemoryStore::new(100))
+        /// let store = MemoryStore::<u32>::new(100);
+        /// let cache: EchoCache<_, u32, String> = EchoCache::builder(store)
         ///     .on_warning(|warning| eprintln!("{warning}"))
         ///     .build()?;
         /// # Ok::<(), docache::Error>(())
@@ -162,7 +163,8 @@ pub(super) use common_options;
 /// ```
 /// use docache::echo::{EchoCache, MemoryStore};
 /// use std::time::Duration;
-/// let reports: EchoCache<_, String, std::io::Error> = EchoCache::builder(MemoryStore::new(1_000))
+/// let store = MemoryStore::<String>::new(1_000);
+/// let reports: EchoCache<_, String, std::io::Error> = EchoCache::builder(store)
 ///     .ttl(Duration::from_secs(60))
 ///     .lock_ttl(Duration::from_secs(30))
 ///     .build()?;
@@ -210,7 +212,7 @@ impl<S, T, E> EchoCacheBuilder<S, T, E> {
     /// ```
     /// use docache::echo::{EchoCache, MemoryStore};
     /// use std::time::Duration;
-    /// let error = EchoCache::<_, u8, String>::builder(MemoryStore::new(1))
+    /// let error = EchoCache::<_, u8, String>::builder(MemoryStore::<u8>::new(1))
     ///     .store_budget(Duration::ZERO)
     ///     .build()
     ///     .unwrap_err();

@@ -288,8 +288,9 @@ impl<S, T, E> EchoCache<S, T, E> {
     /// ```
     /// use docache::echo::{EchoCache, MemoryStore};
     /// use std::time::Duration;
+    /// let store = MemoryStore::<u32>::new(100);
     /// let cache: EchoCache<_, u32, String> =
-    ///     EchoCache::builder(MemoryStore::new(100)).ttl(Duration::from_secs(60)).build()?;
+    ///     EchoCache::builder(store).ttl(Duration::from_secs(60)).build()?;
     /// # Ok::<(), docache::Error>(())
     /// ```
     pub fn builder(store: S) -> EchoCacheBuilder<S, T, E> {

@@ -33,7 +33,7 @@ const LOCK_GRACE: Duration = Duration::from_secs(1);
 /// use docache::echo::{LazyEchoCache, MemoryStore};
 /// use std::time::Duration;
 /// let reports: LazyEchoCache<_, String, std::io::Error> =
-///     LazyEchoCache::builder(MemoryStore::new(1_000))
+///     LazyEchoCache::builder(MemoryStore::<String>::new(1_000))
 ///         .refresh_after(Duration::from_secs(10))
 ///         .expires(Duration::from_secs(60))
 ///         .stale_until(Duration::from_secs(600))
@@ -168,7 +168,7 @@ impl<S, T, E> LazyEchoCacheBuilder<S, T, E> {
     /// ```
     /// use docache::echo::{LazyEchoCache, MemoryStore};
     /// use std::time::Duration;
-    /// let error = LazyEchoCache::<_, u8, String>::builder(MemoryStore::new(1))
+    /// let error = LazyEchoCache::<_, u8, String>::builder(MemoryStore::<u8>::new(1))
     ///     .refresh_after(Duration::from_secs(10))
     ///     .expires(Duration::from_secs(5))
     ///     .build()

@@ -125,7 +125,8 @@ impl<S, T, E> LazyEchoCache<S, T, E> {
     /// ```
     /// use docache::echo::{LazyEchoCache, MemoryStore};
     /// use std::time::Duration;
-    /// let cache: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(MemoryStore::new(100))
+    /// let store = MemoryStore::<u32>::new(100);
+    /// let cache: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store)
     ///     .refresh_after(Duration::from_secs(10))
     ///     .build()?;
     /// # Ok::<(), docache::Error>(())
@@ -160,7 +161,7 @@ impl<S, T, E> LazyEchoCache<S, T, E> {
     /// ```
     /// use docache::echo::{LazyEchoCache, MemoryStore};
     /// let cache: LazyEchoCache<_, u32, String> =
-    ///     LazyEchoCache::builder(MemoryStore::new(1)).build()?;
+    ///     LazyEchoCache::builder(MemoryStore::<u32>::new(1)).build()?;
     /// assert_eq!(cache.refreshing(), 0);
     /// # Ok::<(), docache::Error>(())
     /// ```

@@ -63,6 +63,7 @@ pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
 }
 
 /// Calls a blocking store.
+#[inline]
 pub(in crate::echo) fn blocking<R>(call: impl FnOnce() -> Called<R>) -> Called<R> {
     contained(call).unwrap_or_else(|error| Err(StoreError::panicked(&error)))
 }

@@ -26,7 +26,23 @@ struct Entry<T> {
 struct Inner<T> {
     cache: Cache<Box<str>, Entry<T>>,
     locks: LockTable,
-    clock: Arc<dyn Clock>,
+    time: Time,
+}
+
+/// The clock, or the default one, which is read without a detour.
+enum Time {
+    Coarse,
+    Other(Arc<dyn Clock>),
+}
+
+impl Time {
+    #[inline]
+    fn now(&self) -> Tick {
+        match self {
+            Time::Coarse => CoarseClock.now(),
+            Time::Other(clock) => clock.now(),
+        }
+    }
 }
 
 /// A store in memory: a [`Cache`], and a table of locks.
@@ -102,10 +118,11 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
         self.inner.cache.clear();
     }
 
+    #[inline]
     fn read(&self, key: &str) -> Option<Found<T>> {
         let pinned = self.inner.cache.pin();
         let entry = pinned.get(key)?;
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         Some(Found {
             value: entry.value.clone(),
             age: Some(now.since(entry.written).saturating_add(entry.aged)),
@@ -114,7 +131,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
     }
 
     fn begin(&self, key: &str, lock: &RefreshLock) -> Begun<T> {
-        let acquired = self.inner.locks.acquire(key, lock, self.inner.clock.now());
+        let acquired = self.inner.locks.acquire(key, lock, self.inner.time.now());
         // After the lock: what its last holder wrote is seen.
         let begun = Begun::new(acquired.is_ok(), self.read(key));
         match acquired {
@@ -124,7 +141,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
     }
 
     fn write(&self, key: &str, value: &T, life: Life) {
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         let ttl = life.ttl.unwrap_or(Duration::MAX);
         let entry =
             Entry { value: value.clone(), written: now, aged: life.age, until: now.deadline(ttl) };
@@ -166,7 +183,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
     }
 
     fn renewed(&self, key: &str, lock: &RefreshLock) -> bool {
-        self.inner.locks.renew(key, lock, self.inner.clock.now())
+        self.inner.locks.renew(key, lock, self.inner.time.now())
     }
 
     /// Gives the lock back, whoever has it.
@@ -293,8 +310,8 @@ impl<T: Clone + Send + Sync + 'static> MemoryStoreBuilder<T> {
         if let Some(clock) = &self.clock {
             cache = cache.clock(clock.clone());
         }
-        let clock = self.clock.unwrap_or_else(|| Arc::new(CoarseClock));
-        let inner = Inner { cache: cache.build()?, locks: LockTable::new(), clock };
+        let time = self.clock.map_or(Time::Coarse, Time::Other);
+        let inner = Inner { cache: cache.build()?, locks: LockTable::new(), time };
         Ok(MemoryStore { inner: Arc::new(inner) })
     }
 }
