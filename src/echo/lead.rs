@@ -99,7 +99,8 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
             let what = (self.key, Operation::BeginRefresh);
             let Some(Begun { granted, found, holder }) = self.core.heed(what, called) else {
                 held.give_back(within.rest(&self.core.root).budget()).await;
-                return Start::Alone;
+                // Nobody would have what a refresh brings, and cannot write.
+                return if self.purpose == Purpose::Fetch { Start::Alone } else { Start::Others };
             };
             if let Some(fetched) = found.and_then(|found| self.accept(found, looks > 0)) {
                 if granted {
@@ -208,7 +209,7 @@ where
     Granted(Held<'h, 'r, T, C>, Duration),
     /// To be loaded without the lock, and not written: that is for whoever has it.
     Alone,
-    /// Another process is at it.
+    /// Not to be loaded: another process is at it, or it could not be written.
     Others,
 }
 

@@ -185,6 +185,27 @@ fn a_refresh_is_not_held_up_by_a_store_and_stale_values_are_served() {
 }
 
 #[test]
+fn a_refresh_that_could_not_be_written_is_not_made() {
+    let clock = ManualClock::new();
+    let store = Chaos::new(MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap());
+    let lazy: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store.clone())
+        .refresh_after(SECOND)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    lazy.fetch("key", || Ok(1)).unwrap();
+    clock.advance(SECOND);
+    store.inject_into(Operation::BeginRefresh, Fault::Fail);
+    lazy.fetch("key", || unreachable!("it has no lock")).unwrap();
+    until(|| lazy.refreshing() == 0);
+    assert_eq!((lazy.stats().loads, lazy.stats().refresh_failures), (1, 0));
+    store.calm();
+    lazy.fetch("key", || Ok(2)).unwrap();
+    until(|| lazy.refreshing() == 0);
+    assert_eq!(lazy.fetch("key", || unreachable!()).unwrap().value, 2);
+}
+
+#[test]
 fn a_near_store_that_fails_is_done_without() {
     for fault in FAULTS {
         let (near, far) = (Chaos::new(MemoryStore::new(10)), MemoryStore::new(10));

@@ -336,7 +336,9 @@ impl<S, T, E> Lazy<S, T, E> {
                 }
             }
             Looked::Late(value, age, _) if self.backs_off(key) => {
-                Next::Done(Fetched { value, status: Status::Stale { age } })
+                let status = Status::Stale { age };
+                self.inner.core.count_hit(status);
+                Next::Done(Fetched { value, status })
             }
             Looked::Late(value, age, budget) => Next::Load(Some(budget), Some((value, age))),
             Looked::Miss(budget) => Next::Load(budget, None),

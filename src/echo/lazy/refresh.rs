@@ -16,7 +16,7 @@ use crate::echo::backoff::Backoff;
 use crate::echo::cache::Ask;
 use crate::echo::core::count;
 use crate::echo::error::Warning;
-use crate::echo::lead::{Flown, Purpose};
+use crate::echo::lead::Purpose;
 use crate::echo::lock::random;
 use crate::echo::store::{AsyncStore, Store};
 use crate::error::Error;
@@ -82,9 +82,11 @@ impl<S, T, E> Lazy<S, T, E> {
         self.inner.core.warn(&Warning::Refresh { key, message });
     }
 
-    fn note_refresh<F: fmt::Display>(&self, key: &str, ended: Result<Result<(), F>, Error>) {
+    /// `ended` is whether there was anything to do.
+    fn note_refresh<F: fmt::Display>(&self, key: &str, ended: Result<Result<bool, F>, Error>) {
         match ended {
-            Ok(Ok(())) => self.note_success(key),
+            Ok(Ok(true)) => self.note_success(key),
+            Ok(Ok(false)) => {}
             // The user's Display may panic as well.
             Ok(Err(failure)) => match contained(|| failure.to_string()) {
                 Ok(message) => self.note_refresh_failure(key, &message),
@@ -112,7 +114,8 @@ where
         S: Store<T>,
     {
         count(&self.inner.core.counters.refreshes);
-        let ended = contained(|| self.inner.load(self.ask(key, seen), work).map(drop));
+        let ended =
+            contained(|| self.inner.load(self.ask(key, seen), work).map(|flown| flown.is_some()));
         self.note_refresh(key, ended);
     }
 
@@ -127,7 +130,7 @@ where
         let limit = self.inner.core.root.with_timeout(self.refresh_timeout);
         let load = Caught(pin!(self.inner.load_async(self.ask(key, seen), work)));
         let ended = match until_armed(load, &limit).await {
-            Some(ended) => ended.map(|flown: Result<Flown<T>, FlightError<E>>| flown.map(drop)),
+            Some(ended) => ended.map(|flown| flown.map(|flown| flown.is_some())),
             None => Ok(Err(FlightError::Left(Error::timeout("the refresh")))),
         };
         self.note_refresh(key, ended);

@@ -30,8 +30,14 @@ fn a_key_has_one_refresh_and_a_full_queue_refuses() {
     assert_eq!(queue.offer(1, "b", nothing()), Offer::Full);
     assert!(!queue.is_marked(1, "b"), "what is refused has no mark");
     assert_eq!(queue.len(), 2);
-    leave.send(()).unwrap();
-    let left = queue.shutdown(&SystemClock, LONG).unwrap();
+    let left = std::thread::scope(|scope| {
+        let shutdown = scope.spawn(|| queue.shutdown(&SystemClock, LONG).unwrap());
+        while !queue.is_closed() {
+            std::thread::yield_now();
+        }
+        leave.send(()).unwrap();
+        shutdown.join().unwrap()
+    });
     assert_eq!((left.drained, left.dropped.len(), left.running.len()), (2, 0, 0));
     assert_eq!(queue.offer(1, "a", nothing()), Offer::Closed);
     assert!(queue.shutdown(&SystemClock, LONG).is_none());
