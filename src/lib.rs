@@ -220,8 +220,8 @@
 //!   the Doer as it is. If the fork fell into a call of a Doer written in Rust, that is half-way
 //!   through it; it is then left where it is and never dropped, and `start` and `run` fail with
 //!   [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
-//! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes that
-//!   wait or run stay the parent's.
+//! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes
+//!   that wait or run stay the parent's.
 //! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a
 //!   [`ManualClock`] that another thread was just setting an alarm on, must not be used in the
 //!   child. (All else that a process shares among threads, such as a lock in a closure, is as usual

@@ -63,7 +63,7 @@
 //! |---|---|---|
 //! | the store fails, panics, or has garbage | computes, and returns the value | the [hook](EchoCacheBuilder::on_warning) is told |
 //! | the store does not answer | goes on without it when the [budget](EchoCacheBuilder::store_budget) is spent, which is for all calls of a fetch together | the same; an answer that comes later is dropped |
-//! | the lock cannot be asked for | loads without it | the value is not written |
+//! | the lock cannot be asked for | loads without it | the value is not written; a refresh is not made |
 //! | the holder of a lock dies | waits for the lock's time to live; then one takes it over and the others wait for that one, or load beside it when the [lock wait](EchoCacheBuilder::lock_wait) is over | lazy caches serve stale meanwhile |
 //! | a holder overruns its lock | has its value | it is not written over a newer one |
 //! | the load fails | has the error, as all do that wait for it; a lazy cache serves the stale value until `stale_until` | nothing is kept; [backoff](LazyEchoCacheBuilder::failure_backoff) |
@@ -78,8 +78,8 @@
 //! threads `docache-echo` of the cache, at most as many as it has
 //! [workers](LazyEchoCacheBuilder::workers), or on the user's
 //! [executor](LazyEchoCacheBuilder::spawner). Locks that threads hold are renewed by one more such
-//! thread of the process. Hooks run wherever something happens. All of these threads start when they
-//! are needed, block the host's signals and leave when they have been idle for a second.
+//! thread of the process. Hooks run wherever something happens. All of these threads start when
+//! they are needed, block the host's signals and leave when they have been idle for a second.
 //!
 //! # Invariants
 //! - ONE-LOAD: in a process, loads of a key run one at a time: they are its flights' work. Across
