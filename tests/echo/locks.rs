@@ -1,7 +1,8 @@
 //! Two caches over one store stand for two processes: they share its entries and its locks, and no
 //! flights.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, mpsc};
 use std::time::Duration;
 
 use docache::echo::{EchoCache, Life, MemoryStore, RefreshLock, Status, Store, Within, Written};
@@ -65,6 +66,31 @@ fn two_processes_load_once() {
         assert_eq!((fetched.value, fetched.status), (1, Status::Coalesced));
     });
     assert_eq!((theirs.stats().loads, theirs.stats().lock_waits), (0, 1));
+}
+
+#[test]
+fn a_stampede_of_two_processes_is_one_load() {
+    const THREADS: usize = 16;
+    let store = Memory::new(100);
+    let processes: [Echo; 2] = std::array::from_fn(|_| EchoCache::new(store.clone()));
+    let (barrier, loads) = (Barrier::new(2 * THREADS), AtomicUsize::new(0));
+    let call = |echo: &Echo| {
+        barrier.wait();
+        let load = || {
+            loads.fetch_add(1, Ordering::SeqCst);
+            // Others come meanwhile.
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(7)
+        };
+        assert_eq!(echo.fetch("key", load).unwrap().value, 7);
+    };
+    std::thread::scope(|scope| {
+        for echo in &processes {
+            (0..THREADS).for_each(|_| drop(scope.spawn(|| call(echo))));
+        }
+    });
+    assert_eq!(loads.into_inner(), 1);
+    assert!(is_free(&store, "key"));
 }
 
 #[test]

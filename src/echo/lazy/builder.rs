@@ -128,8 +128,8 @@ impl<S, T, E> LazyEchoCacheBuilder<S, T, E> {
 
     /// Refreshes values before they are stale, by chance, the sooner the longer their loads take
     /// (XFetch): callers then seldom find them stale, and processes do not all find them stale at
-    /// once. 1.0 suits most; more is sooner. The time of loads is an average over all keys. Default:
-    /// 0, not at all.
+    /// once. 1.0 suits most; more is sooner. The time of loads is an average over all keys.
+    /// Default: 0, not at all.
     #[doc(alias = "XFetch")]
     pub fn early_refresh(mut self, beta: f64) -> Self {
         self.beta = beta;
