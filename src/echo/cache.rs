@@ -441,6 +441,16 @@ impl<S, T, E> fmt::Debug for EchoCache<S, T, E> {
 ///
 /// From [`EchoCache::options`]; its calls are those of the cache. It is `Copy`, so one can be used
 /// for many calls.
+///
+/// ```
+/// use docache::Context;
+/// use docache::echo::{EchoCache, MemoryStore};
+/// use std::time::Duration;
+/// let cache = EchoCache::<_, u32, String>::new(MemoryStore::new(100));
+/// let context = Context::new().with_timeout(Duration::from_secs(5));
+/// let patient = cache.options().context(&context);
+/// assert_eq!(*patient.fetch("a", || Ok(1)).unwrap() + *patient.fetch("b", || Ok(2)).unwrap(), 3);
+/// ```
 #[must_use = "options do nothing until something is fetched"]
 pub struct EchoOptions<'c, S, T, E> {
     cache: &'c EchoCache<S, T, E>,

@@ -6,6 +6,11 @@ use std::fmt;
 use crate::error::{BoxError, Error};
 
 /// How a store failed.
+///
+/// ```
+/// use docache::echo::{StoreError, StoreErrorKind};
+/// assert_eq!(StoreError::timeout().kind(), StoreErrorKind::Timeout);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -102,7 +107,16 @@ impl StdError for StoreError {
     }
 }
 
-/// What the hook of a cache is told; see [`on_warning`](super::EchoCacheBuilder::on_warning).
+/// What the hook of a cache is told; see [`on_warning`](super::EchoCacheBuilder::on_warning). It
+/// can be shown.
+///
+/// ```
+/// use docache::echo::{Operation, StoreError, Warning};
+/// let error = StoreError::timeout();
+/// let warning = Warning::Store { key: "ada", operation: Operation::Get, error: &error };
+/// let text = "key \"ada\": Get failed: the store did not answer in time";
+/// assert_eq!(warning.to_string(), text);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Warning<'a> {
@@ -155,6 +169,12 @@ impl fmt::Display for Warning<'_> {
 }
 
 /// What a store is asked to do: the methods of [`Store`](super::Store).
+///
+/// ```
+/// use docache::echo::{Chaos, Fault, MemoryStore, Operation};
+/// let store = Chaos::new(MemoryStore::<u32>::new(100));
+/// store.inject_into(Operation::FinishRefresh, Fault::Fail);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {

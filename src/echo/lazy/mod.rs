@@ -55,6 +55,15 @@ impl<S, T, E> Drop for Handle<S, T, E> {
 }
 
 /// What [`LazyEchoCache::shutdown`] has done.
+///
+/// ```
+/// use docache::echo::{LazyEchoCache, MemoryStore, ShutdownReport};
+/// use std::time::Duration;
+/// let store = MemoryStore::<u32>::new(100);
+/// let idle: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store).build()?;
+/// assert_eq!(idle.shutdown(Duration::from_secs(5)), ShutdownReport::default());
+/// # Ok::<(), docache::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -278,6 +287,16 @@ impl<S, T, E> fmt::Debug for LazyEchoCache<S, T, E> {
 }
 
 /// How to fetch: no longer than a [`Context`] allows. From [`LazyEchoCache::options`].
+///
+/// ```
+/// use docache::Context;
+/// use docache::echo::{LazyEchoCache, MemoryStore};
+/// let store = MemoryStore::<u32>::new(100);
+/// let cache: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store).build()?;
+/// let context = Context::new();
+/// assert_eq!(*cache.options().context(&context).fetch("key", || Ok(1)).unwrap(), 1);
+/// # Ok::<(), docache::Error>(())
+/// ```
 #[must_use = "options do nothing until something is fetched"]
 pub struct LazyEchoOptions<'c, S, T, E> {
     cache: &'c LazyEchoCache<S, T, E>,

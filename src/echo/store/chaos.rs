@@ -11,6 +11,14 @@ use crate::echo::lock::RefreshLock;
 use crate::sync::Mutex;
 
 /// What a [`Chaos`] does instead of what it is asked.
+///
+/// ```
+/// use docache::echo::{Chaos, EchoCache, Fault, MemoryStore, Operation};
+/// let store = Chaos::new(MemoryStore::new(100));
+/// let cache = EchoCache::<_, u32, String>::new(store.clone());
+/// store.inject_next(Operation::Get, Fault::Hang, 1);
+/// assert_eq!(*cache.fetch("key", || Ok(1)).unwrap(), 1); // 50 ms later
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -149,6 +149,12 @@ impl<T> Found<T> {
 }
 
 /// How [`begin_refresh`](Store::begin_refresh) ended.
+///
+/// ```
+/// use docache::echo::{Begun, Found};
+/// let begun = Begun::new(false, Some(Found::new(7))).held_by(42);
+/// assert!(!begun.granted && begun.holder == Some(42));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Begun<T> {
@@ -175,6 +181,19 @@ impl<T> Begun<T> {
 }
 
 /// How [`finish_refresh`](Store::finish_refresh) ended.
+///
+/// ```
+/// use docache::Context;
+/// use docache::echo::{Life, MemoryStore, RefreshLock, Store, Within, Written};
+/// use std::time::Duration;
+/// let (store, context) = (MemoryStore::new(100), Context::background());
+/// let within = Within::new(&context, Duration::from_millis(50));
+/// let lock = RefreshLock::new(Duration::from_secs(10));
+/// assert!(store.begin_refresh("key", &lock, &within)?.granted);
+/// assert_eq!(store.finish_refresh("key", &7, Life::FOREVER, &lock, &within)?, Written::Yes);
+/// assert_eq!(store.finish_refresh("key", &8, Life::FOREVER, &lock, &within)?, Written::Lost);
+/// # Ok::<(), docache::echo::StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Written {
@@ -296,6 +315,19 @@ pub trait Store<T>: Send + Sync {
 /// given back by a task that is dropped has its future polled once, and what is left of it given to
 /// nobody; so [`abandon_refresh_async`](AsyncStore::abandon_refresh_async) is to send what it sends
 /// in its first poll, if it can.
+///
+/// ```
+/// use docache::Context;
+/// use docache::echo::{AsyncStore, Life, MemoryStore, StoreError, Within};
+/// use std::time::Duration;
+/// async fn keep(store: &impl AsyncStore<u32>) -> Result<(), StoreError> {
+///     let context = Context::background();
+///     let within = Within::new(&context, Duration::from_millis(50));
+///     store.put_async("key", &7, Life::FOREVER, &within).await
+/// }
+/// let store = MemoryStore::new(100);
+/// let kept = keep(&store); // to be awaited
+/// ```
 pub trait AsyncStore<T>: Send + Sync {
     /// As [`Store::get`].
     fn get_async(
