@@ -5,7 +5,7 @@
 //! each,
 //!
 //! ```text
-//!   readers:  hash ─► head ─► table: bucket ─► index ─► slab: entry (key, value, deadline, hits)
+//!   readers:  hash ─► view ─► table: bucket ─► index ─► slab: entry (key, value, deadline, hits)
 //!                               ▲                           ▲
 //!   writers (one lock): ────────┴── policy: queues, ghosts ─┘    limbo: taken out, not reusable
 //! ```
@@ -21,20 +21,23 @@
 //! own critical section: the load's callers get what it brings, the cache does not keep it, and a
 //! call that comes later begins another one.
 //!
-//! User code runs without a lock ([`store::deferred`]). What it leaves when it uses the cache
-//! itself, what later writes do not drop, and what expires is work for the [`background`], of each
-//! cache by itself.
+//! Listeners, destructors, weighers and clones run without a lock ([`store::deferred`]); only keys'
+//! `Eq` and `Hash` run under it. Each cache has a [`background`] job. It removes expired entries,
+//! drops retired entries that no later write has dropped, and does the notifications and drops that
+//! a reentrant write (one made from inside a listener or destructor) had to put off.
 //!
 //! The invariants, and the orderings that keep them, are at the head of each part:
 //! [`table`](store::table), [`slab`](store::slab), [`limbo`](store::limbo),
 //! [`shard`](store::shard), [`reclaim`], [`policy`].
 //!
 //! # What a read may see
-//! A read sees every write that happened before it began. Beside writes of its key it sees the
-//! value before or after; never one that had been replaced or removed when the read began, never an
-//! expired one, and never a miss for a key that was there all the time. Each operation on a key
-//! takes effect at one moment between call and return. Operations on many keys (`get_many`,
-//! `clear`, `iter`, `len`) are a sequence of those, shard by shard or key by key.
+//! A read sees every write that happened before it began. A read that runs concurrently with a
+//! write of its key sees the value before that write or after it; never one that had been replaced
+//! or removed when the read began, never an expired one, and never a miss for a key that was there
+//! all the time. Operations on one key are linearizable. `get_many`, `clear` and `len` are
+//! sequences of such operations, key by key or shard by shard. `iter` and `retain` are weaker: in
+//! each shard they walk the table that is published when they get to the shard, and if that is
+//! replaced meanwhile they do not see what is written to the new one.
 
 #[cfg(not(docache_loom))]
 mod background;

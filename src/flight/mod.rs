@@ -1,7 +1,8 @@
 //! Singleflight: callers who want the same thing now share one run of it.
 //!
 //! # State
-//! Nothing is allocated: every list is linked through memory that the callers own. A [`Call`] is
+//! Joining allocates nothing: all lists are intrusive, linked through memory that the callers own.
+//! (Only a registry that has more flights than before allocates, for its buckets.) A [`Call`] is
 //! one caller's part in a flight. It lies on the caller's stack, in its pinned future, or in a box.
 //! Callers of the same key meet in a [domain](Domain): a lock, and behind it the
 //! [registry](Registry), a hash table of the calls that lead. The calls that wait form a ring with
@@ -77,7 +78,8 @@
 //! - KEY: while a call is in a flight its key is there: borrowed by a stack frame, which cannot be
 //!   forgotten, or in the same pinned memory as the call. A borrow in a future would not do: a
 //!   forgotten future outlives what it borrows.
-//! - LINKS: what lists consist of, and Wakers, are touched only under the lock of the call's shard.
+//! - LINKS: the links of a call (its neighbours in ring and bucket) and its Waker are accessed only
+//!   under the lock of its domain.
 //! - RING: behind the leader, or the relay, come parked threads, the latest first; then all others,
 //!   in the order of their arrival. So the call right behind tells whether any thread is parked,
 //!   and the last one, if it is no thread, is the latest of the others.
@@ -89,8 +91,9 @@
 //! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
 //!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
 //!   borrows for longer.)
-//! - OWN: a call is unregistered at most once: by its completion, or by `forget` before that. So
-//!   completion removes only what is its own.
+//! - OWN: whether a call is in the registry is noted in its own links. Completion, `abandon` and
+//!   `forget` take a call out only if it is, so none of them ever removes another call of the key.
+//!   (A forgotten call that was handed the lead may be registered anew, by `Domain::begin`.)
 //! - ONE-RUN: a registered leader is the only one of its key; so runs of a key overlap only if one
 //!   was forgotten.
 //!

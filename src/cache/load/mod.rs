@@ -90,7 +90,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.get(hash, key).ok_or(hash)
     }
 
-    /// Where a call for a key of this hash goes that lies on the heap and keeps a handle.
+    /// The target of a call for a key of this hash. For owned calls, which lie on the heap and keep
+    /// a handle of the cache.
     pub(crate) fn target(
         &self,
         hash: u64,
@@ -122,9 +123,10 @@ impl<K, V, E, S> Cache<K, V, E, S> {
 }
 
 impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K, V, E, S, L> {
-    /// The locked shard, if it has neither a live value nor a cached error of the call's key: to
-    /// enter the flight in the same critical section (FRESH). Otherwise `None`, and the call has
-    /// that outcome.
+    /// Looks for the call's key under the shard's lock. On a miss, returns the shard still locked,
+    /// so that the caller enters the flight in the same critical section (FRESH). If there is a
+    /// live value or a cached error, unlocks, puts it into the call as its outcome, and returns
+    /// `None`.
     ///
     /// # Safety
     /// The call belongs to the caller, and does not wait.

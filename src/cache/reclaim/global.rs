@@ -1,10 +1,10 @@
 //! The periods, records and guards of this process.
 //!
 //! # State
-//! A thread's record is taken by HANDLE, whose destructor gives it back, and cached in RECORD,
-//! which has no destructor. Where another thread-local's destructor reads when HANDLE is gone
-//! already, it gets a record that is an orphan from the beginning and goes back with its last
-//! guard. EPOCHS counts the guards that are crossbeam's.
+//! HANDLE takes a record for the thread, and its destructor gives the record back. RECORD caches
+//! it, and has no destructor. If the destructor of another thread-local takes a guard after HANDLE
+//! was destroyed, it gets another record, which is marked as an orphan from the beginning, so that
+//! its last guard gives it back. EPOCHS counts the thread's guards of crossbeam-epoch.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -30,7 +30,7 @@ static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
 thread_local! {
     /// The thread's record, once it has one, until it has given it back.
     static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
-    /// How many guards the thread has that are epochs.
+    /// How many guards of crossbeam's the thread has.
     static EPOCHS: Cell<usize> = const { Cell::new(0) };
     /// Gives the record back when the thread ends.
     static HANDLE: RecordHandle = RecordHandle(RECORDS.take());
@@ -80,7 +80,7 @@ struct RecordHandle(&'static Record);
 
 impl Drop for RecordHandle {
     fn drop(&mut self) {
-        // A record that is still read with stays the thread's.
+        // If the thread still has guards, its last one gives the record back (ORPHAN).
         if self.0.abandon() {
             give_back(self.0);
         }

@@ -1,6 +1,6 @@
 //! A stand-in that reclaims as early as any collector could: a cookie has elapsed as soon as all
-//! guards are gone that were there when it began. So a model finds each access that a guard does
-//! not cover.
+//! guards are gone that were there when it was taken. So a model finds each access that no guard
+//! protects.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread::{Token, token};

@@ -42,6 +42,10 @@
 //! it. (The phase has 16 bits and wraps: at worst a period waits for a guard that it need not
 //! wait for.)
 //!
+//! A guard may also be taken for something that was found before it, under the lock under which W
+//! unlinks. Then E happens before the unlocking, and so before U and F; and N, which comes after F,
+//! sees E.
+//!
 //! F must be a fence of W's own. The h that A causes in W comes at a moment of its own: if that is
 //! after both U and C, W may have taken the cookie before U became visible, R's h may have come
 //! between the two, and then neither does L find U, nor N see E.

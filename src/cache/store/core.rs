@@ -39,9 +39,10 @@ pub(crate) struct Core<K, V, E, S> {
     lru: bool,
     hit_counters: Option<HitCounters>,
     pub(crate) settings: WriteSettings<K, V, E>,
-    /// Whether the background will look after what writes leave. Relaxed: a write sets it after
-    /// its critical section, the background clears it before its own; whichever section of a shard
-    /// comes second sees what the other side did.
+    /// Whether a maintenance pass is scheduled. Relaxed suffices: a write looks at it, and sets it,
+    /// after its critical section; the background clears it before its own. If the background's
+    /// section of a shard comes second, it sees what the write has left; if the write's comes
+    /// second, the lock orders the clearing before the write's look.
     maintenance_scheduled: AtomicBool,
     #[cfg(not(docache_loom))]
     background: BackgroundHandle,
@@ -139,8 +140,8 @@ impl<K, V, E, S> Core<K, V, E, S> {
         shard.lock(&self.hasher).state.counts.count_load(took, false);
     }
 
-    /// Has the background see to what a write has left, in a while; nothing is scheduled again
-    /// before the background has looked.
+    /// Schedules a maintenance pass in the background, after a delay, unless one is scheduled
+    /// already.
     #[inline]
     pub(crate) fn schedule_maintenance(&self) {
         if !self.maintenance_scheduled.load(Ordering::Relaxed)

@@ -17,8 +17,8 @@ use crate::cache::stats::Cause;
 /// How many places a call takes out of limbo at most.
 pub(crate) const MAX_RECLAIMED: usize = 8;
 
-/// An entry that was unlinked, and that the listener is to see before it goes to limbo. It is its
-/// owner's: nobody else sends it to limbo, so its place stays filled until then.
+/// An entry that was unlinked, and that the listener is to see before it goes to limbo. Whoever
+/// holds this value alone sends the entry to limbo, so its place stays filled until then.
 #[derive(Debug)]
 pub(crate) struct Unlinked<'c, K, V> {
     pub(crate) index: u32,
@@ -47,8 +47,7 @@ pub(crate) struct Deferred<'c, K, V, E> {
     pub(crate) reentrant: bool,
     /// What few calls need, boxed, so that the others do not pay for it.
     uncommon: Option<Box<Uncommon<'c, K, V, E>>>,
-    /// Whether a batch in limbo was sealed, so that it is time for a
-    /// [`hint`].
+    /// Whether a batch in limbo was sealed, so that [`hint`](crate::cache::reclaim::hint) is due.
     pub(crate) hint: bool,
     /// Whether the shard has something left for the cache's background work.
     pub(crate) needs_maintenance: bool,
@@ -77,7 +76,8 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         }
     }
 
-    /// Sends an entry that was unlinked to limbo; or, if there is a listener, to that first.
+    /// Sends an unlinked entry to limbo. If there is a listener, only notes that the listener is to
+    /// see it first: in `to_notify`, or, in a reentrant call, in `pending`.
     #[inline(always)]
     pub(crate) fn retire(
         &mut self,

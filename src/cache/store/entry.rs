@@ -112,7 +112,7 @@ impl<K, V> Entry<K, V> {
         Entry { pair: UnsafeCell::new(MaybeUninit::uninit()), meta: AtomicU64::new(0) }
     }
 
-    /// Moves a pair into a free place: at once, since values may be large.
+    /// Moves a pair into a free place with a single copy, since values may be large.
     ///
     /// # Safety
     /// There is a pair. The place is free and the caller's alone, until it publishes it.

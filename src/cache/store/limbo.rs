@@ -1,4 +1,4 @@
-//! What was taken out of a shard's table and may still be in some reader's sight.
+//! The retired entries and tables of a shard, which some reader may still see.
 //!
 //! # State
 //! `places` are the retired entries, oldest first. They wait in batches, because taking a cookie
@@ -90,8 +90,8 @@ impl Limbo {
         self.tables.iter().any(|(_, table)| is_large(*table))
     }
 
-    /// Takes an entry in. Whether a batch is full, so that it is time for a
-    /// [`hint`](crate::cache::reclaim::hint).
+    /// Adds an entry. Returns whether this has filled a batch, so that
+    /// [`hint`](crate::cache::reclaim::hint) is due.
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
         self.places.push_back(place);

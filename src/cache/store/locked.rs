@@ -56,8 +56,9 @@ impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
     }
 }
 
-/// The entries, as the policy sees them. Made under the shard's lock, and used no longer than that
-/// is held; all indices that it is given are the policy's or a table's.
+/// The entries, as the policy sees them. It is made under the shard's lock and used only while that
+/// is held. [`held`](Entries::held) must only be given indices that are in the table or known to
+/// the policy, although it is no `unsafe` function: [`Arena`], which calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
     directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
@@ -124,8 +125,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         Entries { directory: self.state.slab.directory(), hasher: self.hasher }
     }
 
-    /// A key is written: what is being loaded for it is not kept, and nobody joins that any more;
-    /// a cached error of it is removed.
+    /// To be called when a key is written or removed. A flight of the key is unregistered: nobody
+    /// joins it any more, and its value will not be stored (FRESH). A cached error is removed.
     #[inline(always)]
     pub(crate) fn invalidate<Q>(&mut self, hash: u64, key: &Q, deferred: &mut Deferred<'_, K, V, E>)
     where
@@ -447,9 +448,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred.needs_maintenance |= self.state.limbo.retire_table(old);
     }
 
-    /// Takes a few entries that no reader can see any more out of limbo: to be called once for each
-    /// `deferred`. If pairs have destructors they are left to `deferred`; otherwise their places
-    /// are free at once. True if there were any.
+    /// Takes up to [`MAX_RECLAIMED`] entries that no reader can see any more out of limbo. If pairs
+    /// have destructors, `deferred` drops them after unlocking; it has room for one call of this.
+    /// Otherwise their places are free at once. True if there were any.
     #[inline(always)]
     pub(crate) fn drain_limbo(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
         let state = &mut *self.state;

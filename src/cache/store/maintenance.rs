@@ -20,7 +20,7 @@ const MAINTENANCE_ROUNDS: usize = 256;
 /// It stops after this many rounds in a row in which nothing could be done.
 #[cfg(not(docache_loom))]
 const VAIN_ROUNDS: usize = 8;
-/// How often `flush` tries to end the periods that readers may be holding up.
+/// How often `flush` tries to end a grace period before it gives up on the readers of a shard.
 const FLUSH_TRIES: usize = 256;
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {

@@ -11,20 +11,22 @@
 //!                                  └─► pending ────┘
 //! ```
 //!
-//! *Linked* is an entry that is in the table and, if it can be evicted, in a queue of the policy.
-//! With a listener it is shown to that between the two and limbo: by the call that unlinked it,
-//! or, if that came from inside user code, by a later one, which finds it in
-//! `pending_notifications`. `retired` counts all from unlinking to the end.
+//! An entry is *linked* while it is in the table and, if it can be evicted, in a queue of the
+//! policy. In a cache with a listener, an unlinked entry is shown to the listener before it goes to
+//! limbo: by the call that unlinked it, or, if that call came from inside user code, by a later
+//! one, which finds it in `pending_notifications`. `retired` counts the entries in all states from
+//! unlinked until free.
 //!
 //! The flights of the shard's keys are here too.
 //!
 //! # Invariants
-//! - TABLE: what is in the table is filled, once, and counted in `len`. Entries are taken out of
-//!   the table first, and only what was found there goes to limbo. So a key whose `Hash` or `Eq` is
-//!   not always the same never leads to memory that is in use elsewhere. It may waste a place; and
-//!   since erasing it lowers the overflow counts along its present way, not its former one, it may
-//!   hide other keys until the table is rebuilt: what is hidden is not found, replaced or removed,
-//!   and then comes back.
+//! - TABLE: each index in the published table is of a filled place, is there once, and is counted
+//!   in `len`. An entry is taken out of the table before anything else is done with it, and only an
+//!   entry that was in the table goes to limbo. So a key whose `Hash` or `Eq` is inconsistent never
+//!   leads to a place that is in use for something else. It may occupy a place in vain. And since
+//!   erasing it decrements the overflow counts on the probe sequence of its present hash, not of
+//!   the hash that it was inserted with, other keys may become unreachable (not found, replaced or
+//!   removed) until the table is rebuilt, after which they are found again.
 //! - QUIET: under the lock no user code runs but the keys' `Eq` (and `Borrow`), whose panic unwinds
 //!   through the caller, and `Hash`, whose panic is contained. (The caller's own key is hashed
 //!   before.)

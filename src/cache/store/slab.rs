@@ -8,11 +8,12 @@
 //!
 //! # Invariants
 //! - WRITER: places are given out and taken back under the shard's lock.
-//! - THERE: the directory that is published reaches as far as any index that is in a table, and has
-//!   the address of its chunk. Both are stored before the index is published (Release), and read
-//!   after it (Acquire). An older directory may have the address of a chunk that was freed since;
-//!   nobody uses it, because an index found in a table leads to the directory of its time, or to a
-//!   later one.
+//! - THERE: the published directory covers every index that is in a table, and has the address of
+//!   its chunk. Both are stored before the index is published (Release). A reader loads the index
+//!   first (Acquire), and only then the directory and the chunk's address; so it sees the ones of
+//!   that time or later ones, and the address may be loaded Relaxed. It cannot be of another chunk,
+//!   since a chunk with a place that a reader may see is not freed (EMPTY). A directory that was
+//!   replaced may have the address of a freed chunk, but no reader takes a new index to it.
 //! - EMPTY: a chunk is freed only when all its places are free; no reader can see any of them then.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -69,7 +70,8 @@ pub(crate) unsafe fn entry<'a, K, V>(
 struct Chunk {
     /// How many places it has.
     places: u32,
-    /// How many of them were ever given out: those behind are not even made into entries yet.
+    /// The high-water mark: how many of them were ever given out. The memory of the others is still
+    /// uninitialized.
     fresh: u32,
     /// How many are given out.
     used: u32,

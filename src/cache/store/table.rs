@@ -17,9 +17,11 @@
 //!   raises those of the buckets that it passes before it sets the tag; `erase` clears the tag
 //!   before it lowers them. (`erase_anywhere` leaves them too high, which only lengthens searches;
 //!   see `erased_since_saturation` in [`ShardState`](super::shard::ShardState).)
-//! - TAGGED: a slot whose tag is set holds the index of a filled entry. An entry that is taken out
-//!   (its tag cleared, or its index replaced) stays filled for as long as any guard lives that was
-//!   taken before that.
+//! - TAGGED: in the published table, a slot whose tag is set holds the index of a filled place.
+//!   What a reader finds under a guard, in the table that it loaded under the same guard, stays
+//!   filled until that guard goes, even if the entry is taken out or the table is replaced
+//!   meanwhile (GRACE in [`reclaim`](crate::cache::reclaim)). A table that was replaced keeps its
+//!   tags; nobody but such readers may look at it.
 //!
 //! # Orderings
 //! An index is stored with Release after its entry was filled, and the tag with Release after the

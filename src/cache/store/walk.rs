@@ -33,7 +33,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 let step = if restarts < RESTARTS { STEP } else { usize::MAX };
                 at = self.with_shard(shard, |locked, deferred| {
                     let before = locked.state.len;
-                    // Too many replacements: the whole of whatever table there is, in one step.
+                    // The table was replaced too often: walk the present one in a single step.
                     let from = if restarts < RESTARTS {
                         (table, bucket)
                     } else {

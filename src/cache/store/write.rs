@@ -104,10 +104,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         drop_contained((key, value));
     }
 
-    /// Where entries have weights: if this weight, added to that of the retired entries, would be
-    /// more than the shard's limit, first drops what no reader holds. Gives readers a few
-    /// milliseconds to let go of the rest, unless the caller is a reader itself, or another write
-    /// has just waited in vain.
+    /// Where entries have weights: keeps the weight of the retired entries, together with `weight`,
+    /// below the shard's limit if it can. Drops the retired entries that no reader can see. If that
+    /// is not enough, waits a few milliseconds for readers, unless the calling thread has a guard
+    /// itself, or no grace period has ended since another write waited in vain.
     #[inline(always)]
     pub(crate) fn limit_retired(&self, shard: &Shard<K, V, E>, weight: u32) {
         if self.settings.weigher.is_some() && self.lock(shard).state.is_over_retired_limit(weight) {

@@ -67,7 +67,7 @@ impl StateWord {
 #[derive(Debug)]
 struct Runner(AtomicUsize);
 
-/// What belongs to the lock of the flight's shard.
+/// The fields of a call that the lock of its domain protects (LINKS).
 #[derive(Debug)]
 pub(super) struct Links<K: ?Sized, T, E> {
     /// The neighbours in the ring of a flight; both `None` while the call is alone.

@@ -31,7 +31,8 @@ pub(crate) unsafe fn notify_followers<D: Domain + ?Sized>(
     has_followers: bool,
 ) -> bool {
     if has_followers {
-        // SAFETY: a call that leads is in this registry (PINNED).
+        // SAFETY: it is pinned, and leaves its ring in here (PINNED). It led a flight of this
+        // domain, so its links are under the domain's lock (LINKS).
         deliver(domain, unsafe { Ref::new(me) }, outcome);
     }
     me.set_state(State::Out);

@@ -50,8 +50,9 @@ pub(crate) unsafe trait Domain {
     /// used for anything else (PINNED, KEY).
     unsafe fn enter(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> Entered;
 
-    /// Called before a call that was handed the lead runs its work. False if a result has turned up
-    /// in the meantime: the call has it then, and need not run.
+    /// Called when a call that waited was handed the lead, before it runs its work; not for a call
+    /// that leads from [`enter`](Self::enter) on. A cache looks for the value once more here. False
+    /// if there is one (or a cached error): it has been put into the call, and no work is to run.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.

@@ -57,7 +57,8 @@ pub(in crate::flight) unsafe fn leave<D: Domain>(domain: &D, me: &CallOf<D>) -> 
         unsafe { abandon(domain, me) };
         return false;
     }
-    // SAFETY: it was served (the only stages that are left), and is ours.
+    // SAFETY: it is ours, joined, and no longer at `Waits` or `Leads`: so it is at `Done` or
+    // `Relays`.
     unsafe { relay(domain, me) };
     true
 }

@@ -1,7 +1,8 @@
 //! The protocol of flights that the documentation of [`flight`](super) states: calls, their lists,
 //! and what happens under the lock.
 //!
-//! Each module uses only those above it.
+//! From the bottom up: `outcome`, `call`, `ring`, `registry`, `domain`, `deliver`, `leave`. Each
+//! module uses only those before it.
 
 pub(super) mod call;
 pub(super) mod deliver;

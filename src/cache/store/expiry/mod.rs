@@ -30,10 +30,11 @@ fn nanos_of(ttl: Duration) -> u64 {
 }
 
 pub(crate) struct Expiry {
-    /// A moment a little ahead of the coarse clock, encoded by
-    /// [`horizon_of`](crate::clock::horizon_of). An entry whose deadline is later than this is
-    /// alive, and nothing else need be asked. If reads are recorded, or the clock is a user's, it
-    /// is later than any deadline: so every read goes the slow way.
+    /// A conservative bound for the fast path of reads: an entry whose deadline is later than this
+    /// is surely live. For the coarse clock it is a moment a little ahead of that, encoded by
+    /// [`horizon_of`](crate::clock::horizon_of). For a frozen clock it is the time 0. If reads are
+    /// recorded, or the clock is a user's, it is later than any deadline: so every read takes the
+    /// slow path.
     horizon: &'static AtomicU64,
     read_clock: TimeSource,
     /// The clock of writes.

@@ -61,8 +61,9 @@ impl<K, E> NegativeCache<K, E> {
     }
 
     /// Caches the error of a key, which is passed twice: for `table` and for `order`. What is
-    /// removed for it goes to `gone`. If `Eq` panics, `keys` has not been taken yet, and nothing is
-    /// dropped here.
+    /// removed for it goes to `gone`. If `Eq` panics, either `keys` has not been taken yet, or the
+    /// error is cached (the panic came from dropping tombstones). Nothing is dropped here in either
+    /// case.
     pub(crate) fn insert(
         &mut self,
         hash: u64,

@@ -196,7 +196,7 @@ impl TimerWheel {
         if self.next_slot().is_none() {
             self.next_expiry = u64::MAX;
         }
-        // No non-empty slot begins between the two.
+        // No non-empty slot begins at or before `now` any more, so AHEAD still holds.
         self.elapsed = self.elapsed.max(now);
         None
     }
