@@ -141,8 +141,9 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.remove(key, V::clone)
     }
 
-    /// Clones of all that is in the cache and has not expired, as it stands when the iterator gets
-    /// there. It holds no lock; what is written meanwhile it may see or not.
+    /// Clones of all that is in the cache and has not expired, shard by shard as each stands when
+    /// the iterator gets there. It holds no lock; what is written to a shard meanwhile it may see
+    /// or not.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
@@ -314,9 +315,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// Keys that are only being loaded are not shown, and what they load is kept: against loads
     /// there are [`remove`](Cache::remove) and [`clear`](Cache::clear).
     ///
-    /// `keep` is shown each entry that has not expired, as it stands when the walk gets there, in
-    /// no order, with no lock held; it may use the cache. What is written meanwhile it may see or
-    /// not; what was replaced after it was shown stays. O(entries).
+    /// `keep` is shown each entry that has not expired, shard by shard as each stands when the walk
+    /// gets there, in no order, with no lock held; it may use the cache. What is written to a shard
+    /// meanwhile it may see or not; what was replaced after it was shown stays. O(entries).
     ///
     /// # Panics
     /// If `keep` panics: what it had refused by then is out, or some of it.

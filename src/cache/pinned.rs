@@ -69,8 +69,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> Pinned<'c, K, V, E, S> {
         core.read(&self.guard, (core.hash(key), key), Access::Peek).is_some()
     }
 
-    /// All that is in the cache and has not expired, as it stands when the iterator gets there, in
-    /// no order. What is written meanwhile it may see or not.
+    /// All that is in the cache and has not expired, shard by shard as each stands when the
+    /// iterator gets there, in no order. What is written to a shard meanwhile it may see or not.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);

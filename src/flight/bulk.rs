@@ -264,7 +264,7 @@ fn poll_all<D: Domain>(
                 Poll::Pending => waits = true,
                 Poll::Ready(WaitResult::Leads) => {
                     part.pinned.call().enter_work();
-                    if part.pinned.begin() {
+                    if part.pinned.recheck() {
                         led.push(index);
                     } else {
                         part.result = Some(part.pinned.own_result(part.pinned.complete()));

@@ -128,7 +128,7 @@ impl<D: Domain> Target<D> {
                 Entered::Reentrant => return Err(self.error_style.reentrant(key)),
                 Entered::Joined => match pinned.wait_async(context).await {
                     WaitResult::Leads => {
-                        if !pinned.begin() {
+                        if !pinned.recheck() {
                             return pinned.own_result(pinned.complete());
                         }
                     }

@@ -91,9 +91,9 @@
 //! - LAST: the store of `Done`, under the lock, is the last access to a call by anybody but its
 //!   owner, which may free it as soon as it sees that. (The lock lies in the group, which the relay
 //!   borrows for longer.)
-//! - OWN: whether a call is in the registry is noted in its own links. Completion, `abandon` and
-//!   `forget` take a call out only if it is, so none of them ever removes another call of the key.
-//!   (A forgotten call that was handed the lead may be registered anew, by `Domain::begin`.)
+//! - REGISTERED: whether a call is in the registry is noted in its own links. Completion, `abandon`
+//!   and `forget` take a call out only if it is, so none of them ever removes another call of the
+//!   key. (A forgotten call that was handed the lead may be registered anew, by `Domain::recheck`.)
 //! - ONE-RUN: a registered leader is the only one of its key; so runs of a key overlap only if one
 //!   was forgotten.
 //!

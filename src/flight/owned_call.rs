@@ -214,8 +214,8 @@ impl<O: OwnedDomain> OwnedCall<O> {
     ///
     /// # Safety
     /// OWNER; the call leads.
-    pub(crate) unsafe fn begin(&self) -> Option<OutcomeOf<O::Domain>> {
-        self.pinned.as_ref().filter(|pinned| !pinned.begin()).map(PinnedCall::take)
+    pub(crate) unsafe fn recheck(&self) -> Option<OutcomeOf<O::Domain>> {
+        self.pinned.as_ref().filter(|pinned| !pinned.recheck()).map(PinnedCall::take)
     }
 
     /// Stages the result for storing, if the domain has a place for it. A panic is contained.

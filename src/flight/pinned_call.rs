@@ -164,13 +164,13 @@ impl<D: Domain> PinnedCall<D> {
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
     /// call has the outcome.
-    pub(super) fn begin(&self) -> bool {
+    pub(super) fn recheck(&self) -> bool {
         self.call.see_to_fork();
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
         // SAFETY: it is ours, and leads.
-        unsafe { self.domain.begin(&self.call, staged) }
+        unsafe { self.domain.recheck(&self.call, staged) }
     }
 
     /// Takes the outcome of a call that has one and does not wait.
@@ -187,7 +187,7 @@ impl<D: Domain> PinnedCall<D> {
     /// unnecessary; see [`lead`](PinnedCall::lead).
     #[inline(never)]
     pub(super) fn take_over(&self, work: impl FnOnce() -> WorkResult<D>) -> bool {
-        if self.begin() { self.lead(work) } else { self.complete() }
+        if self.recheck() { self.lead(work) } else { self.complete() }
     }
 
     /// Runs the work on this thread, and ends the flight. Whether others got the outcome too.

@@ -83,7 +83,7 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
     }
 
     #[inline]
-    unsafe fn begin(&self, _me: &Call<K, T, E>, (): &mut ()) -> bool {
+    unsafe fn recheck(&self, _me: &Call<K, T, E>, (): &mut ()) -> bool {
         true
     }
 

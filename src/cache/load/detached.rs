@@ -204,7 +204,7 @@ where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<L, E>> + Send + 'static,
     {
-        let key = match self.options.look(key) {
+        let key = match self.options.get_or_key(key) {
             Ok(value) => return Ok(value),
             Err(key) => key,
         };

@@ -40,7 +40,7 @@ where
 {
     /// The key's value, or the key, with its hash, for the load of it.
     #[inline(always)]
-    pub(super) fn look<Q: FetchKey<K>>(&self, key: Q) -> Result<V, (u64, K)> {
+    pub(super) fn get_or_key<Q: FetchKey<K>>(&self, key: Q) -> Result<V, (u64, K)> {
         let inner = &*self.cache.inner;
         let hash = inner.core.hash(key.query());
         inner.get(hash, key.query()).ok_or_else(|| (hash, key.into_key()))
@@ -82,7 +82,7 @@ where
     where
         Q: FetchKey<K>,
     {
-        match self.look(key) {
+        match self.get_or_key(key) {
             Ok(value) => Ok(value),
             Err(key) => self.load(key, work),
         }
@@ -112,7 +112,7 @@ where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<L, E>>,
     {
-        match self.look(key) {
+        match self.get_or_key(key) {
             Ok(value) => Ok(value),
             Err(key) => {
                 let context = self.patience.context();
@@ -145,7 +145,7 @@ where
         Q: FetchKey<K>,
     {
         // Not by `try_fetch`, which would move the value once more.
-        match self.look(key) {
+        match self.get_or_key(key) {
             Ok(value) => value,
             Err(key) => value_or_panic(self.load(key, || Ok(work()))),
         }

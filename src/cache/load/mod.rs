@@ -47,13 +47,13 @@ pub(crate) struct Staged<K, V> {
     pair: Option<(K, V)>,
     weight: u32,
     /// The key of an error that is to be cached, twice: for the map and for its queue.
-    failed: Option<[K; 2]>,
+    error_keys: Option<[K; 2]>,
 }
 
 impl<K, V> Default for Staged<K, V> {
     #[inline]
     fn default() -> Self {
-        Staged { began: None, ttl: None, pair: None, weight: 0, failed: None }
+        Staged { began: None, ttl: None, pair: None, weight: 0, error_keys: None }
     }
 }
 
@@ -85,7 +85,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 #[cfg(all(feature = "capi", not(docache_loom)))]
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// The key's value, or the key's hash for the load of it.
-    pub(crate) fn look<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<V, u64> {
+    pub(crate) fn get_or_hash<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<V, u64> {
         let hash = self.inner.core.hash(key);
         self.inner.get(hash, key).ok_or(hash)
     }
@@ -131,7 +131,7 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K,
     /// # Safety
     /// The call belongs to the caller, and does not wait.
     #[inline(always)]
-    unsafe fn look(&self, me: &Call<K, V, E>) -> Option<Locked<'c, K, V, E, S>> {
+    unsafe fn lock_unless_cached(&self, me: &Call<K, V, E>) -> Option<Locked<'c, K, V, E, S>> {
         let core = &self.cache.core;
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
@@ -169,7 +169,7 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K,
             self.cache.core.drop_refused(self.shard, pair);
         }
         let _ = contained(|| staged.pair = None);
-        let _ = contained(|| staged.failed = None);
+        let _ = contained(|| staged.error_keys = None);
     }
 
     fn now(&self) -> Tick {
@@ -198,7 +198,9 @@ where
 
     unsafe fn enter(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> Entered {
         // SAFETY: the caller's promise.
-        let Some(mut locked) = (unsafe { self.look(me) }) else { return Entered::Found };
+        let Some(mut locked) = (unsafe { self.lock_unless_cached(me) }) else {
+            return Entered::Found;
+        };
         // SAFETY: the caller's promise.
         let entered = unsafe { locked.state.flights.enter(me) };
         let wanted = locked.state.flights.wanted_buckets();
@@ -212,9 +214,9 @@ where
         entered
     }
 
-    unsafe fn begin(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> bool {
+    unsafe fn recheck(&self, me: &Call<K, V, E>, staged: &mut Staged<K, V>) -> bool {
         // SAFETY: the caller's promise.
-        let Some(mut locked) = (unsafe { self.look(me) }) else { return false };
+        let Some(mut locked) = (unsafe { self.lock_unless_cached(me) }) else { return false };
         // A write may have unregistered the flight under its former leader. This load begins after
         // that write, so it may be joined, and stored.
         // SAFETY: the caller's promise.
@@ -244,7 +246,7 @@ where
             Err(error)
                 if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) =>
             {
-                staged.failed = Some([key.clone(), key.clone()]);
+                staged.error_keys = Some([key.clone(), key.clone()]);
             }
             Err(_) => {}
         }
@@ -270,7 +272,7 @@ where
         // An error's time to live counts from here. The clock is read again: `limit_retired` may
         // have slept.
         let until = |ttl| self.now().after(ttl);
-        let until = staged.failed.as_ref().and(core.settings.negative_ttl).map(until);
+        let until = staged.error_keys.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
         let has_followers = core.with_shard_then(
             self.shard,
@@ -287,7 +289,12 @@ where
                 if let (true, Some(until), Err(Failure::Failed(error))) =
                     (registered, until, outcome)
                 {
-                    locked.remember(me.hash, (&mut staged.failed, error.clone()), until, deferred);
+                    locked.remember(
+                        me.hash,
+                        (&mut staged.error_keys, error.clone()),
+                        until,
+                        deferred,
+                    );
                 }
                 if let Some(began) = began {
                     locked.state.counts.count_load(now.since(began), outcome.is_ok());
@@ -299,7 +306,7 @@ where
             // SAFETY: the caller's promise; it was just taken out.
             |has_followers| unsafe { notify_followers(self, me, outcome, has_followers) },
         );
-        if staged.pair.is_some() || staged.failed.is_some() {
+        if staged.pair.is_some() || staged.error_keys.is_some() {
             self.drop_staged(staged, refused);
         }
         has_followers

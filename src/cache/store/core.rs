@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::entry::{Deadline, Entry};
+use super::entry::{Deadline, Place};
 use super::expiry::Expiry;
 use super::locked::Locked;
 use super::shard::{NewEntry, Shard, ShardConfig};
@@ -177,7 +177,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         guard: &'g Guard,
         (hash, key): (u64, &Q),
         access: Access,
-    ) -> Option<&'g Entry<K, V>>
+    ) -> Option<&'g Place<K, V>>
     where
         Q: Lookup<K> + ?Sized,
     {
@@ -202,10 +202,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     #[inline(never)]
     fn read_slow<'g>(
         &self,
-        found: Option<&'g Entry<K, V>>,
+        found: Option<&'g Place<K, V>>,
         access: Access,
         record: impl FnOnce(bool),
-    ) -> Option<&'g Entry<K, V>> {
+    ) -> Option<&'g Place<K, V>> {
         let found = found.filter(|entry| {
             let meta = entry.meta();
             let live = self.expiry.is_live_slow(meta.deadline());
@@ -273,7 +273,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         locked: &Locked<'a, K, V, E, S>,
         (hash, key): (u64, &K),
         now: Option<Tick>,
-    ) -> Option<&'a Entry<K, V>> {
+    ) -> Option<&'a Place<K, V>> {
         // SAFETY: the caller's promise.
         let (_, entry) = unsafe { locked.find_unbound(hash, key) }?;
         self.expiry.is_live_at(entry, now).then_some(entry)

@@ -9,7 +9,7 @@
 
 use std::mem::{MaybeUninit, needs_drop};
 
-use super::entry::Entry;
+use super::entry::Place;
 use super::expiry::negative::Gone;
 use super::limbo::Limbo;
 use crate::cache::stats::Cause;
@@ -22,7 +22,7 @@ pub(crate) const MAX_RECLAIMED: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Unlinked<'c, K, V> {
     pub(crate) index: u32,
-    pub(crate) entry: &'c Entry<K, V>,
+    pub(crate) entry: &'c Place<K, V>,
     pub(crate) cause: Cause,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct PendingNotifications {
 pub(crate) struct Deferred<'c, K, V, E> {
     /// Places that no reader can see any more: their pairs are to be dropped, then they are given
     /// back. They belong to this call alone. The first `count` are set.
-    reclaimed: [MaybeUninit<(u32, &'c Entry<K, V>)>; MAX_RECLAIMED],
+    reclaimed: [MaybeUninit<(u32, &'c Place<K, V>)>; MAX_RECLAIMED],
     count: usize,
     /// Whether the cache has a listener.
     has_listener: bool,
@@ -128,7 +128,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
     /// Takes a place whose pair is to be dropped; at most [`MAX_RECLAIMED`].
     #[inline]
-    pub(crate) fn push_reclaimed(&mut self, index: u32, place: &'c Entry<K, V>) {
+    pub(crate) fn push_reclaimed(&mut self, index: u32, place: &'c Place<K, V>) {
         self.reclaimed[self.count].write((index, place));
         self.count += 1;
     }
@@ -158,12 +158,12 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
 /// Places out of limbo.
 pub(crate) struct Reclaimed<'c, K, V> {
-    places: [MaybeUninit<(u32, &'c Entry<K, V>)>; MAX_RECLAIMED],
+    places: [MaybeUninit<(u32, &'c Place<K, V>)>; MAX_RECLAIMED],
     count: usize,
 }
 
 impl<'c, K, V> Reclaimed<'c, K, V> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &'c Entry<K, V>)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &'c Place<K, V>)> + '_ {
         // SAFETY: the first `count` are written before that is counted up.
         self.places[..self.count].iter().map(|place| unsafe { place.assume_init() })
     }

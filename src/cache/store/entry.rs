@@ -41,10 +41,10 @@ impl Deadline {
 
 /// A place in a slab: an entry, or room for one.
 ///
-/// The pair is there from [`fill`](Entry::fill) to [`drop_pair`](Entry::drop_pair). In between
+/// The pair is there from [`fill`](Place::fill) to [`drop_pair`](Place::drop_pair). In between
 /// nobody writes it, and any thread that may see the entry may read it.
 #[derive(Debug)]
-pub(crate) struct Entry<K, V> {
+pub(crate) struct Place<K, V> {
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
     /// A [`Meta`]; in a place that is free the index of the next one that is.
     meta: AtomicU64,
@@ -107,9 +107,9 @@ impl Meta {
     }
 }
 
-impl<K, V> Entry<K, V> {
-    pub(crate) fn vacant() -> Entry<K, V> {
-        Entry { pair: UnsafeCell::new(MaybeUninit::uninit()), meta: AtomicU64::new(0) }
+impl<K, V> Place<K, V> {
+    pub(crate) fn vacant() -> Place<K, V> {
+        Place { pair: UnsafeCell::new(MaybeUninit::uninit()), meta: AtomicU64::new(0) }
     }
 
     /// Moves a pair into a free place with a single copy, since values may be large.

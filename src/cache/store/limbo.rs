@@ -140,7 +140,7 @@ impl Limbo {
 
     /// The oldest entry, if nobody can see it any more.
     #[inline]
-    pub(crate) fn release(&mut self) -> Option<u32> {
+    pub(crate) fn pop_elapsed(&mut self) -> Option<u32> {
         let batch = self.batches.front_mut()?;
         if !batch.cookie.has_elapsed() {
             return None;

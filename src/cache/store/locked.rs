@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
-use super::entry::{Deadline, Entry};
+use super::entry::{Deadline, Place};
 use super::expiry::wheel::TimerWheel;
 use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
 use super::slab::{ChunkPtr, entry};
@@ -68,14 +68,14 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
     /// # Safety
     /// The place is in use, and not given back for as long as the result is used.
     #[inline(always)]
-    pub(super) unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
+    pub(super) unsafe fn entry(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the caller's promise.
         unsafe { entry(self.directory, index) }
     }
 
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
-    pub(super) fn held(&self, index: u32) -> &Entry<K, V> {
+    pub(super) fn held(&self, index: u32) -> &Place<K, V> {
         // SAFETY: the policy knows only entries that are linked, or about to be (LINKED there,
         // TABLE), and what is linked is not given back under the lock.
         unsafe { self.entry(index) }
@@ -162,7 +162,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &self,
         hash: u64,
         key: &Q,
-    ) -> Option<(u32, &Entry<K, V>)> {
+    ) -> Option<(u32, &Place<K, V>)> {
         // SAFETY: linked for as long as the lock is held, and the result borrows that.
         unsafe { self.find_unbound(hash, key) }
     }
@@ -176,7 +176,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &self,
         hash: u64,
         key: &Q,
-    ) -> Option<(u32, &'a Entry<K, V>)> {
+    ) -> Option<(u32, &'a Place<K, V>)> {
         let test = |index| {
             // SAFETY: in the table, so in use; the rest is the caller's promise.
             let entry = unsafe { self.entry(index) };
@@ -194,7 +194,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// Its place is in use, and is not given back for as long as the result is used: because the
     /// entry is linked and the lock is held; because the caller is to show it to the listener; or
     /// because a guard is held that was taken when it was linked.
-    pub(crate) unsafe fn entry(&self, index: u32) -> &'a Entry<K, V> {
+    pub(crate) unsafe fn entry(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the caller's promise.
         unsafe { entry(self.state.slab.directory(), index) }
     }
@@ -461,7 +461,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let one = !needs_drop::<(K, V)>() && state.limbo.len() < LAZY_RETIRED;
         let mut any = false;
         for _ in 0..if one { 1 } else { MAX_RECLAIMED } {
-            let Some(index) = state.limbo.release() else { break };
+            let Some(index) = state.limbo.pop_elapsed() else { break };
             any = true;
             if needs_drop::<(K, V)>() {
                 // SAFETY: it was in limbo, so it is in use until it is given back.

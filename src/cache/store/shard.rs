@@ -46,7 +46,7 @@ use crossbeam_utils::CachePadded;
 #[cfg(not(docache_loom))]
 use super::callback::CallbackScope;
 use super::deferred::PendingNotifications;
-use super::entry::{Deadline, Entry};
+use super::entry::{Deadline, Place};
 use super::expiry::negative::NegativeCache;
 use super::expiry::wheel::TimerWheel;
 use super::limbo::Limbo;
@@ -255,7 +255,7 @@ impl<K, V, E> Shard<K, V, E> {
         _guard: &'g Guard,
         hash: u64,
         key: &Q,
-    ) -> Option<&'g Entry<K, V>>
+    ) -> Option<&'g Place<K, V>>
     where
         Q: Lookup<K> + ?Sized,
     {
@@ -281,7 +281,7 @@ impl<K, V, E> Shard<K, V, E> {
     ///
     /// # Safety
     /// It was.
-    pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Entry<K, V> {
+    pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Place<K, V> {
         // SAFETY: found in the table under this guard, so it stays filled (TAGGED); the directory
         // reaches it (THERE).
         unsafe { entry(self.view.directory(), index) }
@@ -327,7 +327,7 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         let (table, directory) = (self.view.table(), self.view.directory());
         let free = |index| {
             // SAFETY: the place is filled (TABLE, ONCE).
-            let place: &Entry<K, V> = unsafe { entry(directory, index) };
+            let place: &Place<K, V> = unsafe { entry(directory, index) };
             // SAFETY: nobody else is there, and each place is in the table or in limbo, once.
             unsafe { place.drop_pair(drop_contained) };
         };

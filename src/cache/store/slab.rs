@@ -2,7 +2,7 @@
 //! that are used again and again, so that a cache that churns allocates nothing.
 //!
 //! # State
-//! Entry `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is
+//! Place `i` is number `i % n` of chunk `i / n`, where `n` is [`chunk_places`], so that no chunk is
 //! large. The addresses of the chunks are in the *directory*, an array that readers find through
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
@@ -21,7 +21,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ptr::{NonNull, null_mut};
 
-use super::entry::Entry;
+use super::entry::Place;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most bytes of a chunk, unless a single entry is larger.
@@ -34,7 +34,7 @@ pub(crate) const fn chunk_places<K, V>() -> usize {
     if cfg!(docache_loom) {
         return 2;
     }
-    match CHUNK_BYTES / size_of::<Entry<K, V>>() {
+    match CHUNK_BYTES / size_of::<Place<K, V>>() {
         0 => 1,
         fit @ 1..=512 => 1 << fit.ilog2(),
         _ => 512,
@@ -44,7 +44,7 @@ pub(crate) const fn chunk_places<K, V>() -> usize {
 const NONE: u32 = u32::MAX;
 
 /// The address of a chunk; a directory is an array of these.
-pub(crate) type ChunkPtr<K, V> = AtomicPtr<Entry<K, V>>;
+pub(crate) type ChunkPtr<K, V> = AtomicPtr<Place<K, V>>;
 
 /// The entry of an index.
 ///
@@ -55,14 +55,14 @@ pub(crate) type ChunkPtr<K, V> = AtomicPtr<Entry<K, V>>;
 pub(crate) unsafe fn entry<'a, K, V>(
     directory: *const ChunkPtr<K, V>,
     index: u32,
-) -> &'a Entry<K, V> {
+) -> &'a Place<K, V> {
     // SAFETY: the directory reaches that far (THERE).
     let chunk = unsafe { directory.add(index as usize / chunk_places::<K, V>()) };
     // SAFETY: as above; directories are kept.
     let chunk = unsafe { &*chunk }.load(Ordering::Relaxed);
     // SAFETY: the chunk is there (THERE, EMPTY).
     let place = unsafe { chunk.add(index as usize % chunk_places::<K, V>()) };
-    // SAFETY: the place has been given out, so it holds an `Entry`.
+    // SAFETY: the place has been given out, so it holds an `Place`.
     unsafe { &*place }
 }
 
@@ -72,7 +72,7 @@ struct Chunk {
     places: u32,
     /// The high-water mark: how many of them were ever given out. The memory of the others is still
     /// uninitialized.
-    fresh: u32,
+    high_water: u32,
     /// How many are given out.
     used: u32,
     /// The first of those that were given back, by index; linked through themselves.
@@ -133,7 +133,7 @@ impl<K, V> Slab<K, V> {
     /// Bytes.
     pub(crate) fn memory(&self) -> usize {
         let entries: usize =
-            self.chunks.iter().map(|chunk| chunk.places as usize * size_of::<Entry<K, V>>()).sum();
+            self.chunks.iter().map(|chunk| chunk.places as usize * size_of::<Place<K, V>>()).sum();
         let directories: usize =
             self.directories.iter().map(|directory| size_of_val(&**directory)).sum();
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
@@ -154,20 +154,20 @@ impl<K, V> Slab<K, V> {
         let chunk = &mut self.chunks[number];
         let first = (number * chunk_places::<K, V>()) as u32;
         let index = if chunk.free == NONE {
-            chunk.fresh += 1;
-            let number_in_chunk = chunk.fresh - 1;
+            chunk.high_water += 1;
+            let number_in_chunk = chunk.high_water - 1;
             let base = self.directories.last().expect("a chunk has an address")[number]
                 .load(Ordering::Relaxed);
             // SAFETY: less than the chunk's places: it has a free one, and none that was given
             // back.
             let place = unsafe { base.add(number_in_chunk as usize) };
-            // SAFETY: it was never given out (`fresh`), so nobody has a reference to it.
-            unsafe { place.write(Entry::vacant()) };
+            // SAFETY: it was never given out (`high_water`), so nobody has a reference to it.
+            unsafe { place.write(Place::vacant()) };
             first + number_in_chunk
         } else {
             let index = chunk.free;
             let directory = self.directory();
-            // SAFETY: given out before and given back, so it holds an `Entry`, and its chunk is
+            // SAFETY: given out before and given back, so it holds an `Place`, and its chunk is
             // there.
             self.chunks[number].free = unsafe { entry(directory, index) }.next_free();
             index
@@ -196,7 +196,7 @@ impl<K, V> Slab<K, V> {
     /// As [`give_back`](Slab::give_back)'s.
     unsafe fn give_to_chunk(&mut self, index: u32) {
         let number = index as usize / chunk_places::<K, V>();
-        // SAFETY: the place was given out, by the caller's promise, so it holds an `Entry`.
+        // SAFETY: the place was given out, by the caller's promise, so it holds an `Place`.
         let place = unsafe { entry(self.directory(), index) };
         let chunk = &mut self.chunks[number];
         place.set_next_free(chunk.free);
@@ -212,7 +212,7 @@ impl<K, V> Slab<K, V> {
         // allocate and free all the time.
         if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
             // SAFETY: none of its places is given out (EMPTY).
-            unsafe { self.release(number) };
+            unsafe { self.free_chunk(number) };
         }
     }
 
@@ -244,9 +244,10 @@ impl<K, V> Slab<K, V> {
         self.places += places;
         let layout = layout::<K, V>(places);
         // SAFETY: an entry is not zero-sized.
-        let base = unsafe { alloc(layout) }.cast::<Entry<K, V>>();
+        let base = unsafe { alloc(layout) }.cast::<Place<K, V>>();
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        let chunk = Chunk { places: places as u32, fresh: 0, used: 0, free: NONE, queued: true };
+        let chunk =
+            Chunk { places: places as u32, high_water: 0, used: 0, free: NONE, queued: true };
         if number == self.chunks.len() {
             self.chunks.push(chunk);
         } else {
@@ -281,9 +282,9 @@ impl<K, V> Slab<K, V> {
     /// # Safety
     /// No pair lies in the chunk, and nobody can see its places.
     #[cold]
-    unsafe fn release(&mut self, number: usize) {
+    unsafe fn free_chunk(&mut self, number: usize) {
         let queued = self.chunks[number].queued;
-        let gone = Chunk { places: 0, fresh: 0, used: 0, free: NONE, queued };
+        let gone = Chunk { places: 0, high_water: 0, used: 0, free: NONE, queued };
         let chunk = std::mem::replace(&mut self.chunks[number], gone);
         if chunk.places == 0 {
             return;
@@ -293,7 +294,7 @@ impl<K, V> Slab<K, V> {
         let base = self.directories.last().expect("a chunk has an address")[number]
             .load(Ordering::Relaxed);
         // SAFETY: allocated in `grow` with this layout, and used by nobody, as the caller promises.
-        // An `Entry` itself needs no destructor.
+        // An `Place` itself needs no destructor.
         unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };
     }
 }
@@ -302,7 +303,7 @@ impl<K, V> Drop for Slab<K, V> {
     fn drop(&mut self) {
         for number in 0..self.chunks.len() {
             // SAFETY: `Shard::drop` has dropped all pairs, and nobody else is there.
-            unsafe { self.release(number) };
+            unsafe { self.free_chunk(number) };
         }
     }
 }
@@ -310,7 +311,7 @@ impl<K, V> Drop for Slab<K, V> {
 /// The layout of a chunk of so many entries, aligned so that they straddle as few cache lines as
 /// possible.
 fn layout<K, V>(places: usize) -> Layout {
-    let layout = Layout::array::<Entry<K, V>>(places).expect("a chunk of entries fits into memory");
+    let layout = Layout::array::<Place<K, V>>(places).expect("a chunk of entries fits into memory");
     layout.align_to(64).expect("cache lines are small")
 }
 

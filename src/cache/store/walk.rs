@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 
 use super::core::Core;
 use super::deferred::{Deferred, Unlinked};
-use super::entry::{Deadline, Entry};
+use super::entry::{Deadline, Place};
 use super::locked::Locked;
 use super::shard::Shard;
 use super::table::Table;
@@ -24,7 +24,7 @@ const RESTARTS: usize = 3;
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Removes those entries that `wanted` gives a cause for, shard by shard, unlocking between
     /// steps. Returns how many.
-    fn remove_where(&self, mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>) -> usize {
+    fn remove_where(&self, mut wanted: impl FnMut(&Place<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in self.shards() {
             let first: Table = self.lock(shard).view.table();
@@ -71,7 +71,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// Empties the shards, one after the other. Each becomes empty at one moment.
     pub(crate) fn clear(&self) {
         let now = Deadline::of(self.now());
-        let cause = |entry: &Entry<K, V>| {
+        let cause = |entry: &Place<K, V>| {
             if entry.deadline() <= now { Cause::Expired } else { Cause::Removed }
         };
         for shard in self.shards() {
@@ -130,7 +130,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         &self,
         shard: &Shard<K, V, E>,
         detached: &DetachedShard,
-        cause: impl Fn(&Entry<K, V>) -> Cause,
+        cause: impl Fn(&Place<K, V>) -> Cause,
     ) {
         let (table, mut weight) = (detached.table, detached.weight);
         let mut at = 0;
@@ -178,7 +178,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &mut self,
         (begun, at): (Table, usize),
         buckets: usize,
-        mut wanted: impl FnMut(&Entry<K, V>) -> Option<Cause>,
+        mut wanted: impl FnMut(&Place<K, V>) -> Option<Cause>,
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Option<(Table, usize)> {
         let (table, entries) = (self.view.table(), self.entries());
@@ -220,7 +220,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &mut self,
         table: Table,
         buckets: std::ops::Range<usize>,
-        cause: impl Fn(&Entry<K, V>) -> Cause,
+        cause: impl Fn(&Place<K, V>) -> Cause,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();

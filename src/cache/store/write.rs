@@ -48,10 +48,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let has_listener = self.settings.listener.is_some();
         let reentrant = (has_listener || needs_drop::<(K, V)>()) && CallbackScope::is_active();
         // Its `drop` does the deferred work, also if `f` or `then` panics.
-        let mut pending =
+        let mut work =
             DeferredWork { core: self, shard, deferred: Deferred::new(has_listener, reentrant) };
         let mut locked = self.lock(shard);
-        let result = f(&mut locked, &mut pending.deferred);
+        let result = f(&mut locked, &mut work.deferred);
         drop(locked);
         then(result)
     }

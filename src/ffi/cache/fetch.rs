@@ -44,7 +44,7 @@ pub unsafe extern "C" fn docache_cache_fetch(
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
         let perform = perform::required(perform)?;
-        let hash = match cache.store.look(Query::new(key)) {
+        let hash = match cache.store.get_or_hash(Query::new(key)) {
             Ok(value) => {
                 out_value.write(value.into_ptr());
                 return Ok(DOCACHE_OK);
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.
         let key = unsafe { bytes(key, key_len, "key") }?;
-        let begun = match cache.store.look(Query::new(key)) {
+        let begun = match cache.store.get_or_hash(Query::new(key)) {
             Ok(value) => Begun::Value(value),
             Err(hash) => {
                 let options = LoadOptions { hash, ttl: ttl(ttl_ns) };

@@ -179,9 +179,9 @@ impl<C> FlightCall<C> {
 
     /// # Safety
     /// OWNER; the call leads.
-    pub(super) unsafe fn begin(&self) -> Option<Outcome<Value, Error>> {
+    pub(super) unsafe fn recheck(&self) -> Option<Outcome<Value, Error>> {
         // SAFETY: the caller's promise.
-        either!(self, call => unsafe { call.begin() })
+        either!(self, call => unsafe { call.recheck() })
     }
 
     /// Ends the flight that the call leads, in a cache with the value put there. True if others got

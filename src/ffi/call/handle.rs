@@ -195,7 +195,7 @@ impl docache_call {
             return;
         }
         // SAFETY: OWNER: the caller has the state, and nobody is finishing.
-        let Some(outcome) = (unsafe { self.inner.begin() }) else {
+        let Some(outcome) = (unsafe { self.inner.recheck() }) else {
             state.begun = true;
             return;
         };

@@ -56,7 +56,7 @@ pub(crate) unsafe trait Domain {
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
-    unsafe fn begin(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> bool;
+    unsafe fn recheck(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> bool;
 
     /// The value in what the work returned.
     fn accept(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;

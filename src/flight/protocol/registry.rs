@@ -211,7 +211,8 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         }
     }
 
-    /// Removes a call, if it is registered: one that was forgotten is not (OWN). True if it was.
+    /// Removes a call, if it is registered: one that was forgotten is not (REGISTERED). Returns
+    /// whether it was.
     #[inline]
     pub(super) fn remove(&mut self, flight: Ref<K, T, E>) -> bool {
         let (was_in, prev, next) = flight

@@ -12,7 +12,7 @@ pub(super) mod wheel;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::entry::{Deadline, Entry, Meta};
+use super::entry::{Deadline, Meta, Place};
 use crate::cache::settings::TimeSource;
 use crate::clock::{Tick, saturating_nanos};
 
@@ -64,7 +64,7 @@ impl Expiry {
     /// Whether an entry has not expired. Asks the exact clock if its deadline is near. Not for use
     /// under a lock if the clock is a user's: see [`now_for_lock`](Self::now_for_lock).
     #[inline]
-    pub(crate) fn is_live<K, V>(&self, entry: &Entry<K, V>) -> bool {
+    pub(crate) fn is_live<K, V>(&self, entry: &Place<K, V>) -> bool {
         let meta = entry.meta();
         self.is_surely_live(meta) || self.is_live_slow(meta.deadline())
     }
@@ -88,7 +88,7 @@ impl Expiry {
     /// [`is_live`](Self::is_live) under a shard's lock, with what
     /// [`now_for_lock`](Self::now_for_lock) returned before.
     #[inline]
-    pub(super) fn is_live_at<K, V>(&self, entry: &Entry<K, V>, now: Option<Tick>) -> bool {
+    pub(super) fn is_live_at<K, V>(&self, entry: &Place<K, V>, now: Option<Tick>) -> bool {
         match now {
             None => self.is_live(entry),
             Some(now) => {

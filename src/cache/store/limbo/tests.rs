@@ -4,7 +4,7 @@ use crate::cache::reclaim::{advance, pin};
 /// The next place; waits for the readers of other tests.
 fn released(limbo: &mut Limbo) -> u32 {
     loop {
-        if let Some(place) = limbo.release() {
+        if let Some(place) = limbo.pop_elapsed() {
             return place;
         }
         advance();
@@ -21,7 +21,7 @@ fn nothing_leaves_while_a_reader_may_see_it() {
     assert!(!limbo.is_empty());
     for _ in 0..10 {
         advance();
-        assert_eq!(limbo.release(), None);
+        assert_eq!(limbo.pop_elapsed(), None);
     }
     drop(guard);
     assert_eq!(released(&mut limbo), 7);
