@@ -24,8 +24,10 @@
 //! There is no ticker, so the word is stopped before anybody reads it (AWAKE). The first reading
 //! starts another one.
 
+#[cfg(not(docache_loom))]
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Clock, SystemClock, Tick};
@@ -268,6 +270,8 @@ pub(super) fn watch() {
 
 #[cfg(not(docache_loom))]
 mod forked {
+    use std::sync::MutexGuard;
+
     use super::*;
 
     type Kept = (MutexGuard<'static, Option<bool>>, MutexGuard<'static, bool>);
