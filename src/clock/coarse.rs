@@ -24,8 +24,6 @@
 //! There is no ticker, so the word is stopped before anybody reads it (AWAKE). The first reading
 //! starts another one.
 
-#[cfg(not(docache_loom))]
-use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
