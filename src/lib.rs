@@ -258,7 +258,7 @@ mod wait;
 pub use cache::Cause;
 pub use cache::{
     Cache, CacheBuilder, CacheStats, DetachedFetch, EvictionPolicy, FetchKey, FetchOptions, Iter,
-    Loaded, Lookup, Patience, Pinned,
+    Loaded, Lookup, Pinned, WaitLimit,
 };
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};

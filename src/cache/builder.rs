@@ -93,7 +93,7 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     policy: EvictionPolicy,
     jitter: f64,
     negative_ttl: Option<Duration>,
-    remembers: fn(&E) -> bool,
+    caches_error: fn(&E) -> bool,
     error_style: ErrorStyle<K>,
     listener: Option<Listener<K, V>>,
     #[cfg(not(docache_loom))]
@@ -117,7 +117,7 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             policy: EvictionPolicy::Adaptive,
             jitter: 0.0,
             negative_ttl: None,
-            remembers: |_| true,
+            caches_error: |_| true,
             error_style: ErrorStyle::DEFAULT,
             listener: None,
             #[cfg(not(docache_loom))]
@@ -215,8 +215,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// Which errors are cached, if any are.
     #[cfg(all(feature = "capi", not(docache_loom)))]
-    pub(crate) fn remembers(mut self, remembers: fn(&E) -> bool) -> Self {
-        self.remembers = remembers;
+    pub(crate) fn caches_error(mut self, caches_error: fn(&E) -> bool) -> Self {
+        self.caches_error = caches_error;
         self
     }
 
@@ -283,7 +283,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             policy: self.policy,
             jitter: self.jitter,
             negative_ttl: self.negative_ttl,
-            remembers: self.remembers,
+            caches_error: self.caches_error,
             error_style: self.error_style,
             listener: self.listener,
             #[cfg(not(docache_loom))]
@@ -441,7 +441,7 @@ where
             jitter: self.jitter,
             record_stats: self.record_stats,
             negative: self.negative_ttl.map(|ttl| (ttl, MAX_CACHED_ERRORS)),
-            remembers: self.remembers,
+            caches_error: self.caches_error,
             error_style: self.error_style,
         };
         #[cfg(docache_loom)]

@@ -64,6 +64,6 @@ pub use handle::Cache;
 pub use key::{FetchKey, Lookup};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use load::LoadDomain;
-pub use load::{DetachedFetch, FetchOptions, Loaded, Patience};
+pub use load::{DetachedFetch, FetchOptions, Loaded, WaitLimit};
 pub use pinned::{Iter, Pinned};
 pub use stats::{CacheStats, Cause};

@@ -29,11 +29,11 @@ pub(crate) enum TimeSource {
 
 impl TimeSource {
     /// Where to look first. recorded reads are to look again.
-    pub(crate) fn horizon(&self, records_reads: bool) -> &'static AtomicU64 {
+    pub(crate) fn horizon(&self, tracks_reads: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
         static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::horizon_of(0));
         match self {
-            _ if records_reads => &ALWAYS_LOOK_AGAIN,
+            _ if tracks_reads => &ALWAYS_LOOK_AGAIN,
             TimeSource::Coarse => clock::horizon(),
             TimeSource::Other(..) => &ALWAYS_LOOK_AGAIN,
             TimeSource::Frozen => &STANDING_STILL,
@@ -107,7 +107,7 @@ pub(crate) struct Settings<K, V, E, S> {
     /// How long errors are cached, and how many.
     pub(crate) negative: Option<(Duration, usize)>,
     /// Which errors are.
-    pub(crate) remembers: fn(&E) -> bool,
+    pub(crate) caches_error: fn(&E) -> bool,
     /// How fetches fail.
     pub(crate) error_style: ErrorStyle<K>,
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
-use super::options::{FetchOptions, Loaded, Patience};
+use super::options::{FetchOptions, Loaded, WaitLimit};
 use crate::cache::handle::Cache;
 use crate::context::Context;
 use crate::flight::{FlightError, run_all, value_or_panic};
@@ -17,7 +17,7 @@ where
     V: Clone,
     S: BuildHasher,
     L: Loaded<V>,
-    P: Patience,
+    P: WaitLimit,
 {
     /// [`Cache::try_fetch_many`] with these options.
     ///
@@ -40,7 +40,7 @@ where
         work: impl FnMut(&[&K]) -> Result<Vec<L>, E>,
     ) -> Vec<Result<V, FlightError<E>>> {
         let inner = &*self.cache.inner;
-        let context = self.patience.context();
+        let context = self.wait_limit.context();
         let look = |key: &&K| {
             let hash = inner.core.hash(*key);
             inner.get(hash, *key).map(Ok).ok_or(hash)

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use super::options::{FetchOptions, Loaded, Patience};
+use super::options::{FetchOptions, Loaded, WaitLimit};
 #[cfg(doc)]
 use crate::cache::handle::Cache;
 use crate::cache::key::FetchKey;
@@ -172,7 +172,7 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
     L: Loaded<V> + Send + 'static,
-    P: Patience,
+    P: WaitLimit,
     X: FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
 {
     /// [`Cache::try_fetch_async`] with these options.
@@ -208,13 +208,13 @@ where
             Ok(value) => return Ok(value),
             Err(key) => key,
         };
-        let FetchOptions { cache, ttl, patience, .. } = self.options;
+        let FetchOptions { cache, ttl, wait_limit, .. } = self.options;
         let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
         let giver = Giver(Some(handoff.clone()));
         let cache = cache.clone();
         let load = async move { cache.inner.load_async(key, ttl, None, work).await };
         (self.spawn)(Box::pin(DetachedLoad { load: Box::pin(load), giver }));
-        let Some(context) = patience.context() else { return Taker(handoff).await };
+        let Some(context) = wait_limit.context() else { return Taker(handoff).await };
         match until_armed(Taker(handoff), context).await {
             Some(outcome) => outcome,
             None => Err(FlightError::Left(
@@ -224,7 +224,7 @@ where
     }
 }
 
-impl<K, V, E, S, L, P: Patience, X> fmt::Debug for DetachedFetch<'_, K, V, E, S, L, P, X> {
+impl<K, V, E, S, L, P: WaitLimit, X> fmt::Debug for DetachedFetch<'_, K, V, E, S, L, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DetachedFetch").field("options", &self.options).finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
-use super::options::{FetchOptions, Loaded, Patience};
+use super::options::{FetchOptions, Loaded, WaitLimit};
 use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
 use crate::cache::key::FetchKey;
@@ -36,7 +36,7 @@ where
     V: Clone,
     S: BuildHasher,
     L: Loaded<V>,
-    P: Patience,
+    P: WaitLimit,
 {
     /// The key's value, or the key, with its hash, for the load of it.
     #[inline(always)]
@@ -53,7 +53,7 @@ where
         (hash, key): (u64, K),
         work: impl FnOnce() -> Result<L, E>,
     ) -> Result<V, FlightError<E>> {
-        let (inner, context) = (&*self.cache.inner, self.patience.context());
+        let (inner, context) = (&*self.cache.inner, self.wait_limit.context());
         let target = inner.target(hash, self.ttl);
         target.run_then(&key, (context, None), work, |result| inner.resolve(result))
     }
@@ -115,7 +115,7 @@ where
         match self.get_or_key(key) {
             Ok(value) => Ok(value),
             Err(key) => {
-                let context = self.patience.context();
+                let context = self.wait_limit.context();
                 self.cache.inner.load_async(key, self.ttl, context, work).await
             }
         }

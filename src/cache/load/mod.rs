@@ -35,7 +35,7 @@ use crate::flight::{
 };
 
 pub use detached::DetachedFetch;
-pub use options::{FetchOptions, Loaded, Patience};
+pub use options::{FetchOptions, Loaded, WaitLimit};
 
 /// What a call of a cache keeps: its load, and what is staged of the result, to be stored when the
 /// flight ends.
@@ -244,7 +244,7 @@ where
                 staged.pair = Some((key.clone(), value.clone()));
             }
             Err(error)
-                if core.settings.negative_ttl.is_some() && (core.settings.remembers)(error) =>
+                if core.settings.negative_ttl.is_some() && (core.settings.caches_error)(error) =>
             {
                 staged.error_keys = Some([key.clone(), key.clone()]);
             }
@@ -289,7 +289,7 @@ where
                 if let (true, Some(until), Err(Failure::Failed(error))) =
                     (registered, until, outcome)
                 {
-                    locked.remember(
+                    locked.cache_error(
                         me.hash,
                         (&mut staged.error_keys, error.clone()),
                         until,

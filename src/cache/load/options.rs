@@ -39,11 +39,11 @@ impl<V> Loaded<V> for (V, Option<Duration>) {}
 /// assert_eq!(cache.options().context(&context).try_fetch(1, || Ok(10))?, 10);
 /// # Ok::<(), docache::FlightError>(())
 /// ```
-pub trait Patience: sealed::Patience {}
+pub trait WaitLimit: sealed::WaitLimit {}
 
-impl Patience for () {}
+impl WaitLimit for () {}
 
-impl Patience for &Context {}
+impl WaitLimit for &Context {}
 
 pub(super) mod sealed {
     use std::time::Duration;
@@ -80,18 +80,18 @@ pub(super) mod sealed {
         }
     }
 
-    pub trait Patience: Copy {
+    pub trait WaitLimit: Copy {
         fn context(&self) -> Option<&Context>;
     }
 
-    impl Patience for () {
+    impl WaitLimit for () {
         #[inline(always)]
         fn context(&self) -> Option<&Context> {
             None
         }
     }
 
-    impl Patience for &Context {
+    impl WaitLimit for &Context {
         #[inline(always)]
         fn context(&self) -> Option<&Context> {
             Some(self)
@@ -103,7 +103,7 @@ pub(super) mod sealed {
 ///
 /// From [`Cache::options`]; its calls are those of the cache. It is `Copy`, so one can be used for
 /// many calls.
-/// `L` is what the work returns, `P` how long a call may [wait](Patience).
+/// `L` is what the work returns, `P` how long a call may [wait](WaitLimit).
 ///
 /// ```
 /// use docache::{Cache, Context};
@@ -119,7 +119,7 @@ pub(super) mod sealed {
 pub struct FetchOptions<'c, K, V, E = Infallible, S = RandomState, L = V, P = ()> {
     pub(super) cache: &'c Cache<K, V, E, S>,
     pub(super) ttl: Option<Duration>,
-    pub(super) patience: P,
+    pub(super) wait_limit: P,
     loaded: PhantomData<fn() -> L>,
 }
 
@@ -134,7 +134,7 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     #[doc(alias = "fetch_with_ttl")]
     #[inline(always)]
     pub fn options(&self) -> FetchOptions<'_, K, V, E, S> {
-        FetchOptions { cache: self, ttl: None, patience: (), loaded: PhantomData }
+        FetchOptions { cache: self, ttl: None, wait_limit: (), loaded: PhantomData }
     }
 }
 
@@ -167,8 +167,8 @@ impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
     /// ```
     #[doc(alias = "expire_after")]
     pub fn ttl_from_loader(self) -> FetchOptions<'c, K, V, E, S, (V, Option<Duration>), P> {
-        let FetchOptions { cache, ttl, patience, .. } = self;
-        FetchOptions { cache, ttl, patience, loaded: PhantomData }
+        let FetchOptions { cache, ttl, wait_limit, .. } = self;
+        FetchOptions { cache, ttl, wait_limit, loaded: PhantomData }
     }
 
     /// Limits the wait for a load that the call joins. If the call leads, its own work runs to its
@@ -188,7 +188,7 @@ impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
     #[doc(alias = "try_fetch_in")]
     pub fn context(self, context: &'c Context) -> FetchOptions<'c, K, V, E, S, L, &'c Context> {
         let FetchOptions { cache, ttl, loaded, .. } = self;
-        FetchOptions { cache, ttl, patience: context, loaded }
+        FetchOptions { cache, ttl, wait_limit: context, loaded }
     }
 }
 
@@ -200,11 +200,11 @@ impl<K, V, E, S, L, P: Copy> Clone for FetchOptions<'_, K, V, E, S, L, P> {
 
 impl<K, V, E, S, L, P: Copy> Copy for FetchOptions<'_, K, V, E, S, L, P> {}
 
-impl<K, V, E, S, L, P: Patience> fmt::Debug for FetchOptions<'_, K, V, E, S, L, P> {
+impl<K, V, E, S, L, P: WaitLimit> fmt::Debug for FetchOptions<'_, K, V, E, S, L, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FetchOptions")
             .field("ttl", &self.ttl)
-            .field("context", &self.patience.context())
+            .field("context", &self.wait_limit.context())
             .finish_non_exhaustive()
     }
 }

@@ -200,7 +200,7 @@ pub(crate) fn advance() {
 
 /// Says that retired things are waiting: does [`advance`](advance()), unless that was done less
 /// than [`PAUSE`] ago.
-pub(crate) fn hint() {
+pub(crate) fn advance_throttled() {
     static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
     if barrier::exists() {
         let now = SystemClock.now().as_nanos();

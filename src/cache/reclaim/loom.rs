@@ -70,7 +70,7 @@ pub(crate) fn is_pinned() -> bool {
 
 pub(crate) fn advance() {}
 
-pub(crate) fn hint() {}
+pub(crate) fn advance_throttled() {}
 
 /// Where nothing is waited for, this may always be the same.
 pub(crate) fn ended() -> u64 {

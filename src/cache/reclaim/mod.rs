@@ -38,6 +38,10 @@ mod model;
 mod records;
 
 #[cfg(docache_loom)]
-pub(crate) use self::loom::{GraceCookie, Guard, advance, ended, hint, is_pinned, pin};
+pub(crate) use self::loom::{
+    GraceCookie, Guard, advance, advance_throttled, ended, is_pinned, pin,
+};
 #[cfg(not(docache_loom))]
-pub(crate) use global::{GraceCookie, Guard, advance, ended, hint, is_pinned, pin, prepare};
+pub(crate) use global::{
+    GraceCookie, Guard, advance, advance_throttled, ended, is_pinned, pin, prepare,
+};

@@ -35,7 +35,7 @@ pub(crate) struct Core<K, V, E, S> {
     hasher: S,
     pub(crate) expiry: Expiry,
     /// Whether reads are counted, or told to the policy.
-    records_reads: bool,
+    tracks_reads: bool,
     lru: bool,
     hit_counters: Option<HitCounters>,
     pub(crate) settings: WriteSettings<K, V, E>,
@@ -55,7 +55,7 @@ pub(crate) struct WriteSettings<K, V, E> {
     pub(super) listener: Option<Listener<K, V>>,
     /// How long errors are cached, and which.
     pub(crate) negative_ttl: Option<Duration>,
-    pub(crate) remembers: fn(&E) -> bool,
+    pub(crate) caches_error: fn(&E) -> bool,
     pub(crate) error_style: ErrorStyle<K>,
 }
 
@@ -65,7 +65,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
         #[cfg(not(docache_loom))] background: BackgroundHandle,
     ) -> Core<K, V, E, S> {
         let shards = settings.shards as u64;
-        let records_reads = settings.kind == PolicyKind::Lru || settings.record_stats;
+        let tracks_reads = settings.kind == PolicyKind::Lru || settings.record_stats;
         let config = |number| ShardConfig {
             kind: settings.kind,
             max_weight: settings.limit.map_or(ShardConfig::UNBOUNDED, |limit| {
@@ -81,9 +81,9 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 settings.clock,
                 settings.read_clock,
                 (settings.ttl, settings.jitter),
-                records_reads,
+                tracks_reads,
             ),
-            records_reads,
+            tracks_reads,
             lru: settings.kind == PolicyKind::Lru,
             hit_counters: settings.record_stats.then(HitCounters::new),
             hasher: settings.hasher,
@@ -92,7 +92,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
                 weigher: settings.weigher,
                 listener: settings.listener,
                 negative_ttl: settings.negative.map(|(ttl, _)| ttl),
-                remembers: settings.remembers,
+                caches_error: settings.caches_error,
                 error_style: settings.error_style,
             },
             maintenance_scheduled: AtomicBool::new(false),
@@ -191,10 +191,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 }
                 return found;
             }
-        } else if !self.records_reads {
+        } else if !self.tracks_reads {
             return None;
         }
-        self.read_slow(found, access, |hit| self.record_read(shard, hash, key, hit))
+        self.read_slow(found, access, |hit| self.track_read(shard, hash, key, hit))
     }
 
     /// Finishes a read if the entry may have expired, or if reads are counted or told to the
@@ -214,7 +214,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             }
             live
         });
-        if self.records_reads && access == Access::Get {
+        if self.tracks_reads && access == Access::Get {
             record(found.is_some());
         }
         found
@@ -222,7 +222,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Counts a read, and tells a policy that wants to know.
     #[inline(never)]
-    fn record_read<Q: Lookup<K> + ?Sized>(
+    fn track_read<Q: Lookup<K> + ?Sized>(
         &self,
         shard: &Shard<K, V, E>,
         hash: u64,

@@ -47,8 +47,9 @@ pub(crate) struct Deferred<'c, K, V, E> {
     pub(crate) reentrant: bool,
     /// What few calls need, boxed, so that the others do not pay for it.
     uncommon: Option<Box<Uncommon<'c, K, V, E>>>,
-    /// Whether a batch in limbo was sealed, so that [`hint`](crate::cache::reclaim::hint) is due.
-    pub(crate) hint: bool,
+    /// Whether a batch in limbo was sealed, so that
+    /// [`advance_throttled`](crate::cache::reclaim::advance_throttled) is due.
+    pub(crate) wants_advance: bool,
     /// Whether the shard has something left for the cache's background work.
     pub(crate) needs_maintenance: bool,
 }
@@ -71,7 +72,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
             has_listener,
             reentrant,
             uncommon: None,
-            hint: false,
+            wants_advance: false,
             needs_maintenance: false,
         }
     }
@@ -79,14 +80,14 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     /// Sends an unlinked entry to limbo. If there is a listener, only notes that the listener is to
     /// see it first: in `to_notify`, or, in a reentrant call, in `pending`.
     #[inline(always)]
-    pub(crate) fn retire(
+    pub(crate) fn dispose(
         &mut self,
         limbo: &mut Limbo,
         pending: &mut PendingNotifications,
         unlinked: Unlinked<'c, K, V>,
     ) {
         if !self.has_listener {
-            self.hint |= limbo.retire(unlinked.index);
+            self.wants_advance |= limbo.retire(unlinked.index);
             self.needs_maintenance |= needs_drop::<(K, V)>();
         } else if self.reentrant {
             pending.entries.push((unlinked.index, unlinked.cause));
@@ -105,7 +106,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         weight: u64,
     ) {
         if !self.has_listener {
-            self.hint |= limbo.add_weight(weight);
+            self.wants_advance |= limbo.add_weight(weight);
         } else if self.reentrant {
             pending.weight += weight;
         } else {
@@ -142,7 +143,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     /// Whether there is anything to be done.
     #[inline(always)]
     pub(crate) fn has_work(&self) -> bool {
-        self.hint | self.needs_maintenance | (self.count > 0) | self.uncommon.is_some()
+        self.wants_advance | self.needs_maintenance | (self.count > 0) | self.uncommon.is_some()
     }
 
     /// Whether entries that leave are left to the background, which shows them to the listener.

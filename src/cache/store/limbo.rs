@@ -91,7 +91,7 @@ impl Limbo {
     }
 
     /// Adds an entry. Returns whether this has filled a batch, so that
-    /// [`hint`](crate::cache::reclaim::hint) is due.
+    /// [`advance_throttled`](crate::cache::reclaim::advance_throttled) is due.
     #[inline]
     pub(crate) fn retire(&mut self, place: u32) -> bool {
         self.places.push_back(place);

@@ -57,8 +57,9 @@ impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
 }
 
 /// The entries, as the policy sees them. It is made under the shard's lock and used only while that
-/// is held. [`held`](Entries::held) must only be given indices that are in the table or known to
-/// the policy, although it is no `unsafe` function: [`Arena`], which calls it, is a safe trait.
+/// is held. [`linked_place`](Entries::linked_place) must only be given indices that are in the
+/// table or known to the policy, although it is no `unsafe` function: [`Arena`], which calls it, is
+/// a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
     directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
@@ -75,7 +76,7 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
 
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
-    pub(super) fn held(&self, index: u32) -> &Place<K, V> {
+    pub(super) fn linked_place(&self, index: u32) -> &Place<K, V> {
         // SAFETY: the policy knows only entries that are linked, or about to be (LINKED there,
         // TABLE), and what is linked is not given back under the lock.
         unsafe { self.entry(index) }
@@ -85,22 +86,22 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
 impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
     #[inline]
     fn hits(&self, i: u32) -> u8 {
-        self.held(i).hits()
+        self.linked_place(i).hits()
     }
 
     #[inline]
     fn set_hits(&self, i: u32, hits: u8) {
-        self.held(i).set_hits(hits);
+        self.linked_place(i).set_hits(hits);
     }
 
     #[inline]
     fn history(&self, i: u32) -> u8 {
-        self.held(i).history()
+        self.linked_place(i).history()
     }
 
     #[inline]
     fn set_history(&self, i: u32, history: u8) {
-        self.held(i).set_history(history);
+        self.linked_place(i).set_history(history);
     }
 
     #[inline]
@@ -114,7 +115,7 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
     #[inline]
     fn contained_hash(&self, i: u32) -> Option<u64> {
         // SAFETY: the policy's and the table's indices are of filled entries (TABLE).
-        let (key, _) = unsafe { self.held(i).pair() };
+        let (key, _) = unsafe { self.linked_place(i).pair() };
         contained(|| self.hasher.hash_one(key)).ok()
     }
 }
@@ -144,7 +145,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     }
 
     /// Caches the error of a key.
-    pub(crate) fn remember(
+    pub(crate) fn cache_error(
         &mut self,
         hash: u64,
         (keys, error): (&mut Option<[K; 2]>, Arc<E>),
@@ -278,7 +279,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             unsafe { erase(table, hash, victim, erased) };
             *len -= 1;
             counts.count(cause);
-            deferred.retire(limbo, pending, Unlinked { index: victim, entry, cause });
+            deferred.dispose(limbo, pending, Unlinked { index: victim, entry, cause });
         };
         match old {
             Some((old, cause)) => {
@@ -325,7 +326,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         // SAFETY: just unlinked, and then this call's or in limbo.
         let entry = unsafe { entries.entry(old) };
         let unlinked = Unlinked { index: old, entry, cause };
-        deferred.retire(&mut state.limbo, &mut state.pending_notifications, unlinked);
+        deferred.dispose(&mut state.limbo, &mut state.pending_notifications, unlinked);
     }
 
     /// Notes when a new entry expires.
@@ -363,7 +364,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let wheel = state.wheel.get_or_insert_with(|| {
             let mut wheel = Box::new(TimerWheel::new());
             for at in 0..table.buckets() {
-                let note = |index| wheel.set(index, entries.held(index).deadline().units());
+                let note = |index| wheel.set(index, entries.linked_place(index).deadline().units());
                 // SAFETY: the lock keeps the table.
                 unsafe { table.each_in(at, note) };
             }
@@ -372,7 +373,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let policy = &state.policy;
         let deadline_of = |index| {
             let counts = policy.holds(index) && Some(index) != old;
-            counts.then(|| entries.held(index).deadline().units())
+            counts.then(|| entries.linked_place(index).deadline().units())
         };
         let found = wheel.expired(now.units(), deadline_of);
         if found.is_none() {
@@ -402,7 +403,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         // SAFETY: just unlinked, and then this call's or in limbo.
         let entry = unsafe { entries.entry(index) };
         let unlinked = Unlinked { index, entry, cause };
-        deferred.retire(&mut state.limbo, &mut state.pending_notifications, unlinked);
+        deferred.dispose(&mut state.limbo, &mut state.pending_notifications, unlinked);
         if state.config.weighted {
             let gone = before - state.policy.weight();
             deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);

@@ -150,7 +150,7 @@ impl<K, V> Slab<K, V> {
     }
 
     fn take_from_chunk(&mut self) -> Option<u32> {
-        let number = self.with_room()?;
+        let number = self.chunk_with_room()?;
         let chunk = &mut self.chunks[number];
         let first = (number * chunk_places::<K, V>()) as u32;
         let index = if chunk.free == NONE {
@@ -188,13 +188,13 @@ impl<K, V> Slab<K, V> {
             self.next = index;
         } else {
             // SAFETY: the caller's promise.
-            unsafe { self.give_to_chunk(index) };
+            unsafe { self.return_to_chunk(index) };
         }
     }
 
     /// # Safety
     /// As [`give_back`](Slab::give_back)'s.
-    unsafe fn give_to_chunk(&mut self, index: u32) {
+    unsafe fn return_to_chunk(&mut self, index: u32) {
         let number = index as usize / chunk_places::<K, V>();
         // SAFETY: the place was given out, by the caller's promise, so it holds an `Place`.
         let place = unsafe { entry(self.directory(), index) };
@@ -217,7 +217,7 @@ impl<K, V> Slab<K, V> {
     }
 
     /// A chunk with a free place.
-    fn with_room(&mut self) -> Option<usize> {
+    fn chunk_with_room(&mut self) -> Option<usize> {
         while let Some(&Reverse(number)) = self.candidates.peek() {
             let chunk = &mut self.chunks[number as usize];
             if chunk.used < chunk.places {
@@ -253,7 +253,7 @@ impl<K, V> Slab<K, V> {
         } else {
             self.chunks[number] = chunk;
         }
-        self.reach(number);
+        self.extend_directory(number);
         self.directories.last().expect("just reached")[number]
             .store(base.as_ptr(), Ordering::Release);
         self.candidates.push(Reverse(number as u32));
@@ -261,7 +261,7 @@ impl<K, V> Slab<K, V> {
     }
 
     /// Makes the directory reach as far as this chunk.
-    fn reach(&mut self, number: usize) {
+    fn extend_directory(&mut self, number: usize) {
         let length = self.directories.last().map_or(0, |directory| directory.len());
         if number < length {
             return;
@@ -276,8 +276,8 @@ impl<K, V> Slab<K, V> {
         self.directories.push(directory);
     }
 
-    /// Frees a chunk. Its number may stay in the heap `candidates`: `with_room` pops it, since it
-    /// has no room, before it grows the slab, so no number is in there twice.
+    /// Frees a chunk. Its number may stay in the heap `candidates`: `chunk_with_room` pops it,
+    /// since it has no room, before it grows the slab, so no number is in there twice.
     ///
     /// # Safety
     /// No pair lies in the chunk, and nobody can see its places.

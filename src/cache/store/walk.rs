@@ -188,8 +188,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let end = table.buckets().min(at.saturating_add(buckets));
         let mut found = Vec::new();
         for at in at..end {
-            let test =
-                |index| found.extend(wanted(entries.held(index)).map(|cause| (index, cause)));
+            let test = |index| {
+                found.extend(wanted(entries.linked_place(index)).map(|cause| (index, cause)))
+            };
             // SAFETY: the lock keeps the table.
             unsafe { table.each_in(at, test) };
         }
@@ -232,7 +233,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 let entry = unsafe { entries.entry(index) };
                 let cause = cause(entry);
                 state.counts.count(cause);
-                deferred.retire(
+                deferred.dispose(
                     &mut state.limbo,
                     &mut state.pending_notifications,
                     Unlinked { index, entry, cause },

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::deferred::{Deferred, Uncommon, Unlinked};
 use super::locked::{Locked, Refused};
 use super::shard::Shard;
-use crate::cache::reclaim::{advance, ended, hint, is_pinned, pin};
+use crate::cache::reclaim::{advance, advance_throttled, ended, is_pinned, pin};
 use crate::cache::stats::Cause;
 use crate::contain::{contained, drop_contained};
 
@@ -184,7 +184,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
     #[inline(never)]
     fn run_uncommon(&mut self, uncommon: Uncommon<'c, K, V, E>) {
         if !uncommon.to_notify.is_empty() {
-            self.deferred.hint |=
+            self.deferred.wants_advance |=
                 self.notify_listener(uncommon.to_notify, uncommon.to_notify_weight);
             self.deferred.needs_maintenance |= needs_drop::<(K, V)>();
         }
@@ -235,8 +235,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
         if let Some(uncommon) = self.deferred.take_uncommon() {
             self.run_uncommon(*uncommon);
         }
-        if self.deferred.hint {
-            hint();
+        if self.deferred.wants_advance {
+            advance_throttled();
             // Entries without a destructor are left to the background only when a batch is full. It
             // takes them only if there are [`LAZY_RETIRED`](super::shard::LAZY_RETIRED) or more by
             // then; otherwise later writes do.

@@ -82,7 +82,7 @@ pub(super) type Builder = CacheBuilder<Key, Value, Error>;
 
 /// A defect of a callback is not remembered, as a failure may be.
 pub(super) fn builder_of_defaults() -> Builder {
-    Store::builder().remembers(|error| !error.is_panicked())
+    Store::builder().caches_error(|error| !error.is_panicked())
 }
 
 /// Refuses what the builder would refuse, by the names that C knows.

@@ -49,9 +49,9 @@ impl Expiry {
         clock: TimeSource,
         read_clock: TimeSource,
         (ttl, jitter): (Duration, f64),
-        records_reads: bool,
+        tracks_reads: bool,
     ) -> Expiry {
-        let horizon = read_clock.horizon(records_reads);
+        let horizon = read_clock.horizon(tracks_reads);
         Expiry { horizon, read_clock, clock, ttl: nanos_of(ttl), jitter }
     }
 
