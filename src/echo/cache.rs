@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::builder::EchoCacheBuilder;
 use super::core::{Core, Judged, count};
-use super::error::{Operation, StoreError};
+use super::error::{Operation, StoreError, StoreErrorKind};
 use super::fetched::{Fetched, Status};
 use super::lead::{Flown, Keep, Lead, Purpose, keep};
 use super::lock::RefreshLock;
@@ -79,8 +79,12 @@ impl<S, T, E> Inner<S, T, E> {
         if called.is_err() && context.is_some_and(Context::is_done) {
             return Looked::Miss(None);
         }
-        let called = self.core.heed((key, Operation::Get), called);
-        Looked::Miss(called.map(|()| within.rest(&self.core.root).budget()))
+        // What cannot be read is to be replaced, under the lock as any other.
+        let is_corrupt =
+            called.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
+        let heeded = self.core.heed((key, Operation::Get), called);
+        let answered = is_corrupt || heeded.is_some();
+        Looked::Miss(answered.then(|| within.rest(&self.core.root).budget()))
     }
 
     #[inline]

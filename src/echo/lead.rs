@@ -243,12 +243,10 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Held<'_, '_, T, C> {
         self.armed = false;
     }
 
-    /// Gives it back if there is time left for that. If not, it is sent off by `drop`, or its own
-    /// time will end it.
+    /// Gives it back if there is time left for that; if not, `drop` does, in a time of its own.
     async fn give_back(mut self, left: Duration) {
         let lead = self.lead;
         if left.is_zero() {
-            self.armed = false;
             return;
         }
         let within = lead.within(left);

@@ -291,7 +291,7 @@ fn forget_against_join() {
         let here = *group.run(&1, || 1);
         let there = forgetter.join().unwrap();
         assert!(here == 1 || here == 2 && there == 2, "{here} {there}");
-        assert_eq!(group.in_flight(), 0, "OWN");
+        assert_eq!(group.in_flight(), 0, "REGISTERED");
     });
 }
 

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::time::Duration;
 
-use docache::echo::{EchoCache, Life, MemoryStore, RefreshLock, Status, Store, Within, Written};
+use docache::echo::{
+    Begun, EchoCache, Found, Life, MemoryStore, RefreshLock, Status, Store, StoreError,
+    StoreErrorKind, Within, Written,
+};
 use docache::{Context, ManualClock};
 
 use crate::common::SECOND;
@@ -234,4 +237,82 @@ fn the_lock_is_given_back_on_every_path() {
     free("a task whose context ended");
     ours.fetch("key", || Ok(1)).unwrap();
     free("a value");
+}
+
+/// Finds what it cannot read, and takes it for nothing where a lock is asked for.
+struct Unreadable(MemoryStore<u32>);
+
+impl Store<u32> for Unreadable {
+    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<u32>>, StoreError> {
+        match Store::get(&self.0, key, within)? {
+            Some(found) if found.value == 0 => {
+                Err(StoreError::new(StoreErrorKind::Corrupt, "it is 0"))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Begun<u32>, StoreError> {
+        let begun = Store::begin_refresh(&self.0, key, lock, within)?;
+        Ok(Begun::new(begun.granted, begun.found.filter(|found| found.value > 0)))
+    }
+
+    fn renew(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<bool, StoreError> {
+        Store::renew(&self.0, key, lock, within)
+    }
+
+    fn finish_refresh(
+        &self,
+        key: &str,
+        value: &u32,
+        life: Life,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Written, StoreError> {
+        Store::finish_refresh(&self.0, key, value, life, lock, within)
+    }
+
+    fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        Store::abandon_refresh(&self.0, key, lock, within)
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: &u32,
+        life: Life,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        Store::put(&self.0, key, value, life, within)
+    }
+
+    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
+        Store::remove(&self.0, key, within)
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_replaced_by_the_first_load() {
+    let (store, context) = (MemoryStore::new(10), Context::background());
+    let within = Within::new(&context, Duration::from_secs(1));
+    Store::put(&store, "key", &0, Life::FOREVER, &within).unwrap();
+    let cache: EchoCache<_, u32, String> = EchoCache::builder(Unreadable(store)).build().unwrap();
+    assert_eq!(cache.fetch("key", || Ok(7)).unwrap().status, Status::Loaded);
+    let again = cache.fetch("key", || unreachable!("it was replaced")).unwrap();
+    assert_eq!((again.value, again.status), (7, Status::Fresh));
 }

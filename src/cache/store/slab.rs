@@ -62,7 +62,7 @@ pub(crate) unsafe fn entry<'a, K, V>(
     let chunk = unsafe { &*chunk }.load(Ordering::Relaxed);
     // SAFETY: the chunk is there (THERE, EMPTY).
     let place = unsafe { chunk.add(index as usize % chunk_places::<K, V>()) };
-    // SAFETY: the place has been given out, so it holds an `Place`.
+    // SAFETY: the place has been given out, so it holds a `Place`.
     unsafe { &*place }
 }
 
@@ -167,7 +167,7 @@ impl<K, V> Slab<K, V> {
         } else {
             let index = chunk.free;
             let directory = self.directory();
-            // SAFETY: given out before and given back, so it holds an `Place`, and its chunk is
+            // SAFETY: given out before and given back, so it holds a `Place`, and its chunk is
             // there.
             self.chunks[number].free = unsafe { entry(directory, index) }.next_free();
             index
@@ -196,7 +196,7 @@ impl<K, V> Slab<K, V> {
     /// As [`give_back`](Slab::give_back)'s.
     unsafe fn return_to_chunk(&mut self, index: u32) {
         let number = index as usize / chunk_places::<K, V>();
-        // SAFETY: the place was given out, by the caller's promise, so it holds an `Place`.
+        // SAFETY: the place was given out, by the caller's promise, so it holds a `Place`.
         let place = unsafe { entry(self.directory(), index) };
         let chunk = &mut self.chunks[number];
         place.set_next_free(chunk.free);

@@ -114,8 +114,10 @@ where
         S: Store<T>,
     {
         count(&self.inner.core.counters.refreshes);
-        let ended =
-            contained(|| self.inner.load(self.ask(key, seen), work).map(|flown| flown.is_some()));
+        // A load of somebody else's that this would join may take longer than a refresh should.
+        let limit = self.inner.core.root.with_timeout(self.refresh_timeout);
+        let ask = Ask { context: Some(&limit), ..self.ask(key, seen) };
+        let ended = contained(|| self.inner.load(ask, work).map(|flown| flown.is_some()));
         self.note_refresh(key, ended);
     }
 
@@ -128,8 +130,12 @@ where
     {
         count(&self.inner.core.counters.refreshes);
         let limit = self.inner.core.root.with_timeout(self.refresh_timeout);
-        let load = Caught(pin!(self.inner.load_async(self.ask(key, seen), work)));
-        let ended = match until_armed(load, &limit).await {
+        // The load is gone, and with it its lead and its lock, before the hook is called.
+        let ended = {
+            let load = pin!(self.inner.load_async(self.ask(key, seen), work));
+            until_armed(Caught(load), &limit).await
+        };
+        let ended = match ended {
             Some(ended) => ended.map(|flown| flown.map(|flown| flown.is_some())),
             None => Ok(Err(FlightError::Left(Error::timeout("the refresh")))),
         };

@@ -253,7 +253,8 @@ pub trait Store<T>: Send + Sync {
     fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError>;
 
     /// Takes the key's refresh lock if nobody has it, and reads the key, in one step where the
-    /// store can. Whoever has the lock already is granted it again.
+    /// store can. Whoever has the lock already is granted it again. What cannot be read counts here
+    /// as nothing there, so that it is replaced.
     ///
     /// # Errors
     /// Then the lock may have been taken or not.
