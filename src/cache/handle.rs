@@ -317,7 +317,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     ///
     /// `keep` is shown each entry that has not expired, shard by shard as each stands when the walk
     /// gets there, in no order, with no lock held; it may use the cache. What is written to a shard
-    /// meanwhile it may see or not; what was replaced after it was shown stays. O(entries).
+    /// meanwhile it may see or not; what was replaced after it was shown stays. It runs under a
+    /// guard, as if [pinned](Cache::pin): while it blocks, what leaves is kept, in all caches.
+    /// O(entries).
     ///
     /// # Panics
     /// If `keep` panics: what it had refused by then is out, or some of it.

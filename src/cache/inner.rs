@@ -83,6 +83,13 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
         Some(unsafe { &entry.pair().1 }.clone())
     }
 
+    /// The key's value, or the key's hash for the load of it.
+    #[inline(always)]
+    pub(crate) fn get_or_hash<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<V, u64> {
+        let hash = self.core.hash(key);
+        self.get(hash, key).ok_or(hash)
+    }
+
     /// What a call returns, from what its flight brought.
     #[inline]
     pub(crate) fn resolve(

@@ -41,12 +41,8 @@ where
     ) -> Vec<Result<V, FlightError<E>>> {
         let inner = &*self.cache.inner;
         let context = self.wait_limit.context();
-        let look = |key: &&K| {
-            let hash = inner.core.hash(*key);
-            inner.get(hash, *key).map(Ok).ok_or(hash)
-        };
         let mut looked: Vec<Looked<V, E>> = Vec::with_capacity(keys.len());
-        looked.extend(keys.iter().map(look));
+        looked.extend(keys.iter().map(|key| inner.get_or_hash(*key).map(Ok)));
         if let Some(error) = context.and_then(Context::error) {
             let left = |_| Err(FlightError::Left(error.clone()));
             return looked.into_iter().map(|looked| looked.unwrap_or_else(left)).collect();

@@ -143,16 +143,15 @@ impl<'c, K, V, E, S, L, P> FetchOptions<'c, K, V, E, S, L, P> {
     /// use std::time::Duration;
     /// let cache = docache::Cache::<String, u32>::new(100);
     /// let context = docache::Context::new().with_timeout(Duration::from_millis(10));
-    /// let slow = || async {
-    ///     std::thread::sleep(Duration::from_millis(100));
-    ///     Ok(36)
-    /// };
+    /// let (answer, asked) = std::sync::mpsc::channel();
+    /// let slow = || async move { Ok(asked.recv().unwrap_or_default()) };
     /// let detached = cache
     ///     .options()
     ///     .context(&context)
     ///     .detached(|load| drop(std::thread::spawn(|| block_on(load))));
     /// let fetched = block_on(detached.try_fetch_async("ada", slow));
     /// assert!(fetched.unwrap_err().is_timeout());
+    /// answer.send(36).unwrap();
     /// assert_eq!(cache.fetch("ada", || unreachable!("it is being loaded")), 36);
     /// ```
     #[doc(alias = "background")]

@@ -41,9 +41,8 @@ where
     /// The key's value, or the key, with its hash, for the load of it.
     #[inline(always)]
     pub(super) fn get_or_key<Q: FetchKey<K>>(&self, key: Q) -> Result<V, (u64, K)> {
-        let inner = &*self.cache.inner;
-        let hash = inner.core.hash(key.query());
-        inner.get(hash, key.query()).ok_or_else(|| (hash, key.into_key()))
+        let found = self.cache.inner.get_or_hash(key.query());
+        found.map_err(|hash| (hash, key.into_key()))
     }
 
     /// The key's value, which was not there a moment ago.

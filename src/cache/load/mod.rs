@@ -86,8 +86,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
     /// The key's value, or the key's hash for the load of it.
     pub(crate) fn get_or_hash<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<V, u64> {
-        let hash = self.inner.core.hash(key);
-        self.inner.get(hash, key).ok_or(hash)
+        self.inner.get_or_hash(key)
     }
 
     /// The target of a call for a key of this hash. For owned calls, which lie on the heap and keep
