@@ -11,7 +11,7 @@ mod timers;
 pub use coarse::CoarseClock;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use coarse::dismiss_ticker;
-pub(crate) use coarse::{HORIZON_SHIFT, HORIZON_UNIT, MARGIN, exact, horizon, horizon_of};
+pub(crate) use coarse::{DEADLINE_UNIT_BITS, MARGIN, META_LOW_BITS, exact, horizon, horizon_of};
 pub use manual::ManualClock;
 
 use std::fmt;

@@ -3,10 +3,10 @@
 mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use common::flight::{Task, hush};
+use common::flight::{Task, hush, until};
 use docache::{Cache, Cause, ManualClock};
 
 #[test]
@@ -95,6 +95,42 @@ fn a_panic_goes_to_the_caller_and_the_cache_goes_on() {
     assert_eq!(cache.len(), cache.iter().count());
     cache.retain(|_, _| false);
     assert!(cache.is_empty());
+}
+
+/// While a listener stands still in `retain`, another cache gives back what was retired there.
+#[test]
+fn the_listener_is_shown_what_was_removed_without_a_guard() {
+    let (came, standing) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let stand_still = move |_: &u64, _: &u64, _| {
+        let _ = came.send(());
+        let _ = gate.lock().unwrap().recv();
+    };
+    let cache: Cache<u64, u64> = Cache::builder().shards(1).on_evict(stand_still).build().unwrap();
+    cache.insert(1, 1);
+    let other: Cache<u64, Arc<u64>> = Cache::builder().shards(1).build().unwrap();
+    std::thread::scope(|scope| {
+        let removed = scope.spawn(|| cache.retain(|_, _| false));
+        standing.recv().unwrap();
+        (0..1_000).for_each(|value| other.insert(1, Arc::new(value)));
+        until(|| other.stats().retired == 0);
+        drop(go);
+        assert_eq!(removed.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn each_entry_is_shown_once_if_nobody_writes_meanwhile() {
+    let cache: Cache<u64, u64> = Cache::builder().shards(2).build().unwrap();
+    cache.insert_many((0..20_000).map(|key| (key, key)));
+    let mut seen = Vec::new();
+    let removed = cache.retain(|key, _| {
+        seen.push(*key);
+        key % 100 == 0
+    });
+    seen.sort_unstable();
+    assert!(removed == 19_800 && seen.into_iter().eq(0..20_000));
 }
 
 #[test]

@@ -258,8 +258,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
     pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
         self.inner.core.put(key, value, ttl).map_err(|refused| match refused {
-            Refused::TooHeavy { weight, share } => {
-                let accepted = format!("give at most {share}, a shard's share of max_weight");
+            Refused::TooHeavy { weight, max_weight } => {
+                let accepted = format!("give at most {max_weight}, a shard's share of max_weight");
                 Error::invalid_argument("weight", weight, &accepted)
             }
             Refused::Full => Error::new(
@@ -315,11 +315,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// Keys that are only being loaded are not shown, and what they load is kept: against loads
     /// there are [`remove`](Cache::remove) and [`clear`](Cache::clear).
     ///
-    /// `keep` is shown each entry that has not expired, shard by shard as each stands when the walk
-    /// gets there, in no order, with no lock held; it may use the cache. What is written to a shard
-    /// meanwhile it may see or not; what was replaced after it was shown stays. It runs under a
-    /// guard, as if [pinned](Cache::pin): while it blocks, what leaves is kept, in all caches.
-    /// O(entries).
+    /// `keep` is shown each entry that has not expired, shard by shard, in no order, with no lock
+    /// held; it may use the cache. What is written meanwhile it may see or not; what was replaced
+    /// after it was shown stays. If many entries are inserted or removed meanwhile, so that a table
+    /// is replaced, it is shown some entries again. It runs under a guard, as if
+    /// [pinned](Cache::pin): while it blocks, what leaves is kept, in all caches. O(entries).
     ///
     /// # Panics
     /// If `keep` panics: what it had refused by then is out, or some of it.

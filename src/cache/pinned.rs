@@ -142,7 +142,7 @@ impl<'p, K, V, E, S> Iterator for Iter<'p, K, V, E, S> {
             let shard = self.core.shards().get(self.shard)?;
             while let Some(index) = self.found.pop() {
                 // SAFETY: found in the table under this guard (TAGGED).
-                let entry = unsafe { shard.entry(self.guard, index) };
+                let entry = unsafe { shard.place(self.guard, index) };
                 if self.core.expiry.is_live(entry) {
                     // SAFETY: as above.
                     let (key, value) = unsafe { entry.pair() };

@@ -66,14 +66,14 @@ pub(crate) fn horizon() -> &'static AtomicU64 {
 }
 
 /// The resolution of a horizon: units of 2 to the power of this, in nanoseconds.
-pub(crate) const HORIZON_UNIT: u32 = 12;
+pub(crate) const DEADLINE_UNIT_BITS: u32 = 12;
 /// How many bits are below it.
-pub(crate) const HORIZON_SHIFT: u32 = 16;
+pub(crate) const META_LOW_BITS: u32 = 16;
 
 /// A time in units of 4,096 ns, above sixteen bits that are set. So a word that has a deadline in
 /// these units above sixteen bits of anything is greater if, and only if, the deadline is later.
 pub(crate) const fn horizon_of(nanos: u64) -> u64 {
-    nanos >> HORIZON_UNIT << HORIZON_SHIFT | ((1 << HORIZON_SHIFT) - 1)
+    nanos >> DEADLINE_UNIT_BITS << META_LOW_BITS | ((1 << META_LOW_BITS) - 1)
 }
 
 impl Hands {

@@ -18,7 +18,7 @@ use super::error::{FlightError, Shared};
 use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
-use super::protocol::call::{State, Waiter};
+use super::protocol::call::{State, WaitKind};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
@@ -46,7 +46,7 @@ pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
     let part = |(target, key): (Target<D>, &'k D::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
         // this frame, which the key outlives.
-        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, Waiter::Polled) };
+        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, WaitKind::Polled) };
         Part {
             pinned,
             error_style: ErrorStyle { repanic: false, ..target.error_style },
@@ -71,9 +71,9 @@ pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
     }
     parts.iter_mut().for_each(|part| part.finish(context));
     // Not collected from `into_iter`, which would keep all of the parts' memory.
-    let mut ends = Vec::with_capacity(parts.len());
-    ends.extend(parts.iter_mut().filter_map(|part| part.result.take()));
-    ends
+    let mut results = Vec::with_capacity(parts.len());
+    results.extend(parts.iter_mut().filter_map(|part| part.result.take()));
+    results
 }
 
 impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
@@ -145,16 +145,16 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
         if let Some(error) = context.and_then(Context::error) {
             return keys.iter().map(|_| Err(FlightError::Left(error.clone()))).collect();
         }
-        let ends = run_all(keys.iter().map(|key| (self.target(key), *key)), context, work);
+        let results = run_all(keys.iter().map(|key| (self.target(key), *key)), context, work);
         // Only now that nobody depends on this call any more.
         if self.error_style.repanic {
-            for end in &ends {
-                if let Err(FlightError::Panicked(message)) = end {
+            for result in &results {
+                if let Err(FlightError::Panicked(message)) = result {
                     panic!("the run panicked: {message}");
                 }
             }
         }
-        ends
+        results
     }
 }
 
@@ -255,7 +255,7 @@ fn poll_all<D: Domain>(
         let (mut led, mut waits) = (Vec::new(), false);
         for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none())
         {
-            part.pinned.call().see_to_fork();
+            part.pinned.call().reset_if_forked();
             if mem::replace(&mut part.armed, true) && part.pinned.call().state() == State::Waits {
                 waits = true;
                 continue;

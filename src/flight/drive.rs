@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::error::{FlightError, Shared};
 use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkResult};
-use super::protocol::call::Waiter;
+use super::protocol::call::WaitKind;
 use super::protocol::domain::Domain;
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
@@ -85,7 +85,7 @@ impl<D: Domain> Target<D> {
         }
         // SAFETY: the pinned call stays where it is until the end of this function, and a stack
         // frame cannot be forgotten.
-        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, Waiter::Parked) };
+        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, WaitKind::Parked) };
         let shared = match pinned.enter() {
             Entered::Leads => pinned.lead(work),
             // Not joined: it counts as this caller's own.
@@ -118,9 +118,9 @@ impl<D: Domain> Target<D> {
             if let Some(error) = context_error(context) {
                 return Err(error);
             }
-            let waiter = Waiter::Polled;
+            let kind = WaitKind::Polled;
             // SAFETY: it is pinned here, and the key lies in the same memory.
-            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, waiter) });
+            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, kind) });
             let pinned = pinned.into_ref().get_ref();
             match pinned.enter() {
                 Entered::Leads => {}

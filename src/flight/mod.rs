@@ -101,7 +101,7 @@
 //!   may be in use for something else. So a registry forgets all its calls before it is used there
 //!   ([`renew`](Registry::renew)). A call that survives in the child (on the stack of the thread
 //!   that forked, or on the heap) resets its links before its owner does anything else with it
-//!   (`see_to_fork`); if it waited, it now leads.
+//!   (`reset_if_forked`); if it waited, it now leads.
 //!
 //! # Orderings
 //! - The lock acquires and releases; all lists are ordered by it.
@@ -151,7 +151,7 @@ pub(crate) use owned_call::{Departure, GroupDomain, OwnedCall, OwnedDomain};
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use pinned_call::WaitResult;
 pub(crate) use protocol::call::Call;
-pub(crate) use protocol::deliver::notify_followers;
+pub(crate) use protocol::deliver::notify_waiters;
 pub(crate) use protocol::domain::{Domain, grow};
 pub(crate) use protocol::outcome::{Failure, Outcome};
 pub(crate) use protocol::registry::{Entered, Registry};

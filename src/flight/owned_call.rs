@@ -16,7 +16,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::keyed::KeyedGroup;
 use super::pinned_call::{PinnedCall, WaitResult};
-use super::protocol::call::{State, Waiter};
+use super::protocol::call::{State, WaitKind};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::Entered;
@@ -85,10 +85,10 @@ type ErrorOf<O> = <<O as OwnedDomain>::Domain as Domain>::Error;
 
 /// Where the flights of owned calls live, and how their keys are stored.
 pub(crate) trait OwnedDomain {
-    /// The domain of a flight. It refers to what a share keeps alive.
+    /// The domain of a flight. It refers to what a handle keeps alive.
     type Domain: Domain;
     /// What keeps the domain alive.
-    type Share;
+    type Handle;
     /// The memory of a key, used again and again.
     type Key: Default;
     /// What else a call may say.
@@ -103,10 +103,10 @@ pub(crate) trait OwnedDomain {
     /// The domain of the key's flight, the key's hash, and the key.
     ///
     /// # Safety
-    /// The result is used only while the share exists and the key is unchanged, where it is
+    /// The result is used only while the handle exists and the key is unchanged, where it is
     /// (OUTLIVES).
     unsafe fn domain(
-        share: &Self::Share,
+        handle: &Self::Handle,
         key: &Self::Key,
         options: Self::Options,
     ) -> (Self::Domain, u64, *const <Self::Domain as Domain>::Key);
@@ -122,7 +122,7 @@ where
     E: 'static,
 {
     type Domain = &'static FlightShard<[u8], T, E>;
-    type Share = Arc<G>;
+    type Handle = Arc<G>;
     type Key = KeyBytes;
     type Options = ();
 
@@ -134,10 +134,10 @@ where
         key.forget();
     }
 
-    unsafe fn domain(share: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Domain, u64, *const [u8]) {
-        let target = (**share).as_ref().target(key.bytes());
+    unsafe fn domain(handle: &Arc<G>, key: &KeyBytes, (): ()) -> (Self::Domain, u64, *const [u8]) {
+        let target = (**handle).as_ref().target(key.bytes());
         let shard = std::ptr::from_ref(target.domain);
-        // SAFETY: OUTLIVES: the shard lies in what the share keeps alive, and is only reached by
+        // SAFETY: OUTLIVES: the shard lies in what the handle keeps alive, and is only reached by
         // shared references.
         (unsafe { &*shard }, target.hash, key.bytes())
     }
@@ -148,24 +148,24 @@ pub(crate) struct OwnedCall<O: OwnedDomain> {
     /// Refers to the two fields below, and so goes before them (OUTLIVES).
     pinned: Option<PinnedCall<O::Domain>>,
     key: O::Key,
-    share: Option<O::Share>,
+    handle: Option<O::Handle>,
     _pinned: PhantomPinned,
 }
 
 impl<O: OwnedDomain> OwnedCall<O> {
     pub(crate) fn new() -> Self {
-        OwnedCall { pinned: None, key: O::Key::default(), share: None, _pinned: PhantomPinned }
+        OwnedCall { pinned: None, key: O::Key::default(), handle: None, _pinned: PhantomPinned }
     }
 
-    /// Gets ready for [`enter`](Self::enter). `owner` is who calls, or 0.
+    /// Gets ready for [`enter`](Self::enter). `caller_id` is who calls, or 0.
     ///
     /// # Panics
     /// If it was not [reset](Self::reset) since the last time.
     pub(crate) fn prepare(
         self: Pin<&mut Self>,
-        share: O::Share,
+        handle: O::Handle,
         key: &[u8],
-        owner: u64,
+        caller_id: u64,
         options: O::Options,
     ) {
         // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares
@@ -173,13 +173,13 @@ impl<O: OwnedDomain> OwnedCall<O> {
         let this = unsafe { self.get_unchecked_mut() };
         assert!(this.pinned.is_none(), "a call is in use");
         O::set_key(&mut this.key, key);
-        let share = this.share.insert(share);
-        // SAFETY: share and key stay as they are until the pinned call has left (OUTLIVES).
-        let (domain, hash, key) = unsafe { O::domain(share, &this.key, options) };
+        let handle = this.handle.insert(handle);
+        // SAFETY: handle and key stay as they are until the pinned call has left (OUTLIVES).
+        let (domain, hash, key) = unsafe { O::domain(handle, &this.key, options) };
         // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
         // which stay as they are until the pinned call has left (OUTLIVES).
-        let pinned = unsafe { PinnedCall::new(domain, hash, key, Waiter::Polled) };
-        this.pinned = Some(pinned.owned_by(owner));
+        let pinned = unsafe { PinnedCall::new(domain, hash, key, WaitKind::Polled) };
+        this.pinned = Some(pinned.with_caller_id(caller_id));
     }
 
     /// Joins the flight of the key, or begins one.
@@ -191,8 +191,8 @@ impl<O: OwnedDomain> OwnedCall<O> {
     }
 
     /// What keeps the flight's domain alive, while the call is in use.
-    pub(crate) fn share(&self) -> Option<&O::Share> {
-        self.share.as_ref()
+    pub(crate) fn handle(&self) -> Option<&O::Handle> {
+        self.handle.as_ref()
     }
 
     /// Where the call stands; [`Out`](State::Out) if it was not prepared.
@@ -277,14 +277,14 @@ impl<O: OwnedDomain> OwnedCall<O> {
         }
     }
 
-    /// Gives the share back, after [`leave`](Self::leave). The call can be used again.
-    pub(crate) fn reset(self: Pin<&mut Self>) -> Option<O::Share> {
+    /// Gives the handle back, after [`leave`](Self::leave). The call can be used again.
+    pub(crate) fn reset(self: Pin<&mut Self>) -> Option<O::Handle> {
         // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be
         // pinned.
         let this = unsafe { self.get_unchecked_mut() };
         this.pinned = None;
         O::forget_key(&mut this.key);
-        this.share.take()
+        this.handle.take()
     }
 }
 

@@ -8,12 +8,12 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::error::{FlightError, Shared};
-use super::protocol::call::{Call, State, Waiter};
+use super::protocol::call::{Call, State, WaitKind};
 use super::protocol::deliver::{self, MAX_BATCHED_BYTES};
 use super::protocol::domain::{CallOf, Domain, OutcomeOf};
-use super::protocol::leave;
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
+use super::protocol::wait;
 use crate::clock::{Clock, SystemClock};
 use crate::contain::contained;
 use crate::context::{Context, until, until_armed};
@@ -65,18 +65,23 @@ impl<D: Domain> PinnedCall<D> {
     /// `key` lives as long as the memory that the pinned call lies in, even if the pinned call is
     /// forgotten (KEY).
     #[inline]
-    pub(crate) unsafe fn new(domain: D, hash: u64, key: *const D::Key, waiter: Waiter) -> Self {
+    pub(crate) unsafe fn new(
+        domain: D,
+        hash: u64,
+        key: *const D::Key,
+        wait_kind: WaitKind,
+    ) -> Self {
         PinnedCall {
             domain,
-            call: Call::new(hash, key, waiter),
+            call: Call::new(hash, key, wait_kind),
             staged: UnsafeCell::new(D::Staged::default()),
         }
     }
 
-    /// The same with an [owner](Call::set_owner).
+    /// The same with a [caller id](Call::set_caller_id).
     #[cfg(all(feature = "capi", not(docache_loom)))]
-    pub(super) fn owned_by(mut self, owner: u64) -> Self {
-        self.call.set_owner(owner);
+    pub(super) fn with_caller_id(mut self, caller_id: u64) -> Self {
+        self.call.set_caller_id(caller_id);
         self
     }
 
@@ -99,7 +104,7 @@ impl<D: Domain> PinnedCall<D> {
     #[inline]
     pub(crate) fn enter(&self) -> Entered {
         debug_assert_eq!(self.call.state(), State::Out);
-        self.call.see_to_fork();
+        self.call.reset_if_forked();
         // SAFETY: ours (OWNER), and `enter` gets at it by this reference only.
         let staged = unsafe { self.staged() };
         // SAFETY: pinned and with its key, as promised to `new`; `drop` takes the call out.
@@ -121,7 +126,7 @@ impl<D: Domain> PinnedCall<D> {
     /// The same with an outcome that lies elsewhere.
     #[inline]
     pub(super) fn complete_with(&self, outcome: &OutcomeOf<D>) -> bool {
-        self.call.see_to_fork();
+        self.call.reset_if_forked();
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
@@ -140,10 +145,10 @@ impl<D: Domain> PinnedCall<D> {
 
     /// Gives up the lead of this call: whether somebody took it.
     pub(super) fn abandon(&self) -> bool {
-        self.call.see_to_fork();
+        self.call.reset_if_forked();
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: it is ours, and leads.
-        unsafe { leave::abandon(&self.domain, &self.call) }
+        unsafe { wait::abandon(&self.domain, &self.call) }
     }
 
     /// Ends the flight that this call leads with a panic.
@@ -165,7 +170,7 @@ impl<D: Domain> PinnedCall<D> {
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
     /// call has the outcome.
     pub(super) fn recheck(&self) -> bool {
-        self.call.see_to_fork();
+        self.call.reset_if_forked();
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
@@ -271,17 +276,17 @@ impl<D: Domain> PinnedCall<D> {
 
     /// One look at a call that joined; its Waker will be woken when there is something to see.
     pub(crate) fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
-        self.call.see_to_fork();
+        self.call.reset_if_forked();
         // SAFETY: it is ours and joined.
-        let state = unsafe { leave::poll(&self.domain, &self.call, cx.waker()) };
+        let state = unsafe { wait::poll(&self.domain, &self.call, cx.waker()) };
         state.and_then(|state| self.wait_result(state)).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Stops waiting.
     pub(super) fn leave(&self) -> WaitResult {
-        self.call.see_to_fork();
+        self.call.reset_if_forked();
         // SAFETY: it is ours and joined.
-        if unsafe { leave::leave(&self.domain, &self.call) } {
+        if unsafe { wait::leave(&self.domain, &self.call) } {
             WaitResult::Done
         } else {
             WaitResult::Left

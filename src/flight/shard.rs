@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::DerefMut;
 
 use super::protocol::call::Call;
-use super::protocol::deliver::notify_followers;
+use super::protocol::deliver::notify_waiters;
 use super::protocol::domain::{Domain, grow};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::{Entered, Registry};
@@ -98,9 +98,9 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
     #[inline]
     unsafe fn complete(&self, me: &Call<K, T, E>, outcome: &Outcome<T, E>, (): &mut ()) -> bool {
         // SAFETY: the caller's promise.
-        let has_followers = unsafe { self.lock().unregister(me) };
+        let has_waiters = unsafe { self.lock().unregister(me) };
         // SAFETY: the caller's promise; it was just taken out.
-        unsafe { notify_followers(self, me, outcome, has_followers) }
+        unsafe { notify_waiters(self, me, outcome, has_waiters) }
     }
 
     #[inline]

@@ -31,7 +31,7 @@ use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
 use crate::flight::{
-    Call, Domain, Entered, Failure, Outcome, Registry, Target, grow, notify_followers,
+    Call, Domain, Entered, Failure, Outcome, Registry, Target, grow, notify_waiters,
 };
 
 pub use detached::DetachedFetch;
@@ -273,7 +273,7 @@ where
         let until = |ttl| self.now().after(ttl);
         let until = staged.error_keys.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
-        let has_followers = core.with_shard_then(
+        let has_waiters = core.with_shard_then(
             self.shard,
             |locked, deferred| {
                 locked.drain_limbo(deferred);
@@ -303,12 +303,12 @@ where
                 unsafe { locked.state.flights.unregister(me) }
             },
             // SAFETY: the caller's promise; it was just taken out.
-            |has_followers| unsafe { notify_followers(self, me, outcome, has_followers) },
+            |has_waiters| unsafe { notify_waiters(self, me, outcome, has_waiters) },
         );
         if staged.pair.is_some() || staged.error_keys.is_some() {
             self.drop_staged(staged, refused);
         }
-        has_followers
+        has_waiters
     }
 
     /// A load that never completed (a panic, or a dropped future) counts as failed.

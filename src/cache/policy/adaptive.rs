@@ -4,7 +4,7 @@
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};
 use super::queue::{Queues, Weights};
-use super::{Arena, MAX_HITS};
+use super::{MAX_HITS, PolicyEntries};
 
 /// The young part of those on probation: hits in it do not count, for they follow the insertion too
 /// closely to tell anything.
@@ -87,7 +87,7 @@ impl<W: Weights> Adaptive<W> {
     #[inline]
     pub(super) fn admit(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         i: u32,
         hash: u64,
         weight: u32,
@@ -120,7 +120,7 @@ impl<W: Weights> Adaptive<W> {
 
     pub(super) fn replace(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
@@ -155,7 +155,7 @@ impl<W: Weights> Adaptive<W> {
     }
 
     #[inline]
-    fn enqueue(&mut self, arena: &impl Arena, i: u32, weight: u32, proven: bool) {
+    fn enqueue(&mut self, arena: &impl PolicyEntries, i: u32, weight: u32, proven: bool) {
         if proven {
             self.queues.push(MAIN, i, weight);
         } else {
@@ -178,7 +178,7 @@ impl<W: Weights> Adaptive<W> {
     #[inline]
     fn make_room(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         weight: u32,
         mut evict: impl FnMut(u32, Option<u64>),
     ) {
@@ -189,7 +189,7 @@ impl<W: Weights> Adaptive<W> {
     }
 
     /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
-    fn evict(&mut self, arena: &impl Arena) -> Option<(u32, Option<u64>)> {
+    fn evict(&mut self, arena: &impl PolicyEntries) -> Option<(u32, Option<u64>)> {
         loop {
             let Some(candidate) = self.candidate(arena) else {
                 if let Some(victim) = self.main_victim(arena) {
@@ -224,7 +224,7 @@ impl<W: Weights> Adaptive<W> {
     /// The next entry that must prove itself or go, if those on probation fill their room. The
     /// newest is not asked to: unless it was hit, it is there alone.
     #[inline]
-    fn candidate(&self, arena: &impl Arena) -> Option<u32> {
+    fn candidate(&self, arena: &impl PolicyEntries) -> Option<u32> {
         let filled = self.queues.weight_of(WINDOW) + self.queues.weight_of(SMALL);
         if filled < self.balance.small() && self.queues.len_of(MAIN) > 0 {
             return None;
@@ -241,7 +241,7 @@ impl<W: Weights> Adaptive<W> {
     /// The next entry to go from the main queue, which it still leads. Those before it that were
     /// hit go round once more and are one hit poorer; the newest goes round, too.
     #[inline]
-    fn main_victim(&mut self, arena: &impl Arena) -> Option<u32> {
+    fn main_victim(&mut self, arena: &impl PolicyEntries) -> Option<u32> {
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
             let hits = arena.hits(first);
@@ -263,14 +263,19 @@ impl<W: Weights> Adaptive<W> {
         self.queues.first(MAIN)
     }
 
-    fn promote(&mut self, arena: &impl Arena, i: u32) {
+    fn promote(&mut self, arena: &impl PolicyEntries, i: u32) {
         self.absorb_hits(arena, i);
         self.queues.move_to(MAIN, i);
     }
 
     /// Leaves a ghost of an entry and unlinks it.
     #[inline]
-    fn evict_entry(&mut self, arena: &impl Arena, i: u32, from: From) -> (u32, Option<u64>) {
+    fn evict_entry(
+        &mut self,
+        arena: &impl PolicyEntries,
+        i: u32,
+        from: From,
+    ) -> (u32, Option<u64>) {
         let hash = arena.hash(i);
         if self.turns_are_unknown() {
             self.measure_turns();
@@ -289,7 +294,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
     #[inline]
-    fn drain_window(&mut self, arena: &impl Arena) {
+    fn drain_window(&mut self, arena: &impl PolicyEntries) {
         while self.queues.weight_of(WINDOW) > self.balance.window()
             && self.queues.len_of(WINDOW) > 1
         {
@@ -301,14 +306,14 @@ impl<W: Weights> Adaptive<W> {
 
     /// An entry's history, and the hits that will be added to it.
     #[inline]
-    fn uses(&self, arena: &impl Arena, i: u32) -> u8 {
+    fn uses(&self, arena: &impl PolicyEntries, i: u32) -> u8 {
         self.remember(arena, i, 0) + arena.hits(i).min(MAX_HITS)
     }
 
     /// Adds hits to an entry's history, which it returns. What has not changed is not written:
     /// readers share the line.
     #[inline]
-    fn remember(&self, arena: &impl Arena, i: u32, hits: u8) -> u8 {
+    fn remember(&self, arena: &impl PolicyEntries, i: u32, hits: u8) -> u8 {
         let (was, epoch) = (History(arena.history(i)), self.turns.epoch());
         let h = (was.at(epoch) + hits).min(MAX_HISTORY);
         let now = History::new(h, epoch);
@@ -320,7 +325,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// Turns an entry's hits into history.
     #[inline]
-    fn absorb_hits(&self, arena: &impl Arena, i: u32) -> u8 {
+    fn absorb_hits(&self, arena: &impl PolicyEntries, i: u32) -> u8 {
         let hits = arena.hits(i).min(MAX_HITS);
         if hits > 0 {
             arena.set_hits(i, 0);

@@ -3,7 +3,7 @@
 //! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth
 //! keeping, so it is for those who need its order, not for those who want hits.
 
-use super::Arena;
+use super::PolicyEntries;
 use super::queue::{Queues, Weights};
 
 const QUEUE: usize = 0;
@@ -31,7 +31,7 @@ impl<W: Weights> Lru<W> {
     #[inline]
     pub(super) fn admit(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         i: u32,
         weight: u32,
         mut evict: impl FnMut(u32, Option<u64>),
@@ -46,7 +46,7 @@ impl<W: Weights> Lru<W> {
 
     pub(super) fn replace(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,

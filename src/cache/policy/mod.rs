@@ -67,7 +67,8 @@
 //!   strict.)
 //! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two
 //!   steps.
-//! - CONSISTENT: nothing here panics, nor does an [`Arena`]; so each step is done as a whole.
+//! - CONSISTENT: nothing here panics, nor does a [`PolicyEntries`]; so each step is done as a
+//!   whole.
 
 mod adaptive;
 mod balance;
@@ -87,7 +88,7 @@ pub(crate) const MAX_HITS: u8 = 3;
 
 /// What a policy asks of the entries, which lie in the shard's slab; `i` is a slab index below
 /// 2^30.
-pub(crate) trait Arena {
+pub(crate) trait PolicyEntries {
     /// Hits since they were last set. Readers raise them meanwhile, up to [`MAX_HITS`].
     fn hits(&self, i: u32) -> u8;
     fn set_hits(&self, i: u32, hits: u8);
@@ -169,7 +170,7 @@ impl Policy {
     #[inline]
     pub(crate) fn admit(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         i: u32,
         hash: u64,
         weight: u32,
@@ -191,7 +192,7 @@ impl Policy {
     /// nothing, it is enqueued as a new entry is.
     pub(crate) fn replace(
         &mut self,
-        arena: &impl Arena,
+        arena: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
@@ -225,11 +226,13 @@ impl Policy {
         with!(&self.0, unbounded _ => false, bounded policy => policy.queues().queue_of(i).is_some())
     }
 
-    /// The weight of an entry that is in a [queue](Policy::holds); else 0, where entries have
-    /// weights.
+    /// The weight of an entry.
     #[inline]
     pub(crate) fn weight_of(&self, i: u32) -> u32 {
-        with!(&self.0, unbounded _ => 0, bounded policy => policy.queues().entry_weight(i))
+        with!(&self.0,
+            unbounded all => all.weight_of(i),
+            bounded policy => policy.queues().entry_weight(i),
+        )
     }
 
     /// Entries; if there is a limit, those that weigh something.
@@ -273,6 +276,11 @@ impl Unbounded {
     #[inline]
     fn remove(&mut self, i: u32) {
         self.len -= 1;
-        self.weight -= u64::from(self.weights.as_ref().map_or(1, |weights| weights[i as usize]));
+        self.weight -= u64::from(self.weight_of(i));
+    }
+
+    #[inline]
+    fn weight_of(&self, i: u32) -> u32 {
+        self.weights.as_ref().map_or(1, |weights| weights[i as usize])
     }
 }

@@ -14,7 +14,7 @@ mod naive;
 #[derive(Debug, Default)]
 struct Cells(Vec<(u64, Cell<u8>, Cell<u8>)>);
 
-impl Arena for Cells {
+impl PolicyEntries for Cells {
     fn hits(&self, i: u32) -> u8 {
         self.0[i as usize].1.get()
     }

@@ -16,13 +16,13 @@ use crossbeam_utils::CachePadded;
 use super::epochs;
 pub(crate) use super::grace::GraceCookie;
 use super::grace::GracePeriods;
-use super::records::{Held, Record, Records};
+use super::records::{Record, RecordLocks, Records};
 use crate::clock::{Clock, SystemClock};
 use crate::sync::barrier;
 use crate::sync::fork::{self, Across, Forked};
 
 /// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
-const PAUSE: u64 = 100_000;
+const MIN_ADVANCE_INTERVAL: u64 = 100_000;
 
 static PERIODS: LazyLock<GracePeriods> = LazyLock::new(GracePeriods::new);
 static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
@@ -49,7 +49,7 @@ pub(crate) fn prepare() {
     }
 }
 
-static HELD: Across<Held> = Across::new();
+static HELD: Across<RecordLocks> = Across::new();
 
 /// The threads that read, which the child of a fork does not have.
 struct Readers;
@@ -96,10 +96,10 @@ fn give_back(record: &'static Record) {
 
 /// While it lives, nothing that the calling thread finds in a table is reused or freed.
 #[derive(Debug)]
-pub(crate) struct Guard(Hold);
+pub(crate) struct Guard(GuardInner);
 
 #[derive(Debug)]
-enum Hold {
+enum GuardInner {
     Record(&'static Record, PhantomData<*const ()>),
     Epoch(crossbeam_epoch::Guard),
 }
@@ -110,7 +110,7 @@ pub(crate) fn pin() -> Guard {
     match RECORD.get() {
         Some(record) => {
             record.pin();
-            Guard(Hold::Record(record, PhantomData))
+            Guard(GuardInner::Record(record, PhantomData))
         }
         None => pin_slow(),
     }
@@ -122,7 +122,7 @@ pub(crate) fn pin() -> Guard {
 fn pin_slow() -> Guard {
     if !barrier::exists() {
         EPOCHS.set(EPOCHS.get() + 1);
-        return Guard(Hold::Epoch(epochs::pin()));
+        return Guard(GuardInner::Epoch(epochs::pin()));
     }
     let handle = HANDLE.try_with(|handle| handle.0);
     let record = handle.unwrap_or_else(|_| RECORDS.take());
@@ -133,7 +133,7 @@ fn pin_slow() -> Guard {
         debug_assert!(!is_free);
     }
     RECORD.set(Some(record));
-    Guard(Hold::Record(record, PhantomData))
+    Guard(GuardInner::Record(record, PhantomData))
 }
 
 /// Whether the calling thread has a guard.
@@ -147,8 +147,8 @@ impl Guard {
     #[inline]
     pub(crate) fn repin(&mut self) {
         match &mut self.0 {
-            Hold::Record(record, _) => record.repin(),
-            Hold::Epoch(guard) => guard.repin(),
+            GuardInner::Record(record, _) => record.repin(),
+            GuardInner::Epoch(guard) => guard.repin(),
         }
     }
 }
@@ -157,12 +157,12 @@ impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
         match &self.0 {
-            Hold::Record(record, _) => {
+            GuardInner::Record(record, _) => {
                 if record.unpin() {
                     give_back(record);
                 }
             }
-            Hold::Epoch(_) => EPOCHS.set(EPOCHS.get() - 1),
+            GuardInner::Epoch(_) => EPOCHS.set(EPOCHS.get() - 1),
         }
     }
 }
@@ -199,12 +199,12 @@ pub(crate) fn advance() {
 }
 
 /// Says that retired things are waiting: does [`advance`](advance()), unless that was done less
-/// than [`PAUSE`] ago.
+/// than [`MIN_ADVANCE_INTERVAL`] ago.
 pub(crate) fn advance_throttled() {
     static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
     if barrier::exists() {
         let now = SystemClock.now().as_nanos();
-        if now.saturating_sub(LAST.load(Ordering::Relaxed)) < PAUSE {
+        if now.saturating_sub(LAST.load(Ordering::Relaxed)) < MIN_ADVANCE_INTERVAL {
             return;
         }
         LAST.store(now, Ordering::Relaxed);
@@ -241,7 +241,7 @@ mod tests {
         fn drop(&mut self) {
             let guards = [pin(), pin()];
             for Guard(hold) in &guards {
-                assert!(matches!(hold, Hold::Record(record, _) if RECORDS.has_taken(record)));
+                assert!(matches!(hold, GuardInner::Record(record, _) if RECORDS.has_taken(record)));
             }
             assert!(is_pinned());
             drop(guards);

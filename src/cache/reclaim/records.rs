@@ -2,27 +2,27 @@
 //!
 //! # State
 //! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back)
-//! when it ends, or when its last guard goes if that is later. `registered` lists the records that
-//! are taken and, apart from those, the free ones; no record is ever freed. A record's [word](Word)
-//! has the nesting depth of its thread's guards, and a *phase* that goes up each time the depth
-//! returns to 0.
+//! when it ends, or when its last guard goes if that is later. `lists` has the records that are
+//! taken and, apart from those, the free ones; no record is ever freed. A record's
+//! [counter](ReaderCtr) has the nesting depth of its thread's guards, and a *phase* that goes up
+//! each time the depth returns to 0.
 //!
 //! # A grace period
-//! A thread that wants one to [end](Records::advance) holds the lock of `readers`. It counts the
-//! period as begun, does the heavy fence, and then, under the lock of `registered`, writes down the
-//! words of those taken records whose depth is not 0. The period has ended when the phase of each
-//! of those has moved. So a period costs time in proportion to the records that are taken.
+//! A thread that wants one to [end](Records::advance) holds the lock of `holdouts`. It counts the
+//! period as begun, does the heavy fence, and then, under the lock of `lists`, writes down the
+//! counters of those taken records whose depth is not 0. The period has ended when the phase of
+//! each of those has moved. So a period costs time in proportion to the records that are taken.
 //!
 //! # Invariants
-//! - TAKEN: only a record in `registered.taken` has guards. Its `position` is its index there; both
-//!   change under the lock of `registered`.
+//! - TAKEN: only a record in `lists.taken` has guards. Its `position` is its index there; both
+//!   change under the lock of `lists`.
 //! - GRACE: once a period has ended that began after a cookie was taken, no reader can see what was
 //!   unlinked before that cookie was taken.
 //!
 //! # Orderings
 //! ```text
 //!   writer W            advancer A                    reader R
-//!   U  unlink           B  count the period as begun  E  store to its word: depth + 1
+//!   U  unlink           B  count the period as begun  E  store to its counter: depth + 1
 //!   F  SeqCst fence     H  heavy fence                l  light fence
 //!   C  take the cookie  N  note the words             L  load from the table
 //! ```
@@ -36,7 +36,7 @@
 //!   before R has unpinned. If R has pinned again by then, that pin comes after H, which is the
 //!   first case.
 //!
-//! Records change hands meanwhile. If R takes its record after N, the lock of `registered` orders L
+//! Records change hands meanwhile. If R takes its record after N, the lock of `lists` orders L
 //! after H, hence after F. If R gave its record back before N, the same lock orders all that R read
 //! before N. If a record in the list has a new owner, its phase has moved, so nobody waits for
 //! it. (The phase has 16 bits and wraps: at worst a period waits for a guard that it need not
@@ -50,9 +50,9 @@
 //! after both U and C, W may have taken the cookie before U became visible, R's h may have come
 //! between the two, and then neither does L find U, nor N see E.
 //!
-//! A word is stored with Release and loaded with Acquire, so all that a reader did under its guard
-//! comes before the end of the period; that end is counted with Release, and read with Acquire, for
-//! the same reason.
+//! A counter is stored with Release and loaded with Acquire, so all that a reader did under its
+//! guard comes before the end of the period; that end is counted with Release, and read with
+//! Acquire, for the same reason.
 
 use super::grace::GracePeriods;
 use crate::sync::Mutex;
@@ -67,81 +67,81 @@ const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
 
 /// `phase:16 | ORPHAN:1 | nesting:47`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word(u64);
+pub(super) struct ReaderCtr(u64);
 
-impl Word {
+impl ReaderCtr {
     const NESTING_ONE: u64 = 1;
     /// The thread has gone; the record is free when the guards are, too.
     const ORPHAN: u64 = 1 << 47;
-    const NESTING: u64 = Word::ORPHAN - 1;
+    const NESTING: u64 = ReaderCtr::ORPHAN - 1;
     const PHASE_ONE: u64 = 1 << 48;
 
     pub(super) fn is_pinned(self) -> bool {
-        self.0 & Word::NESTING != 0
+        self.0 & ReaderCtr::NESTING != 0
     }
 
-    /// Whether the guards seen in one word are still there in the other: the depth has not returned
-    /// to 0 in between.
-    fn is_same_phase(self, other: Word) -> bool {
-        (self.0 ^ other.0) < Word::PHASE_ONE
+    /// Whether the guards seen in one counter are still there in the other: the depth has not
+    /// returned to 0 in between.
+    fn is_same_phase(self, other: ReaderCtr) -> bool {
+        (self.0 ^ other.0) < ReaderCtr::PHASE_ONE
     }
 
     #[inline(always)]
-    pub(super) fn pinned(self) -> Word {
-        Word(self.0 + Word::NESTING_ONE)
+    pub(super) fn pinned(self) -> ReaderCtr {
+        ReaderCtr(self.0 + ReaderCtr::NESTING_ONE)
     }
 
     /// Whether the depth is 1 and the record no orphan, so that unpinning is one addition.
     #[inline(always)]
     fn is_outermost(self) -> bool {
-        self.0 & (Word::PHASE_ONE - 1) == Word::NESTING_ONE
+        self.0 & (ReaderCtr::PHASE_ONE - 1) == ReaderCtr::NESTING_ONE
     }
 
     /// The only guard is gone, and another one is there.
-    fn repinned(self) -> Word {
-        Word(self.0.wrapping_add(Word::PHASE_ONE))
+    fn repinned(self) -> ReaderCtr {
+        ReaderCtr(self.0.wrapping_add(ReaderCtr::PHASE_ONE))
     }
 
     /// One guard less, and others are left.
-    fn unnested(self) -> Word {
-        Word(self.0 - Word::NESTING_ONE)
+    fn unnested(self) -> ReaderCtr {
+        ReaderCtr(self.0 - ReaderCtr::NESTING_ONE)
     }
 
     /// The last guard is gone.
     #[inline(always)]
-    fn unpinned(self) -> Word {
-        Word((self.0 & !(Word::PHASE_ONE - 1)).wrapping_add(Word::PHASE_ONE))
+    fn unpinned(self) -> ReaderCtr {
+        ReaderCtr((self.0 & !(ReaderCtr::PHASE_ONE - 1)).wrapping_add(ReaderCtr::PHASE_ONE))
     }
 }
 
-/// What others see of a thread. Only its own thread writes the word.
+/// What others see of a thread. Only its own thread writes the counter.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Record {
-    word: AtomicU64,
+    ctr: AtomicU64,
     position: AtomicUsize,
 }
 
 impl Record {
     fn leak() -> &'static Record {
-        Box::leak(Box::new(Record { word: AtomicU64::new(0), position: AtomicUsize::new(0) }))
+        Box::leak(Box::new(Record { ctr: AtomicU64::new(0), position: AtomicUsize::new(0) }))
     }
 
     #[inline(always)]
-    pub(super) fn word(&self) -> Word {
-        Word(self.word.load(Ordering::Relaxed))
+    pub(super) fn ctr(&self) -> ReaderCtr {
+        ReaderCtr(self.ctr.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    pub(super) fn set(&self, word: Word) {
-        self.word.store(word.0, Ordering::Release);
+    pub(super) fn set(&self, ctr: ReaderCtr) {
+        self.ctr.store(ctr.0, Ordering::Release);
     }
 
     /// Adds a guard: nothing that the calling thread finds in a table from here on is reused before
     /// the matching [`unpin`](Record::unpin).
     #[inline(always)]
     pub(crate) fn pin(&self) {
-        self.set(self.word().pinned());
+        self.set(self.ctr().pinned());
         light();
     }
 
@@ -150,28 +150,28 @@ impl Record {
     #[inline(always)]
     #[must_use]
     pub(crate) fn unpin(&self) -> bool {
-        let word = self.word();
-        if word.is_outermost() {
-            self.set(word.unpinned());
+        let ctr = self.ctr();
+        if ctr.is_outermost() {
+            self.set(ctr.unpinned());
             return false;
         }
-        self.unpin_slow(word)
+        self.unpin_slow(ctr)
     }
 
     #[cold]
-    fn unpin_slow(&self, word: Word) -> bool {
-        let fewer = word.unnested();
+    fn unpin_slow(&self, ctr: ReaderCtr) -> bool {
+        let fewer = ctr.unnested();
         let is_last = !fewer.is_pinned();
-        self.set(if is_last { word.unpinned() } else { fewer });
+        self.set(if is_last { ctr.unpinned() } else { fewer });
         is_last
     }
 
     /// Leaves and enters again, unless there are nested guards: those keep what they hold.
     #[inline]
     pub(crate) fn repin(&self) {
-        let word = self.word();
-        if word.0 & Word::NESTING == Word::NESTING_ONE {
-            self.set(word.repinned());
+        let ctr = self.ctr();
+        if ctr.0 & ReaderCtr::NESTING == ReaderCtr::NESTING_ONE {
+            self.set(ctr.repinned());
             light();
         }
     }
@@ -180,56 +180,56 @@ impl Record {
     /// they are gone already, so that it is to be given back.
     #[must_use]
     pub(crate) fn abandon(&self) -> bool {
-        let word = self.word();
-        if word.is_pinned() {
-            self.set(Word(word.0 | Word::ORPHAN));
+        let ctr = self.ctr();
+        if ctr.is_pinned() {
+            self.set(ReaderCtr(ctr.0 | ReaderCtr::ORPHAN));
         }
-        !word.is_pinned()
+        !ctr.is_pinned()
     }
 
     /// Whether its thread has a guard. For that thread to ask.
     #[inline]
     pub(super) fn is_pinned(&self) -> bool {
-        self.word().is_pinned()
+        self.ctr().is_pinned()
     }
 
-    /// The word as others see it.
-    pub(super) fn seen(&self) -> Word {
-        Word(self.word.load(Ordering::Acquire))
+    /// The counter as others see it.
+    pub(super) fn seen(&self) -> ReaderCtr {
+        ReaderCtr(self.ctr.load(Ordering::Acquire))
     }
 }
 
 /// The records.
 #[derive(Debug)]
 pub(crate) struct Records {
-    registered: Mutex<RecordLists>,
+    lists: Mutex<RecordLists>,
     /// Those whom the period under way waits for, with the words they had.
-    readers: Mutex<Vec<(&'static Record, Word)>>,
+    holdouts: Mutex<Vec<(&'static Record, ReaderCtr)>>,
 }
 
 /// The locks of the records.
 #[cfg(not(docache_loom))]
 #[derive(Debug)]
-pub(super) struct Held {
-    readers: MutexGuard<'static, Vec<(&'static Record, Word)>>,
-    registered: MutexGuard<'static, RecordLists>,
+pub(super) struct RecordLocks {
+    holdouts: MutexGuard<'static, Vec<(&'static Record, ReaderCtr)>>,
+    lists: MutexGuard<'static, RecordLists>,
 }
 
 #[cfg(not(docache_loom))]
-impl Held {
+impl RecordLocks {
     /// Forgets the guards of all threads but the calling one, which are not there any more and
     /// whose records become free.
     pub(super) fn renew(mut self, own: Option<&'static Record>) {
         let is_own = |record: &'static Record| own.is_some_and(|own| std::ptr::eq(own, record));
-        self.readers.retain(|(record, _)| is_own(record));
-        let registered = &mut *self.registered;
-        for record in registered.taken.drain(..).filter(|record| !is_own(record)) {
-            record.set(record.word().unpinned());
-            registered.free.push(record);
+        self.holdouts.retain(|(record, _)| is_own(record));
+        let lists = &mut *self.lists;
+        for record in lists.taken.drain(..).filter(|record| !is_own(record)) {
+            record.set(record.ctr().unpinned());
+            lists.free.push(record);
         }
         if let Some(own) = own {
             own.position.store(0, Ordering::Relaxed);
-            registered.taken.push(own);
+            lists.taken.push(own);
         }
     }
 }
@@ -242,57 +242,57 @@ struct RecordLists {
 
 impl Records {
     pub(super) fn new() -> Records {
-        Records { registered: Mutex::new(RecordLists::default()), readers: Mutex::new(Vec::new()) }
+        Records { lists: Mutex::new(RecordLists::default()), holdouts: Mutex::new(Vec::new()) }
     }
 
     /// A record for the calling thread.
     pub(super) fn take(&self) -> &'static Record {
-        let mut registered = self.registered.lock();
-        let record = registered.free.pop().unwrap_or_else(Record::leak);
-        // So that `Held::renew`, in the child of a fork, can push all of them without allocating.
-        let count = registered.taken.len() + 1;
-        registered.free.reserve(count);
-        record.position.store(registered.taken.len(), Ordering::Relaxed);
-        registered.taken.push(record);
+        let mut lists = self.lists.lock();
+        let record = lists.free.pop().unwrap_or_else(Record::leak);
+        // So that `RecordLocks::renew`, in a forked child, can push all of them without allocating.
+        let count = lists.taken.len() + 1;
+        lists.free.reserve(count);
+        record.position.store(lists.taken.len(), Ordering::Relaxed);
+        lists.taken.push(record);
         record
     }
 
     /// Takes both locks, across a fork.
     #[cfg(not(docache_loom))]
-    pub(super) fn hold(&'static self) -> Held {
-        Held { readers: self.readers.lock(), registered: self.registered.lock() }
+    pub(super) fn hold(&'static self) -> RecordLocks {
+        RecordLocks { holdouts: self.holdouts.lock(), lists: self.lists.lock() }
     }
 
     /// Makes a record of the calling thread free, which has no guards any more.
     pub(super) fn give_back(&self, record: &'static Record) {
-        debug_assert!(!record.word().is_pinned());
-        let mut registered = self.registered.lock();
+        debug_assert!(!record.ctr().is_pinned());
+        let mut lists = self.lists.lock();
         // TAKEN.
         let position = record.position.load(Ordering::Relaxed);
-        registered.taken.swap_remove(position);
-        if let Some(moved) = registered.taken.get(position) {
+        lists.taken.swap_remove(position);
+        if let Some(moved) = lists.taken.get(position) {
             moved.position.store(position, Ordering::Relaxed);
         }
-        registered.free.push(record);
+        lists.free.push(record);
     }
 
     #[cfg(all(test, not(docache_loom), not(docache_portable)))]
     pub(super) fn has_taken(&self, record: &'static Record) -> bool {
-        self.registered.lock().taken.iter().any(|taken| std::ptr::eq(*taken, record))
+        self.lists.lock().taken.iter().any(|taken| std::ptr::eq(*taken, record))
     }
 
     /// How many records are taken, and how many there are.
     #[cfg(all(test, not(docache_loom), not(docache_portable)))]
     pub(super) fn count(&self) -> (usize, usize) {
-        let registered = self.registered.lock();
-        (registered.taken.len(), registered.taken.len() + registered.free.len())
+        let lists = self.lists.lock();
+        (lists.taken.len(), lists.taken.len() + lists.free.len())
     }
 
     /// Ends the present period if its readers have left; then begins another one, and ends that too
     /// if nobody reads. Does nothing if another thread is in here.
     pub(super) fn advance(&self, periods: &GracePeriods) {
-        let Some(mut readers) = self.readers.try_lock() else { return };
-        if !readers.is_empty() && !have_left(&mut readers) {
+        let Some(mut holdouts) = self.holdouts.try_lock() else { return };
+        if !holdouts.is_empty() && !have_left(&mut holdouts) {
             return;
         }
         periods.end();
@@ -303,9 +303,9 @@ impl Records {
             periods.cancel();
             return;
         }
-        self.note(&mut readers);
+        self.note(&mut holdouts);
         for _ in 0..LOOKS {
-            if have_left(&mut readers) {
+            if have_left(&mut holdouts) {
                 periods.end();
                 break;
             }
@@ -314,17 +314,17 @@ impl Records {
     }
 
     /// Notes which records have guards, and their words.
-    fn note(&self, readers: &mut Vec<(&'static Record, Word)>) {
-        let registered = self.registered.lock();
-        let seen = registered.taken.iter().map(|record| (*record, record.seen()));
-        readers.extend(seen.filter(|(_, word)| word.is_pinned()));
+    fn note(&self, holdouts: &mut Vec<(&'static Record, ReaderCtr)>) {
+        let lists = self.lists.lock();
+        let seen = lists.taken.iter().map(|record| (*record, record.seen()));
+        holdouts.extend(seen.filter(|(_, ctr)| ctr.is_pinned()));
     }
 }
 
 /// Strikes off the records that have unpinned. True if none is left.
-fn have_left(readers: &mut Vec<(&'static Record, Word)>) -> bool {
-    readers.retain(|(record, word)| record.seen().is_same_phase(*word));
-    readers.is_empty()
+fn have_left(holdouts: &mut Vec<(&'static Record, ReaderCtr)>) -> bool {
+    holdouts.retain(|(record, ctr)| record.seen().is_same_phase(*ctr));
+    holdouts.is_empty()
 }
 
 #[cfg(all(test, target_os = "linux", not(docache_loom), not(docache_portable)))]
@@ -378,7 +378,7 @@ mod tests {
         assert!(periods.has_elapsed(cookie), "the one that was under way has ended, and one more");
         early.pin();
         early.repin();
-        assert_eq!(early.word().0 & Word::NESTING, 2, "the other guard keeps what it holds");
+        assert_eq!(early.ctr().0 & ReaderCtr::NESTING, 2, "the other guard keeps what it holds");
     }
 
     #[test]
@@ -448,9 +448,9 @@ mod tests {
 
     #[test]
     fn the_phase_wraps() {
-        let record = Record { word: AtomicU64::new(u64::MAX << 48), position: AtomicUsize::new(0) };
+        let record = Record { ctr: AtomicU64::new(u64::MAX << 48), position: AtomicUsize::new(0) };
         record.pin();
         assert!(!record.unpin());
-        assert_eq!(record.word(), Word(0));
+        assert_eq!(record.ctr(), ReaderCtr(0));
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const MAX_RECLAIMED: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Unlinked<'c, K, V> {
     pub(crate) index: u32,
-    pub(crate) entry: &'c Place<K, V>,
+    pub(crate) place: &'c Place<K, V>,
     pub(crate) cause: Cause,
 }
 

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::cache::policy::MAX_HITS;
-use crate::clock::{HORIZON_SHIFT, HORIZON_UNIT, Tick};
+use crate::clock::{DEADLINE_UNIT_BITS, META_LOW_BITS, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
@@ -18,7 +18,7 @@ impl Deadline {
 
     #[inline]
     pub(crate) fn of(tick: Tick) -> Deadline {
-        Deadline((tick.as_nanos() >> HORIZON_UNIT).min(Deadline::NEVER.0 - 1))
+        Deadline((tick.as_nanos() >> DEADLINE_UNIT_BITS).min(Deadline::NEVER.0 - 1))
     }
 
     /// The one after it.
@@ -35,7 +35,7 @@ impl Deadline {
     /// Whether this deadline has not come after so many nanoseconds.
     #[inline(always)]
     pub(crate) fn is_after(self, nanos: u64) -> bool {
-        self.0 > nanos >> HORIZON_UNIT
+        self.0 > nanos >> DEADLINE_UNIT_BITS
     }
 }
 
@@ -73,12 +73,12 @@ pub(crate) struct Meta(u64);
 
 impl Meta {
     fn new(deadline: Deadline) -> Meta {
-        Meta(deadline.0 << HORIZON_SHIFT)
+        Meta(deadline.0 << META_LOW_BITS)
     }
 
     #[inline(always)]
     pub(crate) fn deadline(self) -> Deadline {
-        Deadline(self.0 >> HORIZON_SHIFT)
+        Deadline(self.0 >> META_LOW_BITS)
     }
 
     /// Whether the deadline has not come by a [horizon](crate::clock::horizon_of). The deadline is
@@ -203,12 +203,15 @@ mod tests {
 
     #[test]
     fn a_deadline_comes_unless_it_is_never() {
-        let at = |units: u64| Deadline::of(Tick::from_nanos(units << HORIZON_UNIT));
+        let at = |units: u64| Deadline::of(Tick::from_nanos(units << DEADLINE_UNIT_BITS));
         assert_eq!((at(7).units(), at(7).next()), (7, at(8)));
         let last = Deadline::of(Tick::MAX);
         assert!(last < Deadline::NEVER && last.next() == Deadline::NEVER);
         assert_eq!(Deadline::NEVER.next(), Deadline::NEVER);
-        assert!(at(8).is_after((8 << HORIZON_UNIT) - 1) && !at(8).is_after(8 << HORIZON_UNIT));
+        assert!(
+            at(8).is_after((8 << DEADLINE_UNIT_BITS) - 1)
+                && !at(8).is_after(8 << DEADLINE_UNIT_BITS)
+        );
     }
 
     #[test]

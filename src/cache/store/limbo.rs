@@ -1,7 +1,7 @@
 //! The retired entries and tables of a shard, which some reader may still see.
 //!
 //! # State
-//! `places` are the retired entries, oldest first. They wait in batches, because taking a cookie
+//! `indices` are the retired entries, oldest first. They wait in batches, because taking a cookie
 //! costs a fence: `batches` counts those in front, each batch with the cookie that was taken when
 //! it was sealed; the last `unsealed` of them are in no batch yet. If entries have weights, a batch
 //! counts with its whole weight until its last entry has left. `tables` are tables that were
@@ -46,7 +46,7 @@ fn is_large(table: Table) -> bool {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limbo {
-    places: VecDeque<u32>,
+    indices: VecDeque<u32>,
     unsealed: u32,
     /// The weight of all batches and of the places that are in none; and of the latter alone.
     weight: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Limbo {
 impl Limbo {
     pub(crate) fn new(batch_weight: u64) -> Limbo {
         Limbo {
-            places: VecDeque::new(),
+            indices: VecDeque::new(),
             unsealed: 0,
             weight: 0,
             unsealed_weight: 0,
@@ -72,7 +72,7 @@ impl Limbo {
 
     /// How many entries wait.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.indices.len()
     }
 
     /// What they weigh.
@@ -81,7 +81,7 @@ impl Limbo {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty() && self.tables.is_empty()
+        self.indices.is_empty() && self.tables.is_empty()
     }
 
     /// Whether there are tables among what waits, and not only small ones.
@@ -93,8 +93,8 @@ impl Limbo {
     /// Adds an entry. Returns whether this has filled a batch, so that
     /// [`advance_throttled`](crate::cache::reclaim::advance_throttled) is due.
     #[inline]
-    pub(crate) fn retire(&mut self, place: u32) -> bool {
-        self.places.push_back(place);
+    pub(crate) fn retire(&mut self, index: u32) -> bool {
+        self.indices.push_back(index);
         self.unsealed += 1;
         let full = self.unsealed >= BATCH;
         if full {
@@ -151,15 +151,16 @@ impl Limbo {
             self.batches.pop_front();
             self.shrink();
         }
-        self.places.pop_front()
+        self.indices.pop_front()
     }
 
     /// Gives memory back that the queues needed while a guard was held for long.
     #[inline]
     fn shrink(&mut self) {
-        if self.places.capacity() > MIN_SHRINK_LEN && self.places.len() < self.places.capacity() / 8
+        if self.indices.capacity() > MIN_SHRINK_LEN
+            && self.indices.len() < self.indices.capacity() / 8
         {
-            self.places.shrink_to(self.places.capacity() / 2);
+            self.indices.shrink_to(self.indices.capacity() / 2);
             self.batches.shrink_to(self.batches.len());
         }
     }
@@ -179,7 +180,7 @@ impl Limbo {
 
     /// Bytes of the queues and of the tables that wait.
     pub(crate) fn memory(&self) -> usize {
-        let queues = self.places.capacity() * size_of::<u32>()
+        let queues = self.indices.capacity() * size_of::<u32>()
             + self.batches.capacity() * size_of::<Batch>();
         queues + self.tables.iter().map(|(_, table)| table.memory()).sum::<usize>()
     }
@@ -192,7 +193,7 @@ impl Limbo {
         }
         self.batches.clear();
         (self.unsealed, self.unsealed_weight, self.weight) = (0, 0, 0);
-        self.places.drain(..)
+        self.indices.drain(..)
     }
 }
 

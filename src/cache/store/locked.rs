@@ -10,10 +10,10 @@ use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::entry::{Deadline, Place};
 use super::expiry::wheel::TimerWheel;
 use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
-use super::slab::{ChunkPtr, entry};
+use super::slab::{ChunkPtr, place};
 use super::table::Table;
 use crate::cache::key::Lookup;
-use crate::cache::policy::Arena;
+use crate::cache::policy::PolicyEntries;
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -58,8 +58,8 @@ impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
 
 /// The entries, as the policy sees them. It is made under the shard's lock and used only while that
 /// is held. [`linked_place`](Entries::linked_place) must only be given indices that are in the
-/// table or known to the policy, although it is no `unsafe` function: [`Arena`], which calls it, is
-/// a safe trait.
+/// table or known to the policy, although it is no `unsafe` function: [`PolicyEntries`], which
+/// calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
     directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
@@ -69,9 +69,9 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
     /// # Safety
     /// The place is in use, and not given back for as long as the result is used.
     #[inline(always)]
-    pub(super) unsafe fn entry(&self, index: u32) -> &'a Place<K, V> {
+    pub(super) unsafe fn place(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the caller's promise.
-        unsafe { entry(self.directory, index) }
+        unsafe { place(self.directory, index) }
     }
 
     /// An entry of the policy's, for as long as it is one.
@@ -79,11 +79,11 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
     pub(super) fn linked_place(&self, index: u32) -> &Place<K, V> {
         // SAFETY: the policy knows only entries that are linked, or about to be (LINKED there,
         // TABLE), and what is linked is not given back under the lock.
-        unsafe { self.entry(index) }
+        unsafe { self.place(index) }
     }
 }
 
-impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
+impl<K: Hash, V, S: BuildHasher> PolicyEntries for Entries<'_, K, V, S> {
     #[inline]
     fn hits(&self, i: u32) -> u8 {
         self.linked_place(i).hits()
@@ -106,14 +106,14 @@ impl<K: Hash, V, S: BuildHasher> Arena for Entries<'_, K, V, S> {
 
     #[inline]
     fn hash(&self, i: u32) -> Option<u64> {
-        self.contained_hash(i)
+        self.try_hash(i)
     }
 }
 
 impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
     /// The hash of an entry's key, unless that panics.
     #[inline]
-    fn contained_hash(&self, i: u32) -> Option<u64> {
+    fn try_hash(&self, i: u32) -> Option<u64> {
         // SAFETY: the policy's and the table's indices are of filled entries (TABLE).
         let (key, _) = unsafe { self.linked_place(i).pair() };
         contained(|| self.hasher.hash_one(key)).ok()
@@ -171,7 +171,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// [`find`](Locked::find), for callers that use the entry beyond the lock.
     ///
     /// # Safety
-    /// The result is used as [`entry`](Locked::entry) demands.
+    /// The result is used as [`place`](Locked::place) demands.
     #[inline]
     pub(crate) unsafe fn find_unbound<Q: Lookup<K> + ?Sized>(
         &self,
@@ -180,10 +180,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ) -> Option<(u32, &'a Place<K, V>)> {
         let test = |index| {
             // SAFETY: in the table, so in use; the rest is the caller's promise.
-            let entry = unsafe { self.entry(index) };
+            let place = unsafe { self.place(index) };
             // SAFETY: as above (TAGGED).
-            let (found, _) = unsafe { entry.pair() };
-            key.matches(found).then_some((index, entry))
+            let (found, _) = unsafe { place.pair() };
+            key.matches(found).then_some((index, place))
         };
         // SAFETY: the lock keeps the table.
         unsafe { self.view.table().find(hash, test) }
@@ -195,9 +195,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// Its place is in use, and is not given back for as long as the result is used: because the
     /// entry is linked and the lock is held; because the caller is to show it to the listener; or
     /// because a guard is held that was taken when it was linked.
-    pub(crate) unsafe fn entry(&self, index: u32) -> &'a Place<K, V> {
+    pub(crate) unsafe fn place(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the caller's promise.
-        unsafe { entry(self.state.slab.directory(), index) }
+        unsafe { place(self.state.slab.directory(), index) }
     }
 
     /// Stores the pair, in place of an earlier one of its key. On success `pair` is `None`. What is
@@ -210,21 +210,21 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Result<(), Refused> {
         let Some((key, _)) = pair.as_ref() else { return Ok(()) };
-        let old = self.find(new.hash, key).map(|(index, entry)| {
-            (index, if entry.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
+        let old = self.find(new.hash, key).map(|(index, place)| {
+            (index, if place.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
-        let share = self.state.config.max_weight;
-        let fits = u64::from(new.weight) <= share;
+        let max_weight = self.state.config.max_weight;
+        let fits = u64::from(new.weight) <= max_weight;
         if let Some(index) = if fits { self.allocate() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
-            let entry = unsafe { self.entry(index) };
+            let place = unsafe { self.place(index) };
             // SAFETY: there is a pair, and the place is this call's alone.
-            unsafe { entry.fill(pair, new.deadline) };
+            unsafe { place.fill(pair, new.deadline) };
             self.link(index, &new, old, deferred);
             return Ok(());
         }
         self.refuse(old, deferred);
-        Err(if fits { Refused::Full } else { Refused::TooHeavy { weight: new.weight, share } })
+        Err(if fits { Refused::Full } else { Refused::TooHeavy { weight: new.weight, max_weight } })
     }
 
     #[cold]
@@ -273,13 +273,13 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let (counts, erased) = (&mut state.counts, &mut state.erased_since_saturation);
         let evict = |victim: u32, hash: Option<u64>| {
             // SAFETY: linked, and then this call's or in limbo.
-            let entry = unsafe { entries.entry(victim) };
-            let cause = if entry.deadline() <= now { Cause::Expired } else { Cause::Size };
+            let place = unsafe { entries.place(victim) };
+            let cause = if place.deadline() <= now { Cause::Expired } else { Cause::Size };
             // SAFETY: the lock is held (WRITER).
             unsafe { erase(table, hash, victim, erased) };
             *len -= 1;
             counts.count(cause);
-            deferred.dispose(limbo, pending, Unlinked { index: victim, entry, cause });
+            deferred.dispose(limbo, pending, Unlinked { index: victim, place, cause });
         };
         match old {
             Some((old, cause)) => {
@@ -324,8 +324,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
         state.counts.count(cause);
         // SAFETY: just unlinked, and then this call's or in limbo.
-        let entry = unsafe { entries.entry(old) };
-        let unlinked = Unlinked { index: old, entry, cause };
+        let place = unsafe { entries.place(old) };
+        let unlinked = Unlinked { index: old, place, cause };
         deferred.dispose(&mut state.limbo, &mut state.pending_notifications, unlinked);
     }
 
@@ -394,15 +394,15 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let entries = self.entries();
         let state = &mut *self.state;
         let before = if state.config.weighted { state.policy.weight() } else { 0 };
-        let hash = entries.contained_hash(index);
+        let hash = entries.try_hash(index);
         // SAFETY: the lock is held (WRITER).
         unsafe { erase(self.view.table(), hash, index, &mut state.erased_since_saturation) };
         state.policy.remove(index);
         state.len -= 1;
         state.counts.count(cause);
         // SAFETY: just unlinked, and then this call's or in limbo.
-        let entry = unsafe { entries.entry(index) };
-        let unlinked = Unlinked { index, entry, cause };
+        let place = unsafe { entries.place(index) };
+        let unlinked = Unlinked { index, place, cause };
         deferred.dispose(&mut state.limbo, &mut state.pending_notifications, unlinked);
         if state.config.weighted {
             let gone = before - state.policy.weight();
@@ -432,7 +432,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let new = Table::for_entries(capacity);
         let (mut lost, mut erased) = (Vec::new(), None);
         for at in 0..old.buckets() {
-            let copy = |index| match entries.contained_hash(index) {
+            let copy = |index| match entries.try_hash(index) {
                 // SAFETY: in the old table, so filled; the new one is not published yet.
                 Some(hash) => unsafe { insert(new, hash, index, &mut erased) },
                 None => lost.push(index),
@@ -444,6 +444,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.unlink(index, Cause::Removed, deferred);
         }
         self.view.table.store(new.as_ptr(), Ordering::Release);
+        self.state.table_generation += 1;
         self.state.erased_since_saturation = erased;
         self.state.limbo.free_tables();
         deferred.needs_maintenance |= self.state.limbo.retire_table(old);
@@ -466,7 +467,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             any = true;
             if needs_drop::<(K, V)>() {
                 // SAFETY: it was in limbo, so it is in use until it is given back.
-                deferred.push_reclaimed(index, unsafe { entry(state.slab.directory(), index) });
+                deferred.push_reclaimed(index, unsafe { place(state.slab.directory(), index) });
             } else {
                 // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
                 unsafe { state.slab.give_back(index) };
@@ -487,7 +488,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
     /// It is heavier than a shard's share.
-    TooHeavy { weight: u32, share: u64 },
+    TooHeavy { weight: u32, max_weight: u64 },
     /// The shard has as many entries, live and retired, as it can have.
     Full,
 }

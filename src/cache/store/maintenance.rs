@@ -128,8 +128,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             uncommon.to_notify_weight += pending.weight;
             let unlinked = |(index, cause)| {
                 // SAFETY: it was pending, and is now this call's.
-                let entry = unsafe { locked.entry(index) };
-                Unlinked { index, entry, cause }
+                let place = unsafe { locked.place(index) };
+                Unlinked { index, place, cause }
             };
             uncommon.to_notify.extend(pending.entries.into_iter().map(unlinked));
             true

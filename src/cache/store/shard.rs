@@ -50,7 +50,7 @@ use super::entry::{Deadline, Place};
 use super::expiry::negative::NegativeCache;
 use super::expiry::wheel::TimerWheel;
 use super::limbo::Limbo;
-use super::slab::{ChunkPtr, MAX_PLACES, Slab, entry};
+use super::slab::{ChunkPtr, MAX_PLACES, Slab, place};
 use super::table::{Bucket, Table};
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Policy, PolicyKind};
@@ -158,8 +158,8 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) negative: Option<Box<NegativeCache<K, E>>>,
     pub(crate) slab: Slab<K, V>,
     pub(crate) limbo: Limbo,
-    /// So that `policy` begins a cache line; see the assertions below.
-    _gap: u64,
+    /// How often the table was replaced. (Here, so that `policy` begins a cache line.)
+    pub(crate) table_generation: u64,
     pub(crate) policy: Policy,
     pub(crate) pending_notifications: PendingNotifications,
     /// Pairs that were refused inside user code.
@@ -234,7 +234,7 @@ impl<K, V, E> Shard<K, V, E> {
             negative: config.max_cached_errors.map(|max| Box::new(NegativeCache::new(max))),
             slab: Slab::new(MAX_PLACES),
             limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),
-            _gap: 0,
+            table_generation: 0,
             policy: config.policy(),
             pending_notifications: PendingNotifications::default(),
             refused: Vec::new(),
@@ -262,10 +262,10 @@ impl<K, V, E> Shard<K, V, E> {
         let test = |index| {
             // SAFETY: found in the table under this guard, so it is filled and stays so (TAGGED);
             // the directory reaches it (THERE).
-            let entry = unsafe { entry(self.view.directory(), index) };
+            let place = unsafe { place(self.view.directory(), index) };
             // SAFETY: as above (TAGGED).
-            let (found, _) = unsafe { entry.pair() };
-            key.matches(found).then_some(entry)
+            let (found, _) = unsafe { place.pair() };
+            key.matches(found).then_some(place)
         };
         // SAFETY: the table was found under this guard, so it is not freed before that goes
         // (GRACE).
@@ -281,10 +281,10 @@ impl<K, V, E> Shard<K, V, E> {
     ///
     /// # Safety
     /// It was.
-    pub(crate) unsafe fn entry<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Place<K, V> {
+    pub(crate) unsafe fn place<'g>(&'g self, _guard: &'g Guard, index: u32) -> &'g Place<K, V> {
         // SAFETY: found in the table under this guard, so it stays filled (TAGGED); the directory
         // reaches it (THERE).
-        unsafe { entry(self.view.directory(), index) }
+        unsafe { place(self.view.directory(), index) }
     }
 
     /// Takes the lock across a fork.
@@ -327,7 +327,7 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         let (table, directory) = (self.view.table(), self.view.directory());
         let free = |index| {
             // SAFETY: the place is filled (TABLE, ONCE).
-            let place: &Place<K, V> = unsafe { entry(directory, index) };
+            let place: &Place<K, V> = unsafe { place(directory, index) };
             // SAFETY: nobody else is there, and each place is in the table or in limbo, once.
             unsafe { place.drop_pair(drop_contained) };
         };

@@ -52,7 +52,7 @@ pub(crate) type ChunkPtr<K, V> = AtomicPtr<Place<K, V>>;
 /// The index was found in a table of this shard, or the caller has it from the slab, and its place
 /// is not given back meanwhile.
 #[inline(always)]
-pub(crate) unsafe fn entry<'a, K, V>(
+pub(crate) unsafe fn place<'a, K, V>(
     directory: *const ChunkPtr<K, V>,
     index: u32,
 ) -> &'a Place<K, V> {
@@ -169,7 +169,7 @@ impl<K, V> Slab<K, V> {
             let directory = self.directory();
             // SAFETY: given out before and given back, so it holds a `Place`, and its chunk is
             // there.
-            self.chunks[number].free = unsafe { entry(directory, index) }.next_free();
+            self.chunks[number].free = unsafe { place(directory, index) }.next_free();
             index
         };
         self.chunks[number].used += 1;
@@ -197,7 +197,7 @@ impl<K, V> Slab<K, V> {
     unsafe fn return_to_chunk(&mut self, index: u32) {
         let number = index as usize / chunk_places::<K, V>();
         // SAFETY: the place was given out, by the caller's promise, so it holds a `Place`.
-        let place = unsafe { entry(self.directory(), index) };
+        let place = unsafe { place(self.directory(), index) };
         let chunk = &mut self.chunks[number];
         place.set_next_free(chunk.free);
         chunk.free = index;

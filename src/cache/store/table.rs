@@ -160,7 +160,7 @@ unsafe impl Send for Table {}
 impl Table {
     /// An empty table for this many entries.
     pub(crate) fn for_entries(entries: usize) -> Table {
-        let buckets = entries.div_ceil(Table::load(1)).next_power_of_two().max(2);
+        let buckets = entries.div_ceil(Table::capacity_of(1)).next_power_of_two().max(2);
         let shift = 32_u32
             .checked_sub(buckets.trailing_zeros())
             .expect("so many entries do not fit into memory");
@@ -196,13 +196,13 @@ impl Table {
     }
 
     /// How many entries so many buckets are for: a load factor of four fifths.
-    fn load(buckets: usize) -> usize {
+    fn capacity_of(buckets: usize) -> usize {
         buckets * SLOTS * 4 / 5
     }
 
     /// How many entries it is made for.
     pub(crate) fn capacity(self) -> usize {
-        Table::load(self.mask() + 1)
+        Table::capacity_of(self.mask() + 1)
     }
 
     /// Bytes.

@@ -3,6 +3,7 @@
 //! A walk goes through a shard's table a few buckets at a time, and gives the lock back in between.
 
 use std::hash::{BuildHasher, Hash};
+use std::ops::Range;
 
 use super::core::Core;
 use super::deferred::{Deferred, Unlinked};
@@ -21,33 +22,56 @@ const STEP: usize = 64;
 /// once.
 const RESTARTS: usize = 3;
 
+/// Where a walk through a shard's table is.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Of the table that it goes through; none yet.
+    generation: Option<u64>,
+    next: usize,
+    restarts: usize,
+}
+
+impl Walk {
+    /// The buckets of the next step. They begin with the first again if the table was replaced, and
+    /// are all there are if that has happened too often.
+    fn step<K: Hash + Eq, V, E, S>(&mut self, locked: &Locked<'_, K, V, E, S>) -> Range<usize> {
+        let generation = Some(locked.state.table_generation);
+        if self.generation != generation {
+            self.restarts += usize::from(self.generation.is_some());
+            (self.generation, self.next) = (generation, 0);
+        }
+        let len = if self.restarts < RESTARTS { STEP } else { usize::MAX };
+        let begin = self.next;
+        self.next = locked.view.table().buckets().min(begin.saturating_add(len));
+        begin..self.next
+    }
+
+    /// Whether the last step has reached the end of the table.
+    fn is_over<K: Hash + Eq, V, E, S>(&self, locked: &Locked<'_, K, V, E, S>) -> bool {
+        self.next >= locked.view.table().buckets()
+    }
+}
+
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
-    /// Removes those entries that `wanted` gives a cause for, shard by shard, unlocking between
+    /// Removes those entries that `cause_of` gives a cause for, shard by shard, unlocking between
     /// steps. Returns how many.
-    fn remove_where(&self, mut wanted: impl FnMut(&Place<K, V>) -> Option<Cause>) -> usize {
+    fn remove_where(&self, mut cause_of: impl FnMut(&Place<K, V>) -> Option<Cause>) -> usize {
         let mut count = 0;
         for shard in self.shards() {
-            let first: Table = self.lock(shard).view.table();
-            let (mut at, mut restarts) = (Some((first, 0)), 0);
-            while let Some((table, bucket)) = at {
-                let step = if restarts < RESTARTS { STEP } else { usize::MAX };
-                at = self.with_shard(shard, |locked, deferred| {
+            let (mut walk, mut is_over) = (Walk::default(), false);
+            while !is_over {
+                is_over = self.with_shard(shard, |locked, deferred| {
                     let before = locked.state.len;
-                    // The table was replaced too often: walk the present one in a single step.
-                    let from = if restarts < RESTARTS {
-                        (table, bucket)
-                    } else {
-                        (locked.view.table(), 0)
-                    };
-                    let next = locked.remove_where(from, step, &mut wanted, deferred);
+                    let buckets = walk.step(locked);
+                    let is_over = walk.is_over(locked);
+                    locked.remove_where(buckets, &mut cause_of, deferred);
                     count += before - locked.state.len;
                     locked.drain_limbo(deferred);
-                    if next.is_none() {
+                    if is_over {
                         locked.rebuild_if_due(deferred);
                     }
-                    next
+                    is_over
                 });
-                restarts += usize::from(at.is_some_and(|(now, _)| now != table));
             }
         }
         count
@@ -65,18 +89,19 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 });
             }
         }
-        self.remove_where(|entry| (entry.deadline() <= now).then_some(Cause::Expired))
+        self.remove_where(|place| (place.deadline() <= now).then_some(Cause::Expired))
     }
 
     /// Empties the shards, one after the other. Each becomes empty at one moment.
     pub(crate) fn clear(&self) {
         let now = Deadline::of(self.now());
-        let cause = |entry: &Place<K, V>| {
-            if entry.deadline() <= now { Cause::Expired } else { Cause::Removed }
+        let cause_of = |place: &Place<K, V>| {
+            if place.deadline() <= now { Cause::Expired } else { Cause::Removed }
         };
         for shard in self.shards() {
-            let detached = self.with_shard(shard, |locked, deferred| locked.detach(deferred));
-            self.retire_detached(shard, &detached, cause);
+            let contents =
+                self.with_shard(shard, |locked, deferred| locked.take_contents(deferred));
+            self.retire_contents(shard, &contents, cause_of);
         }
         self.flush();
     }
@@ -86,66 +111,77 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
         let mut count = 0;
         for shard in self.shards() {
-            let guard = pin();
-            let (mut found, mut unwanted) = (Vec::new(), Vec::new());
-            let table = shard.table(&guard);
-            for bucket in 0..table.buckets() {
-                // SAFETY: one of its buckets; found under this guard, which keeps it.
-                unsafe { table.each_in(bucket, |index| found.push(index)) };
-                for index in found.drain(..) {
-                    // SAFETY: found in the table under this guard (TAGGED).
-                    let entry = unsafe { shard.entry(&guard, index) };
-                    // SAFETY: as above.
-                    let (key, value) = unsafe { entry.pair() };
-                    if self.expiry.is_live(entry) && !keep(key, value) {
-                        unwanted.push((self.hash(key), key, index));
-                    }
-                }
-                if !unwanted.is_empty() {
-                    count += self.remove_found(shard, &mut unwanted);
-                }
+            let (mut walk, mut is_over) = (Walk::default(), false);
+            while !is_over {
+                let removed;
+                (removed, is_over) = self.retain_step(shard, &mut walk, &mut keep);
+                count += removed;
             }
         }
         count
     }
 
-    /// Removes what was found under a guard that is still held, as far as it is still there.
-    /// Returns how many that were.
-    fn remove_found(&self, shard: &Shard<K, V, E>, found: &mut Vec<(u64, &K, u32)>) -> usize {
-        self.with_shard(shard, |locked, deferred| {
-            let mut count = 0;
-            for (hash, key, index) in found.drain(..) {
-                if locked.unlink_found((hash, index), Cause::Removed, deferred) {
-                    locked.invalidate(hash, key, deferred);
-                    count += 1;
+    /// Does the next step of a walk. Returns how many entries it removed, and whether the walk is
+    /// over.
+    fn retain_step(
+        &self,
+        shard: &Shard<K, V, E>,
+        walk: &mut Walk,
+        keep: &mut impl FnMut(&K, &V) -> bool,
+    ) -> (usize, bool) {
+        // Before the lock: what is found stays filled until the guard is dropped.
+        let guard = pin();
+        let (found, is_over) = {
+            let locked = self.lock(shard);
+            let buckets = walk.step(&locked);
+            (locked.find_in(buckets, Some), walk.is_over(&locked))
+        };
+        let unwanted = found.into_iter().filter_map(|(index, place)| {
+            // SAFETY: in the table under this guard (TAGGED).
+            let (key, value) = unsafe { place.pair() };
+            let goes = self.expiry.is_live(place) && !keep(key, value);
+            goes.then(|| (self.hash(key), key, index))
+        });
+        let unwanted: Vec<(u64, &K, u32)> = unwanted.collect();
+        let count = self.with_shard_then(
+            shard,
+            |locked, deferred| {
+                let mut count = 0;
+                for (hash, key, index) in unwanted {
+                    if locked.unlink_found((hash, index), Cause::Removed, deferred) {
+                        locked.invalidate(hash, key, deferred);
+                        count += 1;
+                    }
                 }
-            }
-            locked.rebuild_if_due(deferred);
-            count
-        })
+                if is_over {
+                    locked.rebuild_if_due(deferred);
+                }
+                count
+            },
+            // The listener is shown what was removed, and destructors run, without the guard.
+            |count| {
+                drop(guard);
+                count
+            },
+        );
+        (count, is_over)
     }
 
     /// Retires what a shard had, a part at a time.
-    fn retire_detached(
+    fn retire_contents(
         &self,
         shard: &Shard<K, V, E>,
-        detached: &DetachedShard,
-        cause: impl Fn(&Place<K, V>) -> Cause,
+        contents: &TakenContents,
+        cause_of: impl Fn(&Place<K, V>) -> Cause,
     ) {
-        let (table, mut weight) = (detached.table, detached.weight);
+        let table = contents.table;
         let mut at = 0;
         while at < table.buckets() {
             let end = table.buckets().min(at + STEP);
             self.with_shard(shard, |locked, deferred| {
-                locked.retire_buckets(table, at..end, &cause, deferred);
-                let state = &mut *locked.state;
-                deferred.add_weight(
-                    &mut state.limbo,
-                    &mut state.pending_notifications,
-                    std::mem::take(&mut weight),
-                );
+                locked.retire_buckets(contents, at..end, &cause_of, deferred);
                 if end == table.buckets() {
-                    deferred.needs_maintenance |= state.limbo.retire_table(table);
+                    deferred.needs_maintenance |= locked.state.limbo.retire_table(table);
                 }
                 locked.drain_limbo(deferred);
             });
@@ -171,87 +207,91 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         found.is_some()
     }
 
-    /// Removes those entries that `wanted` gives a cause for, from up to `buckets` buckets,
-    /// beginning with bucket `at`. Returns where to go on, if there is more: at the first bucket,
-    /// if the table is no longer the one that the caller began with.
-    pub(crate) fn remove_where(
+    /// Removes those entries of some buckets that `cause_of` gives a cause for.
+    fn remove_where(
         &mut self,
-        (begun, at): (Table, usize),
-        buckets: usize,
-        mut wanted: impl FnMut(&Place<K, V>) -> Option<Cause>,
+        buckets: Range<usize>,
+        cause_of: impl FnMut(&'a Place<K, V>) -> Option<Cause>,
         deferred: &mut Deferred<'a, K, V, E>,
-    ) -> Option<(Table, usize)> {
-        let (table, entries) = (self.view.table(), self.entries());
-        if table != begun {
-            return Some((table, 0));
-        }
-        let end = table.buckets().min(at.saturating_add(buckets));
-        let mut found = Vec::new();
-        for at in at..end {
-            let test = |index| {
-                found.extend(wanted(entries.linked_place(index)).map(|cause| (index, cause)))
-            };
-            // SAFETY: the lock keeps the table.
-            unsafe { table.each_in(at, test) };
-        }
-        for (index, cause) in found {
+    ) {
+        for (index, cause) in self.find_in(buckets, cause_of) {
             self.unlink(index, cause, deferred);
         }
-        (end < table.buckets()).then_some((table, end))
     }
 
-    /// Makes the shard empty, unregisters its flights, and returns the table that it had. The
-    /// caller retires that table's entries, and then the table.
-    pub(crate) fn detach(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> DetachedShard {
+    /// What `test` makes of the entries of some buckets, where it makes anything, with their
+    /// indices. They stay filled while the lock is held, or a guard that was taken before it.
+    fn find_in<R>(
+        &self,
+        buckets: Range<usize>,
+        mut test: impl FnMut(&'a Place<K, V>) -> Option<R>,
+    ) -> Vec<(u32, R)> {
+        let mut found = Vec::new();
+        for at in buckets {
+            let note = |index| {
+                // SAFETY: linked, and the lock is held.
+                let place = unsafe { self.place(index) };
+                found.extend(test(place).map(|result| (index, result)));
+            };
+            // SAFETY: the lock keeps the table.
+            unsafe { self.view.table().each_in(at, note) };
+        }
+        found
+    }
+
+    /// Makes the shard empty, unregisters its flights, and returns what it had. The caller retires
+    /// the entries, and then their table.
+    fn take_contents(&mut self, deferred: &mut Deferred<'_, K, V, E>) -> TakenContents {
         let state = &mut *self.state;
         state.flights.forget_all();
         if let Some(negative) = &mut state.negative {
             negative.clear(&mut deferred.uncommon().errors);
         }
-        let old = self.view.table();
+        let table = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
+        state.table_generation += 1;
         let policy = std::mem::replace(&mut state.policy, state.config.policy());
         (state.len, state.erased_since_saturation) = (0, None);
         (state.wheel, state.earliest) = (None, Deadline::NEVER);
-        DetachedShard { table: old, weight: policy.weight(), _policy: policy }
+        TakenContents { table, policy }
     }
 
-    /// Retires the entries of some buckets of a table that was detached.
-    pub(crate) fn retire_buckets(
+    /// Retires the entries of some buckets of what was taken.
+    fn retire_buckets(
         &mut self,
-        table: Table,
-        buckets: std::ops::Range<usize>,
-        cause: impl Fn(&Place<K, V>) -> Cause,
+        contents: &TakenContents,
+        buckets: Range<usize>,
+        cause_of: impl Fn(&Place<K, V>) -> Cause,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();
         let state = &mut *self.state;
         for at in buckets {
             let retire = |index| {
-                // SAFETY: in the detached table, which only the caller retires, so not yet in
+                // SAFETY: in the table that was taken, which only the caller retires, so not yet in
                 // limbo.
-                let entry = unsafe { entries.entry(index) };
-                let cause = cause(entry);
+                let place = unsafe { entries.place(index) };
+                let cause = cause_of(place);
                 state.counts.count(cause);
-                deferred.dispose(
-                    &mut state.limbo,
-                    &mut state.pending_notifications,
-                    Unlinked { index, entry, cause },
-                );
+                let (limbo, pending) = (&mut state.limbo, &mut state.pending_notifications);
+                deferred.dispose(limbo, pending, Unlinked { index, place, cause });
+                if state.config.weighted {
+                    let weight = u64::from(contents.policy.weight_of(index));
+                    deferred.add_weight(limbo, pending, weight);
+                }
             };
-            // SAFETY: within the table, which was detached and which only the caller can retire.
-            unsafe { table.each_in(at, retire) };
+            // SAFETY: within the table, which only the caller can retire.
+            unsafe { contents.table.each_in(at, retire) };
         }
     }
 }
 
-/// What a shard had before it was [detached](Locked::detach).
+/// What was [taken](Locked::take_contents) out of a shard; dropped without its lock.
 #[derive(Debug)]
-pub(crate) struct DetachedShard {
-    pub(crate) table: Table,
-    pub(crate) weight: u64,
-    /// Dropped without the lock.
-    _policy: Policy,
+struct TakenContents {
+    table: Table,
+    /// It knows what the entries weigh.
+    policy: Policy,
 }
 
 #[cfg(all(test, not(docache_loom)))]
@@ -296,9 +336,9 @@ mod tests {
         let cache = Cache::<u64, u64>::builder().shards(1).no_sweep().build().unwrap();
         (0..20_000).for_each(|key| cache.insert(key, key));
         let mut seen = Vec::new();
-        let walk = cache.inner.core.remove_where(|entry| {
+        let walk = cache.inner.core.remove_where(|place| {
             // SAFETY: it is in the table, so filled, and the walk has the lock.
-            let (key, _) = unsafe { entry.pair() };
+            let (key, _) = unsafe { place.pair() };
             seen.push(*key);
             None
         });

@@ -155,15 +155,15 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.drain_limbo(deferred);
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
-                let (index, entry) = unsafe { locked.find_unbound(hash, key) }?;
-                let live = self.expiry.is_live_at(entry, now);
+                let (index, place) = unsafe { locked.find_unbound(hash, key) }?;
+                let live = self.expiry.is_live_at(place, now);
                 locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
                 locked.rebuild_if_due(deferred);
-                live.then_some(entry)
+                live.then_some(place)
             },
             |removed| {
                 // SAFETY: the guard has been there since before the entry was retired.
-                let removed = removed.map(|entry| found(unsafe { &entry.pair().1 }));
+                let removed = removed.map(|place| found(unsafe { &place.pair().1 }));
                 drop(guard);
                 removed
             },
@@ -201,7 +201,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> DeferredWork<'c, K, V, E, S> {
         let scope = CallbackScope::enter();
         for unlinked in &to_notify {
             // SAFETY: this call's, and not in limbo, and nobody empties its place.
-            let (key, value) = unsafe { unlinked.entry.pair() };
+            let (key, value) = unsafe { unlinked.place.pair() };
             panics += u64::from(contained(|| listener(key, value, unlinked.cause)).is_err());
         }
         drop(scope);

@@ -46,7 +46,7 @@ pub(super) struct CacheDomain<C>(PhantomData<C>);
 
 impl<C> OwnedDomain for CacheDomain<C> {
     type Domain = LoadDomain<'static, Key, Value, Error, RandomState>;
-    type Share = SharedLane<C>;
+    type Handle = SharedLane<C>;
     type Key = Option<Key>;
     type Options = LoadOptions;
 
@@ -62,15 +62,15 @@ impl<C> OwnedDomain for CacheDomain<C> {
     }
 
     unsafe fn domain(
-        share: &SharedLane<C>,
+        handle: &SharedLane<C>,
         key: &Option<Key>,
         options: LoadOptions,
     ) -> (Self::Domain, u64, *const Key) {
-        let (Source::Cache(store), Some(key)) = (&share.source, key) else {
+        let (Source::Cache(store), Some(key)) = (&handle.source, key) else {
             unreachable!("a lane of a group has calls of a group")
         };
         let store = std::ptr::from_ref(store);
-        // SAFETY: OUTLIVES: the handle lies in the share, and what it refers to lives as long.
+        // SAFETY: OUTLIVES: the cache lies in the handle, and what it refers to lives as long.
         let target = unsafe { &*store }.target(options.hash, options.ttl);
         (target.domain, target.hash, key)
     }
@@ -126,20 +126,20 @@ impl<C> FlightCall<C> {
 
     pub(super) fn prepare(
         self: Pin<&mut Self>,
-        share: SharedLane<C>,
+        handle: SharedLane<C>,
         key: &[u8],
-        owner: u64,
+        caller_id: u64,
         options: LoadOptions,
     ) {
         // SAFETY: nothing is moved.
         match unsafe { self.get_unchecked_mut() } {
             FlightCall::Group(call) => {
                 // SAFETY: the enum is pinned, and with it what it holds.
-                unsafe { Pin::new_unchecked(call) }.prepare(share, key, owner, ());
+                unsafe { Pin::new_unchecked(call) }.prepare(handle, key, caller_id, ());
             }
             FlightCall::Cache(call) => {
                 // SAFETY: as above.
-                unsafe { Pin::new_unchecked(call) }.prepare(share, key, owner, options);
+                unsafe { Pin::new_unchecked(call) }.prepare(handle, key, caller_id, options);
             }
         }
     }
@@ -233,7 +233,7 @@ impl<C> FlightCall<C> {
     /// Counts that the call shares what somebody else loaded.
     pub(super) fn count_coalesced(&self) {
         if let FlightCall::Cache(call) = self {
-            if let Some(Source::Cache(store)) = call.share().map(|lane| &lane.source) {
+            if let Some(Source::Cache(store)) = call.handle().map(|lane| &lane.source) {
                 store.count_coalesced();
             }
         }

@@ -14,7 +14,7 @@ use crate::sync::thread;
 
 /// Whether a caller is certain to run soon after it is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waiter {
+pub(crate) enum WaitKind {
     /// A thread that does nothing but wait: the system runs it, so it may be given duties.
     Parked,
     /// A task, a thread with other work, or code behind the C ABI: nobody knows when it looks.
@@ -101,8 +101,8 @@ pub(crate) struct Call<K: ?Sized, T, E> {
     state: StateWord,
     runner: Runner,
     /// Who made the call, where that is no thread; 0 is nobody.
-    owner: u64,
-    pub(super) waiter: Waiter,
+    caller_id: u64,
+    pub(super) wait_kind: WaitKind,
     /// The number of forks ([`forks`]) before the process in which its links were made (COPIED).
     forks: AtomicU32,
     pub(crate) hash: u64,
@@ -122,12 +122,12 @@ unsafe impl<K: ?Sized + Sync, T: Send, E: Send + Sync> Sync for Call<K, T, E> {}
 impl<K: ?Sized, T, E> Call<K, T, E> {
     /// A call that is in no flight. Its owner keeps `key` for as long as the call is in one (KEY).
     #[inline]
-    pub(crate) fn new(hash: u64, key: *const K, waiter: Waiter) -> Call<K, T, E> {
+    pub(crate) fn new(hash: u64, key: *const K, wait_kind: WaitKind) -> Call<K, T, E> {
         Call {
             state: StateWord(AtomicU8::new(State::Out as u8)),
             runner: Runner(AtomicUsize::new(0)),
-            owner: 0,
-            waiter,
+            caller_id: 0,
+            wait_kind,
             forks: AtomicU32::new(forks()),
             hash,
             key,
@@ -138,11 +138,11 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     }
 
     /// Names who makes the call, where that is no thread: a call that would wait for one of the
-    /// same owner is reentrant. 0 is nobody.
+    /// same caller is reentrant. 0 is nobody.
     #[cfg(all(feature = "capi", not(docache_loom)))]
     #[inline]
-    pub(crate) fn set_owner(&mut self, owner: u64) {
-        self.owner = owner;
+    pub(crate) fn set_caller_id(&mut self, caller_id: u64) {
+        self.caller_id = caller_id;
     }
 
     #[inline]
@@ -152,9 +152,9 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
 
     /// To be called before the owner does anything with a call that may be in a flight (COPIED).
     #[inline]
-    pub(in crate::flight) fn see_to_fork(&self) {
+    pub(in crate::flight) fn reset_if_forked(&self) {
         if self.forks.load(Ordering::Relaxed) != forks() {
-            self.leave_behind();
+            self.reset_after_fork();
         }
     }
 
@@ -162,7 +162,7 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
     /// here. One that waited now leads.
     #[cold]
     #[inline(never)]
-    fn leave_behind(&self) {
+    fn reset_after_fork(&self) {
         self.forks.store(forks(), Ordering::Relaxed);
         // SAFETY: no list has it (COPIED), so it is the owner's alone.
         let old =
@@ -222,10 +222,10 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         self.runner.0.load(Ordering::Relaxed) == thread::token().id()
     }
 
-    /// Whether both calls were made by the same owner.
+    /// Whether both calls were made by the same caller.
     #[inline]
-    pub(super) fn has_owner_of(&self, other: &Self) -> bool {
-        self.owner != 0 && self.owner == other.owner
+    pub(super) fn has_caller_of(&self, other: &Self) -> bool {
+        self.caller_id != 0 && self.caller_id == other.caller_id
     }
 
     /// Uses the outcome where it lies: values may be large.
@@ -272,7 +272,7 @@ impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("state", &self.state())
-            .field("waiter", &self.waiter)
+            .field("wait_kind", &self.wait_kind)
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use super::call::{Ref, State, Waiter};
+use super::call::{Ref, State, WaitKind};
 use super::domain::{CallOf, Domain, OutcomeOf, RefOf};
 use super::outcome::{Failure, Outcome};
 use crate::contain::{contained, drop_contained};
@@ -18,25 +18,25 @@ const BATCH: usize = if cfg!(docache_loom) { 2 } else { 16 };
 pub(in crate::flight) const MAX_BATCHED_BYTES: usize = 256;
 
 /// Delivers the outcome to those who wait in a flight that was
-/// [unregistered](super::registry::Registry::unregister), which has returned `has_followers`. That
+/// [unregistered](super::registry::Registry::unregister), which has returned `has_waiters`. That
 /// is returned again.
 ///
 /// # Safety
 /// `me` belongs to the caller, and led the flight.
 #[inline]
-pub(crate) unsafe fn notify_followers<D: Domain + ?Sized>(
+pub(crate) unsafe fn notify_waiters<D: Domain + ?Sized>(
     domain: &D,
     me: &CallOf<D>,
     outcome: &OutcomeOf<D>,
-    has_followers: bool,
+    has_waiters: bool,
 ) -> bool {
-    if has_followers {
+    if has_waiters {
         // SAFETY: it is pinned, and leaves its ring in here (PINNED). It led a flight of this
         // domain, so its links are under the domain's lock (LINKS).
         deliver(domain, unsafe { Ref::new(me) }, outcome);
     }
     me.set_state(State::Out);
-    has_followers
+    has_waiters
 }
 
 /// Serves the others if the call is a relay. It is `Out` afterwards, and has its outcome.
@@ -73,7 +73,7 @@ fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
     outcome: &OutcomeOf<D>,
 ) {
     loop {
-        let count = count_recipients(domain, me, MAX);
+        let count = batch_len(domain, me, MAX);
         if count == 0 {
             return;
         }
@@ -99,7 +99,7 @@ fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
 }
 
 /// How many calls the next batch serves, up to `max`.
-fn count_recipients<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, max: usize) -> usize {
+fn batch_len<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, max: usize) -> usize {
     let _registry = domain.registry();
     // A leader serves one parked thread, and leaves the rest to it.
     let leads = me.call().state() == State::Leads;
@@ -138,7 +138,7 @@ fn deliver_with_relay<K: ?Sized, T, E>(
     for (copy, waker) in copies.iter_mut().zip(&mut *wakers).skip(1) {
         // From the end of the ring, where the calls are that cannot be relays; then other parked
         // threads, so that they return sooner.
-        let last = me.prev().filter(|last| last.call().waiter == Waiter::Polled);
+        let last = me.prev().filter(|last| last.call().wait_kind == WaitKind::Polled);
         let Some(call) = last.or_else(|| relay.parked_next()) else { break };
         if call == me {
             break;

@@ -46,7 +46,7 @@ pub(crate) unsafe trait Domain {
     /// # Safety
     /// `me` is at [`Out`](super::call::State::Out), belongs to the caller, is pinned and is used
     /// with no other registry. It is taken out again with [`complete`](Self::complete),
-    /// [`abandon`](super::leave::abandon) or [`leave`](super::leave::leave) before its memory is
+    /// [`abandon`](super::wait::abandon) or [`leave`](super::wait::leave) before its memory is
     /// used for anything else (PINNED, KEY).
     unsafe fn enter(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> Entered;
 

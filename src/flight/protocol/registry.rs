@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::mem;
 
-use super::call::{Call, Ref, State, Waiter};
+use super::call::{Call, Ref, State, WaitKind};
 use crate::sync::fork::forks;
 
 /// How many flights there may be for each bucket before there are to be more buckets.
@@ -122,7 +122,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
-    /// somebody waits in it: [`notify_followers`](super::deliver::notify_followers) is next.
+    /// somebody waits in it: [`notify_waiters`](super::deliver::notify_waiters) is next.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
@@ -257,13 +257,13 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
 }
 
 fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered {
-    if leader.call().runs_here() || leader.call().has_owner_of(me.call()) {
+    if leader.call().runs_here() || leader.call().has_caller_of(me.call()) {
         return Entered::Reentrant;
     }
     // RING: the leader, then parked threads, then the others.
-    match me.call().waiter {
-        Waiter::Parked => leader.insert_after(me),
-        Waiter::Polled => leader.insert_before(me),
+    match me.call().wait_kind {
+        WaitKind::Parked => leader.insert_after(me),
+        WaitKind::Polled => leader.insert_before(me),
     }
     me.call().set_state(State::Waits);
     Entered::Joined

@@ -3,7 +3,7 @@
 //! It is drawn in the documentation of [`flight`](crate::flight). All of this runs under the lock
 //! (LINKS), and keeps RING.
 
-use super::call::{Ref, Waiter};
+use super::call::{Ref, WaitKind};
 
 impl<K: ?Sized, T, E> Ref<K, T, E> {
     /// The call behind this one in its ring; `None` if it is alone.
@@ -67,7 +67,7 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
 
     /// The parked thread right behind this call, if there is one.
     pub(super) fn parked_next(self) -> Option<Self> {
-        self.next().filter(|next| *next != self && next.call().waiter == Waiter::Parked)
+        self.next().filter(|next| *next != self && next.call().wait_kind == WaitKind::Parked)
     }
 
     /// Makes `next` the one behind this call.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::Cells;
-use crate::cache::policy::Arena;
+use crate::cache::policy::PolicyEntries;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {

@@ -16,7 +16,7 @@ use crate::clock::Tick;
 
 /// A key whose error is cached, or was.
 #[derive(Debug)]
-struct Queued<K> {
+struct KeyHashExpiry<K> {
     hash: u64,
     key: K,
     expires: Tick,
@@ -25,7 +25,7 @@ struct Queued<K> {
 /// The error of a key.
 #[derive(Debug)]
 struct CachedError<K, E> {
-    name: Queued<K>,
+    key: KeyHashExpiry<K>,
     error: Arc<E>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Gone<K, E> {
 #[derive(Debug)]
 pub(crate) struct NegativeCache<K, E> {
     table: HashTable<CachedError<K, E>>,
-    order: VecDeque<Queued<K>>,
+    order: VecDeque<KeyHashExpiry<K>>,
     max_len: usize,
 }
 
@@ -56,8 +56,8 @@ impl<K, E> NegativeCache<K, E> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let cached = self.table.find(hash, |cached| cached.name.is_of(hash, key))?;
-        (now < cached.name.expires).then_some(&cached.error)
+        let cached = self.table.find(hash, |cached| cached.key.is_of(hash, key))?;
+        (now < cached.key.expires).then_some(&cached.error)
     }
 
     /// Caches the error of a key, which is passed twice: for `table` and for `order`. What is
@@ -79,11 +79,11 @@ impl<K, E> NegativeCache<K, E> {
             self.make_room(gone);
         }
         let Some([key, queued]) = keys.take() else { return };
-        self.order.push_back(Queued { hash, key: queued, expires });
+        self.order.push_back(KeyHashExpiry { hash, key: queued, expires });
         self.table.insert_unique(
             hash,
-            CachedError { name: Queued { hash, key, expires }, error },
-            |cached| cached.name.hash,
+            CachedError { key: KeyHashExpiry { hash, key, expires }, error },
+            |cached| cached.key.hash,
         );
         if self.order.len() > 2 * self.table.len() + 16 {
             self.drop_tombstones(gone);
@@ -106,7 +106,7 @@ impl<K, E> NegativeCache<K, E> {
     {
         for _ in 0..self.order.len() {
             let Some(queued) = self.order.front() else { break };
-            let found = self.table.find(queued.hash, |cached| cached.name.is_same_as(queued));
+            let found = self.table.find(queued.hash, |cached| cached.key.is_same_as(queued));
             let is_tombstone = found.is_none();
             let Some(queued) = self.order.pop_front() else { break };
             if is_tombstone {
@@ -127,7 +127,7 @@ impl<K, E> NegativeCache<K, E> {
         if self.table.is_empty() {
             return None;
         }
-        let entry = self.table.find_entry(hash, |cached| cached.name.is_of(hash, key)).ok()?;
+        let entry = self.table.find_entry(hash, |cached| cached.key.is_of(hash, key)).ok()?;
         Some(entry.remove().0.into())
     }
 
@@ -136,7 +136,7 @@ impl<K, E> NegativeCache<K, E> {
     where
         K: Eq,
     {
-        let expired = |oldest: &Queued<K>| oldest.expires <= now;
+        let expired = |oldest: &KeyHashExpiry<K>| oldest.expires <= now;
         while self.order.front().is_some_and(expired) && self.take_oldest(gone) {}
     }
 
@@ -153,14 +153,14 @@ impl<K, E> NegativeCache<K, E> {
         K: Eq,
     {
         let Some(oldest) = self.order.front() else { return false };
-        let cached = self.table.find_entry(oldest.hash, |cached| cached.name.is_same_as(oldest));
+        let cached = self.table.find_entry(oldest.hash, |cached| cached.key.is_same_as(oldest));
         gone.extend(cached.ok().map(|entry| entry.remove().0.into()));
         gone.extend(self.order.pop_front().map(Gone::from));
         true
     }
 }
 
-impl<K> Queued<K> {
+impl<K> KeyHashExpiry<K> {
     fn is_of<Q>(&self, hash: u64, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -169,7 +169,7 @@ impl<K> Queued<K> {
         self.hash == hash && self.key.borrow() == key
     }
 
-    fn is_same_as(&self, other: &Queued<K>) -> bool
+    fn is_same_as(&self, other: &KeyHashExpiry<K>) -> bool
     where
         K: Eq,
     {
@@ -177,15 +177,15 @@ impl<K> Queued<K> {
     }
 }
 
-impl<K, E> From<Queued<K>> for Gone<K, E> {
-    fn from(queued: Queued<K>) -> Gone<K, E> {
+impl<K, E> From<KeyHashExpiry<K>> for Gone<K, E> {
+    fn from(queued: KeyHashExpiry<K>) -> Gone<K, E> {
         Gone { _key: queued.key, _error: None }
     }
 }
 
 impl<K, E> From<CachedError<K, E>> for Gone<K, E> {
     fn from(cached: CachedError<K, E>) -> Gone<K, E> {
-        Gone { _key: cached.name.key, _error: Some(cached.error) }
+        Gone { _key: cached.key.key, _error: Some(cached.error) }
     }
 }
 
