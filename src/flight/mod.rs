@@ -95,8 +95,8 @@
 //!   and `forget` take a call out only if it is, so none of them ever removes another call of the
 //!   key. (A forgotten call that was handed the lead may be registered anew, by `Domain::recheck`.)
 //! - ONE-RUN: a registered leader is the only one of its key; so runs of a key overlap only if one
-//!   was forgotten.
-//!
+//!   was forgotten, if an owned call leads and leaves while its work goes on, or in the child of a
+//!   fork, whose registry forgets the run that the forking thread is in.
 //! - COPIED: in the child of a fork the other threads' calls must not be looked at: their stacks
 //!   may be in use for something else. So a registry forgets all its calls before it is used there
 //!   ([`renew`](Registry::renew)). A call that survives in the child (on the stack of the thread

@@ -6,17 +6,12 @@
 
 mod builder;
 mod doer;
-#[cfg(feature = "capi")]
-mod driven;
-mod entry;
-mod forked;
+mod driver;
 mod publisher;
 mod reader;
-mod ring;
-mod runner;
 mod settings;
 mod shared;
-mod ticker;
+mod view;
 mod waits;
 
 use std::fmt;
@@ -26,10 +21,10 @@ use std::time::Duration;
 pub use builder::LoopCacheBuilder;
 pub use doer::Doer;
 #[cfg(feature = "capi")]
-pub(crate) use driven::{Driven, Next};
-pub use entry::{Entries, LoopEntry, Reading, Snapshot, View};
+pub(crate) use driver::{Driven, Next};
 pub use reader::Reader;
 pub use settings::Schedule;
+pub use view::{Entries, LoopEntry, Reading, Snapshot, View};
 pub use waits::{Changed, Refresh};
 
 use crate::clock::Tick;

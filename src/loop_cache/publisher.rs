@@ -13,8 +13,8 @@
 
 use std::sync::Arc;
 
-use super::entry::{LoopEntry, View};
 use super::shared::Shared;
+use super::view::{LoopEntry, View};
 use crate::sync::atomic::Ordering;
 
 /// The runner's means to publish.

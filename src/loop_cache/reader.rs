@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::entry::{LoopEntry, Snapshot, View};
 use super::shared::{Published, Shared};
+use super::view::{LoopEntry, Snapshot, View};
 use super::waits::{Changed, Newer};
 use crate::clock::Tick;
 use crate::latest::Cached;

@@ -32,8 +32,8 @@ use crossbeam_utils::CachePadded;
 use super::LoopCacheStats;
 use super::doer::Lent;
 use super::doer::Work;
-use super::entry::View;
 use super::settings::Settings;
+use super::view::View;
 #[cfg(not(docache_loom))]
 use crate::clock;
 use crate::clock::Tick;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use super::entry::LoopEntry;
 use super::shared::Shared;
+use super::view::LoopEntry;
 use crate::context::{Context, until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::Ordering;

@@ -9,11 +9,16 @@
 //!
 //! # Orderings
 //! A reader that pins after the period has begun must not find what was unlinked. W does a SeqCst
-//! fence between unlinking and taking the cookie; crossbeam does one in every pin. The cookie was
-//! taken before the period began, so W's fence comes before the fence of the pin that `advance`
-//! takes right after `begin`. Crossbeam runs what was deferred under that pin only when all guards
-//! of that time are gone, and a reader that it need not wait for does its fence after that of the
-//! pin.
+//! fence between unlinking and taking the cookie. `advance` begins the period, and then crossbeam
+//! takes the deferred function in: it does a SeqCst fence and reads the epoch that the function is
+//! for. A reader does one in its pin, after it has read the epoch.
+//! - The cookie was taken before the period began, so W's fence comes before that of `advance`:
+//!   else W would have seen the period.
+//! - The function runs only when all readers of its epoch and of earlier ones are gone. One that is
+//!   still there has read a later epoch, so its fence comes after that of `advance`: else
+//!   `advance` would have read that epoch, too.
+//!
+//! So that reader's fence comes after W's, and it finds what W left.
 
 use std::cell::RefCell;
 use std::mem;
@@ -82,7 +87,7 @@ pub(super) fn renew() {
 /// Begins a period if none is under way, and takes a step towards the end of the one that is.
 pub(super) fn advance(periods: &'static GracePeriods) {
     if !UNDER_WAY.load(Ordering::Relaxed) && !UNDER_WAY.swap(true, Ordering::Acquire) {
-        // Before the pin, so that the pin's fence comes after it (GRACE).
+        // Before the function is taken in, and so before the fence that this does (GRACE).
         periods.begin();
         pin().defer(|| {
             periods.end();

@@ -135,7 +135,7 @@ fn a_fence_that_comes_to_each_thread_at_another_moment() {
                 let step = move |at| (at == reader_at).then(|| interrupts.may_come(0));
                 thread::spawn(move || {
                     step(0);
-                    record.set(record.word().pinned());
+                    record.set(record.ctr().pinned());
                     step(1);
                     let found = shared.published.load(Ordering::Acquire);
                     step(2);

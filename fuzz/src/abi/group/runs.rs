@@ -41,9 +41,7 @@ pub(crate) fn run(world: &World, run: &Run) {
     let frame = Frame { world, flight, run, key, calls: Cell::new(0), end: RefCell::new(None) };
     let ctx = ptr::from_ref(&frame).expose_provenance();
     let ns = run.timeout.ns(!waits);
-    if let Some((group, _)) = &group {
-        group.running.set(group.running.get() + 1);
-    }
+    group.iter().for_each(|(group, _)| group.running.set(group.running.get() + 1));
     let places = (handle, start, value.pointer(), shared.pointer());
     let flown = world.quietly_unless(leads, || {
         relay("group_run", run.places.2, |error| {
@@ -67,9 +65,7 @@ pub(crate) fn run(world: &World, run: &Run) {
             })
         })
     });
-    if let Some((group, _)) = &group {
-        group.running.set(group.running.get() - 1);
-    }
+    group.iter().for_each(|(group, _)| group.running.set(group.running.get() - 1));
     assert_eq!(frame.calls.get(), u32::from(leads), "how often the work was called");
     let found = value.handle(flown.is_ok(), "group_run");
     let others = shared.take(flown.is_ok() && shared.is_valid(), "group_run");

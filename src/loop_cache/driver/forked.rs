@@ -4,7 +4,7 @@
 //! frame that is gone, but on the heap; nobody else will drop it, so the loop cache takes it back
 //! (HOME), and can be started again. If the fork fell into a call of the Doer, though, what that
 //! was changing is half-changed. It is then left where it is, for ever, unless it has nothing of
-//! its own [here](super::settings::Settings::stateless).
+//! its own [here](crate::loop_cache::settings::Settings::stateless).
 
 use crate::error::{Error, ErrorKind};
 
@@ -19,7 +19,7 @@ pub(super) fn lost() -> Error {
 mod imp {
     use std::mem;
 
-    use super::super::shared::{Control, Shared};
+    use crate::loop_cache::shared::{Control, Shared};
     use crate::sync::fork::Forked;
     use crate::sync::thread;
 

@@ -8,14 +8,14 @@
 
 use std::time::Duration;
 
-use super::LoopCache;
 use super::runner::{Call, Run};
-use super::shared::Shared;
 use super::ticker::Ticker;
-use super::waits::{Called, Calling};
 use crate::clock::Tick;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
+use crate::loop_cache::LoopCache;
+use crate::loop_cache::shared::Shared;
+use crate::loop_cache::waits::{Called, Calling};
 use crate::sync::thread;
 use crate::wait::Wait;
 

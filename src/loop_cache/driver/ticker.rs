@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::settings::{Schedule, Settings};
 use crate::clock::{Tick, saturating_nanos};
+use crate::loop_cache::settings::{Schedule, Settings};
 
 /// The sequence of due times of one run. [`Tick::MAX`] does not come.
 pub(super) struct Ticker {

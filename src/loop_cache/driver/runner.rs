@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::doer::Lent;
-use super::doer::Work;
-use super::entry::LoopEntry;
 use super::forked;
-use super::publisher::Publisher;
-use super::shared::{Control, Shared};
 use super::ticker::Ticker;
-use super::waits::{Called, Calling, Ending};
 use crate::clock::Tick;
 use crate::contain::{contained, drop_contained};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
+use crate::loop_cache::doer::{Lent, Work};
+use crate::loop_cache::publisher::Publisher;
+use crate::loop_cache::shared::{Control, Shared};
+use crate::loop_cache::view::LoopEntry;
+use crate::loop_cache::waits::{Called, Calling, Ending};
 use crate::sync::spawn::spawn;
 use crate::sync::thread;
 use crate::wait::{Wait, block_on};
@@ -130,7 +129,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// Starts a run on a thread of its own. Whether this call did it.
-    pub(super) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
+    pub(in crate::loop_cache) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
         match self.begin(true)? {
             Begun::Exists { restart } => Ok(restart),
             Begun::Run(run) => self.spawn(run).map(|()| true),
@@ -168,7 +167,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// Runs on the calling thread.
-    pub(super) fn run(self: &Arc<Shared<T>>, context: &Context) -> Result<()> {
+    pub(in crate::loop_cache) fn run(self: &Arc<Shared<T>>, context: &Context) -> Result<()> {
         if let Some(error) = context.error() {
             return Err(error);
         }
@@ -194,7 +193,10 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// Asks the run to end and waits until it has, unless called on its own thread.
-    pub(super) fn stop(self: &Arc<Shared<T>>, timeout: Option<Duration>) -> Result<()> {
+    pub(in crate::loop_cache) fn stop(
+        self: &Arc<Shared<T>>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         let Some(ending) = self.begin_stop() else {
             if timeout.is_none() {
                 self.join(u64::MAX);
@@ -221,7 +223,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// Asks the run to end; `None` if there is none.
-    pub(super) fn begin_stop(self: &Arc<Shared<T>>) -> Option<Wait<Ending<T>>> {
+    pub(in crate::loop_cache) fn begin_stop(self: &Arc<Shared<T>>) -> Option<Wait<Ending<T>>> {
         let number = self.lock().stop()?;
         self.wake.notify_all();
         Some(Wait::new(Ending { shared: self.clone(), number }))

@@ -34,10 +34,10 @@ use crate::latest::{Guard, Versioned};
 pub struct LoopEntry<T> {
     /// Dropped by [`Drop`] alone, which contains what its destructor does.
     result: ManuallyDrop<Result<T, Error>>,
-    pub(super) timestamp: SystemTime,
-    pub(super) started: Tick,
-    pub(super) duration: Duration,
-    pub(super) sequence: u64,
+    pub(in crate::loop_cache) timestamp: SystemTime,
+    pub(in crate::loop_cache) started: Tick,
+    pub(in crate::loop_cache) duration: Duration,
+    pub(in crate::loop_cache) sequence: u64,
 }
 
 impl<T> Drop for LoopEntry<T> {
@@ -48,7 +48,7 @@ impl<T> Drop for LoopEntry<T> {
 }
 
 impl<T> LoopEntry<T> {
-    pub(super) fn new(
+    pub(in crate::loop_cache) fn new(
         result: Result<T, Error>,
         timestamp: SystemTime,
         started: Tick,
@@ -111,10 +111,10 @@ impl<T> LoopEntry<T> {
 /// Borrowed from a [`Reader`](super::Reader) or owned as a [`Snapshot`]; nothing in it ever
 /// changes.
 pub struct View<T> {
-    pub(super) ring: Ring<Arc<LoopEntry<T>>>,
-    pub(super) latest: Option<Arc<LoopEntry<T>>>,
-    pub(super) newest: Option<Arc<LoopEntry<T>>>,
-    pub(super) version: u64,
+    ring: Ring<Arc<LoopEntry<T>>>,
+    pub(in crate::loop_cache) latest: Option<Arc<LoopEntry<T>>>,
+    pub(in crate::loop_cache) newest: Option<Arc<LoopEntry<T>>>,
+    pub(in crate::loop_cache) version: u64,
 }
 
 // By hand, since the entries are shared: `T` need not be `Clone`.
@@ -130,12 +130,12 @@ impl<T> Clone for View<T> {
 }
 
 impl<T> View<T> {
-    pub(super) fn empty(capacity: usize) -> View<T> {
+    pub(in crate::loop_cache) fn empty(capacity: usize) -> View<T> {
         View { ring: Ring::new(capacity), latest: None, newest: None, version: 0 }
     }
 
     /// Becomes the view that follows when `entry` arrives: O(log capacity).
-    pub(super) fn push(&mut self, entry: Arc<LoopEntry<T>>) {
+    pub(in crate::loop_cache) fn push(&mut self, entry: Arc<LoopEntry<T>>) {
         self.version = entry.sequence;
         self.ring.push(entry.clone());
         if entry.result.is_ok() {
@@ -277,7 +277,7 @@ impl<T> FusedIterator for Entries<'_, T> {}
 /// assert_eq!(values, [&7]);
 /// # Ok::<(), docache::Error>(())
 /// ```
-pub struct Snapshot<T>(pub(super) Arc<View<T>>);
+pub struct Snapshot<T>(pub(in crate::loop_cache) Arc<View<T>>);
 
 impl<T> Deref for Snapshot<T> {
     type Target = View<T>;
@@ -332,7 +332,10 @@ pub struct Reading<'a, T> {
 impl<'a, T> Reading<'a, T> {
     /// `None` if `view` has no success.
     #[inline]
-    pub(super) fn new(view: Guard<View<T>>, clock: &'a dyn Clock) -> Option<Reading<'a, T>> {
+    pub(in crate::loop_cache) fn new(
+        view: Guard<View<T>>,
+        clock: &'a dyn Clock,
+    ) -> Option<Reading<'a, T>> {
         if view.latest.is_some() { Some(Reading { view, clock }) } else { None }
     }
 
