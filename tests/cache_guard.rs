@@ -288,6 +288,29 @@ fn the_guards_of_one_cache_do_not_keep_another_from_being_dropped() {
     assert_eq!((tally.alive(), pinned.get(&1).map(Counted::of)), (1, Some(1)));
 }
 
+/// With a listener and without, however it goes.
+#[test]
+fn what_is_retired_beside_a_guard_weighs_what_it_weighed() {
+    let _turn = turn();
+    for listener in [false, true] {
+        let builder = Cache::<u64, u64>::builder().weigher(|_, value| *value as u32);
+        let mut builder = builder.max_weight(100_000).shards(1);
+        if listener {
+            builder = builder.on_evict(|_, _, _| ());
+        }
+        let cache: Cache<u64, u64> = builder.never_expire().no_sweep().build().unwrap();
+        (0..1_000).for_each(|key| cache.insert(key, 1 + key % 3));
+        let pinned = cache.pin();
+        assert!((0..10).all(|key| cache.remove(&key).is_some()));
+        assert_eq!(cache.stats().retired_weight, 19);
+        cache.insert(10, 1);
+        assert_eq!(cache.stats().retired_weight, 21);
+        cache.clear();
+        assert_eq!(cache.stats().retired_weight, 2_000);
+        drop(pinned);
+    }
+}
+
 #[test]
 fn what_has_gone_weighs_nothing_any_more() {
     let _turn = turn();

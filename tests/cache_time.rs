@@ -186,6 +186,19 @@ fn times_to_live_may_be_as_long_and_as_shortened_as_one_likes() {
     }
 }
 
+#[test]
+fn jitter_spreads_deadlines_and_only_shortens_lives() {
+    let clock = ManualClock::new();
+    let builder = Cache::builder().time_to_live(100 * SECOND).ttl_jitter(0.5);
+    let cache: Cache<u64, u64> = builder.clock(clock.clone()).no_sweep().build().unwrap();
+    (0..1_000).for_each(|key| cache.insert(key, key));
+    for (step, left) in [(49, 1_000..=1_000), (26, 400..=600), (26, 0..=0)] {
+        clock.advance(step * SECOND);
+        cache.purge_expired();
+        assert!(left.contains(&cache.len()), "{} {step} s later", cache.len());
+    }
+}
+
 /// A table that is replaced while it is purged is purged from its beginning.
 #[test]
 fn a_purge_misses_nothing_when_the_table_changes_under_it() {

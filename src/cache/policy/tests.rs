@@ -197,6 +197,21 @@ fn links_are_moved_to_larger_memory_a_few_times_however_many_there_are() {
     assert!(sizes.len() < 20, "{} sizes", sizes.len());
 }
 
+/// A node has 8 bytes, a weight 4.
+#[test]
+fn memory_grows_with_the_entries_and_with_their_weights() {
+    let grown = |kind, weighted| {
+        let mut shard = Shard::new(kind, Some(10_000), weighted);
+        (0..10_000).for_each(|key| drop(shard.insert(key, 1)));
+        shard.policy.memory()
+    };
+    for kind in [PolicyKind::Lru, PolicyKind::Adaptive] {
+        let (unit, each) = (grown(kind, false), grown(kind, true));
+        assert_eq!(unit, 80_000, "{kind:?}");
+        assert!((10_000..20_000).contains(&(each / 12)) && each % 12 == 0, "{kind:?}: {each}");
+    }
+}
+
 #[test]
 fn without_a_limit_memory_is_that_of_the_weights() {
     for (weighted, least) in [(false, 0), (true, 4_000)] {

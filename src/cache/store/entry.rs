@@ -200,6 +200,7 @@ impl<K, V> Place<K, V> {
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
     use super::*;
+    use crate::clock::horizon_of;
 
     #[test]
     fn a_deadline_comes_unless_it_is_never() {
@@ -212,6 +213,17 @@ mod tests {
             at(8).is_after((8 << DEADLINE_UNIT_BITS) - 1)
                 && !at(8).is_after(8 << DEADLINE_UNIT_BITS)
         );
+    }
+
+    #[test]
+    fn a_meta_word_is_compared_with_a_horizon_by_its_deadline_alone() {
+        let nanos = |units: u64| units << DEADLINE_UNIT_BITS;
+        let horizon = horizon_of(nanos(8));
+        for hits in [0, u8::MAX] {
+            let meta = |units| Meta::new(Deadline::of(Tick::from_nanos(nanos(units))));
+            assert!(!meta(8).with_history(hits).with_hits(hits).is_after(horizon));
+            assert!(meta(9).with_history(hits).with_hits(hits).is_after(horizon));
+        }
     }
 
     #[test]
