@@ -15,8 +15,9 @@ fn ages_and_lives_are_told() {
     let context = Context::background();
     let within = Within::new(&context, SECOND);
     store.put("for ever", &1, Life::FOREVER, &within).unwrap();
-    let life = Life { ttl: Some(10 * SECOND), age: 5 * SECOND };
+    let life = Life { ttl: Some(10 * SECOND), age: Some(5 * SECOND) };
     store.put("aged", &2, life, &within).unwrap();
+    store.put("ageless", &3, Life { age: None, ..Life::FOREVER }, &within).unwrap();
     clock.advance(SECOND);
     let found = |key| {
         let found = store.get(key, &within).unwrap().unwrap();
@@ -24,6 +25,7 @@ fn ages_and_lives_are_told() {
     };
     assert_eq!(found("for ever"), (1, Some(SECOND), None));
     assert_eq!(found("aged"), (2, Some(6 * SECOND), Some(9 * SECOND)));
+    assert_eq!(found("ageless"), (3, None, None));
     clock.advance(9 * SECOND);
     assert!(store.get("aged", &within).unwrap().is_none());
 }

@@ -18,8 +18,8 @@ use crate::error::Result;
 struct Entry<T> {
     value: T,
     written: Tick,
-    /// Its age when it was written.
-    aged: Duration,
+    /// Its age when it was written, if that is known.
+    aged: Option<Duration>,
     until: Tick,
 }
 
@@ -125,7 +125,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
         let now = self.inner.time.now();
         Some(Found {
             value: entry.value.clone(),
-            age: Some(now.since(entry.written).saturating_add(entry.aged)),
+            age: entry.aged.map(|aged| now.since(entry.written).saturating_add(aged)),
             left: (entry.until != Tick::MAX).then(|| entry.until.since(now)),
         })
     }
