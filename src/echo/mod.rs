@@ -113,6 +113,10 @@ pub use builder::EchoCacheBuilder;
 pub use cache::{EchoCache, EchoOptions};
 pub use error::{Operation, StoreError, StoreErrorKind, Warning};
 pub use fetched::{Fetched, Status};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use keep::on_worker;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use lazy::{Due, Handed};
 pub use lazy::{LazyEchoCache, LazyEchoCacheBuilder, LazyEchoOptions, ShutdownReport};
 pub use lock::{RefreshLock, Token};
 pub use stats::EchoStats;
