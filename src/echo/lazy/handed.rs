@@ -47,7 +47,8 @@ where
     T: Clone + Send + Sync + 'static,
     E: fmt::Display + Send + Sync + 'static,
 {
-    /// Has a worker of the cache run it, inside of `around`.
+    /// Has a worker of the cache run it, inside of `around`. It keeps the cache only while it runs:
+    /// one that is gone by then has no refreshes.
     pub(crate) fn run_by_worker(
         self,
         around: impl FnOnce(&mut dyn FnMut()) + Send + 'static,
@@ -55,12 +56,13 @@ where
     ) where
         S: Store<T>,
     {
-        let (lazy, hash, key) = (self.lazy.clone(), self.refresh.hash, self.key.clone());
+        let Due { lazy, key, refresh } = self;
+        let (cache, name, hash) = (Arc::downgrade(&lazy), key.clone(), refresh.hash);
         let mut work = Some(work);
         let refresh = Box::new(move || {
             around(&mut || {
-                if let Some(work) = work.take() {
-                    self.lazy.refresh((&self.key, self.refresh.seen), work);
+                if let (Some(lazy), Some(work)) = (cache.upgrade(), work.take()) {
+                    lazy.refresh((&name, refresh.seen), work);
                 }
             });
         });

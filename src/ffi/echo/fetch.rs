@@ -114,13 +114,13 @@ impl Refresher {
     pub(super) fn refresh(self, due: Due<super::store::Gated, Value, Error>) {
         let Refresher { refreshes, gate, common } = self;
         match refreshes {
-            Refreshes::Doer(Doer { perform, registration }) => {
+            Refreshes::Doer(Doer { perform, ctx }) => {
                 let key = due.key().clone();
                 let around = move |pass: &mut dyn FnMut()| {
                     gate.during(pass);
                 };
-                // SAFETY: CALLBACK; the cache is there, since the work is inside of its gate.
-                let work = move || unsafe { call(perform, registration.ctx, &key, common) };
+                // SAFETY: CALLBACK, REGISTERED: the work is inside of the gate.
+                let work = move || unsafe { call(perform, ctx, &key, common) };
                 due.run_by_worker(around, work);
             }
             Refreshes::Host(queue) => {
@@ -143,7 +143,7 @@ impl docache_echo {
     fn work(&self, perform: docache_perform_key_fn, ctx: usize) -> Result<(PerformKey, usize)> {
         match (perform, &self.refreshes) {
             (Some(perform), _) => Ok((perform, ctx)),
-            (None, Some(Refreshes::Doer(doer))) => Ok((doer.perform, doer.registration.ctx)),
+            (None, Some(Refreshes::Doer(doer))) => Ok((doer.perform, doer.ctx)),
             (None, _) => {
                 let accepted = "give a function; this cache has none of its own";
                 Err(Error::invalid_argument("perform", "NULL", accepted))
@@ -159,8 +159,9 @@ impl docache_echo {
     ) -> Result<Fetched<Value>, FlightError<Error>> {
         let common = self.common;
         let work = || {
-            // SAFETY: CALLBACK.
-            let called = self.gate.during(|| unsafe { call(perform, ctx, key, common) });
+            // A part of the call, also if `on_warning` has freed the cache.
+            // SAFETY: CALLBACK, REGISTERED.
+            let called = self.gate.inside(|| unsafe { call(perform, ctx, key, common) });
             called.unwrap_or_else(|| Err(freed()))
         };
         let context = limit.map(|limit| Context::background().with_timeout(limit));

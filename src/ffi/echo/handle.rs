@@ -52,10 +52,12 @@ pub(super) enum Refreshes {
 }
 
 /// The work that was registered with a lazy cache.
-#[derive(Clone)]
+///
+/// REGISTERED: the registration lies behind the gate, so its `ctx` is there inside of that.
+#[derive(Clone, Copy)]
 pub(super) struct Doer {
     pub(super) perform: PerformKey,
-    pub(super) registration: Arc<Registration>,
+    pub(super) ctx: usize,
 }
 
 pub(super) type PerformKey = unsafe extern "C-unwind" fn(
@@ -85,7 +87,8 @@ pub(super) fn freed() -> Error {
 /// What a new cache is made of, besides what its kind has.
 struct Parts {
     gate: Arc<Gate>,
-    registration: Arc<Registration>,
+    /// Of the registration (REGISTERED).
+    ctx: usize,
     store: AnyStore,
 }
 
@@ -95,9 +98,9 @@ impl Parts {
     unsafe fn new(store: *const docache_store, registration: Registration) -> Result<Parts> {
         // SAFETY: the caller's promise.
         let store = unsafe { docache_store::share(store, "store") }?;
-        let (gate, registration) = (Gate::new(), Arc::new(registration));
-        gate.keep(registration.clone());
-        Ok(Parts { gate, registration, store })
+        let (gate, ctx) = (Gate::new(), registration.ctx);
+        gate.keep(registration);
+        Ok(Parts { gate, ctx, store })
     }
 
     fn gated(&self) -> Gated {
@@ -110,10 +113,10 @@ impl Parts {
         on_warning: docache_echo_warning_fn,
     ) -> Option<impl Fn(&Warning<'_>) + Send + Sync + use<>> {
         let on_warning = on_warning?;
-        let (gate, registration) = (self.gate.clone(), self.registration.clone());
+        let (gate, ctx) = (self.gate.clone(), self.ctx);
         Some(move |warning: &Warning<'_>| {
-            // SAFETY: CALLBACK.
-            gate.during(|| unsafe { tell(on_warning, registration.ctx, warning) });
+            // SAFETY: CALLBACK, REGISTERED.
+            gate.during(|| unsafe { tell(on_warning, ctx, warning) });
         })
     }
 
@@ -250,9 +253,7 @@ pub unsafe extern "C" fn docache_echo_lazy_new(
         let parts = unsafe { Parts::new(store, registration) }?;
         let lazy = lazy(&options, &parts)?;
         let refreshes = match perform {
-            Some(perform) => {
-                Refreshes::Doer(Doer { perform, registration: parts.registration.clone() })
-            }
+            Some(perform) => Refreshes::Doer(Doer { perform, ctx: parts.ctx }),
             None => Refreshes::Host(HostQueue::new(&parts.gate)),
         };
         Ok(parts.hand_out(&out, Kind::Lazy(lazy), Some(refreshes)))
@@ -307,9 +308,8 @@ fn lazy(options: &docache_echo_lazy_options, parts: &Parts) -> Result<Lazy> {
 ///
 /// Calls of docache_echo_begin and docache_echo_refresh_begin that are out are the exception: they
 /// stay valid and go on among themselves, with their notifications, but without a store of
-/// callbacks; what they fetch with such a store is not kept. They tell `on_warning` nothing, but
-/// its `drop`, and that of the store, wait for the last of them to be freed. NULL is fine. \[CB\]
-/// only `drop` \[BLK\]
+/// callbacks: what they fetch is not kept there. They tell `on_warning` nothing, and have shares of
+/// the store until they are freed. NULL is fine. \[CB\] only `drop` \[BLK\]
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle, but calls from inside of which it is

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::custom_call::CustomStore;
@@ -23,6 +23,19 @@ use crate::ffi::value::Value;
 pub(in crate::ffi::echo) struct AnyStore {
     kind: Arc<Kind>,
     traits: Traits,
+}
+
+/// A store without a share of it.
+#[derive(Clone)]
+pub(in crate::ffi::echo) struct WeakStore {
+    kind: Weak<Kind>,
+    traits: Traits,
+}
+
+impl WeakStore {
+    pub(super) fn upgrade(&self) -> Option<AnyStore> {
+        Some(AnyStore { kind: self.kind.upgrade()?, traits: self.traits })
+    }
 }
 
 /// What there is to know about a store.
@@ -98,6 +111,10 @@ impl AnyStore {
             Kind::Redis(_) => Traits { calls_back: false, wants_json: true },
         };
         AnyStore { kind: Arc::new(kind), traits }
+    }
+
+    pub(super) fn downgrade(&self) -> WeakStore {
+        WeakStore { kind: Arc::downgrade(&self.kind), traits: self.traits }
     }
 
     pub(in crate::ffi::echo) fn calls_back(&self) -> bool {

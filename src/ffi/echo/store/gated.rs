@@ -6,23 +6,28 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::any::AnyStore;
+use super::any::{AnyStore, WeakStore};
 use crate::echo::{
     AsyncStore, Begun, Found, Life, RefreshLock, Store, StoreError, StoreErrorKind, Within, Written,
 };
 use crate::ffi::gate::Gate;
 use crate::ffi::value::Value;
 
-/// A share of a store, and the gate of the cache that has it, if the store calls back.
-pub(in crate::ffi::echo) struct Gated {
-    store: AnyStore,
-    gate: Option<Arc<Gate>>,
+/// A share of a store; or, of one that calls back, none: that lies behind the gate of the cache, so
+/// that it goes with the cache, whoever else knows of that.
+pub(in crate::ffi::echo) enum Gated {
+    Open(AnyStore),
+    CallsBack(WeakStore, Arc<Gate>),
 }
 
 impl Gated {
     pub(in crate::ffi::echo) fn new(store: AnyStore, gate: &Arc<Gate>) -> Gated {
-        let gate = store.calls_back().then(|| gate.clone());
-        Gated { store, gate }
+        if !store.calls_back() {
+            return Gated::Open(store);
+        }
+        let weak = store.downgrade();
+        gate.keep(store);
+        Gated::CallsBack(weak, gate.clone())
     }
 }
 
@@ -34,10 +39,13 @@ fn freed() -> StoreError {
 /// A call of a thread.
 macro_rules! call {
     ($this:ident.$call:ident($($argument:expr),*)) => {
-        match &$this.gate {
-            None => Store::<Value>::$call(&$this.store, $($argument),*),
-            Some(gate) => gate
-                .inside(|| Store::<Value>::$call(&$this.store, $($argument),*))
+        match $this {
+            Gated::Open(store) => Store::<Value>::$call(store, $($argument),*),
+            Gated::CallsBack(store, gate) => gate
+                .inside(|| {
+                    let store = store.upgrade().ok_or_else(freed)?;
+                    Store::<Value>::$call(&store, $($argument),*)
+                })
                 .unwrap_or_else(|| Err(freed())),
         }
     };
@@ -47,9 +55,13 @@ macro_rules! call {
 macro_rules! call_async {
     ($this:ident.$call:ident($($argument:expr),*)) => {
         async move {
-            let call = AsyncStore::<Value>::$call(&$this.store, $($argument),*);
-            let Some(gate) = &$this.gate else { return call.await };
-            let mut call = pin!(call);
+            let (store, gate) = match $this {
+                Gated::Open(store) => {
+                    return AsyncStore::<Value>::$call(store, $($argument),*).await;
+                }
+                Gated::CallsBack(store, gate) => (store.upgrade().ok_or_else(freed)?, gate),
+            };
+            let mut call = pin!(AsyncStore::<Value>::$call(&store, $($argument),*));
             std::future::poll_fn(move |cx| {
                 let polled = gate.inside(|| Future::poll(call.as_mut(), cx));
                 polled.unwrap_or_else(|| Poll::Ready(Err(freed())))
@@ -186,6 +198,7 @@ impl AsyncStore<Value> for Gated {
 
 impl fmt::Debug for Gated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gated").field("store", &self.store).finish_non_exhaustive()
+        let is_open = matches!(self, Gated::Open(_));
+        f.debug_struct("Gated").field("open", &is_open).finish_non_exhaustive()
     }
 }
