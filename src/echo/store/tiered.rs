@@ -147,6 +147,10 @@ where
     C1: Calls<T>,
     C2: Calls<T>,
 {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        self.far.canonical(key)
+    }
+
     async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         if let Ok(Some(found)) = self.near.get(key, within).await {
             return Ok(Some(found));
