@@ -15,6 +15,8 @@
 //! - IN-TURN: what fails goes to the end. While the store fails there is one call to it at a time,
 //!   and a nap after each.
 //!
+//! - CLOSED: once the cache is shut down each lock is tried once more, and nobody naps.
+//!
 //! In the child of a fork nothing is owed: locks are those of the parent.
 
 use std::collections::VecDeque;
@@ -31,8 +33,9 @@ use super::error::{Operation, StoreError, Warning};
 use super::lock::RefreshLock;
 use super::queue::{Offer, Queue};
 use super::store::{AsyncStore, Calls, Life, Store, Tasks, Within, Written, blocking};
-use crate::clock::{SystemClock, Tick};
+use crate::clock::{Clock, SystemClock, Tick};
 use crate::contain::drop_contained;
+use crate::context::Context;
 use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::forks;
 use crate::wait::block_on;
@@ -125,12 +128,21 @@ impl<S, T> Owed<S, T> {
 struct State<S, T> {
     owed: VecDeque<Owed<S, T>>,
     is_served: bool,
+    is_closed: bool,
+    /// The nap between two tries, which a shutdown ends.
+    nap: Option<Context>,
     forks: u32,
 }
 
 impl<S, T> State<S, T> {
     fn new() -> State<S, T> {
-        State { owed: VecDeque::new(), is_served: false, forks: forks() }
+        State {
+            owed: VecDeque::new(),
+            is_served: false,
+            is_closed: false,
+            nap: None,
+            forks: forks(),
+        }
     }
 }
 
@@ -162,6 +174,31 @@ impl<S, T> Upkeep<S, T> {
         }
         state.owed.push_back(owed);
         Ok(!std::mem::replace(&mut state.is_served, true))
+    }
+
+    /// Puts back what has failed, and says how long to nap; an error if there is no other
+    /// try.
+    fn again(&self, owed: Owed<S, T>, nap: Context) -> Result<Context, Owed<S, T>> {
+        let mut state = self.lock();
+        if state.is_closed || state.owed.len() >= MOST {
+            return Err(owed);
+        }
+        state.owed.push_back(owed);
+        state.nap = Some(nap.clone());
+        Ok(nap)
+    }
+
+    /// Ends it, no later than at `deadline`: what is owed is tried once more.
+    pub(super) fn shutdown(&self, clock: &dyn Clock, deadline: Tick) {
+        let nap = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            state.nap.take()
+        };
+        if let Some(nap) = nap {
+            nap.cancel();
+        }
+        self.queue.settle(clock, deadline);
     }
 
     /// The next one; if there is none the list is not served any more.
@@ -227,11 +264,11 @@ where
                 failures = 0;
                 continue;
             };
-            if let Err(owed) = self.upkeep.push(owed) {
-                drop_contained(owed);
-            }
             let nap = self.core.root.with_timeout(NAPS.ceiling(failures));
-            drive(nap.cancelled());
+            match self.upkeep.again(owed, nap) {
+                Ok(nap) => drive(nap.cancelled()),
+                Err(owed) => drop_contained(owed),
+            }
             failures = failures.saturating_add(1);
         }
     }

@@ -184,8 +184,8 @@ impl<S, T, E> LazyEchoCache<S, T, E> {
 
     /// Takes no refreshes any more, and gives those that wait or run until `deadline` to end.
     /// Blocks for so long at most. What has not begun by then is dropped and reported; what runs
-    /// goes on and is reported. Refresh locks that the store has not taken back yet are waited for
-    /// as well.
+    /// goes on and is reported. Refresh locks that the store has not taken back yet get one more
+    /// try.
     ///
     /// Fetches still work afterwards: what is there is served, stale or not, and what is missing is
     /// loaded. A second call does nothing, and reports nothing. Called from inside a refresh it
@@ -196,7 +196,7 @@ impl<S, T, E> LazyEchoCache<S, T, E> {
         let clock = &lazy.inner.core.settings.clock;
         let end = clock.now().deadline(deadline);
         let left = lazy.queue.shutdown(&**clock, end).unwrap_or_default();
-        lazy.inner.upkeep.queue.settle(&**clock, end);
+        lazy.inner.upkeep.shutdown(&**clock, end);
         let names = |keys: Vec<Arc<str>>| keys.iter().map(|key| key.to_string()).collect();
         ShutdownReport {
             drained: left.drained,
