@@ -11,11 +11,13 @@ use super::builder::EchoCacheBuilder;
 use super::core::{Core, Judged, count};
 use super::error::{Operation, StoreError, StoreErrorKind};
 use super::fetched::{Fetched, Status};
-use super::lead::{Flown, Keep, Lead, Purpose, keep};
+use super::keep::{Keeper, Kept};
+use super::lead::{Flown, Keep, Lead, Purpose};
 use super::lock::RefreshLock;
 use super::stats::EchoStats;
 use super::store::{AsyncStore, Calls, Found, Store, Tasks, Threads, Within, blocking};
-use crate::clock::SystemClock;
+use super::upkeep::{Face, Owed, Upkeep};
+use crate::clock::{Clock, SystemClock, Tick};
 use crate::context::{Context, until, until_armed};
 use crate::error::Error;
 use crate::flight::{FlightError, KeyedGroup};
@@ -28,6 +30,7 @@ pub(super) type FetchResult<T, E> = Result<Fetched<T>, FlightError<E>>;
 pub(super) struct Inner<S, T, E> {
     pub(super) store: S,
     pub(super) core: Core<T>,
+    pub(super) upkeep: Upkeep<S, T>,
     group: KeyedGroup<str, Flown<T>, E>,
 }
 
@@ -45,7 +48,7 @@ pub(super) enum Looked<T> {
 
 impl<S, T, E> Inner<S, T, E> {
     pub(super) fn new(store: S, core: Core<T>) -> Inner<S, T, E> {
-        Inner { store, core, group: KeyedGroup::new() }
+        Inner { store, core, upkeep: Upkeep::new(), group: KeyedGroup::new() }
     }
 
     pub(super) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {
@@ -129,15 +132,15 @@ impl<'a> Ask<'a> {
 
 impl<S, T, E> Inner<S, T, E>
 where
-    S: Send + Sync,
+    S: Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
     /// Joins the flight of the key, or leads it. For a refresh, `None`: it is left to another
     /// process.
     async fn fly<C, F, Fut>(
-        &self,
-        calls: C,
+        self: &Arc<Self>,
+        (calls, face): (C, Face<S, T>),
         keep: Option<Keep<'_>>,
         ask: Ask<'_>,
         work: F,
@@ -148,9 +151,13 @@ where
         Fut: Future<Output = Result<T, E>>,
     {
         let Ask { key, budget, purpose, .. } = ask;
-        let (owned, mut work): (Arc<str>, _) = (key.into(), Some(work));
+        let (owned, mut work): (Arc<str>, _) = (calls.canonical(key).into(), Some(work));
+        let owe = |key: &str, lock, value| self.owe(Owed::new((key, lock), value, face));
+        // A task that leaves is dropped.
+        let context = ask.context.filter(|_| keep.is_some());
+        let (core, owe) = (&self.core, &owe);
         loop {
-            let lead = Lead { core: &self.core, calls, key, keep, purpose, budget };
+            let lead = Lead { core, calls, key, keep, owe, context, purpose, budget };
             let led = || {
                 let Some(work) = work.take() else { unreachable!("a fetch that led is over") };
                 lead.run(work)
@@ -168,15 +175,17 @@ where
 
     fn joined(&self, fetched: Fetched<T>) -> Fetched<T> {
         count(&self.core.counters.coalesced);
-        match fetched.status {
-            Status::Loaded => Fetched { status: Status::Coalesced, ..fetched },
-            _ => fetched,
-        }
+        let status = match fetched.status {
+            Status::Loaded if self.core.negative_ttl(&fetched.value).is_some() => Status::Negative,
+            Status::Loaded => Status::Coalesced,
+            status => status,
+        };
+        Fetched { status, ..fetched }
     }
 
     /// Loads what the store does not have, in a task.
     pub(super) async fn load_async<F, Fut>(
-        &self,
+        self: &Arc<Self>,
         ask: Ask<'_>,
         work: F,
     ) -> Result<Flown<T>, FlightError<E>>
@@ -188,7 +197,7 @@ where
         if let Some(context) = ask.context.filter(|context| context.is_done()) {
             return Err(left(context));
         }
-        let fly = self.fly(Tasks(&self.store), None, ask, work);
+        let fly = self.fly((Tasks(&self.store), Face::tasks()), None, ask, work);
         match ask.context {
             None => fly.await,
             // Whoever leads and leaves hands the lead to another, who begins his own work.
@@ -204,13 +213,14 @@ where
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<Flown<T>, FlightError<E>>
     where
-        S: Store<T> + 'static,
+        S: Store<T>,
     {
         if let Some(context) = ask.context.filter(|context| context.is_done()) {
             return Err(left(context));
         }
         let keep = |key: &str, lock| self.keep(key, lock);
-        let fly = self.fly(Threads(&self.store), Some(&keep), ask, || async { work() });
+        let face = (Threads(&self.store), Face::threads());
+        let fly = self.fly(face, Some(&keep), ask, || async { work() });
         match ask.context {
             None => match block_on(fly, &SystemClock, None) {
                 Some(flown) => flown,
@@ -223,17 +233,36 @@ where
     }
 
     /// Has a lock renewed while a thread loads.
-    fn keep(self: &Arc<Self>, key: &str, lock: RefreshLock) -> super::keep::Kept
+    fn keep(self: &Arc<Self>, key: &str, lock: RefreshLock) -> Kept
     where
-        S: Store<T> + 'static,
+        S: Store<T>,
     {
-        let (inner, key): (_, Box<str>) = (self.clone(), key.into());
-        keep(&self.core, lock, move || {
-            let within = inner.within(None);
-            let called = blocking(|| inner.store.renew(&key, &lock, &within));
-            // A store that fails may be better next time.
-            inner.core.heed((&key, Operation::Renew), called).unwrap_or(true)
-        })
+        let settings = &self.core.settings;
+        let until = settings.keep_for.map_or(Tick::MAX, |span| self.core.now().after(span));
+        let keeper: Arc<dyn Keeper> = self.clone();
+        Kept::new(&keeper, &self.upkeep.queue, (key, lock), (settings.lock_ttl / 3, until))
+    }
+}
+
+impl<S, T, E> Keeper for Inner<S, T, E>
+where
+    S: Store<T>,
+    T: Send + Sync,
+    E: Send + Sync,
+{
+    fn clock(&self) -> &dyn Clock {
+        &*self.core.settings.clock
+    }
+
+    fn renew(&self, key: &str, lock: &RefreshLock) -> bool {
+        let within = self.within(None);
+        let called = blocking(|| self.store.renew(key, lock, &within));
+        // A store that fails may be better next time.
+        self.core.heed((key, Operation::Renew), called).unwrap_or(true)
+    }
+
+    fn unattended(&self, key: &str) {
+        Inner::unattended(self, key, Operation::Renew);
     }
 }
 
@@ -419,7 +448,7 @@ where
         S: Store<T>,
     {
         let removed = blocking(|| self.inner.store.remove(key, &self.inner.within(None)));
-        self.inner.forget(key);
+        self.inner.forget(self.inner.store.canonical(key));
         removed
     }
 
@@ -433,7 +462,7 @@ where
     {
         let within = self.inner.within(None);
         let removed = Tasks(&self.inner.store).remove(key, &within).await;
-        self.inner.forget(key);
+        self.inner.forget(self.inner.store.canonical(key));
         removed
     }
 }

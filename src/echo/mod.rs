@@ -105,9 +105,11 @@ mod keep;
 mod lazy;
 mod lead;
 mod lock;
+mod pauses;
 mod queue;
 mod stats;
 mod store;
+mod upkeep;
 
 pub use builder::EchoCacheBuilder;
 pub use cache::{EchoCache, EchoOptions};

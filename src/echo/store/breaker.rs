@@ -134,6 +134,10 @@ impl<C> Guarded<'_, C> {
 }
 
 impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        self.calls.canonical(key)
+    }
+
     async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         self.guard(within, || self.calls.get(key, within)).await
     }

@@ -208,6 +208,10 @@ impl<C> Disturbed<'_, C> {
 }
 
 impl<T: Send + Sync, C: Calls<T>> Calls<T> for Disturbed<'_, C> {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        self.calls.canonical(key)
+    }
+
     async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         let then = self.begin(Operation::Get, within).await?;
         then.read(self.calls.get(key, within).await?)

@@ -23,6 +23,11 @@ macro_rules! layer {
             T: Clone + Send + Sync + 'static,
             $($part: super::Store<T>,)+
         {
+            fn canonical<'k>(&self, key: &'k str) -> &'k str {
+                let layer = self.layer($(Threads(&self.$field)),+);
+                Calls::<T>::canonical(&layer, key)
+            }
+
             #[inline]
             fn get(
                 &self,
@@ -101,6 +106,11 @@ macro_rules! layer {
             T: Clone + Send + Sync + 'static,
             $($part: super::AsyncStore<T>,)+
         {
+            fn canonical<'k>(&self, key: &'k str) -> &'k str {
+                let layer = self.layer($(Tasks(&self.$field)),+);
+                Calls::<T>::canonical(&layer, key)
+            }
+
             async fn get_async(
                 &self,
                 key: &str,

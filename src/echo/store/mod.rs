@@ -16,6 +16,10 @@
 macro_rules! ready_at_once {
     ($store:ty) => {
         impl<T: Clone + Send + Sync + 'static> AsyncStore<T> for $store {
+            fn canonical<'k>(&self, key: &'k str) -> &'k str {
+                Store::<T>::canonical(self, key)
+            }
+
             fn get_async(
                 &self,
                 key: &str,
@@ -254,6 +258,12 @@ impl Life {
 /// # Ok::<(), docache::echo::StoreError>(())
 /// ```
 pub trait Store<T>: Send + Sync {
+    /// What all keys have in common that stand for one entry, for a store to which some are the
+    /// same; a cache has one load for them at a time. By default the key itself.
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        key
+    }
+
     /// What there is under the key and has not expired.
     ///
     /// # Errors
@@ -294,10 +304,12 @@ pub trait Store<T>: Send + Sync {
         within: &Within<'_>,
     ) -> Result<Written, StoreError>;
 
-    /// Gives the lock back, if it is the caller's; another's stays.
+    /// Gives the lock back, if it is the caller's; another's stays. It may come after a
+    /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on its
+    /// way.
     ///
     /// # Errors
-    /// Then the lock may be held until its time to live is over.
+    /// Then a cache tries again, until the time of the lock is over.
     fn abandon_refresh(
         &self,
         key: &str,
@@ -338,6 +350,11 @@ pub trait Store<T>: Send + Sync {
 /// let kept = keep(&store); // to be awaited
 /// ```
 pub trait AsyncStore<T>: Send + Sync {
+    /// As [`Store::canonical`].
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        key
+    }
+
     /// As [`Store::get`].
     fn get_async(
         &self,

@@ -53,6 +53,10 @@ impl<T: Clone + Send + Sync + 'static> Default for SingleStore<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
+    fn canonical<'k>(&self, _: &'k str) -> &'k str {
+        KEY
+    }
+
     fn get(&self, _: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         self.0.get(KEY, within)
     }
