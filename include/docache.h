@@ -273,6 +273,12 @@
 #define DOCACHE_WARNING_REFRESH 4
 
 /**
+ * The key's refresh lock could not be renewed or given back in the background, since there was no
+ * thread, or too many waited: it is held for its time to live at most.
+ */
+#define DOCACHE_WARNING_UNATTENDED 5
+
+/**
  * What a store was asked to do: none of these.
  */
 #define DOCACHE_OPERATION_NONE 0
@@ -1092,7 +1098,7 @@ typedef struct docache_echo_counters {
    */
   uint64_t coalesced;
   /**
-   * Loads, those of refreshes included.
+   * Loads, those of refreshes included, and those that were given up.
    */
   uint64_t loads;
   /**
@@ -1123,6 +1129,11 @@ typedef struct docache_echo_counters {
    * Those that were dropped: there was no room, or no thread, or the cache was shut down.
    */
   uint64_t refused;
+  /**
+   * Locks that were not renewed or given back in the background: there was no thread, or too
+   * many waited.
+   */
+  uint64_t unattended;
   /**
    * Refreshes that wait or run now.
    */
@@ -1904,8 +1915,8 @@ docache_status docache_store_redis_new(const char *url,
                                        struct docache_error **out_error);
 
 /**
- * Makes a store in a key-value bucket of NATS JetStream, at `url`: `nats://[user:password@]host[:
- * port]`. `options` may be NULL. The bucket is created when it is first used, if it is not there.
+ * Makes a store in a key-value bucket of NATS JetStream, at `url`:
+ * `nats://[user:password@]host[:port]`. `options` may be NULL. The bucket is created when it is first used, if it is not there.
  * Else as docache_store_redis_new; the entry is at the prefix, a dot and the MD5 of the key.
  *
  * UNSUPPORTED if this library was built without NATS. [NC]
@@ -1990,9 +2001,8 @@ docache_status docache_echo_lazy_new(const struct docache_store *store,
  *
  * Calls of docache_echo_begin and docache_echo_refresh_begin that are out are the exception: they
  * stay valid and go on among themselves, with their notifications, but without a store of
- * callbacks; what they fetch with such a store is not kept. They tell `on_warning` nothing, but
- * its `drop`, and that of the store, wait for the last of them to be freed. NULL is fine. [CB]
- * only `drop` [BLK]
+ * callbacks: what they fetch is not kept there. They tell `on_warning` nothing, and have shares of
+ * the store until they are freed. NULL is fine. [CB] only `drop` [BLK]
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
@@ -2823,8 +2833,8 @@ docache_status docache_cache_fetch_key(const struct docache_cache *cache,
  * Ends the threads that the library keeps for itself, and waits until they have ended. For
  * programs that are searched for leaks, and before the library is unloaded; others need not call
  * it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
- * there are none left; a few hundred bytes stay reachable. BUSY, after a second at most: a cache
- * or a wait still needs one, or a callback on one of them has not returned, or the call comes from
+ * there are none left; a few hundred bytes stay reachable. BUSY, after three seconds at most: a
+ * cache or a wait still needs one, or a callback on one of them has not returned, or the call comes from
  * such a callback. It may be called again, and what is used meanwhile or later starts them again.
  * [NC] [BLK]
  */
@@ -2972,7 +2982,7 @@ void docache_wait_free(struct docache_wait *wait);
   {sizeof(docache_cache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** See DOCACHE_LOOP_COUNTERS_INIT. */
 #define DOCACHE_ECHO_COUNTERS_INIT \
-  {sizeof(docache_echo_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  {sizeof(docache_echo_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define DOCACHE_INIT_NULL nullptr
@@ -3149,7 +3159,7 @@ DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, on_warning), 104);
 DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, early_refresh_permille), 112);
 DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, flags), 116);
 
-DOCACHE_LAYOUT(sizeof(docache_echo_counters), 104);
+DOCACHE_LAYOUT(sizeof(docache_echo_counters), 112);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, size), 0);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, hits), 8);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, stale_hits), 16);
@@ -3162,7 +3172,8 @@ DOCACHE_LAYOUT(offsetof(docache_echo_counters, lost_writes), 64);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, refreshes), 72);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, refresh_failures), 80);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, refused), 88);
-DOCACHE_LAYOUT(offsetof(docache_echo_counters, refreshing), 96);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, unattended), 96);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, refreshing), 104);
 
 #undef DOCACHE_LAYOUT
 #undef DOCACHE_LAYOUT_AT

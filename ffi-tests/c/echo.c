@@ -508,5 +508,7 @@ int main(void) {
   freed_inside();
   calls_outlive();
   remote();
+  CHECK_OK(docache_shutdown());
+  checked("the threads of the caches leave when all is freed");
   return all_checked("echo");
 }

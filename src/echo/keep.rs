@@ -38,14 +38,6 @@ pub(super) trait Keeper: Send + Sync {
     fn unattended(&self, key: &str);
 }
 
-/// Has the thread of renewals do something else that takes no long time, for a task that was woken
-/// by a thread that must not do it. `name` is its own. Whether there is a thread.
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) fn on_worker(name: &str, work: impl FnOnce() + Send + 'static) -> bool {
-    let hash = FixedState::default().hash_one(name);
-    renewals().offer(hash, name, Box::new(work)) == super::queue::Offer::Accepted
-}
-
 #[derive(Default)]
 struct State {
     /// And how many were set before it.

@@ -106,6 +106,8 @@ mod lazy;
 mod lead;
 mod lock;
 mod pauses;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+mod polls;
 mod queue;
 mod stats;
 mod store;
@@ -116,10 +118,12 @@ pub use cache::{EchoCache, EchoOptions};
 pub use error::{Operation, StoreError, StoreErrorKind, Warning};
 pub use fetched::{Fetched, Status};
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use keep::on_worker;
-#[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use lazy::{Due, Handed};
 pub use lazy::{LazyEchoCache, LazyEchoCacheBuilder, LazyEchoOptions, ShutdownReport};
 pub use lock::{RefreshLock, Token};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use polls::on_worker;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use queue::THREAD;
 pub use stats::EchoStats;
 pub use store::*;

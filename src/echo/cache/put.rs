@@ -1,4 +1,4 @@
-//! Putting a value in, for the C ABI.
+//! Putting a value in, and the end of what is owed to the store: for the C ABI.
 
 use super::EchoCache;
 use crate::echo::error::StoreError;
@@ -17,7 +17,15 @@ where
         let inner = &self.inner;
         let life = inner.core.life(value);
         let put = blocking(|| inner.store.put(key, value, life, &inner.within(None)));
-        inner.forget(key);
+        inner.forget(inner.store.canonical(key));
         put
+    }
+}
+
+impl<S, T, E> EchoCache<S, T, E> {
+    /// Gives up what is owed to the store, after one more try that is not waited for.
+    pub(crate) fn end_upkeep(&self) {
+        let clock = &*self.inner.core.settings.clock;
+        self.inner.upkeep.shutdown(clock, clock.now());
     }
 }

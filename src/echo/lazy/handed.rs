@@ -123,7 +123,7 @@ where
             Next::Load(budget, stale) => {
                 let began = inner.core.now();
                 let result = fetched(inner.load(Ask::fetch(key, context, budget), work));
-                lazy.or_stale(key, result, lazy.aged(stale, began))
+                lazy.or_stale(result, lazy.aged(stale, began))
             }
         }
     }
@@ -154,7 +154,7 @@ where
                 let began = inner.core.now();
                 let ask = Ask::fetch(key, context, budget);
                 let result = fetched(inner.load_async(ask, work).await);
-                lazy.or_stale(key, result, lazy.aged(stale, began))
+                lazy.or_stale(result, lazy.aged(stale, began))
             }
         }
     }
@@ -172,7 +172,16 @@ where
         let inner = &self.lazy().inner;
         let life = inner.core.life(value);
         let put = blocking(|| inner.store.put(key, value, life, &inner.within(None)));
-        inner.forget(key);
+        inner.forget(inner.store.canonical(key));
         put
+    }
+}
+
+impl<S, T, E> LazyEchoCache<S, T, E> {
+    /// Gives up what is owed to the store, after one more try that is not waited for.
+    pub(crate) fn end_upkeep(&self) {
+        let inner = &self.lazy().inner;
+        let clock = &*inner.core.settings.clock;
+        inner.upkeep.shutdown(clock, clock.now());
     }
 }

@@ -54,8 +54,11 @@ impl docache_echo {
 }
 
 /// Gives C a call, or says that it leads at once.
-pub(super) fn hand_out(out: &Out<*mut docache_echo_call>, task: Arc<Task>, leads: bool)
--> docache_status {
+pub(super) fn hand_out(
+    out: &Out<*mut docache_echo_call>,
+    task: Arc<Task>,
+    leads: bool,
+) -> docache_status {
     out.write(Box::into_raw(Box::new(docache_echo_call(task))));
     if leads { DOCACHE_LEADER } else { DOCACHE_PENDING }
 }

@@ -21,7 +21,7 @@ pub struct docache_echo_counters {
     pub stale_hits: u64,
     /// Fetches that shared what another call loaded.
     pub coalesced: u64,
-    /// Loads, those of refreshes included.
+    /// Loads, those of refreshes included, and those that were given up.
     pub loads: u64,
     /// Those that failed.
     pub load_failures: u64,
@@ -37,6 +37,9 @@ pub struct docache_echo_counters {
     pub refresh_failures: u64,
     /// Those that were dropped: there was no room, or no thread, or the cache was shut down.
     pub refused: u64,
+    /// Locks that were not renewed or given back in the background: there was no thread, or too
+    /// many waited.
+    pub unattended: u64,
     /// Refreshes that wait or run now.
     pub refreshing: u64,
 }
@@ -51,8 +54,8 @@ unsafe impl Versioned for docache_echo_counters {
 const _: () = {
     use std::mem::offset_of;
     assert!(
-        size_of::<docache_echo_counters>() == 104
-            && offset_of!(docache_echo_counters, refreshing) == 96
+        size_of::<docache_echo_counters>() == 112
+            && offset_of!(docache_echo_counters, refreshing) == 104
     );
 };
 
@@ -86,6 +89,7 @@ pub unsafe extern "C" fn docache_echo_stats(
             refreshes: stats.refreshes,
             refresh_failures: stats.refresh_failures,
             refused: stats.refused,
+            unattended: stats.unattended,
             refreshing: refreshing as u64,
         };
         // SAFETY: the caller's promise.
@@ -132,8 +136,7 @@ pub unsafe extern "C" fn docache_echo_shutdown(
             let running = report.running.len().saturating_sub(left);
             (report.drained, report.dropped.len() + left, running)
         });
-        for (out, count) in
-            [(out_drained, drained), (out_dropped, dropped), (out_running, running)]
+        for (out, count) in [(out_drained, drained), (out_dropped, dropped), (out_running, running)]
         {
             if let Some(out) = out {
                 out.write(count);

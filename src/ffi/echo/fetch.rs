@@ -8,7 +8,9 @@ use super::key;
 use crate::context::Context;
 use crate::echo::{Due, Fetched, Status};
 use crate::error::{Error, Result};
-use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout};
+use crate::ffi::boundary::{
+    DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout,
+};
 use crate::ffi::gate::Gate;
 use crate::ffi::perform::{explain, into_error, outcome};
 use crate::ffi::perform_key::docache_perform_key_fn;

@@ -135,10 +135,8 @@ impl Parts {
         kind: Kind,
         refreshes: Option<Refreshes>,
     ) -> docache_status {
-        let common = Common {
-            wants_json: self.store.wants_json(),
-            calls_back: self.store.calls_back(),
-        };
+        let common =
+            Common { wants_json: self.store.wants_json(), calls_back: self.store.calls_back() };
         let echo = docache_echo { kind, gate: self.gate, common, refreshes };
         out.write(Box::into_raw(Box::new(echo)));
         DOCACHE_OK
@@ -322,6 +320,10 @@ pub unsafe extern "C" fn docache_echo_free(echo: *mut docache_echo) {
         quietly((), || {
             if let Some(Refreshes::Host(queue)) = &owned.refreshes {
                 queue.close();
+            }
+            match &owned.kind {
+                Kind::Memo(memo) => memo.end_upkeep(),
+                Kind::Lazy(lazy) => lazy.end_upkeep(),
             }
             owned.gate.clone().close(owned);
         });

@@ -23,7 +23,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
@@ -330,12 +329,10 @@ fn poll_flat(task: Arc<Task>) {
 
 impl Wake for Task {
     fn wake(self: Arc<Task>) {
-        static TURNS: AtomicU64 = AtomicU64::new(0);
         if self.common.calls_back {
             // The thread that wakes may be one that must not run callbacks, such as the timer's.
-            let name = format!("poll {}", TURNS.fetch_add(1, Ordering::Relaxed));
             let task = self.clone();
-            if on_worker(&name, move || task.drive()) {
+            if on_worker(move || task.drive()) {
                 return;
             }
         }

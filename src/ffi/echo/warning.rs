@@ -14,6 +14,9 @@ pub const DOCACHE_WARNING_LOCK_WAIT: i32 = 2;
 pub const DOCACHE_WARNING_LOCK_LOST: i32 = 3;
 /// A refresh in the background failed.
 pub const DOCACHE_WARNING_REFRESH: i32 = 4;
+/// The key's refresh lock could not be renewed or given back in the background, since there was no
+/// thread, or too many waited: it is held for its time to live at most.
+pub const DOCACHE_WARNING_UNATTENDED: i32 = 5;
 
 /// What a store was asked to do: none of these.
 pub const DOCACHE_OPERATION_NONE: i32 = 0;
@@ -101,6 +104,10 @@ pub(super) unsafe fn tell(
         Warning::LockLost { key } => {
             let message = "the refresh lock was lost, and the value not written";
             (key, DOCACHE_WARNING_LOCK_LOST, DOCACHE_OPERATION_NONE, message.to_owned())
+        }
+        Warning::Unattended { key, operation } => {
+            let message = "no thread for its refresh lock";
+            (key, DOCACHE_WARNING_UNATTENDED, number_of(*operation), message.to_owned())
         }
         Warning::Refresh { key, message } => {
             (key, DOCACHE_WARNING_REFRESH, DOCACHE_OPERATION_NONE, (*message).to_owned())

@@ -5,9 +5,7 @@ use super::handle::{Kind, docache_echo};
 use super::key;
 use crate::echo::{StoreError, StoreErrorKind};
 use crate::error::{Error, ErrorKind};
-use crate::ffi::boundary::{
-    DOCACHE_OK, borrow, check, docache_error, docache_status, guard,
-};
+use crate::ffi::boundary::{DOCACHE_OK, borrow, check, docache_error, docache_status, guard};
 use crate::ffi::value::{docache_value, share_value};
 
 /// Why a store could not do what it was asked.

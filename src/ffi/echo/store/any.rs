@@ -10,12 +10,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::custom_call::CustomStore;
+#[cfg(feature = "nats")]
+use crate::echo::NatsStore;
+#[cfg(feature = "redis")]
+use crate::echo::RedisStore;
 use crate::echo::{
     AsyncStore, Begun, Breaker, Found, Life, MemoryStore, RefreshLock, SingleStore, Store,
     StoreError, TieredStore, Within, Written,
 };
-#[cfg(feature = "redis")]
-use crate::echo::RedisStore;
 use crate::ffi::value::Value;
 
 /// A store of any kind; a share of it.
@@ -65,6 +67,8 @@ pub(super) enum Kind {
     Breaker(Breaker<AnyStore>),
     #[cfg(feature = "redis")]
     Redis(RedisStore<super::json::Format>),
+    #[cfg(feature = "nats")]
+    Nats(NatsStore<super::json::Format>),
 }
 
 impl Kind {
@@ -87,6 +91,8 @@ impl Kind {
             Kind::Breaker(store) => store,
             #[cfg(feature = "redis")]
             Kind::Redis(store) => store,
+            #[cfg(feature = "nats")]
+            Kind::Nats(store) => store,
         }
     }
 
@@ -109,6 +115,8 @@ impl AnyStore {
             Kind::Breaker(store) => store.inner().traits,
             #[cfg(feature = "redis")]
             Kind::Redis(_) => Traits { calls_back: false, wants_json: true },
+            #[cfg(feature = "nats")]
+            Kind::Nats(_) => Traits { calls_back: false, wants_json: true },
         };
         AnyStore { kind: Arc::new(kind), traits }
     }
@@ -147,6 +155,10 @@ macro_rules! call_async {
                 Kind::Redis(store) => {
                     Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),*))
                 }
+                #[cfg(feature = "nats")]
+                Kind::Nats(store) => {
+                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),*))
+                }
                 Kind::Memory(..) | Kind::Single(..) | Kind::Custom(_) => {
                     unreachable!("it was called above")
                 }
@@ -157,6 +169,10 @@ macro_rules! call_async {
 }
 
 impl Store<Value> for AnyStore {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        self.kind.for_threads().canonical(key)
+    }
+
     #[inline]
     fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<Value>>, StoreError> {
         self.kind.for_threads().get(key, within)
@@ -218,6 +234,10 @@ impl Store<Value> for AnyStore {
 }
 
 impl AsyncStore<Value> for AnyStore {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        Store::<Value>::canonical(self, key)
+    }
+
     fn get_async(
         &self,
         key: &str,

@@ -2,11 +2,11 @@
 
 use std::ptr;
 
+use super::super::super::cache::DOCACHE_NEVER;
 use super::custom::{
     DOCACHE_AGE_UNKNOWN, docache_found, docache_refresh_lock, docache_store_begin_refresh_fn,
     docache_store_get_fn, docache_store_lock_fn, docache_store_remove_fn, docache_store_write_fn,
 };
-use super::super::super::cache::DOCACHE_NEVER;
 use super::{left_ns, length, ns};
 use crate::echo::{
     Begun, Found, Life, RefreshLock, Store, StoreError, StoreErrorKind, Within, Written,
@@ -56,10 +56,7 @@ impl CustomStore {
     }
 
     /// Makes a call that returns a status and may write an error.
-    fn call(
-        &self,
-        call: impl FnOnce(usize, *mut *mut docache_error) -> docache_status,
-    ) -> Answer {
+    fn call(&self, call: impl FnOnce(usize, *mut *mut docache_error) -> docache_status) -> Answer {
         let mut error = ptr::null_mut();
         let status = call(self.registration.ctx, &raw mut error);
         Answer { status, error }

@@ -72,6 +72,16 @@ macro_rules! call_async {
 }
 
 impl Store<Value> for Gated {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        match self {
+            Gated::Open(store) => Store::<Value>::canonical(store, key),
+            Gated::CallsBack(store, _) => match store.upgrade() {
+                Some(store) => Store::<Value>::canonical(&store, key),
+                None => key,
+            },
+        }
+    }
+
     #[inline]
     fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<Value>>, StoreError> {
         call!(self.get(key, within))
@@ -131,6 +141,10 @@ impl Store<Value> for Gated {
 }
 
 impl AsyncStore<Value> for Gated {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        Store::<Value>::canonical(self, key)
+    }
+
     fn get_async(
         &self,
         key: &str,

@@ -147,8 +147,8 @@ fn redis(_: &str, _: &Settings<'_>) -> Result<AnyStore> {
     Err(crate::ffi::boundary::unsupported("stores in Redis", "redis"))
 }
 
-/// Makes a store in a key-value bucket of NATS JetStream, at `url`: `nats://[user:password@]host[:
-/// port]`. `options` may be NULL. The bucket is created when it is first used, if it is not there.
+/// Makes a store in a key-value bucket of NATS JetStream, at `url`:
+/// `nats://[user:password@]host[:port]`. `options` may be NULL. The bucket is created when it is first used, if it is not there.
 /// Else as docache_store_redis_new; the entry is at the prefix, a dot and the MD5 of the key.
 ///
 /// UNSUPPORTED if this library was built without NATS. \[NC\]
@@ -179,6 +179,25 @@ pub unsafe extern "C" fn docache_store_nats_new(
     })
 }
 
+#[cfg(feature = "nats")]
+fn nats(url: &str, bucket: &str, settings: &Settings<'_>) -> Result<AnyStore> {
+    use super::any::Kind;
+    use super::json::Format;
+    use crate::echo::NatsStore;
+    use std::time::Duration;
+
+    let format = if settings.lazy { Format::LazyJson } else { Format::Json };
+    let mut builder = NatsStore::builder(url, bucket).codec(format);
+    if let Some(prefix) = settings.prefix {
+        builder = builder.prefix(prefix);
+    }
+    if settings.connect_timeout_ns != 0 {
+        builder = builder.connect_timeout(Duration::from_nanos(settings.connect_timeout_ns));
+    }
+    Ok(AnyStore::new(Kind::Nats(builder.build()?)))
+}
+
+#[cfg(not(feature = "nats"))]
 fn nats(_: &str, _: &str, _: &Settings<'_>) -> Result<AnyStore> {
     Err(crate::ffi::boundary::unsupported("stores in NATS", "nats"))
 }
