@@ -39,7 +39,9 @@ impl Value {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         // SAFETY: the share is ours.
-        let (data, len) = unsafe { (docache_value_data(self.0), docache_value_len(self.0)) };
+        let data = unsafe { docache_value_data(self.0) };
+        // SAFETY: as above.
+        let len = unsafe { docache_value_len(self.0) };
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
     }

@@ -75,8 +75,10 @@ unsafe fn token<'l>(lock: *const docache_refresh_lock) -> &'l str {
 }
 
 unsafe fn held(lock: *const docache_refresh_lock) -> Option<(String, Instant)> {
+    // SAFETY: see there.
+    let token = unsafe { token(lock) };
     // SAFETY: the library's own claim.
-    let (token, ttl) = unsafe { (token(lock), (*lock).ttl_ns) };
+    let ttl = unsafe { &*lock }.ttl_ns;
     Some((token.to_owned(), Instant::now() + Duration::from_nanos(ttl)))
 }
 
