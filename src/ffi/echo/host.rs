@@ -1,7 +1,7 @@
 //! Family `echo`: refreshes that the program around performs.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::begin::hand_out;
 use super::handle::{Refreshes, docache_echo};
@@ -15,12 +15,13 @@ use crate::ffi::boundary::{
 use crate::ffi::gate::Gate;
 use crate::ffi::notify::{self, Notify, docache_notify_fn};
 use crate::ffi::value::Value;
+use crate::lock::{Lock, LockGuard};
 
 type Refresh = Handed<Gated, Value, Error>;
 
 /// The refreshes that are due and that no host has asked for.
 pub(super) struct HostQueue {
-    state: Mutex<State>,
+    state: Lock<State>,
     gate: Arc<Gate>,
 }
 
@@ -30,14 +31,25 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    fn new(closed: bool) -> State {
+        State { due: VecDeque::new(), notify: Notify::None, closed }
+    }
+}
+
 impl HostQueue {
     pub(super) fn new(gate: &Arc<Gate>) -> Arc<HostQueue> {
-        let state = State { due: VecDeque::new(), notify: Notify::None, closed: false };
-        Arc::new(HostQueue { state: Mutex::new(state), gate: gate.clone() })
+        Arc::new(HostQueue { state: Lock::new(State::new(false)), gate: gate.clone() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// In the child of a fork whose other threads were just at it, what waited is the parent's.
+    fn lock(&self) -> LockGuard<'_, State> {
+        let (mut state, torn) = self.state.lock_marked();
+        if torn {
+            let closed = state.closed;
+            std::mem::forget(std::mem::replace(&mut *state, State::new(closed)));
+        }
+        state
     }
 
     /// Keeps a refresh for the host, who is told.
