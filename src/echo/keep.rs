@@ -35,7 +35,7 @@ fn renewals() -> &'static Arc<Queue> {
     #[cfg(not(docache_loom))]
     RENEWALS.get().unwrap_or_else(|| {
         housekeeping::watch();
-        fork::apart(|| RENEWALS.get_or_init(make))
+        fork::exclude(|| RENEWALS.get_or_init(make))
     })
 }
 

@@ -71,8 +71,8 @@
 //! # In the child of a fork
 //! A lock that another thread holds at the fork would never be free again. There are two ways out:
 //! - The thread that forks has taken it before, as a [member](crate::sync::fork), and in the child
-//!   it is [renewed](RawLock::renew): nobody sleeps there, and it is INHERITED, which counts as
-//!   free and has the thread that takes it first say that the child is in use.
+//!   it is [renewed](RawLock::reset_in_child): nobody sleeps there, and it is INHERITED, which
+//!   counts as free and has the thread that takes it first say that the child is in use.
 //! - It is [marked](RawLock::lock_marked) with the number of forks before the process when it is
 //!   taken. A mark with another number is that of a thread that is not here. A thread that finds
 //!   one takes the lock and is told, since what the lock protects may be half-changed.
@@ -161,7 +161,7 @@ impl RawLock {
 
     /// Resets the lock, in the child of a fork, whose only thread holds it.
     #[cfg(not(docache_loom))]
-    pub(super) fn renew(&self) {
+    pub(super) fn reset_in_child(&self) {
         self.waiting.store(0, Ordering::Relaxed);
         self.state.store(INHERITED, Ordering::Relaxed);
     }

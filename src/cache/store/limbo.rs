@@ -48,8 +48,9 @@ fn is_large(table: Table) -> bool {
 pub(crate) struct Limbo {
     indices: VecDeque<u32>,
     unsealed: u32,
-    /// The weight of all batches and of the places that are in none; and of the latter alone.
+    /// The weight of all that waits, in batches and in none.
     weight: u64,
+    /// The weight of what is in no batch.
     unsealed_weight: u64,
     /// The weight that makes a batch full.
     batch_weight: u64,

@@ -12,7 +12,7 @@ pub(super) mod wheel;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::entry::{Deadline, Meta, Place};
+use super::place::{Deadline, Meta, Place};
 use crate::cache::settings::TimeSource;
 use crate::clock::{Tick, saturating_nanos};
 
@@ -33,7 +33,7 @@ pub(crate) struct Expiry {
     /// A conservative bound for the fast path of reads: an entry whose deadline is later than this
     /// is surely live. For the coarse clock it is a moment a little ahead of that, encoded by
     /// [`horizon_of`](crate::clock::horizon_of). For a frozen clock it is the time 0. If reads are
-    /// recorded, or the clock is a user's, it is later than any deadline: so every read takes the
+    /// tracked, or the clock is a user's, it is later than any deadline: so every read takes the
     /// slow path.
     horizon: &'static AtomicU64,
     read_clock: TimeSource,
