@@ -217,9 +217,9 @@ fn run_for<D: Domain>(
             "work: {given} values are not accepted; return one for each of the {asked} keys"
         );
         // In the same memory, where the types are of one size.
-        let into_value =
-            |(at, loaded): (usize, D::Loaded)| parts[led[at]].flight_call.into_value(loaded);
-        let values: Vec<D::Value> = values.into_iter().enumerate().map(into_value).collect();
+        let value_of =
+            |(at, loaded): (usize, D::Loaded)| parts[led[at]].flight_call.value_of(loaded);
+        let values: Vec<D::Value> = values.into_iter().enumerate().map(value_of).collect();
         led.iter()
             .zip(&values)
             .for_each(|(index, value)| parts[*index].flight_call.stage_with(Ok(value)));

@@ -70,8 +70,8 @@ impl<D: Domain> Target<D> {
     }
 
     /// The same, and passes the result to `then`. Values may be large: so the result is not moved
-    /// through this frame. `limit` bounds only the waiting: a call that leads runs the work,
-    /// however short it is.
+    /// through this frame. Without a context, `limit` bounds the waiting, and nothing else:
+    /// a call that leads runs the work, however short it is.
     #[inline]
     pub(crate) fn run_then<R>(
         self,

@@ -162,9 +162,9 @@ impl<D: Domain> FlightCall<D> {
 
     /// The value in what the work returned.
     #[inline(always)]
-    pub(super) fn into_value(&self, loaded: D::Loaded) -> D::Value {
+    pub(super) fn value_of(&self, loaded: D::Loaded) -> D::Value {
         // SAFETY: as in `enter`.
-        self.domain.into_value(loaded, unsafe { self.staged() })
+        self.domain.value_of(loaded, unsafe { self.staged() })
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
@@ -215,7 +215,7 @@ impl<D: Domain> FlightCall<D> {
     #[inline]
     pub(super) fn put_result(&self, result: WorkResult<D>) {
         let outcome = match result {
-            Ok(loaded) => Ok(self.into_value(loaded)),
+            Ok(loaded) => Ok(self.value_of(loaded)),
             Err(error) => Err(Failure::Failed(Arc::new(error))),
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
@@ -293,8 +293,8 @@ impl<D: Domain> FlightCall<D> {
         }
     }
 
-    /// Blocks the thread until the flight has completed, the context is done, or the limit has
-    /// passed; 0 only looks.
+    /// Blocks the thread until the flight has completed, or the context is done; without a context,
+    /// until the limit has passed, where 0 only looks.
     #[cold]
     #[inline(never)]
     pub(super) fn wait(&self, context: Option<&Context>, limit: Option<Duration>) -> WaitResult {

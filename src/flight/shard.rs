@@ -88,7 +88,7 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
     }
 
     #[inline(always)]
-    fn into_value(&self, loaded: T, (): &mut ()) -> T {
+    fn value_of(&self, loaded: T, (): &mut ()) -> T {
         loaded
     }
 

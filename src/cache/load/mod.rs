@@ -226,7 +226,7 @@ where
     }
 
     #[inline(always)]
-    fn into_value(&self, loaded: L, staged: &mut Staged<K, V>) -> V {
+    fn value_of(&self, loaded: L, staged: &mut Staged<K, V>) -> V {
         if let ttl @ Some(_) = loaded.ttl() {
             staged.ttl = ttl;
         }

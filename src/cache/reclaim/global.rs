@@ -241,8 +241,10 @@ mod tests {
     impl Drop for Last {
         fn drop(&mut self) {
             let guards = [pin(), pin()];
-            for Guard(hold) in &guards {
-                assert!(matches!(hold, GuardInner::Record(record, _) if RECORDS.has_taken(record)));
+            for Guard(inner) in &guards {
+                assert!(
+                    matches!(inner, GuardInner::Record(record, _) if RECORDS.has_taken(record))
+                );
             }
             assert!(is_pinned());
             drop(guards);

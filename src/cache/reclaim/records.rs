@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn the_phase_wraps() {
+    fn the_section_number_wraps() {
         let record = Record { ctr: AtomicU64::new(u64::MAX << 48), position: AtomicUsize::new(0) };
         record.pin();
         assert!(!record.unpin());

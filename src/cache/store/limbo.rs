@@ -9,8 +9,9 @@
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
-//! - FIFO: cookies do not decrease from front to back, since they are taken in that order under the
-//!   lock. So it is enough to look at the first batch.
+//! - FIFO: cookies are taken from front to back, under the lock. So it is enough to look at the
+//!   first batch: those behind it elapse with it or later. (One whose period was cancelled may
+//!   elapse later than those behind it, which then wait for it.)
 //! - ONCE: an entry comes here once, and leaves when its cookie has elapsed; then it is the shard's
 //!   alone.
 

@@ -68,7 +68,8 @@ impl<K, V> Drop for DropInPlace<'_, K, V> {
 ///
 /// Readers and the policy load and store the whole word, Relaxed, without a read-modify-write: an
 /// update of the two low bytes may be lost, and they are only hints. A reader stores before its
-/// guard goes, so never after the place has been given to another entry (GRACE).
+/// guard goes, so never after the place has been given to another entry (GRACE of
+/// `reclaim::records`).
 #[derive(Clone, Copy)]
 pub(crate) struct Meta(u64);
 
@@ -96,6 +97,7 @@ impl Meta {
         self.0 as u8
     }
 
+    /// The policy's byte: how much the entry was used before, and when that was noted.
     fn history(self) -> u8 {
         (self.0 >> 8) as u8
     }

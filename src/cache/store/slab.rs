@@ -87,7 +87,7 @@ struct Chunk {
 pub(crate) struct Slab<K, V> {
     /// How many places are given out.
     used: usize,
-    /// The place that was given back last, to be handed out next; [`NONE`] if there is none. Its
+    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Its
     /// chunk still counts it as used. Places of high index are not kept here, so that indices can
     /// become small again.
     next: u32,

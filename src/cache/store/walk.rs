@@ -149,7 +149,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 let mut count = 0;
                 for (hash, key, index) in unwanted {
                     if locked.is_linked(hash, index) {
-                        // Before the removal: `Eq` may panic in it (FRESH).
+                        // Before the removal: `Eq` may panic in it (FRESH of `shard`).
                         locked.invalidate(hash, key, deferred);
                         locked.unlink(index, Cause::Removed, deferred);
                         count += 1;

@@ -33,7 +33,7 @@ pub(crate) unsafe trait Domain {
     type Value: Clone;
     /// How the work fails.
     type Error;
-    /// What the work returns: a value, perhaps with something that is said of it.
+    /// What the work returns: a value, perhaps with its time to live.
     type Loaded;
     /// What a call stages for its domain from [`enter`](Self::enter) on. It lies in the
     /// [`FlightCall`](crate::flight::flight_call::FlightCall), not in the domain, which is moved:
@@ -61,7 +61,7 @@ pub(crate) unsafe trait Domain {
     unsafe fn recheck(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> bool;
 
     /// The value in what the work returned.
-    fn into_value(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;
+    fn value_of(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;
 
     /// Stages what is to be stored of the result of the work, before the flight ends. Runs as part
     /// of the work: a panic in here is a panic of the work.

@@ -75,8 +75,8 @@ impl Expiry {
     }
 
     /// What [`is_live_at`](Self::is_live_at) is to go by: a user's clock is read here, before the
-    /// lock is taken, since no user code may run under it (QUIET). `None` for our own clock, which
-    /// can be read there.
+    /// lock is taken, since no user code may run under it (QUIET of `shard`). `None` for our own
+    /// clock, which can be read there.
     #[inline]
     pub(crate) fn now_for_lock(&self) -> Option<Tick> {
         match &self.read_clock {

@@ -321,7 +321,7 @@ mod tests {
             found
         }
 
-        /// LINKED, EARLY and NEXT, and what it costs.
+        /// LISTED, EARLY and NEXT, and what it costs.
         fn check(&self) {
             let (wheel, mut linked) = (&self.wheel, 0);
             for (level, number) in
