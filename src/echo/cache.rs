@@ -52,6 +52,36 @@ impl<S, T, E> Inner<S, T, E> {
         Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget)
     }
 
+    /// What there is in memory, and what to do with it; `None`: to be looked for.
+    #[inline]
+    pub(super) fn look_now(&self, key: &str) -> Option<Looked<T>>
+    where
+        S: Store<T>,
+    {
+        let found = self.store.get_now(key, self.core.needs_age)?;
+        Some(self.found(found, || self.core.settings.budget))
+    }
+
+    #[inline]
+    fn found(&self, found: Found<T>, budget: impl Fn() -> Duration) -> Looked<T> {
+        match self.core.judge(&found) {
+            Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
+            Judged::Due(status, age) => Looked::Due(self.hit(found, status), age),
+            Judged::Late(age) => Looked::Late(found.value, age, budget()),
+            Judged::Gone => Looked::Miss(Some(budget())),
+        }
+    }
+
+    /// Looks into the store.
+    pub(super) fn look_up(&self, key: &str, context: Option<&Context>) -> Looked<T>
+    where
+        S: Store<T>,
+    {
+        let within = self.within(context);
+        let called = blocking(|| self.store.get(key, &within));
+        self.look((key, context, &within), called)
+    }
+
     /// What to do with what the store has said.
     #[inline]
     pub(super) fn look(
@@ -60,14 +90,7 @@ impl<S, T, E> Inner<S, T, E> {
         called: Result<Option<Found<T>>, StoreError>,
     ) -> Looked<T> {
         if let Ok(Some(found)) = called {
-            return match self.core.judge(&found) {
-                Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
-                Judged::Due(status, age) => Looked::Due(self.hit(found, status), age),
-                Judged::Late(age) => {
-                    Looked::Late(found.value, age, within.rest(&self.core.root).budget())
-                }
-                Judged::Gone => Looked::Miss(Some(within.rest(&self.core.root).budget())),
-            };
+            return self.found(found, || within.rest(&self.core.root).budget());
         }
         self.missed((key, context, within), called.map(|_| ()))
     }
@@ -538,10 +561,24 @@ where
     where
         S: Store<T>,
     {
+        match self.cache.inner.look_now(key) {
+            Some(Looked::Hit(fetched)) => Ok(fetched),
+            looked => self.fetch_slow(key, looked, work),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_slow(
+        self,
+        key: &str,
+        looked: Option<Looked<T>>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+    {
         let (inner, context) = (&self.cache.inner, self.context);
-        let within = inner.within(context);
-        let called = blocking(|| inner.store.get(key, &within));
-        let budget = match inner.look((key, context, &within), called) {
+        let budget = match looked.unwrap_or_else(|| inner.look_up(key, context)) {
             Looked::Hit(fetched) | Looked::Due(fetched, _) => return Ok(fetched),
             Looked::Late(_, _, budget) => Some(budget),
             Looked::Miss(budget) => budget,

@@ -256,6 +256,16 @@ pub trait Store<T>: Send + Sync {
         key
     }
 
+    /// What there is under the key, if the store has it in memory, where nothing waits or fails;
+    /// `None`: ask [`get`](Store::get). A hit that is found so is the cheapest. Neither how long it
+    /// lasts nor, unless it is to be `aged`, its age need be told. Panics, such as those of the
+    /// value's `Clone`, are not contained. By default nothing is found so.
+    #[inline]
+    fn get_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
+        let _ = (key, aged);
+        None
+    }
+
     /// What there is under the key and has not expired.
     ///
     /// # Errors
