@@ -32,7 +32,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether the store had it when it was asked first: nobody waited for a load.
+    /// Whether the store had it when it was asked first: nobody waited for a load, unless that was
+    /// another call's and brought a negative value.
     ///
     /// ```
     /// use docache::echo::Status;

@@ -106,6 +106,7 @@ mod keep;
 mod lazy;
 mod lead;
 mod lock;
+mod look;
 mod pauses;
 mod queue;
 mod stats;

@@ -21,10 +21,11 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::cache::{Ask, FetchResult, Inner, Looked, fetched};
+use super::cache::{Ask, FetchResult, Inner, fetched};
 use super::core::count;
 use super::error::StoreError;
 use super::fetched::{Fetched, Status};
+use super::look::Looked;
 use super::queue::{Offer, Queue};
 use super::stats::EchoStats;
 use super::store::{AsyncStore, Calls, Store, Tasks, blocking};

@@ -6,7 +6,8 @@
 //! takes it.
 //!
 //! # Invariants
-//! - WRITES: whoever writes or removes a value has the lock meanwhile, marked as `writing`, and then
+//! - WRITES: whoever writes or removes a value has the lock meanwhile, marked as `writing`, and
+//!   then
 //!   nobody takes it (user's code runs there, so it is no lock of ours that keeps others out). So
 //!   writes and removals of a key do not overlap, and none comes after one of a later holder.
 //! - SEIZED: whoever overwrites or removes a key takes its lock from whoever has it, waits for a

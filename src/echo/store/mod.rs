@@ -307,7 +307,8 @@ pub trait Store<T>: Send + Sync {
     ) -> Result<Written, StoreError>;
 
     /// Gives the lock back, if it is the caller's; another's stays. It may come after a
-    /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on its
+    /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on
+    /// its
     /// way.
     ///
     /// # Errors
