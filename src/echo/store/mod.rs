@@ -308,8 +308,7 @@ pub trait Store<T>: Send + Sync {
 
     /// Gives the lock back, if it is the caller's; another's stays. It may come after a
     /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on
-    /// its
-    /// way.
+    /// its way.
     ///
     /// # Errors
     /// Then a cache tries again, until the time of the lock is over.
