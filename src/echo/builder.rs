@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 /// How long values live if nothing else is said.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 const LOCK_TTL: Duration = Duration::from_secs(10);
+/// Below that a lock would be renewed all the time.
+const LEAST_LOCK_TTL: Duration = Duration::from_millis(1);
 const STORE_BUDGET: Duration = Duration::from_millis(50);
 
 /// What both kinds of echo caches can be told.
@@ -48,12 +50,17 @@ impl<T> Common<T> {
         keep_for: Option<Duration>,
     ) -> Result<Settings<T>> {
         let lock_ttl = self.lock_ttl.unwrap_or(lock_ttl);
-        positive("lock_ttl", lock_ttl)?;
+        if lock_ttl < LEAST_LOCK_TTL {
+            let (value, accepted) = (format_args!("{lock_ttl:?}"), "give at least 1ms");
+            return Err(Error::invalid_argument("lock_ttl", value, accepted));
+        }
         positive("store_budget", self.store_budget)?;
         if let Some((_, ttl)) = &self.negative {
             positive("negative", *ttl)?;
         }
         clock::prepare();
+        #[cfg(not(docache_loom))]
+        crate::housekeeping::watch();
         Ok(Settings {
             lives,
             negative: self.negative,
@@ -105,8 +112,9 @@ macro_rules! common_options {
         }
 
         /// How long a fetch waits for another process that loads the value, before it loads the
-        /// value itself, beside that one and without writing it. It waits anew when the lock
-        /// passes to another process. Default: the time to live of the lock, and 50 ms.
+        /// value itself, beside that one and without writing it. Zero: not at all. It waits anew
+        /// when the lock passes to another process, but no longer than twice this time in all.
+        /// Default: the time to live of the lock, and 50 ms.
         pub fn lock_wait(mut self, wait: Duration) -> Self {
             self.common.lock_wait = Some(wait);
             self
@@ -188,15 +196,15 @@ impl<S, T, E> EchoCacheBuilder<S, T, E> {
         }
     }
 
-    /// How long values live. Default: 15 minutes. [`Duration::MAX`] is for as long as the store
-    /// keeps them.
+    /// How long values live; not 0. Default: 15 minutes. [`Duration::MAX`] is for as long as the
+    /// store keeps them.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
     /// How long a refresh lock is held if its holder dies; while it lives the lock is renewed at a
-    /// third of that. Default: 10 s.
+    /// third of that. At least 1 ms. Default: 10 s.
     pub fn lock_ttl(mut self, ttl: Duration) -> Self {
         self.common.lock_ttl = Some(ttl);
         self
@@ -219,8 +227,9 @@ impl<S, T, E> EchoCacheBuilder<S, T, E> {
     /// assert_eq!(error.to_string(), "store_budget: 0ns is not accepted; give at least 1ns");
     /// ```
     pub fn build(self) -> Result<EchoCache<S, T, E>> {
+        positive("ttl", self.ttl.unwrap_or(Duration::MAX))?;
         let settings = self.common.settings(Lives::Kept(self.ttl), LOCK_TTL, None)?;
-        Ok(EchoCache::with(Inner::new(self.store, Core::new(settings))))
+        Ok(EchoCache::with(Inner::new(self.store, Core::new(settings, None))))
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::EchoCacheBuilder;
-use super::core::{Core, Judged, count};
-use super::error::{Operation, StoreError, StoreErrorKind};
+use super::core::{Core, count};
+use super::error::{Operation, StoreError};
 use super::fetched::{Fetched, Status};
-use super::lead::{Flown, Keep, Lead, Purpose, keep};
+use super::keep::{Keeper, Kept};
+use super::lead::{Flown, Keep, Lead, Purpose};
 use super::lock::RefreshLock;
+use super::look::Looked;
 use super::stats::EchoStats;
-use super::store::{AsyncStore, Calls, Found, Store, Tasks, Threads, Within, blocking};
-use crate::clock::SystemClock;
+use super::store::{AsyncStore, Calls, Store, Tasks, Threads, Within, blocking};
+use super::upkeep::{Face, Owed, Upkeep};
+use crate::clock::{Clock, SystemClock, Tick};
 use crate::context::{Context, until, until_armed};
 use crate::error::Error;
 use crate::flight::{FlightError, KeyedGroup};
@@ -25,72 +28,17 @@ pub(super) type FetchResult<T, E> = Result<Fetched<T>, FlightError<E>>;
 pub(super) struct Inner<S, T, E> {
     pub(super) store: S,
     pub(super) core: Core<T>,
+    pub(super) upkeep: Upkeep<S, T>,
     group: KeyedGroup<str, Flown<T>, E>,
-}
-
-/// What the first look into the store comes to.
-pub(super) enum Looked<T> {
-    Hit(Fetched<T>),
-    /// A hit that is due for a refresh, at this age.
-    Due(Fetched<T>, Duration),
-    /// A value of this age that is served only if it cannot be loaded; and what is left of the time
-    /// for the store.
-    Late(T, Duration, Duration),
-    /// To be loaded; with what is left of the time for the store, unless that has just failed.
-    Miss(Option<Duration>),
 }
 
 impl<S, T, E> Inner<S, T, E> {
     pub(super) fn new(store: S, core: Core<T>) -> Inner<S, T, E> {
-        Inner { store, core, group: KeyedGroup::new() }
+        Inner { store, core, upkeep: Upkeep::new(), group: KeyedGroup::new() }
     }
 
     pub(super) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {
         Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget)
-    }
-
-    /// What to do with what the store has said.
-    #[inline]
-    pub(super) fn look(
-        &self,
-        (key, context, within): (&str, Option<&Context>, &Within<'_>),
-        called: Result<Option<Found<T>>, StoreError>,
-    ) -> Looked<T> {
-        if let Ok(Some(found)) = called {
-            return match self.core.judge(&found) {
-                Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
-                Judged::Due(status, age) => Looked::Due(self.hit(found, status), age),
-                Judged::Late(age) => {
-                    Looked::Late(found.value, age, within.rest(&self.core.root).budget())
-                }
-                Judged::Gone => Looked::Miss(Some(within.rest(&self.core.root).budget())),
-            };
-        }
-        self.missed((key, context, within), called.map(|_| ()))
-    }
-
-    #[cold]
-    fn missed(
-        &self,
-        (key, context, within): (&str, Option<&Context>, &Within<'_>),
-        called: Result<(), StoreError>,
-    ) -> Looked<T> {
-        // A call that its caller has cut short is no failure of the store.
-        if called.is_err() && context.is_some_and(Context::is_done) {
-            return Looked::Miss(None);
-        }
-        // What cannot be read is to be replaced, under the lock as any other.
-        let is_corrupt =
-            called.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
-        let heeded = self.core.heed((key, Operation::Get), called);
-        let answered = is_corrupt || heeded.is_some();
-        Looked::Miss(answered.then(|| within.rest(&self.core.root).budget()))
-    }
-
-    #[inline]
-    fn hit(&self, found: Found<T>, status: Status) -> Fetched<T> {
-        self.core.count_hit(status);
-        Fetched { value: found.value, status }
     }
 
     /// Lets calls of the key that come from now on begin a load of their own.
@@ -126,15 +74,15 @@ impl<'a> Ask<'a> {
 
 impl<S, T, E> Inner<S, T, E>
 where
-    S: Send + Sync,
+    S: Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
     /// Joins the flight of the key, or leads it. For a refresh, `None`: it is left to another
     /// process.
     async fn fly<C, F, Fut>(
-        &self,
-        calls: C,
+        self: &Arc<Self>,
+        (calls, face): (C, Face<S, T>),
         keep: Option<Keep<'_>>,
         ask: Ask<'_>,
         work: F,
@@ -145,9 +93,13 @@ where
         Fut: Future<Output = Result<T, E>>,
     {
         let Ask { key, budget, purpose, .. } = ask;
-        let (owned, mut work): (Arc<str>, _) = (key.into(), Some(work));
+        let (owned, mut work): (Arc<str>, _) = (calls.canonical(key).into(), Some(work));
+        let owe = |key: &str, lock, value| self.owe(Owed::new((key, lock), value, face));
+        // A task that leaves is dropped.
+        let context = ask.context.filter(|_| keep.is_some());
+        let (core, owe) = (&self.core, &owe);
         loop {
-            let lead = Lead { core: &self.core, calls, key, keep, purpose, budget };
+            let lead = Lead { core, calls, key, keep, owe, context, purpose, budget };
             let led = || {
                 let Some(work) = work.take() else { unreachable!("a fetch that led is over") };
                 lead.run(work)
@@ -165,15 +117,17 @@ where
 
     fn joined(&self, fetched: Fetched<T>) -> Fetched<T> {
         count(&self.core.counters.coalesced);
-        match fetched.status {
-            Status::Loaded => Fetched { status: Status::Coalesced, ..fetched },
-            _ => fetched,
-        }
+        let status = match fetched.status {
+            Status::Loaded if self.core.negative_ttl(&fetched.value).is_some() => Status::Negative,
+            Status::Loaded => Status::Coalesced,
+            status => status,
+        };
+        Fetched { status, ..fetched }
     }
 
     /// Loads what the store does not have, in a task.
     pub(super) async fn load_async<F, Fut>(
-        &self,
+        self: &Arc<Self>,
         ask: Ask<'_>,
         work: F,
     ) -> Result<Flown<T>, FlightError<E>>
@@ -185,7 +139,7 @@ where
         if let Some(context) = ask.context.filter(|context| context.is_done()) {
             return Err(left(context));
         }
-        let fly = self.fly(Tasks(&self.store), None, ask, work);
+        let fly = self.fly((Tasks(&self.store), Face::tasks()), None, ask, work);
         match ask.context {
             None => fly.await,
             // Whoever leads and leaves hands the lead to another, who begins his own work.
@@ -201,13 +155,14 @@ where
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<Flown<T>, FlightError<E>>
     where
-        S: Store<T> + 'static,
+        S: Store<T>,
     {
         if let Some(context) = ask.context.filter(|context| context.is_done()) {
             return Err(left(context));
         }
         let keep = |key: &str, lock| self.keep(key, lock);
-        let fly = self.fly(Threads(&self.store), Some(&keep), ask, || async { work() });
+        let face = (Threads(&self.store), Face::threads());
+        let fly = self.fly(face, Some(&keep), ask, || async { work() });
         match ask.context {
             None => match block_on(fly, &SystemClock, None) {
                 Some(flown) => flown,
@@ -220,17 +175,36 @@ where
     }
 
     /// Has a lock renewed while a thread loads.
-    fn keep(self: &Arc<Self>, key: &str, lock: RefreshLock) -> super::keep::Kept
+    fn keep(self: &Arc<Self>, key: &str, lock: RefreshLock) -> Kept
     where
-        S: Store<T> + 'static,
+        S: Store<T>,
     {
-        let (inner, key): (_, Box<str>) = (self.clone(), key.into());
-        keep(&self.core, lock, move || {
-            let within = inner.within(None);
-            let called = blocking(|| inner.store.renew(&key, &lock, &within));
-            // A store that fails may be better next time.
-            inner.core.heed((&key, Operation::Renew), called).unwrap_or(true)
-        })
+        let settings = &self.core.settings;
+        let until = settings.keep_for.map_or(Tick::MAX, |span| self.core.now().after(span));
+        let keeper: Arc<dyn Keeper> = self.clone();
+        Kept::new(&keeper, &self.upkeep.queue, (key, lock), (settings.lock_ttl / 3, until))
+    }
+}
+
+impl<S, T, E> Keeper for Inner<S, T, E>
+where
+    S: Store<T>,
+    T: Send + Sync,
+    E: Send + Sync,
+{
+    fn clock(&self) -> &dyn Clock {
+        &*self.core.settings.clock
+    }
+
+    fn renew(&self, key: &str, lock: &RefreshLock) -> bool {
+        let within = self.within(None);
+        let called = blocking(|| self.store.renew(key, lock, &within));
+        // A store that fails may be better next time.
+        self.core.heed((key, Operation::Renew), called).unwrap_or(true)
+    }
+
+    fn unattended(&self, key: &str) {
+        Inner::unattended(self, key, Operation::Renew);
     }
 }
 
@@ -416,7 +390,7 @@ where
         S: Store<T>,
     {
         let removed = blocking(|| self.inner.store.remove(key, &self.inner.within(None)));
-        self.inner.forget(key);
+        self.inner.forget(self.inner.store.canonical(key));
         removed
     }
 
@@ -430,7 +404,7 @@ where
     {
         let within = self.inner.within(None);
         let removed = Tasks(&self.inner.store).remove(key, &within).await;
-        self.inner.forget(key);
+        self.inner.forget(self.inner.store.canonical(key));
         removed
     }
 }
@@ -509,10 +483,24 @@ where
     where
         S: Store<T>,
     {
+        match self.cache.inner.look_now(key) {
+            Some(Looked::Hit(fetched)) => Ok(fetched),
+            looked => self.fetch_slow(key, looked, work),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_slow(
+        self,
+        key: &str,
+        looked: Option<Looked<T>>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+    {
         let (inner, context) = (&self.cache.inner, self.context);
-        let within = inner.within(context);
-        let called = blocking(|| inner.store.get(key, &within));
-        let budget = match inner.look((key, context, &within), called) {
+        let budget = match looked.unwrap_or_else(|| inner.look_up(key, context)) {
             Looked::Hit(fetched) | Looked::Due(fetched, _) => return Ok(fetched),
             Looked::Late(_, _, budget) => Some(budget),
             Looked::Miss(budget) => budget,

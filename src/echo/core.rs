@@ -9,6 +9,7 @@ use super::ages::{Ages, Verdict, early};
 use super::error::{Operation, StoreError, Warning};
 use super::fetched::Status;
 use super::lock::random;
+use super::pauses::Pauses;
 use super::stats::EchoStats;
 use super::store::{Found, Life};
 use crate::clock::{Clock, Tick, saturating_nanos};
@@ -51,6 +52,16 @@ pub(super) enum Judged {
     Gone,
 }
 
+/// How a load ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Loaded,
+    /// With an error or a panic.
+    Failed,
+    /// Its caller has left.
+    Left,
+}
+
 /// What there is besides store and flights.
 pub(super) struct Core<T> {
     pub(super) settings: Settings<T>,
@@ -59,6 +70,10 @@ pub(super) struct Core<T> {
     pub(super) counters: Counters,
     /// How long loads take, in nanoseconds, lately; 0 before the first.
     load_time: AtomicU64,
+    /// Whether what becomes of a value depends on its age.
+    pub(super) needs_age: bool,
+    /// Of caches that serve stale values.
+    pub(super) pauses: Option<Pauses>,
 }
 
 #[derive(Debug, Default)]
@@ -74,16 +89,27 @@ pub(super) struct Counters {
     pub(super) refreshes: AtomicU64,
     pub(super) refresh_failures: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) unattended: AtomicU64,
 }
 
+#[inline]
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl<T> Core<T> {
-    pub(super) fn new(settings: Settings<T>) -> Core<T> {
+    pub(super) fn new(settings: Settings<T>, pauses: Option<Pauses>) -> Core<T> {
         let root = Context::with_clock(settings.clock.clone());
-        Core { settings, root, counters: Counters::default(), load_time: AtomicU64::new(0) }
+        let (counters, load_time) = (Counters::default(), AtomicU64::new(0));
+        let needs_age =
+            settings.negative.is_some() || matches!(settings.lives, Lives::Refreshed(..));
+        Core { settings, root, counters, load_time, needs_age, pauses }
+    }
+
+    pub(super) fn pauses(&self, f: impl FnOnce(&Pauses)) {
+        if let Some(pauses) = &self.pauses {
+            f(pauses);
+        }
     }
 
     pub(super) fn now(&self) -> Tick {
@@ -112,8 +138,15 @@ impl<T> Core<T> {
         }
     }
 
+    /// A value was not written, since its lock was another's.
+    #[cold]
+    pub(super) fn lost_write(&self, key: &str) {
+        count(&self.counters.lost_writes);
+        self.warn(&Warning::LockLost { key });
+    }
+
     /// How long a negative value lives, if this is one.
-    fn negative_ttl(&self, value: &T) -> Option<Duration> {
+    pub(super) fn negative_ttl(&self, value: &T) -> Option<Duration> {
         let (is_negative, ttl) = self.settings.negative.as_ref()?;
         contained(|| is_negative(value)).unwrap_or(false).then_some(*ttl)
     }
@@ -124,11 +157,14 @@ impl<T> Core<T> {
             Lives::Kept(ttl) => ttl,
             Lives::Refreshed(ages, _) => Some(ages.stale_until),
         });
-        Life { ttl: ttl.filter(|ttl| *ttl != Duration::MAX), age: Duration::ZERO }
+        Life { ttl: ttl.filter(|ttl| *ttl != Duration::MAX), age: Some(Duration::ZERO) }
     }
 
     #[inline]
     pub(super) fn judge(&self, found: &Found<T>) -> Judged {
+        if !self.needs_age {
+            return Judged::Serve(Status::Fresh);
+        }
         if self.settings.negative.is_some() {
             if let Some(ttl) = self.negative_ttl(&found.value) {
                 let is_gone = found.age.is_some_and(|age| age >= ttl);
@@ -166,10 +202,16 @@ impl<T> Core<T> {
         }
     }
 
-    pub(super) fn count_load(&self, took: Duration, is_ok: bool) {
+    /// Counts a load that is over, or was dropped.
+    pub(super) fn count_load(&self, key: &str, took: Duration, ended: Ended) {
         count(&self.counters.loads);
-        if !is_ok {
-            return count(&self.counters.load_failures);
+        match ended {
+            Ended::Left => return,
+            Ended::Failed => {
+                count(&self.counters.load_failures);
+                return self.pauses(|pauses| pauses.failed(key));
+            }
+            Ended::Loaded => self.pauses(|pauses| pauses.succeeded(key)),
         }
         let took = saturating_nanos(took).max(1);
         let before = self.load_time.load(Ordering::Relaxed);
@@ -204,6 +246,7 @@ impl<T> Core<T> {
             refreshes: read(&counters.refreshes),
             refresh_failures: read(&counters.refresh_failures),
             refused: read(&counters.refused),
+            unattended: read(&counters.unattended),
         }
     }
 }

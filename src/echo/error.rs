@@ -140,6 +140,14 @@ pub enum Warning<'a> {
         /// The key.
         key: &'a str,
     },
+    /// The key's refresh lock could not be renewed or given back in the background: the system gave
+    /// no thread, or too many waited. It is held for its time to live at most.
+    Unattended {
+        /// The key.
+        key: &'a str,
+        /// What was to be done.
+        operation: Operation,
+    },
     /// A refresh in the background failed or panicked.
     Refresh {
         /// The key.
@@ -160,6 +168,9 @@ impl fmt::Display for Warning<'_> {
             }
             Warning::LockLost { key } => {
                 write!(f, "key {key:?}: the refresh lock was lost, and the value not written")
+            }
+            Warning::Unattended { key, operation } => {
+                write!(f, "key {key:?}: no thread for {operation:?} of its refresh lock")
             }
             Warning::Refresh { key, message } => {
                 write!(f, "key {key:?}: the refresh failed: {message}")

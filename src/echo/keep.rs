@@ -1,42 +1,41 @@
 //! Keeping a refresh lock while a thread is busy loading.
 //!
 //! A thread that loads cannot renew its lock at the same time. So an alarm rings at a third of the
-//! lock's time to live, and one thread of the process, which is there only while there is something
-//! to renew, makes the call; then the alarm is set again. (A task renews its lock in its own
-//! future.)
+//! lock's time to live, and a thread of the [cache](super::upkeep) makes the call; then the alarm
+//! is set again. (A task renews its lock in its own future.)
 //!
 //! # Invariants
 //! - OVER: when the load is over its alarm is taken back, and a renewal that comes late does
 //!   nothing; at worst one is under way. A store refuses what it renews for a lock that was given
 //!   back.
+//! - WEAK: who keeps a lock does not keep the cache alive. So on the timer's thread, where alarms
+//!   ring and are dropped, nothing of the user's is ever called or dropped.
+//!
+//! In the child of a fork alarms of the parent's loads ring in vain.
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
-use super::queue::Queue;
+use super::lock::RefreshLock;
+use super::queue::{Offer, Queue};
 use crate::clock::{Alarm, Clock, Tick};
-#[cfg(not(docache_loom))]
-use crate::housekeeping;
 use crate::lock::{Lock, LockGuard};
-#[cfg(not(docache_loom))]
-use crate::sync::fork;
+use crate::sync::fork::forks;
 
-/// The renewals of the whole process.
-fn renewals() -> &'static Arc<Queue> {
-    static RENEWALS: OnceLock<Arc<Queue>> = OnceLock::new();
-    let make = || Queue::new(usize::MAX, 1);
-    #[cfg(docache_loom)]
-    return RENEWALS.get_or_init(make);
-    #[cfg(not(docache_loom))]
-    RENEWALS.get().unwrap_or_else(|| {
-        housekeeping::watch();
-        fork::exclude(|| RENEWALS.get_or_init(make))
-    })
+/// The cache, for its locks.
+pub(super) trait Keeper: Send + Sync {
+    fn clock(&self) -> &dyn Clock;
+
+    /// Whether the lock is the caller's still.
+    fn renew(&self, key: &str, lock: &RefreshLock) -> bool;
+
+    /// A renewal was not made for want of a thread.
+    fn unattended(&self, key: &str);
 }
 
 #[derive(Default)]
@@ -45,19 +44,20 @@ struct State {
     alarm: Option<(u64, Alarm)>,
     turns: u64,
     over: bool,
+    /// A renewal was not made, and there will be no other.
+    refused: bool,
 }
 
-/// Whether the lock is the caller's still.
-type Renew = Box<dyn Fn() -> bool + Send + Sync>;
-
 struct Keeping {
-    /// Tells it from others among the renewals.
-    name: Box<str>,
-    clock: Arc<dyn Clock>,
+    /// WEAK
+    keeper: Weak<dyn Keeper>,
+    queue: Arc<Queue>,
+    key: Box<str>,
+    lock: RefreshLock,
     every: Duration,
     until: Tick,
-    renew: Renew,
     state: Lock<State>,
+    forks: u32,
 }
 
 impl Keeping {
@@ -74,17 +74,17 @@ impl Keeping {
         self.lock().over
     }
 
-    fn arm(self: &Arc<Self>) {
+    fn arm(self: &Arc<Self>, clock: &dyn Clock) {
         let turn = {
             let mut state = self.lock();
             state.turns += 1;
             state.turns
         };
-        let at = self.clock.now().after(self.every);
+        let at = clock.now().after(self.every);
         if at > self.until {
             return;
         }
-        let alarm = self.clock.alarm(at, Waker::from(self.clone()));
+        let alarm = clock.alarm(at, Waker::from(self.clone()));
         let mut state = self.lock();
         // One that has rung by now may have been followed by another.
         let is_late = state.alarm.as_ref().is_some_and(|(kept, _)| *kept > turn);
@@ -100,15 +100,26 @@ impl Keeping {
 
 impl Wake for Keeping {
     fn wake(self: Arc<Self>) {
+        if self.forks != forks() {
+            return;
+        }
         let keeping = self.clone();
         let work = move || {
-            if !keeping.is_over() && (keeping.renew)() {
-                keeping.arm();
+            let Some(keeper) = keeping.keeper.upgrade().filter(|_| !keeping.is_over()) else {
+                return;
+            };
+            if keeper.renew(&keeping.key, &keeping.lock) {
+                keeping.arm(keeper.clock());
             }
         };
-        // Without a thread the lock is not renewed: others may take it.
-        let hash = FixedState::default().hash_one(&*self.name);
-        renewals().offer(hash, &self.name, Box::new(work));
+        // The token tells it from others.
+        let token = self.lock.token();
+        let hash = FixedState::default().hash_one(token.as_str());
+        let offer = self.queue.offer(hash, token.as_str(), Box::new(work));
+        if !matches!(offer, Offer::Accepted | Offer::Marked) {
+            // The hook is not called here, but by whoever loads.
+            self.lock().refused = true;
+        }
     }
 }
 
@@ -116,15 +127,24 @@ impl Wake for Keeping {
 pub(super) struct Kept(Arc<Keeping>);
 
 impl Kept {
-    /// Calls `renew` from time to time, until that says no, or until `until`. `name` is its own.
+    /// Has the keeper renew the lock from time to time, until that says no, or until `until`.
     pub(super) fn new(
-        name: &str,
-        (clock, every, until): (Arc<dyn Clock>, Duration, Tick),
-        renew: Renew,
+        keeper: &Arc<dyn Keeper>,
+        queue: &Arc<Queue>,
+        (key, lock): (&str, RefreshLock),
+        (every, until): (Duration, Tick),
     ) -> Kept {
-        let (name, state) = (name.into(), Lock::new(State::default()));
-        let keeping = Arc::new(Keeping { name, clock, every, until, renew, state });
-        keeping.arm();
+        let keeping = Arc::new(Keeping {
+            keeper: Arc::downgrade(keeper),
+            queue: queue.clone(),
+            key: key.into(),
+            lock,
+            every,
+            until,
+            state: Lock::new(State::default()),
+            forks: forks(),
+        });
+        keeping.arm(keeper.clock());
         Kept(keeping)
     }
 }
@@ -133,9 +153,12 @@ impl Drop for Kept {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.over = true;
-        let alarm = state.alarm.take();
+        let (alarm, refused) = (state.alarm.take(), state.refused);
         drop(state);
         drop(alarm);
+        if let Some(keeper) = self.0.keeper.upgrade().filter(|_| refused) {
+            keeper.unattended(&self.0.key);
+        }
     }
 }
 

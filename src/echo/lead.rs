@@ -3,21 +3,22 @@
 //!
 //! This is the work of a flight, so it runs once at a time for each key in this process. The lock
 //! is for the other processes. It is given back on every path: [`Held`] does that when it is
-//! dropped, whatever has happened.
+//! dropped, whatever has happened; what cannot be done in the time that there is is left to the
+//! [cache's own threads](super::upkeep).
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::core::{Core, Judged, count};
-use super::error::{Operation, Warning};
+use super::core::{Core, Ended, Judged, count};
+use super::error::{Operation, StoreError, StoreErrorKind, Warning};
 use super::fetched::{Fetched, Status};
 use super::keep::Kept;
 use super::lock::{RefreshLock, random};
-use super::store::{Begun, Calls, Found, Within, Written};
-use crate::clock::{Clock, Tick};
+use super::store::{Begun, Calls, Found, Life, Within, Written};
+use crate::clock::Tick;
+use crate::context::Context;
 
 /// How long a fetch naps between two looks at a lock that is another process's.
 const LOOKS: Backoff = Backoff { first: Duration::from_millis(2), most: Duration::from_millis(50) };
@@ -25,6 +26,10 @@ const LOOKS: Backoff = Backoff { first: Duration::from_millis(2), most: Duration
 /// For how long beyond a lock's time to live a fetch waits for it, if nothing else is said: clocks
 /// do not quite agree.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// For how long a refresh that is left to another process is not asked for again. No longer than a
+/// quarter of the lock's time to live, so that a dead holder is taken over in time.
+const OTHERS: Duration = Duration::from_millis(200);
 
 /// How a load came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +47,18 @@ pub(super) type Flown<T> = Option<Fetched<T>>;
 /// Sees to the renewal of a lock while a thread loads.
 pub(super) type Keep<'r> = &'r (dyn Fn(&str, RefreshLock) -> Kept + Send + Sync);
 
+/// Has a lock given back, and the value written that was loaded under it, in the background.
+pub(super) type Owe<'r, T> = &'r (dyn Fn(&str, RefreshLock, Option<(T, Life)>) + Send + Sync);
+
 pub(super) struct Lead<'r, T, C> {
     pub(super) core: &'r Core<T>,
     pub(super) calls: C,
     pub(super) key: &'r str,
     /// For a thread's loads; tasks renew by themselves.
     pub(super) keep: Option<Keep<'r>>,
+    pub(super) owe: Owe<'r, T>,
+    /// Bounds a thread's calls to the store. A task that leaves drops them.
+    pub(super) context: Option<&'r Context>,
     pub(super) purpose: Purpose,
     /// What is left of the time for the store; `None` if that has just failed.
     pub(super) budget: Option<Duration>,
@@ -55,7 +66,26 @@ pub(super) struct Lead<'r, T, C> {
 
 impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
     fn within(&self, budget: Duration) -> Within<'_> {
-        Within::new(&self.core.root, budget)
+        Within::new(self.context.unwrap_or(&self.core.root), budget)
+    }
+
+    /// What is left of the time for the store after a call.
+    fn rest(&self, within: &Within<'_>) -> Duration {
+        within.rest(&self.core.root).budget()
+    }
+
+    /// Whether the caller has gone, or would have but for the call that it waited for.
+    fn is_left(&self) -> bool {
+        self.context.is_some_and(Context::is_done)
+    }
+
+    /// What a call to the store came to, if it did not fail. One that its caller has cut short is
+    /// no failure of the store.
+    fn heed<R>(&self, operation: Operation, called: Result<R, StoreError>) -> Option<R> {
+        if called.is_err() && self.is_left() {
+            return None;
+        }
+        self.core.heed((self.key, operation), called)
     }
 
     fn fresh_within(&self) -> Within<'_> {
@@ -74,13 +104,13 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
             Start::Found(fetched) => Ok(Some(fetched)),
             Start::Others => Ok(None),
             Start::Alone => self.load(None, work).await.map(|value| Some(loaded(value))),
-            Start::Granted(held, left) => match self.load(Some(&held), work).await {
+            Start::Granted(held) => match self.load(Some(&held), work).await {
                 Ok(value) => {
-                    self.finish(held, &value, left).await;
+                    self.finish(held, &value).await;
                     Ok(Some(loaded(value)))
                 }
                 Err(error) => {
-                    held.give_back(left).await;
+                    held.give_back().await;
                     Err(error)
                 }
             },
@@ -90,43 +120,49 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
     /// Takes the lock, or waits for whoever has it.
     async fn begin(&self, budget: Duration) -> Start<'_, '_, T, C> {
         let lock = RefreshLock::new(self.core.settings.lock_ttl);
-        let (mut within, mut looks) = (self.within(budget), 0);
-        let mut wait: Option<(Option<u64>, Tick)> = None;
+        let (mut within, mut looks, mut wait) = (self.within(budget), 0, Waiting::default());
         loop {
             // Before the call: if it comes too late, the lock may have been taken all the same.
-            let held = Held { lead: self, lock, armed: true };
+            let mut held = Held { lead: self, lock, left: Duration::ZERO, armed: true };
             let called = self.calls.begin_refresh(self.key, &lock, &within).await;
-            let what = (self.key, Operation::BeginRefresh);
-            let Some(Begun { granted, found, holder }) = self.core.heed(what, called) else {
-                held.give_back(within.rest(&self.core.root).budget()).await;
+            held.left = self.rest(&within);
+            let is_open = called.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Open);
+            let Some(Begun { granted, found, holder }) = self.heed(Operation::BeginRefresh, called)
+            else {
+                if is_open {
+                    held.forget()
+                } else {
+                    held.give_back().await
+                }
+                if self.is_left() {
+                    // The caller goes; another one that waits takes the lead.
+                    return std::future::pending().await;
+                }
                 // Nobody would have what a refresh brings, and cannot write.
                 return if self.purpose == Purpose::Fetch { Start::Alone } else { Start::Others };
             };
             if let Some(fetched) = found.and_then(|found| self.accept(found, looks > 0)) {
                 if granted {
-                    held.give_back(within.rest(&self.core.root).budget()).await;
+                    held.give_back().await
                 } else {
-                    held.forget();
+                    held.forget()
                 }
                 return Start::Found(fetched);
             }
             if granted {
-                let left = within.rest(&self.core.root).budget();
-                return Start::Granted(held, left);
+                return Start::Granted(held);
             }
             held.forget();
             if self.purpose != Purpose::Fetch {
+                let pause = OTHERS.min(self.core.settings.lock_ttl / 4);
+                self.core.pauses(|pauses| pauses.left_to_others(self.key, pause));
                 return Start::Others;
             }
             if looks == 0 {
                 count(&self.core.counters.lock_waits);
             }
             let now = self.core.now();
-            let (_, end) = match wait.take_if(|(before, _)| *before == holder) {
-                Some(goes_on) => *wait.insert(goes_on),
-                // It is another holder.
-                None => *wait.insert((holder, now.deadline(self.lock_wait()))),
-            };
+            let end = wait.end(holder, now, self.lock_wait());
             if now.is_past(end) {
                 self.core.warn(&Warning::LockWait { key: self.key });
                 return Start::Alone;
@@ -155,7 +191,7 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
                 return None;
             }
         }
-        let status = if waited { Status::Coalesced } else { status };
+        let status = if waited && status == Status::Fresh { Status::Coalesced } else { status };
         Some(Fetched { value: found.value, status })
     }
 
@@ -164,32 +200,61 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let mut counted = Counted { core: self.core, began: self.core.now(), is_ok: false };
+        let counted =
+            Counted { core: self.core, key: self.key, began: self.core.now(), ended: Ended::Left };
         let kept = match (held, self.keep) {
             (Some(held), Some(keep)) => Some(keep(self.key, held.lock)),
             _ => None,
         };
+        let work = counted.run(work);
         let result = match held {
-            Some(held) if kept.is_none() => renewing(work(), held).await,
-            _ => work().await,
+            Some(held) if kept.is_none() => renewing(work, held).await,
+            _ => work.await,
         };
         drop(kept);
-        counted.is_ok = result.is_ok();
         result
     }
 
-    async fn finish(&self, held: Held<'_, '_, T, C>, value: &T, left: Duration) {
-        let (within, life) = (self.within(left), self.core.life(value));
+    async fn finish(&self, mut held: Held<'_, '_, T, C>, value: &T) {
+        let (within, life) = (self.within(held.left), self.core.life(value));
         let called = self.calls.finish_refresh(self.key, (value, life), &held.lock, &within).await;
-        match self.core.heed((self.key, Operation::FinishRefresh), called) {
+        held.left = self.rest(&within);
+        let is_cut_short = called.is_err() && self.is_left();
+        match self.heed(Operation::FinishRefresh, called) {
             Some(Written::Yes) => held.forget(),
             Some(Written::Lost) => {
                 held.forget();
-                count(&self.core.counters.lost_writes);
-                self.core.warn(&Warning::LockLost { key: self.key });
+                self.core.lost_write(self.key);
             }
-            None => held.give_back(within.rest(&self.core.root).budget()).await,
+            // The store may be well; it is the caller who has no time for it.
+            None if is_cut_short => {
+                (self.owe)(self.key, held.lock, Some((value.clone(), life)));
+                held.forget();
+            }
+            None => held.give_back().await,
         }
+    }
+}
+
+/// How long to wait for locks that are others'.
+#[derive(Default)]
+struct Waiting {
+    /// Who has it, and how long it is waited for.
+    holder: Option<(Option<u64>, Tick)>,
+    /// How long all of them are.
+    end: Option<Tick>,
+}
+
+impl Waiting {
+    /// Until when to wait for this holder, who was seen now.
+    fn end(&mut self, holder: Option<u64>, now: Tick, wait: Duration) -> Tick {
+        let last = *self.end.get_or_insert(now.deadline(wait.saturating_mul(2)));
+        let (_, end) = match self.holder.take_if(|(before, _)| *before == holder) {
+            Some(goes_on) => *self.holder.insert(goes_on),
+            // It is another holder.
+            None => *self.holder.insert((holder, now.deadline(wait))),
+        };
+        end.min(last)
     }
 }
 
@@ -205,24 +270,48 @@ where
 {
     /// The store has it by now.
     Found(Fetched<T>),
-    /// The lock is ours, and so much of the budget is left.
-    Granted(Held<'h, 'r, T, C>, Duration),
+    /// The lock is ours.
+    Granted(Held<'h, 'r, T, C>),
     /// To be loaded without the lock, and not written: that is for whoever has it.
     Alone,
     /// Not to be loaded: another process is at it, or it could not be written.
     Others,
 }
 
-/// Counts a load, which has failed unless something else is said before this is dropped.
+/// Counts a load when this is dropped: its caller has left it, unless something else was said.
 struct Counted<'r, T> {
     core: &'r Core<T>,
+    key: &'r str,
     began: Tick,
-    is_ok: bool,
+    ended: Ended,
+}
+
+impl<T> Counted<'_, T> {
+    /// While the user's code runs a panic would end the load.
+    fn guard<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.ended = Ended::Failed;
+        let result = f();
+        self.ended = Ended::Left;
+        result
+    }
+
+    async fn run<E, F, Fut>(mut self, work: F) -> Result<T, E>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut load = pin!(self.guard(work));
+        let result =
+            std::future::poll_fn(|cx| self.guard(|| Pin::as_mut(&mut load).poll(cx))).await;
+        self.ended = if result.is_ok() { Ended::Loaded } else { Ended::Failed };
+        result
+    }
 }
 
 impl<T> Drop for Counted<'_, T> {
     fn drop(&mut self) {
-        self.core.count_load(self.core.now().since(self.began), self.is_ok);
+        let took = self.core.now().since(self.began);
+        self.core.count_load(self.key, took, self.ended);
     }
 }
 
@@ -234,6 +323,8 @@ where
 {
     lead: &'h Lead<'r, T, C>,
     lock: RefreshLock,
+    /// What is left of the time for the store.
+    left: Duration,
     armed: bool,
 }
 
@@ -243,16 +334,16 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Held<'_, '_, T, C> {
         self.armed = false;
     }
 
-    /// Gives it back if there is time left for that; if not, `drop` does, in a time of its own.
-    async fn give_back(mut self, left: Duration) {
+    /// Gives it back now if there is time for that.
+    async fn give_back(mut self) {
         let lead = self.lead;
-        if left.is_zero() {
+        if self.left.is_zero() {
             return;
         }
-        let within = lead.within(left);
+        let within = lead.within(self.left);
         let called = lead.calls.abandon_refresh(lead.key, &self.lock, &within).await;
-        self.armed = false;
-        let _ = lead.core.heed((lead.key, Operation::AbandonRefresh), called);
+        self.left = Duration::ZERO;
+        self.armed = lead.heed(Operation::AbandonRefresh, called).is_none();
     }
 
     /// Renews it, time and again; never ready.
@@ -284,14 +375,21 @@ where
         if !self.armed {
             return;
         }
-        let (lead, within) = (self.lead, self.lead.fresh_within());
-        // A thread's call is over by then, a task's has been sent, where the store does as it is
-        // asked to.
-        let mut call = pin!(lead.calls.abandon_refresh(lead.key, &self.lock, &within));
-        let polled = call.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
-        if let Poll::Ready(called) = polled {
-            let _ = lead.core.heed((lead.key, Operation::AbandonRefresh), called);
+        let (lead, left) = (self.lead, self.left);
+        if !left.is_zero() {
+            let within = lead.within(left);
+            // A thread's call is over by then, a task's has been sent, where the store does as it
+            // is asked to.
+            let mut call = pin!(lead.calls.abandon_refresh(lead.key, &self.lock, &within));
+            let polled = call.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+            let Poll::Ready(called) = polled else {
+                return (lead.owe)(lead.key, self.lock, None);
+            };
+            if lead.heed(Operation::AbandonRefresh, called).is_some() {
+                return;
+            }
         }
+        (lead.owe)(lead.key, self.lock, None);
     }
 }
 
@@ -314,16 +412,4 @@ where
         polled
     })
     .await
-}
-
-/// What a thread's lead needs for the renewal of its locks, besides the store.
-pub(super) fn keep<T>(
-    core: &Core<T>,
-    lock: RefreshLock,
-    renew: impl Fn() -> bool + Send + Sync + 'static,
-) -> Kept {
-    let until = core.settings.keep_for.map_or(Tick::MAX, |span| core.now().after(span));
-    let clock: Arc<dyn Clock> = core.settings.clock.clone();
-    let every = core.settings.lock_ttl / 3;
-    Kept::new(lock.token().as_str(), (clock, every, until), Box::new(renew))
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Tick};
 use crate::contain::{contained, drop_contained};
 use crate::lock::{Lock, LockGuard};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -43,8 +43,8 @@ mod tests;
 /// How long a worker stays that has nothing to do.
 const LINGER: Duration = Duration::from_secs(1);
 
-type Work = Box<dyn FnOnce() + Send>;
-type Spawn = fn(Arc<Queue>) -> io::Result<()>;
+pub(super) type Work = Box<dyn FnOnce() + Send>;
+pub(super) type Spawn = fn(Arc<Queue>) -> io::Result<()>;
 
 #[derive(Debug)]
 struct Mark {
@@ -143,7 +143,7 @@ impl Queue {
         })
     }
 
-    fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
+    pub(super) fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
         Arc::new(Queue {
             state: Lock::new(State::new()),
             closed: AtomicBool::new(false),
@@ -289,10 +289,9 @@ impl Queue {
         })
     }
 
-    /// Accepts nothing any more, and gives what there is until `timeout` to end. `None` if it was
+    /// Accepts nothing any more, and gives what there is until `deadline` to end. `None` if it was
     /// closed before.
-    pub(super) fn shutdown(&self, clock: &dyn Clock, timeout: Duration) -> Option<Left> {
-        let deadline = clock.now().deadline(timeout);
+    pub(super) fn shutdown(&self, clock: &dyn Clock, deadline: Tick) -> Option<Left> {
         let state = self.lock();
         if self.closed.swap(true, Ordering::Relaxed) {
             return None;
@@ -300,7 +299,7 @@ impl Queue {
         let before = state.over;
         drop(state);
         self.work.notify_all();
-        block_on(Wait::new(Empty(self)), clock, Some(deadline));
+        self.settle(clock, deadline);
         let mut state = self.lock();
         let (waiting, marks) = self.empty(&mut state);
         let running = state.marks.iter().map(|mark| mark.key.clone()).collect();
@@ -310,6 +309,11 @@ impl Queue {
         let dropped = waiting.iter().map(|one| one.key.clone()).collect();
         drop_waiting((waiting, marks));
         Some(Left { drained, dropped, running })
+    }
+
+    /// Waits until nothing waits or runs, or until `deadline`.
+    pub(super) fn settle(&self, clock: &dyn Clock, deadline: Tick) {
+        block_on(Wait::new(Empty(self)), clock, Some(deadline));
     }
 
     /// Accepts nothing any more, and drops what waits.

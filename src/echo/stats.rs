@@ -19,7 +19,7 @@ pub struct EchoStats {
     pub stale_hits: u64,
     /// Fetches that shared what another call loaded.
     pub coalesced: u64,
-    /// Loads, those of refreshes included.
+    /// Loads, those of refreshes included, and those whose callers left them.
     pub loads: u64,
     /// Loads that returned an error or panicked.
     pub load_failures: u64,
@@ -35,4 +35,7 @@ pub struct EchoStats {
     pub refresh_failures: u64,
     /// Those that were refused: the queue was full or closed, or the system gave no thread.
     pub refused: u64,
+    /// Renewals and releases of refresh locks that were not made: the system gave no thread, or too
+    /// many waited.
+    pub unattended: u64,
 }

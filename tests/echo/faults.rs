@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use docache::echo::{
-    Chaos, EchoCache, Fault, LazyEchoCache, MemoryStore, Operation, RefreshLock, Status, Store,
-    TieredStore, Warning, Within,
+    AsyncStore, Begun, Chaos, EchoCache, Fault, Found, LazyEchoCache, Life, MemoryStore, Operation,
+    RefreshLock, Status, Store, StoreError, TieredStore, Warning, Within, Written,
 };
 use docache::{Context, ManualClock};
 
@@ -180,7 +180,16 @@ fn a_refresh_is_not_held_up_by_a_store_and_stale_values_are_served() {
         });
         store.calm();
         assert!(lazy.fetch("key", || Ok(3)).unwrap().value <= 3, "{fault:?}");
-        assert!(lazy.shutdown(SECOND).running.is_empty());
+        until(|| lazy.refreshing() == 0);
+        // A lock that is just being given back has its time, too.
+        std::thread::scope(|scope| {
+            let shutdown = scope.spawn(|| lazy.shutdown(SECOND));
+            until(|| {
+                clock.advance(Duration::from_millis(10));
+                shutdown.is_finished()
+            });
+            assert!(shutdown.join().unwrap().running.is_empty());
+        });
     }
 }
 
@@ -280,4 +289,190 @@ fn callers_in_a_storm_of_faults_all_have_their_values() {
         cache.fetch("panics", || hush("boom"))
     }));
     assert!(panic.is_err());
+}
+
+/// Whether nobody holds the key's lock, asked behind the faults.
+fn is_free(store: &Disturbed, key: &str) -> bool {
+    let (context, lock) = (Context::background(), RefreshLock::new(60 * SECOND));
+    let within = Within::new(&context, SECOND);
+    let granted = store.inner().begin_refresh(key, &lock, &within).unwrap().granted;
+    Store::<u32>::abandon_refresh(store.inner(), key, &lock, &within).unwrap();
+    granted
+}
+
+#[test]
+fn a_lock_that_was_granted_late_is_given_back_when_the_store_answers() {
+    let store = Chaos::new(MemoryStore::new(100));
+    let cache: EchoCache<_, u32, String> = EchoCache::builder(store.clone())
+        .lock_ttl(3600 * SECOND)
+        .store_budget(Duration::from_millis(5))
+        .build()
+        .unwrap();
+    for fault in [Fault::Hang, Fault::Fail, Fault::Panic] {
+        for is_task in [false, true] {
+            // It is granted, and that is not said; then the store is away for a while.
+            store.inject_next(Operation::BeginRefresh, Fault::Unsaid, 1);
+            store.inject_next(Operation::AbandonRefresh, fault, 4);
+            let fetched = if is_task {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(cache.fetch_async("key", || async { Ok(1) }))
+            } else {
+                cache.fetch("key", || Ok(1))
+            };
+            assert_eq!(fetched.unwrap().value, 1);
+            until(|| is_free(&store, "key"));
+            cache.remove("key").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_lock_is_given_back_also_if_the_cache_is_gone() {
+    let store = Chaos::new(MemoryStore::new(100));
+    let cache: EchoCache<_, u32, String> =
+        EchoCache::builder(store.clone()).lock_ttl(3600 * SECOND).build().unwrap();
+    store.inject_next(Operation::AbandonRefresh, Fault::Fail, 3);
+    cache.fetch("key", || Err("no route".to_owned())).unwrap_err();
+    drop(cache);
+    until(|| is_free(&store, "key"));
+}
+
+#[test]
+fn a_shutdown_tries_once_more_to_give_locks_back() {
+    for comes_back in [true, false] {
+        let clock = ManualClock::new();
+        let store = Chaos::new(MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap());
+        let lazy: LazyEchoCache<_, u32, String> =
+            LazyEchoCache::builder(store.clone()).clock(clock.clone()).build().unwrap();
+        store.inject_into(Operation::AbandonRefresh, Fault::Fail);
+        lazy.fetch("key", || Err("no route".to_owned())).unwrap_err();
+        if comes_back {
+            store.calm();
+        }
+        // The clock stands still: nobody waits for it.
+        lazy.shutdown(60 * SECOND);
+        assert_eq!(is_free(&store, "key"), comes_back);
+    }
+}
+
+#[test]
+fn a_threads_calls_to_its_store_end_with_its_context() {
+    for operation in [Operation::Get, Operation::BeginRefresh, Operation::FinishRefresh] {
+        let store = Chaos::new(MemoryStore::new(100));
+        let cache: EchoCache<_, u32, String> = EchoCache::builder(store.clone())
+            .lock_ttl(3600 * SECOND)
+            .store_budget(3600 * SECOND)
+            .build()
+            .unwrap();
+        store.inject_next(operation, Fault::Hang, 1);
+        let context = Context::new();
+        let calls = cache.options().context(&context);
+        std::thread::scope(|scope| {
+            let fetches = scope.spawn(|| calls.fetch("key", || Ok(1)));
+            // It hangs, or will find that its context is done.
+            context.cancel();
+            let fetched = fetches.join().unwrap();
+            assert!(fetched.map_or_else(|error| error.is_cancelled(), |one| one.value == 1));
+        });
+        assert_eq!(cache.stats().store_errors, 0, "that was not the store's: {operation:?}");
+        until(|| is_free(&store, "key"));
+    }
+}
+
+#[test]
+fn a_value_whose_caller_has_no_time_to_write_it_is_written_all_the_same() {
+    let store = Chaos::new(MemoryStore::new(100));
+    let cache: EchoCache<_, u32, String> =
+        EchoCache::builder(store.clone()).store_budget(3600 * SECOND).build().unwrap();
+    store.inject_next(Operation::FinishRefresh, Fault::Hang, 1);
+    let context = Context::new();
+    let load = || {
+        context.cancel();
+        Ok(1)
+    };
+    assert_eq!(cache.options().context(&context).fetch("key", load).unwrap().value, 1);
+    until(|| cache.store().inner().len() == 1);
+    assert_eq!(cache.fetch("key", || unreachable!("it is there")).unwrap().status, Status::Fresh);
+    assert!(is_free(&store, "key"));
+}
+
+/// A store whose calls are futures that panic when they are dropped in the midst of it.
+struct Bad(MemoryStore<u32>);
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        hush("a bad destructor")
+    }
+}
+
+impl AsyncStore<u32> for Bad {
+    async fn get_async(&self, _: &str, _: &Within<'_>) -> Result<Option<Found<u32>>, StoreError> {
+        let _bad = PanicsInDrop;
+        std::future::pending().await
+    }
+
+    async fn begin_refresh_async(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Begun<u32>, StoreError> {
+        self.0.begin_refresh_async(key, lock, within).await
+    }
+
+    async fn renew_async(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<bool, StoreError> {
+        AsyncStore::<u32>::renew_async(&self.0, key, lock, within).await
+    }
+
+    async fn finish_refresh_async(
+        &self,
+        key: &str,
+        value: &u32,
+        life: Life,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Written, StoreError> {
+        self.0.finish_refresh_async(key, value, life, lock, within).await
+    }
+
+    async fn abandon_refresh_async(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        AsyncStore::<u32>::abandon_refresh_async(&self.0, key, lock, within).await
+    }
+
+    async fn put_async(
+        &self,
+        key: &str,
+        value: &u32,
+        life: Life,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        self.0.put_async(key, value, life, within).await
+    }
+
+    async fn remove_async(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
+        AsyncStore::<u32>::remove_async(&self.0, key, within).await
+    }
+}
+
+#[test]
+fn a_call_that_panics_when_it_is_dropped_is_contained() {
+    let clock = ManualClock::new();
+    let cache: EchoCache<_, u32, String> =
+        EchoCache::builder(Bad(MemoryStore::new(10))).clock(clock.clone()).build().unwrap();
+    let waits = Task::begun(cache.fetch_async("key", || async { Ok(1) }));
+    clock.advance(BUDGET);
+    assert_eq!(waits.ends().unwrap().value, 1);
+    drop(Task::begun(cache.fetch_async("key", || async { Ok(1) })));
 }

@@ -11,7 +11,7 @@ use docache::echo::{
 };
 
 use crate::common::SECOND;
-use crate::common::flight::{Task, hush, until};
+use crate::common::flight::{Task, hush, message_of, until};
 
 type Memory = MemoryStore<u32>;
 type Lazy = LazyEchoCache<Memory, u32, String>;
@@ -224,9 +224,17 @@ fn two_processes_refresh_once() {
     };
     ours.fetch("key", refresh).unwrap();
     entered.recv().unwrap();
-    assert_eq!(theirs.fetch("key", || unreachable!()).unwrap().status, stale(SECOND));
-    idle(&theirs);
-    assert_eq!((theirs.stats().refreshes, theirs.stats().loads), (1, 0), "it is left to us");
+    let stale_hits = |age| {
+        for _ in 0..10 {
+            assert_eq!(theirs.fetch("key", || unreachable!()).unwrap().status, stale(age));
+            idle(&theirs);
+        }
+        (theirs.stats().refreshes, theirs.stats().loads)
+    };
+    assert_eq!(stale_hits(SECOND), (1, 0), "it is left to us, and not asked for at every hit");
+    let a_while = Duration::from_millis(200);
+    clock.advance(a_while);
+    assert_eq!(stale_hits(SECOND + a_while), (2, 0), "we might have died");
     leave.send(()).unwrap();
     idle(&ours);
     let fetched = theirs.fetch("key", || unreachable!()).unwrap();
@@ -351,4 +359,85 @@ fn many_keys_and_threads_refresh_each_key_once_at_a_time() {
     assert!(report.dropped.is_empty() && report.running.is_empty());
     let stats = lazy.stats();
     assert_eq!((stats.load_failures, stats.refresh_failures), (0, 0));
+}
+
+#[test]
+fn a_load_that_fails_counts_once_however_many_wait_for_it() {
+    let clock = ManualClock::new();
+    // Each failure in a row doubles the pause: after one it is at most a second.
+    let lazy = builder(&clock).failure_backoff(SECOND, 3600 * SECOND).build().unwrap();
+    for turn in 0..20 {
+        let key = turn.to_string();
+        lazy.fetch(&key, || Ok(1)).unwrap();
+        clock.advance(2 * SECOND);
+        let (leave, left) = tokio::sync::oneshot::channel::<()>();
+        let load = move || async move {
+            left.await.unwrap();
+            if turn % 2 == 0 { hush("boom") } else { Err("down".to_owned()) }
+        };
+        let mut leads = Task::begun(lazy.fetch_async(&key, load));
+        let waits: Vec<_> = (0..16)
+            .map(|_| Task::begun(lazy.fetch_async(&key, || async { unreachable!() })))
+            .collect();
+        leave.send(()).unwrap();
+        if turn % 2 == 0 {
+            assert_eq!(message_of(|| leads.poll().map(drop)), "boom");
+        } else {
+            assert_eq!(leads.ends().unwrap().status, stale(2 * SECOND));
+        }
+        for wait in waits {
+            assert_eq!(wait.ends().unwrap().status, stale(2 * SECOND));
+        }
+        assert_eq!(lazy.stats().load_failures, turn + 1);
+        clock.advance(SECOND);
+        assert_eq!(lazy.fetch(&key, || Ok(2)).unwrap().status, Status::Loaded, "{turn}");
+    }
+}
+
+#[test]
+fn a_load_that_is_left_is_no_failure() {
+    let clock = ManualClock::new();
+    let lazy = builder(&clock).failure_backoff(LONG, LONG).build().unwrap();
+    lazy.fetch("key", || Ok(1)).unwrap();
+    clock.advance(2 * SECOND);
+    drop(Task::begun(lazy.fetch_async("key", std::future::pending::<Result<_, _>>)));
+    assert_eq!((lazy.stats().loads, lazy.stats().load_failures), (2, 0));
+    assert_eq!(lazy.fetch("key", || Ok(2)).unwrap().status, Status::Loaded);
+}
+
+#[test]
+fn a_refresh_whose_destructor_panics_frees_its_key() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            hush("a bad destructor")
+        }
+    }
+    type Spawned = Pin<Box<dyn Future<Output = ()> + Send>>;
+    let clock = ManualClock::new();
+    let spawned = Arc::new(Mutex::new(Vec::<Spawned>::new()));
+    let place = spawned.clone();
+    let lazy = builder(&clock)
+        .spawner(move |refresh| place.lock().unwrap().push(refresh))
+        .build()
+        .unwrap();
+    lazy.fetch("key", || Ok(1)).unwrap();
+    clock.advance(SECOND);
+    for is_polled in [false, true] {
+        let bad = Bad;
+        let work = move || async move {
+            let _bad = bad;
+            std::future::pending::<Result<u32, String>>().await
+        };
+        Task::new(lazy.fetch_async("key", work)).ends().unwrap();
+        let refresh = spawned.lock().unwrap().pop().unwrap();
+        assert_eq!(lazy.refreshing(), 1);
+        if is_polled {
+            let task = Task::begun(refresh);
+            assert_eq!(message_of(|| drop(task)), "a bad destructor");
+        } else {
+            assert_eq!(message_of(|| drop(refresh)), "a bad destructor");
+        }
+        assert_eq!(lazy.refreshing(), 0);
+    }
 }

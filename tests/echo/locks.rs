@@ -316,3 +316,125 @@ fn what_cannot_be_read_is_replaced_by_the_first_load() {
     let again = cache.fetch("key", || unreachable!("it was replaced")).unwrap();
     assert_eq!((again.value, again.status), (7, Status::Fresh));
 }
+
+#[test]
+fn the_wait_for_locks_that_change_hands_has_an_end() {
+    let clock = ManualClock::new();
+    let (store, _, _) = shared(&clock);
+    let patient: Echo =
+        EchoCache::builder(store.clone()).lock_wait(SECOND).clock(clock.clone()).build().unwrap();
+    let context = Context::background();
+    let within = Within::new(&context, BUDGET);
+    let hold = || {
+        let lock = RefreshLock::new(60 * SECOND);
+        assert!(store.begin_refresh("key", &lock, &within).unwrap().granted);
+        lock
+    };
+    let mut holder = hold();
+    let mut waits = Task::begun(patient.fetch_async("key", || async { Ok(2) }));
+    for _ in 0..19 {
+        clock.advance(Duration::from_millis(100));
+        waits.waits();
+        Store::<u32>::abandon_refresh(&store, "key", &holder, &within).unwrap();
+        holder = hold();
+    }
+    clock.advance(Duration::from_millis(100));
+    assert_eq!(waits.ends().unwrap().status, Status::Loaded, "twice the lock wait is over");
+}
+
+/// Hangs in renewals until it is let go.
+struct Stuck(Memory, std::sync::Mutex<mpsc::Receiver<()>>);
+
+impl Store<u32> for Stuck {
+    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<u32>>, StoreError> {
+        Store::get(&self.0, key, within)
+    }
+
+    fn begin_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Begun<u32>, StoreError> {
+        Store::begin_refresh(&self.0, key, lock, within)
+    }
+
+    fn renew(&self, _: &str, _: &RefreshLock, _: &Within<'_>) -> Result<bool, StoreError> {
+        let _ = self.1.lock().unwrap().recv();
+        Err(StoreError::timeout())
+    }
+
+    fn finish_refresh(
+        &self,
+        key: &str,
+        value: &u32,
+        life: Life,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<Written, StoreError> {
+        Store::finish_refresh(&self.0, key, value, life, lock, within)
+    }
+
+    fn abandon_refresh(
+        &self,
+        key: &str,
+        lock: &RefreshLock,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        Store::<u32>::abandon_refresh(&self.0, key, lock, within)
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: &u32,
+        life: Life,
+        within: &Within<'_>,
+    ) -> Result<(), StoreError> {
+        Store::put(&self.0, key, value, life, within)
+    }
+
+    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
+        Store::<u32>::remove(&self.0, key, within)
+    }
+}
+
+#[test]
+fn a_store_that_is_stuck_in_renewals_costs_no_other_cache_its_own() {
+    let clock = ManualClock::new();
+    let (store, ours, _) = shared(&clock);
+    let (leave, left) = mpsc::channel::<()>();
+    let stuck: EchoCache<_, u32, String> =
+        EchoCache::builder(Stuck(Memory::new(100), std::sync::Mutex::new(left)))
+            .lock_ttl(3 * SECOND)
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+    let (enter, entered) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let (go, gone) = mpsc::channel::<()>();
+        let stuck = &stuck;
+        scope.spawn(move || {
+            let load = || {
+                enter.send(()).unwrap();
+                gone.recv().unwrap();
+                Ok(1)
+            };
+            stuck.fetch("key", load).unwrap();
+        });
+        entered.recv().unwrap();
+        clock.advance(SECOND);
+        let load = || {
+            for _ in 0..4 {
+                clock.advance(SECOND);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(!is_free(&store, "key"), "it was renewed");
+            Ok(1)
+        };
+        assert_eq!(ours.fetch("key", load).unwrap().status, Status::Loaded);
+        go.send(()).unwrap();
+        drop(leave);
+    });
+    assert_eq!(ours.stats().lost_writes, 0);
+}

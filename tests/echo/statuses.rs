@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use docache::echo::{EchoCache, MemoryStore, SingleStore, Status};
+use docache::echo::{
+    Breaker, EchoCache, EchoCacheBuilder, LazyEchoCache, MemoryStore, SingleStore, Status,
+    TieredStore,
+};
 use docache::{EvictionPolicy, FlightError, ManualClock};
 
 use crate::common::SECOND;
-use crate::common::flight::Task;
+use crate::common::flight::{Gate, Task};
 use crate::woken;
 
 type Memory = MemoryStore<Option<u32>>;
@@ -143,4 +146,52 @@ fn a_fetch_inside_its_own_work_is_found_out() {
         other => panic!("{other:?}"),
     });
     assert_eq!(inner.unwrap().value, 2);
+}
+
+#[test]
+fn whoever_waits_for_a_negative_value_is_told_so() {
+    let cache: EchoCache<_, Option<u32>, String> = EchoCache::builder(MemoryStore::new(10))
+        .negative(Option::is_none, Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let gate = Gate::default();
+    let mut leads = Task::begun(cache.fetch_async("key", || gate.then(Ok(None))));
+    let waits = Task::begun(cache.fetch_async("key", || async { unreachable!() }));
+    leads.waits();
+    gate.open();
+    assert_eq!(leads.ends().unwrap().status, Status::Loaded);
+    assert_eq!(waits.ends().unwrap().status, Status::Negative);
+}
+
+#[test]
+fn a_removal_from_a_store_of_one_entry_beats_loads_of_all_keys() {
+    let cache: EchoCache<_, u32, String> = EchoCache::new(SingleStore::new());
+    let mut old = Task::begun(cache.fetch_async("a", std::future::pending::<Result<_, _>>));
+    cache.remove("b").unwrap();
+    let new = Task::new(cache.fetch_async("a", || async { Ok(2) }));
+    assert_eq!(new.ends().unwrap().status, Status::Loaded);
+    old.waits();
+    let tiers = TieredStore::new(MemoryStore::new(10), SingleStore::new(), Duration::MAX);
+    let cache: EchoCache<_, u32, String> = EchoCache::new(Breaker::new(tiers));
+    let leads = Task::begun(cache.fetch_async("a", std::future::pending::<Result<_, _>>));
+    let joins = Task::begun(cache.fetch_async("b", || async { Ok(3) }));
+    drop(leads);
+    assert_eq!(joins.ends().unwrap().value, 3);
+}
+
+#[test]
+fn durations_that_make_no_sense_are_refused() {
+    let text = |builder: EchoCacheBuilder<MemoryStore<u32>, u32, String>| {
+        builder.build().unwrap_err().to_string()
+    };
+    let builder = || EchoCache::builder(MemoryStore::new(1));
+    let zero = "ttl: 0ns is not accepted; give at least 1ns";
+    assert_eq!(text(builder().ttl(Duration::ZERO)), zero);
+    let short = "lock_ttl: 2ns is not accepted; give at least 1ms";
+    assert_eq!(text(builder().lock_ttl(Duration::from_nanos(2))), short);
+    assert!(builder().lock_ttl(Duration::from_millis(1)).build().is_ok());
+    let lazy = LazyEchoCache::<_, u32, String>::builder(MemoryStore::<u32>::new(1))
+        .refresh_timeout(Duration::from_nanos(1))
+        .lock_ttl(Duration::from_nanos(2));
+    assert_eq!(lazy.build().unwrap_err().to_string(), short);
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use docache::echo::{
-    AsyncStore, Chaos, EchoCache, Fault, Life, MemoryStore, Operation, Status, Store, TieredStore,
-    Within,
+    AsyncStore, Chaos, EchoCache, Fault, LazyEchoCache, Life, MemoryStore, Operation, RefreshLock,
+    Status, Store, TieredStore, Within,
 };
 use docache::{Context, ManualClock};
 
 use crate::common::SECOND;
-use crate::common::flight::Task;
+use crate::common::flight::{Task, until};
 
 type Far = Chaos<MemoryStore<u32>>;
 type Tiers = TieredStore<MemoryStore<u32>, Far>;
@@ -100,4 +100,53 @@ fn the_lock_is_the_far_stores() {
     clock.advance(Duration::from_millis(50));
     assert_eq!(waits.ends().unwrap().status, Status::Loaded);
     assert_eq!(ours.fetch("key", || unreachable!()).unwrap().value, 2);
+}
+
+#[test]
+fn a_stale_copy_is_replaced_by_what_another_process_has_refreshed() {
+    let clock = ManualClock::new();
+    let far = Chaos::new(MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap());
+    let near = MemoryStore::builder().clock(clock.clone()).build().unwrap();
+    let tiers = TieredStore::new(near, far.clone(), 60 * SECOND);
+    let lazy: LazyEchoCache<_, u32, String> =
+        LazyEchoCache::builder(tiers).refresh_after(SECOND).clock(clock.clone()).build().unwrap();
+    lazy.fetch("key", || Ok(1)).unwrap();
+    clock.advance(SECOND);
+    // As another process does.
+    let context = Context::background();
+    let within = Within::new(&context, SECOND);
+    far.put("key", &2, Life::FOREVER, &within).unwrap();
+    let fetch = || lazy.fetch("key", || unreachable!("it has been refreshed")).unwrap();
+    assert_eq!(fetch().status, Status::Stale { age: SECOND });
+    until(|| lazy.refreshing() == 0);
+    far.inject(Fault::Panic);
+    let fetched = fetch();
+    assert_eq!((fetched.value, fetched.status), (2, Status::Fresh), "it is near by now");
+    assert_eq!((lazy.stats().refreshes, lazy.stats().store_errors), (1, 0));
+}
+
+#[test]
+fn a_copy_of_unknown_age_stays_so() {
+    let clock = ManualClock::new();
+    let (context, tiers) = (Context::background(), tiers(&clock, SECOND));
+    let within = Within::new(&context, SECOND);
+    tiers.far().put("key", &1, Life { age: None, ..Life::FOREVER }, &within).unwrap();
+    assert_eq!(tiers.get("key", &within).unwrap().unwrap().age, None);
+    clock.advance(Duration::from_millis(1));
+    let copy = tiers.near().get("key", &within).unwrap().unwrap();
+    assert_eq!((copy.value, copy.age), (1, None));
+}
+
+#[test]
+fn a_read_that_is_dropped_on_its_way_gives_the_near_lock_back() {
+    let clock = ManualClock::new();
+    let (context, tiers) = (Context::background(), tiers(&clock, SECOND));
+    let within = Within::new(&context, SECOND);
+    tiers.far().inject(Fault::Hang);
+    let lock = RefreshLock::new(SECOND);
+    drop(Task::begun(AsyncStore::<u32>::get_async(&tiers, "key", &within)));
+    drop(Task::begun(AsyncStore::<u32>::begin_refresh_async(&tiers, "key", &lock, &within)));
+    drop(Task::begun(tiers.put_async("key", &1, Life::FOREVER, &within)));
+    let free = Store::<u32>::begin_refresh(tiers.near(), "key", &lock, &within).unwrap();
+    assert!(free.granted);
 }

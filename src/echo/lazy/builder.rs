@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::refresh::{Failures, LONGEST};
+use super::refresh::LONGEST;
 use super::{Lazy, LazyEchoCache, Spawner};
 use crate::clock::Clock;
 use crate::echo::ages::Ages;
@@ -16,10 +16,9 @@ use crate::echo::backoff::Backoff;
 use crate::echo::builder::{Common, TIME_TO_LIVE, common_options, positive};
 use crate::echo::cache::Inner;
 use crate::echo::core::{Core, Lives};
+use crate::echo::pauses::Pauses;
 use crate::echo::queue::Queue;
 use crate::error::{Error, Result};
-#[cfg(not(docache_loom))]
-use crate::housekeeping;
 
 const REFRESH_AFTER: Duration = Duration::from_secs(60);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -199,15 +198,11 @@ impl<S, T, E> LazyEchoCacheBuilder<S, T, E> {
         let lives = Lives::Refreshed(ages, self.beta);
         let settings = self.common.settings(lives, lock_ttl, Some(self.refresh_timeout))?;
         let backoff = self.backoff.map(checked).transpose()?;
-        let failures =
-            backoff.map(|backoff| Failures::new(backoff, settings.clock.clone())).transpose()?;
-        #[cfg(not(docache_loom))]
-        housekeeping::watch();
+        let pauses = Pauses::new(backoff, settings.clock.clone())?;
         Ok(LazyEchoCache::with(Lazy {
-            inner: Arc::new(Inner::new(self.store, Core::new(settings))),
+            inner: Arc::new(Inner::new(self.store, Core::new(settings, Some(pauses)))),
             queue: Queue::new(self.queue_size, self.workers),
             hasher: RandomState::default(),
-            failures,
             refresh_timeout: self.refresh_timeout,
             spawner: self.spawner,
         }))

@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use self::refresh::Failures;
-use super::cache::{Ask, FetchResult, Inner, Looked, fetched};
+use super::cache::{Ask, FetchResult, Inner, fetched};
 use super::core::count;
 use super::error::StoreError;
 use super::fetched::{Fetched, Status};
+use super::look::Looked;
 use super::queue::{Offer, Queue};
 use super::stats::EchoStats;
 use super::store::{AsyncStore, Calls, Store, Tasks, blocking};
@@ -40,7 +40,6 @@ pub(super) struct Lazy<S, T, E> {
     pub(super) inner: Arc<Inner<S, T, E>>,
     queue: Arc<Queue>,
     hasher: RandomState,
-    failures: Option<Failures>,
     refresh_timeout: Duration,
     spawner: Option<Spawner>,
 }
@@ -186,7 +185,8 @@ impl<S, T, E> LazyEchoCache<S, T, E> {
 
     /// Takes no refreshes any more, and gives those that wait or run until `deadline` to end.
     /// Blocks for so long at most. What has not begun by then is dropped and reported; what runs
-    /// goes on and is reported.
+    /// goes on and is reported. Refresh locks that the store has not taken back yet get one more
+    /// try.
     ///
     /// Fetches still work afterwards: what is there is served, stale or not, and what is missing is
     /// loaded. A second call does nothing, and reports nothing. Called from inside a refresh it
@@ -195,7 +195,9 @@ impl<S, T, E> LazyEchoCache<S, T, E> {
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let lazy = self.lazy();
         let clock = &lazy.inner.core.settings.clock;
-        let left = lazy.queue.shutdown(&**clock, deadline).unwrap_or_default();
+        let end = clock.now().deadline(deadline);
+        let left = lazy.queue.shutdown(&**clock, end).unwrap_or_default();
+        lazy.inner.upkeep.shutdown(&**clock, end);
         let names = |keys: Vec<Arc<str>>| keys.iter().map(|key| key.to_string()).collect();
         ShutdownReport {
             drained: left.drained,
@@ -257,7 +259,7 @@ where
     {
         let inner = &self.lazy().inner;
         let removed = blocking(|| inner.store.remove(key, &inner.within(None)));
-        inner.forget(key);
+        inner.forget(inner.store.canonical(key));
         removed
     }
 
@@ -272,7 +274,7 @@ where
         let inner = &self.lazy().inner;
         let within = inner.within(None);
         let removed = Tasks(&inner.store).remove(key, &within).await;
-        inner.forget(key);
+        inner.forget(inner.store.canonical(key));
         removed
     }
 }
@@ -348,7 +350,7 @@ impl<S, T, E> Lazy<S, T, E> {
             Looked::Hit(fetched) => Next::Done(fetched),
             Looked::Due(fetched, seen) => {
                 let hash = self.hasher.hash_one(key);
-                if self.queue.is_marked(hash, key) || self.backs_off(key) {
+                if self.queue.is_marked(hash, key) || self.is_paused(key) {
                     Next::Done(fetched)
                 } else {
                     Next::Refresh(fetched, Refresh { hash, seen })
@@ -362,6 +364,14 @@ impl<S, T, E> Lazy<S, T, E> {
             Looked::Late(value, age, budget) => Next::Load(Some(budget), Some((value, age))),
             Looked::Miss(budget) => Next::Load(budget, None),
         }
+    }
+
+    fn is_paused(&self, key: &str) -> bool {
+        self.inner.core.pauses.as_ref().is_some_and(|pauses| pauses.is_paused(key))
+    }
+
+    fn backs_off(&self, key: &str) -> bool {
+        self.inner.core.pauses.as_ref().is_some_and(|pauses| pauses.backs_off(key))
     }
 
     fn heed_offer(&self, offer: Offer) {
@@ -383,19 +393,11 @@ where
     /// What came of a load, or the stale value if it failed and may still be served.
     fn or_stale(
         &self,
-        key: &str,
         result: FetchResult<T, E>,
         stale: Option<(T, Duration)>,
     ) -> FetchResult<T, E> {
         match (&result, stale) {
-            (Ok(fetched), _) => {
-                if fetched.status == Status::Loaded {
-                    self.note_success(key);
-                }
-                result
-            }
             (Err(FlightError::Failed(_) | FlightError::Panicked(_)), stale) => {
-                self.note_failure(key);
                 match stale.filter(|(_, age)| self.inner.core.outlasts_failure(*age)) {
                     Some((value, age)) => {
                         let status = Status::Stale { age };
@@ -430,9 +432,12 @@ where
     {
         let (lazy, context) = (self.cache.lazy(), self.context);
         let inner = &lazy.inner;
-        let within = inner.within(context);
-        let called = blocking(|| inner.store.get(key, &within));
-        match lazy.next(key, inner.look((key, context, &within), called)) {
+        let looked = match inner.look_now(key) {
+            Some(Looked::Hit(fetched)) => return Ok(fetched),
+            Some(looked) => looked,
+            None => inner.look_up(key, context),
+        };
+        match lazy.next(key, looked) {
             Next::Done(fetched) => Ok(fetched),
             Next::Refresh(fetched, Refresh { hash, seen }) => {
                 let (refreshing, name): (_, Arc<str>) = (lazy.clone(), key.into());
@@ -443,7 +448,7 @@ where
             Next::Load(budget, stale) => {
                 let began = inner.core.now();
                 let result = fetched(inner.load(Ask::fetch(key, context, budget), work));
-                lazy.or_stale(key, result, lazy.aged(stale, began))
+                lazy.or_stale(result, lazy.aged(stale, began))
             }
         }
     }
@@ -475,7 +480,7 @@ where
                 let began = inner.core.now();
                 let ask = Ask::fetch(key, context, budget);
                 let result = fetched(inner.load_async(ask, work).await);
-                lazy.or_stale(key, result, lazy.aged(stale, began))
+                lazy.or_stale(result, lazy.aged(stale, began))
             }
         }
     }
@@ -515,6 +520,7 @@ where
             lazy.refresh_async((&name, seen), work).await;
         });
         if let Err(error) = contained(|| spawner(refresh)) {
+            self.inner.core.pauses(|pauses| pauses.failed(key));
             self.note_refresh_failure(key, &error.to_string());
         }
     }

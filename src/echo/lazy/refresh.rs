@@ -3,89 +3,40 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::Lazy;
-use crate::cache::Cache;
-use crate::clock::Tick;
 use crate::contain::contained;
 use crate::context::until_armed;
-use crate::echo::backoff::Backoff;
 use crate::echo::cache::Ask;
 use crate::echo::core::count;
 use crate::echo::error::Warning;
 use crate::echo::lead::Purpose;
-use crate::echo::lock::random;
 use crate::echo::store::{AsyncStore, Store};
 use crate::error::Error;
 use crate::flight::FlightError;
 use crate::wait::block_on;
 
-/// How often a key's load has failed in a row, and when it may be tried again.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    times: u32,
-    until: Tick,
-}
-
-/// The keys whose loads have failed lately.
-pub(super) struct Failures {
-    backoff: Backoff,
-    keys: Cache<Box<str>, Failing>,
-}
-
-/// As many failing keys as are remembered.
-const MOST_FAILING: usize = 10_000;
-
-impl Failures {
-    pub(super) fn new(
-        backoff: Backoff,
-        clock: Arc<dyn crate::clock::Clock>,
-    ) -> crate::Result<Failures> {
-        // One that is not tried again for some time begins anew.
-        let ttl = backoff.most.saturating_mul(4);
-        let keys =
-            Cache::builder().capacity(MOST_FAILING).time_to_live(ttl).clock(clock).build()?;
-        Ok(Failures { backoff, keys })
-    }
-}
-
 impl<S, T, E> Lazy<S, T, E> {
-    /// Whether the key's load has failed so lately that it is not tried while something can be
-    /// served.
-    pub(super) fn backs_off(&self, key: &str) -> bool {
-        self.failures.as_ref().is_some_and(|failures| {
-            let now = || self.inner.core.now();
-            failures.keys.get(key).is_some_and(|failing| now() < failing.until)
-        })
-    }
-
-    pub(super) fn note_failure(&self, key: &str) {
-        let Some(Failures { backoff, keys }) = &self.failures else { return };
-        let times = keys.get(key).map_or(0, |failing| failing.times);
-        let until = self.inner.core.now().deadline(backoff.jittered(times, random()));
-        keys.insert(key.into(), Failing { times: times.saturating_add(1), until });
-    }
-
-    pub(super) fn note_success(&self, key: &str) {
-        if let Some(Failures { keys, .. }) = &self.failures {
-            keys.remove(key);
-        }
-    }
-
     #[cold]
     pub(super) fn note_refresh_failure(&self, key: &str, message: &str) {
         count(&self.inner.core.counters.refresh_failures);
-        self.note_failure(key);
         self.inner.core.warn(&Warning::Refresh { key, message });
     }
 
-    /// `ended` is whether there was anything to do.
-    fn note_refresh<F: fmt::Display>(&self, key: &str, ended: Result<Result<bool, F>, Error>) {
+    /// `ended` is whether there was anything to do. A load that failed has been noted as that.
+    fn note_refresh<F: fmt::Display>(
+        &self,
+        key: &str,
+        ended: Result<Result<bool, FlightError<F>>, Error>,
+    ) {
+        if matches!(ended, Ok(Err(FlightError::Left(_)))) {
+            // It has taken too long.
+            self.inner.core.pauses(|pauses| pauses.failed(key));
+        }
         match ended {
-            Ok(Ok(true)) => self.note_success(key),
+            Ok(Ok(true)) => self.inner.core.pauses(|pauses| pauses.succeeded(key)),
             Ok(Ok(false)) => {}
             // The user's Display may panic as well.
             Ok(Err(failure)) => match contained(|| failure.to_string()) {
@@ -169,12 +120,6 @@ impl<F: Future> Future for Caught<'_, F> {
                 Poll::Ready(Err(error))
             }
         }
-    }
-}
-
-impl fmt::Debug for Failures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failures").field("backoff", &self.backoff).finish_non_exhaustive()
     }
 }
 

@@ -37,7 +37,7 @@ fn two_offers_of_a_key_against_its_end() {
             thread::spawn(move || offer(&queue, "key", &ran))
         };
         let accepted = offer(&queue, "key", &ran) + other.join().unwrap();
-        let left = queue.shutdown(&ManualClock::new(), Duration::MAX).unwrap();
+        let left = queue.shutdown(&ManualClock::new(), Tick::MAX).unwrap();
         assert!(accepted >= 1);
         assert_eq!(ran.load(Ordering::Relaxed), accepted, "what is accepted is run");
         assert!(left.dropped.is_empty() && left.running.is_empty() && queue.len() == 0);
@@ -52,11 +52,11 @@ fn an_offer_against_a_shutdown() {
             let (queue, ran) = (queue.clone(), ran.clone());
             thread::spawn(move || offer(&queue, "key", &ran))
         };
-        queue.shutdown(&ManualClock::new(), Duration::MAX).unwrap();
+        queue.shutdown(&ManualClock::new(), Tick::MAX).unwrap();
         let before = ran.load(Ordering::Relaxed);
         let accepted = other.join().unwrap();
         assert_eq!(before, accepted, "it was run before the shutdown ended, or refused");
-        assert!(queue.len() == 0 && queue.shutdown(&ManualClock::new(), Duration::MAX).is_none());
+        assert!(queue.len() == 0 && queue.shutdown(&ManualClock::new(), Tick::MAX).is_none());
     });
 }
 
@@ -65,7 +65,7 @@ fn a_deadline_that_is_over_against_a_worker() {
     model(|| {
         let (queue, ran) = (queue(2), Arc::new(AtomicUsize::new(0)));
         assert_eq!(offer(&queue, "key", &ran), 1);
-        let left = queue.shutdown(&ManualClock::new(), Duration::ZERO).unwrap();
+        let left = queue.shutdown(&ManualClock::new(), Tick::default()).unwrap();
         let of_key = left.drained + left.dropped.len() + left.running.len();
         let ran = ran.load(Ordering::Relaxed);
         assert!(of_key + ran >= 1 && of_key <= 1, "it is reported once, or over: {left:?}");

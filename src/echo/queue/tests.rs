@@ -31,7 +31,8 @@ fn a_key_has_one_refresh_and_a_full_queue_refuses() {
     assert!(!queue.is_marked(1, "b"), "what is refused has no mark");
     assert_eq!(queue.len(), 2);
     let left = std::thread::scope(|scope| {
-        let shutdown = scope.spawn(|| queue.shutdown(&SystemClock, LONG).unwrap());
+        let shutdown =
+            scope.spawn(|| queue.shutdown(&SystemClock, SystemClock.now().after(LONG)).unwrap());
         while !queue.is_closed() {
             std::thread::yield_now();
         }
@@ -40,7 +41,7 @@ fn a_key_has_one_refresh_and_a_full_queue_refuses() {
     });
     assert_eq!((left.drained, left.dropped.len(), left.running.len()), (2, 0, 0));
     assert_eq!(queue.offer(1, "a", nothing()), Offer::Closed);
-    assert!(queue.shutdown(&SystemClock, LONG).is_none());
+    assert!(queue.shutdown(&SystemClock, SystemClock.now().after(LONG)).is_none());
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn a_shutdown_reports_what_it_dropped_and_what_runs() {
         let counts = Counts(dropped.clone());
         queue.offer(1, key, Box::new(move || drop(counts)));
     }
-    let left = queue.shutdown(&ManualClock::new(), Duration::ZERO).unwrap();
+    let left = queue.shutdown(&ManualClock::new(), Tick::default()).unwrap();
     assert_eq!(left.dropped.iter().map(|key| &**key).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(left.running.iter().map(|key| &**key).collect::<Vec<_>>(), ["busy"]);
     assert_eq!((left.drained, dropped.load(Ordering::Relaxed)), (0, 2));
@@ -82,7 +83,7 @@ fn a_panic_ends_a_refresh_and_no_worker() {
     queue.offer(0, "bad", Box::new(|| std::panic::resume_unwind(Box::new("bad"))));
     queue.offer(0, "good", Box::new(move || tell.send(()).unwrap()));
     told.recv().unwrap();
-    let left = queue.shutdown(&SystemClock, LONG).unwrap();
+    let left = queue.shutdown(&SystemClock, SystemClock.now().after(LONG)).unwrap();
     assert!(left.dropped.is_empty() && left.running.is_empty());
 }
 
@@ -95,7 +96,7 @@ fn marks_of_what_runs_outside_are_counted_too() {
     drop(ticket);
     drop(queue.mark(0, "key").unwrap());
     let ticket = queue.mark(0, "key").unwrap();
-    let left = queue.shutdown(&ManualClock::new(), Duration::ZERO).unwrap();
+    let left = queue.shutdown(&ManualClock::new(), Tick::default()).unwrap();
     assert_eq!(left.running.len(), 1);
     drop(ticket);
     assert_eq!(queue.len(), 0);

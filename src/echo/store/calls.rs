@@ -4,6 +4,7 @@
 //! dropped when their time is over. Panics of either are contained.
 
 use std::future::ready;
+use std::mem::ManuallyDrop;
 use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 
@@ -17,6 +18,8 @@ type Called<R> = Result<R, StoreError>;
 
 /// The calls of a store.
 pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str;
+
     fn get(
         &self,
         key: &str,
@@ -81,6 +84,10 @@ impl<S> Clone for Threads<'_, S> {
 impl<S> Copy for Threads<'_, S> {}
 
 impl<T: Send + Sync, S: Store<T>> Calls<T> for Threads<'_, S> {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        contained(|| self.0.canonical(key)).unwrap_or(key)
+    }
+
     fn get(
         &self,
         key: &str,
@@ -153,6 +160,10 @@ impl<S> Clone for Tasks<'_, S> {
 impl<S> Copy for Tasks<'_, S> {}
 
 impl<T: Send + Sync, S: AsyncStore<T>> Calls<T> for Tasks<'_, S> {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        contained(|| self.0.canonical(key)).unwrap_or(key)
+    }
+
     async fn get(&self, key: &str, within: &Within<'_>) -> Called<Option<Found<T>>> {
         bounded(within, || self.0.get_async(key, within)).await
     }
@@ -204,7 +215,7 @@ where
     F: Future<Output = Called<R>> + Send,
 {
     let call = contained(call).map_err(|error| StoreError::panicked(&error))?;
-    let mut call = pin!(Contained(call));
+    let mut call = pin!(Contained(ManuallyDrop::new(call)));
     let first = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
     if let Poll::Ready(called) = first {
         return called;
@@ -213,16 +224,24 @@ where
     until_armed(call, &context).await.unwrap_or_else(|| Err(StoreError::timeout()))
 }
 
-/// A call whose panic is an error.
-struct Contained<F>(F);
+/// A call whose panic is an error, also when it is dropped.
+struct Contained<F>(ManuallyDrop<F>);
 
 impl<R, F: Future<Output = Called<R>>> Future for Contained<F> {
     type Output = Called<R>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Called<R>> {
-        // SAFETY: the field is pinned whenever its owner is.
-        let call = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
+        // SAFETY: the field is pinned whenever its owner is: it is not moved out, and is dropped
+        // where it lies.
+        let call = unsafe { self.map_unchecked_mut(|this| &mut *this.0) };
         contained(|| call.poll(cx))
             .unwrap_or_else(|error| Poll::Ready(Err(StoreError::panicked(&error))))
+    }
+}
+
+impl<F> Drop for Contained<F> {
+    fn drop(&mut self) {
+        // SAFETY: it is dropped once, here, and not used afterwards.
+        let _ = contained(|| unsafe { ManuallyDrop::drop(&mut self.0) });
     }
 }

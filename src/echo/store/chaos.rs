@@ -134,7 +134,7 @@ impl<S> Chaos<S> {
         Disturbed { faults: &self.faults, calls }
     }
 
-    fn at_once<T>(&self, _: &str, _: &Within<'_>) -> Option<Found<T>> {
+    fn at_once<T>(&self, _: &str, _: bool) -> Option<Found<T>> {
         None
     }
 }
@@ -208,6 +208,10 @@ impl<C> Disturbed<'_, C> {
 }
 
 impl<T: Send + Sync, C: Calls<T>> Calls<T> for Disturbed<'_, C> {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        self.calls.canonical(key)
+    }
+
     async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         let then = self.begin(Operation::Get, within).await?;
         then.read(self.calls.get(key, within).await?)

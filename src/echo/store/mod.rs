@@ -16,6 +16,10 @@
 macro_rules! ready_at_once {
     ($store:ty) => {
         impl<T: Clone + Send + Sync + 'static> AsyncStore<T> for $store {
+            fn canonical<'k>(&self, key: &'k str) -> &'k str {
+                Store::<T>::canonical(self, key)
+            }
+
             fn get_async(
                 &self,
                 key: &str,
@@ -209,24 +213,24 @@ pub enum Written {
 /// use docache::echo::Life;
 /// use std::time::Duration;
 /// assert_eq!(Life::of(Duration::from_secs(5)).ttl, Some(Duration::from_secs(5)));
-/// assert_eq!(Life::FOREVER.age, Duration::ZERO);
+/// assert_eq!(Life::FOREVER.age, Some(Duration::ZERO));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// How long the store keeps it, from now on; `None`: as long as it can.
     pub ttl: Option<Duration>,
-    /// How long ago it was loaded.
-    pub age: Duration,
+    /// How long ago it was loaded; `None`: that is not known, and the store should not make it up.
+    pub age: Option<Duration>,
 }
 
 impl Life {
     /// The life of what was just loaded and does not expire.
-    pub const FOREVER: Life = Life { ttl: None, age: Duration::ZERO };
+    pub const FOREVER: Life = Life { ttl: None, age: Some(Duration::ZERO) };
 
     /// The life of what was just loaded.
     #[must_use]
     pub const fn of(ttl: Duration) -> Life {
-        Life { ttl: Some(ttl), age: Duration::ZERO }
+        Life { ttl: Some(ttl), age: Some(Duration::ZERO) }
     }
 }
 
@@ -246,6 +250,22 @@ impl Life {
 /// # Ok::<(), docache::echo::StoreError>(())
 /// ```
 pub trait Store<T>: Send + Sync {
+    /// What all keys have in common that stand for one entry, for a store to which some are the
+    /// same; a cache has one load for them at a time. By default the key itself.
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        key
+    }
+
+    /// What there is under the key, if the store has it in memory, where nothing waits or fails;
+    /// `None`: ask [`get`](Store::get). A hit that is found so is the cheapest. Neither how long it
+    /// lasts nor, unless it is to be `aged`, its age need be told. Panics, such as those of the
+    /// value's `Clone`, are not contained. By default nothing is found so.
+    #[inline]
+    fn get_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
+        let _ = (key, aged);
+        None
+    }
+
     /// What there is under the key and has not expired.
     ///
     /// # Errors
@@ -286,10 +306,12 @@ pub trait Store<T>: Send + Sync {
         within: &Within<'_>,
     ) -> Result<Written, StoreError>;
 
-    /// Gives the lock back, if it is the caller's; another's stays.
+    /// Gives the lock back, if it is the caller's; another's stays. It may come after a
+    /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on
+    /// its way.
     ///
     /// # Errors
-    /// Then the lock may be held until its time to live is over.
+    /// Then a cache tries again, until the time of the lock is over.
     fn abandon_refresh(
         &self,
         key: &str,
@@ -330,6 +352,11 @@ pub trait Store<T>: Send + Sync {
 /// let kept = keep(&store); // to be awaited
 /// ```
 pub trait AsyncStore<T>: Send + Sync {
+    /// As [`Store::canonical`].
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        key
+    }
+
     /// As [`Store::get`].
     fn get_async(
         &self,

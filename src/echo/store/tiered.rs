@@ -5,12 +5,16 @@
 //!   `most` ago. It lives no longer than the original is known to.
 //! - FILL: a copy is written under the key's refresh lock in the near store, taken before the far
 //!   one is read or written. Whoever writes or removes the key takes that lock away, after the far
-//!   store has been written. So no copy of what was read before such a write comes after it.
+//!   store has been written. So no copy of what was read before such a write comes after it. A call
+//!   that is dropped on its way to the far store gives the near lock back.
 
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use super::layer::{drive, layer};
-use super::{Begun, Calls, Found, Life, Store, Tasks, Threads, Within, Written, blocking};
+use super::{Begun, Calls, Found, Life, Store, Tasks, Threads, Within, Written};
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 
@@ -19,7 +23,8 @@ use crate::echo::lock::RefreshLock;
 ///
 /// What is found in the far store is copied into the near one, for as long as it still lives there
 /// and no longer than `most`: for so long this process may not see what another one writes or
-/// removes. Writes go to the far store first. A near store that fails is done without.
+/// removes, or refreshes. Whoever asks for the far lock and finds a newer value there than the copy
+/// replaces the copy. Writes go to the far store first. A near store that fails is done without.
 ///
 /// ```
 /// use docache::echo::{EchoCache, MemoryStore, TieredStore};
@@ -64,11 +69,11 @@ impl<L1, L2> TieredStore<L1, L2> {
     }
 
     #[inline]
-    fn at_once<T>(&self, key: &str, within: &Within<'_>) -> Option<Found<T>>
+    fn at_once<T>(&self, key: &str, aged: bool) -> Option<Found<T>>
     where
         L1: Store<T>,
     {
-        blocking(|| self.near.get(key, within)).ok().flatten()
+        self.near.get_now(key, aged)
     }
 }
 
@@ -88,57 +93,107 @@ impl<C1, C2> Tiers<C1, C2> {
     }
 
     /// Takes the near lock for a fill that comes after all others. `None`: the near store fails.
-    async fn claim<T>(&self, key: &str, within: &Within<'_>) -> Option<RefreshLock>
+    async fn claim<'f, T>(&self, key: &'f str, within: &'f Within<'f>) -> Option<Fill<'f, T, C1>>
     where
         T: Send + Sync,
         C1: Calls<T>,
     {
-        let lock = RefreshLock::new(FILL);
         // Twice: whoever fills loses the lock to us, and another may be quicker once.
         for _ in 0..2 {
-            if self.near.begin_refresh(key, &lock, within).await.ok()?.granted {
-                return Some(lock);
+            if let (Some(fill), _) = Fill::begin(self.near, key, within).await.ok()? {
+                return Some(fill);
             }
             self.near.remove(key, within).await.ok()?;
         }
         None
     }
 
-    /// What is in the near store may be old.
-    async fn drop_copy<T>(&self, key: &str, within: &Within<'_>)
-    where
-        T: Send + Sync,
-        C1: Calls<T>,
-    {
-        let _ = self.near.remove(key, within).await;
-    }
-
     /// Ends a fill with a value that the far store has taken, or without.
     async fn fill<T>(
         &self,
-        key: &str,
+        (key, within): (&str, &Within<'_>),
         value: Option<(&T, Life)>,
-        lock: Option<RefreshLock>,
-        within: &Within<'_>,
+        fill: Option<Fill<'_, T, C1>>,
     ) where
         T: Send + Sync,
         C1: Calls<T>,
     {
-        match (value, lock) {
-            (Some((value, life)), Some(lock)) => {
-                let value = (value, self.copied(life));
-                if self.near.finish_refresh(key, value, &lock, within).await.is_err() {
-                    self.drop_copy(key, within).await;
-                }
+        let filled = match (value, fill) {
+            (Some((value, life)), Some(fill)) => fill.write(value, self.copied(life)).await,
+            (_, Some(fill)) => {
+                fill.end().await;
+                false
             }
-            (_, lock) => {
-                self.drop_copy(key, within).await;
-                if let Some(lock) = lock {
-                    let _ = self.near.abandon_refresh(key, &lock, within).await;
-                }
-            }
+            (_, None) => false,
+        };
+        if !filled {
+            // What is in the near store may be old.
+            let _ = self.near.remove(key, within).await;
         }
     }
+
+    /// The life of a copy of what was found.
+    fn life_of<T>(&self, found: &Found<T>) -> Life {
+        self.copied(Life { ttl: found.left, age: found.age })
+    }
+}
+
+/// A near lock (FILL), which is given back when this is dropped.
+struct Fill<'f, T, C1: Calls<T>>
+where
+    T: Send + Sync,
+{
+    near: C1,
+    key: &'f str,
+    within: &'f Within<'f>,
+    lock: RefreshLock,
+    armed: bool,
+    value: PhantomData<fn(&T)>,
+}
+
+impl<'f, T: Send + Sync, C1: Calls<T>> Fill<'f, T, C1> {
+    /// Takes the lock, unless another one fills; and reads the copy that there is.
+    async fn begin(
+        near: C1,
+        key: &'f str,
+        within: &'f Within<'f>,
+    ) -> Result<(Option<Self>, Option<Found<T>>), StoreError> {
+        let lock = RefreshLock::new(FILL);
+        // Before the call: it may be granted and the answer not come.
+        let mut fill = Fill { near, key, within, lock, armed: true, value: PhantomData };
+        let Begun { granted, found, .. } = near.begin_refresh(key, &lock, within).await?;
+        fill.armed = granted;
+        Ok((granted.then_some(fill), found))
+    }
+
+    /// Whether it was written, or something newer by another one.
+    async fn write(mut self, value: &T, life: Life) -> bool {
+        let value = (value, life);
+        let written = self.near.finish_refresh(self.key, value, &self.lock, self.within).await;
+        self.armed = written.is_err();
+        written.is_ok()
+    }
+
+    async fn end(mut self) {
+        let ended = self.near.abandon_refresh(self.key, &self.lock, self.within).await;
+        self.armed = ended.is_err();
+    }
+}
+
+impl<T: Send + Sync, C1: Calls<T>> Drop for Fill<'_, T, C1> {
+    fn drop(&mut self) {
+        if self.armed {
+            let call = pin!(self.near.abandon_refresh(self.key, &self.lock, self.within));
+            // A near store answers at once, or is not worth more.
+            let _ = call.poll(&mut TaskContext::from_waker(Waker::noop()));
+        }
+    }
+}
+
+/// Whether a copy of what was found in the far store is newer than the one that there is.
+fn is_newer<T>(found: &Found<T>, copy: Option<&Found<T>>) -> bool {
+    let ages = copy.map(|copy| (found.age, copy.age));
+    !matches!(ages, Some((Some(found), Some(copy))) if found >= copy)
 }
 
 impl<T, C1, C2> Calls<T> for Tiers<C1, C2>
@@ -147,25 +202,22 @@ where
     C1: Calls<T>,
     C2: Calls<T>,
 {
+    fn canonical<'k>(&self, key: &'k str) -> &'k str {
+        self.far.canonical(key)
+    }
+
     async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         if let Ok(Some(found)) = self.near.get(key, within).await {
             return Ok(Some(found));
         }
-        let lock = RefreshLock::new(FILL);
         // FILL. Where another call fills, that is enough.
-        let begun = self.near.begin_refresh(key, &lock, within).await;
-        let lock = begun.is_ok_and(|begun| begun.granted).then_some(lock);
+        let fill = Fill::begin(self.near, key, within).await.ok().and_then(|(fill, _)| fill);
         let found = self.far.get(key, within).await;
-        match (&found, lock) {
-            (Ok(Some(found)), Some(lock)) => {
-                let age = found.age.unwrap_or_default();
-                let life = self.copied(Life { ttl: found.left, age });
-                let value = (&found.value, life);
-                let _ = self.near.finish_refresh(key, value, &lock, within).await;
+        match (&found, fill) {
+            (Ok(Some(found)), Some(fill)) => {
+                let _ = fill.write(&found.value, self.life_of(found)).await;
             }
-            (_, Some(lock)) => {
-                let _ = self.near.abandon_refresh(key, &lock, within).await;
-            }
+            (_, Some(fill)) => fill.end().await,
             (_, None) => {}
         }
         found
@@ -177,7 +229,17 @@ where
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<Begun<T>, StoreError> {
-        self.far.begin_refresh(key, lock, within).await
+        let (fill, copy) = Fill::begin(self.near, key, within).await.unwrap_or_default();
+        let begun = self.far.begin_refresh(key, lock, within).await;
+        let found = begun.as_ref().ok().and_then(|begun| begun.found.as_ref());
+        match (found.filter(|found| is_newer(found, copy.as_ref())), fill) {
+            (Some(found), Some(fill)) => {
+                let _ = fill.write(&found.value, self.life_of(found)).await;
+            }
+            (_, Some(fill)) => fill.end().await,
+            (_, None) => {}
+        }
+        begun
     }
 
     async fn renew(
@@ -199,7 +261,7 @@ where
         let claim = self.claim(key, within).await;
         let written = self.far.finish_refresh(key, (value, life), lock, within).await;
         let is_written = matches!(written, Ok(Written::Yes));
-        self.fill(key, is_written.then_some((value, life)), claim, within).await;
+        self.fill((key, within), is_written.then_some((value, life)), claim).await;
         written
     }
 
@@ -220,14 +282,14 @@ where
     ) -> Result<(), StoreError> {
         let claim = self.claim(key, within).await;
         let put = self.far.put(key, (value, life), within).await;
-        self.fill(key, put.is_ok().then_some((value, life)), claim, within).await;
+        self.fill((key, within), put.is_ok().then_some((value, life)), claim).await;
         put
     }
 
     async fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
         let removed = self.far.remove(key, within).await;
         // Also if that has failed: this process does not want it.
-        self.drop_copy(key, within).await;
+        let _ = self.near.remove(key, within).await;
         removed
     }
 }
