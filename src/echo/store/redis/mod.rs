@@ -128,7 +128,8 @@ impl<C> RedisStore<C> {
         C: Codec<T>,
     {
         let mut out = Vec::with_capacity(128);
-        let created = life.age.and_then(|age| SystemTime::now().checked_sub(age));
+        let now = SystemTime::now();
+        let created = life.age.map(|age| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH));
         self.shared.codec.encode(value, created, &mut out)?;
         Ok(out)
     }
