@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
+use crate::contain::contained;
 use crate::echo::error::{StoreError, StoreErrorKind};
 use crate::sync::parking;
 
@@ -190,7 +191,8 @@ impl Request {
             (WAITING, Caller::Thread) => self.call(),
             (WAITING, Caller::Task) => {
                 if let Some(waker) = waker {
-                    waker.wake();
+                    // It is the task's, and its panic is nobody else's.
+                    let _ = contained(|| waker.wake());
                 }
             }
             _ => {}
