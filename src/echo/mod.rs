@@ -6,6 +6,7 @@
 //! | results that many processes need, or that are to outlive this one | one load for all of them, and the result from a shared store | [`EchoCache`] |
 //! | the same, and callers who must not wait for a load | what there is at once, and its refresh in the background | [`LazyEchoCache`] |
 //! | memory of this process | a store with a capacity; a store of one entry | [`MemoryStore`]; [`SingleStore`] |
+//! | a Redis server, features `redis` and `redis-tls` | to share values and locks with other processes | `RedisStore` |
 //! | a store that is far away | one that is near before it | [`TieredStore`] |
 //! | a store that may be down | to pay next to nothing for it while it is | [`Breaker`] |
 //! | a store of your own | to know that it will do; to see what happens when it does not | [`conformance`]; [`Chaos`] |
@@ -99,6 +100,8 @@ mod backoff;
 mod breaker;
 mod builder;
 mod cache;
+#[cfg(feature = "serde")]
+pub mod codec;
 mod core;
 mod error;
 mod fetched;

@@ -95,6 +95,8 @@ mod chaos;
 mod layer;
 mod locks;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod single;
 mod tiered;
 mod within;
@@ -102,6 +104,8 @@ mod within;
 pub use breaker::Breaker;
 pub use chaos::{Chaos, Fault};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder};
 pub use single::SingleStore;
 pub use tiered::TieredStore;
 pub use within::Within;
