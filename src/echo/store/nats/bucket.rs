@@ -115,7 +115,8 @@ impl Bucket {
         (known, lost): (Rc<RefCell<Known>>, Arc<Notify>),
     ) -> Result<Bucket, String> {
         let name = &settings.bucket;
-        let mut info = ask(&client, &format!("$JS.API.STREAM.INFO.KV_{name}"), &Value::Null).await?;
+        let mut info =
+            ask(&client, &format!("$JS.API.STREAM.INFO.KV_{name}"), &Value::Null).await?;
         if code(&info) == Some(NO_STREAM) {
             if !settings.create {
                 return Err(format!("bucket {name:?} does not exist"));
@@ -337,4 +338,3 @@ fn check(config: &Value, settings: &Settings) -> Result<(), String> {
         _ => Ok(()),
     }
 }
-

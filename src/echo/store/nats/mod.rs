@@ -121,7 +121,7 @@ impl NatsStore<Json> {
 
 /// How a value is written that has such a life.
 fn note(life: Life) -> Note {
-    Note { ttl: life.ttl, age: Some(life.age) }
+    Note { ttl: life.ttl, age: life.age.into() }
 }
 
 impl<C> NatsStore<C> {
@@ -157,9 +157,11 @@ impl<C> NatsStore<C> {
     }
 
     fn read(&self, key: String, within: &Within<'_>) -> Called<Option<Stored>> {
-        self.inner.worker.call(within, Wanted::ByCaller, |bucket| async move {
-            bucket.read(&key).await
-        })
+        self.inner.worker.call(
+            within,
+            Wanted::ByCaller,
+            |bucket| async move { bucket.read(&key).await },
+        )
     }
 
     fn begin(&self, key: &str, lock: &RefreshLock, within: &Within<'_>) -> Called<Began> {
@@ -185,9 +187,9 @@ impl<C> NatsStore<C> {
 
     fn take_out(&self, key: &str, within: &Within<'_>) -> Called<()> {
         let keys = self.keys(key);
-        self.inner.worker.call(within, Wanted::ByCaller, move |bucket| async move {
-            bucket.remove(&keys).await
-        })
+        self.inner
+            .worker
+            .call(within, Wanted::ByCaller, move |bucket| async move { bucket.remove(&keys).await })
     }
 
     fn encoded<T>(&self, value: &T, life: Life) -> Result<(Vec<u8>, Note), StoreError>

@@ -68,10 +68,11 @@ struct Held {
     ttl: Duration,
 }
 
-/// A lock that is another's, as it was first seen (UNCHANGED).
+/// A lock as it was first seen (UNCHANGED), by one who wants it or by its holder.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     revision: u64,
+    /// Its holder does not know.
     written: Option<Stamp>,
     first: Instant,
     last: Instant,
@@ -103,7 +104,9 @@ impl Known {
             self.held.retain(|_, held| held.since.elapsed() < held.ttl.saturating_add(FORGOTTEN));
         }
         self.held.insert((key.to_owned(), token), held);
-        self.seen.remove(key);
+        let now = Instant::now();
+        let seen = Seen { revision: held.revision, written: None, first: now, last: now };
+        self.seen.insert(key.to_owned(), seen);
     }
 
     fn held(&self, key: &str, token: Token) -> Option<Held> {
@@ -122,7 +125,8 @@ impl Known {
         }
         let new = Seen { revision: lock.revision, written: lock.written, first: now, last: now };
         let seen = self.seen.entry(key.to_owned()).or_insert(new);
-        if (seen.revision, seen.written) != (new.revision, new.written) {
+        let is_other = seen.written.is_some() && seen.written != new.written;
+        if seen.revision != new.revision || is_other {
             *seen = new;
         }
         seen.last = now;
@@ -239,9 +243,8 @@ impl Bucket {
     /// The revision of the lock, if it is the token's.
     async fn look(&self, key: &str, token: Token) -> Result<Option<u64>, StoreError> {
         let lock = self.read(key).await?;
-        let is_its = |lock: &Stored| {
-            lock.kind == Kind::Value && holder(lock) == Some(token.as_str())
-        };
+        let is_its =
+            |lock: &Stored| lock.kind == Kind::Value && holder(lock) == Some(token.as_str());
         Ok(lock.filter(is_its).map(|lock| lock.revision))
     }
 
@@ -346,9 +349,8 @@ impl Bucket {
             return Ok(());
         };
         for _ in 0..TRIES {
-            let is_his = |lock: &Stored| {
-                lock.kind == Kind::Value && holder(lock) == Some(first.as_str())
-            };
+            let is_his =
+                |lock: &Stored| lock.kind == Kind::Value && holder(lock) == Some(first.as_str());
             let Some(held) = lock.filter(is_his) else { return Ok(()) };
             if self.release(&keys.lock, held.revision).await? != Put::Conflict {
                 return Ok(());

@@ -248,9 +248,9 @@ impl<R> Future for Called<R> {
             Called::Over(error) => {
                 std::task::Poll::Ready(Err(error.take().unwrap_or_else(StoreError::timeout)))
             }
-            Called::Sent(answered, status) => {
-                Pin::new(answered).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(status.error())))
-            }
+            Called::Sent(answered, status) => Pin::new(answered)
+                .poll(cx)
+                .map(|answer| answer.unwrap_or_else(|_| Err(status.error()))),
         }
     }
 }
