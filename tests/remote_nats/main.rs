@@ -1,11 +1,18 @@
 //! `NatsStore` against a real server. `DOCACHE_NATS_SERVER` names the program; what is not said is
 //! looked for in the PATH. All tests hold with nats-server 2.9 and with a current one.
 
-mod conforms;
-mod format;
-mod locks;
+#[path = "../common/proxy.rs"]
+mod proxy;
 mod server;
 mod wire;
+
+mod conforms;
+mod faults;
+mod format;
+mod holders;
+mod host;
+mod locks;
+mod trips;
 
 use docache::Context;
 use docache::echo::codec::Json;

@@ -56,8 +56,16 @@ impl Server {
         Server::start_with(&[])
     }
 
+    pub(crate) fn start_without_jetstream() -> Server {
+        Server::start_as(&[])
+    }
+
     /// With more arguments for the program.
     pub(crate) fn start_with(arguments: &[&str]) -> Server {
+        Server::start_as(&[&["-js"], arguments].concat())
+    }
+
+    fn start_as(arguments: &[&str]) -> Server {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("docache-nats-{}-{number}", std::process::id());
@@ -83,7 +91,7 @@ impl Server {
         assert!(self.child.is_none(), "it runs");
         let child = Command::new(program())
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string()])
-            .args(["-n", &self.name, "-js", "-sd"])
+            .args(["-n", &self.name, "-sd"])
             .arg(&self.folder)
             .args(&self.arguments)
             .stdin(Stdio::null())

@@ -37,6 +37,7 @@ const NO_STREAM: u64 = 10_059;
 const NAME_IN_USE: u64 = 10_058;
 const WRONG_SEQUENCE: u64 = 10_071;
 const WRONG_SEQUENCE_UNNAMED: u64 = 10_164;
+const TOO_LARGE: u64 = 10_054;
 
 /// How long a server that did not answer a call has to show that it is there.
 const PROBE: Duration = Duration::from_millis(500);
@@ -44,6 +45,11 @@ const PROBE: Duration = Duration::from_millis(500);
 /// A failure with a text.
 pub(super) fn unavailable(message: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, message)
+}
+
+/// That it cannot be kept is not the server's failure.
+fn too_large(message: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, format!("NATS: the value is too large: {message}"))
 }
 
 /// What is said of a value besides its bytes.
@@ -169,9 +175,11 @@ impl Bucket {
     }
 
     fn failed(&self, error: &async_nats::RequestError) -> StoreError {
-        if error.kind() == RequestErrorKind::NoResponders {
+        match error.kind() {
             // There is no such stream any more, or JetStream is not there yet.
-            self.lost.notify_one();
+            RequestErrorKind::NoResponders => self.lost.notify_one(),
+            RequestErrorKind::MaxPayloadExceeded => return too_large(&error.to_string()),
+            _ => {}
         }
         unavailable(format!("NATS: {error}"))
     }
@@ -236,6 +244,7 @@ fn acknowledged(message: &Message) -> Result<Put, StoreError> {
     let answer: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
     match (code(&answer), answer["seq"].as_u64()) {
         (Some(WRONG_SEQUENCE | WRONG_SEQUENCE_UNNAMED), _) => Ok(Put::Conflict),
+        (Some(TOO_LARGE), _) => Err(too_large(describe(&answer))),
         (None, Some(revision)) if answer["error"].is_null() => Ok(Put::Done(revision)),
         _ => Err(unavailable(format!("NATS refuses a write: {}", describe(&answer)))),
     }

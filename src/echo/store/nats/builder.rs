@@ -77,7 +77,7 @@ impl NatsStoreBuilder<Json> {
 }
 
 impl<C> NatsStoreBuilder<C> {
-    /// One more server of the same cluster. Servers that the cluster tells of are tried, too.
+    /// One more server of the same cluster. A new connection is to any of those that are named.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self

@@ -89,7 +89,10 @@ pub(super) async fn run(
                 return End::Lost;
             }
             job = jobs.recv() => match job {
-                Some(job) => drop(calls.spawn_local(job.run(bucket.clone()))),
+                Some(job) => {
+                    calls.spawn_local(job.run(bucket.clone()));
+                    while calls.try_join_next().is_some() {}
+                }
                 None => break,
             },
             Some(_) = calls.join_next(), if !calls.is_empty() => {}

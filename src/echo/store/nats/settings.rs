@@ -47,6 +47,7 @@ impl Settings {
             .name("docache")
             .connection_timeout(self.connect_timeout)
             .reconnect_delay_callback(|_| Duration::ZERO)
+            .ignore_discovered_servers()
             .ping_interval(Duration::from_secs(1))
             .request_timeout(None);
         options = match self.login.clone() {

@@ -132,12 +132,15 @@ impl Worker {
             // FORKED
             std::mem::forget(std::mem::replace(&mut *slot, Slot::new()));
         }
-        if let Some(thread) = &slot.thread {
+        // One that has panicked is replaced.
+        if let Some(thread) = slot.thread.as_ref().filter(|thread| !thread.jobs.is_closed()) {
             return (thread.clone(), None);
         }
         let (jobs, received) = mpsc::unbounded_channel();
         let thread = Thread { jobs, status: Arc::new(Status::new()) };
-        slot.thread = Some(thread.clone());
+        let before = slot.thread.replace(thread.clone());
+        drop(slot);
+        drop(before);
         (thread, Some(received))
     }
 
