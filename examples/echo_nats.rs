@@ -61,10 +61,8 @@ fn open(url: &str, prefix: &str) -> docache::Result<NatsStore<LazyJson>> {
 /// Fetches for a while. How many fetches there were, how many of them had a value at once, and how
 /// often this process had to make it.
 fn run(store: NatsStore<LazyJson>) -> Result<String, Box<dyn Error>> {
-    let rates: Rates = LazyEchoCache::builder(store)
-        .refresh_after(INTERVAL)
-        .record_stats(true)
-        .build()?;
+    let rates: Rates =
+        LazyEchoCache::builder(store).refresh_after(INTERVAL).record_stats(true).build()?;
     let (start, mut fetches, mut slowest) = (Instant::now(), 0_u64, Duration::ZERO);
     while start.elapsed() < RUN {
         let fetched = Instant::now();

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use docache::Context;
 use docache::echo::{
-    Begun, EchoCache, Life, NatsStore, RefreshLock, Status, Store, StoreErrorKind, Within,
+    AsyncStore, Begun, EchoCache, Life, NatsStore, RefreshLock, Status, Store, StoreErrorKind,
+    Within,
 };
 
 use crate::proxy::{Fault, Proxy};
@@ -145,11 +146,31 @@ fn a_network_that_swallows_everything() {
         fetch_all(&cache, 1);
     }
     let down = fetch_all(&cache, 20);
-    assert!(down <= LIMIT, "{down:?}");
+    assert!(down <= BUDGET / 2, "it counts as away, and nothing is waited for: {down:?}");
     proxy.set(Fault::Pass);
     let back = recovers(&cache);
     println!("back after {back:?}");
     assert!(back <= Duration::from_millis(1_500), "{back:?}");
+}
+
+/// Not even for the first connection, and not tasks either.
+#[test]
+fn nobody_waits_for_a_first_connection_for_longer_than_he_has() {
+    let server = Server::start();
+    let proxy = Proxy::new(server.port());
+    proxy.set(Fault::Blackhole);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let timed = (0..5).map(|_| {
+        let store = store(&url(proxy.port()), "b");
+        let context = Context::background();
+        let within = Within::new(&context, BUDGET);
+        let start = Instant::now();
+        let call = AsyncStore::<String>::get_async(&store, "key", &within);
+        assert!(runtime.block_on(call).is_err());
+        start.elapsed()
+    });
+    let best = timed.min().unwrap();
+    assert!(best >= BUDGET / 2 && best <= LIMIT, "{best:?}");
 }
 
 #[test]

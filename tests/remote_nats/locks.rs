@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use docache::echo::{Life, RefreshLock, Store, Written};
+use docache::echo::{AsyncStore, Life, RefreshLock, Store, Written};
 
 use super::server::Server;
 use super::wire::Wire;
@@ -85,6 +85,58 @@ fn what_others_write_without_the_lock_is_not_overwritten_by_its_holder() {
     theirs.remove("key");
     assert_eq!(ours.finish("key", "older", &second), Written::Lost);
     assert_eq!(ours.get("key"), None);
+}
+
+/// Those who wait for the holder need not go on doing so.
+#[test]
+fn a_put_and_a_removal_take_the_lock_away_at_once() {
+    let Two { ours, theirs, mut wire, server: _server } = two();
+    for removes in [false, true] {
+        let (first, second) = (lock(3600), lock(3600));
+        assert!(ours.begin("key", &first).granted);
+        if removes {
+            theirs.remove("key");
+        } else {
+            theirs.put("key", "newer", Life::FOREVER);
+        }
+        assert_eq!(wire.value("b", LOCK), None, "removes: {removes}");
+        assert!(!ours.renew("key", &first));
+        assert!(theirs.begin("key", &second).granted);
+        assert_eq!(ours.finish("key", "older", &first), Written::Lost);
+        assert_eq!(theirs.finish("key", "newest", &second), Written::Yes);
+    }
+}
+
+/// So that a task which is dropped while it loads gives its lock back.
+#[test]
+fn a_lock_is_given_back_by_a_future_that_is_polled_once() {
+    let Two { ours, mut wire, server: _server, theirs: _ } = two();
+    let claim = lock(3600);
+    assert!(ours.begin("key", &claim).granted);
+    {
+        let within = ours.within();
+        let call = AsyncStore::<String>::abandon_refresh_async(&ours.0, "key", &claim, &within);
+        let mut call = std::pin::pin!(call);
+        let _ = call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }
+    wire.wait_for("it is given back", |wire| wire.value("b", LOCK).is_none());
+}
+
+/// What was sent before the store was dropped arrives.
+#[test]
+fn a_store_that_is_dropped_gives_back_what_it_was_told_to() {
+    let Two { ours, theirs, mut wire, server: _server } = two();
+    let claim = lock(3600);
+    assert!(ours.begin("key", &claim).granted);
+    {
+        let within = ours.within();
+        let call = AsyncStore::<String>::abandon_refresh_async(&ours.0, "key", &claim, &within);
+        let mut call = std::pin::pin!(call);
+        let _ = call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }
+    drop(ours);
+    wire.wait_for("it is given back", |wire| wire.value("b", LOCK).is_none());
+    drop(theirs);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod server;
 mod wire;
 
 mod conforms;
+mod crowd;
 mod faults;
 mod format;
 mod holders;

@@ -175,7 +175,7 @@ impl Bucket {
     ) -> Result<Began, StoreError> {
         for _ in 0..TRIES {
             // READ-FIRST: the server answers in the order of the questions.
-            let (held, value) = tokio::join!(self.read(&keys.lock), self.read(&keys.value));
+            let (held, value) = tokio::join!(biased; self.read(&keys.lock), self.read(&keys.value));
             let (held, value) = (held?, value?);
             let expected = match self.standing(keys, held.as_ref(), lock) {
                 Standing::Taken(holder) => {
@@ -287,6 +287,7 @@ impl Bucket {
         };
         let write = |payload, fence| self.write(&keys.value, What::Value(payload, note), fence);
         let (mut put, released) = tokio::join!(
+            biased;
             write(payload.clone(), Some(held.fence)),
             self.release(&keys.lock, held.revision)
         );
@@ -342,7 +343,7 @@ impl Bucket {
     /// any more (FENCE); this is for those who wait for him.
     async fn overwrite(&self, keys: &Keys, what: What) -> Result<(), StoreError> {
         let write = self.write(&keys.value, what, None);
-        let (put, lock) = tokio::join!(write, self.read(&keys.lock));
+        let (put, lock) = tokio::join!(biased; write, self.read(&keys.lock));
         put?;
         let mut lock = lock?.filter(|lock| lock.kind == Kind::Value);
         let Some(first) = lock.as_ref().and_then(holder).map(str::to_owned) else {

@@ -31,7 +31,7 @@ const LAST_CALLS: Duration = Duration::from_millis(250);
 
 /// The pause after so many failures to connect.
 fn pause(failures: u32) -> Duration {
-    Duration::from_millis(10 << failures.min(4))
+    Duration::from_millis(10 << failures.min(5))
 }
 
 /// When the time of one of them is over.
