@@ -248,6 +248,25 @@ fn a_lock_that_is_granted_too_late_is_given_back() {
     assert!(!far.renew("key", &claim));
 }
 
+/// Giving a lock back does not overtake what was sent to take it.
+#[test]
+fn a_lock_that_is_given_back_before_it_is_granted_is_free_after_it() {
+    let server = Server::start();
+    let proxy = Proxy::new(server.port());
+    let (far, mut wire) = (Texts::new(&url(proxy.port()), "b"), Wire::connect(server.port()));
+    assert_eq!(far.get("key"), None);
+    let context = Context::background();
+    let claim = lock(3600);
+    proxy.set(Fault::Delay(Duration::from_millis(150)));
+    let within = Within::new(&context, Duration::from_millis(200));
+    let begun: Result<Begun<String>, _> = far.0.begin_refresh("key", &claim, &within);
+    assert!(begun.is_err());
+    far.abandon("key", &claim);
+    proxy.set(Fault::Pass);
+    let lock = wire.get("b", "app.769ae7543abb0cceb363025017590909").unwrap();
+    assert_eq!(lock.header("KV-Operation"), Some("DEL"), "it was granted, and given back");
+}
+
 #[test]
 fn answers_that_are_garbage_or_end_too_soon() {
     let server = Server::start();

@@ -110,6 +110,7 @@ pub(super) struct Bucket {
     has_ttl: bool,
     known: Rc<RefCell<Known>>,
     lost: Arc<Notify>,
+    taken: Notify,
     is_probed: Cell<bool>,
 }
 
@@ -148,6 +149,7 @@ impl Bucket {
             client,
             known,
             lost,
+            taken: Notify::new(),
             is_probed: Cell::new(false),
         })
     }
@@ -158,6 +160,11 @@ impl Bucket {
 
     pub(super) fn known(&self) -> &RefCell<Known> {
         &self.known
+    }
+
+    /// Told when a lock that was asked for has been granted or not.
+    pub(super) fn taken(&self) -> &Notify {
+        &self.taken
     }
 
     /// A call was not answered in time. If nor is a question, the connection counts as lost.

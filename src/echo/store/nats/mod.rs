@@ -71,9 +71,9 @@ use worker::{Called, Wanted, Worker};
 /// is still the revision which he read when he took the lock, so one who overran never overwrites
 /// what is newer.
 ///
-/// What is left of a lock that was given back, and of a value that was removed, is an empty message.
-/// It goes when its time is over, where the bucket allows that, else with the bucket's time to live:
-/// give a bucket of an older server one. Locks do not outlive it either.
+/// What is left of a lock that was given back, and of a value that was removed, is an empty
+/// message. It goes when its time is over, where the bucket allows that, else with the bucket's
+/// time to live: give a bucket of an older server one. Locks do not outlive it either.
 ///
 /// In a bucket with replicas a read may be answered by one that lags behind. That can cost a load,
 /// not correctness: it fails the write.

@@ -3,9 +3,9 @@
 //! | call | round trips |
 //! |---|---|
 //! | `get` | 1 |
-//! | `begin_refresh` | 1: the lock and the value are read, in this order; 1 more to take a lock that is free, by a write that expects the lock's revision |
+//! | `begin_refresh` | 1: the lock and the value are read; 1 more to take a lock that is free |
 //! | `renew` | 1 |
-//! | `finish_refresh` | 1 to renew the lock; 1 in which the value is written, if its revision is still that of `begin_refresh`, and the lock given back |
+//! | `finish_refresh` | 1 to renew the lock; 1 to write the value and give the lock back |
 //! | `abandon_refresh` | 1 |
 //! | `put`, `remove` | 1: the value is written, and its lock read; 1 more if that is held |
 //!
@@ -22,9 +22,10 @@
 //! - UNCHANGED: a lock is taken over when its message has not changed for its time to live, by the
 //!   monotonic clock of whoever wants it, counted from when he first saw it. Each renewal is a new
 //!   message. The time in the lock's value is for other programs, and decides nothing.
-//! - GRANTED-LATE: a lock whose grant comes when nobody waits for it any more is given back.
+//! - GRANTED-LATE: a lock whose grant comes when nobody waits for it any more is given back. Whoever
+//!   gives a lock back waits for the answer to what was sent to take it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -82,6 +83,8 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     held: HashMap<(String, Token), Held>,
+    /// Those that were asked for, and not answered (GRANTED-LATE).
+    taking: HashSet<(String, Token)>,
     seen: HashMap<String, Seen>,
     /// When the bucket was created, as the server says it.
     created: Value,
@@ -131,6 +134,26 @@ impl Known {
         }
         seen.last = now;
         now.duration_since(seen.first)
+    }
+}
+
+/// A lock that was asked for, until this is dropped.
+struct Taking {
+    bucket: Rc<Bucket>,
+    claim: (String, Token),
+}
+
+impl Taking {
+    fn new(bucket: Rc<Bucket>, claim: (String, Token)) -> Taking {
+        bucket.known().borrow_mut().taking.insert(claim.clone());
+        Taking { bucket, claim }
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.bucket.known().borrow_mut().taking.remove(&self.claim);
+        self.bucket.taken().notify_waiters();
     }
 }
 
@@ -220,13 +243,15 @@ impl Bucket {
         expected: u64,
     ) -> Result<Option<u64>, StoreError> {
         let (told, answer) = oneshot::channel();
-        let (bucket, key, lock) = (self.clone(), keys.lock.clone(), *lock);
+        let lock = *lock;
+        let taking = Taking::new(self.clone(), (keys.lock.clone(), lock.token()));
         spawn_local(async move {
-            let write = bucket.write(&key, lock_value(&lock), Some(expected));
+            let (bucket, (key, _)) = (&taking.bucket, &taking.claim);
+            let write = bucket.write(key, lock_value(&lock), Some(expected));
             let put = timeout(LATE, write).await.unwrap_or_else(|_| Err(StoreError::timeout()));
             if let Err(Ok(Put::Done(revision))) = told.send(put) {
                 // GRANTED-LATE
-                let _ = bucket.release(&key, revision).await;
+                let _ = bucket.release(key, revision).await;
             }
         });
         match answer.await.unwrap_or_else(|_| Err(StoreError::timeout()))? {
@@ -315,6 +340,11 @@ impl Bucket {
     }
 
     pub(super) async fn abandon(&self, keys: &Keys, token: Token) -> Result<(), StoreError> {
+        let claim = (keys.lock.clone(), token);
+        // Between the look and the wait nothing else runs on this thread.
+        while self.known().borrow().taking.contains(&claim) {
+            self.taken().notified().await;
+        }
         let held = self.known().borrow_mut().let_go(&keys.lock, token);
         if let Some(held) = held {
             if self.release(&keys.lock, held.revision).await? != Put::Conflict {

@@ -1,6 +1,7 @@
 //! One connection: from the attempt to have it until it is lost.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,29 +47,12 @@ pub(super) async fn run(
     status: &Status,
     (known, failures): (&Rc<RefCell<Known>>, &mut u32),
 ) -> End {
-    let mut early: Vec<Job> = Vec::new();
-    let connected = {
-        let connecting = connect(settings, known);
-        tokio::pin!(connecting);
-        loop {
-            tokio::select! {
-                biased;
-                connected = &mut connecting => break connected,
-                job = jobs.recv() => match job {
-                    None => return End::Closed,
-                    // Those of the first session wait for it (BOUNDED).
-                    Some(job) if status.is_starting() => early.push(job),
-                    Some(job) => drop(job),
-                },
-                () = sleep_until(first_end(&early)), if !early.is_empty() => {
-                    early.retain(|job| job.until() > Instant::now());
-                }
-            }
-        }
-    };
-    let (bucket, lost) = match connected {
-        Ok(connected) => connected,
-        Err(why) => {
+    let mut early = Vec::new();
+    let connecting = connect(settings, known);
+    let (bucket, lost) = match meanwhile(connecting, jobs, status, &mut early).await {
+        None => return End::Closed,
+        Some(Ok(connected)) => connected,
+        Some(Err(why)) => {
             status.down(why);
             drop(early);
             *failures += 1;
@@ -104,6 +88,32 @@ pub(super) async fn run(
     };
     let _ = timeout(LAST_CALLS, last).await;
     End::Closed
+}
+
+/// Waits for the connection. The calls that come in meanwhile wait with it if it is the first one
+/// (BOUNDED), and are dropped if it is not. `None`: the store was dropped.
+async fn meanwhile<R>(
+    connecting: impl Future<Output = R>,
+    jobs: &mut Jobs,
+    status: &Status,
+    early: &mut Vec<Job>,
+) -> Option<R> {
+    let mut connecting = pin!(connecting);
+    loop {
+        tokio::select! {
+            biased;
+            connected = &mut connecting => return Some(connected),
+            job = jobs.recv() => {
+                let job = job?;
+                if status.is_starting() {
+                    early.push(job);
+                }
+            }
+            () = sleep_until(first_end(early)), if !early.is_empty() => {
+                early.retain(|job| job.until() > Instant::now());
+            }
+        }
+    }
 }
 
 /// Drops the calls that come in: their callers hear that there is no connection.
