@@ -219,6 +219,29 @@ fn values_that_are_none_are_corrupt_and_are_replaced_by_a_refresh() {
 }
 
 #[test]
+fn a_server_is_known_by_its_certificate() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/remote_nats/tls");
+    let [roots, certificate, key] =
+        ["ca.pem", "server.pem", "server.key"].map(|file| format!("{folder}/{file}"));
+    let server = Server::start_with(&["--tls", "--tlscert", &certificate, "--tlskey", &key]);
+    let context = Context::background();
+    let within = || Within::new(&context, LONG);
+    for scheme in ["tls", "nats"] {
+        let url = format!("{scheme}://localhost:{}", server.port());
+        let store = NatsStore::builder(url, "b").root_certificates(&roots).build().unwrap();
+        store.put("key", &"value".to_owned(), Life::FOREVER, &within()).unwrap();
+        let found: docache::echo::Found<String> = store.get("key", &within()).unwrap().unwrap();
+        assert_eq!(found.value, "value");
+    }
+    let url = format!("tls://localhost:{}", server.port());
+    let error = NatsStore::new(&url, "b").unwrap().ping(&within()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "it is not known to the system");
+    let missing = NatsStore::builder(&url, "b").root_certificates("/nowhere").build().unwrap();
+    let error = missing.ping(&within()).unwrap_err();
+    assert!(error.to_string().contains("/nowhere"), "{error}");
+}
+
+#[test]
 fn who_we_are_is_told_the_server() {
     let context = Context::background();
     let within = || Within::new(&context, LONG);

@@ -149,7 +149,8 @@ impl<C> NatsStoreBuilder<C> {
         self
     }
 
-    /// A file with certificates in PEM that are trusted besides the system's, for `tls://` URLs.
+    /// A file with the certificates, in PEM, that are trusted over TLS, in place of the system's.
+    /// TLS is used for `tls://` URLs, and if the server asks for it.
     pub fn root_certificates(mut self, path: impl Into<PathBuf>) -> Self {
         self.roots = Some(path.into());
         self

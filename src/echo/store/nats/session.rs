@@ -145,7 +145,7 @@ type Connected = (Rc<Bucket>, Arc<Notify>);
 async fn connect(settings: &Settings, known: &Rc<RefCell<Known>>) -> Result<Connected, String> {
     let lost = Arc::new(Notify::new());
     let told = lost.clone();
-    let options = settings.options().event_callback(move |event| {
+    let options = settings.options()?.event_callback(move |event| {
         if matches!(event, Event::Disconnected | Event::Closed) {
             told.notify_one();
         }

@@ -2,8 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::rustls::crypto::ring;
+use async_nats::rustls::pki_types::CertificateDer;
+use async_nats::rustls::pki_types::pem::PemObject;
+use async_nats::rustls::{ClientConfig, RootCertStore};
 use async_nats::{ConnectOptions, ServerAddr};
 
 use super::NatsStorage;
@@ -41,8 +46,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// How to connect. Reconnecting is up to the sessions.
-    pub(super) fn options(&self) -> ConnectOptions {
+    /// How to connect. Reconnecting is up to the sessions. Reads the certificates that are trusted.
+    pub(super) fn options(&self) -> Result<ConnectOptions, String> {
         let mut options = ConnectOptions::new()
             .name("docache")
             .connection_timeout(self.connect_timeout)
@@ -55,10 +60,33 @@ impl Settings {
             Login::Token(token) => options.token(token),
             Login::User(user, password) => options.user_and_password(user, password),
         };
-        match &self.roots {
-            Some(roots) => options.add_root_certificates(roots.clone()),
-            None => options,
+        if self.roots.is_some() || self.servers.iter().any(ServerAddr::tls_required) {
+            options = options.tls_client_config(self.tls()?);
         }
+        Ok(options)
+    }
+
+    /// With a provider that is named: a program may have more than one.
+    fn tls(&self) -> Result<ClientConfig, String> {
+        let mut roots = RootCertStore::empty();
+        match &self.roots {
+            Some(path) => {
+                let failed = |error| format!("no certificates in {}: {error}", path.display());
+                for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
+                    let added = certificate.map_err(failed).map(|read| roots.add(read))?;
+                    added.map_err(|error| format!("{}: {error}", path.display()))?;
+                }
+            }
+            // What cannot be read is not trusted.
+            None => {
+                let native = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(native.certs);
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS: {error}"))?;
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
     }
 }
 
