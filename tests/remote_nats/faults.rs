@@ -25,7 +25,11 @@ fn url(port: u16) -> String {
 }
 
 fn cache(port: u16) -> Echo {
-    EchoCache::builder(store(&url(port), "b")).store_budget(BUDGET).build().unwrap()
+    cache_with(port, BUDGET)
+}
+
+fn cache_with(port: u16, budget: Duration) -> Echo {
+    EchoCache::builder(store(&url(port), "b")).store_budget(budget).build().unwrap()
 }
 
 /// Fetches keys of its own and returns how long the slowest took, the best of some tries.
@@ -285,7 +289,7 @@ fn answers_that_are_garbage_or_end_too_soon() {
 fn values_that_are_none_are_replaced() {
     const KEY: &str = "app.3c6e0b8a9c15224a8228b9a98ca1531d";
     let server = Server::start();
-    let (cache, mut wire) = (cache(server.port()), Wire::connect(server.port()));
+    let (cache, mut wire) = (cache_with(server.port(), LONG), Wire::connect(server.port()));
     recovers(&cache);
     for raw in ["", "\u{7f}garbage", "{\"Value\":", "\"a string\"", "null", "-1", "7 7"] {
         wire.put("b", KEY, raw.as_bytes());
