@@ -13,7 +13,7 @@ use docache::echo::{
 use crate::proxy::{Fault, Proxy};
 use crate::server::Server;
 use crate::wire::Wire;
-use crate::{LONG, Texts, lock, store};
+use crate::{LONG, Texts, lock};
 
 const BUDGET: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_millis(100);
@@ -22,6 +22,11 @@ type Echo = EchoCache<NatsStore, usize, String>;
 
 fn url(port: u16) -> String {
     format!("nats://127.0.0.1:{port}")
+}
+
+/// As users build it.
+fn store(url: &str, bucket: &str) -> NatsStore {
+    NatsStore::builder(url, bucket).prefix("app").build().unwrap()
 }
 
 fn cache(port: u16) -> Echo {
