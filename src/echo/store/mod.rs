@@ -95,6 +95,8 @@ mod chaos;
 mod layer;
 mod locks;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "redis")]
 mod redis;
 mod single;
@@ -104,6 +106,8 @@ mod within;
 pub use breaker::Breaker;
 pub use chaos::{Chaos, Fault};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "nats")]
+pub use nats::{NatsStorage, NatsStore, NatsStoreBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
 pub use single::SingleStore;
