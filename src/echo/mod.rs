@@ -59,6 +59,7 @@
 //! age it does not know is fresh for as long as it is there.
 //!
 //! # When something fails
+//! (`docs/failure.md` says more, also of Redis and NATS.)
 //!
 //! | what | what a fetch does | what else happens |
 //! |---|---|---|
@@ -94,6 +95,10 @@
 //!   of that where the store can; removals and overwrites take it away.
 //! - UNLOCKED: no lock and no guard of ours is held while user code runs: work, hooks, destructors,
 //!   stores.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/failure.md")]
+struct FailurePage;
 
 mod ages;
 mod backoff;
