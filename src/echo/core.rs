@@ -124,7 +124,7 @@ impl<T> Core<T> {
             Lives::Kept(ttl) => ttl,
             Lives::Refreshed(ages, _) => Some(ages.stale_until),
         });
-        Life { ttl: ttl.filter(|ttl| *ttl != Duration::MAX), age: Duration::ZERO }
+        Life { ttl: ttl.filter(|ttl| *ttl != Duration::MAX), age: Some(Duration::ZERO) }
     }
 
     #[inline]

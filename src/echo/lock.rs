@@ -24,6 +24,9 @@ impl Token {
     const LEN: usize = 22;
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+    /// The one of whoever changes a value without a claim. No claim has it.
+    pub(super) const NOBODYS: Token = Token([b'-'; Token::LEN]);
+
     /// A token that nobody else has: 128 random bits.
     #[must_use]
     pub fn random() -> Token {

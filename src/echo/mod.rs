@@ -96,6 +96,8 @@ mod backoff;
 mod breaker;
 mod builder;
 mod cache;
+#[cfg(feature = "serde")]
+pub mod codec;
 mod core;
 mod error;
 mod fetched;

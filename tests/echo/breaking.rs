@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use docache::ManualClock;
 use docache::echo::conformance::Suite;
 use docache::echo::{
     Breaker, Chaos, EchoCache, Fault, MemoryStore, Operation, Status, StoreErrorKind, Warning,
 };
+use docache::{Context, ManualClock};
+
+use crate::common::flight::Task;
 
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -49,6 +51,32 @@ fn garbage_is_no_failure() {
     chaos.inject(Fault::Corrupt);
     cache.fetch("key", || Ok(1)).unwrap();
     assert!(!cache.store().is_open());
+}
+
+#[test]
+fn callers_who_leave_are_no_failures_of_the_store() {
+    let clock = ManualClock::new();
+    let chaos = Chaos::new(MemoryStore::new(10));
+    let breaker = Breaker::new(chaos.clone()).failures(2).clock(clock.clone());
+    let cache: EchoCache<_, u32, String> =
+        EchoCache::builder(breaker).clock(clock.clone()).build().unwrap();
+    chaos.inject_into(Operation::Get, Fault::Hang);
+    for _ in 0..5 {
+        let context = Context::new();
+        let options = cache.options().context(&context);
+        let leaves = Task::begun(options.fetch_async("key", || async { Ok(1) }));
+        context.cancel();
+        assert!(leaves.ends().unwrap_err().is_cancelled());
+        drop(Task::begun(cache.fetch_async("key", || async { Ok(1) })));
+    }
+    assert!(!cache.store().is_open());
+    chaos.inject(Fault::Hang);
+    for is_open in [false, true] {
+        let waits = Task::begun(cache.fetch_async("key", || async { Ok(1) }));
+        clock.advance(Duration::from_millis(50));
+        assert_eq!(waits.ends().unwrap().value, 1);
+        assert_eq!(cache.store().is_open(), is_open, "it has not answered in time");
+    }
 }
 
 #[test]

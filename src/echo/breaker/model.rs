@@ -13,6 +13,13 @@ fn tick(millis: u64) -> impl Fn() -> Tick {
     move || Tick::from_nanos(millis * 1_000_000)
 }
 
+/// A call that fails, if it is admitted.
+fn fail(circuit: &Circuit, millis: u64) {
+    if let Some(admitted) = circuit.admit(tick(millis)) {
+        admitted.fail();
+    }
+}
+
 /// A circuit that is open until the first millisecond, and what a probe finds out.
 struct Shared {
     circuit: Circuit,
@@ -20,8 +27,8 @@ struct Shared {
 }
 
 fn open() -> Arc<Shared> {
-    let circuit = Circuit::new(1, PAUSE);
-    drop(circuit.admit(tick(0)));
+    let circuit = Circuit::new(1, PAUSE, Tick::default());
+    fail(&circuit, 0);
     Arc::new(Shared { circuit, found: UnsafeCell::new(0) })
 }
 
@@ -50,19 +57,34 @@ fn one_probe_at_a_time() {
 }
 
 #[test]
+fn a_probe_that_leaves_against_the_next_one() {
+    model(|| {
+        let shared = open();
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || drop(shared.circuit.admit(tick(1))))
+        };
+        let ours = probe(&shared);
+        other.join().unwrap();
+        assert!(ours != shared.circuit.is_open());
+        assert!(ours || probe(&shared), "whoever comes after it probes");
+    });
+}
+
+#[test]
 fn a_probe_against_a_success_of_before() {
     model(|| {
-        let circuit = Arc::new(Circuit::new(1, PAUSE));
+        let circuit = Arc::new(Circuit::new(1, PAUSE, Tick::default()));
         let late = circuit.admit(tick(0)).expect("it is closed");
         let fails = circuit.admit(tick(0)).expect("it is closed");
         let other = {
             let circuit = circuit.clone();
             thread::spawn(move || {
                 // A probe, or one that is as early as the others.
-                drop(circuit.admit(tick(1)));
+                fail(&circuit, 1);
             })
         };
-        drop(fails);
+        fails.fail();
         late.succeed();
         other.join().unwrap();
         assert!(circuit.is_open(), "all have failed but one, which was of before");
@@ -72,8 +94,8 @@ fn a_probe_against_a_success_of_before() {
 #[test]
 fn a_success_against_failures() {
     model(|| {
-        let circuit = Arc::new(Circuit::new(2, PAUSE));
-        drop(circuit.admit(tick(0)));
+        let circuit = Arc::new(Circuit::new(2, PAUSE, Tick::default()));
+        fail(&circuit, 0);
         let other = {
             let circuit = circuit.clone();
             thread::spawn(move || {
@@ -82,11 +104,11 @@ fn a_success_against_failures() {
                 }
             })
         };
-        drop(circuit.admit(tick(0)));
+        fail(&circuit, 0);
         other.join().unwrap();
         if !circuit.is_open() {
-            drop(circuit.admit(tick(0)));
-            drop(circuit.admit(tick(0)));
+            fail(&circuit, 0);
+            fail(&circuit, 0);
         }
         assert!(circuit.is_open(), "two in a row open it in any case");
     });

@@ -17,7 +17,8 @@ use crate::echo::lock::RefreshLock;
 /// [`Open`](StoreErrorKind::Open): a fetch then computes, and pays next to nothing for the store.
 /// After a pause one call is let through as a probe; if it succeeds all are, and if not there is
 /// another pause. What the store has that is [corrupt](StoreErrorKind::Corrupt) is no failure: it
-/// has answered.
+/// has answered. Calls whose callers have left (their contexts ended, or their futures were dropped)
+/// count neither way: that says nothing about the store.
 ///
 /// ```
 /// use docache::echo::{Breaker, Chaos, EchoCache, Fault, MemoryStore};
@@ -42,27 +43,32 @@ impl<S> Breaker<S> {
     /// A breaker that opens after 5 failures in a row, and pauses for 500 ms.
     #[must_use]
     pub fn new(store: S) -> Breaker<S> {
-        let circuit = Circuit::new(FAILURES, PAUSE);
+        let circuit = Circuit::new(FAILURES, PAUSE, CoarseClock.now());
         let clock = Arc::new(CoarseClock);
         Breaker { store, circuit, failures: FAILURES, pause: PAUSE, clock }
+    }
+
+    fn renewed(self) -> Breaker<S> {
+        let circuit = Circuit::new(self.failures, self.pause, self.clock.now());
+        Breaker { circuit, ..self }
     }
 
     /// After how many failures in a row it opens; 0 counts as 1.
     #[must_use]
     pub fn failures(self, failures: u32) -> Breaker<S> {
-        Breaker { failures, circuit: Circuit::new(failures, self.pause), ..self }
+        Breaker { failures, ..self }.renewed()
     }
 
     /// How long it stays open before a probe, to the millisecond.
     #[must_use]
     pub fn pause(self, pause: Duration) -> Breaker<S> {
-        Breaker { pause, circuit: Circuit::new(self.failures, pause), ..self }
+        Breaker { pause, ..self }.renewed()
     }
 
     /// Measures pauses on this clock. Default: [`CoarseClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Breaker<S> {
-        Breaker { clock: Arc::new(clock), ..self }
+        Breaker { clock: Arc::new(clock), ..self }.renewed()
     }
 
     /// Whether the store is known to be down.
@@ -105,8 +111,12 @@ struct Guarded<'b, C> {
 }
 
 impl<C> Guarded<'_, C> {
-    /// Makes a call, if it is worth it. One that is dropped has failed.
-    async fn guard<R, F>(&self, call: impl FnOnce() -> F) -> Result<R, StoreError>
+    /// Makes a call, if it is worth it.
+    async fn guard<R, F>(
+        &self,
+        within: &Within<'_>,
+        call: impl FnOnce() -> F,
+    ) -> Result<R, StoreError>
     where
         F: Future<Output = Result<R, StoreError>>,
     {
@@ -116,6 +126,8 @@ impl<C> Guarded<'_, C> {
         let called = call().await;
         if called.as_ref().err().is_none_or(|error| error.kind() == StoreErrorKind::Corrupt) {
             admitted.succeed();
+        } else if !within.is_left() {
+            admitted.fail();
         }
         called
     }
@@ -123,7 +135,7 @@ impl<C> Guarded<'_, C> {
 
 impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
     async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
-        self.guard(|| self.calls.get(key, within)).await
+        self.guard(within, || self.calls.get(key, within)).await
     }
 
     async fn begin_refresh(
@@ -132,7 +144,7 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<Begun<T>, StoreError> {
-        self.guard(|| self.calls.begin_refresh(key, lock, within)).await
+        self.guard(within, || self.calls.begin_refresh(key, lock, within)).await
     }
 
     async fn renew(
@@ -141,7 +153,7 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<bool, StoreError> {
-        self.guard(|| self.calls.renew(key, lock, within)).await
+        self.guard(within, || self.calls.renew(key, lock, within)).await
     }
 
     async fn finish_refresh(
@@ -151,7 +163,7 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<Written, StoreError> {
-        self.guard(|| self.calls.finish_refresh(key, value, lock, within)).await
+        self.guard(within, || self.calls.finish_refresh(key, value, lock, within)).await
     }
 
     async fn abandon_refresh(
@@ -160,7 +172,7 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<(), StoreError> {
-        self.guard(|| self.calls.abandon_refresh(key, lock, within)).await
+        self.guard(within, || self.calls.abandon_refresh(key, lock, within)).await
     }
 
     async fn put(
@@ -169,10 +181,10 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
         value: (&T, Life),
         within: &Within<'_>,
     ) -> Result<(), StoreError> {
-        self.guard(|| self.calls.put(key, value, within)).await
+        self.guard(within, || self.calls.put(key, value, within)).await
     }
 
     async fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        self.guard(|| self.calls.remove(key, within)).await
+        self.guard(within, || self.calls.remove(key, within)).await
     }
 }

@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::locks::{LockTable, PATIENCE};
+use super::locks::LockTable;
 use super::{AsyncStore, Begun, Found, Life, Store, Within, Written};
 use crate::cache::{Cache, EvictionPolicy};
-use crate::clock::{Clock, CoarseClock, SystemClock, Tick};
+use crate::clock::{Clock, CoarseClock, Tick};
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 use crate::error::Result;
@@ -18,8 +18,8 @@ use crate::error::Result;
 struct Entry<T> {
     value: T,
     written: Tick,
-    /// Its age when it was written.
-    aged: Duration,
+    /// Its age when it was written, if that is known.
+    aged: Option<Duration>,
     until: Tick,
 }
 
@@ -48,8 +48,8 @@ impl Time {
 /// A store in memory: a [`Cache`], and a table of locks.
 ///
 /// It is a handle: its clones are the same store. It is for threads and for tasks. Reads are
-/// lock-free, as the cache's; nothing here fails or waits, but that a removal waits for a write of
-/// the same key under way, for at most 50 ms.
+/// lock-free, as the cache's; nothing here fails or waits, but that [`put`](Store::put) and
+/// [`remove`](Store::remove) wait for a write of the same key under way, for at most 50 ms.
 ///
 /// Entries live for as long as whoever writes them says, and no longer than the capacity allows.
 ///
@@ -125,7 +125,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
         let now = self.inner.time.now();
         Some(Found {
             value: entry.value.clone(),
-            age: Some(now.since(entry.written).saturating_add(entry.aged)),
+            age: entry.aged.map(|aged| now.since(entry.written).saturating_add(aged)),
             left: (entry.until != Tick::MAX).then(|| entry.until.since(now)),
         })
     }
@@ -153,33 +153,25 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
             return Written::Lost;
         };
         self.write(key, value, life);
-        if writing.end() {
-            self.inner.cache.remove(key);
-            return Written::Lost;
-        }
-        Written::Yes
-    }
-
-    /// Takes the lock away. A holder who is just writing is given a moment to end, so that he does
-    /// not write after the caller.
-    fn revoke(&self, key: &str) {
-        if !self.inner.locks.revoke(key) {
-            return;
-        }
-        let start = SystemClock.now();
-        while self.inner.locks.is_written(key) && SystemClock.now().since(start) < PATIENCE {
-            std::thread::yield_now();
-        }
+        if writing.end() { Written::Lost } else { Written::Yes }
     }
 
     fn take(&self, key: &str) {
-        self.revoke(key);
+        let seized = self.inner.locks.seize(key, || {
+            let (store, key) = (self.clone(), Box::<str>::from(key));
+            Box::new(move || drop(store.inner.cache.remove(&*key)))
+        });
         self.inner.cache.remove(key);
+        drop(seized);
     }
 
     fn overwrite(&self, key: &str, value: &T, life: Life) {
-        self.revoke(key);
+        let seized = self.inner.locks.seize(key, || {
+            let (store, key, value) = (self.clone(), Box::<str>::from(key), value.clone());
+            Box::new(move || store.write(&key, &value, life))
+        });
         self.write(key, value, life);
+        drop(seized);
     }
 
     fn renewed(&self, key: &str, lock: &RefreshLock) -> bool {

@@ -91,6 +91,10 @@ mod chaos;
 mod layer;
 mod locks;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "redis")]
+mod redis;
 mod single;
 mod tiered;
 mod within;
@@ -98,6 +102,10 @@ mod within;
 pub use breaker::Breaker;
 pub use chaos::{Chaos, Fault};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "nats")]
+pub use nats::{NatsStorage, NatsStore, NatsStoreBuilder};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder};
 pub use single::SingleStore;
 pub use tiered::TieredStore;
 pub use within::Within;
@@ -209,24 +217,24 @@ pub enum Written {
 /// use docache::echo::Life;
 /// use std::time::Duration;
 /// assert_eq!(Life::of(Duration::from_secs(5)).ttl, Some(Duration::from_secs(5)));
-/// assert_eq!(Life::FOREVER.age, Duration::ZERO);
+/// assert_eq!(Life::FOREVER.age, Some(Duration::ZERO));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// How long the store keeps it, from now on; `None`: as long as it can.
     pub ttl: Option<Duration>,
-    /// How long ago it was loaded.
-    pub age: Duration,
+    /// How long ago it was loaded; `None`: that is not known, and the store should not make it up.
+    pub age: Option<Duration>,
 }
 
 impl Life {
     /// The life of what was just loaded and does not expire.
-    pub const FOREVER: Life = Life { ttl: None, age: Duration::ZERO };
+    pub const FOREVER: Life = Life { ttl: None, age: Some(Duration::ZERO) };
 
     /// The life of what was just loaded.
     #[must_use]
     pub const fn of(ttl: Duration) -> Life {
-        Life { ttl: Some(ttl), age: Duration::ZERO }
+        Life { ttl: Some(ttl), age: Some(Duration::ZERO) }
     }
 }
 

@@ -158,8 +158,7 @@ where
         let found = self.far.get(key, within).await;
         match (&found, lock) {
             (Ok(Some(found)), Some(lock)) => {
-                let age = found.age.unwrap_or_default();
-                let life = self.copied(Life { ttl: found.left, age });
+                let life = self.copied(Life { ttl: found.left, age: found.age });
                 let value = (&found.value, life);
                 let _ = self.near.finish_refresh(key, value, &lock, within).await;
             }

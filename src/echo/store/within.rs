@@ -72,6 +72,11 @@ impl<'a> Within<'a> {
         deadline.since(self.base.clock().now())
     }
 
+    /// Whether its caller has left: whatever has failed since, that need not be the store's fault.
+    pub(crate) fn is_left(&self) -> bool {
+        self.base.is_done()
+    }
+
     /// The time that there is for the next call.
     pub(crate) fn budget(&self) -> Duration {
         Duration::from_nanos(self.left.load(Ordering::Relaxed))

@@ -189,8 +189,8 @@ fn keeps_keys_apart(subject: &Subject<'_>) -> Checked {
 }
 
 fn tells_ages_that_grow(subject: &Subject<'_>) -> Checked {
-    let aged = Life { ttl: None, age: 8 * subject.suite.ttl };
-    subject.put("key", "value", aged)?;
+    let aged = 8 * subject.suite.ttl;
+    subject.put("key", "value", Life { ttl: None, age: Some(aged) })?;
     let age = || {
         let found = subject.store.get("key", &subject.within()).map_err(failed)?;
         Ok::<_, String>(found.and_then(|found| found.age))
@@ -198,7 +198,7 @@ fn tells_ages_that_grow(subject: &Subject<'_>) -> Checked {
     let Some(before) = age()? else { return Ok(()) };
     subject.pass(subject.suite.ttl);
     let after = age()?.unwrap_or_default();
-    ensure(before >= aged.age, || format!("put at the age of {:?}, it is {before:?}", aged.age))?;
+    ensure(before >= aged, || format!("put at the age of {aged:?}, it is {before:?}"))?;
     ensure(after >= before + subject.suite.ttl / 2, || {
         format!("after {:?} the age is {after:?}, and was {before:?}", subject.suite.ttl)
     })
