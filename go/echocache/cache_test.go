@@ -160,6 +160,21 @@ func TestACallerLeavesWithItsContext(t *testing.T) {
 	expect(t, 1)(c.FetchWithCache(ctx, "a", never(t))) // a hit needs no time
 }
 
+// That a caller has left is no failure of the store.
+func TestACallerThatHasLeftIsNoFailureOfTheStore(t *testing.T) {
+	store := newSpy()
+	store.get = func(ctx context.Context, _ string) error { return ctx.Err() }
+	store.set = store.get
+	c := echocache.NewEchoCache(plain{store})
+	c.OnWarning(func(w echocache.Warning) { t.Error(w) })
+	ctx, cancel := context.WithCancel(background)
+	expect(t, 1)(c.FetchWithCache(ctx, "a", func(context.Context) (int, error) { cancel(); return 1, nil }))
+	expectError(t, context.Canceled)(c.FetchWithCache(ctx, "a", never(t)))
+	if s := c.Stats(); s.StoreFailures != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestAPanicReachesAllCallers(t *testing.T) {
 	c := echocache.NewEchoCache(memory.NewLRUCache[int](2))
 	g := testkit.NewGate()

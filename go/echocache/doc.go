@@ -30,8 +30,9 @@
 //
 // # Guarantees
 //
-//   - Callers of a cache that miss the same key at the same time share one run of the function.
-//     Nobody's run begins after another's value has been kept, but for keys that were removed.
+//   - Callers of a cache that miss the same key at the same time share one run of the function. A
+//     caller that missed before a run ended, and would begin another after it, looks into the store
+//     again first.
 //   - A miss runs the function of one of the callers, on its goroutine and with its context. If
 //     that context ends, only that caller fails: one of the others runs its function next. A
 //     caller who waits leaves with its own context.
@@ -55,7 +56,8 @@
 // and gives it back however it ends. If another process has the lock, or has just refreshed the
 // value, there is nothing to do. If the lock cannot be asked for, the value is computed without.
 // The lock saves work and protects nothing: it is over a second after the time that a refresh may
-// take. A miss is computed without the lock.
+// take. A function that goes on for longer finds its context done, and with it the stores in Redis
+// and NATS refuse the value. A miss is computed without the lock.
 //
 // A panic in a refresh is recovered, and counted.
 //

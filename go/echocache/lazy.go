@@ -84,7 +84,7 @@ func (c *EchoCacheLazy[T]) FetchWithLazyRefresh(
 }
 
 func isStale[T any](v StaleValue[T], interval time.Duration) bool {
-	return max(time.Since(v.CreatedAt), 0) > interval
+	return time.Since(v.CreatedAt) > interval
 }
 
 // stamped adds the time to what fn returns.

@@ -161,6 +161,10 @@ func TestErrorsSayWhatTheyAre(t *testing.T) {
 		if _, ok, err := plainStore[int](r).Get(ctx, "a"); ok || !errors.Is(err, context.Canceled) {
 			t.Error(ok, err)
 		}
+		if err := plainStore[int](r).Set(ctx, "late", 1); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		want(t, plainStore[int](r), "late", 0, false)
 		if err := plainStore[func()](r).Set(background, "a", nil); err == nil {
 			t.Error("a function was written")
 		}
