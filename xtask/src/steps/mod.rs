@@ -31,6 +31,11 @@ pub(crate) const TEST: &[Step] = &[
     },
     Step { name: "go", about: "go vet and go test: the module and the C ABI", run: programs::go },
     Step {
+        name: "go-stores",
+        about: "the Go stores in Redis and NATS, beside those for Rust",
+        run: programs::go_stores,
+    },
+    Step {
         name: "go-app",
         about: "a vendored program, and what it says if it cannot be built",
         run: programs::go_app,
@@ -79,6 +84,11 @@ pub(crate) const VERIFY: &[Step] = &[
     },
     Step { name: "valgrind", about: "C and C++ programs under valgrind", run: programs::valgrind },
     Step { name: "go-race", about: "Go tests under the race detector", run: programs::go_race },
+    Step {
+        name: "go-stores-race",
+        about: "the Go stores' tests under the race detector",
+        run: programs::go_stores_race,
+    },
     Step {
         name: "go-cgocheck",
         about: "Go tests with the strict cgo pointer checks",

@@ -112,6 +112,23 @@ pub(super) fn go() -> Result<String> {
     Ok(String::new())
 }
 
+pub(super) fn go_stores() -> Result<String> {
+    test_go_stores("")
+}
+
+pub(super) fn go_stores_race() -> Result<String> {
+    test_go_stores("-race")
+}
+
+fn test_go_stores(flags: &str) -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    tool::need_server(&tool::REDIS_SERVER, "DOCACHE_REDIS_SERVER")?;
+    tool::need_server(&tool::NATS_SERVER, "DOCACHE_NATS_SERVER")?;
+    native::build_library()?;
+    golang::test_stores(flags)?;
+    Ok(String::new())
+}
+
 pub(super) fn go_app() -> Result<String> {
     tool::need(&[&tool::GO, &tool::CC])?;
     native::build_library()?;
@@ -143,7 +160,7 @@ pub(super) fn gofmt() -> Result<String> {
     tool::need(&[&tool::GO])?;
     let unformatted = Cmd::new("gofmt")
         .arg("-l")
-        .args(golang::MODULES)
+        .args(golang::SOURCES)
         .args([app::SOURCES, "benches/peers/go", "examples"])
         .read()?;
     if !unformatted.is_empty() {
