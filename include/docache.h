@@ -234,6 +234,121 @@
 #define DOCACHE_CACHE_EXPIRE_ON_SWEEP_ONLY 2
 
 /**
+ * A value in the store is the bytes that the program gave, which must be JSON. Its age is not
+ * known, so it is never stale: for caches of docache_echo_new.
+ */
+#define DOCACHE_FORMAT_JSON 0
+
+/**
+ * A value in the store is a JSON object of the bytes that the program gave, which must be JSON,
+ * and the time at which they were loaded, `{"Value":...,"CreatedAt":"2026-11-21T09:19:01.93Z"}`:
+ * for caches of docache_echo_lazy_new.
+ */
+#define DOCACHE_FORMAT_LAZY_JSON 1
+
+/**
+ * An age that is not known. What is of unknown age is never stale.
+ */
+#define DOCACHE_AGE_UNKNOWN UINT64_MAX
+
+/**
+ * A call to the store failed, and the fetch went on without it.
+ */
+#define DOCACHE_WARNING_STORE 1
+
+/**
+ * Another process held the key's refresh lock for longer than the lock wait, and the value was
+ * loaded beside it.
+ */
+#define DOCACHE_WARNING_LOCK_WAIT 2
+
+/**
+ * The key's refresh lock was lost before the load was over, and its value was not written.
+ */
+#define DOCACHE_WARNING_LOCK_LOST 3
+
+/**
+ * A refresh in the background failed.
+ */
+#define DOCACHE_WARNING_REFRESH 4
+
+/**
+ * The key's refresh lock could not be renewed or given back in the background, since there was no
+ * thread, or too many waited: it is held for its time to live at most.
+ */
+#define DOCACHE_WARNING_UNATTENDED 5
+
+/**
+ * What a store was asked to do: none of these.
+ */
+#define DOCACHE_OPERATION_NONE 0
+
+/**
+ * To read.
+ */
+#define DOCACHE_OPERATION_GET 1
+
+/**
+ * To take the lock.
+ */
+#define DOCACHE_OPERATION_BEGIN_REFRESH 2
+
+/**
+ * To go on holding the lock.
+ */
+#define DOCACHE_OPERATION_RENEW 3
+
+/**
+ * To write, and to give the lock back.
+ */
+#define DOCACHE_OPERATION_FINISH_REFRESH 4
+
+/**
+ * To give the lock back.
+ */
+#define DOCACHE_OPERATION_ABANDON_REFRESH 5
+
+/**
+ * To write.
+ */
+#define DOCACHE_OPERATION_PUT 6
+
+/**
+ * To remove.
+ */
+#define DOCACHE_OPERATION_REMOVE 7
+
+/**
+ * Counts hits, which costs each of them a few nanoseconds.
+ */
+#define DOCACHE_ECHO_RECORD_STATS 1
+
+/**
+ * Where a value comes from: the store had it.
+ */
+#define DOCACHE_FETCHED_FRESH 0
+
+/**
+ * The store had it, and it is due for a refresh, or it is past its time and the load failed.
+ */
+#define DOCACHE_FETCHED_STALE 1
+
+/**
+ * This call loaded it.
+ */
+#define DOCACHE_FETCHED_LOADED 2
+
+/**
+ * Another call loaded it, in this process or in another, and this one waited for that.
+ */
+#define DOCACHE_FETCHED_COALESCED 3
+
+/**
+ * The store had it, and it says that there is no such thing: see `negative_ttl_ns`.
+ */
+#define DOCACHE_FETCHED_NEGATIVE 4
+
+/**
  * Something broke: a callback panicked.
  */
 #define DOCACHE_LEVEL_ERROR 1
@@ -299,6 +414,21 @@ typedef struct docache_call docache_call;
 typedef struct docache_drive docache_drive;
 
 /**
+ * A cache over a store. What the store does not have is fetched once, however many ask: callers in
+ * one process share one run of the work, and processes that share the store take turns.
+ *
+ * Keys are UTF-8, of which the library keeps copies; values are shared, not copied, as far as the
+ * store is memory.
+ */
+typedef struct docache_echo docache_echo;
+
+/**
+ * A call of docache_echo_begin or docache_echo_refresh_begin. One owner; its functions may be
+ * called from any thread.
+ */
+typedef struct docache_echo_call docache_echo_call;
+
+/**
  * An error: a status, a code and a message. Immutable, shared by reference counting; the count is
  * atomic.
  */
@@ -328,6 +458,15 @@ typedef struct docache_loop docache_loop;
  * loop cache is gone.
  */
 typedef struct docache_snapshot docache_snapshot;
+
+/**
+ * A store: values by key, and a refresh lock for each key, so that of the processes which share it
+ * one loads what is missing. Shared by reference counting; the count is atomic. Caches, and stores
+ * that are made of others, have shares of their own, and give them back when they end.
+ *
+ * What fails in a store fails no fetch that can be computed: see docache_echo_new.
+ */
+typedef struct docache_store docache_store;
 
 /**
  * An immutable blob of bytes, shared by reference counting. The count is atomic.
@@ -544,6 +683,464 @@ typedef struct docache_cache_counters {
 typedef void (*docache_notify_fn)(uintptr_t token);
 
 /**
+ * How a store in memory is to be. Begin with DOCACHE_STORE_MEMORY_OPTIONS_INIT and set what you
+ * need.
+ */
+typedef struct docache_store_memory_options {
+  /**
+   * sizeof(docache_store_memory_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The most entries. 0: no limit.
+   */
+  uint64_t capacity;
+  /**
+   * How long entries live at most, whatever their cache says; 0 and DOCACHE_NEVER: as long as
+   * the cache says.
+   */
+  uint64_t time_to_live_ns;
+  /**
+   * As in docache_cache_options.
+   */
+  size_t shards;
+  /**
+   * A DOCACHE_POLICY. LRU needs a capacity.
+   */
+  uint32_t policy;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_store_memory_options;
+
+/**
+ * How a store on a server is to be. Begin with DOCACHE_STORE_REMOTE_OPTIONS_INIT and set what you
+ * need.
+ */
+typedef struct docache_store_remote_options {
+  /**
+   * sizeof(docache_store_remote_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * What keys begin with on the server; a text without NUL. NULL with length 0: `docache`.
+   */
+  const char *prefix;
+  /**
+   * The length of `prefix`.
+   */
+  size_t prefix_len;
+  /**
+   * How long one try to connect may take. No call waits for it longer than its own time. 0: a
+   * default of half a second or more.
+   */
+  uint64_t connect_timeout_ns;
+  /**
+   * A DOCACHE_FORMAT.
+   */
+  uint32_t format;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_store_remote_options;
+
+/**
+ * What a store has under a key.
+ */
+typedef struct docache_found {
+  /**
+   * sizeof(docache_found), as the library knows it. Not to be changed.
+   */
+  size_t size;
+  /**
+   * The value, whose share is given away; NULL: there is nothing.
+   */
+  struct docache_value *value;
+  /**
+   * How long ago it was loaded. DOCACHE_AGE_UNKNOWN if nothing is written.
+   */
+  uint64_t age_ns;
+  /**
+   * How long the store will keep it still. DOCACHE_NEVER, which is not known, if nothing is
+   * written.
+   */
+  uint64_t left_ns;
+} docache_found;
+
+/**
+ * Reads the key: OK with what there is in `out`, or MISS.
+ */
+typedef docache_status (*docache_store_get_fn)(uintptr_t ctx,
+                                               const uint8_t *key,
+                                               size_t key_len,
+                                               int64_t timeout_ns,
+                                               struct docache_found *out,
+                                               struct docache_error **out_error);
+
+/**
+ * A claim on the refresh lock of a key.
+ */
+typedef struct docache_refresh_lock {
+  /**
+   * sizeof(docache_refresh_lock), as the library knows it.
+   */
+  size_t size;
+  /**
+   * A text that no other claim has, of characters A-Z, a-z, 0-9, - and _, without NUL.
+   */
+  const char *token;
+  /**
+   * The length of `token`: 22.
+   */
+  uintptr_t token_len;
+  /**
+   * How long the lock is held, from when it is granted or renewed, if it is not given back.
+   */
+  uint64_t ttl_ns;
+} docache_refresh_lock;
+
+/**
+ * Takes the key's lock if nobody has it, and reads the key, in one step if the store can, else the
+ * lock first. OK: the lock is granted, also to one who has it already. BUSY: another has it, and
+ * `out_holder`, which is 0, may be set to a number that tells who has it from others. In `out`,
+ * with both, what there is; what cannot be read counts as nothing there.
+ */
+typedef docache_status (*docache_store_begin_refresh_fn)(uintptr_t ctx,
+                                                         const uint8_t *key,
+                                                         size_t key_len,
+                                                         const struct docache_refresh_lock *lock,
+                                                         int64_t timeout_ns,
+                                                         struct docache_found *out,
+                                                         uint64_t *out_holder,
+                                                         struct docache_error **out_error);
+
+/**
+ * Does something with a lock. `renew`: holds it for its time to live from now on; OK, or MISS if
+ * it is not the caller's any more. `abandon_refresh`: gives it back if it is the caller's; OK or
+ * MISS.
+ */
+typedef docache_status (*docache_store_lock_fn)(uintptr_t ctx,
+                                                const uint8_t *key,
+                                                size_t key_len,
+                                                const struct docache_refresh_lock *lock,
+                                                int64_t timeout_ns,
+                                                struct docache_error **out_error);
+
+/**
+ * Writes the value, which is borrowed, to be kept for `ttl_ns` (DOCACHE_NEVER: as long as the
+ * store can), and notes that it is `age_ns` old, which may be DOCACHE_AGE_UNKNOWN.
+ *
+ * `finish_refresh`: writes, and gives the lock back, in one step if the store can: OK. MISS if the
+ * lock is not the caller's any more: nothing is written. `put`: `lock` is NULL; writes, and takes
+ * the lock away from whoever has it, since what he loads is older.
+ */
+typedef docache_status (*docache_store_write_fn)(uintptr_t ctx,
+                                                 const uint8_t *key,
+                                                 size_t key_len,
+                                                 const struct docache_value *value,
+                                                 uint64_t ttl_ns,
+                                                 uint64_t age_ns,
+                                                 const struct docache_refresh_lock *lock,
+                                                 int64_t timeout_ns,
+                                                 struct docache_error **out_error);
+
+/**
+ * Takes the value out, and the lock away from whoever has it: OK or MISS.
+ */
+typedef docache_status (*docache_store_remove_fn)(uintptr_t ctx,
+                                                  const uint8_t *key,
+                                                  size_t key_len,
+                                                  int64_t timeout_ns,
+                                                  struct docache_error **out_error);
+
+/**
+ * A store of your own. Set `size`, and all of the functions.
+ *
+ * They are called from any thread, several at once, with no lock of the library held, and should
+ * return within `timeout_ns`, which is never negative; those of docache_echo_begin are called on
+ * its thread. Keys, locks and values are borrowed for the call. What they return that is no status
+ * of theirs is a failure: TIMEOUT if the store did not answer in time, PANIC for a defect,
+ * INVALID_ARGUMENT if what it has is no value, DOER_FAILED else; with an error in `out_error`,
+ * whose share is given away, or none. A failure fails no fetch that can be computed; `on_warning`
+ * of the cache is told.
+ */
+typedef struct docache_store_callbacks {
+  /**
+   * sizeof(docache_store_callbacks), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * Reads.
+   */
+  docache_store_get_fn get;
+  /**
+   * Takes the lock and reads.
+   */
+  docache_store_begin_refresh_fn begin_refresh;
+  /**
+   * Goes on holding the lock.
+   */
+  docache_store_lock_fn renew;
+  /**
+   * Writes and gives the lock back.
+   */
+  docache_store_write_fn finish_refresh;
+  /**
+   * Gives the lock back.
+   */
+  docache_store_lock_fn abandon_refresh;
+  /**
+   * Writes.
+   */
+  docache_store_write_fn put;
+  /**
+   * Removes.
+   */
+  docache_store_remove_fn remove;
+} docache_store_callbacks;
+
+/**
+ * Something that has failed. Its texts are UTF-8, not NUL-terminated, and valid only during the
+ * call.
+ */
+typedef struct docache_echo_warning {
+  /**
+   * The size of this struct as the library knows it.
+   */
+  size_t size;
+  /**
+   * The key.
+   */
+  const uint8_t *key;
+  /**
+   * The length of `key`.
+   */
+  size_t key_len;
+  /**
+   * Why; a sentence.
+   */
+  const char *message;
+  /**
+   * The length of `message`.
+   */
+  size_t message_len;
+  /**
+   * A DOCACHE_WARNING.
+   */
+  int32_t kind;
+  /**
+   * A DOCACHE_OPERATION.
+   */
+  int32_t operation;
+} docache_echo_warning;
+
+/**
+ * Told of what has failed and fails no fetch, with the `ctx` of the cache, on whichever thread is
+ * at it, perhaps on several at once, with no lock held. It must return. It may use the cache, and
+ * free it: then it is not called any more, and the cache ends when the call, or the refresh, is
+ * over that it was called from.
+ */
+typedef void (*docache_echo_warning_fn)(uintptr_t ctx, const struct docache_echo_warning *warning);
+
+/**
+ * How a cache of docache_echo_new is to be. Begin with DOCACHE_ECHO_OPTIONS_INIT and set what you
+ * need.
+ */
+typedef struct docache_echo_options {
+  /**
+   * sizeof(docache_echo_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * How long values live. 0: 15 minutes; DOCACHE_NEVER: as long as the store keeps them.
+   */
+  uint64_t time_to_live_ns;
+  /**
+   * How long values live that say that there is no such thing; they are those of no bytes, and,
+   * in a store of JSON, `null`. 0: there are no such values.
+   */
+  uint64_t negative_ttl_ns;
+  /**
+   * How long a refresh lock is held if its holder dies; while that lives the lock is renewed. 0:
+   * 10 s.
+   */
+  uint64_t lock_ttl_ns;
+  /**
+   * How long a fetch waits for another process that loads the value, before it loads beside it.
+   * 0: the time to live of the lock, and 50 ms.
+   */
+  uint64_t lock_wait_ns;
+  /**
+   * How long the calls of one fetch to its store may take together. 0: 50 ms.
+   */
+  uint64_t store_budget_ns;
+  /**
+   * Told of what fails and fails no fetch; NULL: nobody is.
+   */
+  docache_echo_warning_fn on_warning;
+  /**
+   * DOCACHE_ECHO_ flags.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_echo_options;
+
+/**
+ * How a cache of docache_echo_lazy_new is to be. Begin with DOCACHE_ECHO_LAZY_OPTIONS_INIT and set
+ * what you need. The three ages count from the load of a value, each at least the one before.
+ */
+typedef struct docache_echo_lazy_options {
+  /**
+   * sizeof(docache_echo_lazy_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * From this age on a value is served as stale and refreshed in the background. 0: 1 minute.
+   */
+  uint64_t refresh_after_ns;
+  /**
+   * From this age on a fetch waits for the load, and gets the stale value only if that fails. 0:
+   * 15 minutes, or `refresh_after_ns` if that is more; DOCACHE_NEVER: never.
+   */
+  uint64_t expires_ns;
+  /**
+   * From this age on a value is gone. 0: `expires_ns`; DOCACHE_NEVER: never.
+   */
+  uint64_t stale_until_ns;
+  /**
+   * As in docache_echo_options.
+   */
+  uint64_t negative_ttl_ns;
+  /**
+   * As in docache_echo_options, at least `refresh_timeout_ns`. 0: that, and 1 s.
+   */
+  uint64_t lock_ttl_ns;
+  /**
+   * As in docache_echo_options.
+   */
+  uint64_t lock_wait_ns;
+  /**
+   * As in docache_echo_options.
+   */
+  uint64_t store_budget_ns;
+  /**
+   * How long a refresh may take. One that takes longer is not stopped, but its lock is not
+   * renewed any more; one that its host performs is given up. 0: 30 s.
+   */
+  uint64_t refresh_timeout_ns;
+  /**
+   * After a load has failed, it is not tried again while something stale can be served, for a
+   * time at random of up to this long, doubled with each failure in a row. 0: it is tried again
+   * at once.
+   */
+  uint64_t backoff_first_ns;
+  /**
+   * The most that it is doubled to, up to a day. 0: `backoff_first_ns`.
+   */
+  uint64_t backoff_most_ns;
+  /**
+   * How many refreshes can wait for a worker, or be with their host; what finds no room is
+   * dropped and counted. 0: 1,000.
+   */
+  size_t queue_size;
+  /**
+   * How many threads refresh at most. 0: 1.
+   */
+  size_t workers;
+  /**
+   * As in docache_echo_options.
+   */
+  docache_echo_warning_fn on_warning;
+  /**
+   * Refreshes values before they are stale, by chance, the sooner the longer their loads take
+   * (XFetch), by a weight in thousandths: 1,000 suits most. 0: not.
+   */
+  uint32_t early_refresh_permille;
+  /**
+   * DOCACHE_ECHO_ flags.
+   */
+  uint32_t flags;
+} docache_echo_lazy_options;
+
+/**
+ * A docache_perform_fn that is also told the key, which is borrowed for the call.
+ */
+typedef docache_status (*docache_perform_key_fn)(uintptr_t ctx,
+                                                 const uint8_t *key,
+                                                 size_t key_len,
+                                                 struct docache_value **out_value,
+                                                 struct docache_error **out_error);
+
+/**
+ * What a cache has counted since it was made; each number by itself. Begin with
+ * DOCACHE_ECHO_COUNTERS_INIT.
+ */
+typedef struct docache_echo_counters {
+  /**
+   * sizeof(docache_echo_counters), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * Fetches that the store answered, but for stale ones; 0 without DOCACHE_ECHO_RECORD_STATS.
+   */
+  uint64_t hits;
+  /**
+   * Fetches that were answered with a stale value; 0 without DOCACHE_ECHO_RECORD_STATS.
+   */
+  uint64_t stale_hits;
+  /**
+   * Fetches that shared what another call loaded.
+   */
+  uint64_t coalesced;
+  /**
+   * Loads, those of refreshes included, and those that were given up.
+   */
+  uint64_t loads;
+  /**
+   * Those that failed.
+   */
+  uint64_t load_failures;
+  /**
+   * Calls to the store that failed or came too late.
+   */
+  uint64_t store_errors;
+  /**
+   * Fetches that waited for another process to load.
+   */
+  uint64_t lock_waits;
+  /**
+   * Values that were not written since their lock was lost.
+   */
+  uint64_t lost_writes;
+  /**
+   * Refreshes in the background that were begun.
+   */
+  uint64_t refreshes;
+  /**
+   * Those that failed.
+   */
+  uint64_t refresh_failures;
+  /**
+   * Those that were dropped: there was no room, or no thread, or the cache was shut down.
+   */
+  uint64_t refused;
+  /**
+   * Locks that were not renewed or given back in the background: there was no thread, or too
+   * many waited.
+   */
+  uint64_t unattended;
+  /**
+   * Refreshes that wait or run now.
+   */
+  uint64_t refreshing;
+} docache_echo_counters;
+
+/**
  * How a group is to be. Begin with DOCACHE_GROUP_OPTIONS_INIT and set what you need.
  */
 typedef struct docache_group_options {
@@ -744,15 +1341,6 @@ typedef struct docache_entry {
 } docache_entry;
 
 /**
- * A docache_perform_fn that is also told the key, which is borrowed for the call.
- */
-typedef docache_status (*docache_perform_key_fn)(uintptr_t ctx,
-                                                 const uint8_t *key,
-                                                 size_t key_len,
-                                                 struct docache_value **out_value,
-                                                 struct docache_error **out_error);
-
-/**
  * Done.
  */
 #define DOCACHE_OK 0
@@ -831,6 +1419,11 @@ typedef docache_status (*docache_perform_key_fn)(uintptr_t ctx,
  * The machine refused something that is needed, such as a thread.
  */
 #define DOCACHE_INTERNAL (-6)
+
+/**
+ * This library was built without what was asked for.
+ */
+#define DOCACHE_UNSUPPORTED (-7)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1229,6 +1822,420 @@ docache_status docache_call_cancel(struct docache_call *call);
  * HANDLE; nothing else may be going on with the call.
  */
 docache_status docache_call_free(struct docache_call *call);
+
+/**
+ * Takes one more share; returns its argument. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+struct docache_store *docache_store_retain(const struct docache_store *store);
+
+/**
+ * Gives a share back. With the last one the store goes, and with it what it keeps in memory. NULL
+ * is fine. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE.
+ */
+void docache_store_release(const struct docache_store *store);
+
+/**
+ * Makes a store in this process's memory. Values are shared, not copied, and reads never wait.
+ * `options` may be NULL: no limit. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_store_memory_new(const struct docache_store_memory_options *options,
+                                        struct docache_store **out,
+                                        struct docache_error **out_error);
+
+/**
+ * Makes a store in memory that has one entry, whatever the key: for what there is one of, such as
+ * a configuration. `time_to_live_ns` is as in docache_store_memory_options. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_store_single_new(uint64_t time_to_live_ns,
+                                        struct docache_store **out,
+                                        struct docache_error **out_error);
+
+/**
+ * Makes a store of two: what the near one has is served from there and asks nobody else; the far
+ * one has the truth, and the locks. What is found in the far one is copied into the near one for
+ * `most_ns` at most: for so long this process may not see what another one writes or removes;
+ * DOCACHE_NEVER is for as long as it lives. Writes go to the far store first. A near store that
+ * fails is done without. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_store_tiered_new(const struct docache_store *near,
+                                        const struct docache_store *far,
+                                        uint64_t most_ns,
+                                        struct docache_store **out,
+                                        struct docache_error **out_error);
+
+/**
+ * Makes a store that is not asked while it is known to be down: after `failures` in a row (0: 5)
+ * calls fail at once, so that a fetch computes and pays next to nothing for the store; after
+ * `pause_ns` (0: 500 ms) one call finds out whether it is back. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_store_breaker_new(const struct docache_store *store,
+                                         uint32_t failures,
+                                         uint64_t pause_ns,
+                                         struct docache_store **out,
+                                         struct docache_error **out_error);
+
+/**
+ * Makes a store in the Redis server, or one that speaks its protocol, at `url`:
+ * `redis://[user][:password@]host[:port][/database]`, `rediss://...` for TLS, if the library was
+ * built with that, or `unix:///path`. `options` may be NULL. It connects when it is first used, so
+ * the server need not be there yet, and again in the background when the connection breaks; calls
+ * never wait longer than the time for the store of their cache.
+ *
+ * Keys, values and locks are as the Go library logocomune/echocache has them: the entry is at
+ * `prefix:key`, its lock at `prefix:lock:key`. Values are JSON; what is not, is refused with
+ * INVALID_ARGUMENT where it is put in, or where `perform` returns it.
+ *
+ * UNSUPPORTED if this library was built without Redis. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_store_redis_new(const char *url,
+                                       size_t url_len,
+                                       const struct docache_store_remote_options *options,
+                                       struct docache_store **out,
+                                       struct docache_error **out_error);
+
+/**
+ * Makes a store in a key-value bucket of NATS JetStream, at `url`:
+ * `nats://[user:password@]host[:port]`. `options` may be NULL. The bucket is created when it is first used, if it is not there.
+ * Else as docache_store_redis_new; the entry is at the prefix, a dot and the MD5 of the key.
+ *
+ * UNSUPPORTED if this library was built without NATS. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_store_nats_new(const char *url,
+                                      size_t url_len,
+                                      const char *bucket,
+                                      size_t bucket_len,
+                                      const struct docache_store_remote_options *options,
+                                      struct docache_store **out,
+                                      struct docache_error **out_error);
+
+/**
+ * Makes a store of callbacks. `drop` may be NULL; `drop(ctx)` is called exactly once, when nobody
+ * has the store any more or when this function fails. When docache_echo_free of the last cache
+ * that uses it has returned, none of the callbacks is being called for that. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_store_custom_new(const struct docache_store_callbacks *callbacks,
+                                        uintptr_t ctx,
+                                        docache_drop_fn drop,
+                                        struct docache_store **out,
+                                        struct docache_error **out_error);
+
+/**
+ * Makes a cache whose values live for a time. `options` may be NULL: all defaults, so values live
+ * for 15 minutes. The cache takes a share of the store. `drop(ctx)` is called exactly once, when
+ * the cache is gone or when this function fails; `ctx` is also what `on_warning` gets.
+ *
+ * What fails in the store fails no fetch that can be computed: `on_warning` is told, and `perform`
+ * is called. A fetch spends no more than `store_budget_ns` on a store that keeps to its time.
+ * [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_echo_new(const struct docache_store *store,
+                                const struct docache_echo_options *options,
+                                uintptr_t ctx,
+                                docache_drop_fn drop,
+                                struct docache_echo **out,
+                                struct docache_error **out_error);
+
+/**
+ * Makes a cache that does not let callers wait for what can be served stale: such a value is
+ * returned at once, and refreshed in the background. `options` may be NULL: all defaults. The
+ * cache takes a share of the store. `drop(ctx)` is called exactly once, when the cache is gone or
+ * when this function fails; `ctx` is also what `on_warning` and `perform` get.
+ *
+ * `perform`, which is told the key, refreshes on threads of the library, and loads for fetches
+ * that are given none of their own. With NULL refreshes are left to the program around:
+ * docache_echo_refresh_begin.
+ *
+ * A store that does not know the ages of its values, such as one on a server with
+ * DOCACHE_FORMAT_JSON, has nothing that is ever stale. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_echo_lazy_new(const struct docache_store *store,
+                                     const struct docache_echo_lazy_options *options,
+                                     docache_perform_key_fn perform,
+                                     uintptr_t ctx,
+                                     docache_drop_fn drop,
+                                     struct docache_echo **out,
+                                     struct docache_error **out_error);
+
+/**
+ * Frees the handle, and with it the cache and its share of the store. Refreshes that wait are
+ * dropped; those under way, and calls of a store of callbacks, are waited for; so when this has
+ * returned no callback of the cache is being called, nor will be, and `drop` has been called. See
+ * docache_echo_shutdown for letting refreshes end. Inside a callback of the cache's own
+ * (`on_warning`, `perform`, those of its store, and the `drop` of a value that it lets go) it
+ * returns at once, and all that happens when the outermost call on the cache, or the refresh, is
+ * over that the callback came from. Inside callbacks of other objects it waits, unless the thread
+ * that it waits for is freeing that object.
+ *
+ * Calls of docache_echo_begin and docache_echo_refresh_begin that are out are the exception: they
+ * stay valid and go on among themselves, with their notifications, but without a store of
+ * callbacks: what they fetch is not kept there. They tell `on_warning` nothing, and have shares of
+ * the store until they are freed. NULL is fine. [CB] only `drop` [BLK]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+ * freed.
+ */
+void docache_echo_free(struct docache_echo *echo);
+
+/**
+ * The key's value: a share, which the caller releases. What the store does not have is loaded by
+ * `perform(ctx, key, ...)` on this thread and put there, or waited for if another call or another
+ * process is loading it. A lazy cache returns what is stale at once and has it refreshed; its own
+ * work loads if `perform` is NULL.
+ *
+ * `out_fetched`, which may be NULL, gets a DOCACHE_FETCHED, and `out_age_ns`, which may be NULL,
+ * how long ago a stale value was loaded, else 0.
+ *
+ * DOER_FAILED or PANIC with the error that the load reported, which all who waited for it share;
+ * INVALID_ARGUMENT also if the store keeps JSON and `perform` returned none. TIMEOUT: the load is
+ * not over after `timeout_ns`, and goes on without this caller; with 0 nothing is loaded, and a
+ * store on a server is not asked. A call that leads runs `perform` to its end. REENTRANT inside
+ * `perform` of the same key. What fails in the store fails no fetch: see docache_echo_new. [CB]
+ * [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_echo_fetch(const struct docache_echo *echo,
+                                  const uint8_t *key,
+                                  size_t key_len,
+                                  int64_t timeout_ns,
+                                  docache_perform_key_fn perform,
+                                  uintptr_t ctx,
+                                  struct docache_value **out_value,
+                                  int32_t *out_fetched,
+                                  uint64_t *out_age_ns,
+                                  struct docache_error **out_error);
+
+/**
+ * Puts a value into the store, which takes a share of it or writes its bytes, as if it had just
+ * been loaded: it lives, and is refreshed, as that would be. What is being loaded for the key
+ * meanwhile, in any process, goes to those who asked and is not kept. INVALID_ARGUMENT also if the
+ * store keeps JSON and the value is none. DOER_FAILED, TIMEOUT after the time for the store, or
+ * PANIC if the store could not do it: the value may be there or not. [CB] callbacks of a store,
+ * and `drop` [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_put(const struct docache_echo *echo,
+                                const uint8_t *key,
+                                size_t key_len,
+                                const struct docache_value *value,
+                                struct docache_error **out_error);
+
+/**
+ * Takes the key out of the store, also if it was not there. What is being loaded for it meanwhile,
+ * in any process, goes to those who asked and is not kept, and whoever asks from now on gets
+ * another load. Fails as docache_echo_put. [CB] callbacks of a store, and `drop` [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_remove(const struct docache_echo *echo,
+                                   const uint8_t *key,
+                                   size_t key_len,
+                                   struct docache_error **out_error);
+
+/**
+ * Begins a fetch without blocking. OK: the value, as docache_echo_fetch has it; there is no call.
+ * LEADER, with a call: do the work, then docache_echo_call_finish, which puts the value into the
+ * store. PENDING, with a call: the store has not answered yet, or somebody else does the work; see
+ * docache_echo_call_on_ready and docache_echo_call_poll, which may say LEADER later. With any
+ * other status there is no call. The caller frees the call; to stop waiting after some time, free
+ * it then. A thread whose call leads must not wait for that key with docache_echo_fetch: that is a
+ * deadlock, which is not detected.
+ *
+ * Callbacks of a store are called on this thread, and on one of the library's. [CB] callbacks of
+ * a store, `on_warning`, and others' `notify`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_begin(const struct docache_echo *echo,
+                                  const uint8_t *key,
+                                  size_t key_len,
+                                  struct docache_value **out_value,
+                                  int32_t *out_fetched,
+                                  uint64_t *out_age_ns,
+                                  struct docache_echo_call **out_call,
+                                  struct docache_error **out_error);
+
+/**
+ * Has `notify(token)` called once when docache_echo_call_poll has something to say, an outcome or
+ * the lead: PENDING. OK if it has already: then `notify` is not called. One notification at a time:
+ * a second one is refused unless the first was cancelled, or the call was finished since. [NC]
+ *
+ * # Safety
+ * HANDLE, CALLBACK.
+ */
+docache_status docache_echo_call_on_ready(struct docache_echo_call *call,
+                                          docache_notify_fn notify,
+                                          uintptr_t token,
+                                          struct docache_error **out_error);
+
+/**
+ * Looks: PENDING; LEADER if the call is to do the work and was not finished; or what came of it.
+ * OK: as docache_echo_fetch has it; for a refresh there is no value, `out_value` becomes NULL, and
+ * the other outputs are not written. May be called again and says the same, with one more share
+ * each time. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_call_poll(struct docache_echo_call *call,
+                                      struct docache_value **out_value,
+                                      int32_t *out_fetched,
+                                      uint64_t *out_age_ns,
+                                      struct docache_error **out_error);
+
+/**
+ * The key of the call, valid until it is freed; its length goes to `out_len`, which may be NULL.
+ * NULL for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+const uint8_t *docache_echo_call_key(const struct docache_echo_call *call, size_t *out_len);
+
+/**
+ * Takes the notification back; the call itself goes on. OK: it will not be called; another may be
+ * given. PENDING: it has been called, or is being called now. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_echo_call_cancel(struct docache_echo_call *call);
+
+/**
+ * Ends the work of a call that leads. `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED,
+ * or DOCACHE_PANIC for a defect, with an error or NULL; what is not given is NULL. The library
+ * takes shares of its own. OK: it is over, and those who waited have been notified. PENDING: the
+ * value is on its way into the store, which the call may be polled for; it goes on also if the
+ * call is freed. CLOSED: the time for a refresh was over. INVALID_ARGUMENT, also if the call does
+ * not lead or was finished already, or if the store keeps JSON and the value is none: nothing has
+ * happened. [CB] callbacks of a store, `on_warning`, and others' `notify`
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the call.
+ */
+docache_status docache_echo_call_finish(struct docache_echo_call *call,
+                                        docache_status status,
+                                        struct docache_value *value,
+                                        struct docache_error *error,
+                                        struct docache_error **out_error);
+
+/**
+ * Frees the call, and so gives it up, unless it was finished: one that waits leaves its load, which
+ * goes on; one that leads hands its lead on, or, if nobody waits, gives the key's lock back. A
+ * notification that is being called on another thread at this moment is waited for; inside the
+ * notification this returns at once. NULL is fine. [CB] callbacks of a store, `on_warning`,
+ * others' `notify` and `drop` [BLK] only for that
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the call, but what calls the notification.
+ */
+void docache_echo_call_free(struct docache_echo_call *call);
+
+/**
+ * Has `notify(token)` called once when a refresh is due: PENDING. OK if one is already: then
+ * `notify` is not called. It is called on the thread of the fetch that finds its value stale, and
+ * must not block; after it was called another may be given, also inside of it. One notification at
+ * a time. [NC]
+ *
+ * # Safety
+ * HANDLE, CALLBACK.
+ */
+docache_status docache_echo_on_refresh(const struct docache_echo *echo,
+                                       docache_notify_fn notify,
+                                       uintptr_t token,
+                                       struct docache_error **out_error);
+
+/**
+ * Takes the notification of docache_echo_on_refresh back. OK: it will not be called. PENDING:
+ * there is none: it has been called, or is being called now. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_echo_on_refresh_cancel(const struct docache_echo *echo,
+                                              struct docache_error **out_error);
+
+/**
+ * Begins the refresh that has been due for the longest time. MISS: none is due. LEADER, with a
+ * call: do the work for docache_echo_call_key, then docache_echo_call_finish within
+ * `refresh_timeout_ns`. PENDING, with a call: the store has not answered yet; poll says LEADER, or
+ * OK if another process is at it or was. The caller frees the call; one that was not finished
+ * gives the refresh up. A failure that is finished with counts for the backoff, and `on_warning`
+ * is told. [CB] callbacks of a store, and `on_warning`
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_refresh_begin(const struct docache_echo *echo,
+                                          struct docache_echo_call **out_call,
+                                          struct docache_error **out_error);
+
+/**
+ * Fills `out`; a part of it that this library does not know becomes zero. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_stats(const struct docache_echo *echo,
+                                  struct docache_echo_counters *out,
+                                  struct docache_error **out_error);
+
+/**
+ * Takes no refreshes any more, and gives those that wait or run until `timeout_ns` to end. OK:
+ * none runs any more. TIMEOUT: some still do, and go on. What has not begun by then is dropped.
+ * How many ended, were dropped and still run goes to the outputs, each of which may be NULL; they
+ * are written with TIMEOUT as well. Fetches still work afterwards: what is stale stays so, and
+ * what is missing is loaded. A later call, and one of a cache that is not lazy, has nothing to do
+ * and says OK. Called inside a refresh it waits in vain for that one. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_echo_shutdown(const struct docache_echo *echo,
+                                     int64_t timeout_ns,
+                                     size_t *out_drained,
+                                     size_t *out_dropped,
+                                     size_t *out_running,
+                                     struct docache_error **out_error);
 
 /**
  * Makes an error for a callback to report: any code, and a message. Bytes that are not UTF-8 are
@@ -1826,8 +2833,8 @@ docache_status docache_cache_fetch_key(const struct docache_cache *cache,
  * Ends the threads that the library keeps for itself, and waits until they have ended. For
  * programs that are searched for leaks, and before the library is unloaded; others need not call
  * it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
- * there are none left; a few hundred bytes stay reachable. BUSY, after a second at most: a cache
- * or a wait still needs one, or a callback on one of them has not returned, or the call comes from
+ * there are none left; a few hundred bytes stay reachable. BUSY, after three seconds at most: a
+ * cache or a wait still needs one, or a callback on one of them has not returned, or the call comes from
  * such a callback. It may be called again, and what is used meanwhile or later starts them again.
  * [NC] [BLK]
  */
@@ -1957,11 +2964,25 @@ void docache_wait_free(struct docache_wait *wait);
 #define DOCACHE_GROUP_OPTIONS_INIT {sizeof(docache_group_options), 0, 0, 0}
 /** See DOCACHE_LOOP_OPTIONS_INIT. */
 #define DOCACHE_CACHE_OPTIONS_INIT {sizeof(docache_cache_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_STORE_MEMORY_OPTIONS_INIT {sizeof(docache_store_memory_options), 0, 0, 0, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_STORE_REMOTE_OPTIONS_INIT \
+  {sizeof(docache_store_remote_options), DOCACHE_INIT_NULL, 0, 0, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_ECHO_OPTIONS_INIT \
+  {sizeof(docache_echo_options), 0, 0, 0, 0, 0, DOCACHE_INIT_NULL, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_ECHO_LAZY_OPTIONS_INIT \
+  {sizeof(docache_echo_lazy_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, DOCACHE_INIT_NULL, 0, 0}
 /** All zero, and the size. */
 #define DOCACHE_LOOP_COUNTERS_INIT {sizeof(docache_loop_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** See DOCACHE_LOOP_COUNTERS_INIT. */
 #define DOCACHE_CACHE_COUNTERS_INIT \
   {sizeof(docache_cache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** See DOCACHE_LOOP_COUNTERS_INIT. */
+#define DOCACHE_ECHO_COUNTERS_INIT \
+  {sizeof(docache_echo_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define DOCACHE_INIT_NULL nullptr
@@ -2061,6 +3082,98 @@ DOCACHE_LAYOUT(offsetof(docache_cache_counters, len), 104);
 DOCACHE_LAYOUT(offsetof(docache_cache_counters, weight), 112);
 DOCACHE_LAYOUT(offsetof(docache_cache_counters, retired), 120);
 DOCACHE_LAYOUT(offsetof(docache_cache_counters, memory), 128);
+
+DOCACHE_LAYOUT(sizeof(docache_store_memory_options), 40);
+DOCACHE_LAYOUT(offsetof(docache_store_memory_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_store_memory_options, capacity), 8);
+DOCACHE_LAYOUT(offsetof(docache_store_memory_options, time_to_live_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_store_memory_options, shards), 24);
+DOCACHE_LAYOUT(offsetof(docache_store_memory_options, policy), 32);
+DOCACHE_LAYOUT(offsetof(docache_store_memory_options, reserved), 36);
+
+DOCACHE_LAYOUT(sizeof(docache_store_remote_options), 40);
+DOCACHE_LAYOUT(offsetof(docache_store_remote_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_store_remote_options, prefix), 8);
+DOCACHE_LAYOUT(offsetof(docache_store_remote_options, prefix_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_store_remote_options, connect_timeout_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_store_remote_options, format), 32);
+DOCACHE_LAYOUT(offsetof(docache_store_remote_options, reserved), 36);
+
+DOCACHE_LAYOUT(sizeof(docache_found), 32);
+DOCACHE_LAYOUT(offsetof(docache_found, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_found, value), 8);
+DOCACHE_LAYOUT(offsetof(docache_found, age_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_found, left_ns), 24);
+
+DOCACHE_LAYOUT(sizeof(docache_refresh_lock), 32);
+DOCACHE_LAYOUT(offsetof(docache_refresh_lock, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_refresh_lock, token), 8);
+DOCACHE_LAYOUT(offsetof(docache_refresh_lock, token_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_refresh_lock, ttl_ns), 24);
+
+DOCACHE_LAYOUT(sizeof(docache_store_callbacks), 64);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, get), 8);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, begin_refresh), 16);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, renew), 24);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, finish_refresh), 32);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, abandon_refresh), 40);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, put), 48);
+DOCACHE_LAYOUT(offsetof(docache_store_callbacks, remove), 56);
+
+DOCACHE_LAYOUT(sizeof(docache_echo_warning), 48);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, key), 8);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, key_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, message), 24);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, message_len), 32);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, kind), 40);
+DOCACHE_LAYOUT(offsetof(docache_echo_warning, operation), 44);
+
+DOCACHE_LAYOUT(sizeof(docache_echo_options), 64);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, time_to_live_ns), 8);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, negative_ttl_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, lock_ttl_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, lock_wait_ns), 32);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, store_budget_ns), 40);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, on_warning), 48);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, flags), 56);
+DOCACHE_LAYOUT(offsetof(docache_echo_options, reserved), 60);
+
+DOCACHE_LAYOUT(sizeof(docache_echo_lazy_options), 120);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, refresh_after_ns), 8);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, expires_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, stale_until_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, negative_ttl_ns), 32);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, lock_ttl_ns), 40);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, lock_wait_ns), 48);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, store_budget_ns), 56);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, refresh_timeout_ns), 64);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, backoff_first_ns), 72);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, backoff_most_ns), 80);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, queue_size), 88);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, workers), 96);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, on_warning), 104);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, early_refresh_permille), 112);
+DOCACHE_LAYOUT(offsetof(docache_echo_lazy_options, flags), 116);
+
+DOCACHE_LAYOUT(sizeof(docache_echo_counters), 112);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, hits), 8);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, stale_hits), 16);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, coalesced), 24);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, loads), 32);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, load_failures), 40);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, store_errors), 48);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, lock_waits), 56);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, lost_writes), 64);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, refreshes), 72);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, refresh_failures), 80);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, refused), 88);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, unattended), 96);
+DOCACHE_LAYOUT(offsetof(docache_echo_counters, refreshing), 104);
 
 #undef DOCACHE_LAYOUT
 #undef DOCACHE_LAYOUT_AT

@@ -11,6 +11,9 @@
 ///     docache::value page = pages.fetch("/", [] { return render("/"); }, 10s);
 ///     use(page.view());  // or page.str(), a copy
 ///
+///     docache::echo_cache reports(docache::redis_store("redis://127.0.0.1/"));
+///     auto report = reports.fetch("today", [] { return R"({"sum":7})"; });  // JSON, for all
+///
 /// What holds for everything here:
 /// - A loop_cache and a group keep your own types; a cache keeps bytes (docache::value). A T is
 ///   moved to the heap once, shared by reference count, never copied and destroyed with its last
@@ -34,7 +37,9 @@
 
 #include "docache/base.hpp"
 #include "docache/cache.hpp"
+#include "docache/echo.hpp"
 #include "docache/group.hpp"
 #include "docache/loop_cache.hpp"
+#include "docache/store.hpp"
 
 #endif  // DOCACHE_HPP

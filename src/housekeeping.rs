@@ -21,6 +21,7 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{self, AcrossFork, AtFork};
@@ -91,6 +92,22 @@ impl AtFork for Handles {
 /// Whether the calling thread is one of them.
 pub(crate) fn is_here() -> bool {
     HERE.get()
+}
+
+/// Waits for the end of all threads of this name, which leave by themselves when they have nothing to
+/// do, for some `turns` of a `pause`. Whether they have left.
+pub(crate) fn finish_leaving(name: &str, turns: u32, pause: Duration) -> bool {
+    let have_left = || {
+        let started = started();
+        started.iter().filter(|one| one.name == name).all(|one| one.thread.is_finished())
+    };
+    let waited = (0..turns).any(|turn| {
+        if turn > 0 {
+            std::thread::sleep(pause);
+        }
+        have_left()
+    });
+    waited && finish(name, have_left)
 }
 
 /// Waits for the end of all threads of this name if `dismiss` says that they leave. Whether it

@@ -1,5 +1,8 @@
 //! The echo cache: what is fetched is kept in a store.
 
+#[cfg(all(feature = "capi", not(docache_loom)))]
+mod put;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -116,6 +116,8 @@ mod lead;
 mod lock;
 mod look;
 mod pauses;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+mod polls;
 mod queue;
 mod stats;
 mod store;
@@ -125,7 +127,13 @@ pub use builder::EchoCacheBuilder;
 pub use cache::{EchoCache, EchoOptions};
 pub use error::{Operation, StoreError, StoreErrorKind, Warning};
 pub use fetched::{Fetched, Status};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use lazy::{Due, Handed};
 pub use lazy::{LazyEchoCache, LazyEchoCacheBuilder, LazyEchoOptions, ShutdownReport};
 pub use lock::{RefreshLock, Token};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use polls::on_worker;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use queue::THREAD;
 pub use stats::EchoStats;
 pub use store::*;

@@ -40,6 +40,9 @@ mod model;
 #[cfg(all(test, not(docache_loom)))]
 mod tests;
 
+/// The name of a worker.
+pub(crate) const THREAD: &str = "docache-echo";
+
 /// How long a worker stays that has nothing to do.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -139,7 +142,7 @@ impl Queue {
     /// A queue for so many refreshes that wait, with so many threads, none of which is there yet.
     pub(super) fn new(size: usize, workers: usize) -> Arc<Queue> {
         Queue::with_threads(size, workers, |queue| {
-            crate::housekeeping::spawn("docache-echo", move || queue.serve())
+            crate::housekeeping::spawn(THREAD, move || queue.serve())
         })
     }
 

@@ -149,6 +149,15 @@ impl Gate {
         Some(f())
     }
 
+    /// [`during`](Gate::during) for what is a part of the call that it is inside of: that goes on to
+    /// its end also if it has freed the object.
+    pub(super) fn inside<R>(self: &Arc<Gate>, f: impl FnOnce() -> R) -> Option<R> {
+        let Some(frame) = Frame::outermost(self) else { return self.during(f) };
+        // SAFETY: FRAMES: this thread's, and further out on its stack.
+        unsafe { &*frame }.ensure_hold(self)?;
+        Some(f())
+    }
+
     /// The end of the object, whose handle this takes: callbacks begin no more, and when those
     /// under way are over it goes with all that lies behind the gate. Waits for that, unless this
     /// thread is inside a call of the object's own, or others wait for this thread.

@@ -160,6 +160,7 @@ mod version;
 
 mod cache;
 mod call;
+mod echo;
 mod error;
 mod gate;
 mod group;
@@ -179,6 +180,7 @@ mod wait;
 pub use boundary::*;
 pub use cache::*;
 pub use call::*;
+pub use echo::*;
 pub use error::*;
 pub use group::*;
 pub use logger::*;

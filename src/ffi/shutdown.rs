@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use super::boundary::{DOCACHE_BUSY, DOCACHE_OK, docache_status, guard};
-use crate::{cache, clock, housekeeping};
+use crate::{cache, clock, echo, housekeeping};
 
 /// How long work under way is waited for.
 const PATIENCE: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
+/// How long the threads of echo caches are waited for: they stay for a second after their work.
+const ECHO_PATIENCE: u32 = 2000;
 
 /// Ends the threads that the library keeps for itself, and waits until they have ended. For
 /// programs that are searched for leaks, and before the library is unloaded; others need not call
 /// it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
-/// there are none left; a few hundred bytes stay reachable. BUSY, after a second at most: a cache
-/// or a wait still needs one, or a callback on one of them has not returned, or the call comes from
+/// there are none left; a few hundred bytes stay reachable. BUSY, after three seconds at most: a
+/// cache or a wait still needs one, or a callback on one of them has not returned, or the call comes from
 /// such a callback. It may be called again, and what is used meanwhile or later starts them again.
 /// \[NC\] \[BLK\]
 #[unsafe(no_mangle)]
@@ -22,6 +24,7 @@ pub extern "C" fn docache_shutdown() -> docache_status {
         if housekeeping::is_here() {
             return Ok(DOCACHE_BUSY);
         }
+        let left = housekeeping::finish_leaving(echo::THREAD, ECHO_PATIENCE, PAUSE);
         // The sweep sets alarms, and both read the clock.
         let swept = (0..PATIENCE).any(|turn| {
             if turn > 0 {
@@ -31,6 +34,6 @@ pub extern "C" fn docache_shutdown() -> docache_status {
         });
         let timed = clock::dismiss_timer();
         clock::dismiss_ticker();
-        Ok(if swept && timed { DOCACHE_OK } else { DOCACHE_BUSY })
+        Ok(if left && swept && timed { DOCACHE_OK } else { DOCACHE_BUSY })
     })
 }

@@ -9,9 +9,13 @@
 //! handle does, that handle closes the queue, which drops what waits.
 
 mod builder;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+mod handed;
 mod refresh;
 
 pub use builder::LazyEchoCacheBuilder;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use handed::{Due, Handed};
 
 use std::fmt;
 use std::hash::BuildHasher;

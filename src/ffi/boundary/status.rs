@@ -40,6 +40,8 @@ pub const DOCACHE_VERSION_MISMATCH: docache_status = -4;
 pub const DOCACHE_BUFFER_TOO_SMALL: docache_status = -5;
 /// The machine refused something that is needed, such as a thread.
 pub const DOCACHE_INTERNAL: docache_status = -6;
+/// This library was built without what was asked for.
+pub const DOCACHE_UNSUPPORTED: docache_status = -7;
 
 /// The name of a status, such as "TIMEOUT"; "UNKNOWN" for any other number. NUL-terminated and
 /// static. \[NC\]
@@ -66,6 +68,7 @@ pub(crate) fn name_of(status: docache_status) -> &'static CStr {
         DOCACHE_VERSION_MISMATCH => c"VERSION_MISMATCH",
         DOCACHE_BUFFER_TOO_SMALL => c"BUFFER_TOO_SMALL",
         DOCACHE_INTERNAL => c"INTERNAL",
+        DOCACHE_UNSUPPORTED => c"UNSUPPORTED",
         _ => c"UNKNOWN",
     }
 }
@@ -88,10 +91,33 @@ pub(crate) fn too_small(capacity: usize, needed: usize) -> Error {
     Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(TooSmall)))
 }
 
+/// Marks an error whose status is UNSUPPORTED.
+#[derive(Debug)]
+struct Unsupported;
+
+impl std::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the library was built without it")
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+/// Why there is no such thing in this build.
+#[cfg_attr(feature = "full", allow(dead_code, reason = "everything is there"))]
+#[cold]
+pub(crate) fn unsupported(what: &str, feature: &str) -> Error {
+    let message = format!("{what}: this library was built without the feature {feature}");
+    Error::with(ErrorKind::InvalidArgument, message, Some(Box::new(Unsupported)))
+}
+
 pub(crate) fn status_of(error: &Error) -> docache_status {
     match error.kind() {
         ErrorKind::InvalidArgument if error.downcast_ref::<TooSmall>().is_some() => {
             DOCACHE_BUFFER_TOO_SMALL
+        }
+        ErrorKind::InvalidArgument if error.downcast_ref::<Unsupported>().is_some() => {
+            DOCACHE_UNSUPPORTED
         }
         ErrorKind::Timeout => DOCACHE_TIMEOUT,
         ErrorKind::Cancelled => DOCACHE_CANCELLED,

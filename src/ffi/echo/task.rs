@@ -1,0 +1,341 @@
+//! A fetch or a refresh that needs no thread: a future that whoever wakes it polls.
+//!
+//! # State
+//! Behind one mutex: the future (unless it is being polled or over), its result (from then on), and
+//! who is to be notified. Behind another, the [`Lead`]: whether the future has come to the point at
+//! which its caller must do the work, and then what he has brought. The task is its own Waker.
+//!
+//! # Invariants
+//! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a
+//!   mark, `woken`, and that thread polls once more. So the future is polled, and dropped, without
+//!   the mutex, by one thread at a time.
+//! - NOTIFY-ONCE: see [`Notify`].
+//! - NO-LOST-WAKEUP: whoever has polled takes an armed notification with it if there is a result or
+//!   the lead; arming looks for these first.
+//! - FLAT: a thread polls what it wakes while it polls afterwards, from a list; so the stack does
+//!   not grow with the number of those who wait for each other.
+//! - FINISHED: the future of a call that was finished is not dropped when the call is freed: it is
+//!   to write the value, and whatever wakes it for that keeps the task.
+//!
+//! # Locks
+//! The state's is taken before the lead's. Neither is held while anything of others is called.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+
+use super::handle::Common;
+use crate::contain::{contained, drop_contained};
+use crate::echo::{Status, on_worker};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ffi::gate::Gate;
+use crate::ffi::notify::Notify;
+use crate::ffi::value::Value;
+
+/// What a task comes to: a value and where it comes from, or, for a refresh, nothing.
+pub(super) type Outcome = Result<Option<(Value, Status)>>;
+
+type Driven = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A call of docache_echo_begin or docache_echo_refresh_begin. One owner; its functions may be
+/// called from any thread.
+pub struct docache_echo_call(pub(super) Arc<Task>);
+
+impl std::fmt::Debug for docache_echo_call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("docache_echo_call").field("key", &self.0.key).finish_non_exhaustive()
+    }
+}
+
+/// How it stands with the work.
+enum Work {
+    /// It is not to be done, or not yet.
+    Idle,
+    /// The caller is to do it; and who is to be woken when it is done.
+    Leads(Option<Waker>),
+    /// It was done; and what came of it, until that is taken.
+    Finished(Option<Result<Value>>),
+    /// It need not be done any more.
+    Over,
+}
+
+/// The part of the caller's in its task.
+pub(super) struct Lead(Mutex<Work>);
+
+impl Lead {
+    pub(super) fn new() -> Arc<Lead> {
+        Arc::new(Lead(Mutex::new(Work::Idle)))
+    }
+
+    /// The work as the future sees it: from now on the caller is to do it.
+    pub(super) fn begin(self: Arc<Lead>) -> Leading {
+        *lock(&self.0) = Work::Leads(None);
+        Leading(self)
+    }
+
+    fn leads(&self) -> bool {
+        matches!(*lock(&self.0), Work::Leads(_))
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(*lock(&self.0), Work::Finished(_))
+    }
+
+    fn finish(&self, done: Result<Value>) -> Result<()> {
+        let mut work = lock(&self.0);
+        match &*work {
+            Work::Leads(_) => {}
+            Work::Over => {
+                return Err(Error::new(ErrorKind::Closed, "the time for the work is over"));
+            }
+            Work::Idle | Work::Finished(_) => {
+                let found = "one that does not lead, or was finished already,";
+                let accepted = "finish a call that was LEADER, once";
+                return Err(Error::invalid_argument("call", found, accepted));
+            }
+        }
+        let before = std::mem::replace(&mut *work, Work::Finished(Some(done)));
+        drop(work);
+        // Who finishes polls.
+        drop(before);
+        Ok(())
+    }
+}
+
+/// The caller's work as a future. Dropping it ends the lead.
+pub(super) struct Leading(Arc<Lead>);
+
+impl Future for Leading {
+    type Output = Result<Value>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<Value>> {
+        let waker = cx.waker().clone();
+        let mut work = lock(&self.0.0);
+        let before = match &mut *work {
+            Work::Finished(done) => match done.take() {
+                Some(done) => return Poll::Ready(done),
+                None => return Poll::Pending,
+            },
+            Work::Leads(place) => place.replace(waker),
+            Work::Idle | Work::Over => None,
+        };
+        drop(work);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        let mut work = lock(&self.0.0);
+        if let Work::Leads(_) = *work {
+            let before = std::mem::replace(&mut *work, Work::Over);
+            drop(work);
+            drop(before);
+        }
+    }
+}
+
+struct State {
+    future: Option<Driven>,
+    result: Option<Outcome>,
+    notify: Notify,
+    polling: bool,
+    woken: bool,
+    freed: bool,
+}
+
+/// See the [module](self).
+pub(super) struct Task {
+    state: Mutex<State>,
+    lead: Arc<Lead>,
+    pub(super) key: Arc<str>,
+    pub(super) common: Common,
+    pub(super) gate: Arc<Gate>,
+}
+
+/// What there is to say about a task.
+pub(super) enum Seen {
+    Pending,
+    Leads,
+    Over(Outcome),
+}
+
+impl Task {
+    /// A task, which has been polled once.
+    pub(super) fn start(
+        key: Arc<str>,
+        common: Common,
+        lead: Arc<Lead>,
+        future: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Arc<Task> {
+        let state = State {
+            future: Some(Box::pin(future)),
+            result: None,
+            notify: Notify::None,
+            polling: false,
+            woken: false,
+            freed: false,
+        };
+        let task =
+            Arc::new(Task { state: Mutex::new(state), lead, key, common, gate: Gate::new() });
+        task.drive();
+        task
+    }
+
+    /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
+    fn drive(self: &Arc<Task>) {
+        while let Some(future) = self.begin_poll() {
+            if !self.poll(future) {
+                return;
+            }
+        }
+    }
+
+    fn begin_poll(&self) -> Option<Driven> {
+        let mut state = lock(&self.state);
+        if state.polling {
+            state.woken = true;
+            return None;
+        }
+        let future = state.future.take()?;
+        state.polling = true;
+        state.woken = false;
+        Some(future)
+    }
+
+    /// Polls once; whether a wake came meanwhile.
+    fn poll(self: &Arc<Task>, mut future: Driven) -> bool {
+        let waker = Waker::from(self.clone());
+        let polled = contained(|| future.as_mut().poll(&mut TaskContext::from_waker(&waker)));
+        let (future, result) = match polled {
+            Ok(Poll::Pending) => (Some(future), None),
+            Ok(Poll::Ready(result)) => {
+                drop_contained(future);
+                (None, Some(result))
+            }
+            Err(panic) => {
+                drop_contained(future);
+                (None, Some(Err(panic)))
+            }
+        };
+        let mut state = lock(&self.state);
+        state.polling = false;
+        state.result = result;
+        let given_up = state.freed && !self.lead.is_finished();
+        let spare = if given_up { future } else { std::mem::replace(&mut state.future, future) };
+        let again = state.woken && !given_up;
+        let is_due = state.result.is_some() || self.lead.leads();
+        let due = if is_due { state.notify.fire() } else { None };
+        drop(state);
+        drop_contained(spare);
+        if let Some(due) = due {
+            self.gate.during(|| due.call());
+        }
+        again
+    }
+
+    /// Looks.
+    pub(super) fn look(&self) -> Seen {
+        let state = lock(&self.state);
+        match &state.result {
+            Some(result) => Seen::Over(result.clone()),
+            None if self.lead.leads() => Seen::Leads,
+            None => Seen::Pending,
+        }
+    }
+
+    /// Arms a notification; false: there is something to see already.
+    pub(super) fn on_ready(
+        &self,
+        notify: unsafe extern "C-unwind" fn(usize),
+        token: usize,
+    ) -> Result<bool> {
+        let mut state = lock(&self.state);
+        state.notify.check_unused("call")?;
+        if state.result.is_some() || self.lead.leads() {
+            return Ok(false);
+        }
+        state.notify = Notify::Armed(notify, token);
+        Ok(true)
+    }
+
+    /// Takes the notification back: whether it will never be called.
+    pub(super) fn cancel(&self) -> bool {
+        lock(&self.state).notify.cancel()
+    }
+
+    /// Brings what the work came to. There may be another notification from then on.
+    pub(super) fn finish(self: &Arc<Task>, done: Result<Value>) -> Result<()> {
+        self.lead.finish(done)?;
+        let mut state = lock(&self.state);
+        if matches!(state.notify, Notify::Fired) {
+            state.notify = Notify::None;
+        }
+        drop(state);
+        self.drive();
+        Ok(())
+    }
+
+    /// Gives it up, unless it was finished (FINISHED).
+    pub(super) fn give_up(&self) {
+        let mut state = lock(&self.state);
+        state.freed = true;
+        state.notify.cancel();
+        let future = if self.lead.is_finished() { None } else { state.future.take() };
+        drop(state);
+        drop_contained(future);
+    }
+}
+
+thread_local! {
+    /// What this thread has yet to poll, while it polls (FLAT).
+    static WOKEN: RefCell<Option<VecDeque<Arc<Task>>>> = const { RefCell::new(None) };
+}
+
+/// Polls a task that was woken, at once or when what this thread polls just now is over.
+fn poll_flat(task: Arc<Task>) {
+    let is_outermost = WOKEN.with_borrow_mut(|woken| match woken {
+        Some(woken) => {
+            woken.push_back(task);
+            false
+        }
+        None => {
+            *woken = Some(VecDeque::from([task]));
+            true
+        }
+    });
+    if !is_outermost {
+        return;
+    }
+    loop {
+        let next = WOKEN.with_borrow_mut(|woken| {
+            let next = woken.as_mut().and_then(VecDeque::pop_front);
+            if next.is_none() {
+                *woken = None;
+            }
+            next
+        });
+        let Some(task) = next else { return };
+        let _ = contained(|| task.drive());
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Task>) {
+        if self.common.calls_back {
+            // The thread that wakes may be one that must not run callbacks, such as the timer's.
+            let task = self.clone();
+            if on_worker(move || task.drive()) {
+                return;
+            }
+        }
+        poll_flat(self);
+    }
+}
