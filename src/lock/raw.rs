@@ -243,19 +243,19 @@ impl RawLock {
         if let Some(torn) = self.spin(held, false) {
             return torn;
         }
-        let (began, mut waits, mut misses) = (Instant::now(), 0, false);
+        let (began, mut has_waited, mut misses) = (Instant::now(), false, false);
         loop {
-            let hungry = waits > 0 && began.elapsed() >= PATIENCE;
+            let hungry = has_waited && began.elapsed() >= PATIENCE;
             // With SPINNING, so that those who spin do not change the word before this one sleeps.
             let mark = PARKED | SPINNING | if hungry { HUNGRY } else { 0 };
             let seen = self.waiting.fetch_or(mark, Ordering::Acquire);
             let fenced = seen & PARKED != 0 || !is_asymmetric() || barrier::heavy();
-            if let Some(torn) = self.look(held, waits > 0) {
+            if let Some(torn) = self.look(held, has_waited) {
                 return torn;
             }
             misses |= !fenced;
             parking::wait(&self.waiting, seen | mark, misses.then_some(NAP));
-            waits += 1;
+            has_waited = true;
             if let Some(torn) = self.spin(held, true) {
                 // AWAKE: it may have been reset to wake this thread.
                 self.waiting.fetch_or(PARKED, Ordering::Relaxed);

@@ -19,6 +19,11 @@ pub(crate) const TEST: &[Step] = &[
         run: programs::library,
     },
     Step { name: "rust", about: "unit, property and integration tests", run: rust::tests },
+    Step {
+        name: "nats-current",
+        about: "the tests of the NATS store with a current server",
+        run: rust::nats_current,
+    },
     Step { name: "doc", about: "the programs in the documentation", run: rust::doc_tests },
     Step { name: "examples", about: "the Rust programs of examples run", run: rust::examples },
     Step { name: "quickstart", about: "the quickstart runs", run: rust::quickstart },
@@ -66,7 +71,11 @@ pub(crate) const VERIFY: &[Step] = &[
         about: "the library exports what the header declares",
         run: headers::symbols,
     },
-    Step { name: "features", about: "clippy over every set of features", run: features::powerset },
+    Step {
+        name: "features",
+        about: "clippy over the features, alone and in pairs",
+        run: features::powerset,
+    },
     Step {
         name: "dependencies",
         about: "nothing unexpected in the default features",
@@ -94,4 +103,14 @@ pub(crate) const VERIFY: &[Step] = &[
         about: "Go tests with the strict cgo pointer checks",
         run: programs::go_cgocheck,
     },
+];
+
+/// What takes long.
+pub(crate) const LONG: &[Step] = &[
+    Step {
+        name: "holders",
+        about: "50 holders of a refresh lock are killed, in Redis and in NATS",
+        run: rust::holders,
+    },
+    Step { name: "fuzz-long", about: "10 minutes of every fuzz target", run: fuzz::long },
 ];

@@ -9,6 +9,7 @@ use crate::app;
 use crate::cmd::Cmd;
 use crate::golang;
 use crate::native::{self, Flavor, Language, Program};
+use crate::servers;
 use crate::tool;
 
 const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
@@ -122,8 +123,7 @@ pub(super) fn go_stores_race() -> Result<String> {
 
 fn test_go_stores(flags: &str) -> Result<String> {
     tool::need(&[&tool::GO, &tool::CC])?;
-    tool::need_server(&tool::REDIS_SERVER, "DOCACHE_REDIS_SERVER")?;
-    tool::need_server(&tool::NATS_SERVER, "DOCACHE_NATS_SERVER")?;
+    servers::need()?;
     native::build_library()?;
     golang::test_stores(flags)?;
     Ok(String::new())
