@@ -19,8 +19,8 @@ import (
 func NewLRUCache[T any](size int) echocache.Cacher[T] { return newLRU[T](sized(size), 0) }
 
 // NewLRUExpirableCache is [NewLRUCache] for values that live for ttl from when they were set, for
-// ever if that is 0 or less. A size of 0 or less is no limit. What has expired is removed when it is
-// asked for, or when another value is set, so there is no goroutine for that.
+// ever if that is 0 or less. A size of 0 or less is no limit. What has expired is removed when it
+// is asked for, or when another value is set, so there is no goroutine for that.
 func NewLRUExpirableCache[T any](size int, ttl time.Duration) echocache.Cacher[T] {
 	return newLRU[T](max(size, 0), max(ttl, 0))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -218,6 +219,61 @@ func BenchmarkLRUHit(b *testing.B) {
 	for b.Loop() {
 		if _, ok, _ := c.Get(ctx, "key"); !ok {
 			b.Fatal("gone")
+		}
+	}
+}
+
+// With a time to live too, what the cache has is what a model has.
+func TestTheOrderIsThatOfUseAndOfTime(t *testing.T) {
+	type entry struct{ value, age int } // in minutes
+	for _, size := range []int{0, 1, 2, 5} {
+		c := newLRU[int](size, time.Hour)
+		model, uses := map[string]*entry{}, []string{} // the last is the most recently used
+		forget := func(key string) {
+			delete(model, key)
+			uses = slices.DeleteFunc(uses, func(k string) bool { return k == key })
+		}
+		use := func(key string) {
+			uses = append(slices.DeleteFunc(uses, func(k string) bool { return k == key }), key)
+		}
+		random := rand.New(rand.NewPCG(2, uint64(size)))
+		for step := range 20_000 {
+			key := fmt.Sprint(random.IntN(8))
+			switch random.IntN(4) {
+			case 0:
+				minutes := random.IntN(20)
+				c.base = c.base.Add(-time.Duration(minutes) * time.Minute)
+				for _, e := range model {
+					e.age += minutes
+				}
+			case 1:
+				v, ok, _ := c.Get(ctx, key)
+				e := model[key]
+				alive := e != nil && e.age < 60
+				if ok != alive || ok && v != e.value {
+					t.Fatalf("size %d, step %d, %s: %v, %v", size, step, key, v, ok)
+				}
+				if alive {
+					use(key)
+				} else {
+					forget(key)
+				}
+			default:
+				set(t, c, key, step)
+				for k, e := range model {
+					if e.age >= 60 {
+						forget(k)
+					}
+				}
+				if model[key] == nil && size > 0 && len(model) == size {
+					forget(uses[0])
+				}
+				model[key] = &entry{value: step}
+				use(key)
+			}
+			if len(c.entries) != len(model) {
+				t.Fatalf("size %d, step %d: %d entries instead of %d", size, step, len(c.entries), len(model))
+			}
 		}
 	}
 }

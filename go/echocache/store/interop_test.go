@@ -22,8 +22,8 @@ import (
 	"docache/echocache/store"
 )
 
-// The tests of this file run beside docache's stores for Rust, on the same servers. The Rust side is
-// tests/echo_peer of the repository, which cargo builds, or the program that DOCACHE_ECHO_PEER
+// The tests of this file run beside docache's stores for Rust, on the same servers. The Rust side
+// is tests/echo_peer of the repository, which cargo builds, or the program that DOCACHE_ECHO_PEER
 // names.
 
 const repository = "../../.."
