@@ -97,17 +97,25 @@ pub(crate) fn is_here() -> bool {
 /// Waits for the end of all threads of this name, which leave by themselves when they have nothing to
 /// do, for some `turns` of a `pause`. Whether they have left.
 pub(crate) fn finish_leaving(name: &str, turns: u32, pause: Duration) -> bool {
-    let have_left = || {
-        let started = started();
-        started.iter().filter(|one| one.name == name).all(|one| one.thread.is_finished())
-    };
-    let waited = (0..turns).any(|turn| {
-        if turn > 0 {
-            std::thread::sleep(pause);
+    let mut turn = 0;
+    loop {
+        let mut started = started();
+        let (ended, others): (Vec<_>, Vec<_>) = std::mem::take(&mut *started)
+            .into_iter()
+            .partition(|one| one.name == name && one.thread.is_finished());
+        let have_left = others.iter().all(|one| one.name != name);
+        *started = others;
+        drop(started);
+        for one in ended {
+            // It has ended, but for what the system does after it.
+            let _ = one.thread.join();
         }
-        have_left()
-    });
-    waited && finish(name, have_left)
+        turn += 1;
+        if have_left || turn >= turns {
+            return have_left;
+        }
+        std::thread::sleep(pause);
+    }
 }
 
 /// Waits for the end of all threads of this name if `dismiss` says that they leave. Whether it

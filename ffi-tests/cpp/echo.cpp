@@ -113,7 +113,10 @@ void memoizes() {
   echo_options options;
   options.negative_ttl = 1h;
   options.record_stats = true;
-  const echo_cache users(docache::memory_store({100, docache::never_expires, 0, docache::policy::lru}), options);
+  docache::memory_store_options small;
+  small.capacity = 100;
+  small.policy = docache::policy::lru;
+  const echo_cache users(docache::memory_store(small), options);
   const auto first = users.fetch("ada", [] { return "Ada"; });
   CHECK(first.value.view() == "Ada" && first.status == fetch_status::loaded);
   const auto again = users.fetch("ada", []() -> std::string { throw 7; });

@@ -5,6 +5,9 @@
 //! - docache_group_: callers who want the same thing for the same key share one run of the work.
 //! - docache_cache_: values by key, for a time and up to a limit; many who miss the same key share
 //!   one fetch of it.
+//! - docache_echo_, docache_store_: an echo cache keeps what is fetched in a store: memory, a Redis
+//!   or NATS server that many processes share, or callbacks of yours; those who miss the same key,
+//!   in all processes, share one fetch; and what is stale can be served while it is refreshed.
 //! - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
 //!   notified, poll.
 //! - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
@@ -66,16 +69,18 @@
 //!
 //! A function's comment names the statuses with a meaning of their own. Besides, any function may
 //! return INVALID_ARGUMENT for what it was given, PANIC for a defect of the library, and, if it
-//! starts something, INTERNAL where the machine refuses a thread or memory. CANCELLED and
+//! starts something, INTERNAL where the machine refuses a thread or memory. One whose comment names
+//! it returns UNSUPPORTED if the library was built without what is asked for. CANCELLED and
 //! VERSION_MISMATCH are for the language bindings; no function returns them today.
 //!
 //! # Threads and the end
 //! - The library starts threads when they are needed: docache-clock while caches are used,
 //!   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
-//!   while one is, and one for each loop that was started.
+//!   while one is, docache-echo while an echo cache refreshes or keeps its locks, docache-redis or
+//!   docache-nats for a store on a server, and one for each loop that was started.
 //! - A program may simply end. One that looks for leaks, or that unloads the library, ends its
-//!   waits and calls, drives, loops, groups and caches in this order, and calls docache_shutdown
-//!   last.
+//!   waits and calls, drives, loops, groups, caches and stores in this order, and calls
+//!   docache_shutdown last.
 //!
 //! # Conventions
 //! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
@@ -109,16 +114,18 @@
 //!   it.
 //! - What `perform` writes: given away.
 //! - What docache_drive_finish is given: given away, also when it fails.
-//! - What docache_call_finish and docache_call_end are given: yours, release it.
+//! - What docache_call_finish, docache_call_end and docache_echo_call_finish are given: yours,
+//!   release it.
+//! - What callbacks of a store write to a docache_found: given away.
 //! - A docache_call: free it, also after docache_call_finish, but not after a docache_call_end that
 //!   returned OK.
 //! - What a callback is given, and the value and error in a docache_entry: borrowed.
 //!
 //! # Freeing
-//! - When `_free` of a loop, a cache or a wait has returned, none of the object's callbacks runs or
-//!   will, and `drop` of its registration has been called. So it waits for callbacks that run on
-//!   the library's own threads, and must not be called with anything held, such as a mutex, that
-//!   they need.
+//! - When `_free` of a loop, a cache, an echo cache or a wait has returned, none of the object's
+//!   callbacks runs or will, and `drop` of its registration has been called. So it waits for
+//!   callbacks that run on the library's own threads, and must not be called with anything held,
+//!   such as a mutex, that they need.
 //! - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
 //!   called, when the call that the callback came from is over.
 //! - Inside another object's callback it waits as well, except where threads would wait for each
@@ -126,7 +133,8 @@
 //!   inside a callback of its own.
 //! - A docache_call outlives what it was begun at, its notification with it. Where calls are out
 //!   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
-//!   when the last of them is over; without a listener, at once.
+//!   when the last of them is over; without a listener, at once. A docache_echo_call outlives its
+//!   cache as well, and has a share of the store.
 //! - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is
 //!   a cache, inside a write, its sweep or its free.
 //!

@@ -104,7 +104,10 @@ impl std::fmt::Display for Unsupported {
 impl std::error::Error for Unsupported {}
 
 /// Why there is no such thing in this build.
-#[cfg_attr(feature = "full", allow(dead_code, reason = "everything is there"))]
+#[cfg_attr(
+    all(feature = "redis", feature = "nats"),
+    allow(dead_code, reason = "everything is there")
+)]
 #[cold]
 pub(crate) fn unsupported(what: &str, feature: &str) -> Error {
     let message = format!("{what}: this library was built without the feature {feature}");

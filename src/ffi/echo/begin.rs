@@ -111,8 +111,9 @@ pub unsafe extern "C" fn docache_echo_begin(
 }
 
 /// Has `notify(token)` called once when docache_echo_call_poll has something to say, an outcome or
-/// the lead: PENDING. OK if it has already: then `notify` is not called. One notification at a time:
-/// a second one is refused unless the first was cancelled, or the call was finished since. \[NC\]
+/// the lead: PENDING. OK if it has already: then `notify` is not called. One notification at a
+/// time: a second one is refused unless the first was cancelled, or the call was finished since.
+/// \[NC\]
 ///
 /// # Safety
 /// HANDLE, CALLBACK.
@@ -270,9 +271,9 @@ pub unsafe extern "C" fn docache_echo_call_finish(
     })
 }
 
-/// Frees the call, and so gives it up, unless it was finished: one that waits leaves its load, which
-/// goes on; one that leads hands its lead on, or, if nobody waits, gives the key's lock back. A
-/// notification that is being called on another thread at this moment is waited for; inside the
+/// Frees the call, and so gives it up, unless it was finished: one that waits leaves its load,
+/// which goes on; one that leads hands its lead on, or, if nobody waits, gives the key's lock back.
+/// A notification that is being called on another thread at this moment is waited for; inside the
 /// notification this returns at once. NULL is fine. \[CB\] callbacks of a store, `on_warning`,
 /// others' `notify` and `drop` \[BLK\] only for that
 ///

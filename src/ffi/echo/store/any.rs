@@ -233,6 +233,10 @@ impl Store<Value> for AnyStore {
     }
 }
 
+#[allow(
+    clippy::manual_async_fn,
+    reason = "stores are made of stores: that futures are Send must be known without a look inside"
+)]
 impl AsyncStore<Value> for AnyStore {
     fn canonical<'k>(&self, key: &'k str) -> &'k str {
         Store::<Value>::canonical(self, key)

@@ -36,6 +36,10 @@ impl<'de> Deserialize<'de> for Value {
 
 /// What is in the store.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(feature = "redis", feature = "nats")),
+    allow(dead_code, reason = "there are no such stores")
+)]
 pub(super) enum Format {
     Json,
     LazyJson,

@@ -46,3 +46,6 @@ fn ns(length: Option<Duration>) -> u64 {
 fn length(ns: u64) -> Option<Duration> {
     (ns != DOCACHE_NEVER).then(|| Duration::from_nanos(ns))
 }
+
+#[cfg(test)]
+mod tests;
