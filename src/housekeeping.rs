@@ -94,8 +94,8 @@ pub(crate) fn is_here() -> bool {
     HERE.get()
 }
 
-/// Waits for the end of all threads of this name, which leave by themselves when they have nothing to
-/// do, for some `turns` of a `pause`. Whether they have left.
+/// Waits for the end of all threads of this name, which leave by themselves when they have nothing
+/// to do, for some `turns` of a `pause`. Whether they have left.
 pub(crate) fn finish_leaving(name: &str, turns: u32, pause: Duration) -> bool {
     let mut turn = 0;
     loop {
