@@ -1,6 +1,7 @@
 // Package docache has the loop cache: it does expensive work on a schedule and shares the last
 // results with any number of readers. For values by key see docache/cache; for work that many want
-// at the same time, docache/singleflight.
+// at the same time, docache/singleflight; for values in a store that processes share, or that may
+// be served stale, docache/echocache.
 //
 // A [Doer] fetches or computes something. A cache calls it at once and then again and again, an
 // interval apart, on a goroutine of its own, and keeps what it returned. Readers get the newest

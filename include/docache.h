@@ -1925,7 +1925,8 @@ docache_status docache_store_redis_new(const char *url,
 /**
  * Makes a store in a key-value bucket of NATS JetStream, at `url`:
  * `nats://[user:password@]host[:port]`. `options` may be NULL. The bucket is created when it is
- * first used, if it is not there. Else as docache_store_redis_new; the entry is at the prefix, a dot and the MD5 of the key.
+ * first used, if it is not there. Else as docache_store_redis_new; the entry is at the prefix, a
+ * dot and the MD5 of the key.
  *
  * UNSUPPORTED if this library was built without NATS. [NC]
  *
@@ -2843,9 +2844,9 @@ docache_status docache_cache_fetch_key(const struct docache_cache *cache,
  * programs that are searched for leaks, and before the library is unloaded; others need not call
  * it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
  * there are none left; a few hundred bytes stay reachable. BUSY, after three seconds at most: a
- * cache or a wait still needs one, or a callback on one of them has not returned, or the call comes from
- * such a callback. It may be called again, and what is used meanwhile or later starts them again.
- * [NC] [BLK]
+ * cache or a wait still needs one, or a callback on one of them has not returned, or the call
+ * comes from such a callback. It may be called again, and what is used meanwhile or later starts
+ * them again. [NC] [BLK]
  */
 docache_status docache_shutdown(void);
 

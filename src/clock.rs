@@ -194,7 +194,7 @@ fn origin() -> Instant {
 /// What is made once, and not beside a fork: its child would wait for ever for whoever was at it.
 fn once<T: Copy>(place: &OnceLock<T>, make: impl FnOnce() -> T) -> T {
     #[cfg(not(docache_loom))]
-    return *place.get().unwrap_or_else(|| fork::apart(|| place.get_or_init(make)));
+    return *place.get().unwrap_or_else(|| fork::exclude(|| place.get_or_init(make)));
     #[cfg(docache_loom)]
     return *place.get_or_init(make);
 }

@@ -24,7 +24,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 #[cfg(not(docache_loom))]
-use crate::sync::fork::{self, Across, Forked};
+use crate::sync::fork::{self, AcrossFork, AtFork};
 use crate::sync::spawn::Blocked;
 
 struct Started {
@@ -59,18 +59,18 @@ pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) ->
 /// first thread is started.
 #[cfg(not(docache_loom))]
 pub(crate) fn watch() {
-    static JOINED: AtomicBool = AtomicBool::new(false);
-    fork::join_once(&JOINED, fork::Level::Threads, &Handles);
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    fork::register_once(&REGISTERED, fork::LockLevel::Threads, &Handles);
 }
 
 #[cfg(not(docache_loom))]
 struct Handles;
 
 #[cfg(not(docache_loom))]
-static HELD: Across<MutexGuard<'static, Vec<Started>>> = Across::new();
+static HELD: AcrossFork<MutexGuard<'static, Vec<Started>>> = AcrossFork::new();
 
 #[cfg(not(docache_loom))]
-impl Forked for Handles {
+impl AtFork for Handles {
     fn hold(&self) {
         // SAFETY: it is called before the fork by the thread that forks.
         unsafe { HELD.put(started()) };
@@ -81,7 +81,7 @@ impl Forked for Handles {
         drop(unsafe { HELD.take() });
     }
 
-    unsafe fn renew(&self) {
+    unsafe fn reset_in_child(&self) {
         // SAFETY: the caller's promise.
         if let Some(mut started) = unsafe { HELD.take() } {
             std::mem::forget(std::mem::take(&mut *started));
@@ -94,8 +94,8 @@ pub(crate) fn is_here() -> bool {
     HERE.get()
 }
 
-/// Waits for the end of all threads of this name, which leave by themselves when they have nothing to
-/// do, for some `turns` of a `pause`. Whether they have left.
+/// Waits for the end of all threads of this name, which leave by themselves when they have nothing
+/// to do, for some `turns` of a `pause`. Whether they have left.
 pub(crate) fn finish_leaving(name: &str, turns: u32, pause: Duration) -> bool {
     let mut turn = 0;
     loop {

@@ -274,6 +274,6 @@ pub use loop_cache::{
     Reading, Refresh, Schedule, Snapshot, View,
 };
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "redis"))]
 #[doc = include_str!("../README.md")]
 struct ReadmePrograms;

@@ -69,10 +69,10 @@ mod imp {
         ///
         /// # Safety
         /// The calling thread has called `hold`, and not yet let go; it is the only one.
-        pub(crate) unsafe fn renew<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        pub(crate) unsafe fn reset_in_child<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
             // SAFETY: this thread has the lock, as the caller promises, and is the only one.
             let result = f(unsafe { &mut *self.data.get() });
-            self.raw.renew();
+            self.raw.reset_in_child();
             result
         }
 

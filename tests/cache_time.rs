@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -196,6 +197,36 @@ fn jitter_spreads_deadlines_and_only_shortens_lives() {
         clock.advance(step * SECOND);
         cache.purge_expired();
         assert!(left.contains(&cache.len()), "{} {step} s later", cache.len());
+    }
+}
+
+/// A write that is over its limit may wait, or drop what others have left: time goes by meanwhile.
+#[test]
+fn a_time_to_live_counts_from_when_the_value_is_stored() {
+    struct TakesTime(ManualClock);
+    impl Drop for TakesTime {
+        fn drop(&mut self) {
+            self.0.advance(10 * SECOND);
+        }
+    }
+    let clock = ManualClock::new();
+    let builder = Cache::builder().max_weight(10).weigher(|_, _: &Arc<TakesTime>| 10).shards(1);
+    let cache: Cache<u64, Arc<TakesTime>> =
+        builder.time_to_live(5 * SECOND).clock(clock.clone()).no_sweep().build().unwrap();
+    let value = || Arc::new(TakesTime(clock.clone()));
+    for fetches in [false, true] {
+        let pinned = cache.pin();
+        (0..10).for_each(|_| cache.insert(0, value()));
+        drop(pinned);
+        let before = clock.now();
+        if fetches {
+            cache.fetch(1, value);
+        } else {
+            cache.insert(1, value());
+        }
+        assert!(clock.now() >= before.after(5 * SECOND), "what was retired was dropped first");
+        assert!(cache.contains_key(&1), "fetched: {fetches}");
+        cache.remove(&1);
     }
 }
 

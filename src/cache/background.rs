@@ -32,7 +32,7 @@ use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
 use crate::housekeeping;
 use crate::lock::Lock;
-use crate::sync::fork::{self, Across, Forked};
+use crate::sync::fork::{self, AcrossFork, AtFork};
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -214,8 +214,8 @@ impl BackgroundHandle {
         interval: Option<Duration>,
         around: Option<Around>,
     ) -> BackgroundHandle {
-        static JOINED: AtomicBool = AtomicBool::new(false);
-        fork::join_once(&JOINED, fork::Level::Upkeep, &WORKERS);
+        static REGISTERED: AtomicBool = AtomicBool::new(false);
+        fork::register_once(&REGISTERED, fork::LockLevel::Upkeep, &WORKERS);
         housekeeping::watch();
         BackgroundHandle(Arc::new(BackgroundJob {
             cache,
@@ -252,7 +252,7 @@ impl Drop for BackgroundHandle {
     }
 }
 
-/// What a fork does with it: see [`Forked`].
+/// What a fork does with it: see [`AtFork`].
 impl BackgroundHandle {
     pub(crate) fn hold(&self) {
         self.0.state.hold();
@@ -267,14 +267,14 @@ impl BackgroundHandle {
 
     /// # Safety
     /// The calling thread holds it, and is the only one.
-    pub(crate) unsafe fn renew(&self) {
-        let renew = |state: &mut State| {
+    pub(crate) unsafe fn reset_in_child(&self) {
+        let reset = |state: &mut State| {
             // The queue forgets it, too.
             state.queued = false;
             state.due.add(std::mem::take(&mut state.doing));
         };
         // SAFETY: the caller's promise.
-        unsafe { self.0.state.renew(renew) };
+        unsafe { self.0.state.reset_in_child(reset) };
     }
 
     /// Has that done which was due at the fork, or whose alarm was lost there.
@@ -291,7 +291,7 @@ impl BackgroundHandle {
     }
 }
 
-impl Forked for Workers {
+impl AtFork for Workers {
     fn hold(&self) {
         // SAFETY: it is called before the fork by the thread that forks.
         unsafe { HELD.put((lock(&WORKERS.queue), lock(&WORKERS.again))) };
@@ -302,7 +302,7 @@ impl Forked for Workers {
         drop(unsafe { HELD.take() });
     }
 
-    unsafe fn renew(&self) {
+    unsafe fn reset_in_child(&self) {
         // SAFETY: the caller's promise.
         if let Some((mut queue, _again)) = unsafe { HELD.take() } {
             // Each job is queued again when it is revived. These may be last owners, and this is
@@ -315,7 +315,7 @@ impl Forked for Workers {
 
 type Kept = (MutexGuard<'static, Queue>, MutexGuard<'static, Option<Alarm>>);
 
-static HELD: Across<Kept> = Across::new();
+static HELD: AcrossFork<Kept> = AcrossFork::new();
 
 static WORKERS: Workers = Workers {
     queue: Mutex::new(Queue {

@@ -239,7 +239,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     where
         K: fmt::Debug,
     {
-        self.error_style.name = name_by_debug;
+        self.error_style.format_key = name_by_debug;
         self
     }
 
@@ -453,13 +453,13 @@ where
             Inner {
                 core: Core::new(settings, background),
                 coalesced: AtomicU64::new(0),
-                membership: OnceLock::new(),
+                fork_registration: OnceLock::new(),
             }
         });
         #[cfg(not(docache_loom))]
         {
             let member: Weak<Inner<K, V, E, S>> = Arc::downgrade(&inner);
-            let _ = inner.membership.set(fork::join(member));
+            let _ = inner.fork_registration.set(fork::register(member));
             inner.core.background().start();
         }
         Ok(Cache { inner })

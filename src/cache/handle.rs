@@ -351,7 +351,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// Drops all values that were taken out and that no reader can see any more. False if some are
     /// left: readers hold them, or other calls are at dropping them or at telling the listener.
-    /// Inside a listener or a destructor it does nothing.
+    /// Inside a listener or a destructor it runs neither, and leaves what they would see.
     ///
     /// Blocks for short locks, and gives reads that are about to end a moment to do so.
     ///
@@ -406,7 +406,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     /// assert_eq!(docache::Cache::<u64, u32>::new(100).capacity(), Some(100));
     /// ```
     pub fn capacity(&self) -> Option<u64> {
-        self.inner.core.settings.limit
+        self.inner.core.settings.capacity
     }
 
     /// The counters. O(shards), under a short lock each.

@@ -12,16 +12,16 @@ use super::reclaim::pin;
 use super::store::core::{Access, Core};
 use crate::flight::{FlightError, Shared};
 #[cfg(not(docache_loom))]
-use crate::sync::fork::{Forked, Membership};
+use crate::sync::fork::{AtFork, ForkRegistration};
 
 /// What all clones of a cache share.
 pub(crate) struct Inner<K, V, E, S> {
     pub(crate) core: Core<K, V, E, S>,
     /// Calls that shared a load of somebody else's.
     pub(crate) coalesced: AtomicU64,
-    /// That a fork leaves it whole.
+    /// Has its locks held across a fork.
     #[cfg(not(docache_loom))]
-    pub(crate) membership: OnceLock<Membership>,
+    pub(crate) fork_registration: OnceLock<ForkRegistration>,
 }
 
 #[cfg(not(docache_loom))]
@@ -42,7 +42,7 @@ where
 }
 
 #[cfg(not(docache_loom))]
-impl<K, V, E, S> Forked for Inner<K, V, E, S>
+impl<K, V, E, S> AtFork for Inner<K, V, E, S>
 where
     K: Send + Sync,
     V: Send + Sync,
@@ -61,11 +61,11 @@ where
         self.core.shards().iter().for_each(|shard| unsafe { shard.release() });
     }
 
-    unsafe fn renew(&self) {
+    unsafe fn reset_in_child(&self) {
         // SAFETY: the caller's promise.
-        unsafe { self.core.background().renew() };
+        unsafe { self.core.background().reset_in_child() };
         // SAFETY: the caller's promise.
-        self.core.shards().iter().for_each(|shard| unsafe { shard.renew() });
+        self.core.shards().iter().for_each(|shard| unsafe { shard.reset_in_child() });
     }
 
     fn revive(&self) {

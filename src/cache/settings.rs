@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::policy::PolicyKind;
 use super::stats::Cause;
-use super::store::entry::Deadline;
+use super::store::place::Deadline;
 use crate::clock::{self, Alarm, Clock, CoarseClock, Tick};
 use crate::flight::ErrorStyle;
 
@@ -28,7 +28,7 @@ pub(crate) enum TimeSource {
 }
 
 impl TimeSource {
-    /// Where to look first. recorded reads are to look again.
+    /// Where to look first. Tracked reads are to look again.
     pub(crate) fn horizon(&self, tracks_reads: bool) -> &'static AtomicU64 {
         static ALWAYS_LOOK_AGAIN: AtomicU64 = AtomicU64::new(u64::MAX);
         static STANDING_STILL: AtomicU64 = AtomicU64::new(clock::horizon_of(0));

@@ -31,7 +31,7 @@ use std::time::Duration;
 use super::{Clock, SystemClock, Tick};
 use crate::housekeeping;
 #[cfg(not(docache_loom))]
-use crate::sync::fork::{self, Across, Forked};
+use crate::sync::fork::{self, AcrossFork, AtFork};
 
 /// Set in `word` while no ticker keeps it.
 const STOPPED: u64 = 1;
@@ -261,7 +261,7 @@ fn tick() {
 pub(super) fn watch() {
     #[cfg(not(docache_loom))]
     {
-        fork::join_once(&forked::JOINED, fork::Level::Time, &forked::Ticking);
+        fork::register_once(&forked::REGISTERED, fork::LockLevel::Time, &forked::Ticking);
         housekeeping::watch();
     }
 }
@@ -274,12 +274,12 @@ mod forked {
 
     type Kept = (MutexGuard<'static, Option<bool>>, MutexGuard<'static, bool>);
 
-    pub(super) static JOINED: AtomicBool = AtomicBool::new(false);
-    static HELD: Across<Kept> = Across::new();
+    pub(super) static REGISTERED: AtomicBool = AtomicBool::new(false);
+    static HELD: AcrossFork<Kept> = AcrossFork::new();
 
     pub(super) struct Ticking;
 
-    impl Forked for Ticking {
+    impl AtFork for Ticking {
         fn hold(&self) {
             let exists = EXISTS.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: it is called before the fork by the thread that forks.
@@ -291,7 +291,7 @@ mod forked {
             drop(unsafe { HELD.take() });
         }
 
-        unsafe fn renew(&self) {
+        unsafe fn reset_in_child(&self) {
             // SAFETY: the caller's promise.
             if let Some((mut exists, mut wanted)) = unsafe { HELD.take() } {
                 (*exists, *wanted) = (None, false);

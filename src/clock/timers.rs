@@ -95,7 +95,7 @@ pub(super) fn real() -> &'static Arc<Timers> {
     let real = super::once(&REAL, make);
     #[cfg(not(docache_loom))]
     {
-        fork::join_once(&forked::JOINED, fork::Level::Time, &forked::Real);
+        fork::register_once(&forked::REGISTERED, fork::LockLevel::Time, &forked::Real);
         housekeeping::watch();
     }
     real
@@ -104,15 +104,15 @@ pub(super) fn real() -> &'static Arc<Timers> {
 #[cfg(not(docache_loom))]
 mod forked {
     use super::*;
-    use crate::sync::fork::{Across, Forked};
+    use crate::sync::fork::{AcrossFork, AtFork};
 
-    pub(super) static JOINED: AtomicBool = AtomicBool::new(false);
-    static HELD: Across<MutexGuard<'static, Queue>> = Across::new();
+    pub(super) static REGISTERED: AtomicBool = AtomicBool::new(false);
+    static HELD: AcrossFork<MutexGuard<'static, Queue>> = AcrossFork::new();
 
     /// The timers of [`real`], which are there before this is a member.
     pub(super) struct Real;
 
-    impl Forked for Real {
+    impl AtFork for Real {
         fn hold(&self) {
             // SAFETY: it is called before the fork by the thread that forks.
             unsafe { HELD.put(real().lock()) };
@@ -123,7 +123,7 @@ mod forked {
             drop(unsafe { HELD.take() });
         }
 
-        unsafe fn renew(&self) {
+        unsafe fn reset_in_child(&self) {
             // SAFETY: the caller's promise.
             if let Some(mut queue) = unsafe { HELD.take() } {
                 queue.serving = false;

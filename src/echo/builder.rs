@@ -196,8 +196,8 @@ impl<S, T, E> EchoCacheBuilder<S, T, E> {
         }
     }
 
-    /// How long values live; not 0. Default: 15 minutes. [`Duration::MAX`] is for as long as the store
-    /// keeps them.
+    /// How long values live; not 0. Default: 15 minutes. [`Duration::MAX`] is for as long as the
+    /// store keeps them.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

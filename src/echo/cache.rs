@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::EchoCacheBuilder;
-use super::core::{Core, Judged, count};
-use super::error::{Operation, StoreError, StoreErrorKind};
+use super::core::{Core, count};
+use super::error::{Operation, StoreError};
 use super::fetched::{Fetched, Status};
 use super::keep::{Keeper, Kept};
 use super::lead::{Flown, Keep, Lead, Purpose};
 use super::lock::RefreshLock;
+use super::look::Looked;
 use super::stats::EchoStats;
-use super::store::{AsyncStore, Calls, Found, Store, Tasks, Threads, Within, blocking};
+use super::store::{AsyncStore, Calls, Store, Tasks, Threads, Within, blocking};
 use super::upkeep::{Face, Owed, Upkeep};
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::context::{Context, until, until_armed};
@@ -34,18 +35,6 @@ pub(super) struct Inner<S, T, E> {
     group: KeyedGroup<str, Flown<T>, E>,
 }
 
-/// What the first look into the store comes to.
-pub(super) enum Looked<T> {
-    Hit(Fetched<T>),
-    /// A hit that is due for a refresh, at this age.
-    Due(Fetched<T>, Duration),
-    /// A value of this age that is served only if it cannot be loaded; and what is left of the time
-    /// for the store.
-    Late(T, Duration, Duration),
-    /// To be loaded; with what is left of the time for the store, unless that has just failed.
-    Miss(Option<Duration>),
-}
-
 impl<S, T, E> Inner<S, T, E> {
     pub(super) fn new(store: S, core: Core<T>) -> Inner<S, T, E> {
         Inner { store, core, upkeep: Upkeep::new(), group: KeyedGroup::new() }
@@ -53,50 +42,6 @@ impl<S, T, E> Inner<S, T, E> {
 
     pub(super) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {
         Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget)
-    }
-
-    /// What to do with what the store has said.
-    #[inline]
-    pub(super) fn look(
-        &self,
-        (key, context, within): (&str, Option<&Context>, &Within<'_>),
-        called: Result<Option<Found<T>>, StoreError>,
-    ) -> Looked<T> {
-        if let Ok(Some(found)) = called {
-            return match self.core.judge(&found) {
-                Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
-                Judged::Due(status, age) => Looked::Due(self.hit(found, status), age),
-                Judged::Late(age) => {
-                    Looked::Late(found.value, age, within.rest(&self.core.root).budget())
-                }
-                Judged::Gone => Looked::Miss(Some(within.rest(&self.core.root).budget())),
-            };
-        }
-        self.missed((key, context, within), called.map(|_| ()))
-    }
-
-    #[cold]
-    fn missed(
-        &self,
-        (key, context, within): (&str, Option<&Context>, &Within<'_>),
-        called: Result<(), StoreError>,
-    ) -> Looked<T> {
-        // A call that its caller has cut short is no failure of the store.
-        if called.is_err() && context.is_some_and(Context::is_done) {
-            return Looked::Miss(None);
-        }
-        // What cannot be read is to be replaced, under the lock as any other.
-        let is_corrupt =
-            called.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
-        let heeded = self.core.heed((key, Operation::Get), called);
-        let answered = is_corrupt || heeded.is_some();
-        Looked::Miss(answered.then(|| within.rest(&self.core.root).budget()))
-    }
-
-    #[inline]
-    fn hit(&self, found: Found<T>, status: Status) -> Fetched<T> {
-        self.core.count_hit(status);
-        Fetched { value: found.value, status }
     }
 
     /// Lets calls of the key that come from now on begin a load of their own.
@@ -541,10 +486,24 @@ where
     where
         S: Store<T>,
     {
+        match self.cache.inner.look_now(key) {
+            Some(Looked::Hit(fetched)) => Ok(fetched),
+            looked => self.fetch_slow(key, looked, work),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_slow(
+        self,
+        key: &str,
+        looked: Option<Looked<T>>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+    {
         let (inner, context) = (&self.cache.inner, self.context);
-        let within = inner.within(context);
-        let called = blocking(|| inner.store.get(key, &within));
-        let budget = match inner.look((key, context, &within), called) {
+        let budget = match looked.unwrap_or_else(|| inner.look_up(key, context)) {
             Looked::Hit(fetched) | Looked::Due(fetched, _) => return Ok(fetched),
             Looked::Late(_, _, budget) => Some(budget),
             Looked::Miss(budget) => budget,

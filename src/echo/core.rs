@@ -70,6 +70,8 @@ pub(super) struct Core<T> {
     pub(super) counters: Counters,
     /// How long loads take, in nanoseconds, lately; 0 before the first.
     load_time: AtomicU64,
+    /// Whether what becomes of a value depends on its age.
+    pub(super) needs_age: bool,
     /// Of caches that serve stale values.
     pub(super) pauses: Option<Pauses>,
 }
@@ -99,7 +101,9 @@ impl<T> Core<T> {
     pub(super) fn new(settings: Settings<T>, pauses: Option<Pauses>) -> Core<T> {
         let root = Context::with_clock(settings.clock.clone());
         let (counters, load_time) = (Counters::default(), AtomicU64::new(0));
-        Core { settings, root, counters, load_time, pauses }
+        let needs_age =
+            settings.negative.is_some() || matches!(settings.lives, Lives::Refreshed(..));
+        Core { settings, root, counters, load_time, needs_age, pauses }
     }
 
     pub(super) fn pauses(&self, f: impl FnOnce(&Pauses)) {
@@ -158,6 +162,9 @@ impl<T> Core<T> {
 
     #[inline]
     pub(super) fn judge(&self, found: &Found<T>) -> Judged {
+        if !self.needs_age {
+            return Judged::Serve(Status::Fresh);
+        }
         if self.settings.negative.is_some() {
             if let Some(ttl) = self.negative_ttl(&found.value) {
                 let is_gone = found.age.is_some_and(|age| age >= ttl);

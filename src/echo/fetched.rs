@@ -23,15 +23,17 @@ pub enum Status {
     },
     /// This call loaded it.
     Loaded,
-    /// Another call loaded it, in this process or in another, and this one waited for that.
+    /// Another call loaded it, in this process or in another, and this one waited for that. A
+    /// negative value is [`Negative`](Status::Negative) all the same.
     Coalesced,
-    /// The store had it, and it says that there is no such thing; see
+    /// The store had it, or another call loaded it, and it says that there is no such thing; see
     /// [`negative`](super::EchoCacheBuilder::negative).
     Negative,
 }
 
 impl Status {
-    /// Whether the store had it when it was asked first: nobody waited for a load.
+    /// Whether the store had it when it was asked first: nobody waited for a load, unless that was
+    /// another call's and brought a negative value.
     ///
     /// ```
     /// use docache::echo::Status;

@@ -1,8 +1,8 @@
 //! Keeping a refresh lock while a thread is busy loading.
 //!
 //! A thread that loads cannot renew its lock at the same time. So an alarm rings at a third of the
-//! lock's time to live, and a thread of the [cache](super::upkeep) makes the call; then the alarm is
-//! set again. (A task renews its lock in its own future.)
+//! lock's time to live, and a thread of the [cache](super::upkeep) makes the call; then the alarm
+//! is set again. (A task renews its lock in its own future.)
 //!
 //! # Invariants
 //! - OVER: when the load is over its alarm is taken back, and a renewal that comes late does

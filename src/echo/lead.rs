@@ -278,7 +278,7 @@ where
     Others,
 }
 
-/// Counts a load when this is dropped: its caller has left it, unless something else is said before.
+/// Counts a load when this is dropped: its caller has left it, unless something else was said.
 struct Counted<'r, T> {
     core: &'r Core<T>,
     key: &'r str,

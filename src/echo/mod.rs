@@ -6,6 +6,7 @@
 //! | results that many processes need, or that are to outlive this one | one load for all of them, and the result from a shared store | [`EchoCache`] |
 //! | the same, and callers who must not wait for a load | what there is at once, and its refresh in the background | [`LazyEchoCache`] |
 //! | memory of this process | a store with a capacity; a store of one entry | [`MemoryStore`]; [`SingleStore`] |
+//! | a Redis server, features `redis` and `redis-tls` | to share values and locks with other processes | `RedisStore` |
 //! | a store that is far away | one that is near before it | [`TieredStore`] |
 //! | a store that may be down | to pay next to nothing for it while it is | [`Breaker`] |
 //! | a store of your own | to know that it will do; to see what happens when it does not | [`conformance`]; [`Chaos`] |
@@ -58,38 +59,46 @@
 //! age it does not know is fresh for as long as it is there.
 //!
 //! # When something fails
+//! (`docs/failure.md` says more, also of Redis and NATS.)
 //!
 //! | what | what a fetch does | what else happens |
 //! |---|---|---|
 //! | the store fails, panics, or has garbage | computes, and returns the value | the [hook](EchoCacheBuilder::on_warning) is told |
 //! | the store does not answer | goes on without it when the [budget](EchoCacheBuilder::store_budget) is spent, which is for all calls of a fetch together | the same; an answer that comes later is dropped |
-//! | the lock cannot be asked for | loads without it | the value is not written; a refresh is not made |
-//! | the holder of a lock dies | waits for the lock's time to live; then one takes it over and the others wait for that one, or load beside it when the [lock wait](EchoCacheBuilder::lock_wait) is over | lazy caches serve stale meanwhile |
+//! | the lock cannot be asked for | loads without it | the value is not written; a refresh is not made; should the lock have been granted late it is given back in the background |
+//! | the holder of a lock dies | waits for the lock's time to live; then one takes it over and the others wait for that one, or load beside it when the [lock wait](EchoCacheBuilder::lock_wait) is over, or twice that if the lock changes hands | lazy caches serve stale meanwhile |
 //! | a holder overruns its lock | has its value | it is not written over a newer one |
-//! | the load fails | has the error, as all do that wait for it; a lazy cache serves the stale value until `stale_until` | nothing is kept; [backoff](LazyEchoCacheBuilder::failure_backoff) |
+//! | the load fails | has the error, as all do that wait for it; a lazy cache serves the stale value until `stale_until` | nothing is kept; counted once in the [backoff](LazyEchoCacheBuilder::failure_backoff), as a panic is |
 //! | the load panics | panics; those that wait have [`Panicked`](crate::FlightError::Panicked), or the stale value | the lock is given back |
-//! | the caller's context ends | leaves; if it leads as a task, another one that waits takes the lead | the lock is given back |
+//! | the caller's context ends | leaves, also in the midst of a call to the store; if it does not block in its own work, another one that waits takes the lead | the lock is given back; what it has loaded is written in the background if need be |
 //! | a refresh fails or panics | has had its stale value | it is counted, and the hook is told |
 //! | the queue is full | has the stale value | the refresh is dropped and counted; a later fetch tries again |
-//! | the system gives no thread | the same | locks of threads are not renewed |
+//! | the system gives no thread | the same | locks of threads are not renewed, and late ones not given back: that is counted, and the hook is told |
 //!
 //! # Which thread runs what
 //! A load that is waited for runs on its caller's thread or in its caller's task. Refreshes run on
 //! threads `docache-echo` of the cache, at most as many as it has
 //! [workers](LazyEchoCacheBuilder::workers), or on the user's
-//! [executor](LazyEchoCacheBuilder::spawner). Locks that threads hold are renewed by one more such
-//! thread of the process. Hooks run wherever something happens. All of these threads start when
-//! they are needed, block the host's signals and leave when they have been idle for a second.
+//! [executor](LazyEchoCacheBuilder::spawner). Locks that threads hold are renewed, and those that
+//! could not be given back are tried again, by at most four more such threads of the cache; a store
+//! that hangs there costs no other cache anything. Hooks run wherever something happens. All of
+//! these threads start when they are needed, block the host's signals and leave when they have been
+//! idle for a second.
 //!
 //! # Invariants
 //! - ONE-LOAD: in a process, loads of a key run one at a time: they are its flights' work. Across
 //!   processes that is what the lock is for, which is for efficiency: where it fails, values are
 //!   computed, and correct.
-//! - GIVEN-BACK: a lock is given back on every path of the load that holds it: by its guard.
+//! - GIVEN-BACK: a lock is given back on every path of the load that holds it, by its guard; what
+//!   fails there is tried again in the background until the lock's time is over.
 //! - LATER: what is written under a lock is written by whoever has it, in one step with the check
 //!   of that where the store can; removals and overwrites take it away.
 //! - UNLOCKED: no lock and no guard of ours is held while user code runs: work, hooks, destructors,
 //!   stores.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/failure.md")]
+struct FailurePage;
 
 mod ages;
 mod backoff;
@@ -105,6 +114,7 @@ mod keep;
 mod lazy;
 mod lead;
 mod lock;
+mod look;
 mod pauses;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 mod polls;

@@ -15,7 +15,7 @@ fn polls() -> &'static Arc<Queue> {
     static POLLS: OnceLock<Arc<Queue>> = OnceLock::new();
     POLLS.get().unwrap_or_else(|| {
         housekeeping::watch();
-        fork::apart(|| POLLS.get_or_init(|| Queue::new(usize::MAX, THREADS)))
+        fork::exclude(|| POLLS.get_or_init(|| Queue::new(usize::MAX, THREADS)))
     })
 }
 

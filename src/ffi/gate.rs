@@ -149,8 +149,8 @@ impl Gate {
         Some(f())
     }
 
-    /// [`during`](Gate::during) for what is a part of the call that it is inside of: that goes on to
-    /// its end also if it has freed the object.
+    /// [`during`](Gate::during) for what is a part of the call that it is inside of: that goes on
+    /// to its end also if it has freed the object.
     pub(super) fn inside<R>(self: &Arc<Gate>, f: impl FnOnce() -> R) -> Option<R> {
         let Some(frame) = Frame::outermost(self) else { return self.during(f) };
         // SAFETY: FRAMES: this thread's, and further out on its stack.

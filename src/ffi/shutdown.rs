@@ -15,9 +15,9 @@ const ECHO_PATIENCE: u32 = 2000;
 /// programs that are searched for leaks, and before the library is unloaded; others need not call
 /// it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
 /// there are none left; a few hundred bytes stay reachable. BUSY, after three seconds at most: a
-/// cache or a wait still needs one, or a callback on one of them has not returned, or the call comes from
-/// such a callback. It may be called again, and what is used meanwhile or later starts them again.
-/// \[NC\] \[BLK\]
+/// cache or a wait still needs one, or a callback on one of them has not returned, or the call
+/// comes from such a callback. It may be called again, and what is used meanwhile or later starts
+/// them again. \[NC\] \[BLK\]
 #[unsafe(no_mangle)]
 pub extern "C" fn docache_shutdown() -> docache_status {
     guard(std::ptr::null_mut(), || {

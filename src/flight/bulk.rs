@@ -15,9 +15,9 @@ use std::task::{Context as TaskContext, Poll};
 
 use super::drive::{ErrorStyle, Target};
 use super::error::{FlightError, Shared};
+use super::flight_call::{FlightCall, RunResult, RunResultOf, WaitResult};
 use super::infallible::value_or_panic;
 use super::keyed::KeyedGroup;
-use super::pinned_call::{PinnedCall, RunResult, RunResultOf, WaitResult};
 use super::protocol::call::{State, WaitKind};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Failure;
@@ -29,7 +29,7 @@ use crate::wait::block_on;
 
 /// One key of a bulk call.
 struct Part<'k, D: Domain> {
-    pinned: PinnedCall<D>,
+    flight_call: FlightCall<D>,
     error_style: ErrorStyle<D::Key>,
     key: &'k D::Key,
     /// Whether the flight was given the Waker of this thread, which is the same at every look.
@@ -46,9 +46,10 @@ pub(crate) fn run_all<'k, D: Domain<Key: 'k>>(
     let part = |(target, key): (Target<D>, &'k D::Key)| {
         // SAFETY: it goes into a box that does not grow or move what it holds, and that lives in
         // this frame, which the key outlives.
-        let pinned = unsafe { PinnedCall::new(target.domain, target.hash, key, WaitKind::Polled) };
+        let flight_call =
+            unsafe { FlightCall::new(target.domain, target.hash, key, WaitKind::Polled) };
         Part {
-            pinned,
+            flight_call,
             error_style: ErrorStyle { repanic: false, ..target.error_style },
             key,
             armed: false,
@@ -183,11 +184,11 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
 fn enter_all<D: Domain>(parts: &mut [Part<'_, D>]) -> Vec<usize> {
     let mut led = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter_mut().enumerate() {
-        match part.pinned.enter() {
+        match part.flight_call.enter() {
             Entered::Leads => led.push(index),
             // Perhaps a flight of this very call, which is completed before anything is waited for.
             Entered::Joined => {}
-            Entered::Found => part.result = Some(part.pinned.own_result(false)),
+            Entered::Found => part.result = Some(part.flight_call.own_result(false)),
             Entered::Reentrant => part.result = Some(Err(part.error_style.reentrant(part.key))),
         }
     }
@@ -205,10 +206,10 @@ fn run_for<D: Domain>(
     // caller inside the work could wait for it forever. They do so until all are completed,
     // because completing runs user code, which must not wait for a key whose turn is yet to come.
     let busy = |part: &&Part<'_, D>| part.result.is_none();
-    parts.iter().filter(busy).for_each(|part| part.pinned.call().enter_work());
+    parts.iter().filter(busy).for_each(|part| part.flight_call.call().enter_work());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let values = work(&keys).inspect_err(|error| {
-            led.iter().for_each(|index| parts[*index].pinned.stage_with(Err(error)));
+            led.iter().for_each(|index| parts[*index].flight_call.stage_with(Err(error)));
         })?;
         let (given, asked) = (values.len(), keys.len());
         assert!(
@@ -216,30 +217,31 @@ fn run_for<D: Domain>(
             "work: {given} values are not accepted; return one for each of the {asked} keys"
         );
         // In the same memory, where the types are of one size.
-        let accept = |(at, loaded): (usize, D::Loaded)| parts[led[at]].pinned.accept(loaded);
-        let values: Vec<D::Value> = values.into_iter().enumerate().map(accept).collect();
+        let value_of =
+            |(at, loaded): (usize, D::Loaded)| parts[led[at]].flight_call.value_of(loaded);
+        let values: Vec<D::Value> = values.into_iter().enumerate().map(value_of).collect();
         led.iter()
             .zip(&values)
-            .for_each(|(index, value)| parts[*index].pinned.stage_with(Ok(value)));
+            .for_each(|(index, value)| parts[*index].flight_call.stage_with(Ok(value)));
         Ok(values)
     }));
     let mut complete = |index: &usize, outcome: OutcomeOf<D>| {
         let part = &mut parts[*index];
-        part.pinned.put(outcome);
-        let shared = part.pinned.complete();
-        part.result = Some(part.pinned.own_result(shared));
+        part.flight_call.put(outcome);
+        let shared = part.flight_call.complete();
+        part.result = Some(part.flight_call.own_result(shared));
     };
     let (failure, payload) = match result {
         Ok(Ok(values)) => {
             led.iter().zip(values).for_each(|(index, value)| complete(index, Ok(value)));
-            parts.iter().for_each(|part| part.pinned.call().leave_work());
+            parts.iter().for_each(|part| part.flight_call.call().leave_work());
             return;
         }
         Ok(Err(error)) => (Failure::Failed(Arc::new(error)), None),
         Err(payload) => (Failure::Panicked(panic_message(&*payload).into()), Some(payload)),
     };
     led.iter().for_each(|index| complete(index, Err(failure.clone())));
-    parts.iter().for_each(|part| part.pinned.call().leave_work());
+    parts.iter().for_each(|part| part.flight_call.call().leave_work());
     if let Some(payload) = payload {
         resume_unwind(payload);
     }
@@ -255,24 +257,27 @@ fn poll_all<D: Domain>(
         let (mut led, mut waits) = (Vec::new(), false);
         for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.result.is_none())
         {
-            part.pinned.call().reset_if_forked();
-            if mem::replace(&mut part.armed, true) && part.pinned.call().state() == State::Waits {
+            part.flight_call.call().reset_if_forked();
+            if mem::replace(&mut part.armed, true)
+                && part.flight_call.call().state() == State::Waits
+            {
                 waits = true;
                 continue;
             }
-            match part.pinned.poll(cx) {
+            match part.flight_call.poll(cx) {
                 Poll::Pending => waits = true,
                 Poll::Ready(WaitResult::Leads) => {
-                    part.pinned.call().enter_work();
-                    if part.pinned.recheck() {
+                    part.flight_call.call().enter_work();
+                    if part.flight_call.recheck() {
                         led.push(index);
                     } else {
-                        part.result = Some(part.pinned.own_result(part.pinned.complete()));
-                        part.pinned.call().leave_work();
+                        part.result =
+                            Some(part.flight_call.own_result(part.flight_call.complete()));
+                        part.flight_call.call().leave_work();
                     }
                 }
                 Poll::Ready(end) => {
-                    part.result = Some(part.error_style.joined(&part.pinned, end, None))
+                    part.result = Some(part.error_style.joined(&part.flight_call, end, None))
                 }
             }
         }
@@ -290,7 +295,8 @@ impl<D: Domain> Part<'_, D> {
     /// Stops waiting, if it still does: the context is done.
     fn finish(&mut self, context: Option<&Context>) {
         if self.result.is_none() {
-            self.result = Some(self.error_style.joined(&self.pinned, self.pinned.leave(), context));
+            self.result =
+                Some(self.error_style.joined(&self.flight_call, self.flight_call.leave(), context));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::error::{FlightError, Shared};
-use super::pinned_call::{PinnedCall, RunResultOf, WaitResult, WorkResult};
+use super::flight_call::{FlightCall, RunResultOf, WaitResult, WorkResult};
 use super::protocol::call::WaitKind;
 use super::protocol::domain::Domain;
 use super::protocol::outcome::Failure;
@@ -30,7 +30,7 @@ pub(crate) struct ErrorStyle<K: ?Sized> {
     /// Whether those who joined a run that panicked are to panic too.
     pub(crate) repanic: bool,
     /// The key as errors show it.
-    pub(crate) name: fn(&K) -> Arc<str>,
+    pub(crate) format_key: fn(&K) -> Arc<str>,
 }
 
 impl<K: ?Sized> Clone for ErrorStyle<K> {
@@ -44,7 +44,7 @@ impl<K: ?Sized> Copy for ErrorStyle<K> {}
 impl<K: ?Sized> ErrorStyle<K> {
     /// Errors name the key's type.
     pub(crate) const DEFAULT: ErrorStyle<K> =
-        ErrorStyle { repanic: false, name: name_of_type::<K> };
+        ErrorStyle { repanic: false, format_key: name_of_type::<K> };
 }
 
 /// A key as errors show it where it cannot be shown itself.
@@ -70,8 +70,8 @@ impl<D: Domain> Target<D> {
     }
 
     /// The same, and passes the result to `then`. Values may be large: so the result is not moved
-    /// through this frame. `limit` bounds only the waiting: a call that leads runs the work,
-    /// however short it is.
+    /// through this frame. Without a context, `limit` bounds the waiting, and nothing else:
+    /// a call that leads runs the work, however short it is.
     #[inline]
     pub(crate) fn run_then<R>(
         self,
@@ -83,20 +83,20 @@ impl<D: Domain> Target<D> {
         if let Some(error) = context_error(context) {
             return then(Err(error));
         }
-        // SAFETY: the pinned call stays where it is until the end of this function, and a stack
+        // SAFETY: the flight call stays where it is until the end of this function, and a stack
         // frame cannot be forgotten.
-        let pinned = unsafe { PinnedCall::new(self.domain, self.hash, key, WaitKind::Parked) };
-        let shared = match pinned.enter() {
-            Entered::Leads => pinned.lead(work),
+        let flight_call = unsafe { FlightCall::new(self.domain, self.hash, key, WaitKind::Parked) };
+        let shared = match flight_call.enter() {
+            Entered::Leads => flight_call.lead(work),
             // Not joined: it counts as this caller's own.
             Entered::Found => false,
             Entered::Reentrant => return then(Err(self.error_style.reentrant(key))),
-            Entered::Joined => match pinned.wait(context, limit) {
-                WaitResult::Leads => pinned.take_over(work),
-                end => return then(self.error_style.joined(&pinned, end, context)),
+            Entered::Joined => match flight_call.wait(context, limit) {
+                WaitResult::Leads => flight_call.take_over(work),
+                end => return then(self.error_style.joined(&flight_call, end, context)),
             },
         };
-        then(pinned.own_result(shared))
+        then(flight_call.own_result(shared))
     }
 
     /// The same for a task. `key` lies in the future's own memory.
@@ -120,22 +120,22 @@ impl<D: Domain> Target<D> {
             }
             let kind = WaitKind::Polled;
             // SAFETY: it is pinned here, and the key lies in the same memory.
-            let pinned = pin!(unsafe { PinnedCall::new(self.domain, self.hash, key, kind) });
-            let pinned = pinned.into_ref().get_ref();
-            match pinned.enter() {
+            let flight_call = pin!(unsafe { FlightCall::new(self.domain, self.hash, key, kind) });
+            let flight_call = flight_call.into_ref().get_ref();
+            match flight_call.enter() {
                 Entered::Leads => {}
-                Entered::Found => return pinned.own_result(false),
+                Entered::Found => return flight_call.own_result(false),
                 Entered::Reentrant => return Err(self.error_style.reentrant(key)),
-                Entered::Joined => match pinned.wait_async(context).await {
+                Entered::Joined => match flight_call.wait_async(context).await {
                     WaitResult::Leads => {
-                        if !pinned.recheck() {
-                            return pinned.own_result(pinned.complete());
+                        if !flight_call.recheck() {
+                            return flight_call.own_result(flight_call.complete());
                         }
                     }
-                    end => return self.error_style.joined(pinned, end, context),
+                    end => return self.error_style.joined(flight_call, end, context),
                 },
             }
-            lead_async(pinned, work).await
+            lead_async(flight_call, work).await
         }
     }
 }
@@ -143,20 +143,20 @@ impl<D: Domain> Target<D> {
 impl<K: ?Sized> ErrorStyle<K> {
     #[cold]
     pub(super) fn reentrant<E>(self, key: &K) -> FlightError<E> {
-        FlightError::Reentrant((self.name)(key))
+        FlightError::Reentrant((self.format_key)(key))
     }
 
     /// What a call gets that joined.
     pub(super) fn joined<D: Domain>(
         self,
-        pinned: &PinnedCall<D>,
+        flight_call: &FlightCall<D>,
         end: WaitResult,
         context: Option<&Context>,
     ) -> RunResultOf<D> {
         if end != WaitResult::Done {
             return Err(left_error(context));
         }
-        match pinned.take() {
+        match flight_call.take() {
             Ok(value) => Ok(Shared::joined(value)),
             Err(Failure::Panicked(message)) if self.repanic => {
                 panic!("the run panicked: {message}")
@@ -179,23 +179,23 @@ fn left_error<E>(context: Option<&Context>) -> FlightError<E> {
 
 /// Runs the work of a call that leads, as a future.
 async fn lead_async<D: Domain, Fut>(
-    pinned: &PinnedCall<D>,
+    flight_call: &FlightCall<D>,
     work: impl FnOnce() -> Fut,
 ) -> RunResultOf<D>
 where
     Fut: Future<Output = WorkResult<D>>,
 {
-    let mut leader_work = pin!(LeaderWork { pinned, future: None });
+    let mut leader_work = pin!(LeaderWork { flight_call, future: None });
     // SAFETY: nothing is moved: the future is made where it is pinned.
     let future = unsafe { &mut leader_work.as_mut().get_unchecked_mut().future };
-    let result = match pinned.run_as_work(|| *future = Some(work())) {
+    let result = match flight_call.run_as_work(|| *future = Some(work())) {
         Ok(()) => leader_work.await,
         Err(payload) => Err(payload),
     };
     match result {
-        Ok(()) => pinned.own_result(pinned.complete()),
+        Ok(()) => flight_call.own_result(flight_call.complete()),
         Err(payload) => {
-            pinned.panicked(&*payload);
+            flight_call.panicked(&*payload);
             resume_unwind(payload)
         }
     }
@@ -204,7 +204,7 @@ where
 /// The work of a call that leads, as a future. The thread counts as inside the work while this is
 /// polled, and while it is dropped.
 struct LeaderWork<'a, D: Domain, Fut> {
-    pinned: &'a PinnedCall<D>,
+    flight_call: &'a FlightCall<D>,
     future: Option<Fut>,
 }
 
@@ -212,19 +212,19 @@ impl<D: Domain, Fut: Future<Output = WorkResult<D>>> Future for LeaderWork<'_, D
     type Output = std::thread::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        // SAFETY: `future` is pinned whenever its owner is, and `pinned` is a reference.
-        let LeaderWork { pinned, future } = unsafe { self.get_unchecked_mut() };
+        // SAFETY: `future` is pinned whenever its owner is, and `flight_call` is a reference.
+        let LeaderWork { flight_call, future } = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(future) };
-        let polled = pinned.run_as_work(|| {
+        let polled = flight_call.run_as_work(|| {
             let polled = match future.as_mut().as_pin_mut() {
                 Some(work) => work.poll(cx),
                 None => panic!("a future was polled after it was ready"),
             };
             polled.map(|result| {
                 future.set(None);
-                pinned.put_result(result);
-                pinned.stage();
+                flight_call.put_result(result);
+                flight_call.stage();
             })
         });
         match polled {
@@ -233,7 +233,7 @@ impl<D: Domain, Fut: Future<Output = WorkResult<D>>> Future for LeaderWork<'_, D
             Err(payload) => {
                 // What is left of the work is dropped now, while the call still leads. If that
                 // panics too, the first panic counts.
-                if let Err(second) = pinned.run_as_work(|| future.set(None)) {
+                if let Err(second) = flight_call.run_as_work(|| future.set(None)) {
                     drop_contained(second);
                 }
                 Poll::Ready(Err(payload))
@@ -244,12 +244,12 @@ impl<D: Domain, Fut: Future<Output = WorkResult<D>>> Future for LeaderWork<'_, D
 
 impl<D: Domain, Fut> Drop for LeaderWork<'_, D, Fut> {
     fn drop(&mut self) {
-        let (pinned, future) = (self.pinned, &mut self.future);
+        let (flight_call, future) = (self.flight_call, &mut self.future);
         if future.is_none() {
             return;
         }
         // Assigning drops the work where it was pinned.
-        if let Err(payload) = pinned.run_as_work(|| *future = None) {
+        if let Err(payload) = flight_call.run_as_work(|| *future = None) {
             if std::thread::panicking() {
                 drop_contained(payload);
             } else {

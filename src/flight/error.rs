@@ -46,7 +46,7 @@ impl<T> Shared<T> {
         self.value
     }
 
-    /// Whether this caller's own closure ran.
+    /// Whether this caller led: its own closure ran, or it found on leading that none had to.
     ///
     /// ```
     /// assert!(docache::Group::new().run(|| 1).led());

@@ -9,8 +9,8 @@ use super::drive::{ErrorStyle, Target};
 #[cfg(doc)]
 use super::error::FlightError;
 use super::error::Shared;
+use super::flight_call::RunResult;
 use super::infallible::{infallible, value_or_panic};
-use super::pinned_call::RunResult;
 use super::shard::FlightShard;
 use crate::context::Context;
 use crate::sync::barrier;
@@ -106,7 +106,7 @@ impl<T, E> Group<T, E> {
     where
         T: Clone,
     {
-        let error_style = ErrorStyle { repanic: self.repanic, name: |()| Arc::from("()") };
+        let error_style = ErrorStyle { repanic: self.repanic, format_key: |()| Arc::from("()") };
         Target { domain: &self.shard, hash: 0, error_style }
     }
 

@@ -16,8 +16,8 @@ use foldhash::fast::RandomState;
 use super::builder::GroupBuilder;
 use super::drive::{ErrorStyle, Target, name_by_debug};
 use super::error::Shared;
+use super::flight_call::RunResult;
 use super::infallible::{infallible, value_or_panic};
-use super::pinned_call::RunResult;
 use super::shard::FlightShard;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -386,7 +386,7 @@ impl<K: ?Sized, T, E> GroupBuilder<KeyedGroup<K, T, E>, K> {
     where
         K: Debug,
     {
-        self.error_style.name = name_by_debug;
+        self.error_style.format_key = name_by_debug;
         self
     }
 

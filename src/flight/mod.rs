@@ -64,8 +64,8 @@
 //! 5. A leader that leaves without an outcome (a dropped future) hands its place in ring and
 //!    registry to a waiting call, its *heir*, in one critical section. If nobody waits it is only
 //!    unregistered.
-//!    - The heir is the first call behind the leader that is not inside user code: a bulk call that
-//!      is running its work is passed over, since that work may wait for one of the other callers.
+//!    - The heir is the first call behind the leader that is not inside its work: a bulk call that
+//!      is running that is passed over, since that work may wait for one of the other callers.
 //!    - If all are inside their work, the last to come is the heir: of calls that are nested on one
 //!      thread it is the innermost, which the others wait for.
 //!    - A bulk call that becomes the leader just before its work begins is not passed over; then
@@ -99,7 +99,7 @@
 //!   fork, whose registry forgets the run that the forking thread is in.
 //! - COPIED: in the child of a fork the other threads' calls must not be looked at: their stacks
 //!   may be in use for something else. So a registry forgets all its calls before it is used there
-//!   ([`renew`](Registry::renew)). A call that survives in the child (on the stack of the thread
+//!   ([`reset`](Registry::reset)). A call that survives in the child (on the stack of the thread
 //!   that forked, or on the heap) resets its links before its owner does anything else with it
 //!   (`reset_if_forked`); if it waited, it now leads.
 //!
@@ -125,12 +125,12 @@ mod builder;
 mod bulk;
 mod drive;
 mod error;
+mod flight_call;
 mod group;
 mod infallible;
 mod keyed;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 mod owned_call;
-mod pinned_call;
 mod protocol;
 mod shard;
 
@@ -141,6 +141,8 @@ pub use builder::GroupBuilder;
 pub(crate) use bulk::run_all;
 pub(crate) use drive::{ErrorStyle, Target, name_by_debug};
 pub use error::{FlightError, Shared};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use flight_call::WaitResult;
 pub use group::Group;
 pub(crate) use infallible::value_or_panic;
 pub use keyed::KeyedGroup;
@@ -148,10 +150,8 @@ pub use keyed::KeyedGroup;
 pub(crate) use keyed::MAX_SHARDS;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use owned_call::{Departure, GroupDomain, OwnedCall, OwnedDomain};
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use pinned_call::WaitResult;
 pub(crate) use protocol::call::Call;
-pub(crate) use protocol::deliver::notify_waiters;
+pub(crate) use protocol::deliver::deliver_outcome;
 pub(crate) use protocol::domain::{Domain, grow};
 pub(crate) use protocol::outcome::{Failure, Outcome};
 pub(crate) use protocol::registry::{Entered, Registry};

@@ -2,11 +2,11 @@
 //! for callers without a stack frame of ours, such as those behind the C ABI.
 //!
 //! # Invariants
-//! - OUTLIVES: while the pinned call may be in a flight, the owned call holds a share of what that
-//!   flight's domain lies in, and the key, unchanged. Both are released only after the pinned call
+//! - OUTLIVES: while the flight call may be in a flight, the owned call holds a share of what that
+//!   flight's domain lies in, and the key, unchanged. Both are released only after the flight call
 //!   is gone (`reset` does it in that order, and so does the order of the fields on drop).
-//! - OWNER: but for [`state`](OwnedCall::state), one function of an owned call is called at a time.
-//!   Its `unsafe` functions ask that of the caller.
+//! - ONE-CALLER: but for [`state`](OwnedCall::state), one function of an owned call is called at a
+//!   time. Its `unsafe` functions ask that of the caller.
 
 use std::fmt;
 use std::marker::PhantomPinned;
@@ -14,8 +14,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use super::flight_call::{FlightCall, WaitResult};
 use super::keyed::KeyedGroup;
-use super::pinned_call::{PinnedCall, WaitResult};
 use super::protocol::call::{State, WaitKind};
 use super::protocol::domain::{Domain, OutcomeOf};
 use super::protocol::outcome::Outcome;
@@ -98,7 +98,7 @@ pub(crate) trait OwnedDomain {
     fn set_key(key: &mut Self::Key, bytes: &[u8]);
 
     /// Drops the key; memory may be kept for the next one.
-    fn forget_key(key: &mut Self::Key);
+    fn clear_key(key: &mut Self::Key);
 
     /// The domain of the key's flight, the key's hash, and the key.
     ///
@@ -130,7 +130,7 @@ where
         key.set(bytes);
     }
 
-    fn forget_key(key: &mut KeyBytes) {
+    fn clear_key(key: &mut KeyBytes) {
         key.forget();
     }
 
@@ -146,7 +146,7 @@ where
 /// A call, reusable.
 pub(crate) struct OwnedCall<O: OwnedDomain> {
     /// Refers to the two fields below, and so goes before them (OUTLIVES).
-    pinned: Option<PinnedCall<O::Domain>>,
+    flight_call: Option<FlightCall<O::Domain>>,
     key: O::Key,
     handle: Option<O::Handle>,
     _pinned: PhantomPinned,
@@ -154,7 +154,12 @@ pub(crate) struct OwnedCall<O: OwnedDomain> {
 
 impl<O: OwnedDomain> OwnedCall<O> {
     pub(crate) fn new() -> Self {
-        OwnedCall { pinned: None, key: O::Key::default(), handle: None, _pinned: PhantomPinned }
+        OwnedCall {
+            flight_call: None,
+            key: O::Key::default(),
+            handle: None,
+            _pinned: PhantomPinned,
+        }
     }
 
     /// Gets ready for [`enter`](Self::enter). `caller_id` is who calls, or 0.
@@ -168,26 +173,26 @@ impl<O: OwnedDomain> OwnedCall<O> {
         caller_id: u64,
         options: O::Options,
     ) {
-        // SAFETY: nothing is moved; the pinned call is in no flight, and only a pinned call cares
+        // SAFETY: nothing is moved; the flight call is in no flight, and only a flight call cares
         // where it lies.
         let this = unsafe { self.get_unchecked_mut() };
-        assert!(this.pinned.is_none(), "a call is in use");
+        assert!(this.flight_call.is_none(), "a call is in use");
         O::set_key(&mut this.key, key);
         let handle = this.handle.insert(handle);
-        // SAFETY: handle and key stay as they are until the pinned call has left (OUTLIVES).
+        // SAFETY: handle and key stay as they are until the flight call has left (OUTLIVES).
         let (domain, hash, key) = unsafe { O::domain(handle, &this.key, options) };
-        // SAFETY: `enter` asks for a pinned call, and the key lies in it or in memory that it owns,
-        // which stay as they are until the pinned call has left (OUTLIVES).
-        let pinned = unsafe { PinnedCall::new(domain, hash, key, WaitKind::Polled) };
-        this.pinned = Some(pinned.with_caller_id(caller_id));
+        // SAFETY: `enter` asks for a pinned `OwnedCall`, and the key lies in that or in memory that
+        // it owns, which stay as they are until the flight call has left (OUTLIVES).
+        let flight_call = unsafe { FlightCall::new(domain, hash, key, WaitKind::Polled) };
+        this.flight_call = Some(flight_call.with_caller_id(caller_id));
     }
 
     /// Joins the flight of the key, or begins one.
     ///
     /// # Safety
-    /// OWNER; called once after [`prepare`](Self::prepare).
+    /// ONE-CALLER; called once after [`prepare`](Self::prepare).
     pub(crate) unsafe fn enter(self: Pin<&Self>) -> Entered {
-        self.get_ref().pinned.as_ref().map_or(Entered::Reentrant, PinnedCall::enter)
+        self.get_ref().flight_call.as_ref().map_or(Entered::Reentrant, FlightCall::enter)
     }
 
     /// What keeps the flight's domain alive, while the call is in use.
@@ -197,34 +202,36 @@ impl<O: OwnedDomain> OwnedCall<O> {
 
     /// Where the call stands; [`Out`](State::Out) if it was not prepared.
     fn state(&self) -> State {
-        self.pinned.as_ref().map_or(State::Out, |pinned| pinned.call().state())
+        self.flight_call.as_ref().map_or(State::Out, |flight_call| flight_call.call().state())
     }
 
     /// Takes the outcome of a call that has one.
     ///
     /// # Safety
-    /// OWNER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called
+    /// ONE-CALLER; it was [found](Entered::Found) or [served](WaitResult::Done), and this is called
     /// once.
     pub(crate) unsafe fn take(&self) -> Option<OutcomeOf<O::Domain>> {
-        self.pinned.as_ref().map(PinnedCall::take)
+        self.flight_call.as_ref().map(FlightCall::take)
     }
 
     /// Begins the work of a call that the lead was handed to: what makes it unnecessary, if
     /// something has come meanwhile.
     ///
     /// # Safety
-    /// OWNER; the call leads.
+    /// ONE-CALLER; the call leads.
     pub(crate) unsafe fn recheck(&self) -> Option<OutcomeOf<O::Domain>> {
-        self.pinned.as_ref().filter(|pinned| !pinned.recheck()).map(PinnedCall::take)
+        self.flight_call.as_ref().filter(|flight_call| !flight_call.recheck()).map(FlightCall::take)
     }
 
     /// Stages the result for storing, if the domain has a place for it. A panic is contained.
     ///
     /// # Safety
-    /// OWNER; the call leads.
+    /// ONE-CALLER; the call leads.
     pub(crate) unsafe fn stage(&self, result: Result<&ValueOf<O>, &ErrorOf<O>>) {
-        if let Some(Err(payload)) =
-            self.pinned.as_ref().map(|pinned| pinned.run_as_work(|| pinned.stage_with(result)))
+        if let Some(Err(payload)) = self
+            .flight_call
+            .as_ref()
+            .map(|flight_call| flight_call.run_as_work(|| flight_call.stage_with(result)))
         {
             drop_contained(payload);
         }
@@ -232,7 +239,7 @@ impl<O: OwnedDomain> OwnedCall<O> {
 
     /// Whether the call is in use: prepared and not reset.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.pinned.is_some()
+        self.flight_call.is_some()
     }
 
     pub(crate) fn leads(&self) -> bool {
@@ -247,31 +254,31 @@ impl<O: OwnedDomain> OwnedCall<O> {
     /// something to see.
     ///
     /// # Safety
-    /// OWNER.
+    /// ONE-CALLER.
     pub(crate) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
-        self.pinned.as_ref().map_or(Poll::Pending, |pinned| pinned.poll(cx))
+        self.flight_call.as_ref().map_or(Poll::Pending, |flight_call| flight_call.poll(cx))
     }
 
     /// Ends the flight that the call leads: whether others got the outcome too.
     ///
     /// # Safety
-    /// OWNER; the call leads.
+    /// ONE-CALLER; the call leads.
     pub(crate) unsafe fn complete(&self, outcome: &OutcomeOf<O::Domain>) -> bool {
-        self.pinned.as_ref().is_some_and(|pinned| pinned.complete_with(outcome))
+        self.flight_call.as_ref().is_some_and(|flight_call| flight_call.complete_with(outcome))
     }
 
     /// Takes the call out of its flight.
     ///
     /// # Safety
-    /// OWNER.
+    /// ONE-CALLER.
     pub(crate) unsafe fn leave(&self) -> Departure<ValueOf<O>, ErrorOf<O>> {
-        let Some(pinned) = &self.pinned else { return Departure::NotInFlight };
+        let Some(flight_call) = &self.flight_call else { return Departure::NotInFlight };
         match self.state() {
             State::Out => Departure::NotInFlight,
-            State::Leads if pinned.abandon() => Departure::HandedOver,
+            State::Leads if flight_call.abandon() => Departure::HandedOver,
             State::Leads => Departure::Ended,
-            State::Waits | State::Done | State::Relays => match pinned.leave() {
-                WaitResult::Done => Departure::Waited(Some(pinned.take())),
+            State::Waits | State::Done | State::Relays => match flight_call.leave() {
+                WaitResult::Done => Departure::Waited(Some(flight_call.take())),
                 WaitResult::Leads | WaitResult::Left => Departure::Waited(None),
             },
         }
@@ -279,18 +286,18 @@ impl<O: OwnedDomain> OwnedCall<O> {
 
     /// Gives the handle back, after [`leave`](Self::leave). The call can be used again.
     pub(crate) fn reset(self: Pin<&mut Self>) -> Option<O::Handle> {
-        // SAFETY: the pinned call is dropped where it is, and nothing is moved but what need not be
+        // SAFETY: the flight call is dropped where it is, and nothing is moved but what need not be
         // pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        this.pinned = None;
-        O::forget_key(&mut this.key);
+        this.flight_call = None;
+        O::clear_key(&mut this.key);
         this.handle.take()
     }
 }
 
 impl<O: OwnedDomain> fmt::Debug for OwnedCall<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedCall").field("pinned", &self.pinned).finish_non_exhaustive()
+        f.debug_struct("OwnedCall").field("flight_call", &self.flight_call).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::DerefMut;
 
 use super::protocol::call::Call;
-use super::protocol::deliver::notify_waiters;
+use super::protocol::deliver::deliver_outcome;
 use super::protocol::domain::{Domain, grow};
 use super::protocol::outcome::Outcome;
 use super::protocol::registry::{Entered, Registry};
@@ -37,7 +37,7 @@ impl<K: ?Sized, T, E> FlightShard<K, T, E> {
     fn lock(&self) -> LockGuard<'_, Registry<K, T, E>> {
         let (mut registry, torn) = self.registry.lock_marked();
         if torn || registry.is_copied() {
-            registry.renew(torn);
+            registry.reset(torn);
         }
         registry
     }
@@ -88,7 +88,7 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
     }
 
     #[inline(always)]
-    fn accept(&self, loaded: T, (): &mut ()) -> T {
+    fn value_of(&self, loaded: T, (): &mut ()) -> T {
         loaded
     }
 
@@ -100,9 +100,9 @@ unsafe impl<K: ?Sized + Eq, T: Clone, E> Domain for &FlightShard<K, T, E> {
         // SAFETY: the caller's promise.
         let has_waiters = unsafe { self.lock().unregister(me) };
         // SAFETY: the caller's promise; it was just taken out.
-        unsafe { notify_waiters(self, me, outcome, has_waiters) }
+        unsafe { deliver_outcome(self, me, outcome, has_waiters) }
     }
 
     #[inline]
-    fn close(&self, (): &mut ()) {}
+    fn on_drop(&self, (): &mut ()) {}
 }

@@ -71,8 +71,8 @@
 //! # In the child of a fork
 //! A lock that another thread holds at the fork would never be free again. There are two ways out:
 //! - The thread that forks has taken it before, as a [member](crate::sync::fork), and in the child
-//!   it is [renewed](RawLock::renew): nobody sleeps there, and it is INHERITED, which counts as
-//!   free and has the thread that takes it first say that the child is in use.
+//!   it is [renewed](RawLock::reset_in_child): nobody sleeps there, and it is INHERITED, which
+//!   counts as free and has the thread that takes it first say that the child is in use.
 //! - It is [marked](RawLock::lock_marked) with the number of forks before the process when it is
 //!   taken. A mark with another number is that of a thread that is not here. A thread that finds
 //!   one takes the lock and is told, since what the lock protects may be half-changed.
@@ -161,7 +161,7 @@ impl RawLock {
 
     /// Resets the lock, in the child of a fork, whose only thread holds it.
     #[cfg(not(docache_loom))]
-    pub(super) fn renew(&self) {
+    pub(super) fn reset_in_child(&self) {
         self.waiting.store(0, Ordering::Relaxed);
         self.state.store(INHERITED, Ordering::Relaxed);
     }
@@ -243,19 +243,19 @@ impl RawLock {
         if let Some(torn) = self.spin(held, false) {
             return torn;
         }
-        let (began, mut waits, mut misses) = (Instant::now(), 0, false);
+        let (began, mut has_waited, mut misses) = (Instant::now(), false, false);
         loop {
-            let hungry = waits > 0 && began.elapsed() >= PATIENCE;
+            let hungry = has_waited && began.elapsed() >= PATIENCE;
             // With SPINNING, so that those who spin do not change the word before this one sleeps.
             let mark = PARKED | SPINNING | if hungry { HUNGRY } else { 0 };
             let seen = self.waiting.fetch_or(mark, Ordering::Acquire);
             let fenced = seen & PARKED != 0 || !is_asymmetric() || barrier::heavy();
-            if let Some(torn) = self.look(held, waits > 0) {
+            if let Some(torn) = self.look(held, has_waited) {
                 return torn;
             }
             misses |= !fenced;
             parking::wait(&self.waiting, seen | mark, misses.then_some(NAP));
-            waits += 1;
+            has_waited = true;
             if let Some(torn) = self.spin(held, true) {
                 // AWAKE: it may have been reset to wake this thread.
                 self.waiting.fetch_or(PARKED, Ordering::Relaxed);

@@ -103,7 +103,7 @@ fn what_a_thread_holds_that_did_not_come_along_is_taken_and_said_to_be_torn() {
     // Nor does a lock that was held across the fork keep anybody out.
     lock.hold();
     // SAFETY: it is held, and there is only this thread.
-    assert_eq!(unsafe { lock.renew(|data| std::mem::replace(data, 2)) }, 1);
+    assert_eq!(unsafe { lock.reset_in_child(|data| std::mem::replace(data, 2)) }, 1);
     assert_eq!(*lock.lock(), 2);
     lock.hold();
     // SAFETY: it is held.

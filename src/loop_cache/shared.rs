@@ -45,7 +45,7 @@ use crate::lock::{Lock, LockGuard};
 use crate::log::Level;
 use crate::sync::atomic::AtomicU64;
 #[cfg(not(docache_loom))]
-use crate::sync::fork::{self, Membership};
+use crate::sync::fork::{self, ForkRegistration};
 use crate::sync::thread::{self, JoinHandle, Token};
 use crate::wait::WaitList;
 
@@ -115,7 +115,7 @@ pub(super) struct Shared<T> {
     pub(super) control: Lock<Control<T>>,
     /// That a fork leaves it whole.
     #[cfg(not(docache_loom))]
-    membership: OnceLock<Membership>,
+    fork_registration: OnceLock<ForkRegistration>,
 }
 
 impl<T: Send + Sync + 'static> Shared<T> {
@@ -147,14 +147,14 @@ impl<T: Send + Sync + 'static> Shared<T> {
             wake: WaitList::new(),
             control: Lock::new(control),
             #[cfg(not(docache_loom))]
-            membership: OnceLock::new(),
+            fork_registration: OnceLock::new(),
             settings,
         });
         #[cfg(not(docache_loom))]
         {
             clock::prepare();
             let member: Weak<Shared<T>> = Arc::downgrade(&shared);
-            let _ = shared.membership.set(fork::join(member));
+            let _ = shared.fork_registration.set(fork::register(member));
         }
         let weak = Arc::downgrade(&shared);
         let hook = context.on_cancel(move || {

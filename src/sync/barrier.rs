@@ -24,7 +24,7 @@ mod imp {
     use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
     use std::sync::{Once, OnceLock};
 
-    use super::super::fork::{self, Forked};
+    use super::super::fork::{self, AtFork};
 
     static FOUND: AtomicBool = AtomicBool::new(false);
 
@@ -61,9 +61,9 @@ mod imp {
         if let Some(exists) = EXISTS.get() {
             return *exists;
         }
-        fork::join_once(&JOINED, fork::Level::Fence, &Registration);
+        fork::register_once(&REGISTERED, fork::LockLevel::Fence, &Registration);
         // A child is not to find somebody at it.
-        fork::apart(|| {
+        fork::exclude(|| {
             *EXISTS.get_or_init(|| {
                 let exists = register() && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
                 FOUND.store(exists, Ordering::Relaxed);
@@ -76,17 +76,17 @@ mod imp {
         membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
     }
 
-    static JOINED: AtomicBool = AtomicBool::new(false);
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
 
     struct Registration;
 
-    impl Forked for Registration {
+    impl AtFork for Registration {
         fn hold(&self) {}
 
         unsafe fn release(&self) {}
 
         /// Asks for it anew in the child of a fork: that it is inherited is not written anywhere.
-        unsafe fn renew(&self) {
+        unsafe fn reset_in_child(&self) {
             if is_found() {
                 register();
             }

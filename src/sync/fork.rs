@@ -7,14 +7,14 @@
 //! compares: of another number is what belonged to a process before, and is forgotten without a
 //! look at it.
 //!
-//! What lives at an address of its own and has locks is a [member](Forked): a cache, a loop cache,
+//! What lives at an address of its own and has locks is a [member](AtFork): a cache, a loop cache,
 //! the timers. Before a fork all of them are held, so that the child finds them whole, and after it
 //! let go of, in the child as it is to be there.
 //!
 //! # Invariants
 //! - WHOLE: no other thread has the lock of a member while the process is copied.
-//! - ORDER: members are held in the order of their [levels](Level), and otherwise of their age. Who
-//!   has a lock of one level takes another one only of a higher level, and never that of the
+//! - ORDER: members are held in the order of their [levels](LockLevel), and otherwise of their age.
+//!   Who has a lock of one level takes another one only of a higher level, and never that of the
 //!   members themselves.
 //! - HELD: what is kept from before the fork until after it belongs to the thread that forks: it
 //!   has the lock of the members.
@@ -41,7 +41,7 @@ pub(crate) fn forks() -> u32 {
 
 /// In which order locks are taken (ORDER).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub(crate) enum LockLevel {
     /// A cache, with its place in the background, or a loop cache.
     Object,
     /// The background's threads.
@@ -57,7 +57,7 @@ pub(crate) enum Level {
 }
 
 /// Something with locks that a child is to find whole.
-pub(crate) trait Forked: Send + Sync {
+pub(crate) trait AtFork: Send + Sync {
     /// Takes the locks.
     fn hold(&self);
 
@@ -72,7 +72,7 @@ pub(crate) trait Forked: Send + Sync {
     ///
     /// # Safety
     /// The calling thread has called `hold`, and neither of the two since.
-    unsafe fn renew(&self);
+    unsafe fn reset_in_child(&self);
 
     /// Goes on with what the parent's threads would have done. Called in the child when it first
     /// uses what there is.
@@ -81,14 +81,14 @@ pub(crate) trait Forked: Send + Sync {
 
 #[derive(Clone)]
 enum Member {
-    Shared(Weak<dyn Forked>),
-    Static(&'static dyn Forked),
+    Shared(Weak<dyn AtFork>),
+    Static(&'static dyn AtFork),
 }
 
 /// A member that stays for as long as it is held.
 enum Held {
-    Shared(Arc<dyn Forked>),
-    Static(&'static dyn Forked),
+    Shared(Arc<dyn AtFork>),
+    Static(&'static dyn AtFork),
 }
 
 impl Member {
@@ -101,7 +101,7 @@ impl Member {
 }
 
 impl Held {
-    fn member(&self) -> &dyn Forked {
+    fn member(&self) -> &dyn AtFork {
         match self {
             Held::Shared(member) => &**member,
             Held::Static(member) => *member,
@@ -109,7 +109,7 @@ impl Held {
     }
 }
 
-type Members = BTreeMap<(Level, u64), Member>;
+type Members = BTreeMap<(LockLevel, u64), Member>;
 
 static MEMBERS: Mutex<Members> = Mutex::new(Members::new());
 
@@ -117,18 +117,18 @@ fn members() -> MutexGuard<'static, Members> {
     MEMBERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Membership, until it is dropped.
+/// That something is registered, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Membership((Level, u64));
+pub(crate) struct ForkRegistration((LockLevel, u64));
 
-impl Drop for Membership {
+impl Drop for ForkRegistration {
     fn drop(&mut self) {
         let member = members().remove(&self.0);
         drop(member);
     }
 }
 
-fn add(members: &mut Members, level: Level, member: Member) -> (Level, u64) {
+fn add(members: &mut Members, level: LockLevel, member: Member) -> (LockLevel, u64) {
     static ADDED: AtomicU64 = AtomicU64::new(0);
     let place = (level, ADDED.fetch_add(1, Ordering::Relaxed));
     members.insert(place, member);
@@ -136,27 +136,31 @@ fn add(members: &mut Members, level: Level, member: Member) -> (Level, u64) {
 }
 
 /// Makes something a member. To be called with no lock held.
-pub(crate) fn join(member: Weak<dyn Forked>) -> Membership {
+pub(crate) fn register(member: Weak<dyn AtFork>) -> ForkRegistration {
     watch();
-    Membership(add(&mut members(), Level::Object, Member::Shared(member)))
+    ForkRegistration(add(&mut members(), LockLevel::Object, Member::Shared(member)))
 }
 
 /// The same for ever, unless it is one. To be called with no lock held.
 #[inline]
-pub(crate) fn join_once(joined: &AtomicBool, level: Level, member: &'static dyn Forked) {
-    if !joined.load(Ordering::Acquire) {
+pub(crate) fn register_once(
+    registered: &AtomicBool,
+    level: LockLevel,
+    member: &'static dyn AtFork,
+) {
+    if !registered.load(Ordering::Acquire) {
         watch();
         let mut members = members();
-        if !joined.load(Ordering::Relaxed) {
+        if !registered.load(Ordering::Relaxed) {
             add(&mut members, level, Member::Static(member));
-            joined.store(true, Ordering::Release);
+            registered.store(true, Ordering::Release);
         }
     }
 }
 
 /// Does something beside which no fork happens, such as making what is made once: a child would
 /// wait for ever for a thread that was at it. `f` uses nothing of this module.
-pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn exclude<R>(f: impl FnOnce() -> R) -> R {
     let _members = members();
     f()
 }
@@ -180,43 +184,43 @@ pub(crate) fn watch() {
 }
 
 /// A place for what is kept from before a fork until after it.
-pub(crate) struct Across<T>(UnsafeCell<Option<T>>);
+pub(crate) struct AcrossFork<T>(UnsafeCell<Option<T>>);
 
 // SAFETY: HELD, as `put` and `take` have promised; what is there stays on the thread that put it
 // there.
-unsafe impl<T> Sync for Across<T> {}
+unsafe impl<T> Sync for AcrossFork<T> {}
 // SAFETY: as above.
-unsafe impl<T> Send for Across<T> {}
+unsafe impl<T> Send for AcrossFork<T> {}
 
-impl<T> Across<T> {
-    pub(crate) const fn new() -> Across<T> {
-        Across(UnsafeCell::new(None))
+impl<T> AcrossFork<T> {
+    pub(crate) const fn new() -> AcrossFork<T> {
+        AcrossFork(UnsafeCell::new(None))
     }
 
     /// # Safety
-    /// Called before a fork by the thread that forks, such as in [`Forked::hold`] (HELD).
+    /// Called before a fork by the thread that forks, such as in [`AtFork::hold`] (HELD).
     pub(crate) unsafe fn put(&self, kept: T) {
         // SAFETY: the caller's promise makes this the only access.
         unsafe { *self.0.get() = Some(kept) };
     }
 
     /// # Safety
-    /// Called after a fork by the thread that forked, such as in [`Forked::release`] (HELD).
+    /// Called after a fork by the thread that forked, such as in [`AtFork::release`] (HELD).
     pub(crate) unsafe fn take(&self) -> Option<T> {
         // SAFETY: the caller's promise makes this the only access.
         unsafe { (*self.0.get()).take() }
     }
 }
 
-impl<T> std::fmt::Debug for Across<T> {
+impl<T> std::fmt::Debug for AcrossFork<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Across").finish_non_exhaustive()
+        f.debug_struct("AcrossFork").finish_non_exhaustive()
     }
 }
 
 type Kept = (MutexGuard<'static, Members>, Vec<Held>);
 
-static KEPT: Across<Kept> = Across::new();
+static KEPT: AcrossFork<Kept> = AcrossFork::new();
 
 #[cfg(unix)]
 extern "C" fn prepare() {
@@ -249,7 +253,7 @@ extern "C" fn child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     REVIVE.store(true, Ordering::Relaxed);
     // SAFETY: `prepare` held it.
-    let_go(|held| unsafe { held.member().renew() });
+    let_go(|held| unsafe { held.member().reset_in_child() });
 }
 
 /// Set in a child until it uses something.

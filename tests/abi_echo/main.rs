@@ -1,5 +1,5 @@
-//! The echo caches of the C ABI, where timing, garbage or a server would be needed to test them from
-//! C: what is refused, stores that return nonsense, locks of others, frees beside callbacks.
+//! The echo caches of the C ABI, where timing, garbage or a server would be needed to test them
+//! from C: what is refused, stores that return nonsense, locks of others, frees beside callbacks.
 
 mod handles;
 mod own;

@@ -414,7 +414,7 @@ impl World {
         if matches!(self.settings.bound, Bound::Weight(_)) {
             assert_eq!(
                 self.cache.weight(),
-                live.iter().map(|(key, value)| u64::from(weight(key, value))).sum()
+                live.iter().map(|(key, value)| u64::from(weight(key, value))).sum::<u64>()
             );
         }
         let model = self.model.borrow();

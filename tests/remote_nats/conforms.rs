@@ -3,12 +3,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use docache::echo::NatsStore;
 use docache::echo::codec::LazyJson;
 use docache::echo::conformance::Suite;
 
 use super::server::Server;
-use super::{Texts, store};
+use super::{Texts, builder, store};
 
 fn suite<'s>() -> Suite<'s> {
     Suite::new().ttl(Duration::from_millis(600)).budget(Duration::from_secs(20))
@@ -29,7 +28,7 @@ fn it_conforms_for_threads() {
 #[test]
 fn it_conforms_for_tasks_with_the_time_of_a_value_beside_it() {
     let (server, made) = (Server::start(), Cell::new(0));
-    let make = || NatsStore::builder(server.url(), fresh(&made)).codec(LazyJson).build().unwrap();
+    let make = || builder(&server.url(), &fresh(&made)).codec(LazyJson).build().unwrap();
     suite().run_async(make).unwrap();
 }
 
@@ -57,4 +56,26 @@ fn a_store_waits_for_its_first_connection_only() {
     let server = Server::start();
     let texts = Texts::new(&server.url(), "first");
     assert_eq!(texts.get("key"), None, "the bucket was created meanwhile");
+}
+
+/// A server of 2.9 loses reads meanwhile, and has several errors for it.
+#[test]
+fn stores_that_create_a_bucket_at_the_same_time_have_one() {
+    const STORES: usize = 4;
+    let server = Server::start();
+    for round in 0..40 {
+        let bucket = format!("b{round}");
+        let stores: Vec<_> = (0..STORES).map(|_| Texts::new(&server.url(), &bucket)).collect();
+        let barrier = std::sync::Barrier::new(STORES);
+        std::thread::scope(|scope| {
+            for texts in &stores {
+                scope.spawn(|| {
+                    barrier.wait();
+                    texts.0.ping(&texts.within()).unwrap();
+                });
+            }
+        });
+        stores[0].put("key", "value", docache::echo::Life::FOREVER);
+        assert!(stores.iter().all(|texts| texts.get("key").as_deref() == Some("value")));
+    }
 }

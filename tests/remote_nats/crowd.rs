@@ -147,7 +147,7 @@ fn fetch_all<S: Store<u64> + 'static>(store: S, port: u16) {
 fn member() {
     let Ok(url) = std::env::var(URL) else { return };
     let port = std::env::var(BACKEND).unwrap().parse().unwrap();
-    let store = NatsStore::builder(url, "b").codec(LazyJson).build().unwrap();
+    let store = crate::builder(&url, "b").codec(LazyJson).build().unwrap();
     let context = Context::background();
     store.ping(&Within::new(&context, LONG)).unwrap();
     match std::env::var_os(LOCKLESS) {
@@ -162,7 +162,7 @@ fn crowd(lockless: bool) -> (usize, usize) {
     let members = Mutex::new(Vec::new());
     for _ in 0..PROCESSES {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "crowd::member"]).env(URL, server.url());
+        command.args(["--exact", "crowd::member", "--nocapture"]).env(URL, server.url());
         command.env(BACKEND, backend.port.to_string()).stdout(std::process::Stdio::null());
         if lockless {
             command.env(LOCKLESS, "1");

@@ -61,7 +61,7 @@ fn agrees(server: &Server, wire: &mut Wire, number: usize, row: &Row<'_>) {
     let bucket = format!("row{number}");
     let context = Context::background();
     let within = || Within::new(&context, LONG);
-    let builder = || NatsStore::builder(server.url(), &bucket).prefix(row.prefix);
+    let builder = || super::builder(&server.url(), &bucket).prefix(row.prefix);
     let (plain, lazy) = (builder().build().unwrap(), builder().codec(LazyJson).build().unwrap());
     plain.ping(&within()).unwrap();
     wire.put(&bucket, row.raw_key, row.raw.as_bytes());
@@ -177,7 +177,7 @@ fn a_bucket_has_a_time_to_live_of_its_own_and_is_checked() {
     let server = Server::start();
     let (mut wire, context) = (Wire::connect(server.port()), Context::background());
     let within = || Within::new(&context, LONG);
-    let builder = || NatsStore::builder(server.url(), "b").prefix("app");
+    let builder = || super::builder(&server.url(), "b");
     let second = Duration::from_secs(1);
     let texts = builder().bucket_ttl(second).build().unwrap();
     texts.put("key", &"value".to_owned(), Life::FOREVER, &within()).unwrap();
@@ -228,7 +228,7 @@ fn a_server_is_known_by_its_certificate() {
     let within = || Within::new(&context, LONG);
     for scheme in ["tls", "nats"] {
         let url = format!("{scheme}://localhost:{}", server.port());
-        let store = NatsStore::builder(url, "b").root_certificates(&roots).build().unwrap();
+        let store = super::builder(&url, "b").root_certificates(&roots).build().unwrap();
         store.put("key", &"value".to_owned(), Life::FOREVER, &within()).unwrap();
         let found: docache::echo::Found<String> = store.get("key", &within()).unwrap().unwrap();
         assert_eq!(found.value, "value");
@@ -248,14 +248,14 @@ fn who_we_are_is_told_the_server() {
     let server = Server::start_with(&["--user", "ada", "--pass", "p@ss"]);
     let host = format!("127.0.0.1:{}", server.port());
     store(&format!("nats://ada:p%40ss@{host}"), "b").ping(&within()).unwrap();
-    let named = NatsStore::builder(server.url(), "b").user_and_password("ada", "p@ss").build();
+    let named = super::builder(&server.url(), "b").user_and_password("ada", "p@ss").build();
     named.unwrap().ping(&within()).unwrap();
     let error = store(&server.url(), "b").ping(&within()).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     let server = Server::start_with(&["--auth", "s3cret"]);
     let host = format!("127.0.0.1:{}", server.port());
     store(&format!("nats://s3cret@{host}"), "b").ping(&within()).unwrap();
-    let named = NatsStore::builder(server.url(), "b").token("s3cret").build().unwrap();
+    let named = super::builder(&server.url(), "b").token("s3cret").build().unwrap();
     named.ping(&within()).unwrap();
     let refused = NatsStore::builder("ftp://host", "b").build().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidArgument);

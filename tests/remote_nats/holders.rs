@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use docache::echo::{EchoCache, Status};
+use docache::Context;
+use docache::echo::{EchoCache, Status, Within};
 
 use crate::server::Server;
 use crate::wire::Wire;
@@ -21,7 +22,14 @@ const LOCK: &str = "app.769ae7543abb0cceb363025017590909";
 type Echo = EchoCache<docache::echo::NatsStore, u32, String>;
 
 fn cache(url: &str) -> Echo {
-    EchoCache::builder(store(url, "b")).lock_ttl(TTL).store_budget(LONG).build().unwrap()
+    EchoCache::builder(store(url, "b"))
+        .lock_ttl(TTL)
+        // However slow the machine is: nobody loads beside a holder.
+        .lock_wait(LONG)
+        .store_budget(LONG)
+        .on_warning(|warning| eprintln!("{warning}"))
+        .build()
+        .unwrap()
 }
 
 /// The child: takes the lock, says so, and loads for ever.
@@ -52,15 +60,20 @@ fn kill_one(server: &Server, round: u64) -> Duration {
     wire.wait_for("it is renewed", |wire| {
         wire.get("b", LOCK).unwrap().header("Nats-Sequence") != first.header("Nats-Sequence")
     });
+    let caches: Vec<Echo> = (0..4).map(|_| cache(&server.url())).collect();
+    let context = Context::background();
+    caches.iter().for_each(|cache| cache.store().ping(&Within::new(&context, LONG)).unwrap());
     // At different moments between two renewals.
     std::thread::sleep(Duration::from_millis(37 * round));
     child.kill().unwrap();
     child.wait().unwrap();
     let (killed, loads, loaded) = (Instant::now(), AtomicUsize::new(0), AtomicUsize::new(0));
     let took = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
+        let threads: Vec<_> = caches
+            .iter()
+            .map(|cache| {
+                let (loads, loaded) = (&loads, &loaded);
+                scope.spawn(move || {
                     let mut took = Duration::ZERO;
                     let load = || {
                         took = killed.elapsed();
@@ -68,7 +81,7 @@ fn kill_one(server: &Server, round: u64) -> Duration {
                         std::thread::sleep(Duration::from_millis(50));
                         Ok(7)
                     };
-                    let fetched = cache(&server.url()).fetch("key", load).unwrap();
+                    let fetched = cache.fetch("key", load).unwrap();
                     assert_eq!(fetched.value, 7);
                     if fetched.status == Status::Loaded {
                         loaded.fetch_add(1, Ordering::SeqCst);

@@ -17,14 +17,21 @@ mod trips;
 
 use docache::Context;
 use docache::echo::codec::Json;
-use docache::echo::{Begun, Life, NatsStore, RefreshLock, Store, Within, Written};
+use docache::echo::{
+    Begun, Life, NatsStore, NatsStoreBuilder, RefreshLock, Store, Within, Written,
+};
 use std::time::Duration;
 
 /// A long time for a call.
 const LONG: Duration = Duration::from_secs(10);
 
+/// With enough time to connect on a busy machine.
+fn builder(url: &str, bucket: &str) -> NatsStoreBuilder {
+    NatsStore::builder(url, bucket).prefix("app").connect_timeout(LONG)
+}
+
 fn store(url: &str, bucket: &str) -> NatsStore {
-    NatsStore::builder(url, bucket).prefix("app").build().unwrap()
+    builder(url, bucket).build().unwrap()
 }
 
 /// A store of strings with its calls, each with enough time.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use docache::echo::codec::LazyJson;
-use docache::echo::{EchoCache, LazyEchoCache, Life, NatsStore, Status};
+use docache::echo::{EchoCache, LazyEchoCache, Life, Status};
 
 use crate::proxy::Proxy;
 use crate::server::Server;
@@ -47,7 +47,7 @@ fn a_hit_takes_one_and_a_cold_load_five() {
 fn a_refresh_takes_four() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let store = NatsStore::builder(url(&proxy), "b").codec(LazyJson).build().unwrap();
+    let store = crate::builder(&url(&proxy), "b").codec(LazyJson).build().unwrap();
     let mut key = 0;
     // A cold load, a hit, and its refresh.
     trips(&proxy, 5 + 1 + 4, || {

@@ -8,10 +8,12 @@
 mod proxy;
 mod server;
 
+mod apart;
 mod conform;
 mod faults;
 mod holders;
 mod locks;
+mod tasks;
 mod trips;
 mod wire;
 

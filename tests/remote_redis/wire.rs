@@ -14,17 +14,7 @@ use crate::call;
 use crate::server::{Client, Reply, Server};
 
 /// Some of the rows that the Go library wrote.
-const ROWS: &str = r#"
-{"form":"plain","prefix":"app","key":"user:42","raw_key":"app:user:42","raw":"\"hello \\u003cworld\\u003e \\u0026 \\\"you\\\"\\n\"","what":"string"}
-{"form":"lazy","prefix":"app.","key":"","raw_key":"app.:","raw":"{\"Value\":\"hello \\u003cworld\\u003e \\u0026 \\\"you\\\"\\n\",\"CreatedAt\":\"2026-11-21T09:19:01.945821051Z\"}","what":"string"}
-{"form":"lock","prefix":"app","key":"sp ace/é日本","raw_key":"app:lock:sp ace/é日本","raw":"tOkEn12345","what":"string"}
-{"form":"lazy","prefix":"app","key":"a.b.*.>","raw_key":"app:a.b.*.>","raw":"{\"Value\":-9007199254740993,\"CreatedAt\":\"2026-11-21T09:19:01.982510767Z\"}","what":"int"}
-{"form":"plain","prefix":"app","key":"lock:user:42","raw_key":"app:lock:user:42","raw":"0.1","what":"float"}
-{"form":"lazy","prefix":"app","key":"user:42","raw_key":"app:user:42","raw":"{\"Value\":null,\"CreatedAt\":\"2026-11-21T09:19:02.04985967Z\"}","what":"null"}
-{"form":"plain","prefix":"app","key":"","raw_key":"app:","raw":"{\"Name\":\"näme \\u003cb\\u003e\\u0026\",\"Count\":-3,\"Price\":1e+21,\"Tags\":null,\"Raw\":\"AP8Q\",\"At\":\"2026-11-21T10:00:00.123456789+05:30\",\"note\":\"\\u003ca href=\\\"x\\\"\\u003e\\u0026\\u2028\\u003c/a\\u003e\"}","what":"struct"}
-{"form":"lazy","prefix":"app.","key":"k","raw_key":"app.:k","raw":"{\"Value\":{\"a\":1,\"b\":2},\"CreatedAt\":\"2026-11-21T09:19:02.139799834Z\"}","what":"map"}
-{"form":"lazy","prefix":"app","key":"k","raw_key":"app:k","raw":"{\"Value\":\"cmF3IAAgYnl0ZXM=\",\"CreatedAt\":\"2026-11-21T09:19:02.171349717Z\"}","what":"bytes"}
-"#;
+const ROWS: &str = include_str!("rows.jsonl");
 
 #[derive(Debug, Deserialize)]
 struct Row {

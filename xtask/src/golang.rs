@@ -13,8 +13,17 @@ use crate::cmd::Cmd;
 use crate::native;
 use crate::readme;
 
-/// The directories that hold a Go module of this repository.
-pub(crate) const MODULES: [&str; 2] = ["go", "ffi-tests/go"];
+/// The directories that hold a Go module of this repository whose tests need nothing else.
+const MODULES: [&str; 2] = ["go", "ffi-tests/go"];
+
+/// The Go module whose tests need servers, and the other side.
+const STORES: &str = "go/echocache/store";
+
+/// The directories that hold all Go modules of this repository.
+pub(crate) const SOURCES: [&str; 2] = MODULES;
+
+/// The other side of the tests of the stores, as cargo leaves it.
+const PEER: &str = "target/debug/examples/echo_peer";
 
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -34,24 +43,33 @@ pub(crate) fn go(module: &str) -> Result<Cmd> {
     Ok(Cmd::new("go").dir(module).env("CGO_ENABLED", "1").env("CGO_CFLAGS", flags))
 }
 
-/// `go vet` in both modules.
+/// `go vet` in all modules.
 pub(crate) fn vet() -> Result<()> {
     archive::refresh()?;
-    MODULES.iter().try_for_each(|module| go(module)?.words("vet ./...").run())
+    MODULES.iter().chain([&STORES]).try_for_each(|module| go(module)?.words("vet ./...").run())
 }
 
-/// `go test` in both modules, always linked and run afresh: the static library is not part of Go's
-/// cache key.
+/// `go test` in the modules that need no servers.
 pub(crate) fn test(flags: &str, envs: &[(&str, &str)]) -> Result<()> {
+    MODULES.iter().try_for_each(|module| test_module(module, flags, envs))
+}
+
+/// `go test` of the stores, beside the stores for Rust. The tests start the servers.
+pub(crate) fn test_stores(flags: &str) -> Result<()> {
+    Cmd::cargo("build --example echo_peer --features redis,nats --target-dir target").run()?;
+    let peer = fs::canonicalize(PEER).with_context(|| format!("cargo did not leave {PEER}"))?;
+    test_module(STORES, flags, &[("DOCACHE_ECHO_PEER", &peer.to_string_lossy())])
+}
+
+/// `go test` in a module, always linked and run afresh: the static library is not part of Go's
+/// cache key.
+fn test_module(module: &str, flags: &str, envs: &[(&str, &str)]) -> Result<()> {
     archive::refresh()?;
-    for module in MODULES {
-        let mut cmd = go(module)?.words("test -count=1").words(flags).arg("./...");
-        for (name, value) in envs {
-            cmd = cmd.env(name, *value);
-        }
-        cmd.run()?;
+    let mut cmd = go(module)?.words("test -count=1").words(flags).arg("./...");
+    for (name, value) in envs {
+        cmd = cmd.env(name, *value);
     }
-    Ok(())
+    cmd.run()
 }
 
 /// Builds and runs the Go examples: `examples/*.go`, one program per file, and the one in

@@ -10,6 +10,7 @@ mod mutants;
 mod native;
 mod readme;
 mod run;
+mod servers;
 mod steps;
 mod tool;
 
@@ -35,7 +36,13 @@ enum Command {
     Test(Selection),
     /// What a change must pass besides: style, documentation, models, fuzzing, sanitizers,
     /// features, MSRV
-    Verify(Selection),
+    Verify {
+        #[command(flatten)]
+        selection: Selection,
+        /// Then also what takes an hour: 50 killed holders, minutes of fuzzing
+        #[arg(long)]
+        long: bool,
+    },
     /// Write include/docache.h from src/ffi
     Header {
         /// Write nothing; fail with a diff if the file is not what would be written
@@ -66,7 +73,10 @@ fn run(cli: Cli) -> Result<()> {
     let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
     match cli.command {
         Command::Test(selection) => run::run(strict, steps::TEST, &selection),
-        Command::Verify(selection) => run::run(strict, steps::VERIFY, &selection),
+        Command::Verify { selection, long } => {
+            run::run(strict, steps::VERIFY, &selection)?;
+            if long { run::run(strict, steps::LONG, &Selection::default()) } else { Ok(()) }
+        }
         Command::Header { check: true } => header::check(),
         Command::Header { check: false } => header::write(),
         Command::GoLib(options) => archive::run(&options),

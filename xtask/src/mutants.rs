@@ -74,6 +74,7 @@ const MODULES: &[Module] = &[
     Module { path: "cache", tests: CACHE },
     Module { path: "flight", tests: &["flight*", "host"] },
     Module { path: "loop_cache", tests: &["loop_*", "containment", "chaos"] },
+    Module { path: "echo", tests: &["echo*"] },
     Module { path: "ffi", tests: &["abi*"] },
     Module { path: "context", tests: &["context"] },
     Module { path: "clock", tests: &["context", "loop_*", "cache_clock", "cache_time"] },

@@ -17,7 +17,7 @@ pub(crate) struct Step {
 }
 
 /// Which steps to run and how.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Selection {
     /// Steps to run, in the order of --list [default: all]
     steps: Vec<String>,

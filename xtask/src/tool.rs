@@ -55,6 +55,16 @@ pub(crate) const GO: Tool =
     Tool { name: "go", probe: &["go", "version"], install: Install::Apt("golang-go") };
 pub(crate) const VALGRIND: Tool =
     Tool { name: "valgrind", probe: &["valgrind", "--version"], install: Install::Apt("valgrind") };
+pub(crate) const REDIS_SERVER: Tool = Tool {
+    name: "redis-server",
+    probe: &["/usr/bin/redis-server", "--version"],
+    install: Install::Apt("redis-server"),
+};
+pub(crate) const NATS_SERVER: Tool = Tool {
+    name: "nats-server",
+    probe: &["/usr/sbin/nats-server", "--version"],
+    install: Install::Apt("nats-server"),
+};
 pub(crate) const TIMEOUT: Tool =
     Tool { name: "timeout", probe: &["timeout", "--version"], install: Install::Apt("coreutils") };
 pub(crate) const CARGO_FUZZ: Tool = Tool {
@@ -92,6 +102,11 @@ pub(crate) fn need(tools: &[&Tool]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes sure that a server is there, unless `env` says which one to take.
+pub(crate) fn need_server(server: &Tool, env: &str) -> Result<()> {
+    if std::env::var_os(env).is_some() { Ok(()) } else { need(&[server]) }
 }
 
 impl Tool {

@@ -19,18 +19,18 @@ use crate::sync::Mutex;
 type Fetched<V, E> = Result<V, FlightError<E>>;
 
 /// Where a spawned load leaves its outcome for the one who asked.
-struct Handoff<V, E>(Mutex<State<V, E>>);
+struct Oneshot<V, E>(Mutex<State<V, E>>);
 
 struct State<V, E> {
     outcome: Option<Fetched<V, E>>,
-    waits: Option<Waker>,
+    waker: Option<Waker>,
 }
 
-impl<V, E> Handoff<V, E> {
-    fn give(&self, outcome: Fetched<V, E>) {
+impl<V, E> Oneshot<V, E> {
+    fn send(&self, outcome: Fetched<V, E>) {
         let mut state = self.0.lock();
         state.outcome = Some(outcome);
-        let waker = state.waits.take();
+        let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -39,27 +39,27 @@ impl<V, E> Handoff<V, E> {
 }
 
 /// The side of the load: if the executor drops the load, it says so.
-struct Giver<V, E>(Option<Arc<Handoff<V, E>>>);
+struct Sender<V, E>(Option<Arc<Oneshot<V, E>>>);
 
-impl<V, E> Giver<V, E> {
-    fn give(&mut self, outcome: Fetched<V, E>) {
-        if let Some(handoff) = self.0.take() {
-            handoff.give(outcome);
+impl<V, E> Sender<V, E> {
+    fn send(&mut self, outcome: Fetched<V, E>) {
+        if let Some(oneshot) = self.0.take() {
+            oneshot.send(outcome);
         }
     }
 }
 
-impl<V, E> Drop for Giver<V, E> {
+impl<V, E> Drop for Sender<V, E> {
     fn drop(&mut self) {
         let dropped = Error::new(ErrorKind::Closed, "the load was dropped by its executor");
-        self.give(Err(FlightError::Left(dropped)));
+        self.send(Err(FlightError::Left(dropped)));
     }
 }
 
 /// What is spawned. A panic of the work goes to the caller as an error, and on to the executor.
 struct DetachedLoad<F, V, E> {
     load: Pin<Box<F>>,
-    giver: Giver<V, E>,
+    sender: Sender<V, E>,
 }
 
 impl<F: Future<Output = Fetched<V, E>>, V, E> Future for DetachedLoad<F, V, E> {
@@ -70,11 +70,11 @@ impl<F: Future<Output = Fetched<V, E>>, V, E> Future for DetachedLoad<F, V, E> {
         match catch_unwind(AssertUnwindSafe(|| this.load.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(fetched)) => {
-                this.giver.give(fetched);
+                this.sender.send(fetched);
                 Poll::Ready(())
             }
             Err(payload) => {
-                this.giver.give(Err(FlightError::Panicked(panic_message(&*payload).into())));
+                this.sender.send(Err(FlightError::Panicked(panic_message(&*payload).into())));
                 resume_unwind(payload)
             }
         }
@@ -82,9 +82,9 @@ impl<F: Future<Output = Fetched<V, E>>, V, E> Future for DetachedLoad<F, V, E> {
 }
 
 /// The side of the caller.
-struct Taker<V, E>(Arc<Handoff<V, E>>);
+struct Receiver<V, E>(Arc<Oneshot<V, E>>);
 
-impl<V, E> Future for Taker<V, E> {
+impl<V, E> Future for Receiver<V, E> {
     type Output = Fetched<V, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -94,7 +94,7 @@ impl<V, E> Future for Taker<V, E> {
         match state.outcome.take() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                let before = state.waits.replace(waker);
+                let before = state.waker.replace(waker);
                 drop(state);
                 drop(before);
                 Poll::Pending
@@ -208,13 +208,13 @@ where
             Err(key) => key,
         };
         let FetchOptions { cache, ttl, wait_limit, .. } = self.options;
-        let handoff = Arc::new(Handoff(Mutex::new(State { outcome: None, waits: None })));
-        let giver = Giver(Some(handoff.clone()));
+        let oneshot = Arc::new(Oneshot(Mutex::new(State { outcome: None, waker: None })));
+        let sender = Sender(Some(oneshot.clone()));
         let cache = cache.clone();
         let load = async move { cache.inner.load_async(key, ttl, None, work).await };
-        (self.spawn)(Box::pin(DetachedLoad { load: Box::pin(load), giver }));
-        let Some(context) = wait_limit.context() else { return Taker(handoff).await };
-        match until_armed(Taker(handoff), context).await {
+        (self.spawn)(Box::pin(DetachedLoad { load: Box::pin(load), sender }));
+        let Some(context) = wait_limit.context() else { return Receiver(oneshot).await };
+        match until_armed(Receiver(oneshot), context).await {
             Some(outcome) => outcome,
             None => Err(FlightError::Left(
                 context.error().unwrap_or_else(|| Error::timeout("the load")),

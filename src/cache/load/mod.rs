@@ -3,8 +3,8 @@
 //! A key's flight lives under the lock of its shard. A call that found nothing looks once more
 //! under that lock and enters the flight in the same critical section; the one that leads stores
 //! its value and ends the flight in one as well. So a later call finds the value or the flight, and
-//! a load never overwrites a write that came after its beginning: that has ended the flight, in its
-//! own critical section (FRESH).
+//! a load never overwrites a write that came after its beginning: in that write's
+//! critical section the registry has forgotten the flight (FRESH).
 
 mod bulk;
 mod detached;
@@ -31,7 +31,7 @@ use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::flight::FlightError;
 use crate::flight::{
-    Call, Domain, Entered, Failure, Outcome, Registry, Target, grow, notify_waiters,
+    Call, Domain, Entered, Failure, Outcome, Registry, Target, deliver_outcome, grow,
 };
 
 pub use detached::DetachedFetch;
@@ -46,14 +46,14 @@ pub(crate) struct Staged<K, V> {
     ttl: Option<Duration>,
     pair: Option<(K, V)>,
     weight: u32,
-    /// The key of an error that is to be cached, twice: for the map and for its queue.
-    error_keys: Option<[K; 2]>,
+    /// The key of an error that is to be cached.
+    error_key: Option<K>,
 }
 
 impl<K, V> Default for Staged<K, V> {
     #[inline]
     fn default() -> Self {
-        Staged { began: None, ttl: None, pair: None, weight: 0, error_keys: None }
+        Staged { began: None, ttl: None, pair: None, weight: 0, error_key: None }
     }
 }
 
@@ -168,7 +168,7 @@ impl<'c, K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher, L> LoadDomain<'c, K,
             self.cache.core.drop_refused(self.shard, pair);
         }
         let _ = contained(|| staged.pair = None);
-        let _ = contained(|| staged.error_keys = None);
+        let _ = contained(|| staged.error_key = None);
     }
 
     fn now(&self) -> Tick {
@@ -226,7 +226,7 @@ where
     }
 
     #[inline(always)]
-    fn accept(&self, loaded: L, staged: &mut Staged<K, V>) -> V {
+    fn value_of(&self, loaded: L, staged: &mut Staged<K, V>) -> V {
         if let ttl @ Some(_) = loaded.ttl() {
             staged.ttl = ttl;
         }
@@ -245,7 +245,7 @@ where
             Err(error)
                 if core.settings.negative_ttl.is_some() && (core.settings.caches_error)(error) =>
             {
-                staged.error_keys = Some([key.clone(), key.clone()]);
+                staged.error_key = Some(key.clone());
             }
             Err(_) => {}
         }
@@ -258,20 +258,20 @@ where
         staged: &mut Staged<K, V>,
     ) -> bool {
         let core = &self.cache.core;
-        let began = staged.began.take();
-        let now = self.now();
-        let new = core.new_entry(me.hash, staged.weight, staged.ttl.or(self.ttl), now);
+        let (began, ended) = (staged.began.take(), self.now());
+        let mut now = ended;
         if core.settings.weigher.is_some() && staged.pair.is_some() {
             // Destructors run in here while the call still leads: one that fetches the same key
             // must be recognized as reentrant.
             me.enter_work();
             core.limit_retired(self.shard, staged.weight);
             me.leave_work();
+            // It may have slept; times to live count from now on.
+            now = self.now();
         }
-        // An error's time to live counts from here. The clock is read again: `limit_retired` may
-        // have slept.
-        let until = |ttl| self.now().after(ttl);
-        let until = staged.error_keys.as_ref().and(core.settings.negative_ttl).map(until);
+        let new = core.new_entry(me.hash, staged.weight, staged.ttl.or(self.ttl), now);
+        let until = |ttl| now.after(ttl);
+        let until = staged.error_key.as_ref().and(core.settings.negative_ttl).map(until);
         let mut refused = false;
         let has_waiters = core.with_shard_then(
             self.shard,
@@ -290,22 +290,22 @@ where
                 {
                     locked.cache_error(
                         me.hash,
-                        (&mut staged.error_keys, error.clone()),
+                        (&mut staged.error_key, error.clone()),
                         until,
                         deferred,
                     );
                 }
                 if let Some(began) = began {
-                    locked.state.counts.count_load(now.since(began), outcome.is_ok());
+                    locked.state.counts.count_load(ended.since(began), outcome.is_ok());
                 }
                 // SAFETY: the caller's promise. Everything that may panic comes before this, while
                 // the call still leads: then its drop hands the lead on.
                 unsafe { locked.state.flights.unregister(me) }
             },
             // SAFETY: the caller's promise; it was just taken out.
-            |has_waiters| unsafe { notify_waiters(self, me, outcome, has_waiters) },
+            |has_waiters| unsafe { deliver_outcome(self, me, outcome, has_waiters) },
         );
-        if staged.pair.is_some() || staged.error_keys.is_some() {
+        if staged.pair.is_some() || staged.error_key.is_some() {
             self.drop_staged(staged, refused);
         }
         has_waiters
@@ -313,7 +313,7 @@ where
 
     /// A load that never completed (a panic, or a dropped future) counts as failed.
     #[inline]
-    fn close(&self, staged: &mut Staged<K, V>) {
+    fn on_drop(&self, staged: &mut Staged<K, V>) {
         if let Some(began) = staged.began.take() {
             self.cache.core.count_failed_load(self.shard, self.now().since(began));
         }

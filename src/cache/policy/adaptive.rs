@@ -87,7 +87,7 @@ impl<W: Weights> Adaptive<W> {
     #[inline]
     pub(super) fn admit(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         i: u32,
         hash: u64,
         weight: u32,
@@ -96,8 +96,8 @@ impl<W: Weights> Adaptive<W> {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
         let h = past + 1;
-        arena.set_hits(i, 0);
-        arena.set_history(i, History::new(h, self.turns.epoch()).0);
+        entries.set_hits(i, 0);
+        entries.set_history(i, History::new(h, self.turns.epoch()).0);
         if W::DIFFER && weight == 0 {
             self.newest = i;
             return self.queues.push(WINDOW, i, weight);
@@ -110,36 +110,36 @@ impl<W: Weights> Adaptive<W> {
             // One more is not enough: in a loop it is this one's turn, and not yet the victim's.
             proven = self.main_has_room(weight)
                 || self
-                    .main_victim(arena)
-                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.uses(arena, victim) + 1);
+                    .main_victim(entries)
+                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.uses(entries, victim) + 1);
         }
-        self.make_room(arena, weight, evict);
+        self.make_room(entries, weight, evict);
         self.newest = i;
-        self.enqueue(arena, i, weight, proven);
+        self.enqueue(entries, i, weight, proven);
     }
 
     pub(super) fn replace(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
         evict: impl FnMut(u32, Option<u64>),
     ) {
-        arena.set_hits(new, arena.hits(old).saturating_add(1).min(MAX_HITS));
-        arena.set_history(new, arena.history(old));
+        entries.set_hits(new, entries.hits(old).saturating_add(1).min(MAX_HITS));
+        entries.set_history(new, entries.history(old));
         let Some(queue) = self.queues.queue_of(old) else {
             let proven = weight == 0 || self.main_has_room(weight);
-            self.make_room(arena, weight, evict);
+            self.make_room(entries, weight, evict);
             self.newest = new;
-            return self.enqueue(arena, new, weight, proven);
+            return self.enqueue(entries, new, weight, proven);
         };
         let left = u64::from(self.queues.entry_weight(old));
         if weight > 0 && self.queues.weight() - left + u64::from(weight) <= self.limit {
             self.queues.substitute(old, new, weight);
         } else {
             self.queues.unlink(old);
-            self.make_room(arena, weight, evict);
+            self.make_room(entries, weight, evict);
             self.queues.push(queue, new, weight);
         }
         self.newest = new;
@@ -155,12 +155,12 @@ impl<W: Weights> Adaptive<W> {
     }
 
     #[inline]
-    fn enqueue(&mut self, arena: &impl PolicyEntries, i: u32, weight: u32, proven: bool) {
+    fn enqueue(&mut self, entries: &impl PolicyEntries, i: u32, weight: u32, proven: bool) {
         if proven {
             self.queues.push(MAIN, i, weight);
         } else {
             self.queues.push(WINDOW, i, weight);
-            self.drain_window(arena);
+            self.drain_window(entries);
         }
     }
 
@@ -178,58 +178,58 @@ impl<W: Weights> Adaptive<W> {
     #[inline]
     fn make_room(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         weight: u32,
         mut evict: impl FnMut(u32, Option<u64>),
     ) {
         while self.queues.weight() + u64::from(weight) > self.limit {
-            let Some((victim, hash)) = self.evict(arena) else { break };
+            let Some((victim, hash)) = self.evict(entries) else { break };
             evict(victim, hash);
         }
     }
 
     /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
-    fn evict(&mut self, arena: &impl PolicyEntries) -> Option<(u32, Option<u64>)> {
+    fn evict(&mut self, entries: &impl PolicyEntries) -> Option<(u32, Option<u64>)> {
         loop {
-            let Some(candidate) = self.candidate(arena) else {
-                if let Some(victim) = self.main_victim(arena) {
-                    return Some(self.evict_entry(arena, victim, From::Main));
+            let Some(candidate) = self.candidate(entries) else {
+                if let Some(victim) = self.main_victim(entries) {
+                    return Some(self.evict_entry(entries, victim, From::Main));
                 }
                 // The newest is in the main queue alone, or all alone.
                 if let Some(victim) = self.on_probation() {
-                    return Some(self.evict_entry(arena, victim, From::Small));
+                    return Some(self.evict_entry(entries, victim, From::Small));
                 }
                 let newest = self.queues.first(MAIN)?;
-                return Some(self.evict_entry(arena, newest, From::Main));
+                return Some(self.evict_entry(entries, newest, From::Main));
             };
-            if arena.hits(candidate) > 0 {
-                self.promote(arena, candidate);
+            if entries.hits(candidate) > 0 {
+                self.promote(entries, candidate);
                 self.balance.probation_pays();
                 continue;
             }
             if !self.main_has_room(self.queues.entry_weight(candidate)) {
                 // A contest: the one that was used clearly more in the past stays.
-                if let Some(victim) = self.main_victim(arena) {
-                    let needed = self.uses(arena, victim);
-                    if self.uses(arena, candidate) > needed + needed / 4 {
-                        self.promote(arena, candidate);
-                        return Some(self.evict_entry(arena, victim, From::Main));
+                if let Some(victim) = self.main_victim(entries) {
+                    let needed = self.uses(entries, victim);
+                    if self.uses(entries, candidate) > needed + needed / 4 {
+                        self.promote(entries, candidate);
+                        return Some(self.evict_entry(entries, victim, From::Main));
                     }
                 }
             }
-            return Some(self.evict_entry(arena, candidate, From::Small));
+            return Some(self.evict_entry(entries, candidate, From::Small));
         }
     }
 
     /// The next entry that must prove itself or go, if those on probation fill their room. The
     /// newest is not asked to: unless it was hit, it is there alone.
     #[inline]
-    fn candidate(&self, arena: &impl PolicyEntries) -> Option<u32> {
+    fn candidate(&self, entries: &impl PolicyEntries) -> Option<u32> {
         let filled = self.queues.weight_of(WINDOW) + self.queues.weight_of(SMALL);
         if filled < self.balance.small() && self.queues.len_of(MAIN) > 0 {
             return None;
         }
-        self.on_probation().filter(|&i| i != self.newest || arena.hits(i) > 0)
+        self.on_probation().filter(|&i| i != self.newest || entries.hits(i) > 0)
     }
 
     /// The eldest on probation.
@@ -241,10 +241,10 @@ impl<W: Weights> Adaptive<W> {
     /// The next entry to go from the main queue, which it still leads. Those before it that were
     /// hit go round once more and are one hit poorer; the newest goes round, too.
     #[inline]
-    fn main_victim(&mut self, arena: &impl PolicyEntries) -> Option<u32> {
+    fn main_victim(&mut self, entries: &impl PolicyEntries) -> Option<u32> {
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
-            let hits = arena.hits(first);
+            let hits = entries.hits(first);
             if first == self.newest {
                 if self.queues.len_of(MAIN) == 1 {
                     return None;
@@ -252,8 +252,8 @@ impl<W: Weights> Adaptive<W> {
             } else if hits == 0 {
                 return Some(first);
             } else {
-                self.remember(arena, first, 1);
-                arena.set_hits(first, hits - 1);
+                self.remember(entries, first, 1);
+                entries.set_hits(first, hits - 1);
             }
             self.queues.move_to(MAIN, first);
         }
@@ -263,8 +263,8 @@ impl<W: Weights> Adaptive<W> {
         self.queues.first(MAIN)
     }
 
-    fn promote(&mut self, arena: &impl PolicyEntries, i: u32) {
-        self.absorb_hits(arena, i);
+    fn promote(&mut self, entries: &impl PolicyEntries, i: u32) {
+        self.absorb_hits(entries, i);
         self.queues.move_to(MAIN, i);
     }
 
@@ -272,15 +272,15 @@ impl<W: Weights> Adaptive<W> {
     #[inline]
     fn evict_entry(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         i: u32,
         from: From,
     ) -> (u32, Option<u64>) {
-        let hash = arena.hash(i);
+        let hash = entries.hash(i);
         if self.turns_are_unknown() {
             self.measure_turns();
         }
-        let h = self.absorb_hits(arena, i);
+        let h = self.absorb_hits(entries, i);
         if let Some(hash) = hash {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
@@ -294,43 +294,43 @@ impl<W: Weights> Adaptive<W> {
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
     #[inline]
-    fn drain_window(&mut self, arena: &impl PolicyEntries) {
+    fn drain_window(&mut self, entries: &impl PolicyEntries) {
         while self.queues.weight_of(WINDOW) > self.balance.window()
             && self.queues.len_of(WINDOW) > 1
         {
             let Some(eldest) = self.queues.first(WINDOW) else { return };
-            self.absorb_hits(arena, eldest);
+            self.absorb_hits(entries, eldest);
             self.queues.move_to(SMALL, eldest);
         }
     }
 
     /// An entry's history, and the hits that will be added to it.
     #[inline]
-    fn uses(&self, arena: &impl PolicyEntries, i: u32) -> u8 {
-        self.remember(arena, i, 0) + arena.hits(i).min(MAX_HITS)
+    fn uses(&self, entries: &impl PolicyEntries, i: u32) -> u8 {
+        self.remember(entries, i, 0) + entries.hits(i).min(MAX_HITS)
     }
 
     /// Adds hits to an entry's history, which it returns. What has not changed is not written:
     /// readers share the line.
     #[inline]
-    fn remember(&self, arena: &impl PolicyEntries, i: u32, hits: u8) -> u8 {
-        let (was, epoch) = (History(arena.history(i)), self.turns.epoch());
+    fn remember(&self, entries: &impl PolicyEntries, i: u32, hits: u8) -> u8 {
+        let (was, epoch) = (History(entries.history(i)), self.turns.epoch());
         let h = (was.at(epoch) + hits).min(MAX_HISTORY);
         let now = History::new(h, epoch);
         if now != was {
-            arena.set_history(i, now.0);
+            entries.set_history(i, now.0);
         }
         h
     }
 
     /// Turns an entry's hits into history.
     #[inline]
-    fn absorb_hits(&self, arena: &impl PolicyEntries, i: u32) -> u8 {
-        let hits = arena.hits(i).min(MAX_HITS);
+    fn absorb_hits(&self, entries: &impl PolicyEntries, i: u32) -> u8 {
+        let hits = entries.hits(i).min(MAX_HITS);
         if hits > 0 {
-            arena.set_hits(i, 0);
+            entries.set_hits(i, 0);
         }
-        self.remember(arena, i, hits)
+        self.remember(entries, i, hits)
     }
 
     #[inline]

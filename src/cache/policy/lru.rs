@@ -31,7 +31,7 @@ impl<W: Weights> Lru<W> {
     #[inline]
     pub(super) fn admit(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         i: u32,
         weight: u32,
         mut evict: impl FnMut(u32, Option<u64>),
@@ -39,21 +39,21 @@ impl<W: Weights> Lru<W> {
         while self.queues.weight() + u64::from(weight) > self.limit {
             let Some(oldest) = self.queues.first(QUEUE) else { break };
             self.queues.unlink(oldest);
-            evict(oldest, arena.hash(oldest));
+            evict(oldest, entries.hash(oldest));
         }
         self.queues.push(QUEUE, i, weight);
     }
 
     pub(super) fn replace(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
         evict: impl FnMut(u32, Option<u64>),
     ) {
         self.queues.unlink(old);
-        self.admit(arena, new, weight, evict);
+        self.admit(entries, new, weight, evict);
     }
 
     #[inline]

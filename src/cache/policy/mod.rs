@@ -6,7 +6,7 @@
 //!
 //! # The adaptive policy
 //! It is a mixture, each part of which lifted the hit ratio where the others did not:
-//! - *Probation and proof* of S3-FIFO (Yang et al., SOSP 2023): three FIFO queues. New entries join
+//! - *Quick demotion* of S3-FIFO (Yang et al., SOSP 2023): three FIFO queues. New entries join
 //!   the *window*, move on to the *small* queue, and leave its end for the *main* queue if they
 //!   were hit there, or else the cache. Window and small queue share the room `p`; the window is
 //!   the young quarter of it, and hits in it do not prove anything: they follow the insertion too
@@ -15,16 +15,17 @@
 //!   hits it goes.
 //! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers what it evicted, and
 //!   from which queue. An entry that comes back within a turn (as many evictions as the shard has
-//!   entries) enlarges the room of its queue at the cost of the other, between 1 (of weight 2) and
-//!   90 % of the whole. An entry that comes back to probation more than twice does not: it is one
-//!   of a loop that would not fit there either. Nor does probation keep room in which nothing is
-//!   hit: `p` shrinks slowly then.
+//!   entries) enlarges the room of its queue at the cost of the other, between 1 % (but at least a
+//!   weight of 2) and 90 % of the whole. An entry that comes back to probation more than twice does
+//!   not: it is one of a loop that would not fit there either. Nor does probation keep room in
+//!   which nothing is hit: `p` shrinks slowly then.
 //! - *Admission by frequency* of W-TinyLFU (Einziger, Friedman & Manes, ACM TOS 2017), without its
-//!   sketch: an entry carries four bits of history, which its ghost keeps for it, and which halve
-//!   every twelve turns. An entry that was not hit on probation still displaces the main queue's
-//!   next victim if its history is clearly the longer one, hits included; an entry that comes back
-//!   goes straight to the main queue on such terms. Of keys that are used equally often, as those
-//!   of a loop are, the ones that are there stay.
+//!   sketch: an entry carries four bits of history (beside four of the time at which they last
+//!   changed), which its ghost keeps for it, and which halve every twelve turns. An entry that was
+//!   not hit on probation still displaces the main queue's next victim if its history is clearly
+//!   the longer one, hits included; an entry that comes back goes straight to the main queue on
+//!   such terms. Of keys that are used equally often, as those of a loop are, the ones that are
+//!   there stay.
 //!
 //! Mean hit ratio, in %, of four public traces (oltp, web12, multi3, mooncake_conv), each at 0.1, 1
 //! and 10 % of its keys, but at least 32 entries; and of loops of 1.05, 1.2, 1.5 and 2 times a
@@ -62,8 +63,8 @@
 //! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit)
 //!   on until it is evicted, replaced or removed. One that weighs nothing is in none, and never
 //!   evicted.
-//! - NEWEST: what was put in last is evicted after everything else, and so, where two entries fit,
-//!   not for the next one. (LRU has it first in line again once all others were used: its order is
+//! - NEWEST: the entry that was inserted last is not the victim of the next insertion, if the shard
+//!   has room for two. (LRU has it first in line again once all others were used: its order is
 //!   strict.)
 //! - LIMIT: the weights of all entries in the queues never exceed the limit, not even between two
 //!   steps.
@@ -81,7 +82,7 @@ mod tests;
 
 use adaptive::Adaptive;
 use lru::Lru;
-use queue::{Each, Unit};
+use queue::{PerEntryWeight, UnitWeight};
 
 /// More hits than this tell nothing.
 pub(crate) const MAX_HITS: u8 = 3;
@@ -113,25 +114,39 @@ pub(crate) struct Policy(AnyPolicy);
 #[derive(Debug)]
 enum AnyPolicy {
     Unbounded(Unbounded),
-    Adaptive(Adaptive<Unit>),
-    AdaptiveByWeight(Adaptive<Each>),
-    Lru(Lru<Unit>),
-    LruByWeight(Lru<Each>),
+    Adaptive(Adaptive<UnitWeight>),
+    AdaptiveByWeight(Adaptive<PerEntryWeight>),
+    Lru(Lru<UnitWeight>),
+    LruByWeight(Lru<PerEntryWeight>),
 }
 
 /// Does the same with whichever policy it is.
 macro_rules! with {
-    ($policy:expr, unbounded $unbounded:pat => $none:expr, adaptive $adaptive:pat => $new:expr, lru $lru:pat => $old:expr $(,)?) => {
+    (
+        $policy:expr,
+        unbounded $unbounded:pat => $if_unbounded:expr,
+        adaptive $adaptive:pat => $if_adaptive:expr,
+        lru $lru:pat => $if_lru:expr $(,)?
+    ) => {
         match $policy {
-            AnyPolicy::Unbounded($unbounded) => $none,
-            AnyPolicy::Adaptive($adaptive) => $new,
-            AnyPolicy::AdaptiveByWeight($adaptive) => $new,
-            AnyPolicy::Lru($lru) => $old,
-            AnyPolicy::LruByWeight($lru) => $old,
+            AnyPolicy::Unbounded($unbounded) => $if_unbounded,
+            AnyPolicy::Adaptive($adaptive) => $if_adaptive,
+            AnyPolicy::AdaptiveByWeight($adaptive) => $if_adaptive,
+            AnyPolicy::Lru($lru) => $if_lru,
+            AnyPolicy::LruByWeight($lru) => $if_lru,
         }
     };
-    ($policy:expr, unbounded $unbounded:pat => $none:expr, bounded $bounded:pat => $some:expr $(,)?) => {
-        with!($policy, unbounded $unbounded => $none, adaptive $bounded => $some, lru $bounded => $some)
+    (
+        $policy:expr,
+        unbounded $unbounded:pat => $if_unbounded:expr,
+        bounded $bounded:pat => $if_bounded:expr $(,)?
+    ) => {
+        with!(
+            $policy,
+            unbounded $unbounded => $if_unbounded,
+            adaptive $bounded => $if_bounded,
+            lru $bounded => $if_bounded,
+        )
     };
 }
 #[cfg(all(test, not(docache_loom)))]
@@ -170,7 +185,7 @@ impl Policy {
     #[inline]
     pub(crate) fn admit(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         i: u32,
         hash: u64,
         weight: u32,
@@ -178,8 +193,8 @@ impl Policy {
     ) {
         with!(&mut self.0,
             unbounded all => all.add(i, weight),
-            adaptive adaptive => adaptive.admit(arena, i, hash, weight, evict),
-            lru lru => lru.admit(arena, i, weight, evict),
+            adaptive adaptive => adaptive.admit(entries, i, hash, weight, evict),
+            lru lru => lru.admit(entries, i, weight, evict),
         );
     }
 
@@ -192,7 +207,7 @@ impl Policy {
     /// nothing, it is enqueued as a new entry is.
     pub(crate) fn replace(
         &mut self,
-        arena: &impl PolicyEntries,
+        entries: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
@@ -203,8 +218,8 @@ impl Policy {
                 all.remove(old);
                 all.add(new, weight);
             },
-            adaptive adaptive => adaptive.replace(arena, old, new, weight, evict),
-            lru lru => lru.replace(arena, old, new, weight, evict),
+            adaptive adaptive => adaptive.replace(entries, old, new, weight, evict),
+            lru lru => lru.replace(entries, old, new, weight, evict),
         );
     }
 

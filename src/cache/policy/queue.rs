@@ -82,9 +82,9 @@ pub(super) trait Weights: Debug + Default {
 
 /// One.
 #[derive(Debug, Default)]
-pub(super) struct Unit;
+pub(super) struct UnitWeight;
 
-impl Weights for Unit {
+impl Weights for UnitWeight {
     const DIFFER: bool = false;
 
     #[inline]
@@ -108,9 +108,9 @@ impl Weights for Unit {
 
 /// As it was said; that of free indices is 0.
 #[derive(Debug, Default)]
-pub(super) struct Each(ByIndex<u32>);
+pub(super) struct PerEntryWeight(ByIndex<u32>);
 
-impl Weights for Each {
+impl Weights for PerEntryWeight {
     const DIFFER: bool = true;
 
     #[inline]

@@ -77,7 +77,7 @@ pub(super) fn pin() -> Guard {
 
 /// Starts over in the child of a fork, whose only thread has no guard: nobody waits for those of
 /// other threads.
-pub(super) fn renew() {
+pub(super) fn reset_in_child() {
     // The thread's own handle is leaked as well, and not dropped when the thread ends: see `pin`.
     let _ = LOCAL.try_with(|local| mem::forget(local.try_borrow_mut().map(|mut own| own.take())));
     COLLECTOR.store(ptr::null_mut(), Ordering::Release);

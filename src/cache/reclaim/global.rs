@@ -4,7 +4,7 @@
 //! HANDLE takes a record for the thread, and its destructor gives the record back. RECORD caches
 //! it, and has no destructor. If the destructor of another thread-local takes a guard after HANDLE
 //! was destroyed, it gets another record, which is marked as an orphan from the beginning, so that
-//! its last guard gives it back. EPOCHS counts the thread's guards of crossbeam-epoch.
+//! its last guard gives it back. EPOCH_GUARDS counts the thread's guards of crossbeam-epoch.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -19,9 +19,10 @@ use super::grace::GracePeriods;
 use super::records::{Record, RecordLocks, Records};
 use crate::clock::{Clock, SystemClock};
 use crate::sync::barrier;
-use crate::sync::fork::{self, Across, Forked};
+use crate::sync::fork::{self, AcrossFork, AtFork};
 
-/// How often hints are followed, in nanoseconds: a heavy fence may cost several thousand.
+/// The least time between two advances by [`advance_throttled`], in nanoseconds: a heavy fence may
+/// cost several thousand.
 const MIN_ADVANCE_INTERVAL: u64 = 100_000;
 
 static PERIODS: LazyLock<GracePeriods> = LazyLock::new(GracePeriods::new);
@@ -31,7 +32,7 @@ thread_local! {
     /// The thread's record, once it has one, until it has given it back.
     static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
     /// How many guards of crossbeam's the thread has.
-    static EPOCHS: Cell<usize> = const { Cell::new(0) };
+    static EPOCH_GUARDS: Cell<usize> = const { Cell::new(0) };
     /// Gives the record back when the thread ends.
     static HANDLE: RecordHandle = RecordHandle(RECORDS.take());
 }
@@ -39,22 +40,22 @@ thread_local! {
 /// Makes what guards need, which is to be there before somebody forks. To be called with no lock
 /// held.
 pub(crate) fn prepare() {
-    static JOINED: AtomicBool = AtomicBool::new(false);
-    if !JOINED.load(Ordering::Acquire) {
-        fork::apart(|| {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.load(Ordering::Acquire) {
+        fork::exclude(|| {
             LazyLock::force(&PERIODS);
             LazyLock::force(&RECORDS);
         });
-        fork::join_once(&JOINED, fork::Level::Readers, &Readers);
+        fork::register_once(&REGISTERED, fork::LockLevel::Readers, &Readers);
     }
 }
 
-static HELD: Across<RecordLocks> = Across::new();
+static HELD: AcrossFork<RecordLocks> = AcrossFork::new();
 
 /// The threads that read, which the child of a fork does not have.
 struct Readers;
 
-impl Forked for Readers {
+impl AtFork for Readers {
     fn hold(&self) {
         // SAFETY: called before the fork by the thread that forks, which also takes it out again.
         unsafe { HELD.put(RECORDS.hold()) };
@@ -65,13 +66,13 @@ impl Forked for Readers {
         drop(unsafe { HELD.take() });
     }
 
-    unsafe fn renew(&self) {
+    unsafe fn reset_in_child(&self) {
         // SAFETY: the caller's promise.
         if let Some(held) = unsafe { HELD.take() } {
-            held.renew(RECORD.get());
+            held.reset_in_child(RECORD.get());
         }
-        if EPOCHS.get() == 0 {
-            epochs::renew();
+        if EPOCH_GUARDS.get() == 0 {
+            epochs::reset_in_child();
         }
     }
 }
@@ -121,7 +122,7 @@ pub(crate) fn pin() -> Guard {
 #[inline(never)]
 fn pin_slow() -> Guard {
     if !barrier::exists() {
-        EPOCHS.set(EPOCHS.get() + 1);
+        EPOCH_GUARDS.set(EPOCH_GUARDS.get() + 1);
         return Guard(GuardInner::Epoch(epochs::pin()));
     }
     let handle = HANDLE.try_with(|handle| handle.0);
@@ -139,7 +140,7 @@ fn pin_slow() -> Guard {
 /// Whether the calling thread has a guard.
 #[inline]
 pub(crate) fn is_pinned() -> bool {
-    RECORD.get().is_some_and(Record::is_pinned) || EPOCHS.get() > 0
+    RECORD.get().is_some_and(Record::is_pinned) || EPOCH_GUARDS.get() > 0
 }
 
 impl Guard {
@@ -162,7 +163,7 @@ impl Drop for Guard {
                     give_back(record);
                 }
             }
-            GuardInner::Epoch(_) => EPOCHS.set(EPOCHS.get() - 1),
+            GuardInner::Epoch(_) => EPOCH_GUARDS.set(EPOCH_GUARDS.get() - 1),
         }
     }
 }
@@ -240,8 +241,10 @@ mod tests {
     impl Drop for Last {
         fn drop(&mut self) {
             let guards = [pin(), pin()];
-            for Guard(hold) in &guards {
-                assert!(matches!(hold, GuardInner::Record(record, _) if RECORDS.has_taken(record)));
+            for Guard(inner) in &guards {
+                assert!(
+                    matches!(inner, GuardInner::Record(record, _) if RECORDS.has_taken(record))
+                );
             }
             assert!(is_pinned());
             drop(guards);

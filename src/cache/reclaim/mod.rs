@@ -10,8 +10,8 @@
 //! There are two implementations, and a process uses the same one from its first guard on:
 //! - [`records`], one for each thread, where the system has an [asymmetric
 //!   fence](crate::sync::barrier). A guard costs two plain stores; ending a period costs a heavy
-//!   fence and a look at each registered record. (This is the userspace RCU of Desnoyers et al.,
-//!   IEEE TPDS 2012, with `membarrier`.)
+//!   fence and a look at each registered record. (After the userspace RCU of Desnoyers et al.,
+//!   IEEE TPDS 2012, with `membarrier`; readers copy no global counter.)
 //! - [`epochs`], those of crossbeam-epoch, everywhere else. A guard costs an atomic
 //!   read-modify-write.
 //!

@@ -4,14 +4,15 @@
 //! A thread that reads [takes](Records::take) a record, and [gives it back](Records::give_back)
 //! when it ends, or when its last guard goes if that is later. `lists` has the records that are
 //! taken and, apart from those, the free ones; no record is ever freed. A record's
-//! [counter](ReaderCtr) has the nesting depth of its thread's guards, and a *phase* that goes up
-//! each time the depth returns to 0.
+//! [counter](ReaderCtr) has the nesting depth of its thread's guards, and a *section number* that
+//! goes up each time the depth returns to 0.
 //!
 //! # A grace period
 //! A thread that wants one to [end](Records::advance) holds the lock of `holdouts`. It counts the
 //! period as begun, does the heavy fence, and then, under the lock of `lists`, writes down the
-//! counters of those taken records whose depth is not 0. The period has ended when the phase of
-//! each of those has moved. So a period costs time in proportion to the records that are taken.
+//! counters of those taken records whose depth is not 0. The period has ended when the section
+//! number of each of those has moved. So a period costs time in proportion to the records that are
+//! taken.
 //!
 //! # Invariants
 //! - TAKEN: only a record in `lists.taken` has guards. Its `position` is its index there; both
@@ -24,7 +25,7 @@
 //!   writer W            advancer A                    reader R
 //!   U  unlink           B  count the period as begun  E  store to its counter: depth + 1
 //!   F  SeqCst fence     H  heavy fence                l  light fence
-//!   C  take the cookie  N  note the words             L  load from the table
+//!   C  take the cookie  N  note the counters          L  load from the table
 //! ```
 //! (The light fence keeps the compiler from moving L before E.) H is a full fence in A and, between
 //! its beginning and its end, a full fence h in every other running thread. Suppose that the period
@@ -38,8 +39,8 @@
 //!
 //! Records change hands meanwhile. If R takes its record after N, the lock of `lists` orders L
 //! after H, hence after F. If R gave its record back before N, the same lock orders all that R read
-//! before N. If a record in the list has a new owner, its phase has moved, so nobody waits for
-//! it. (The phase has 16 bits and wraps: at worst a period waits for a guard that it need not
+//! before N. If a record in the list has a new owner, its section number has moved, so nobody waits
+//! for it. (The number has 16 bits and wraps: at worst a period waits for a guard that it need not
 //! wait for.)
 //!
 //! A guard may also be taken for something that was found before it, under the lock under which W
@@ -65,7 +66,7 @@ use crate::sync::barrier::{heavy, light};
 /// call. A read is shorter than that.
 const LOOKS: usize = if cfg!(docache_loom) { 1 } else { 64 };
 
-/// `phase:16 | ORPHAN:1 | nesting:47`.
+/// `section number:16 | ORPHAN:1 | nesting:47`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReaderCtr(u64);
 
@@ -74,7 +75,7 @@ impl ReaderCtr {
     /// The thread has gone; the record is free when the guards are, too.
     const ORPHAN: u64 = 1 << 47;
     const NESTING: u64 = ReaderCtr::ORPHAN - 1;
-    const PHASE_ONE: u64 = 1 << 48;
+    const SECTION_ONE: u64 = 1 << 48;
 
     pub(super) fn is_pinned(self) -> bool {
         self.0 & ReaderCtr::NESTING != 0
@@ -82,8 +83,8 @@ impl ReaderCtr {
 
     /// Whether the guards seen in one counter are still there in the other: the depth has not
     /// returned to 0 in between.
-    fn is_same_phase(self, other: ReaderCtr) -> bool {
-        (self.0 ^ other.0) < ReaderCtr::PHASE_ONE
+    fn is_same_section(self, other: ReaderCtr) -> bool {
+        (self.0 ^ other.0) < ReaderCtr::SECTION_ONE
     }
 
     #[inline(always)]
@@ -94,12 +95,12 @@ impl ReaderCtr {
     /// Whether the depth is 1 and the record no orphan, so that unpinning is one addition.
     #[inline(always)]
     fn is_outermost(self) -> bool {
-        self.0 & (ReaderCtr::PHASE_ONE - 1) == ReaderCtr::NESTING_ONE
+        self.0 & (ReaderCtr::SECTION_ONE - 1) == ReaderCtr::NESTING_ONE
     }
 
     /// The only guard is gone, and another one is there.
     fn repinned(self) -> ReaderCtr {
-        ReaderCtr(self.0.wrapping_add(ReaderCtr::PHASE_ONE))
+        ReaderCtr(self.0.wrapping_add(ReaderCtr::SECTION_ONE))
     }
 
     /// One guard less, and others are left.
@@ -110,7 +111,7 @@ impl ReaderCtr {
     /// The last guard is gone.
     #[inline(always)]
     fn unpinned(self) -> ReaderCtr {
-        ReaderCtr((self.0 & !(ReaderCtr::PHASE_ONE - 1)).wrapping_add(ReaderCtr::PHASE_ONE))
+        ReaderCtr((self.0 & !(ReaderCtr::SECTION_ONE - 1)).wrapping_add(ReaderCtr::SECTION_ONE))
     }
 }
 
@@ -219,7 +220,7 @@ pub(super) struct RecordLocks {
 impl RecordLocks {
     /// Forgets the guards of all threads but the calling one, which are not there any more and
     /// whose records become free.
-    pub(super) fn renew(mut self, own: Option<&'static Record>) {
+    pub(super) fn reset_in_child(mut self, own: Option<&'static Record>) {
         let is_own = |record: &'static Record| own.is_some_and(|own| std::ptr::eq(own, record));
         self.holdouts.retain(|(record, _)| is_own(record));
         let lists = &mut *self.lists;
@@ -249,7 +250,8 @@ impl Records {
     pub(super) fn take(&self) -> &'static Record {
         let mut lists = self.lists.lock();
         let record = lists.free.pop().unwrap_or_else(Record::leak);
-        // So that `RecordLocks::renew`, in a forked child, can push all of them without allocating.
+        // So that `RecordLocks::reset_in_child`, in a forked child, can push all of them without
+        // allocating.
         let count = lists.taken.len() + 1;
         lists.free.reserve(count);
         record.position.store(lists.taken.len(), Ordering::Relaxed);
@@ -323,7 +325,7 @@ impl Records {
 
 /// Strikes off the records that have unpinned. True if none is left.
 fn have_left(holdouts: &mut Vec<(&'static Record, ReaderCtr)>) -> bool {
-    holdouts.retain(|(record, ctr)| record.seen().is_same_phase(*ctr));
+    holdouts.retain(|(record, ctr)| record.seen().is_same_section(*ctr));
     holdouts.is_empty()
 }
 
@@ -447,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn the_phase_wraps() {
+    fn the_section_number_wraps() {
         let record = Record { ctr: AtomicU64::new(u64::MAX << 48), position: AtomicUsize::new(0) };
         record.pin();
         assert!(!record.unpin());

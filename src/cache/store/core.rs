@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::entry::{Deadline, Place};
 use super::expiry::Expiry;
 use super::locked::Locked;
+use super::place::{Deadline, Place};
 use super::shard::{NewEntry, Shard, ShardConfig};
 #[cfg(not(docache_loom))]
 use crate::cache::background::BackgroundHandle;
@@ -34,7 +34,7 @@ pub(crate) struct Core<K, V, E, S> {
     mask: usize,
     hasher: S,
     pub(crate) expiry: Expiry,
-    /// Whether reads are counted, or told to the policy.
+    /// Whether reads are counted for `stats`, or the policy is told of each.
     tracks_reads: bool,
     lru: bool,
     hit_counters: Option<HitCounters>,
@@ -50,7 +50,8 @@ pub(crate) struct Core<K, V, E, S> {
 
 /// What only writers need.
 pub(crate) struct WriteSettings<K, V, E> {
-    pub(crate) limit: Option<u64>,
+    /// What the cache may hold: a number of entries or, with a weigher, a weight.
+    pub(crate) capacity: Option<u64>,
     pub(crate) weigher: Option<Weigher<K, V>>,
     pub(super) listener: Option<Listener<K, V>>,
     /// How long errors are cached, and which.
@@ -88,7 +89,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
             hit_counters: settings.record_stats.then(HitCounters::new),
             hasher: settings.hasher,
             settings: WriteSettings {
-                limit: settings.limit,
+                capacity: settings.limit,
                 weigher: settings.weigher,
                 listener: settings.listener,
                 negative_ttl: settings.negative.map(|(ttl, _)| ttl),
@@ -275,7 +276,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         now: Option<Tick>,
     ) -> Option<&'a Place<K, V>> {
         // SAFETY: the caller's promise.
-        let (_, entry) = unsafe { locked.find_unbound(hash, key) }?;
+        let (_, entry) = unsafe { locked.find_unbounded(hash, key) }?;
         self.expiry.is_live_at(entry, now).then_some(entry)
     }
 
@@ -293,7 +294,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             locked.state.counts.add_to(stats);
             stats.len += locked.state.len;
             stats.weight += locked.state.policy.weight();
-            stats.retired += locked.state.retired();
+            stats.retired += locked.state.unlinked();
             stats.retired_weight += locked.state.retired_weight();
             stats.memory += locked.memory();
         }

@@ -9,9 +9,9 @@
 
 use std::mem::{MaybeUninit, needs_drop};
 
-use super::entry::Place;
 use super::expiry::negative::Gone;
 use super::limbo::Limbo;
+use super::place::Place;
 use crate::cache::stats::Cause;
 
 /// How many places a call takes out of limbo at most.
@@ -80,7 +80,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     /// Sends an unlinked entry to limbo. If there is a listener, only notes that the listener is to
     /// see it first: in `to_notify`, or, in a reentrant call, in `pending`.
     #[inline(always)]
-    pub(crate) fn dispose(
+    pub(crate) fn retire_or_notify(
         &mut self,
         limbo: &mut Limbo,
         pending: &mut PendingNotifications,
@@ -93,7 +93,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
             pending.entries.push((unlinked.index, unlinked.cause));
             self.needs_maintenance = true;
         } else {
-            self.uncommon().to_notify.push(unlinked);
+            self.uncommon_mut().to_notify.push(unlinked);
         }
     }
 
@@ -110,13 +110,13 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         } else if self.reentrant {
             pending.weight += weight;
         } else {
-            self.uncommon().to_notify_weight += weight;
+            self.uncommon_mut().to_notify_weight += weight;
         }
     }
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn uncommon(&mut self) -> &mut Uncommon<'c, K, V, E> {
+    pub(crate) fn uncommon_mut(&mut self) -> &mut Uncommon<'c, K, V, E> {
         self.uncommon.get_or_insert_with(|| {
             Box::new(Uncommon { to_notify: Vec::new(), to_notify_weight: 0, errors: Vec::new() })
         })

@@ -9,8 +9,9 @@
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
-//! - FIFO: cookies do not decrease from front to back, since they are taken in that order under the
-//!   lock. So it is enough to look at the first batch.
+//! - FIFO: cookies are taken from front to back, under the lock. So it is enough to look at the
+//!   first batch: those behind it elapse with it or later. (One whose period was cancelled may
+//!   elapse later than those behind it, which then wait for it.)
 //! - ONCE: an entry comes here once, and leaves when its cookie has elapsed; then it is the shard's
 //!   alone.
 
@@ -48,8 +49,9 @@ fn is_large(table: Table) -> bool {
 pub(crate) struct Limbo {
     indices: VecDeque<u32>,
     unsealed: u32,
-    /// The weight of all batches and of the places that are in none; and of the latter alone.
+    /// The weight of all that waits, in batches and in none.
     weight: u64,
+    /// The weight of what is in no batch.
     unsealed_weight: u64,
     /// The weight that makes a batch full.
     batch_weight: u64,

@@ -7,8 +7,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
-use super::entry::{Deadline, Place};
 use super::expiry::wheel::TimerWheel;
+use super::place::{Deadline, Place};
 use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
 use super::slab::{ChunkPtr, place};
 use super::table::Table;
@@ -77,8 +77,8 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
     pub(super) fn linked_place(&self, index: u32) -> &Place<K, V> {
-        // SAFETY: the policy knows only entries that are linked, or about to be (LINKED there,
-        // TABLE), and what is linked is not given back under the lock.
+        // SAFETY: the policy knows only entries that are linked, or about to be (LINKED of the
+        // policy, TABLE), and what is linked is not given back under the lock.
         unsafe { self.place(index) }
     }
 }
@@ -139,7 +139,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
         if let Some(negative) = &mut self.state.negative {
             if let Some(error) = negative.remove(hash, key) {
-                deferred.uncommon().errors.push(error);
+                deferred.uncommon_mut().errors.push(error);
             }
         }
     }
@@ -148,12 +148,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     pub(crate) fn cache_error(
         &mut self,
         hash: u64,
-        (keys, error): (&mut Option<[K; 2]>, Arc<E>),
+        (key, error): (&mut Option<K>, Arc<E>),
         expires: Tick,
         deferred: &mut Deferred<'_, K, V, E>,
     ) {
         if let Some(negative) = &mut self.state.negative {
-            negative.insert(hash, (keys, error), expires, &mut deferred.uncommon().errors);
+            negative.insert(hash, (key, error), expires, &mut deferred.uncommon_mut().errors);
         }
     }
 
@@ -165,7 +165,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         key: &Q,
     ) -> Option<(u32, &Place<K, V>)> {
         // SAFETY: linked for as long as the lock is held, and the result borrows that.
-        unsafe { self.find_unbound(hash, key) }
+        unsafe { self.find_unbounded(hash, key) }
     }
 
     /// [`find`](Locked::find), for callers that use the entry beyond the lock.
@@ -173,7 +173,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// # Safety
     /// The result is used as [`place`](Locked::place) demands.
     #[inline]
-    pub(crate) unsafe fn find_unbound<Q: Lookup<K> + ?Sized>(
+    pub(crate) unsafe fn find_unbounded<Q: Lookup<K> + ?Sized>(
         &self,
         hash: u64,
         key: &Q,
@@ -260,7 +260,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
         if self.state.config.is_bounded() {
-            if now >= self.state.earliest {
+            if now >= self.state.earliest_deadline {
                 self.evict_expired(old.map(|(old, _)| old), new, deferred);
             }
             self.note_deadline(index, new.deadline);
@@ -279,7 +279,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             unsafe { erase(table, hash, victim, erased) };
             *len -= 1;
             counts.count(cause);
-            deferred.dispose(limbo, pending, Unlinked { index: victim, place, cause });
+            deferred.retire_or_notify(limbo, pending, Unlinked { index: victim, place, cause });
         };
         match old {
             Some((old, cause)) => {
@@ -326,14 +326,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         // SAFETY: just unlinked, and then this call's or in limbo.
         let place = unsafe { entries.place(old) };
         let unlinked = Unlinked { index: old, place, cause };
-        deferred.dispose(&mut state.limbo, &mut state.pending_notifications, unlinked);
+        deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
     }
 
     /// Notes when a new entry expires.
     #[inline(always)]
     fn note_deadline(&mut self, index: u32, deadline: Deadline) {
         let state = &mut *self.state;
-        state.earliest = state.earliest.min(deadline);
+        state.earliest_deadline = state.earliest_deadline.min(deadline);
         if let Some(wheel) = &mut state.wheel {
             wheel.set(index, deadline.units());
         }
@@ -378,7 +378,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let found = wheel.expired(now.units(), deadline_of);
         if found.is_none() {
             // Nothing more expires at this moment.
-            state.earliest = now.next();
+            state.earliest_deadline = now.next();
         }
         found
     }
@@ -403,7 +403,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         // SAFETY: just unlinked, and then this call's or in limbo.
         let place = unsafe { entries.place(index) };
         let unlinked = Unlinked { index, place, cause };
-        deferred.dispose(&mut state.limbo, &mut state.pending_notifications, unlinked);
+        deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
         if state.config.weighted {
             let gone = before - state.policy.weight();
             deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
@@ -430,17 +430,17 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn rebuild(&mut self, capacity: usize, deferred: &mut Deferred<'a, K, V, E>) {
         let (old, entries) = (self.view.table(), self.entries());
         let new = Table::for_entries(capacity);
-        let (mut lost, mut erased) = (Vec::new(), None);
+        let (mut unhashable, mut erased) = (Vec::new(), None);
         for at in 0..old.buckets() {
             let copy = |index| match entries.try_hash(index) {
                 // SAFETY: in the old table, so filled; the new one is not published yet.
                 Some(hash) => unsafe { insert(new, hash, index, &mut erased) },
-                None => lost.push(index),
+                None => unhashable.push(index),
             };
             // SAFETY: the lock keeps the old table.
             unsafe { old.each_in(at, copy) };
         }
-        for &index in &lost {
+        for &index in &unhashable {
             self.unlink(index, Cause::Removed, deferred);
         }
         self.view.table.store(new.as_ptr(), Ordering::Release);
@@ -476,7 +476,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         any
     }
 
-    /// Bytes that the shard has allocated.
+    /// Bytes that the shard has allocated, but for cached errors and flights.
     pub(crate) fn memory(&self) -> usize {
         let tables = self.view.table().memory() + self.state.limbo.memory();
         let wheel = self.state.wheel.as_ref().map_or(0, |wheel| wheel.memory());

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use super::callback::CallbackScope;
 use super::core::Core;
 use super::deferred::Unlinked;
-use super::entry::Deadline;
 use super::locked::Locked;
+use super::place::Deadline;
 use super::shard::Shard;
 use crate::cache::reclaim::advance;
 
@@ -62,9 +62,9 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.state.limbo.seal();
                 locked.state.limbo.free_tables();
                 let some = locked.drain_limbo(deferred);
-                // `retired` also counts what other threads are dropping, or showing to the
+                // `unlinked` also counts what other threads are dropping, or showing to the
                 // listener, right now.
-                (some, locked.state.limbo.is_empty() && locked.state.retired() == 0)
+                (some, locked.state.limbo.is_empty() && locked.state.unlinked() == 0)
             });
             any |= some;
             if done || !some {
@@ -124,7 +124,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             if pending.entries.is_empty() {
                 return false;
             }
-            let uncommon = deferred.uncommon();
+            let uncommon = deferred.uncommon_mut();
             uncommon.to_notify_weight += pending.weight;
             let unlinked = |(index, cause)| {
                 // SAFETY: it was pending, and is now this call's.
@@ -139,13 +139,13 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
 impl<K, V, E, S> Locked<'_, K, V, E, S> {
     /// Drops the timer wheel if its memory is large compared with the number of entries, as it
-    /// becomes when a long-held guard has driven indices up. With `earliest` at 0 it is rebuilt
-    /// when it is next needed.
+    /// becomes when a long-held guard has driven indices up. With `earliest_deadline` at 0 it is
+    /// rebuilt when it is next needed.
     pub(crate) fn drop_oversized_wheel(&mut self) {
         let state = &mut *self.state;
         let (node, max) = (size_of::<u64>(), 4 * state.len + 4096);
         if state.wheel.as_ref().is_some_and(|wheel| wheel.memory() > max * node) {
-            (state.wheel, state.earliest) = (None, Deadline::default());
+            (state.wheel, state.earliest_deadline) = (None, Deadline::default());
         }
     }
 }

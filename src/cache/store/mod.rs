@@ -3,11 +3,11 @@
 mod callback;
 pub(crate) mod core;
 pub(crate) mod deferred;
-pub(crate) mod entry;
 mod expiry;
 pub(crate) mod limbo;
 pub(crate) mod locked;
 mod maintenance;
+pub(crate) mod place;
 pub(crate) mod shard;
 pub(crate) mod slab;
 pub(crate) mod table;

@@ -1,8 +1,8 @@
 //! One part of a cache: what its readers look at, and what its writers do under the lock.
 //!
 //! # State
-//! The [`ReadView`] is the readers'; its cache line is only written when something grows.
-//! Everything else is behind the lock. A place of the slab goes through these states:
+//! The [`ReadView`] is the readers'; its cache line is only written when the table or the directory
+//! is replaced. Everything else is behind the lock. A place of the slab goes through these states:
 //!
 //! ```text
 //!   free ─take─► filled ─link─► linked ─unlink─► limbo ─grace period─► reclaimed ─drop─► free
@@ -14,8 +14,8 @@
 //! An entry is *linked* while it is in the table and, if it can be evicted, in a queue of the
 //! policy. In a cache with a listener, an unlinked entry is shown to the listener before it goes to
 //! limbo: by the call that unlinked it, or, if that call came from inside user code, by a later
-//! one, which finds it in `pending_notifications`. `retired` counts the entries in all states from
-//! unlinked until free.
+//! one, which finds it in `pending_notifications`. [`unlinked`](ShardState::unlinked) counts the
+//! entries in all states from unlinked until free; users know them as `retired`.
 //!
 //! The flights of the shard's keys are here too.
 //!
@@ -30,11 +30,11 @@
 //! - QUIET: under the lock no user code runs but the keys' `Eq` (and `Borrow`), whose panic unwinds
 //!   through the caller, and `Hash`, whose panic is contained. (The caller's own key is hashed
 //!   before.)
-//! - FRESH: a write, removal or clearing of a key unregisters the key's flight in its own critical
-//!   section; a call that misses looks for the entry and enters the flight in one critical section;
-//!   and a load is stored, in one critical section with the end of its flight, only if that is
-//!   still registered. So no call that begins after a write joins a load that began before it, and
-//!   no such load overwrites what was written.
+//! - FRESH: a write, removal or clearing of a key has the registry forget the key's flight, in its
+//!   own critical section; a call that misses looks for the entry and enters the flight in one
+//!   critical section; and a load is stored, in one critical section with the end of its flight,
+//!   only if that is still registered. So no call that begins after a write joins a load that began
+//!   before it, and no such load overwrites what was written.
 //!
 //! Readers never hold up a writer: while guards protect retired entries, new ones take other
 //! places. So the slab grows as long as guards are held, and shrinks when they have gone.
@@ -46,10 +46,10 @@ use crossbeam_utils::CachePadded;
 #[cfg(not(docache_loom))]
 use super::callback::CallbackScope;
 use super::deferred::PendingNotifications;
-use super::entry::{Deadline, Place};
 use super::expiry::negative::NegativeCache;
 use super::expiry::wheel::TimerWheel;
 use super::limbo::Limbo;
+use super::place::{Deadline, Place};
 use super::slab::{ChunkPtr, MAX_PLACES, Slab, place};
 use super::table::{Bucket, Table};
 use crate::cache::key::Lookup;
@@ -93,7 +93,7 @@ pub(crate) struct Shard<K, V, E> {
     pub(super) state: Box<CachePadded<Lock<ShardState<K, V, E>>>>,
 }
 
-/// What a shard is made of.
+/// How a shard is configured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShardConfig {
     pub(crate) kind: PolicyKind,
@@ -145,12 +145,12 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) counts: Counts,
     pub(crate) config: ShardConfig,
     /// A lower bound of the deadlines of the entries that may be evicted.
-    pub(crate) earliest: Deadline,
+    pub(crate) earliest_deadline: Deadline,
     /// The number of grace periods that had ended when a write last gave up waiting for readers:
     /// until another one has ended, no write waits again.
     pub(crate) gave_up_at: Option<u64>,
-    /// The timer wheel of those entries. Built when a write to a full shard first looks for an
-    /// expired one.
+    /// The timer wheel of the entries that may be evicted. Built when a write to a full shard first
+    /// looks for an expired one.
     pub(crate) wheel: Option<Box<TimerWheel>>,
     /// `Some` if an overflow count of the table is saturated: how many entries were erased since
     /// that happened. Enough of them are a reason to rebuild the table.
@@ -164,13 +164,14 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) pending_notifications: PendingNotifications,
     /// Pairs that were refused inside user code.
     pub(crate) refused: Vec<(K, V)>,
-    /// Places of entries that other threads were dropping or showing to the listener when this
-    /// process was forked off. Those threads are not here: the places are never given back.
-    pub(crate) lost: usize,
+    /// Places of entries that other threads were at (dropping them, showing them to the listener,
+    /// clearing a shard) when this process was forked off. Those threads are not here: the places
+    /// are never given back.
+    pub(crate) leaked_by_fork: usize,
     pub(crate) flights: Registry<K, V, E>,
 }
 
-/// That these begin a cache line, behind a lock of two words.
+/// Asserts that these begin a cache line, behind the 8 bytes of the lock.
 #[cfg(all(target_pointer_width = "64", not(docache_loom)))]
 const _: () = {
     use std::mem::offset_of;
@@ -190,9 +191,9 @@ unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Send for Shard<K, V,
 unsafe impl<K: Send + Sync, V: Send + Sync, E: Send + Sync> Sync for Shard<K, V, E> {}
 
 impl<K, V, E> ShardState<K, V, E> {
-    /// How many entries are retired, or shown to the listener.
-    pub(crate) fn retired(&self) -> usize {
-        (self.slab.used() - self.len).saturating_sub(self.lost)
+    /// How many entries are unlinked and their places not free yet.
+    pub(crate) fn unlinked(&self) -> usize {
+        (self.slab.used() - self.len).saturating_sub(self.leaked_by_fork)
     }
 
     /// What they weigh; those that the listener is being shown are not known here.
@@ -200,7 +201,7 @@ impl<K, V, E> ShardState<K, V, E> {
         if self.config.weighted {
             self.limbo.weight() + self.pending_notifications.weight
         } else {
-            self.retired() as u64
+            self.unlinked() as u64
         }
     }
 
@@ -227,7 +228,7 @@ impl<K, V, E> Shard<K, V, E> {
             len: 0,
             counts: Counts::default(),
             config,
-            earliest: Deadline::NEVER,
+            earliest_deadline: Deadline::NEVER,
             gave_up_at: None,
             wheel: None,
             erased_since_saturation: None,
@@ -238,7 +239,7 @@ impl<K, V, E> Shard<K, V, E> {
             policy: config.policy(),
             pending_notifications: PendingNotifications::default(),
             refused: Vec::new(),
-            lost: 0,
+            leaked_by_fork: 0,
             flights: Registry::new(),
         };
         let view = ReadView {
@@ -301,23 +302,23 @@ impl<K, V, E> Shard<K, V, E> {
         unsafe { self.state.release() };
     }
 
-    /// Forgets the flights, whose leaders and waiters are not in this process. A call of the
-    /// calling thread itself finds that out by its own count of forks (COPIED).
+    /// Resets the registry of flights, whose leaders and waiters are not in this process. A call of
+    /// the calling thread itself finds that out by its own count of forks (COPIED).
     ///
     /// # Safety
     /// The calling thread holds it, and is the only one.
     #[cfg(not(docache_loom))]
-    pub(crate) unsafe fn renew(&self) {
-        let renew = |state: &mut ShardState<K, V, E>| {
-            state.flights.renew(false);
+    pub(crate) unsafe fn reset_in_child(&self) {
+        let reset = |state: &mut ShardState<K, V, E>| {
+            state.flights.reset(false);
             // Unless the calling thread has some of them itself.
             if !CallbackScope::is_active() {
                 let waiting = state.limbo.len() + state.pending_notifications.entries.len();
-                state.lost += state.retired().saturating_sub(waiting);
+                state.leaked_by_fork += state.unlinked().saturating_sub(waiting);
             }
         };
         // SAFETY: the caller's promise.
-        unsafe { self.state.renew(renew) };
+        unsafe { self.state.reset_in_child(reset) };
     }
 }
 

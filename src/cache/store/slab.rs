@@ -7,7 +7,7 @@
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
 //! # Invariants
-//! - WRITER: places are given out and taken back under the shard's lock.
+//! - LOCKED: places are given out and taken back under the shard's lock.
 //! - THERE: the published directory covers every index that is in a table, and has the address of
 //!   its chunk. Both are stored before the index is published (Release). A reader loads the index
 //!   first (Acquire), and only then the directory and the chunk's address; so it sees the ones of
@@ -21,7 +21,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ptr::{NonNull, null_mut};
 
-use super::entry::Place;
+use super::place::Place;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most bytes of a chunk, unless a single entry is larger.
@@ -46,7 +46,7 @@ const NONE: u32 = u32::MAX;
 /// The address of a chunk; a directory is an array of these.
 pub(crate) type ChunkPtr<K, V> = AtomicPtr<Place<K, V>>;
 
-/// The entry of an index.
+/// The place of an index.
 ///
 /// # Safety
 /// The index was found in a table of this shard, or the caller has it from the slab, and its place
@@ -87,7 +87,7 @@ struct Chunk {
 pub(crate) struct Slab<K, V> {
     /// How many places are given out.
     used: usize,
-    /// The place that was given back last, to be handed out next; [`NONE`] if there is none. Its
+    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Its
     /// chunk still counts it as used. Places of high index are not kept here, so that indices can
     /// become small again.
     next: u32,
@@ -208,8 +208,8 @@ impl<K, V> Slab<K, V> {
             chunk.queued = true;
             self.candidates.push(Reverse(number as u32));
         }
-        // One empty chunk is kept, so that a shard whose size hovers around a chunk's edge does not
-        // allocate and free all the time.
+        // Up to two empty chunks are kept, so that a shard whose size hovers around a chunk's edge
+        // does not allocate and free all the time.
         if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
             // SAFETY: none of its places is given out (EMPTY).
             unsafe { self.free_chunk(number) };

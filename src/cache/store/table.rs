@@ -20,8 +20,8 @@
 //! - TAGGED: in the published table, a slot whose tag is set holds the index of a filled place.
 //!   What a reader finds under a guard, in the table that it loaded under the same guard, stays
 //!   filled until that guard goes, even if the entry is taken out or the table is replaced
-//!   meanwhile (GRACE in [`reclaim`](crate::cache::reclaim)). A table that was replaced keeps its
-//!   tags; nobody but such readers may look at it.
+//!   meanwhile (GRACE of `reclaim::records` and `reclaim::epochs`). A table that was replaced keeps
+//!   its tags; nobody but such readers may look at it.
 //!
 //! # Orderings
 //! An index is stored with Release after its entry was filled, and the tag with Release after the

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::core::Core;
 use super::deferred::{Deferred, Unlinked};
-use super::entry::{Deadline, Place};
 use super::locked::Locked;
+use super::place::{Deadline, Place};
 use super::shard::Shard;
 use super::table::Table;
 use crate::cache::policy::Policy;
@@ -84,7 +84,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             for shard in self.shards() {
                 self.with_shard(shard, |locked, deferred| {
                     if let Some(negative) = &mut locked.state.negative {
-                        negative.purge(tick, &mut deferred.uncommon().errors);
+                        negative.purge(tick, &mut deferred.uncommon_mut().errors);
                     }
                 });
             }
@@ -148,8 +148,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             |locked, deferred| {
                 let mut count = 0;
                 for (hash, key, index) in unwanted {
-                    if locked.unlink_found((hash, index), Cause::Removed, deferred) {
+                    if locked.is_linked(hash, index) {
+                        // Before the removal: `Eq` may panic in it (FRESH of `shard`).
                         locked.invalidate(hash, key, deferred);
+                        locked.unlink(index, Cause::Removed, deferred);
                         count += 1;
                     }
                 }
@@ -191,19 +193,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 }
 
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
-    /// Removes an entry that was found under a guard that is still held, if it is still there.
-    pub(crate) fn unlink_found(
-        &mut self,
-        (hash, index): (u64, u32),
-        cause: Cause,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) -> bool {
+    /// Whether an entry that was found under a guard that is still held is still there.
+    fn is_linked(&self, hash: u64, index: u32) -> bool {
         // SAFETY: the lock keeps the table. The guard keeps the place from being used again, so the
         // index is the entry's.
         let found = unsafe { self.view.table().find(hash, |i| (i == index).then_some(())) };
-        if found.is_some() {
-            self.unlink(index, cause, deferred);
-        }
         found.is_some()
     }
 
@@ -245,14 +239,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let state = &mut *self.state;
         state.flights.forget_all();
         if let Some(negative) = &mut state.negative {
-            negative.clear(&mut deferred.uncommon().errors);
+            negative.clear(&mut deferred.uncommon_mut().errors);
         }
         let table = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         state.table_generation += 1;
         let policy = std::mem::replace(&mut state.policy, state.config.policy());
         (state.len, state.erased_since_saturation) = (0, None);
-        (state.wheel, state.earliest) = (None, Deadline::NEVER);
+        (state.wheel, state.earliest_deadline) = (None, Deadline::NEVER);
         TakenContents { table, policy }
     }
 
@@ -274,7 +268,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 let cause = cause_of(place);
                 state.counts.count(cause);
                 let (limbo, pending) = (&mut state.limbo, &mut state.pending_notifications);
-                deferred.dispose(limbo, pending, Unlinked { index, place, cause });
+                deferred.retire_or_notify(limbo, pending, Unlinked { index, place, cause });
                 if state.config.weighted {
                     let weight = u64::from(contents.policy.weight_of(index));
                     deferred.add_weight(limbo, pending, weight);

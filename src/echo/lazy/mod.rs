@@ -25,10 +25,11 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::cache::{Ask, FetchResult, Inner, Looked, fetched};
+use super::cache::{Ask, FetchResult, Inner, fetched};
 use super::core::count;
 use super::error::StoreError;
 use super::fetched::{Fetched, Status};
+use super::look::Looked;
 use super::queue::{Offer, Queue};
 use super::stats::EchoStats;
 use super::store::{AsyncStore, Calls, Store, Tasks, blocking};
@@ -435,9 +436,12 @@ where
     {
         let (lazy, context) = (self.cache.lazy(), self.context);
         let inner = &lazy.inner;
-        let within = inner.within(context);
-        let called = blocking(|| inner.store.get(key, &within));
-        match lazy.next(key, inner.look((key, context, &within), called)) {
+        let looked = match inner.look_now(key) {
+            Some(Looked::Hit(fetched)) => return Ok(fetched),
+            Some(looked) => looked,
+            None => inner.look_up(key, context),
+        };
+        match lazy.next(key, looked) {
             Next::Done(fetched) => Ok(fetched),
             Next::Refresh(fetched, Refresh { hash, seen }) => {
                 let (refreshing, name): (_, Arc<str>) = (lazy.clone(), key.into());

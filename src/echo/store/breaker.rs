@@ -17,8 +17,8 @@ use crate::echo::lock::RefreshLock;
 /// [`Open`](StoreErrorKind::Open): a fetch then computes, and pays next to nothing for the store.
 /// After a pause one call is let through as a probe; if it succeeds all are, and if not there is
 /// another pause. What the store has that is [corrupt](StoreErrorKind::Corrupt) is no failure: it
-/// has answered. Calls whose callers have left (their contexts ended, or their futures were dropped)
-/// count neither way: that says nothing about the store.
+/// has answered. Calls whose callers have left (their contexts ended, or their futures were
+/// dropped) count neither way: that says nothing about the store.
 ///
 /// ```
 /// use docache::echo::{Breaker, Chaos, EchoCache, Fault, MemoryStore};
@@ -87,7 +87,7 @@ impl<S> Breaker<S> {
         Guarded { circuit: &self.circuit, clock: &*self.clock, calls }
     }
 
-    fn at_once<T>(&self, _: &str, _: &Within<'_>) -> Option<Found<T>> {
+    fn at_once<T>(&self, _: &str, _: bool) -> Option<Found<T>> {
         None
     }
 }

@@ -134,7 +134,7 @@ impl<S> Chaos<S> {
         Disturbed { faults: &self.faults, calls }
     }
 
-    fn at_once<T>(&self, _: &str, _: &Within<'_>) -> Option<Found<T>> {
+    fn at_once<T>(&self, _: &str, _: bool) -> Option<Found<T>> {
         None
     }
 }

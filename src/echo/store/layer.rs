@@ -14,8 +14,8 @@ pub(super) fn drive<F: Future>(call: F) -> F::Output {
 
 /// Makes a type a [`Store`](super::Store) where its parts are, and an
 /// [`AsyncStore`](super::AsyncStore) likewise. It has a method `layer` that makes the calls of it
-/// out of those of its parts, each of which is named as its field; and a method `at_once`, which
-/// answers a `get` of a thread that needs no more than a look.
+/// out of those of its parts, each of which is named as its field; and a method `at_once` for
+/// [`get_now`](super::Store::get_now).
 macro_rules! layer {
     ($store:ident<$($part:ident: $field:ident),+>) => {
         impl<T, $($part),+> super::Store<T> for $store<$($part),+>
@@ -29,14 +29,15 @@ macro_rules! layer {
             }
 
             #[inline]
+            fn get_now(&self, key: &str, aged: bool) -> Option<super::Found<T>> {
+                self.at_once(key, aged)
+            }
+
             fn get(
                 &self,
                 key: &str,
                 within: &super::Within<'_>,
             ) -> Result<Option<super::Found<T>>, crate::echo::StoreError> {
-                if let Some(found) = self.at_once(key, within) {
-                    return Ok(Some(found));
-                }
                 drive(self.layer($(Threads(&self.$field)),+).get(key, within))
             }
 

@@ -6,9 +6,9 @@
 //! takes it.
 //!
 //! # Invariants
-//! - WRITES: whoever writes or removes a value has the lock meanwhile, marked as `writing`, and then
-//!   nobody takes it (user's code runs there, so it is no lock of ours that keeps others out). So
-//!   writes and removals of a key do not overlap, and none comes after one of a later holder.
+//! - WRITES: whoever writes or removes a value has the lock meanwhile, marked as `writing`, and
+//!   then nobody takes it (user's code runs there, so it is no lock of ours that keeps others out).
+//!   So writes and removals of a key do not overlap, and none comes after one of a later holder.
 //! - SEIZED: whoever overwrites or removes a key takes its lock from whoever has it, waits for a
 //!   write under way, and keeps the lock until the value has changed. So no load that began before
 //!   it writes after it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::locks::LockTable;
 use super::{AsyncStore, Begun, Found, Life, Store, Within, Written};
 use crate::cache::{Cache, EvictionPolicy};
-use crate::clock::{Clock, CoarseClock, Tick};
+use crate::clock::{Clock, CoarseClock, Tick, saturating_nanos};
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 use crate::error::Result;
@@ -17,10 +17,35 @@ use crate::error::Result;
 #[derive(Clone)]
 struct Entry<T> {
     value: T,
-    written: Tick,
-    /// Its age when it was written, if that is known.
-    aged: Option<Duration>,
+    loaded: Loaded,
     until: Tick,
+}
+
+/// When a value was loaded, if that is known: in one word, so that entries are small. That may be
+/// before the clock's origin, so it wraps around.
+#[derive(Clone, Copy)]
+struct Loaded(u64);
+
+impl Loaded {
+    const UNKNOWN: Loaded = Loaded(u64::MAX);
+    /// The greatest age that can be written: 292 years.
+    const OLDEST: u64 = u64::MAX / 2;
+    const BEHIND: u64 = 1 << 60;
+
+    fn new(written: Tick, age: Option<Duration>) -> Loaded {
+        let Some(age) = age else { return Loaded::UNKNOWN };
+        let loaded = written.as_nanos().wrapping_sub(saturating_nanos(age).min(Loaded::OLDEST));
+        // A nanosecond is nothing to be unknown for.
+        Loaded(if loaded == u64::MAX { loaded - 1 } else { loaded })
+    }
+
+    #[inline]
+    fn age(self, now: Tick) -> Option<Duration> {
+        let age = now.as_nanos().wrapping_sub(self.0);
+        // A clock that another thread has read a little later.
+        let age = if age > u64::MAX - Loaded::BEHIND { 0 } else { age };
+        (self.0 != Loaded::UNKNOWN.0).then(|| Duration::from_nanos(age))
+    }
 }
 
 struct Inner<T> {
@@ -118,16 +143,26 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
         self.inner.cache.clear();
     }
 
-    #[inline]
     fn read(&self, key: &str) -> Option<Found<T>> {
         let pinned = self.inner.cache.pin();
         let entry = pinned.get(key)?;
         let now = self.inner.time.now();
         Some(Found {
             value: entry.value.clone(),
-            age: entry.aged.map(|aged| now.since(entry.written).saturating_add(aged)),
+            age: entry.loaded.age(now),
             left: (entry.until != Tick::MAX).then(|| entry.until.since(now)),
         })
+    }
+
+    #[inline]
+    fn read_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
+        let pinned = self.inner.cache.pin();
+        let entry = pinned.get(key)?;
+        let found = Found::new(entry.value.clone());
+        if !aged {
+            return Some(found);
+        }
+        Some(Found { age: entry.loaded.age(self.inner.time.now()), ..found })
     }
 
     fn begin(&self, key: &str, lock: &RefreshLock) -> Begun<T> {
@@ -143,8 +178,8 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
     fn write(&self, key: &str, value: &T, life: Life) {
         let now = self.inner.time.now();
         let ttl = life.ttl.unwrap_or(Duration::MAX);
-        let entry =
-            Entry { value: value.clone(), written: now, aged: life.age, until: now.deadline(ttl) };
+        let loaded = Loaded::new(now, life.age);
+        let entry = Entry { value: value.clone(), loaded, until: now.deadline(ttl) };
         self.inner.cache.insert_with_ttl(key.into(), entry, ttl);
     }
 
@@ -186,6 +221,10 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
 
 impl<T: Clone + Send + Sync + 'static> Store<T> for MemoryStore<T> {
     #[inline]
+    fn get_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
+        self.read_now(key, aged)
+    }
+
     fn get(&self, key: &str, _: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         Ok(self.read(key))
     }
@@ -305,5 +344,29 @@ impl<T: Clone + Send + Sync + 'static> MemoryStoreBuilder<T> {
         let time = self.clock.map_or(Time::Coarse, Time::Other);
         let inner = Inner { cache: cache.build()?, locks: LockTable::new(), time };
         Ok(MemoryStore { inner: Arc::new(inner) })
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_of_any_origin() {
+        let year = Duration::from_secs(31_557_600);
+        let ticks = [Tick::default(), Tick::default().after(56 * year), Tick::MAX];
+        for written in ticks {
+            for age in [Duration::ZERO, year, 200 * year] {
+                let loaded = Loaded::new(written, Some(age));
+                assert!(loaded.age(written).unwrap() <= age);
+                assert!(loaded.age(written).unwrap() + Duration::from_nanos(1) >= age);
+            }
+            assert_eq!(Loaded::new(written, None).age(written), None);
+        }
+        let late = Loaded::new(Tick::from_nanos(10), Some(Duration::ZERO));
+        assert_eq!(late.age(Tick::from_nanos(7)), Some(Duration::ZERO));
+        assert_eq!(late.age(Tick::from_nanos(17)), Some(Duration::from_nanos(7)));
+        let oldest = Loaded::new(Tick::default(), Some(Duration::MAX));
+        assert!(oldest.age(Tick::default().after(year)) > Some(292 * year));
     }
 }

@@ -264,6 +264,16 @@ pub trait Store<T>: Send + Sync {
         key
     }
 
+    /// What there is under the key, if the store has it in memory, where nothing waits or fails;
+    /// `None`: ask [`get`](Store::get). A hit that is found so is the cheapest. Neither how long it
+    /// lasts nor, unless it is to be `aged`, its age need be told. Panics, such as those of the
+    /// value's `Clone`, are not contained. By default nothing is found so.
+    #[inline]
+    fn get_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
+        let _ = (key, aged);
+        None
+    }
+
     /// What there is under the key and has not expired.
     ///
     /// # Errors
@@ -305,8 +315,8 @@ pub trait Store<T>: Send + Sync {
     ) -> Result<Written, StoreError>;
 
     /// Gives the lock back, if it is the caller's; another's stays. It may come after a
-    /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on its
-    /// way.
+    /// `begin_refresh` of the same lock that did not answer in time, and must not overtake it on
+    /// its way.
     ///
     /// # Errors
     /// Then a cache tries again, until the time of the lock is over.

@@ -57,6 +57,11 @@ impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
         KEY
     }
 
+    #[inline]
+    fn get_now(&self, _: &str, aged: bool) -> Option<Found<T>> {
+        self.0.get_now(KEY, aged)
+    }
+
     fn get(&self, _: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
         self.0.get(KEY, within)
     }

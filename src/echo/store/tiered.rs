@@ -14,7 +14,7 @@ use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use super::layer::{drive, layer};
-use super::{Begun, Calls, Found, Life, Store, Tasks, Threads, Within, Written, blocking};
+use super::{Begun, Calls, Found, Life, Store, Tasks, Threads, Within, Written};
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 
@@ -69,11 +69,11 @@ impl<L1, L2> TieredStore<L1, L2> {
     }
 
     #[inline]
-    fn at_once<T>(&self, key: &str, within: &Within<'_>) -> Option<Found<T>>
+    fn at_once<T>(&self, key: &str, aged: bool) -> Option<Found<T>>
     where
         L1: Store<T>,
     {
-        blocking(|| self.near.get(key, within)).ok().flatten()
+        self.near.get_now(key, aged)
     }
 }
 

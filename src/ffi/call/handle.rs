@@ -2,15 +2,15 @@
 //! poll, cancel, free, and end, which is finish and free.
 //!
 //! # State
-//! A call lies on the heap and does not move: its [`FlightCall`], and behind a lock what came of it
+//! A call lies on the heap and does not move: its [`AnyCall`], and behind a lock what came of it
 //! and its [`NotifyWaker`]. Freed calls are kept by their lane for the next ones, with the memory
 //! of their keys and their wakers. A call of a cache that leads begins its load when its caller is
 //! told of the lead.
 //!
 //! # Invariants
-//! - OWNER (the flight's): its functions are called under the lock; or by the thread that set
-//!   `finishing`, which the others respect; or where nobody else may be at the call: before it is
-//!   handed out, in `free`, and in `end`.
+//! - ONE-CALLER (of `owned_call`): its functions are called under the lock; or by the thread that
+//!   set `finishing`, which the others respect; or where nobody else may be at the call: before it
+//!   is handed out, in `free`, and in `end`.
 //! - NOTIFY-ONCE: see [`Notify`].
 //! - NO-LOST-WAKEUP: a notification is armed first, and then the waker is given to the shard, which
 //!   looks for the outcome or the lead under its lock. Whoever brings one about later finds the
@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use super::flight_call::{FlightCall, LoadOptions, SharedLane};
+use super::any_call::{AnyCall, LoadOptions, SharedLane};
 use super::lanes::Lane;
 use super::notify_waker::NotifyWaker;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ use crate::lock::Lock;
 /// (Aligned, so that calls of different callers share no cache line.)
 #[repr(align(128))]
 pub struct docache_call {
-    inner: FlightCall<docache_call>,
+    inner: AnyCall<docache_call>,
     state: Lock<State>,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct State {
 
 impl State {
     /// Its call can be finished.
-    fn check_leads(&self, call: &FlightCall<docache_call>) -> Result<()> {
+    fn check_leads(&self, call: &AnyCall<docache_call>) -> Result<()> {
         if self.finishing || self.result.is_some() || !call.leads() {
             return Err(Error::invalid_argument(
                 "call",
@@ -127,7 +127,7 @@ impl docache_call {
         if state.result.is_some() || state.finishing || self.inner.leads() {
             return true;
         }
-        // SAFETY: OWNER: the caller has the state, and nobody is finishing.
+        // SAFETY: ONE-CALLER: the caller has the state, and nobody is finishing.
         match unsafe { self.inner.poll(&TaskContext::from_waker(waker)) } {
             Poll::Pending => return false,
             Poll::Ready(WaitResult::Done) => {
@@ -194,7 +194,7 @@ impl docache_call {
         if state.begun || state.finishing || state.result.is_some() || !self.inner.leads() {
             return;
         }
-        // SAFETY: OWNER: the caller has the state, and nobody is finishing.
+        // SAFETY: ONE-CALLER: the caller has the state, and nobody is finishing.
         let Some(outcome) = (unsafe { self.inner.recheck() }) else {
             state.begun = true;
             return;
@@ -203,7 +203,7 @@ impl docache_call {
         state.result = Some(convert(outcome.clone(), true));
         state.finishing = true;
         drop(state);
-        // SAFETY: OWNER: `finishing` is ours, and it leads.
+        // SAFETY: ONE-CALLER: `finishing` is ours, and it leads.
         unsafe { self.inner.complete_found(&outcome) };
         self.state.lock().finishing = false;
     }
@@ -224,7 +224,7 @@ impl docache_call {
     /// Ends the run: whether others got the outcome too.
     pub(super) fn finish(&self, outcome: Outcome<Value, Error>) -> Result<bool> {
         self.begin_finish()?;
-        // SAFETY: OWNER: `finishing` is ours, and it leads.
+        // SAFETY: ONE-CALLER: `finishing` is ours, and it leads.
         let shared = unsafe { self.inner.complete(&outcome) };
         let mut state = self.state.lock();
         state.result = Some(convert(outcome, shared));
@@ -251,7 +251,7 @@ impl docache_call {
         }
         let result = state.result.take();
         drop(state);
-        // SAFETY: OWNER: nobody else may be at a call that is being freed.
+        // SAFETY: ONE-CALLER: nobody else may be at a call that is being freed.
         let departure = unsafe { self.inner.leave() };
         let lost = matches!(departure, Departure::Ended);
         drop((result, departure));
@@ -279,7 +279,7 @@ unsafe fn enter(
     let inner = unsafe { &(*call).inner };
     // SAFETY: it is pinned.
     let inner = unsafe { Pin::new_unchecked(inner) };
-    // SAFETY: OWNER: nobody else knows it; it was just prepared.
+    // SAFETY: ONE-CALLER: nobody else knows it; it was just prepared.
     let entered = unsafe { inner.enter() };
     // SAFETY: the flight knows the call; the state is nobody else's yet.
     let state = unsafe { &mut (*call).state }.get_mut();
@@ -326,7 +326,7 @@ pub(crate) fn begin(
     options: LoadOptions,
 ) -> Result<Begun> {
     let call = Box::into_raw(lane.take_call().unwrap_or_else(|| {
-        let inner = FlightCall::new(&lane.source);
+        let inner = AnyCall::new(&lane.source);
         Box::new(docache_call { inner, state: Lock::new(State::default()) })
     }));
     // SAFETY: it is ours, and stays where it is until `put_away`.
@@ -338,7 +338,7 @@ pub(crate) fn begin(
         Entered::Found => {
             // SAFETY: it is ours.
             let inner = unsafe { &(*call).inner };
-            // SAFETY: OWNER; it was just found.
+            // SAFETY: ONE-CALLER; it was just found.
             unsafe { inner.take() }
         }
     };
@@ -368,7 +368,7 @@ pub(super) unsafe fn end(call: *mut docache_call, outcome: &Outcome<Value, Error
             waker.with(Notify::cancel);
         }
     }
-    // SAFETY: OWNER: nobody else may be at it, and it leads.
+    // SAFETY: ONE-CALLER: nobody else may be at it, and it leads.
     let shared = unsafe { inner.complete(outcome) };
     // SAFETY: as above.
     unsafe { &mut (*call).state }.get_mut().finishing = false;

@@ -1,8 +1,8 @@
 //! Family `call`: one caller's part in a run of a group or in a fetch of a cache, for those that
 //! must not block.
 
+mod any_call;
 mod finish;
-mod flight_call;
 mod handle;
 mod lanes;
 mod notify_waker;
@@ -12,6 +12,6 @@ pub use finish::*;
 pub use handle::docache_call;
 pub use poll::*;
 
-pub(super) use flight_call::LoadOptions;
+pub(super) use any_call::LoadOptions;
 pub(super) use handle::{Begun, begin};
 pub(super) use lanes::{Lanes, Source};

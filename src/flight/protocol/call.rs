@@ -71,11 +71,11 @@ struct Runner(AtomicUsize);
 #[derive(Debug)]
 pub(super) struct Links<K: ?Sized, T, E> {
     /// The neighbours in the ring of a flight; both `None` while the call is alone.
-    pub(super) ring_prev: Option<Ref<K, T, E>>,
-    pub(super) ring_next: Option<Ref<K, T, E>>,
+    pub(super) ring_prev: Option<CallPtr<K, T, E>>,
+    pub(super) ring_next: Option<CallPtr<K, T, E>>,
     /// The neighbours in a bucket of the registry.
-    pub(super) chain_prev: Option<Ref<K, T, E>>,
-    pub(super) chain_next: Option<Ref<K, T, E>>,
+    pub(super) chain_prev: Option<CallPtr<K, T, E>>,
+    pub(super) chain_next: Option<CallPtr<K, T, E>>,
     /// Whether the call stands in the registry: it leads and was not forgotten.
     pub(super) registered: bool,
     /// What wakes the owner.
@@ -281,43 +281,43 @@ impl<K: ?Sized, T, E> fmt::Debug for Call<K, T, E> {
 /// A call that is in a flight, as the registry and the rings know it.
 ///
 /// It is valid for as long as the call is in a list (PINNED), and what lists consist of is touched
-/// only by the thread that holds the shard's lock (LINKS).
-pub(super) struct Ref<K: ?Sized, T, E>(NonNull<Call<K, T, E>>);
+/// only by the thread that holds the lock of its domain (LINKS).
+pub(super) struct CallPtr<K: ?Sized, T, E>(NonNull<Call<K, T, E>>);
 
-impl<K: ?Sized, T, E> Clone for Ref<K, T, E> {
+impl<K: ?Sized, T, E> Clone for CallPtr<K, T, E> {
     #[inline]
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K: ?Sized, T, E> Copy for Ref<K, T, E> {}
+impl<K: ?Sized, T, E> Copy for CallPtr<K, T, E> {}
 
-impl<K: ?Sized, T, E> PartialEq for Ref<K, T, E> {
+impl<K: ?Sized, T, E> PartialEq for CallPtr<K, T, E> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         ptr::eq(self.0.as_ptr(), other.0.as_ptr())
     }
 }
 
-impl<K: ?Sized, T, E> fmt::Debug for Ref<K, T, E> {
+impl<K: ?Sized, T, E> fmt::Debug for CallPtr<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Pointer::fmt(&self.0, f)
     }
 }
 
-impl<K: ?Sized, T, E> Ref<K, T, E> {
+impl<K: ?Sized, T, E> CallPtr<K, T, E> {
     /// # Safety
     /// The call is pinned and is taken out of every list before it goes (PINNED). The result, and
-    /// what it is copied to, is used under the lock of the one shard that the call knows (LINKS).
+    /// what it is copied to, is used under the lock of the call's domain (LINKS).
     #[inline]
     pub(super) unsafe fn new(call: &Call<K, T, E>) -> Self {
-        Ref(NonNull::from(call))
+        CallPtr(NonNull::from(call))
     }
 
     #[inline]
     pub(super) fn call<'a>(self) -> &'a Call<K, T, E> {
-        // SAFETY: PINNED: a `Ref` is used, and so is the result, while the call is in a list or
+        // SAFETY: PINNED: a `CallPtr` is used, and so is the result, while the call is in a list or
         // belongs to the caller, as was promised when this was made.
         unsafe { self.0.as_ref() }
     }

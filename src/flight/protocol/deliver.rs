@@ -4,8 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use super::call::{Ref, State, WaitKind};
-use super::domain::{CallOf, Domain, OutcomeOf, RefOf};
+use super::call::{CallPtr, State, WaitKind};
+use super::domain::{CallOf, CallPtrOf, Domain, OutcomeOf};
 use super::outcome::{Failure, Outcome};
 use crate::contain::{contained, drop_contained};
 use crate::error::panic_message;
@@ -24,7 +24,7 @@ pub(in crate::flight) const MAX_BATCHED_BYTES: usize = 256;
 /// # Safety
 /// `me` belongs to the caller, and led the flight.
 #[inline]
-pub(crate) unsafe fn notify_waiters<D: Domain + ?Sized>(
+pub(crate) unsafe fn deliver_outcome<D: Domain + ?Sized>(
     domain: &D,
     me: &CallOf<D>,
     outcome: &OutcomeOf<D>,
@@ -33,7 +33,7 @@ pub(crate) unsafe fn notify_waiters<D: Domain + ?Sized>(
     if has_waiters {
         // SAFETY: it is pinned, and leaves its ring in here (PINNED). It led a flight of this
         // domain, so its links are under the domain's lock (LINKS).
-        deliver(domain, unsafe { Ref::new(me) }, outcome);
+        deliver(domain, unsafe { CallPtr::new(me) }, outcome);
     }
     me.set_state(State::Out);
     has_waiters
@@ -47,7 +47,7 @@ pub(in crate::flight) unsafe fn relay<D: Domain>(domain: &D, me: &CallOf<D>) {
     let serve = |outcome: Option<&OutcomeOf<D>>| {
         if let (State::Relays, Some(outcome)) = (me.state(), outcome) {
             // SAFETY: a call that relays is in this registry (PINNED).
-            deliver(domain, unsafe { Ref::new(me) }, outcome);
+            deliver(domain, unsafe { CallPtr::new(me) }, outcome);
         }
     };
     // SAFETY: the state says that it was put there and is the owner's now (OUTCOME).
@@ -57,7 +57,7 @@ pub(in crate::flight) unsafe fn relay<D: Domain>(domain: &D, me: &CallOf<D>) {
 
 /// Serves the ring of `me`, which nobody can join any more, or passes that duty to a parked thread.
 /// `me` is alone afterwards.
-fn deliver<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, outcome: &OutcomeOf<D>) {
+fn deliver<D: Domain + ?Sized>(domain: &D, me: CallPtrOf<D>, outcome: &OutcomeOf<D>) {
     if size_of::<OutcomeOf<D>>() <= MAX_BATCHED_BYTES {
         deliver_by::<D, BATCH>(domain, me, outcome);
     } else {
@@ -69,7 +69,7 @@ fn deliver<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, outcome: &OutcomeOf<D>)
 #[inline(never)]
 fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
     domain: &D,
-    me: RefOf<D>,
+    me: CallPtrOf<D>,
     outcome: &OutcomeOf<D>,
 ) {
     loop {
@@ -99,7 +99,7 @@ fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
 }
 
 /// How many calls the next batch serves, up to `max`.
-fn batch_len<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, max: usize) -> usize {
+fn batch_len<D: Domain + ?Sized>(domain: &D, me: CallPtrOf<D>, max: usize) -> usize {
     let _registry = domain.registry();
     // A leader serves one parked thread, and leaves the rest to it.
     let leads = me.call().state() == State::Leads;
@@ -116,7 +116,7 @@ fn batch_len<D: Domain + ?Sized>(domain: &D, me: RefOf<D>, max: usize) -> usize 
 /// Hands the copies out, from the end of the ring: no parked thread is in it, or one of the copies
 /// is not what a relay must have.
 fn deliver_to_last<K: ?Sized, T, E>(
-    me: Ref<K, T, E>,
+    me: CallPtr<K, T, E>,
     copies: &mut [Option<Outcome<T, E>>],
     wakers: &mut [Option<Waker>],
 ) {
@@ -130,8 +130,8 @@ fn deliver_to_last<K: ?Sized, T, E>(
 /// Hands the copies out, the first one to `relay`, the parked thread right behind `me`, which
 /// becomes the relay for those that are left. `me` is alone afterwards.
 fn deliver_with_relay<K: ?Sized, T, E>(
-    me: Ref<K, T, E>,
-    relay: Ref<K, T, E>,
+    me: CallPtr<K, T, E>,
+    relay: CallPtr<K, T, E>,
     copies: &mut [Option<Outcome<T, E>>],
     wakers: &mut [Option<Waker>],
 ) {
@@ -154,7 +154,7 @@ fn deliver_with_relay<K: ?Sized, T, E>(
 /// Gives a call its outcome and returns its Waker. With `Done` this is the last access to it
 /// (LAST).
 fn deliver_to<K: ?Sized, T, E>(
-    call: Ref<K, T, E>,
+    call: CallPtr<K, T, E>,
     copy: &mut Option<Outcome<T, E>>,
     state: State,
 ) -> Option<Waker> {

@@ -1,12 +1,12 @@
 //! Where flights live: a [registry](Registry) behind a lock, and what happens to the calls in it.
 //!
-//! A group's flights live in a [shard](crate::flight::shard) of their own. A cache's live under the
-//! lock of the cache's own shard, where entering a flight is one critical section with the look
+//! A group's flights live in the group's own [shards](crate::flight::shard). A cache's live under
+//! the lock of the cache's own shard, where entering a flight is one critical section with the look
 //! into the table, and ending it is one with storing the value.
 
 use std::ops::DerefMut;
 
-use super::call::{Call, Ref};
+use super::call::{Call, CallPtr};
 use super::outcome::Outcome;
 use super::registry::{Entered, Registry};
 
@@ -14,12 +14,14 @@ use super::registry::{Entered, Registry};
 pub(crate) type CallOf<D> = Call<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
 /// What comes of a flight in a [`Domain`].
 pub(crate) type OutcomeOf<D> = Outcome<<D as Domain>::Value, <D as Domain>::Error>;
-pub(super) type RefOf<D> = Ref<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
+pub(super) type CallPtrOf<D> =
+    CallPtr<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
 
-/// A registry of flights behind a lock, and what is done in the same critical sections.
+/// How one call gets at the registry of its flight, which lies behind a lock, and what is done in
+/// the same critical sections.
 ///
-/// There are two: a group's is the bare registry; a cache's looks for values and stores them. Each
-/// implements every function itself.
+/// Two types implement it: a reference to a shard of a group, which is the bare registry; and what
+/// a call of a cache knows of its shard, which also looks for values there and stores them.
 ///
 /// # Safety
 /// [`registry`](Self::registry) returns the same registry each time, with its one lock held for as
@@ -31,10 +33,10 @@ pub(crate) unsafe trait Domain {
     type Value: Clone;
     /// How the work fails.
     type Error;
-    /// What the work returns: a value, perhaps with something that is said of it.
+    /// What the work returns: a value, perhaps with its time to live.
     type Loaded;
     /// What a call stages for its domain from [`enter`](Self::enter) on. It lies in the
-    /// [`PinnedCall`](crate::flight::pinned_call::PinnedCall), not in the domain, which is moved:
+    /// [`FlightCall`](crate::flight::flight_call::FlightCall), not in the domain, which is moved:
     /// values may be large.
     type Staged: Default;
 
@@ -59,7 +61,7 @@ pub(crate) unsafe trait Domain {
     unsafe fn recheck(&self, me: &CallOf<Self>, staged: &mut Self::Staged) -> bool;
 
     /// The value in what the work returned.
-    fn accept(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;
+    fn value_of(&self, loaded: Self::Loaded, staged: &mut Self::Staged) -> Self::Value;
 
     /// Stages what is to be stored of the result of the work, before the flight ends. Runs as part
     /// of the work: a panic in here is a panic of the work.
@@ -86,7 +88,7 @@ pub(crate) unsafe trait Domain {
     ) -> bool;
 
     /// Called when a call goes, after it has left its flight.
-    fn close(&self, staged: &mut Self::Staged);
+    fn on_drop(&self, staged: &mut Self::Staged);
 }
 
 /// Gives the registry the number of buckets that it [wanted](Registry::wanted_buckets).

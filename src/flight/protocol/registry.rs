@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::mem;
 
-use super::call::{Call, Ref, State, WaitKind};
+use super::call::{Call, CallPtr, State, WaitKind};
 use crate::sync::fork::forks;
 
 /// How many flights there may be for each bucket before there are to be more buckets.
@@ -14,9 +14,9 @@ const MAX_LOAD: usize = 2;
 pub(crate) struct Registry<K: ?Sized, T, E> {
     len: usize,
     /// The one bucket of a small registry, which therefore needs no memory of its own.
-    inline_bucket: Option<Ref<K, T, E>>,
+    inline_bucket: Option<CallPtr<K, T, E>>,
     /// Once there were many flights: a power of two of buckets.
-    buckets: Vec<Option<Ref<K, T, E>>>,
+    buckets: Vec<Option<CallPtr<K, T, E>>>,
     /// The number of forks ([`forks`]) that lie before the process whose calls these are (COPIED).
     forks: u32,
 }
@@ -29,7 +29,7 @@ pub(crate) enum Entered {
     /// A flight: the call waits.
     Joined,
     /// A flight that the call must not wait for: the calling thread is inside its work, or the same
-    /// owner leads it. The call is in no flight.
+    /// caller (`caller_id`) leads it. The call is in no flight.
     Reentrant,
     /// A value (or cached error) that is there already: the call has it, and is in no flight.
     Found,
@@ -56,10 +56,10 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         self.forks != forks()
     }
 
-    /// Forgets all calls without touching them: they may not exist any more (COPIED). If `torn`, a
+    /// Begins anew, without touching the calls: they may not exist any more (COPIED). If `torn`, a
     /// thread that is not here was in the middle of changing the registry; then its heap memory is
     /// leaked as well.
-    pub(crate) fn renew(&mut self, torn: bool) {
+    pub(crate) fn reset(&mut self, torn: bool) {
         if torn {
             mem::forget(mem::take(&mut self.buckets));
         }
@@ -82,7 +82,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         K: Eq,
     {
         // SAFETY: the caller's promise.
-        let call = unsafe { Ref::new(me) };
+        let call = unsafe { CallPtr::new(me) };
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
         if let Some(leader) = self.find(me.hash, key) {
@@ -100,7 +100,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     #[inline]
     pub(crate) unsafe fn is_registered(&self, me: &Call<K, T, E>) -> bool {
         // SAFETY: a call that leads is in this registry (PINNED).
-        unsafe { Ref::new(me) }.links(|links| links.registered)
+        unsafe { CallPtr::new(me) }.links(|links| links.registered)
     }
 
     /// Lets calls join the flight again that `me` leads and that was forgotten, unless there is
@@ -113,7 +113,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
         K: Eq,
     {
         // SAFETY: a call that leads is in this registry (PINNED).
-        let call = unsafe { Ref::new(me) };
+        let call = unsafe { CallPtr::new(me) };
         // SAFETY: the caller owns the call (KEY).
         let key = unsafe { me.key() };
         if !call.links(|links| links.registered) && self.find(me.hash, key).is_none() {
@@ -122,14 +122,14 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     /// Takes the flight that `me` leads out of the registry: nobody joins it any more. True if
-    /// somebody waits in it: [`notify_waiters`](super::deliver::notify_waiters) is next.
+    /// somebody waits in it: [`deliver_outcome`](super::deliver::deliver_outcome) is next.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.
     #[inline]
     pub(crate) unsafe fn unregister(&mut self, me: &Call<K, T, E>) -> bool {
         // SAFETY: a call that leads is in this registry (PINNED).
-        let call = unsafe { Ref::new(me) };
+        let call = unsafe { CallPtr::new(me) };
         self.remove(call);
         call.next().is_some()
     }
@@ -162,7 +162,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     #[inline]
-    fn bucket(&mut self, hash: u64) -> &mut Option<Ref<K, T, E>> {
+    fn bucket(&mut self, hash: u64) -> &mut Option<CallPtr<K, T, E>> {
         if self.buckets.is_empty() {
             return &mut self.inline_bucket;
         }
@@ -174,7 +174,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     /// The call that leads for `key`. User code runs here, under the lock: `K`'s `Eq`, which may
     /// panic.
     #[inline]
-    fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<Ref<K, T, E>>
+    fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<CallPtr<K, T, E>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -192,13 +192,13 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 
     #[inline]
-    pub(super) fn insert(&mut self, flight: Ref<K, T, E>) {
+    pub(super) fn insert(&mut self, flight: CallPtr<K, T, E>) {
         self.len += 1;
         self.link(flight);
     }
 
     #[inline]
-    fn link(&mut self, flight: Ref<K, T, E>) {
+    fn link(&mut self, flight: CallPtr<K, T, E>) {
         let bucket = self.bucket(flight.call().hash);
         let next = bucket.replace(flight);
         flight.links(|links| {
@@ -214,7 +214,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     /// Removes a call, if it is registered: one that was forgotten is not (REGISTERED). Returns
     /// whether it was.
     #[inline]
-    pub(super) fn remove(&mut self, flight: Ref<K, T, E>) -> bool {
+    pub(super) fn remove(&mut self, flight: CallPtr<K, T, E>) -> bool {
         let (was_in, prev, next) = flight
             .links(|links| (mem::take(&mut links.registered), links.chain_prev, links.chain_next));
         if !was_in {
@@ -240,7 +240,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
 
     /// Moves all flights to `buckets`, which are empty, and leaves the old ones there: to be freed
     /// without the lock.
-    pub(super) fn grow(&mut self, buckets: &mut Vec<Option<Ref<K, T, E>>>) {
+    pub(super) fn grow(&mut self, buckets: &mut Vec<Option<CallPtr<K, T, E>>>) {
         if buckets.len() <= self.buckets.len() {
             return;
         }
@@ -256,7 +256,7 @@ impl<K: ?Sized, T, E> Registry<K, T, E> {
     }
 }
 
-fn join<K: ?Sized, T, E>(leader: Ref<K, T, E>, me: Ref<K, T, E>) -> Entered {
+fn join<K: ?Sized, T, E>(leader: CallPtr<K, T, E>, me: CallPtr<K, T, E>) -> Entered {
     if leader.call().runs_here() || leader.call().has_caller_of(me.call()) {
         return Entered::Reentrant;
     }

@@ -3,9 +3,9 @@
 //! It is drawn in the documentation of [`flight`](crate::flight). All of this runs under the lock
 //! (LINKS), and keeps RING.
 
-use super::call::{Ref, WaitKind};
+use super::call::{CallPtr, WaitKind};
 
-impl<K: ?Sized, T, E> Ref<K, T, E> {
+impl<K: ?Sized, T, E> CallPtr<K, T, E> {
     /// The call behind this one in its ring; `None` if it is alone.
     #[inline]
     pub(super) fn next(self) -> Option<Self> {
@@ -17,7 +17,7 @@ impl<K: ?Sized, T, E> Ref<K, T, E> {
         self.links(|links| links.ring_prev)
     }
 
-    /// The heir: the first call behind this one that is not inside user code, which might wait for
+    /// The heir: the first call behind this one that is not inside its work, which might wait for
     /// one of the others. (Parked threads never are.) If all are, the last to come; see step 5 in
     /// the module's documentation.
     pub(super) fn heir(self) -> Option<Self> {

@@ -3,7 +3,7 @@
 use std::mem;
 use std::task::Waker;
 
-use super::call::{Ref, State};
+use super::call::{CallPtr, State};
 use super::deliver::{relay, wake};
 use super::domain::{CallOf, Domain};
 
@@ -17,7 +17,7 @@ pub(in crate::flight) unsafe fn poll<D: Domain>(
     waker: &Waker,
 ) -> Option<State> {
     // SAFETY: a call that waits is in this registry (PINNED).
-    let call = unsafe { Ref::new(me) };
+    let call = unsafe { CallPtr::new(me) };
     if me.state() == State::Waits {
         let mut spare = Some(waker.clone());
         let registry = domain.registry();
@@ -41,7 +41,7 @@ pub(in crate::flight) unsafe fn poll<D: Domain>(
 /// `me` belongs to the caller and waited in this registry.
 pub(in crate::flight) unsafe fn leave<D: Domain>(domain: &D, me: &CallOf<D>) -> bool {
     // SAFETY: a call that waits is in this registry (PINNED).
-    let call = unsafe { Ref::new(me) };
+    let call = unsafe { CallPtr::new(me) };
     let registry = domain.registry();
     if me.state() == State::Waits {
         call.unlink();
@@ -70,7 +70,7 @@ pub(in crate::flight) unsafe fn leave<D: Domain>(domain: &D, me: &CallOf<D>) -> 
 /// `me` belongs to the caller and leads in this registry.
 pub(in crate::flight) unsafe fn abandon<D: Domain>(domain: &D, me: &CallOf<D>) -> bool {
     // SAFETY: a call that leads is in this registry (PINNED).
-    let call = unsafe { Ref::new(me) };
+    let call = unsafe { CallPtr::new(me) };
     let mut registry = domain.registry();
     let registered = call.links(|links| links.registered);
     registry.remove(call);

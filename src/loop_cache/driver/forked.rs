@@ -20,10 +20,10 @@ mod imp {
     use std::mem;
 
     use crate::loop_cache::shared::{Control, Shared};
-    use crate::sync::fork::Forked;
+    use crate::sync::fork::AtFork;
     use crate::sync::thread;
 
-    impl<T: Send + Sync + 'static> Forked for Shared<T> {
+    impl<T: Send + Sync + 'static> AtFork for Shared<T> {
         fn hold(&self) {
             self.control.hold();
         }
@@ -33,10 +33,10 @@ mod imp {
             unsafe { self.control.release() };
         }
 
-        unsafe fn renew(&self) {
+        unsafe fn reset_in_child(&self) {
             let stateless = self.settings.stateless;
             // SAFETY: the caller's promise.
-            unsafe { self.control.renew(|control| end_run(control, stateless)) };
+            unsafe { self.control.reset_in_child(|control| end_run(control, stateless)) };
         }
     }
 

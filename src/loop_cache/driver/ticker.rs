@@ -57,3 +57,20 @@ impl Ticker {
         Duration::from_nanos(random % most.saturating_add(1))
     }
 }
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_is_spread_over_all_that_it_may_be() {
+        let random = RandomState::new();
+        let mut ticker = Ticker { due: Tick::default(), tick: Tick::default(), random, draws: 0 };
+        assert_eq!(ticker.jitter(Duration::ZERO), Duration::ZERO);
+        let most = Duration::from_secs(1);
+        let drawn: Vec<Duration> = (0..1_000).map(|_| ticker.jitter(most)).collect();
+        assert!(drawn.iter().all(|jitter| *jitter <= most));
+        let low = drawn.iter().filter(|jitter| **jitter < most / 2).count();
+        assert!((300..700).contains(&low), "{low} of 1,000 in the lower half");
+    }
+}

@@ -93,7 +93,7 @@ impl<T> LoopEntry<T> {
     }
 
     /// The number of this result: 1 for the loop cache's first, then one more each. It is also the
-    /// [`version`](super::LoopCache::version) that published it.
+    /// [`version`](crate::LoopCache::version) that published it.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -108,7 +108,7 @@ impl<T> LoopEntry<T> {
 
 /// The state of a loop cache at one version: the results it keeps, oldest first.
 ///
-/// Borrowed from a [`Reader`](super::Reader) or owned as a [`Snapshot`]; nothing in it ever
+/// Borrowed from a [`Reader`](crate::Reader) or owned as a [`Snapshot`]; nothing in it ever
 /// changes.
 pub struct View<T> {
     ring: Ring<Arc<LoopEntry<T>>>,
@@ -308,7 +308,7 @@ impl<'a, T> IntoIterator for &'a Snapshot<T> {
     }
 }
 
-/// The last success, borrowed: what [`LoopCache::latest`](super::LoopCache::latest) gives. It
+/// The last success, borrowed: what [`LoopCache::latest`](crate::LoopCache::latest) gives. It
 /// derefs to the value.
 ///
 /// Short-lived by intent: a thread that holds many readings at once makes further loads slower. To

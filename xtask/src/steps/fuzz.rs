@@ -1,4 +1,4 @@
-//! A short run of every fuzz target.
+//! Runs of every fuzz target.
 
 use std::time::Duration;
 
@@ -8,10 +8,19 @@ use crate::cmd::Cmd;
 use crate::tool;
 
 const SECONDS: u64 = 30;
+const LONG_SECONDS: u64 = 600;
 /// After this long the fuzzer itself, or its build, is stuck.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn smoke() -> Result<String> {
+    run_all(SECONDS)
+}
+
+pub(super) fn long() -> Result<String> {
+    run_all(LONG_SECONDS)
+}
+
+fn run_all(seconds: u64) -> Result<String> {
     tool::need(&[&tool::CXX, &tool::CARGO_FUZZ])?;
     let listing = fuzz("list").read()?;
     let targets: Vec<_> = listing.split_whitespace().collect();
@@ -21,7 +30,7 @@ pub(super) fn smoke() -> Result<String> {
         let run = fuzz("run")
             .arg(*target)
             .arg("--")
-            .arg(format!("-max_total_time={SECONDS}"))
+            .arg(format!("-max_total_time={seconds}"))
             .limit(LIMIT);
         println!("$ {run}");
         let output = run.read_all()?;

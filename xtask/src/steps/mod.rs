@@ -19,6 +19,11 @@ pub(crate) const TEST: &[Step] = &[
         run: programs::library,
     },
     Step { name: "rust", about: "unit, property and integration tests", run: rust::tests },
+    Step {
+        name: "nats-current",
+        about: "the tests of the NATS store with a current server",
+        run: rust::nats_current,
+    },
     Step { name: "doc", about: "the programs in the documentation", run: rust::doc_tests },
     Step { name: "examples", about: "the Rust programs of examples run", run: rust::examples },
     Step { name: "quickstart", about: "the quickstart runs", run: rust::quickstart },
@@ -30,6 +35,11 @@ pub(crate) const TEST: &[Step] = &[
         run: programs::shared,
     },
     Step { name: "go", about: "go vet and go test: the module and the C ABI", run: programs::go },
+    Step {
+        name: "go-stores",
+        about: "the Go stores in Redis and NATS, beside those for Rust",
+        run: programs::go_stores,
+    },
     Step {
         name: "go-app",
         about: "a vendored program, and what it says if it cannot be built",
@@ -61,7 +71,11 @@ pub(crate) const VERIFY: &[Step] = &[
         about: "the library exports what the header declares",
         run: headers::symbols,
     },
-    Step { name: "features", about: "clippy over every set of features", run: features::powerset },
+    Step {
+        name: "features",
+        about: "clippy over the features, alone and in pairs",
+        run: features::powerset,
+    },
     Step {
         name: "dependencies",
         about: "nothing unexpected in the default features",
@@ -80,8 +94,23 @@ pub(crate) const VERIFY: &[Step] = &[
     Step { name: "valgrind", about: "C and C++ programs under valgrind", run: programs::valgrind },
     Step { name: "go-race", about: "Go tests under the race detector", run: programs::go_race },
     Step {
+        name: "go-stores-race",
+        about: "the Go stores' tests under the race detector",
+        run: programs::go_stores_race,
+    },
+    Step {
         name: "go-cgocheck",
         about: "Go tests with the strict cgo pointer checks",
         run: programs::go_cgocheck,
     },
+];
+
+/// What takes long.
+pub(crate) const LONG: &[Step] = &[
+    Step {
+        name: "holders",
+        about: "50 holders of a refresh lock are killed, in Redis and in NATS",
+        run: rust::holders,
+    },
+    Step { name: "fuzz-long", about: "10 minutes of every fuzz target", run: fuzz::long },
 ];

@@ -9,6 +9,7 @@ use crate::app;
 use crate::cmd::Cmd;
 use crate::golang;
 use crate::native::{self, Flavor, Language, Program};
+use crate::servers;
 use crate::tool;
 
 const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
@@ -112,6 +113,22 @@ pub(super) fn go() -> Result<String> {
     Ok(String::new())
 }
 
+pub(super) fn go_stores() -> Result<String> {
+    test_go_stores("")
+}
+
+pub(super) fn go_stores_race() -> Result<String> {
+    test_go_stores("-race")
+}
+
+fn test_go_stores(flags: &str) -> Result<String> {
+    tool::need(&[&tool::GO, &tool::CC])?;
+    servers::need()?;
+    native::build_library()?;
+    golang::test_stores(flags)?;
+    Ok(String::new())
+}
+
 pub(super) fn go_app() -> Result<String> {
     tool::need(&[&tool::GO, &tool::CC])?;
     native::build_library()?;
@@ -143,7 +160,7 @@ pub(super) fn gofmt() -> Result<String> {
     tool::need(&[&tool::GO])?;
     let unformatted = Cmd::new("gofmt")
         .arg("-l")
-        .args(golang::MODULES)
+        .args(golang::SOURCES)
         .args([app::SOURCES, "benches/peers/go", "examples"])
         .read()?;
     if !unformatted.is_empty() {

@@ -6,14 +6,33 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cmd::Cmd;
+use crate::servers::{self, Server};
 use crate::{native, tool};
 
 const QUICKSTART_LIMIT: Duration = Duration::from_secs(60);
 /// The columns of a narrow terminal.
 const TERMINAL: usize = 80;
 
+/// Those of remote stores start servers of their own.
 pub(super) fn tests() -> Result<String> {
+    servers::need()?;
     Cmd::cargo("test -p docache -p xtask --all-features --lib --bins --tests").run()?;
+    Ok(String::new())
+}
+
+pub(super) fn nats_current() -> Result<String> {
+    Cmd::cargo("test -p docache --all-features --test remote_nats")
+        .env("DOCACHE_NATS_SERVER", servers::current_nats()?)
+        .run()?;
+    Ok(String::new())
+}
+
+pub(super) fn holders() -> Result<String> {
+    servers::need()?;
+    Cmd::cargo("test -p docache --all-features --test remote_redis --test remote_nats")
+        .words("-- killed --nocapture")
+        .env("DOCACHE_TEST_KILLS", "50")
+        .run()?;
     Ok(String::new())
 }
 
@@ -41,10 +60,20 @@ pub(super) fn doc_tests() -> Result<String> {
 
 /// The Rust programs of `examples`; each ends with an error if it does not do what it says.
 pub(super) fn examples() -> Result<String> {
+    servers::need()?;
     let mut names = Vec::new();
     for path in native::sources("examples", "rs")? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Cmd::cargo("run -p docache --example").arg(&name).limit(QUICKSTART_LIMIT * 5).run()?;
+        let server = match name.as_str() {
+            "echo_redis" => Some(Server::redis()?),
+            "echo_nats" => Some(Server::nats()?),
+            _ => None,
+        };
+        Cmd::cargo("run -p docache --all-features --example")
+            .args([&name, "--"])
+            .args(server.iter().map(Server::url))
+            .limit(QUICKSTART_LIMIT * 5)
+            .run()?;
         names.push(name);
     }
     ensure!(!names.is_empty(), "examples holds no *.rs file");

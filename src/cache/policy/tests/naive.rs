@@ -211,16 +211,18 @@ impl Naive {
         self.sum(&self.main) + (self.p >> 16) + u64::from(weight) <= self.cap
     }
 
-    fn evict(&mut self, arena: &Cells) -> u32 {
+    fn evict(&mut self, entries: &Cells) -> u32 {
         loop {
             let filled = self.sum(&self.window) + self.sum(&self.small);
             let first = self.small.front().or(self.window.front()).copied();
             let x = first.filter(|_| filled >= self.p >> 16 || self.main.is_empty());
             let Some(x) = x.filter(|&x| x != self.newest || self.entries[x as usize].f > 0) else {
                 return match (self.victim(), first) {
-                    (Some(v), _) => self.evict_entry(v, true, arena.hash(v)),
-                    (None, Some(v)) => self.evict_entry(v, false, arena.hash(v)),
-                    (None, None) => self.evict_entry(self.main[0], true, arena.hash(self.main[0])),
+                    (Some(v), _) => self.evict_entry(v, true, entries.hash(v)),
+                    (None, Some(v)) => self.evict_entry(v, false, entries.hash(v)),
+                    (None, None) => {
+                        self.evict_entry(self.main[0], true, entries.hash(self.main[0]))
+                    }
                 };
             };
             let e = self.entries[x as usize];
@@ -234,10 +236,10 @@ impl Naive {
                 let needed = self.uses(v);
                 if self.history(x) > needed + needed / 4 {
                     self.promote(x);
-                    return self.evict_entry(v, true, arena.hash(v));
+                    return self.evict_entry(v, true, entries.hash(v));
                 }
             }
-            return self.evict_entry(x, false, arena.hash(x));
+            return self.evict_entry(x, false, entries.hash(x));
         }
     }
 
@@ -254,7 +256,7 @@ impl Naive {
         self.p = p.clamp(Self::least(self.cap, self.weighted), Self::most(self.cap));
     }
 
-    pub(super) fn admit(&mut self, arena: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
+    pub(super) fn admit(&mut self, entries: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
         let ghost = self.take(hash);
         let past = ghost.map_or(0, |ghost| {
             let then = self.tick() - self.age(ghost.tick);
@@ -273,7 +275,7 @@ impl Naive {
             }
             to_main = self.fits_main(weight) || self.victim().is_none_or(|v| h > self.uses(v) + 1);
         }
-        let evicted = self.make_room(arena, weight);
+        let evicted = self.make_room(entries, weight);
         self.newest = i;
         self.enqueue(i, to_main);
         evicted
@@ -292,15 +294,15 @@ impl Naive {
         }
     }
 
-    fn make_room(&mut self, arena: &Cells, weight: u32) -> Vec<u32> {
+    fn make_room(&mut self, entries: &Cells, weight: u32) -> Vec<u32> {
         let mut evicted = Vec::new();
         while self.weight() + u64::from(weight) > self.cap {
-            evicted.push(self.evict(arena));
+            evicted.push(self.evict(entries));
         }
         evicted
     }
 
-    pub(super) fn replace(&mut self, arena: &Cells, old: u32, new: u32, weight: u32) -> Vec<u32> {
+    pub(super) fn replace(&mut self, entries: &Cells, old: u32, new: u32, weight: u32) -> Vec<u32> {
         let was = self.entries[old as usize];
         self.entries[new as usize] = Entry { f: (was.f + 1).min(3), weight, ..was };
         let fits = self.weight() - u64::from(was.weight) + u64::from(weight) <= self.cap;
@@ -310,7 +312,7 @@ impl Naive {
                 return Vec::new();
             }
             let to_main = self.fits_main(weight);
-            let evicted = self.make_room(arena, weight);
+            let evicted = self.make_room(entries, weight);
             self.newest = new;
             self.enqueue(new, to_main);
             return evicted;
@@ -325,7 +327,7 @@ impl Naive {
             return Vec::new();
         }
         queues[queue].remove(place);
-        let evicted = self.make_room(arena, weight);
+        let evicted = self.make_room(entries, weight);
         self.newest = new;
         if weight > 0 {
             [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);

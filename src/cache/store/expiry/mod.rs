@@ -12,7 +12,7 @@ pub(super) mod wheel;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::entry::{Deadline, Meta, Place};
+use super::place::{Deadline, Meta, Place};
 use crate::cache::settings::TimeSource;
 use crate::clock::{Tick, saturating_nanos};
 
@@ -33,7 +33,7 @@ pub(crate) struct Expiry {
     /// A conservative bound for the fast path of reads: an entry whose deadline is later than this
     /// is surely live. For the coarse clock it is a moment a little ahead of that, encoded by
     /// [`horizon_of`](crate::clock::horizon_of). For a frozen clock it is the time 0. If reads are
-    /// recorded, or the clock is a user's, it is later than any deadline: so every read takes the
+    /// tracked, or the clock is a user's, it is later than any deadline: so every read takes the
     /// slow path.
     horizon: &'static AtomicU64,
     read_clock: TimeSource,
@@ -75,8 +75,8 @@ impl Expiry {
     }
 
     /// What [`is_live_at`](Self::is_live_at) is to go by: a user's clock is read here, before the
-    /// lock is taken, since no user code may run under it (QUIET). `None` for our own clock, which
-    /// can be read there.
+    /// lock is taken, since no user code may run under it (QUIET of `shard`). `None` for our own
+    /// clock, which can be read there.
     #[inline]
     pub(crate) fn now_for_lock(&self) -> Option<Tick> {
         match &self.read_clock {

@@ -16,10 +16,10 @@
 //! allocated when it is first used.
 //!
 //! # Invariants
-//! - LINKED: an index whose word names a slot is in that slot's list, once, and in no other. A list
+//! - LISTED: an index whose word names a slot is in that slot's list, once, and in no other. A list
 //!   leads from its head to [`NIL`], and back; the `prev` of its first index is undefined.
 //! - EARLY: the slot of an index begins no later than the deadline of the entry that the index
-//!   holds.
+//!   holds, or `elapsed` if that is later.
 //! - AHEAD: a non-empty slot of a level does not begin before the slot of that level which contains
 //!   `elapsed`. Non-empty slots of lower levels begin before those of higher levels, except for one
 //!   that contains `elapsed` and is still being emptied.
@@ -321,7 +321,7 @@ mod tests {
             found
         }
 
-        /// LINKED, EARLY and NEXT, and what it costs.
+        /// LISTED, EARLY and NEXT, and what it costs.
         fn check(&self) {
             let (wheel, mut linked) = (&self.wheel, 0);
             for (level, number) in

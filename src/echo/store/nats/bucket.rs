@@ -34,10 +34,12 @@ const AGE: &str = "Docache-Age";
 
 /// Errors of the JetStream API.
 const NO_STREAM: u64 = 10_059;
-const NAME_IN_USE: u64 = 10_058;
 const WRONG_SEQUENCE: u64 = 10_071;
 const WRONG_SEQUENCE_UNNAMED: u64 = 10_164;
 const TOO_LARGE: u64 = 10_054;
+
+/// How long a bucket has to answer its first read before it is asked again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// How long a server that did not answer a call has to show that it is there.
 const PROBE: Duration = Duration::from_millis(500);
@@ -121,27 +123,11 @@ impl Bucket {
         settings: &Settings,
         (known, lost): (Rc<RefCell<Known>>, Arc<Notify>),
     ) -> Result<Bucket, String> {
-        let name = &settings.bucket;
-        let mut info =
-            ask(&client, &format!("$JS.API.STREAM.INFO.KV_{name}"), &Value::Null).await?;
-        if code(&info) == Some(NO_STREAM) {
-            if !settings.create {
-                return Err(format!("bucket {name:?} does not exist"));
-            }
-            let config = config(settings, client.is_server_compatible(2, 11, 0));
-            info = ask(&client, &format!("$JS.API.STREAM.CREATE.KV_{name}"), &config).await?;
-            if code(&info) == Some(NAME_IN_USE) {
-                // Another process was faster, with other settings.
-                let subject = format!("$JS.API.STREAM.INFO.KV_{name}");
-                info = ask(&client, &subject, &Value::Null).await?;
-            }
-        }
-        if info["error"].is_object() {
-            return Err(format!("bucket {name:?}: {}", describe(&info)));
-        }
+        let info = found_or_made(&client, settings).await?;
         check(&info["config"], settings)?;
+        let name = &settings.bucket;
         known.borrow_mut().belongs_to(&info["created"]);
-        Ok(Bucket {
+        let bucket = Bucket {
             subjects: format!("$KV.{name}."),
             reads: format!("$JS.API.DIRECT.GET.KV_{name}.$KV.{name}."),
             max_age: max_age(&info["config"]),
@@ -151,7 +137,21 @@ impl Bucket {
             lost,
             taken: Notify::new(),
             is_probed: Cell::new(false),
-        })
+        };
+        bucket.answers().await?;
+        Ok(bucket)
+    }
+
+    /// Waits until the bucket answers. A server of 2.9 loses reads from a bucket that is created by
+    /// several clients just then.
+    async fn answers(&self) -> Result<(), String> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            if let Ok(read) = timeout(wait, self.read("-")).await {
+                return read.map(drop).map_err(|error| error.to_string());
+            }
+            wait *= 2;
+        }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -280,6 +280,35 @@ fn stored(message: Message, limit: Option<Duration>) -> Result<Stored, StoreErro
         payload: message.payload.into(),
         limit,
     })
+}
+
+/// What the server says of the bucket, which is created if it is not there.
+async fn found_or_made(client: &Client, settings: &Settings) -> Result<Value, String> {
+    let name = &settings.bucket;
+    let (info, create) =
+        (format!("$JS.API.STREAM.INFO.KV_{name}"), format!("$JS.API.STREAM.CREATE.KV_{name}"));
+    let found = ask(client, &info, &Value::Null).await?;
+    if code(&found) != Some(NO_STREAM) {
+        return whole(found, name);
+    }
+    if !settings.create {
+        return Err(format!("bucket {name:?} does not exist"));
+    }
+    let config = config(settings, client.is_server_compatible(2, 11, 0));
+    let made = ask(client, &create, &config).await?;
+    if code(&made).is_none() {
+        return whole(made, name);
+    }
+    // Another client may have been faster, with other settings or the same.
+    let found = ask(client, &info, &Value::Null).await?;
+    whole(if code(&found).is_none() { found } else { made }, name)
+}
+
+fn whole(answer: Value, name: &str) -> Result<Value, String> {
+    if answer["error"].is_object() {
+        return Err(format!("bucket {name:?}: {}", describe(&answer)));
+    }
+    Ok(answer)
 }
 
 /// Asks the JetStream API.

@@ -29,7 +29,8 @@ use worker::{Called, Wanted, Worker};
 /// It is a handle: its clones are the same store. It is for threads and for tasks of any executor:
 /// one thread of its own, `docache-nats`, talks to the server. That thread starts with the first
 /// call, blocks the host's signals, and ends when the store is dropped; the child of a fork starts
-/// one of its own.
+/// one of its own. For as long as a host name or a file of certificates takes to be read there is
+/// one more.
 ///
 /// ```no_run
 /// use docache::echo::codec::LazyJson;

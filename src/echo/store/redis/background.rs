@@ -8,13 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::{Link, Phase};
+use crate::contain::contained;
 use crate::sync::spawn::spawn;
 
 /// For how long it stays without anything to do.
 const LINGERS: Duration = Duration::from_secs(1);
 
 pub(super) fn start(link: Arc<Link>) -> io::Result<()> {
-    spawn("docache-redis", move || run(&link)).map(drop)
+    let body = move || {
+        if contained(|| run(&link)).is_err() {
+            link.lock().is_tended = false;
+            // Starts another.
+            link.is_down(None, "the thread for the connection to Redis panicked");
+        }
+    };
+    spawn("docache-redis", body).map(drop)
 }
 
 /// What there is to do.

@@ -174,14 +174,14 @@ impl Conn {
     }
 
     /// Takes a request to be sent, unless nobody wants that any more.
-    pub(super) fn push(&mut self, request: Arc<Request>) {
+    pub(super) fn push(&mut self, request: Arc<Request>, now: Instant) {
         if request.has_left() && !request.insists {
             return;
         }
-        self.used = Instant::now();
+        self.used = now;
         self.out.extend_from_slice(request.bytes());
         let replies = Vec::with_capacity(request.count());
-        self.sent.push_back(Sent { request, replies, at: self.used });
+        self.sent.push_back(Sent { request, replies, at: now });
     }
 
     /// Sends what there is. What is left when the time is over is sent another time.
@@ -205,8 +205,7 @@ impl Conn {
     }
 
     /// Blocks until something comes or the time is over, and hands out the replies that are there.
-    pub(super) fn read(&mut self, until: Instant) -> Result<(), Broken> {
-        let now = Instant::now();
+    pub(super) fn read(&mut self, now: Instant, until: Instant) -> Result<(), Broken> {
         if let Some(first) = self.sent.front() {
             if now.saturating_duration_since(first.at) >= STALLED {
                 return Err(format!("Redis has not answered for {STALLED:?}"));

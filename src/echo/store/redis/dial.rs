@@ -131,13 +131,15 @@ fn is_cluster(text: &[u8]) -> bool {
 fn ask(conn: &mut Conn, commands: Commands, until: Instant) -> Result<Vec<Value>, Broken> {
     let request = Arc::new(Request::new(commands, Caller::Thread));
     request.lead();
-    conn.push(request.clone());
+    let mut now = Instant::now();
+    conn.push(request.clone(), now);
     while !request.is_done() {
-        if Instant::now() >= until {
+        if now >= until {
             return Err("Redis does not answer".into());
         }
         conn.flush(until)?;
-        conn.read(until)?;
+        conn.read(now, until)?;
+        now = Instant::now();
     }
     match request.take() {
         Some(Ok(replies)) => Ok(replies),

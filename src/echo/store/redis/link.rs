@@ -45,6 +45,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The first and the longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(400));
 
+/// No call has more time than this.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
 /// Whether there is a connection.
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -212,7 +215,8 @@ impl Link {
         if left.is_zero() {
             return Err(Failed::Timeout.into());
         }
-        let until = after(left);
+        let now = Instant::now();
+        let until = now + left.min(FAR);
         let request = Arc::new(Request::new(commands, Caller::Thread));
         let mut inner = self.lock();
         self.admit(&mut inner)?;
@@ -220,8 +224,8 @@ impl Link {
             Some(mut conn) => {
                 drop(inner);
                 request.lead();
-                conn.push(request.clone());
-                self.lead(conn, &request, until)
+                conn.push(request.clone(), now);
+                self.lead(conn, &request, (now, until))
             }
             None => {
                 inner.queue.push(request.clone());
@@ -254,7 +258,7 @@ impl Link {
             Waited::Lead => {
                 let conn = self.lock().handed.take();
                 match conn {
-                    Some(conn) => self.lead(conn, request, until),
+                    Some(conn) => self.lead(conn, request, (Instant::now(), until)),
                     None => Err(Failed::Timeout),
                 }
             }
@@ -262,13 +266,22 @@ impl Link {
     }
 
     /// Sends and reads for all until the caller's own replies are there.
-    fn lead(self: &Arc<Self>, conn: Box<Conn>, request: &Arc<Request>, until: Instant) -> Outcome {
+    fn lead(
+        self: &Arc<Self>,
+        conn: Box<Conn>,
+        request: &Arc<Request>,
+        (mut now, until): (Instant, Instant),
+    ) -> Outcome {
         let mut leading = Leading { link: self, conn: Some(conn) };
-        while !request.is_done() && Instant::now() < until {
-            if let Err(reason) = leading.turn(until) {
+        while !request.is_done() && now < until {
+            if let Err(reason) = leading.turn(now, until) {
                 leading.fail(&reason);
                 break;
             }
+            if request.is_done() {
+                break;
+            }
+            now = Instant::now();
         }
         request.step_down();
         drop(leading);
@@ -281,7 +294,8 @@ impl Link {
         const TURN: Duration = Duration::from_millis(50);
         let mut leading = Leading { link: self, conn: Some(conn) };
         while leading.has_tasks() {
-            if let Err(reason) = leading.turn(Instant::now() + TURN) {
+            let now = Instant::now();
+            if let Err(reason) = leading.turn(now, now + TURN) {
                 return leading.fail(&reason);
             }
         }
@@ -305,8 +319,9 @@ impl Link {
             inner.free = Some(conn);
             return;
         }
+        let now = Instant::now();
         for request in inner.queue.drain(..) {
-            conn.push(request);
+            conn.push(request, now);
         }
         match self.tend(&mut inner) {
             Ok(()) => inner.lent = Some(conn),
@@ -362,11 +377,6 @@ fn is_wanted(conn: &Conn, queue: &[Arc<Request>]) -> bool {
     !queue.is_empty() || !conn.is_flushed() || conn.requests().any(|request| request.is_awaited())
 }
 
-fn after(span: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(24 * 3600);
-    Instant::now() + span.min(FAR)
-}
-
 /// How long to wait before another try, after so many have failed.
 fn pause(failures: u32) -> Duration {
     let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
@@ -384,18 +394,18 @@ struct Leading<'l> {
 
 impl Leading<'_> {
     /// Sends what there is, and waits for something to come.
-    fn turn(&mut self, until: Instant) -> Result<(), String> {
+    fn turn(&mut self, now: Instant, until: Instant) -> Result<(), String> {
         let Some(conn) = self.conn.as_mut() else { return Ok(()) };
         let mut inner = self.link.lock();
         if inner.is_suspect {
             return Err("Redis has sent what makes no sense".into());
         }
         for request in inner.queue.drain(..) {
-            conn.push(request);
+            conn.push(request, now);
         }
         drop(inner);
         conn.flush(until)?;
-        conn.read(until)
+        conn.read(now, until)
     }
 
     fn has_tasks(&self) -> bool {

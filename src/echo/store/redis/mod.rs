@@ -16,6 +16,7 @@ pub use builder::RedisStoreBuilder;
 
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::SystemTime;
@@ -29,7 +30,7 @@ use crate::echo::codec::{Codec, Json, redis_key, redis_lock_key};
 use crate::echo::error::{StoreError, StoreErrorKind};
 use crate::echo::lock::RefreshLock;
 use crate::error::Result;
-use crate::sync::fork::forks;
+use crate::sync::fork::{forks, watch};
 use commands::{Holder, Raw, Run};
 use dial::Server;
 use link::Link;
@@ -77,7 +78,8 @@ use request::{Caller, Commands, Failed, Request};
 /// host's signals. In a forked child the store connects anew.
 ///
 /// # Features
-/// `redis` needs Rust 1.88; `redis-tls` adds TLS by rustls.
+/// `redis` needs Rust 1.88 and adds 46 crates, most of which its client needs to read URLs;
+/// `redis-tls` adds 12 more for TLS by rustls, with the certificates that the system trusts.
 pub struct RedisStore<C = Json> {
     shared: Arc<Shared<C>>,
 }
@@ -107,6 +109,8 @@ impl RedisStore {
 
 impl<C> RedisStore<C> {
     fn of(server: Arc<Server>, prefix: String, codec: C) -> RedisStore<C> {
+        // So that `forks` tells a child from its parent.
+        watch();
         let link = ArcSwap::from_pointee(Link::new(server.clone()));
         RedisStore { shared: Arc::new(Shared { prefix, codec, server, link }) }
     }
@@ -450,6 +454,10 @@ impl<C> Clone for RedisStore<C> {
         RedisStore { shared: self.shared.clone() }
     }
 }
+
+/// A call that panics leaves the connection whole, or gives it up.
+impl<C: RefUnwindSafe> UnwindSafe for RedisStore<C> {}
+impl<C: RefUnwindSafe> RefUnwindSafe for RedisStore<C> {}
 
 impl<C> fmt::Debug for RedisStore<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
+use crate::contain::contained;
 use crate::echo::error::{StoreError, StoreErrorKind};
 use crate::sync::parking;
 
@@ -40,8 +41,9 @@ impl Commands {
 
     /// The same with one more.
     pub(super) fn and(mut self, parts: &[&[u8]]) -> Commands {
+        // For one more of the same kind too.
         let size = parts.iter().map(|part| part.len() + 16).sum::<usize>();
-        self.bytes.reserve(size + 16);
+        self.bytes.reserve(if self.count == 0 { 2 * size } else { size } + 16);
         self.head(b'*', parts.len());
         for part in parts {
             self.head(b'$', part.len());
@@ -53,8 +55,18 @@ impl Commands {
     }
 
     fn head(&mut self, kind: u8, number: usize) {
+        let mut digits = [0; 20];
+        let (mut number, mut at) = (number, digits.len());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
         self.bytes.push(kind);
-        self.bytes.extend_from_slice(number.to_string().as_bytes());
+        self.bytes.extend_from_slice(&digits[at..]);
         self.bytes.extend_from_slice(b"\r\n");
     }
 }
@@ -179,7 +191,8 @@ impl Request {
             (WAITING, Caller::Thread) => self.call(),
             (WAITING, Caller::Task) => {
                 if let Some(waker) = waker {
-                    waker.wake();
+                    // It is the task's, and its panic is nobody else's.
+                    let _ = contained(|| waker.wake());
                 }
             }
             _ => {}

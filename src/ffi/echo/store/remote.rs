@@ -149,7 +149,8 @@ fn redis(_: &str, _: &Settings<'_>) -> Result<AnyStore> {
 
 /// Makes a store in a key-value bucket of NATS JetStream, at `url`:
 /// `nats://[user:password@]host[:port]`. `options` may be NULL. The bucket is created when it is
-/// first used, if it is not there. Else as docache_store_redis_new; the entry is at the prefix, a dot and the MD5 of the key.
+/// first used, if it is not there. Else as docache_store_redis_new; the entry is at the prefix, a
+/// dot and the MD5 of the key.
 ///
 /// UNSUPPORTED if this library was built without NATS. \[NC\]
 ///

@@ -8,7 +8,8 @@ use crate::clock::{DEADLINE_UNIT_BITS, META_LOW_BITS, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
-/// A moment in units of 4,096 ns, of 48 bits (36 years).
+/// A deadline, or a time that deadlines are compared with: in units of 4,096 ns, of 48 bits (36
+/// years).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(u64);
 
@@ -32,7 +33,7 @@ impl Deadline {
         if self == Deadline::NEVER { u64::MAX } else { self.0 }
     }
 
-    /// Whether this deadline has not come after so many nanoseconds.
+    /// Whether this deadline is still ahead at a time in nanoseconds.
     #[inline(always)]
     pub(crate) fn is_after(self, nanos: u64) -> bool {
         self.0 > nanos >> DEADLINE_UNIT_BITS
@@ -51,9 +52,9 @@ pub(crate) struct Place<K, V> {
 }
 
 /// A pair that is dropped where it lies: it may be large.
-pub(crate) struct Dropping<'p, K, V>(&'p UnsafeCell<MaybeUninit<(K, V)>>);
+pub(crate) struct DropInPlace<'p, K, V>(&'p UnsafeCell<MaybeUninit<(K, V)>>);
 
-impl<K, V> Drop for Dropping<'_, K, V> {
+impl<K, V> Drop for DropInPlace<'_, K, V> {
     fn drop(&mut self) {
         // SAFETY: made by `drop_pair`, whose caller promises that the pair is there and nobody else
         // can see it.
@@ -67,7 +68,8 @@ impl<K, V> Drop for Dropping<'_, K, V> {
 ///
 /// Readers and the policy load and store the whole word, Relaxed, without a read-modify-write: an
 /// update of the two low bytes may be lost, and they are only hints. A reader stores before its
-/// guard goes, so never after the place has been given to another entry (GRACE).
+/// guard goes, so never after the place has been given to another entry (GRACE of
+/// `reclaim::records`).
 #[derive(Clone, Copy)]
 pub(crate) struct Meta(u64);
 
@@ -81,9 +83,10 @@ impl Meta {
         Deadline(self.0 >> META_LOW_BITS)
     }
 
-    /// Whether the deadline has not come by a [horizon](crate::clock::horizon_of). The deadline is
-    /// in the upper 48 bits, and the lower 16 of a horizon are all set, so comparing the words
-    /// compares the deadlines.
+    /// Whether the deadline is later than a *horizon*: a time a little ahead of the coarse clock,
+    /// as [`horizon_of`](crate::clock::horizon_of) encodes it. The deadline is in the upper 48
+    /// bits, and the lower 16 of a horizon are all set, so comparing the words compares the
+    /// deadlines.
     #[inline(always)]
     pub(crate) fn is_after(self, horizon: u64) -> bool {
         self.0 > horizon
@@ -94,6 +97,7 @@ impl Meta {
         self.0 as u8
     }
 
+    /// The policy's byte: how much the entry was used before, and when that was noted.
     fn history(self) -> u8 {
         (self.0 >> 8) as u8
     }
@@ -129,13 +133,13 @@ impl<K, V> Place<K, V> {
         self.set(Meta::new(deadline));
     }
 
-    /// Has `drop` drop the pair, where it lies, by dropping the [`Dropping`] that it is given; the
-    /// place is free then.
+    /// Has `run` drop the pair, where it lies, by dropping the [`DropInPlace`] that it is given;
+    /// the place is free then.
     ///
     /// # Safety
     /// The place is filled, and nobody else can see it any more.
-    pub(crate) unsafe fn drop_pair<'p>(&'p self, drop: impl FnOnce(Dropping<'p, K, V>)) {
-        drop(Dropping(&self.pair));
+    pub(crate) unsafe fn drop_pair<'p>(&'p self, run: impl FnOnce(DropInPlace<'p, K, V>)) {
+        run(DropInPlace(&self.pair));
     }
 
     /// The pair.

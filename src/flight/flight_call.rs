@@ -1,4 +1,4 @@
-//! A pinned call: a call together with the domain of its flight, and what its owner can do with it.
+//! A flight call: a call together with the domain of its flight, and what its owner can do with it.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -30,23 +30,23 @@ pub(crate) type WorkResult<D> = Result<<D as Domain>::Loaded, <D as Domain>::Err
 
 /// A call, the domain of the flight that it may be in, and the promise to take it out again.
 ///
-/// Users keep it pinned: on a stack, in a pinned call future or in a box. Its key is borrowed if it
+/// Users keep it pinned: on a stack, in a pinned future or in a box. Its key is borrowed if it
 /// lies on the stack, where it cannot be forgotten; where it can, the key lies in the same pinned
 /// memory.
 ///
 /// Values may be large. So an outcome stays where it is, in the call, until its owner
-/// [takes](PinnedCall::take) it.
+/// [takes](FlightCall::take) it.
 ///
 /// All functions are its owner's (OWNER), and each is for the states that it names. Misuse would be
-/// unsound; they are not `unsafe` because nothing outside `flight` can reach a pinned call.
-pub(crate) struct PinnedCall<D: Domain> {
+/// unsound; they are not `unsafe` because nothing outside `flight` can reach one.
+pub(crate) struct FlightCall<D: Domain> {
     domain: D,
     call: CallOf<D>,
     staged: UnsafeCell<D::Staged>,
 }
 
 // SAFETY: `staged` is the owner's, which is one thread at a time (OWNER).
-unsafe impl<D: Domain<Staged: Send> + Sync> Sync for PinnedCall<D> where CallOf<D>: Sync {}
+unsafe impl<D: Domain<Staged: Send> + Sync> Sync for FlightCall<D> where CallOf<D>: Sync {}
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +59,11 @@ pub(crate) enum WaitResult {
     Left,
 }
 
-impl<D: Domain> PinnedCall<D> {
+impl<D: Domain> FlightCall<D> {
     /// # Safety
-    /// From the first [`enter`](Self::enter) on the pinned call is pinned until it is dropped, and
-    /// `key` lives as long as the memory that the pinned call lies in, even if the pinned call is
-    /// forgotten (KEY).
+    /// From the first [`enter`](Self::enter) on the call stays pinned until it is dropped, and
+    /// `key` lives as long as the memory that the call lies in, even if the call is passed to
+    /// `mem::forget` (KEY).
     #[inline]
     pub(crate) unsafe fn new(
         domain: D,
@@ -71,7 +71,7 @@ impl<D: Domain> PinnedCall<D> {
         key: *const D::Key,
         wait_kind: WaitKind,
     ) -> Self {
-        PinnedCall {
+        FlightCall {
             domain,
             call: Call::new(hash, key, wait_kind),
             staged: UnsafeCell::new(D::Staged::default()),
@@ -162,9 +162,9 @@ impl<D: Domain> PinnedCall<D> {
 
     /// The value in what the work returned.
     #[inline(always)]
-    pub(super) fn accept(&self, loaded: D::Loaded) -> D::Value {
+    pub(super) fn value_of(&self, loaded: D::Loaded) -> D::Value {
         // SAFETY: as in `enter`.
-        self.domain.accept(loaded, unsafe { self.staged() })
+        self.domain.value_of(loaded, unsafe { self.staged() })
     }
 
     /// Begins the work of a call that was handed the lead. False if it is unnecessary: then the
@@ -189,7 +189,7 @@ impl<D: Domain> PinnedCall<D> {
     }
 
     /// Runs the work on this thread after the lead was handed to it, unless that has become
-    /// unnecessary; see [`lead`](PinnedCall::lead).
+    /// unnecessary; see [`lead`](FlightCall::lead).
     #[inline(never)]
     pub(super) fn take_over(&self, work: impl FnOnce() -> WorkResult<D>) -> bool {
         if self.recheck() { self.lead(work) } else { self.complete() }
@@ -215,7 +215,7 @@ impl<D: Domain> PinnedCall<D> {
     #[inline]
     pub(super) fn put_result(&self, result: WorkResult<D>) {
         let outcome = match result {
-            Ok(loaded) => Ok(self.accept(loaded)),
+            Ok(loaded) => Ok(self.value_of(loaded)),
             Err(error) => Err(Failure::Failed(Arc::new(error))),
         };
         // SAFETY: the outcome is the owner's while the call leads (OUTCOME).
@@ -293,8 +293,8 @@ impl<D: Domain> PinnedCall<D> {
         }
     }
 
-    /// Blocks the thread until the flight has completed, the context is done, or the limit has
-    /// passed; 0 only looks.
+    /// Blocks the thread until the flight has completed, or the context is done; without a context,
+    /// until the limit has passed, where 0 only looks.
     #[cold]
     #[inline(never)]
     pub(super) fn wait(&self, context: Option<&Context>, limit: Option<Duration>) -> WaitResult {
@@ -321,7 +321,7 @@ impl<D: Domain> PinnedCall<D> {
     }
 }
 
-impl<D: Domain> Drop for PinnedCall<D> {
+impl<D: Domain> Drop for FlightCall<D> {
     #[inline]
     fn drop(&mut self) {
         match self.call.state() {
@@ -333,7 +333,7 @@ impl<D: Domain> Drop for PinnedCall<D> {
                 self.leave();
             }
         }
-        self.domain.close(self.staged.get_mut());
+        self.domain.on_drop(self.staged.get_mut());
     }
 }
 
@@ -359,8 +359,8 @@ fn in_frame_of_its_own_if_large<T>(f: impl FnOnce()) {
     if size_of::<T>() > MAX_BATCHED_BYTES { apart(f) } else { f() }
 }
 
-impl<D: Domain> fmt::Debug for PinnedCall<D> {
+impl<D: Domain> fmt::Debug for FlightCall<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinnedCall").field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("FlightCall").field("call", &self.call).finish_non_exhaustive()
     }
 }

@@ -57,7 +57,7 @@ impl<C> OwnedDomain for CacheDomain<C> {
         }
     }
 
-    fn forget_key(key: &mut Option<Key>) {
+    fn clear_key(key: &mut Option<Key>) {
         key.take_if(|key| key.len() > MAX_RETAINED);
     }
 
@@ -78,7 +78,7 @@ impl<C> OwnedDomain for CacheDomain<C> {
 
 /// A call in a flight of either.
 #[derive(Debug)]
-pub(super) enum FlightCall<C> {
+pub(super) enum AnyCall<C> {
     Group(OwnedCall<GroupDomain<Lane<C>, Value, Error>>),
     Cache(OwnedCall<CacheDomain<C>>),
 }
@@ -87,8 +87,8 @@ pub(super) enum FlightCall<C> {
 macro_rules! either {
     ($call:expr, $either:ident => $result:expr) => {
         match $call {
-            FlightCall::Group($either) => $result,
-            FlightCall::Cache($either) => $result,
+            AnyCall::Group($either) => $result,
+            AnyCall::Cache($either) => $result,
         }
     };
 }
@@ -97,12 +97,12 @@ macro_rules! either {
 macro_rules! either_pinned {
     ($call:expr, $either:ident => $result:expr) => {
         match $call {
-            FlightCall::Group($either) => {
+            AnyCall::Group($either) => {
                 // SAFETY: the enum is pinned, and with it what it holds.
                 let $either = unsafe { Pin::new_unchecked($either) };
                 $result
             }
-            FlightCall::Cache($either) => {
+            AnyCall::Cache($either) => {
                 // SAFETY: as above.
                 let $either = unsafe { Pin::new_unchecked($either) };
                 $result
@@ -111,17 +111,17 @@ macro_rules! either_pinned {
     };
 }
 
-impl<C> FlightCall<C> {
-    pub(super) fn new(source: &Source) -> FlightCall<C> {
+impl<C> AnyCall<C> {
+    pub(super) fn new(source: &Source) -> AnyCall<C> {
         match source {
-            Source::Group(_) => FlightCall::Group(OwnedCall::new()),
-            Source::Cache(_) => FlightCall::Cache(OwnedCall::new()),
+            Source::Group(_) => AnyCall::Group(OwnedCall::new()),
+            Source::Cache(_) => AnyCall::Cache(OwnedCall::new()),
         }
     }
 
     /// Whether it is a cache's.
     pub(super) fn is_of_cache(&self) -> bool {
-        matches!(self, FlightCall::Cache(_))
+        matches!(self, AnyCall::Cache(_))
     }
 
     pub(super) fn prepare(
@@ -133,11 +133,11 @@ impl<C> FlightCall<C> {
     ) {
         // SAFETY: nothing is moved.
         match unsafe { self.get_unchecked_mut() } {
-            FlightCall::Group(call) => {
+            AnyCall::Group(call) => {
                 // SAFETY: the enum is pinned, and with it what it holds.
                 unsafe { Pin::new_unchecked(call) }.prepare(handle, key, caller_id, ());
             }
-            FlightCall::Cache(call) => {
+            AnyCall::Cache(call) => {
                 // SAFETY: as above.
                 unsafe { Pin::new_unchecked(call) }.prepare(handle, key, caller_id, options);
             }
@@ -164,7 +164,7 @@ impl<C> FlightCall<C> {
     }
 
     /// # Safety
-    /// OWNER.
+    /// ONE-CALLER.
     pub(super) unsafe fn poll(&self, cx: &TaskContext<'_>) -> Poll<WaitResult> {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.poll(cx) })
@@ -178,7 +178,7 @@ impl<C> FlightCall<C> {
     }
 
     /// # Safety
-    /// OWNER; the call leads.
+    /// ONE-CALLER; the call leads.
     pub(super) unsafe fn recheck(&self) -> Option<Outcome<Value, Error>> {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.recheck() })
@@ -188,12 +188,12 @@ impl<C> FlightCall<C> {
     /// the outcome too.
     ///
     /// # Safety
-    /// OWNER; the call leads.
+    /// ONE-CALLER; the call leads.
     pub(super) unsafe fn complete(&self, outcome: &Outcome<Value, Error>) -> bool {
         match self {
             // SAFETY: the caller's promise.
-            FlightCall::Group(call) => unsafe { call.complete(outcome) },
-            FlightCall::Cache(call) => {
+            AnyCall::Group(call) => unsafe { call.complete(outcome) },
+            AnyCall::Cache(call) => {
                 let result = match outcome {
                     Ok(value) => Some(Ok(value)),
                     Err(Failure::Failed(error)) => Some(Err(&**error)),
@@ -212,14 +212,14 @@ impl<C> FlightCall<C> {
     /// Ends the flight with what was found in the cache.
     ///
     /// # Safety
-    /// OWNER; the call leads.
+    /// ONE-CALLER; the call leads.
     pub(super) unsafe fn complete_found(&self, outcome: &Outcome<Value, Error>) {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.complete(outcome) });
     }
 
     /// # Safety
-    /// OWNER.
+    /// ONE-CALLER.
     pub(super) unsafe fn leave(&self) -> Departure<Value, Error> {
         // SAFETY: the caller's promise.
         either!(self, call => unsafe { call.leave() })
@@ -232,7 +232,7 @@ impl<C> FlightCall<C> {
 
     /// Counts that the call shares what somebody else loaded.
     pub(super) fn count_coalesced(&self) {
-        if let FlightCall::Cache(call) = self {
+        if let AnyCall::Cache(call) = self {
             if let Some(Source::Cache(store)) = call.handle().map(|lane| &lane.source) {
                 store.count_coalesced();
             }
