@@ -17,8 +17,8 @@ use crate::context::Context;
 /// Memoizes work over a [store](Store), which many processes may share.
 ///
 /// A fetch looks into the store; what is not there is loaded once, however many ask: callers in one
-/// process, threads and tasks alike, share one run, as in a [`KeyedGroup`]; processes take turns by
-/// a lock in the store. The value is in the store before the run ends.
+/// process, threads and tasks alike, share one run, as in a [`KeyedGroup`](crate::KeyedGroup);
+/// processes take turns by a lock in the store. The value is in the store before the run ends.
 ///
 /// An `EchoCache` is a handle: its clones are the same cache. `T` is cloned for each caller, so a
 /// large value is best an [`Arc`]; `E` is the error of the work. [`fetch`](EchoCache::fetch) is for
@@ -26,10 +26,10 @@ use crate::context::Context;
 /// [`AsyncStore`].
 ///
 /// # When the store fails
-/// It fails no fetch that can be computed: the [hook](crate::echo::EchoCacheBuilder::on_warning) is told, the
-/// value is computed and returned. A fetch spends no more than the
-/// [store budget](crate::echo::EchoCacheBuilder::store_budget) on its store, all its calls taken together, with
-/// a store that keeps to its time. See [the module](crate::echo) for the whole table.
+/// It fails no fetch that can be computed: the [hook](crate::echo::EchoCacheBuilder::on_warning) is
+/// told, the value is computed and returned. A fetch spends no more than the
+/// [store budget](crate::echo::EchoCacheBuilder::store_budget) on its store, all its calls taken
+/// together, with a store that keeps to its time. See [the module](crate::echo) for the whole table.
 ///
 /// ```
 /// use docache::echo::{EchoCache, MemoryStore, Status};
@@ -95,8 +95,8 @@ where
     /// [lock wait](crate::echo::EchoCacheBuilder::lock_wait) is over; then it loads itself.
     ///
     /// # Errors
-    /// Those of [`KeyedGroup::try_run`]: `work` failed, or panicked in another call, or the call
-    /// came from inside the work of the same key. Never for the store.
+    /// Those of [`KeyedGroup::try_run`](crate::KeyedGroup::try_run): `work` failed, or panicked
+    /// in another call, or the call came from inside the work of the same key. Never for the store.
     ///
     /// # Panics
     /// If `work` panics.
@@ -248,7 +248,7 @@ where
     /// [`EchoCache::fetch`], so.
     ///
     /// # Errors
-    /// As [`EchoCache::fetch`], and [`Left`](FlightError::Left) with a
+    /// As [`EchoCache::fetch`], and [`Left`](crate::FlightError::Left) with a
     /// [context](EchoOptions::context).
     ///
     /// # Panics

@@ -1,9 +1,9 @@
 //! The lazy echo cache: stale values are served at once and refreshed in the background.
 //!
 //! # Who does what
-//! A fetch that finds its value due puts its own work into the [queue](super::background::queue) and returns.
-//! A worker's thread, or the user's executor, runs it in the flight of the key, so that a fetch
-//! which needs the value meanwhile waits for that instead of loading beside it.
+//! A fetch that finds its value due puts its own work into the [queue](super::background::queue)
+//! and returns. A worker's thread, or the user's executor, runs it in the flight of the key, so
+//! that a fetch which needs the value meanwhile waits for that instead of loading beside it.
 //!
 //! A refresh keeps what it needs alive, and with it the cache. So that a cache goes when its last
 //! handle does, that handle closes the queue, which drops what waits.
