@@ -29,7 +29,8 @@ use crate::context::Context;
 /// It fails no fetch that can be computed: the [hook](crate::echo::EchoCacheBuilder::on_warning) is
 /// told, the value is computed and returned. A fetch spends no more than the
 /// [store budget](crate::echo::EchoCacheBuilder::store_budget) on its store, all its calls taken
-/// together, with a store that keeps to its time. See [the module](crate::echo) for the whole table.
+/// together, with a store that keeps to its time. See [the module](crate::echo) for the whole
+/// table.
 ///
 /// ```
 /// use docache::echo::{EchoCache, MemoryStore, Status};
