@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::{EchoCache, Inner};
+use super::cache::EchoCache;
 use super::core::{Core, Hook, IsNegative, Lives, Settings};
+use super::load::inner::Inner;
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, Result};
 
@@ -240,5 +241,30 @@ impl<S, T, E> fmt::Debug for EchoCacheBuilder<S, T, E> {
             .field("lock_ttl", &self.common.lock_ttl)
             .field("store_budget", &self.common.store_budget)
             .finish_non_exhaustive()
+    }
+}
+
+impl<S, T, E> EchoCache<S, T, E> {
+    /// A cache over `store` whose values live for 15 minutes.
+    #[must_use]
+    pub fn new(store: S) -> EchoCache<S, T, E> {
+        match EchoCache::builder(store).build() {
+            Ok(cache) => cache,
+            Err(error) => unreachable!("the defaults are accepted: {error}"),
+        }
+    }
+
+    /// A builder, for a cache with other settings than [`new`](EchoCache::new)'s.
+    ///
+    /// ```
+    /// use docache::echo::{EchoCache, MemoryStore};
+    /// use std::time::Duration;
+    /// let store = MemoryStore::<u32>::new(100);
+    /// let cache: EchoCache<_, u32, String> =
+    ///     EchoCache::builder(store).ttl(Duration::from_secs(60)).build()?;
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn builder(store: S) -> EchoCacheBuilder<S, T, E> {
+        EchoCacheBuilder::new(store)
     }
 }

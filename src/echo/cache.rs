@@ -5,225 +5,20 @@ mod put;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::builder::EchoCacheBuilder;
-use super::core::{Core, count};
-use super::error::{Operation, StoreError};
-use super::fetched::{Fetched, Status};
-use super::keep::{Keeper, Kept};
-use super::lead::{Flown, Keep, Lead, Purpose};
-use super::lock::RefreshLock;
-use super::look::Looked;
+use super::error::StoreError;
+use super::load::flight::{Ask, FetchResult, fetched};
+use super::load::inner::Inner;
+use super::load::look::Looked;
 use super::stats::EchoStats;
-use super::store::{AsyncStore, Calls, Store, Tasks, Threads, Within, blocking};
-use super::upkeep::{Face, Owed, Upkeep};
-use crate::clock::{Clock, SystemClock, Tick};
-use crate::context::{Context, until, until_armed};
-use crate::error::Error;
-use crate::flight::{FlightError, KeyedGroup};
-use crate::wait::block_on;
-
-/// What a fetch comes to.
-pub(super) type FetchResult<T, E> = Result<Fetched<T>, FlightError<E>>;
-
-/// A store, the flights of its keys in this process, and how to go about it.
-pub(super) struct Inner<S, T, E> {
-    pub(super) store: S,
-    pub(super) core: Core<T>,
-    pub(super) upkeep: Upkeep<S, T>,
-    group: KeyedGroup<str, Flown<T>, E>,
-}
-
-impl<S, T, E> Inner<S, T, E> {
-    pub(super) fn new(store: S, core: Core<T>) -> Inner<S, T, E> {
-        Inner { store, core, upkeep: Upkeep::new(), group: KeyedGroup::new() }
-    }
-
-    pub(super) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {
-        Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget)
-    }
-
-    /// Lets calls of the key that come from now on begin a load of their own.
-    pub(super) fn forget(&self, key: &str) {
-        self.group.forget(key);
-    }
-}
-
-/// Why a call came to nothing whose context is done.
-pub(super) fn left<E>(context: &Context) -> FlightError<E> {
-    FlightError::Left(context.error().unwrap_or_else(|| Error::timeout("the load")))
-}
-
-/// A load that somebody asks for.
-#[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
-    pub(super) key: &'a str,
-    pub(super) context: Option<&'a Context>,
-    /// What is left of the time for the store, unless that has just failed.
-    pub(super) budget: Option<Duration>,
-    pub(super) purpose: Purpose,
-}
-
-impl<'a> Ask<'a> {
-    pub(super) fn fetch(
-        key: &'a str,
-        context: Option<&'a Context>,
-        budget: Option<Duration>,
-    ) -> Ask<'a> {
-        Ask { key, context, budget, purpose: Purpose::Fetch }
-    }
-}
-
-impl<S, T, E> Inner<S, T, E>
-where
-    S: Send + Sync + 'static,
-    T: Clone + Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    /// Joins the flight of the key, or leads it. For a refresh, `None`: it is left to another
-    /// process.
-    async fn fly<C, F, Fut>(
-        self: &Arc<Self>,
-        (calls, face): (C, Face<S, T>),
-        keep: Option<Keep<'_>>,
-        ask: Ask<'_>,
-        work: F,
-    ) -> Result<Flown<T>, FlightError<E>>
-    where
-        C: Calls<T>,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let Ask { key, budget, purpose, .. } = ask;
-        let (owned, mut work): (Arc<str>, _) = (calls.canonical(key).into(), Some(work));
-        let owe = |key: &str, lock, value| self.owe(Owed::new((key, lock), value, face));
-        // A task that leaves is dropped.
-        let context = ask.context.filter(|_| keep.is_some());
-        let (core, owe) = (&self.core, &owe);
-        loop {
-            let lead = Lead { core, calls, key, keep, owe, context, purpose, budget };
-            let led = || {
-                let Some(work) = work.take() else { unreachable!("a fetch that led is over") };
-                lead.run(work)
-            };
-            let shared = self.group.try_run_async(owned.clone(), led).await?;
-            let joined = !shared.led();
-            match shared.into_inner() {
-                Some(fetched) if joined => return Ok(Some(self.joined(fetched))),
-                // A refresh was joined, which another process is at.
-                None if joined && purpose == Purpose::Fetch => {}
-                flown => return Ok(flown),
-            }
-        }
-    }
-
-    fn joined(&self, fetched: Fetched<T>) -> Fetched<T> {
-        count(&self.core.counters.coalesced);
-        let status = match fetched.status {
-            Status::Loaded if self.core.negative_ttl(&fetched.value).is_some() => Status::Negative,
-            Status::Loaded => Status::Coalesced,
-            status => status,
-        };
-        Fetched { status, ..fetched }
-    }
-
-    /// Loads what the store does not have, in a task.
-    pub(super) async fn load_async<F, Fut>(
-        self: &Arc<Self>,
-        ask: Ask<'_>,
-        work: F,
-    ) -> Result<Flown<T>, FlightError<E>>
-    where
-        S: AsyncStore<T>,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        if let Some(context) = ask.context.filter(|context| context.is_done()) {
-            return Err(left(context));
-        }
-        let fly = self.fly((Tasks(&self.store), Face::tasks()), None, ask, work);
-        match ask.context {
-            None => fly.await,
-            // Whoever leads and leaves hands the lead to another, who begins his own work.
-            Some(context) => until_armed(fly, context).await.unwrap_or_else(|| Err(left(context))),
-        }
-    }
-
-    /// Loads what the store does not have, on this thread.
-    #[cold]
-    pub(super) fn load(
-        self: &Arc<Self>,
-        ask: Ask<'_>,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<Flown<T>, FlightError<E>>
-    where
-        S: Store<T>,
-    {
-        if let Some(context) = ask.context.filter(|context| context.is_done()) {
-            return Err(left(context));
-        }
-        let keep = |key: &str, lock| self.keep(key, lock);
-        let face = (Threads(&self.store), Face::threads());
-        let fly = self.fly(face, Some(&keep), ask, || async { work() });
-        match ask.context {
-            None => match block_on(fly, &SystemClock, None) {
-                Some(flown) => flown,
-                None => unreachable!("there is no deadline"),
-            },
-            Some(context) => block_on(until(fly, context), context.clock(), context.deadline())
-                .flatten()
-                .unwrap_or_else(|| Err(left(context))),
-        }
-    }
-
-    /// Has a lock renewed while a thread loads.
-    fn keep(self: &Arc<Self>, key: &str, lock: RefreshLock) -> Kept
-    where
-        S: Store<T>,
-    {
-        let settings = &self.core.settings;
-        let until = settings.keep_for.map_or(Tick::MAX, |span| self.core.now().after(span));
-        let keeper: Arc<dyn Keeper> = self.clone();
-        Kept::new(&keeper, &self.upkeep.queue, (key, lock), (settings.lock_ttl / 3, until))
-    }
-}
-
-impl<S, T, E> Keeper for Inner<S, T, E>
-where
-    S: Store<T>,
-    T: Send + Sync,
-    E: Send + Sync,
-{
-    fn clock(&self) -> &dyn Clock {
-        &*self.core.settings.clock
-    }
-
-    fn renew(&self, key: &str, lock: &RefreshLock) -> bool {
-        let within = self.within(None);
-        let called = blocking(|| self.store.renew(key, lock, &within));
-        // A store that fails may be better next time.
-        self.core.heed((key, Operation::Renew), called).unwrap_or(true)
-    }
-
-    fn unattended(&self, key: &str) {
-        Inner::unattended(self, key, Operation::Renew);
-    }
-}
-
-/// What a fetch that waits for its value comes to.
-pub(super) fn fetched<T, E>(flown: Result<Flown<T>, FlightError<E>>) -> FetchResult<T, E> {
-    flown.map(|flown| match flown {
-        Some(fetched) => fetched,
-        None => unreachable!("only refreshes are left to others"),
-    })
-}
+use super::store::{AsyncStore, Calls, Store, Tasks, blocking};
+use crate::context::Context;
 
 /// Memoizes work over a [store](Store), which many processes may share.
 ///
 /// A fetch looks into the store; what is not there is loaded once, however many ask: callers in one
-/// process, threads and tasks alike, share one run, as in a [`KeyedGroup`]; processes take turns by
-/// a lock in the store. The value is in the store before the run ends.
+/// process, threads and tasks alike, share one run, as in a [`KeyedGroup`](crate::KeyedGroup);
+/// processes take turns by a lock in the store. The value is in the store before the run ends.
 ///
 /// An `EchoCache` is a handle: its clones are the same cache. `T` is cloned for each caller, so a
 /// large value is best an [`Arc`]; `E` is the error of the work. [`fetch`](EchoCache::fetch) is for
@@ -231,10 +26,11 @@ pub(super) fn fetched<T, E>(flown: Result<Flown<T>, FlightError<E>>) -> FetchRes
 /// [`AsyncStore`].
 ///
 /// # When the store fails
-/// It fails no fetch that can be computed: the [hook](EchoCacheBuilder::on_warning) is told, the
-/// value is computed and returned. A fetch spends no more than the
-/// [store budget](EchoCacheBuilder::store_budget) on its store, all its calls taken together, with
-/// a store that keeps to its time. See [the module](crate::echo) for the whole table.
+/// It fails no fetch that can be computed: the [hook](crate::echo::EchoCacheBuilder::on_warning) is
+/// told, the value is computed and returned. A fetch spends no more than the
+/// [store budget](crate::echo::EchoCacheBuilder::store_budget) on its store, all its calls taken
+/// together, with a store that keeps to its time. See [the module](crate::echo) for the whole
+/// table.
 ///
 /// ```
 /// use docache::echo::{EchoCache, MemoryStore, Status};
@@ -255,29 +51,6 @@ impl<S, T, E> Clone for EchoCache<S, T, E> {
 }
 
 impl<S, T, E> EchoCache<S, T, E> {
-    /// A cache over `store` whose values live for 15 minutes.
-    #[must_use]
-    pub fn new(store: S) -> EchoCache<S, T, E> {
-        match EchoCache::builder(store).build() {
-            Ok(cache) => cache,
-            Err(error) => unreachable!("the defaults are accepted: {error}"),
-        }
-    }
-
-    /// A builder, for a cache with other settings than [`new`](EchoCache::new)'s.
-    ///
-    /// ```
-    /// use docache::echo::{EchoCache, MemoryStore};
-    /// use std::time::Duration;
-    /// let store = MemoryStore::<u32>::new(100);
-    /// let cache: EchoCache<_, u32, String> =
-    ///     EchoCache::builder(store).ttl(Duration::from_secs(60)).build()?;
-    /// # Ok::<(), docache::Error>(())
-    /// ```
-    pub fn builder(store: S) -> EchoCacheBuilder<S, T, E> {
-        EchoCacheBuilder::new(store)
-    }
-
     pub(super) fn with(inner: Inner<S, T, E>) -> EchoCache<S, T, E> {
         EchoCache { inner: Arc::new(inner) }
     }
@@ -320,11 +93,11 @@ where
     ///
     /// Blocks for the store, for work under way and for `work` itself. Where another process loads
     /// the value, it looks for that from time to time, until the
-    /// [lock wait](EchoCacheBuilder::lock_wait) is over; then it loads itself.
+    /// [lock wait](crate::echo::EchoCacheBuilder::lock_wait) is over; then it loads itself.
     ///
     /// # Errors
-    /// Those of [`KeyedGroup::try_run`]: `work` failed, or panicked in another call, or the call
-    /// came from inside the work of the same key. Never for the store.
+    /// Those of [`KeyedGroup::try_run`](crate::KeyedGroup::try_run): `work` failed, or panicked
+    /// in another call, or the call came from inside the work of the same key. Never for the store.
     ///
     /// # Panics
     /// If `work` panics.
@@ -476,7 +249,7 @@ where
     /// [`EchoCache::fetch`], so.
     ///
     /// # Errors
-    /// As [`EchoCache::fetch`], and [`Left`](FlightError::Left) with a
+    /// As [`EchoCache::fetch`], and [`Left`](crate::FlightError::Left) with a
     /// [context](EchoOptions::context).
     ///
     /// # Panics

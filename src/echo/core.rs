@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::ages::{Ages, Verdict, early};
 use super::error::{Operation, StoreError, Warning};
 use super::fetched::Status;
 use super::lock::random;
-use super::pauses::Pauses;
 use super::stats::EchoStats;
 use super::store::{Found, Life};
+use super::timing::ages::{Ages, Verdict, early};
+use super::timing::pauses::Pauses;
 use crate::clock::{Clock, Tick, saturating_nanos};
 use crate::contain::contained;
 use crate::context::Context;

@@ -100,8 +100,7 @@
 #[doc = include_str!("../../docs/failure.md")]
 struct FailurePage;
 
-mod ages;
-mod backoff;
+mod background;
 mod breaker;
 mod builder;
 mod cache;
@@ -110,19 +109,17 @@ pub mod codec;
 mod core;
 mod error;
 mod fetched;
-mod keep;
 mod lazy;
-mod lead;
+mod load;
 mod lock;
-mod look;
-mod pauses;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-mod polls;
-mod queue;
 mod stats;
 mod store;
-mod upkeep;
+mod timing;
 
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use background::polls::on_worker;
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use background::queue::THREAD;
 pub use builder::EchoCacheBuilder;
 pub use cache::{EchoCache, EchoOptions};
 pub use error::{Operation, StoreError, StoreErrorKind, Warning};
@@ -131,9 +128,5 @@ pub use fetched::{Fetched, Status};
 pub(crate) use lazy::{Due, Handed};
 pub use lazy::{LazyEchoCache, LazyEchoCacheBuilder, LazyEchoOptions, ShutdownReport};
 pub use lock::{RefreshLock, Token};
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use polls::on_worker;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use queue::THREAD;
 pub use stats::EchoStats;
 pub use store::*;

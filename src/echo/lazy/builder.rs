@@ -11,13 +11,13 @@ use foldhash::fast::RandomState;
 use super::refresh::LONGEST;
 use super::{Lazy, LazyEchoCache, Spawner};
 use crate::clock::Clock;
-use crate::echo::ages::Ages;
-use crate::echo::backoff::Backoff;
+use crate::echo::background::queue::Queue;
 use crate::echo::builder::{Common, TIME_TO_LIVE, common_options, positive};
-use crate::echo::cache::Inner;
 use crate::echo::core::{Core, Lives};
-use crate::echo::pauses::Pauses;
-use crate::echo::queue::Queue;
+use crate::echo::load::inner::Inner;
+use crate::echo::timing::ages::Ages;
+use crate::echo::timing::backoff::Backoff;
+use crate::echo::timing::pauses::Pauses;
 use crate::error::{Error, Result};
 
 const REFRESH_AFTER: Duration = Duration::from_secs(60);

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Lazy, LazyEchoCache, LazyEchoOptions, Next, Refresh, fetched};
-use crate::echo::cache::{Ask, FetchResult};
+use crate::echo::background::queue::Ticket;
 use crate::echo::error::StoreError;
-use crate::echo::queue::Ticket;
+use crate::echo::load::flight::{Ask, FetchResult};
 use crate::echo::store::{AsyncStore, Calls, Store, Tasks, blocking};
 
 /// A refresh that is due.

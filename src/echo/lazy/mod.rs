@@ -1,9 +1,9 @@
 //! The lazy echo cache: stale values are served at once and refreshed in the background.
 //!
 //! # Who does what
-//! A fetch that finds its value due puts its own work into the [queue](super::queue) and returns.
-//! A worker's thread, or the user's executor, runs it in the flight of the key, so that a fetch
-//! which needs the value meanwhile waits for that instead of loading beside it.
+//! A fetch that finds its value due puts its own work into the [queue](super::background::queue)
+//! and returns. A worker's thread, or the user's executor, runs it in the flight of the key, so
+//! that a fetch which needs the value meanwhile waits for that instead of loading beside it.
 //!
 //! A refresh keeps what it needs alive, and with it the cache. So that a cache goes when its last
 //! handle does, that handle closes the queue, which drops what waits.
@@ -25,12 +25,13 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::cache::{Ask, FetchResult, Inner, fetched};
+use super::background::queue::{Offer, Queue};
 use super::core::count;
 use super::error::StoreError;
 use super::fetched::{Fetched, Status};
-use super::look::Looked;
-use super::queue::{Offer, Queue};
+use super::load::flight::{Ask, FetchResult, fetched};
+use super::load::inner::Inner;
+use super::load::look::Looked;
 use super::stats::EchoStats;
 use super::store::{AsyncStore, Calls, Store, Tasks, blocking};
 use crate::contain::contained;

@@ -20,7 +20,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::NatsStorage;
-use super::refresh::Known;
+use super::known::Known;
 use super::settings::Settings;
 use crate::echo::codec::Stamp;
 use crate::echo::error::{StoreError, StoreErrorKind};

@@ -2,6 +2,8 @@
 
 mod bucket;
 mod builder;
+mod job;
+mod known;
 mod refresh;
 mod session;
 mod settings;

@@ -25,18 +25,17 @@
 //! - GRANTED-LATE: a lock whose grant comes when nobody waits for it any more is given back. Whoever
 //!   gives a lock back waits for the answer to what was sent to take it.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::fast::FixedState;
-use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::bucket::{Bucket, Kind, Note, Put, Stored, What};
+use super::known::Held;
 use crate::echo::codec::Stamp;
 use crate::echo::error::StoreError;
 use crate::echo::lock::{RefreshLock, Token};
@@ -58,85 +57,6 @@ pub(super) struct Keys {
     pub(super) lock: String,
 }
 
-/// A lock that is ours.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    /// Of the lock.
-    revision: u64,
-    /// Of the value, when the lock was taken (FENCE).
-    fence: u64,
-    since: Instant,
-    ttl: Duration,
-}
-
-/// A lock as it was first seen (UNCHANGED), by one who wants it or by its holder.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    revision: u64,
-    /// Its holder does not know.
-    written: Option<Stamp>,
-    first: Instant,
-    last: Instant,
-}
-
-/// What a store knows of locks. It lives on the store's thread, for longer than a connection.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    held: HashMap<(String, Token), Held>,
-    /// Those that were asked for, and not answered (GRANTED-LATE).
-    taking: HashSet<(String, Token)>,
-    seen: HashMap<String, Seen>,
-    /// When the bucket was created, as the server says it.
-    created: Value,
-}
-
-/// Beyond so many entries, those are looked for that nobody will ask for any more.
-const MANY: usize = 4_096;
-const FORGOTTEN: Duration = Duration::from_secs(3600);
-
-impl Known {
-    /// Forgets all if it is of another bucket: there revisions begin anew.
-    pub(super) fn belongs_to(&mut self, created: &Value) {
-        if self.created != *created {
-            *self = Known { created: created.clone(), ..Known::default() };
-        }
-    }
-
-    fn hold(&mut self, key: &str, token: Token, held: Held) {
-        if self.held.len() >= MANY && self.held.len().is_power_of_two() {
-            self.held.retain(|_, held| held.since.elapsed() < held.ttl.saturating_add(FORGOTTEN));
-        }
-        self.held.insert((key.to_owned(), token), held);
-        let now = Instant::now();
-        let seen = Seen { revision: held.revision, written: None, first: now, last: now };
-        self.seen.insert(key.to_owned(), seen);
-    }
-
-    fn held(&self, key: &str, token: Token) -> Option<Held> {
-        self.held.get(&(key.to_owned(), token)).copied()
-    }
-
-    fn let_go(&mut self, key: &str, token: Token) -> Option<Held> {
-        self.held.remove(&(key.to_owned(), token))
-    }
-
-    /// For how long this process has seen a lock as it is (UNCHANGED).
-    fn unchanged(&mut self, key: &str, lock: &Stored) -> Duration {
-        let now = Instant::now();
-        if self.seen.len() >= MANY && self.seen.len().is_power_of_two() {
-            self.seen.retain(|_, seen| now.duration_since(seen.last) < FORGOTTEN);
-        }
-        let new = Seen { revision: lock.revision, written: lock.written, first: now, last: now };
-        let seen = self.seen.entry(key.to_owned()).or_insert(new);
-        let is_other = seen.written.is_some() && seen.written != new.written;
-        if seen.revision != new.revision || is_other {
-            *seen = new;
-        }
-        seen.last = now;
-        now.duration_since(seen.first)
-    }
-}
-
 /// A lock that was asked for, until this is dropped.
 struct Taking {
     bucket: Rc<Bucket>,
@@ -145,14 +65,14 @@ struct Taking {
 
 impl Taking {
     fn new(bucket: Rc<Bucket>, claim: (String, Token)) -> Taking {
-        bucket.known().borrow_mut().taking.insert(claim.clone());
+        bucket.known().borrow_mut().begin_taking(claim.clone());
         Taking { bucket, claim }
     }
 }
 
 impl Drop for Taking {
     fn drop(&mut self) {
-        self.bucket.known().borrow_mut().taking.remove(&self.claim);
+        self.bucket.known().borrow_mut().end_taking(&self.claim);
         self.bucket.taken().notify_waiters();
     }
 }
@@ -220,16 +140,16 @@ impl Bucket {
     fn standing(&self, keys: &Keys, held: Option<&Stored>, lock: &RefreshLock) -> Standing {
         let mut known = self.known().borrow_mut();
         let Some(held) = held else {
-            known.seen.remove(&keys.lock);
+            known.forget_seen(&keys.lock);
             return Standing::Free(0);
         };
         let holder = holder(held).filter(|_| held.kind == Kind::Value);
         let Some(token) = holder.filter(|token| *token != lock.token().as_str()) else {
-            known.seen.remove(&keys.lock);
+            known.forget_seen(&keys.lock);
             return Standing::Free(held.revision);
         };
         let ttl = held.note.ttl.unwrap_or(lock.ttl());
-        if known.unchanged(&keys.lock, held) >= ttl {
+        if known.unchanged(&keys.lock, (held.revision, held.written)) >= ttl {
             return Standing::Free(held.revision);
         }
         Standing::Taken(FixedState::default().hash_one(token))
@@ -342,7 +262,7 @@ impl Bucket {
     pub(super) async fn abandon(&self, keys: &Keys, token: Token) -> Result<(), StoreError> {
         let claim = (keys.lock.clone(), token);
         // Between the look and the wait nothing else runs on this thread.
-        while self.known().borrow().taking.contains(&claim) {
+        while self.known().borrow().is_taking(&claim) {
             self.taken().notified().await;
         }
         let held = self.known().borrow_mut().let_go(&keys.lock, token);

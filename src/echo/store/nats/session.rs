@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bucket::Bucket;
-use super::refresh::Known;
+use super::job::{Job, Status};
+use super::known::Known;
 use super::settings::Settings;
-use super::worker::{Job, Status};
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

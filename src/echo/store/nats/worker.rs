@@ -19,12 +19,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::bucket::Bucket;
+use super::job::{Job, Local, Status};
 use super::session::{self, End};
 use super::settings::Settings;
 use crate::echo::error::{StoreError, StoreErrorKind};
@@ -32,64 +32,6 @@ use crate::echo::store::Within;
 use crate::lock::Lock;
 use crate::sync::fork::{forks, watch};
 use crate::sync::spawn::spawn;
-
-type Local = Pin<Box<dyn Future<Output = ()>>>;
-
-/// A call, as the thread gets it.
-pub(super) struct Job {
-    call: Box<dyn FnOnce(Rc<Bucket>) -> Local + Send>,
-    until: Instant,
-}
-
-impl Job {
-    pub(super) fn run(self, bucket: Rc<Bucket>) -> Local {
-        (self.call)(bucket)
-    }
-
-    /// When its time is over.
-    pub(super) fn until(&self) -> tokio::time::Instant {
-        self.until.into()
-    }
-}
-
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const DOWN: u8 = 2;
-
-/// Whether there is a connection, as callers see it.
-pub(super) struct Status {
-    state: AtomicU8,
-    why: Lock<Arc<str>>,
-}
-
-impl Status {
-    fn new() -> Status {
-        Status { state: AtomicU8::new(STARTING), why: Lock::new("the store is starting".into()) }
-    }
-
-    pub(super) fn ready(&self) {
-        self.state.store(READY, Ordering::Release);
-    }
-
-    pub(super) fn down(&self, why: String) {
-        let before = std::mem::replace(&mut *self.why.lock(), why.into());
-        drop(before);
-        self.state.store(DOWN, Ordering::Release);
-    }
-
-    pub(super) fn is_starting(&self) -> bool {
-        self.state.load(Ordering::Acquire) == STARTING
-    }
-
-    fn is_down(&self) -> bool {
-        self.state.load(Ordering::Acquire) == DOWN
-    }
-
-    fn error(&self) -> StoreError {
-        let why = self.why.lock().clone();
-        StoreError::new(StoreErrorKind::Unavailable, format!("NATS: {why}"))
-    }
-}
 
 #[derive(Clone)]
 struct Thread {
@@ -185,7 +127,7 @@ impl Worker {
             Box::pin(bounded(bucket, call, (until, wanted), answer))
         };
         // If the thread has ended, so has the receiver, and the answer is that.
-        let _ = thread.jobs.send(Job { call: Box::new(job), until });
+        let _ = thread.jobs.send(Job::new(job, until));
         Called::Sent(answered, thread.status)
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// What can be done with a value of an age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::echo) enum Verdict {
     /// Served.
     Fresh,
     /// Served as fresh, and refreshed in the background before it is stale.
@@ -23,14 +23,14 @@ pub(super) enum Verdict {
 /// The three clocks of an entry (RFC 5861), each counted from its load:
 /// `refresh_after <= expires <= stale_until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ages {
-    pub(super) refresh_after: Duration,
-    pub(super) expires: Duration,
-    pub(super) stale_until: Duration,
+pub(in crate::echo) struct Ages {
+    pub(in crate::echo) refresh_after: Duration,
+    pub(in crate::echo) expires: Duration,
+    pub(in crate::echo) stale_until: Duration,
 }
 
 impl Ages {
-    pub(super) fn check(self) -> Result<Ages> {
+    pub(in crate::echo) fn check(self) -> Result<Ages> {
         if self.refresh_after.is_zero() {
             let accepted = "give at least 1ns";
             return Err(Error::invalid_argument("refresh_after", "0ns", accepted));
@@ -49,7 +49,7 @@ impl Ages {
 
     /// What can be done with a value that was loaded so long ago. `early` is by how much a refresh
     /// may come before its time.
-    pub(super) fn verdict(self, age: Duration, early: Duration) -> Verdict {
+    pub(in crate::echo) fn verdict(self, age: Duration, early: Duration) -> Verdict {
         if age >= self.stale_until {
             Verdict::Gone
         } else if age >= self.expires {
@@ -67,7 +67,7 @@ impl Ages {
 /// By how much a refresh comes early (XFetch, Vattani and others, VLDB 2015): `beta` times the time
 /// that a load takes, times a number of an exponential distribution. So callers do not all find the
 /// value stale at once, and what takes longer to load is begun sooner. `draw` is of `0..=u64::MAX`.
-pub(super) fn early(beta: f64, load: Duration, draw: u64) -> Duration {
+pub(in crate::echo) fn early(beta: f64, load: Duration, draw: u64) -> Duration {
     // Of (0, 1]: its logarithm is finite.
     let uniform = ((draw >> 11) + 1) as f64 / (1_u64 << 53) as f64;
     let by = -uniform.ln() * beta * load.as_secs_f64();

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::cache::Inner;
-use super::core::Judged;
-use super::error::{Operation, StoreError, StoreErrorKind};
-use super::fetched::{Fetched, Status};
-use super::store::{Found, Store, Within, blocking};
+use super::inner::Inner;
 use crate::context::Context;
+use crate::echo::core::Judged;
+use crate::echo::error::{Operation, StoreError, StoreErrorKind};
+use crate::echo::fetched::{Fetched, Status};
+use crate::echo::store::{Found, Store, Within, blocking};
 
 /// What the first look into the store comes to.
-pub(super) enum Looked<T> {
+pub(in crate::echo) enum Looked<T> {
     Hit(Fetched<T>),
     /// A hit that is due for a refresh, at this age.
     Due(Fetched<T>, Duration),
@@ -24,7 +24,7 @@ pub(super) enum Looked<T> {
 impl<S, T, E> Inner<S, T, E> {
     /// What there is in memory, and what to do with it; `None`: to be looked for.
     #[inline]
-    pub(super) fn look_now(&self, key: &str) -> Option<Looked<T>>
+    pub(in crate::echo) fn look_now(&self, key: &str) -> Option<Looked<T>>
     where
         S: Store<T>,
     {
@@ -43,7 +43,7 @@ impl<S, T, E> Inner<S, T, E> {
     }
 
     /// Looks into the store.
-    pub(super) fn look_up(&self, key: &str, context: Option<&Context>) -> Looked<T>
+    pub(in crate::echo) fn look_up(&self, key: &str, context: Option<&Context>) -> Looked<T>
     where
         S: Store<T>,
     {
@@ -54,7 +54,7 @@ impl<S, T, E> Inner<S, T, E> {
 
     /// What to do with what the store has said.
     #[inline]
-    pub(super) fn look(
+    pub(in crate::echo) fn look(
         &self,
         (key, context, within): (&str, Option<&Context>, &Within<'_>),
         called: Result<Option<Found<T>>, StoreError>,

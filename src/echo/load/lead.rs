@@ -4,21 +4,21 @@
 //! This is the work of a flight, so it runs once at a time for each key in this process. The lock
 //! is for the other processes. It is given back on every path: [`Held`] does that when it is
 //! dropped, whatever has happened; what cannot be done in the time that there is is left to the
-//! [cache's own threads](super::upkeep).
+//! [cache's own threads](crate::echo::background::upkeep).
 
 use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use super::backoff::Backoff;
-use super::core::{Core, Ended, Judged, count};
-use super::error::{Operation, StoreError, StoreErrorKind, Warning};
-use super::fetched::{Fetched, Status};
-use super::keep::Kept;
-use super::lock::{RefreshLock, random};
-use super::store::{Begun, Calls, Found, Life, Within, Written};
 use crate::clock::Tick;
 use crate::context::Context;
+use crate::echo::background::keep::Kept;
+use crate::echo::core::{Core, Ended, Judged, count};
+use crate::echo::error::{Operation, StoreError, StoreErrorKind, Warning};
+use crate::echo::fetched::{Fetched, Status};
+use crate::echo::lock::{RefreshLock, random};
+use crate::echo::store::{Begun, Calls, Found, Life, Within, Written};
+use crate::echo::timing::backoff::Backoff;
 
 /// How long a fetch naps between two looks at a lock that is another process's.
 const LOOKS: Backoff = Backoff { first: Duration::from_millis(2), most: Duration::from_millis(50) };
@@ -33,7 +33,7 @@ const OTHERS: Duration = Duration::from_millis(200);
 
 /// How a load came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::echo) enum Purpose {
     /// Somebody waits for the value.
     Fetch,
     /// Nobody does: what another process is at is left to it. Asked for by somebody who has seen
@@ -42,26 +42,27 @@ pub(super) enum Purpose {
 }
 
 /// What a flight comes to. `None`: another process loads the value, and nobody here waits for it.
-pub(super) type Flown<T> = Option<Fetched<T>>;
+pub(in crate::echo) type Flown<T> = Option<Fetched<T>>;
 
 /// Sees to the renewal of a lock while a thread loads.
-pub(super) type Keep<'r> = &'r (dyn Fn(&str, RefreshLock) -> Kept + Send + Sync);
+pub(in crate::echo) type Keep<'r> = &'r (dyn Fn(&str, RefreshLock) -> Kept + Send + Sync);
 
 /// Has a lock given back, and the value written that was loaded under it, in the background.
-pub(super) type Owe<'r, T> = &'r (dyn Fn(&str, RefreshLock, Option<(T, Life)>) + Send + Sync);
+pub(in crate::echo) type Owe<'r, T> =
+    &'r (dyn Fn(&str, RefreshLock, Option<(T, Life)>) + Send + Sync);
 
-pub(super) struct Lead<'r, T, C> {
-    pub(super) core: &'r Core<T>,
-    pub(super) calls: C,
-    pub(super) key: &'r str,
+pub(in crate::echo) struct Lead<'r, T, C> {
+    pub(in crate::echo) core: &'r Core<T>,
+    pub(in crate::echo) calls: C,
+    pub(in crate::echo) key: &'r str,
     /// For a thread's loads; tasks renew by themselves.
-    pub(super) keep: Option<Keep<'r>>,
-    pub(super) owe: Owe<'r, T>,
+    pub(in crate::echo) keep: Option<Keep<'r>>,
+    pub(in crate::echo) owe: Owe<'r, T>,
     /// Bounds a thread's calls to the store. A task that leaves drops them.
-    pub(super) context: Option<&'r Context>,
-    pub(super) purpose: Purpose,
+    pub(in crate::echo) context: Option<&'r Context>,
+    pub(in crate::echo) purpose: Purpose,
     /// What is left of the time for the store; `None` if that has just failed.
-    pub(super) budget: Option<Duration>,
+    pub(in crate::echo) budget: Option<Duration>,
 }
 
 impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
@@ -92,7 +93,7 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
         self.within(self.core.settings.budget)
     }
 
-    pub(super) async fn run<E, F, Fut>(self, work: F) -> Result<Flown<T>, E>
+    pub(in crate::echo) async fn run<E, F, Fut>(self, work: F) -> Result<Flown<T>, E>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,

@@ -21,14 +21,14 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
-use super::lock::RefreshLock;
 use super::queue::{Offer, Queue};
 use crate::clock::{Alarm, Clock, Tick};
+use crate::echo::lock::RefreshLock;
 use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::forks;
 
 /// The cache, for its locks.
-pub(super) trait Keeper: Send + Sync {
+pub(in crate::echo) trait Keeper: Send + Sync {
     fn clock(&self) -> &dyn Clock;
 
     /// Whether the lock is the caller's still.
@@ -124,11 +124,11 @@ impl Wake for Keeping {
 }
 
 /// Renews a lock until it is dropped.
-pub(super) struct Kept(Arc<Keeping>);
+pub(in crate::echo) struct Kept(Arc<Keeping>);
 
 impl Kept {
     /// Has the keeper renew the lock from time to time, until that says no, or until `until`.
-    pub(super) fn new(
+    pub(in crate::echo) fn new(
         keeper: &Arc<dyn Keeper>,
         queue: &Arc<Queue>,
         (key, lock): (&str, RefreshLock),

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 /// Delays that double from `first` to `most`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Backoff {
-    pub(super) first: Duration,
-    pub(super) most: Duration,
+pub(in crate::echo) struct Backoff {
+    pub(in crate::echo) first: Duration,
+    pub(in crate::echo) most: Duration,
 }
 
 impl Backoff {
     /// The longest delay after so many tries, which are counted from 0.
-    pub(super) fn ceiling(self, tries: u32) -> Duration {
+    pub(in crate::echo) fn ceiling(self, tries: u32) -> Duration {
         let factor = 1_u32.checked_shl(tries).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.most)
     }
 
     /// A delay after so many tries with full jitter: anything up to the ceiling, so that those who
     /// failed together do not try again together.
-    pub(super) fn jittered(self, tries: u32, draw: u64) -> Duration {
+    pub(in crate::echo) fn jittered(self, tries: u32, draw: u64) -> Duration {
         let part = draw as f64 / u64::MAX as f64;
         self.ceiling(tries).mul_f64(part.clamp(0.0, 1.0))
     }

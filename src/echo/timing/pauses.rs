@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::lock::random;
 use crate::cache::Cache;
 use crate::clock::{Clock, Tick};
+use crate::echo::lock::random;
 use crate::error::Result;
 
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ struct Pause {
     until: Tick,
 }
 
-pub(super) struct Pauses {
+pub(in crate::echo) struct Pauses {
     backoff: Option<Backoff>,
     keys: Cache<Box<str>, Pause>,
     /// Set with the first pause: most caches never have one, and do not look.
@@ -31,7 +31,7 @@ const MOST: usize = 10_000;
 
 impl Pauses {
     /// `backoff` is for loads that fail.
-    pub(super) fn new(backoff: Option<Backoff>, clock: Arc<dyn Clock>) -> Result<Pauses> {
+    pub(in crate::echo) fn new(backoff: Option<Backoff>, clock: Arc<dyn Clock>) -> Result<Pauses> {
         let keys = Cache::builder().capacity(MOST).never_expire().clock(clock.clone()).build()?;
         Ok(Pauses { backoff, keys, used: AtomicBool::new(false), clock })
     }
@@ -47,17 +47,17 @@ impl Pauses {
     }
 
     /// Whether a refresh is not worth a try.
-    pub(super) fn is_paused(&self, key: &str) -> bool {
+    pub(in crate::echo) fn is_paused(&self, key: &str) -> bool {
         self.get(key).is_some_and(|pause| self.clock.now() < pause.until)
     }
 
     /// Whether the load has failed so lately that it is not tried while something can be served.
-    pub(super) fn backs_off(&self, key: &str) -> bool {
+    pub(in crate::echo) fn backs_off(&self, key: &str) -> bool {
         let failing = self.get(key).filter(|pause| pause.failures > 0);
         failing.is_some_and(|pause| self.clock.now() < pause.until)
     }
 
-    pub(super) fn failed(&self, key: &str) {
+    pub(in crate::echo) fn failed(&self, key: &str) {
         let Some(backoff) = self.backoff else { return };
         let failures = self.failures(key);
         let until = self.clock.now().deadline(backoff.jittered(failures, random()));
@@ -66,14 +66,14 @@ impl Pauses {
         self.set(key, Pause { failures: failures.saturating_add(1), until }, ttl);
     }
 
-    pub(super) fn succeeded(&self, key: &str) {
+    pub(in crate::echo) fn succeeded(&self, key: &str) {
         if self.used.load(Ordering::Relaxed) {
             self.keys.remove(key);
         }
     }
 
     /// Another process is at it.
-    pub(super) fn left_to_others(&self, key: &str, span: Duration) {
+    pub(in crate::echo) fn left_to_others(&self, key: &str, span: Duration) {
         if self.failures(key) == 0 {
             let until = self.clock.now().deadline(span);
             self.set(key, Pause { failures: 0, until }, span);
@@ -81,7 +81,7 @@ impl Pauses {
     }
 
     /// How often the load has failed in a row.
-    pub(super) fn failures(&self, key: &str) -> u32 {
+    pub(in crate::echo) fn failures(&self, key: &str) -> u32 {
         self.get(key).map_or(0, |pause| pause.failures)
     }
 }

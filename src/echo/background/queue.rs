@@ -46,8 +46,8 @@ pub(crate) const THREAD: &str = "docache-echo";
 /// How long a worker stays that has nothing to do.
 const LINGER: Duration = Duration::from_secs(1);
 
-pub(super) type Work = Box<dyn FnOnce() + Send>;
-pub(super) type Spawn = fn(Arc<Queue>) -> io::Result<()>;
+pub(in crate::echo) type Work = Box<dyn FnOnce() + Send>;
+pub(in crate::echo) type Spawn = fn(Arc<Queue>) -> io::Result<()>;
 
 #[derive(Debug)]
 struct Mark {
@@ -108,7 +108,7 @@ impl State {
 
 /// Whether a refresh was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(in crate::echo) enum Offer {
     Accepted,
     /// The key has one.
     Marked,
@@ -120,13 +120,13 @@ pub(super) enum Offer {
 
 /// What [`Queue::shutdown`] left.
 #[derive(Debug, Default)]
-pub(super) struct Left {
-    pub(super) drained: usize,
-    pub(super) dropped: Vec<Arc<str>>,
-    pub(super) running: Vec<Arc<str>>,
+pub(in crate::echo) struct Left {
+    pub(in crate::echo) drained: usize,
+    pub(in crate::echo) dropped: Vec<Arc<str>>,
+    pub(in crate::echo) running: Vec<Arc<str>>,
 }
 
-pub(super) struct Queue {
+pub(in crate::echo) struct Queue {
     state: Lock<State>,
     closed: AtomicBool,
     /// Workers wait here for something to do.
@@ -140,13 +140,13 @@ pub(super) struct Queue {
 
 impl Queue {
     /// A queue for so many refreshes that wait, with so many threads, none of which is there yet.
-    pub(super) fn new(size: usize, workers: usize) -> Arc<Queue> {
+    pub(in crate::echo) fn new(size: usize, workers: usize) -> Arc<Queue> {
         Queue::with_threads(size, workers, |queue| {
             crate::housekeeping::spawn(THREAD, move || queue.serve())
         })
     }
 
-    pub(super) fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
+    pub(in crate::echo) fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
         Arc::new(Queue {
             state: Lock::new(State::new()),
             closed: AtomicBool::new(false),
@@ -172,12 +172,12 @@ impl Queue {
     }
 
     /// Whether a refresh of the key would not be accepted, because it has one.
-    pub(super) fn is_marked(&self, hash: u64, key: &str) -> bool {
+    pub(in crate::echo) fn is_marked(&self, hash: u64, key: &str) -> bool {
         self.lock().is_marked(hash, key)
     }
 
     /// How many keys have a refresh.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::echo) fn len(&self) -> usize {
         self.lock().marks.len()
     }
 
@@ -193,7 +193,7 @@ impl Queue {
     }
 
     /// Has `work` run by a worker, unless the key has a refresh or there is no room.
-    pub(super) fn offer(self: &Arc<Self>, hash: u64, key: &str, work: Work) -> Offer {
+    pub(in crate::echo) fn offer(self: &Arc<Self>, hash: u64, key: &str, work: Work) -> Offer {
         let (key, mut state): (Arc<str>, _) = (key.into(), self.lock());
         if let Some(refused) = self.refused(&state, (hash, &key), state.waiting.len()) {
             drop(state);
@@ -241,7 +241,7 @@ impl Queue {
     }
 
     /// Marks the key for a refresh that runs on its user's executor, until the ticket is dropped.
-    pub(super) fn mark(self: &Arc<Self>, hash: u64, key: &str) -> Result<Ticket, Offer> {
+    pub(in crate::echo) fn mark(self: &Arc<Self>, hash: u64, key: &str) -> Result<Ticket, Offer> {
         let (key, mut state): (Arc<str>, _) = (key.into(), self.lock());
         if let Some(refused) = self.refused(&state, (hash, &key), state.outside) {
             return Err(refused);
@@ -294,7 +294,7 @@ impl Queue {
 
     /// Accepts nothing any more, and gives what there is until `deadline` to end. `None` if it was
     /// closed before.
-    pub(super) fn shutdown(&self, clock: &dyn Clock, deadline: Tick) -> Option<Left> {
+    pub(in crate::echo) fn shutdown(&self, clock: &dyn Clock, deadline: Tick) -> Option<Left> {
         let state = self.lock();
         if self.closed.swap(true, Ordering::Relaxed) {
             return None;
@@ -315,12 +315,12 @@ impl Queue {
     }
 
     /// Waits until nothing waits or runs, or until `deadline`.
-    pub(super) fn settle(&self, clock: &dyn Clock, deadline: Tick) {
+    pub(in crate::echo) fn settle(&self, clock: &dyn Clock, deadline: Tick) {
         block_on(Wait::new(Empty(self)), clock, Some(deadline));
     }
 
     /// Accepts nothing any more, and drops what waits.
-    pub(super) fn close(&self) {
+    pub(in crate::echo) fn close(&self) {
         let mut state = self.lock();
         self.closed.store(true, Ordering::Relaxed);
         let dropped = self.empty(&mut state);
@@ -348,7 +348,7 @@ impl fmt::Debug for Queue {
 
 /// The mark of a refresh that runs outside.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(in crate::echo) struct Ticket {
     queue: Arc<Queue>,
     hash: u64,
     key: Arc<str>,
