@@ -12,7 +12,8 @@
 //! ```
 //!
 //! So a lone caller sends and reads by itself. Whoever comes while another one has the connection
-//! queues; what has queued is sent in one write, and its replies come in few reads.
+//! queues; what has queued is sent in one write, and its replies come in few reads. A read is short,
+//! so that nobody's commands wait for long until the reply of another's comes.
 //!
 //! # Invariants
 //! - ONE: the connection is in one of these places, or one thread has it, which brings it back
@@ -45,6 +46,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The first and the longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(400));
 
+const NO_SENSE: &str = "Redis has sent what makes no sense";
+
 /// No call has more time than this.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
@@ -71,6 +74,8 @@ pub(super) struct Inner {
     free: Option<Box<Conn>>,
     handed: Option<Box<Conn>>,
     pub(super) lent: Option<Box<Conn>>,
+    /// The one before, for the background thread to be rid of.
+    pub(super) given_up: Option<Box<Conn>>,
     /// Whether the background thread is there.
     pub(super) is_tended: bool,
     /// A reply made no sense.
@@ -102,6 +107,7 @@ impl Link {
                 free: None,
                 handed: None,
                 lent: None,
+                given_up: None,
                 is_tended: false,
                 is_suspect: false,
                 is_closed: false,
@@ -132,7 +138,7 @@ impl Link {
         let mut inner = self.lock();
         inner.is_closed = true;
         self.descriptor.store(-1, Ordering::Relaxed);
-        let conns = (inner.free.take(), inner.lent.take());
+        let conns = (inner.free.take(), inner.lent.take(), inner.given_up.take());
         drop(inner);
         drop(conns);
         self.ring();
@@ -198,6 +204,7 @@ impl Link {
         let Some(conn) = inner.free.take() else { return Ok(None) };
         if inner.is_suspect || conn.is_stale() {
             inner.is_suspect = false;
+            inner.given_up = Some(conn);
             self.descriptor.store(-1, Ordering::Relaxed);
             self.begin_anew(inner)?;
             return Ok(None);
@@ -211,11 +218,13 @@ impl Link {
         commands: Commands,
         within: &Within<'_>,
     ) -> Result<Vec<::redis::Value>, StoreError> {
+        // Before it is asked how much time is left: a thread that stands still between the two has
+        // less, not more.
+        let now = Instant::now();
         let left = within.left();
         if left.is_zero() {
             return Err(Failed::Timeout.into());
         }
-        let now = Instant::now();
         let until = now + left.min(FAR);
         let request = Arc::new(Request::new(commands, Caller::Thread));
         let mut inner = self.lock();
@@ -361,14 +370,25 @@ impl Link {
         drop(inner);
         failed.extend(conn.iter().flat_map(|conn| conn.requests().cloned()));
         drop(conn);
-        for request in failed {
-            request.deliver(Err(Failed::Down(reason.clone())));
-        }
+        fail(failed, &reason);
+    }
+
+    /// Drops a connection that was given up; what was sent on it fails.
+    pub(super) fn drop_given_up(&self, conn: Box<Conn>) {
+        let failed = conn.requests().cloned().collect();
+        drop(conn);
+        fail(failed, &NO_SENSE.into());
     }
 
     /// A reply made no sense: the connection is given up before it is used again.
     pub(super) fn distrust(&self) {
         self.lock().is_suspect = true;
+    }
+}
+
+fn fail(requests: Vec<Arc<Request>>, reason: &Arc<str>) {
+    for request in requests {
+        request.deliver(Err(Failed::Down(reason.clone())));
     }
 }
 
@@ -398,14 +418,14 @@ impl Leading<'_> {
         let Some(conn) = self.conn.as_mut() else { return Ok(()) };
         let mut inner = self.link.lock();
         if inner.is_suspect {
-            return Err("Redis has sent what makes no sense".into());
+            return Err(NO_SENSE.into());
         }
         for request in inner.queue.drain(..) {
             conn.push(request, now);
         }
         drop(inner);
         conn.flush(until)?;
-        conn.read(now, until)
+        conn.read(until)
     }
 
     fn has_tasks(&self) -> bool {

@@ -184,9 +184,10 @@ impl Request {
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.outcome = Some(outcome);
         let waker = slot.waker.take();
+        // Before the word says so: who sees that does not wait for a thread that stands still here.
+        drop(slot);
         // AcqRel: see the module's head.
         let before = self.word.swap(DONE, Ordering::AcqRel);
-        drop(slot);
         match (before, self.caller) {
             (WAITING, Caller::Thread) => self.call(),
             (WAITING, Caller::Task) => {
