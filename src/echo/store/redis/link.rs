@@ -15,11 +15,17 @@
 //! queues; what has queued is sent in one write, and its replies come in few reads. A read is short,
 //! so that nobody's commands wait for long until the reply of another's comes.
 //!
+//! A thread that is appointed has to wake up first, and so has the background thread. Who comes
+//! meanwhile takes the connection away from them and reads: on a busy machine all would wait for
+//! the one thread that does not run.
+//!
 //! # Invariants
 //! - ONE: the connection is in one of these places, or one thread has it, which brings it back
 //!   whatever happens ([`Leading`]).
 //! - NOBODY WAITS IN VAIN: with a connection, whatever is queued or sent has someone who reads: its
 //!   own thread is appointed if nobody else is left; for tasks it is the background thread.
+//! - APPOINTED: a request that waits is `LEAD` as long as `handed` has it, which changes together,
+//!   under the lock.
 //! - IN TIME: a caller leaves when its time is over, and the connection stays with those who wait.
 //! - ORDER: of locks, `inner` comes before a request's slot. User code runs under neither: wakers
 //!   are called and values dropped after.
@@ -72,7 +78,8 @@ pub(super) struct Inner {
     pub(super) phase: Phase,
     queue: Vec<Arc<Request>>,
     free: Option<Box<Conn>>,
-    handed: Option<Box<Conn>>,
+    /// With whose thread is appointed to read.
+    handed: Option<(Box<Conn>, Arc<Request>)>,
     pub(super) lent: Option<Box<Conn>>,
     /// The one before, for the background thread to be rid of.
     pub(super) given_up: Option<Box<Conn>>,
@@ -212,6 +219,18 @@ impl Link {
         Ok(Some(conn))
     }
 
+    /// The connection, if nobody reads from it yet.
+    fn take_unread(self: &Arc<Self>, inner: &mut Inner) -> Result<Option<Box<Conn>>, Failed> {
+        if let Some((conn, appointed)) = inner.handed.take() {
+            appointed.dismiss();
+            return Ok(Some(conn));
+        }
+        match inner.lent.take() {
+            Some(conn) => Ok(Some(conn)),
+            None => self.take_free(inner),
+        }
+    }
+
     /// Blocks for the replies.
     pub(super) fn call(
         self: &Arc<Self>,
@@ -229,7 +248,7 @@ impl Link {
         let request = Arc::new(Request::new(commands, Caller::Thread));
         let mut inner = self.lock();
         self.admit(&mut inner)?;
-        let outcome = match self.take_free(&mut inner)? {
+        let outcome = match self.take_unread(&mut inner)? {
             Some(mut conn) => {
                 drop(inner);
                 request.lead();
@@ -261,15 +280,18 @@ impl Link {
     }
 
     fn wait(self: &Arc<Self>, request: &Arc<Request>, until: Instant) -> Outcome {
-        match request.wait(until) {
-            Waited::Done => request.take().unwrap_or(Err(Failed::Timeout)),
-            Waited::Over => Err(Failed::Timeout),
-            Waited::Lead => {
-                let conn = self.lock().handed.take();
-                match conn {
-                    Some(conn) => self.lead(conn, request, (Instant::now(), until)),
-                    None => Err(Failed::Timeout),
-                }
+        loop {
+            match request.wait(until) {
+                Waited::Done => return request.take().unwrap_or(Err(Failed::Timeout)),
+                Waited::Over => return Err(Failed::Timeout),
+                Waited::Lead => {}
+            }
+            let mut inner = self.lock();
+            let own = inner.handed.take_if(|(_, appointed)| Arc::ptr_eq(appointed, request));
+            drop(inner);
+            // If there is none, somebody else was quicker.
+            if let Some((conn, _)) = own {
+                return self.lead(conn, request, (Instant::now(), until));
             }
         }
     }
@@ -320,7 +342,7 @@ impl Link {
         inner.queue.retain(|request| request.insists || !request.has_left());
         let next = conn.requests().chain(&inner.queue).find(|request| request.appoint()).cloned();
         if let Some(next) = next {
-            inner.handed = Some(conn);
+            inner.handed = Some((conn, next.clone()));
             drop(inner);
             return next.call();
         }

@@ -4,6 +4,7 @@
 //! `WAITING` → `DONE`: whoever reads has put the outcome into the slot.
 //! `WAITING` → `LEAD` → `DONE` or `LEFT`: its thread is the one that reads, until its own replies
 //! are there.
+//! `LEAD` → `WAITING`: it had not begun to, and another one reads.
 //! `WAITING` → `LEFT`: its caller's time is over; its replies are dropped when they come.
 //!
 //! # Orderings
@@ -164,6 +165,11 @@ impl Request {
     /// Its thread, if that waits, is to lead once it is [called](Request::call).
     pub(super) fn appoint(&self) -> bool {
         self.caller == Caller::Thread && self.change(WAITING, LEAD)
+    }
+
+    /// Its thread waits again.
+    pub(super) fn dismiss(&self) {
+        self.change(LEAD, WAITING);
     }
 
     pub(super) fn call(&self) {
