@@ -10,7 +10,7 @@ use super::server::Server;
 use super::{Texts, builder, store};
 
 fn suite<'s>() -> Suite<'s> {
-    Suite::new().ttl(Duration::from_millis(600)).budget(Duration::from_secs(20))
+    Suite::new().ttl(Duration::from_millis(600)).budget(Duration::from_secs(20)).locks_beside_keys()
 }
 
 /// A bucket's name for each check.

@@ -177,6 +177,30 @@ fn a_server_with_tls() {
         let found = call(|within| Store::<String>::get(&store, "key", within)).unwrap();
         assert_eq!(found.unwrap().value, value);
     }
+    goes_on_where_it_was(port);
     let plain = RedisStore::new(format!("redis://127.0.0.1:{port}/")).unwrap();
     assert!(call(|within| Store::<String>::get(&plain, "key", within)).is_err());
+}
+
+/// What the connection took and could not send at once is sent later, once.
+#[cfg(feature = "redis-tls")]
+fn goes_on_where_it_was(port: u16) {
+    use crate::proxy::{Fault, Proxy};
+    use docache::echo::{StoreErrorKind, Within};
+    let proxy = Proxy::new(port);
+    let url = format!("rediss://127.0.0.1:{}/", proxy.port());
+    let store = docache::echo::RedisStore::new(url).unwrap();
+    call(|within| store.put("small", &"small".to_owned(), Life::FOREVER, within)).unwrap();
+    let value = "0123456789".repeat(1_200_000);
+    proxy.set(Fault::Blackhole);
+    let context = docache::Context::background();
+    let within = Within::new(&context, Duration::from_millis(100));
+    let error = store.put("large", &value, Life::FOREVER, &within).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout, "{error}");
+    proxy.set(Fault::Pass);
+    for (key, wanted) in [("small", "small"), ("large", &value)] {
+        let found = call(|within| Store::<String>::get(&store, key, within)).unwrap();
+        assert!(found.unwrap().value == wanted, "{key} is another");
+    }
+    assert_eq!(proxy.accepted(), 1);
 }

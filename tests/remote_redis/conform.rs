@@ -20,10 +20,8 @@ fn make<C: Codec<String> + Clone>(server: &Server, codec: C) -> impl Fn() -> Red
     }
 }
 
-/// A key of the caller's own meets the lock of another one in this format, so keys are looked at
-/// below.
 fn suite() -> Suite<'static> {
-    Suite::new().ttl(Duration::from_millis(300)).single_key()
+    Suite::new().ttl(Duration::from_millis(300)).locks_beside_keys()
 }
 
 #[test]
@@ -50,7 +48,7 @@ fn it_conforms_behind_others() {
 }
 
 #[test]
-fn keys_are_kept_apart() {
+fn keys_that_are_long_are_kept_apart() {
     let server = Server::start();
     let store = make(&server, Json)();
     let long = "k".repeat(100_000);

@@ -10,7 +10,10 @@ mod server;
 
 mod apart;
 mod conform;
+mod crowd;
+mod fake;
 mod faults;
+mod hand_over;
 mod holders;
 mod locks;
 mod tasks;

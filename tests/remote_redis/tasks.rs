@@ -24,7 +24,7 @@ impl Wake for Unpark {
 }
 
 /// Drives a future on this thread, without a runtime.
-fn drive<F: Future>(future: F) -> F::Output {
+pub(crate) fn drive<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let (mut future, mut cx) = (pin!(future), TaskContext::from_waker(&waker));
     loop {

@@ -9,6 +9,14 @@ use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 use crate::echo::store::{Begun, Life, Within, Written};
 
+/// What is put beside each other.
+pub(super) const KEYS: [&str; 11] =
+    ["key", "KEY", "key ", "lock:key", "a:b", "a.b", "a*", "å日本", "\n", "", LONG_KEY];
+const LONG_KEY: &str = match std::str::from_utf8(&[b'k'; 200]) {
+    Ok(key) => key,
+    Err(_) => "k",
+};
+
 type Checked = Result<(), String>;
 type Check = fn(&Subject<'_>) -> Checked;
 
@@ -171,21 +179,24 @@ fn removes_what_is_there(subject: &Subject<'_>) -> Checked {
 }
 
 fn keeps_keys_apart(subject: &Subject<'_>) -> Checked {
-    let long = "k".repeat(200);
-    let keys = ["key", "KEY", "key ", "lock:key", "a:b", "a.b", "a*", "å日本", "\n", "", &long];
+    let keys = &subject.suite.keys;
     for key in keys {
         subject.put(key, &format!("of {key}"), Life::FOREVER)?;
     }
     for key in keys {
         subject.has(key, Some(&format!("of {key}")), "with others beside it")?;
     }
-    let lock = self::long();
-    subject.grants(&lock, true, "nobody has it")?;
-    let granted = subject.begin("KEY", &self::long())?.granted;
-    ensure(granted, || "a lock of another key is in the way".to_owned())?;
-    subject.remove("key")?;
-    subject.has("key", None, "after its removal")?;
-    subject.has("KEY", Some("of KEY"), "after the removal of another")
+    let [first, others @ ..] = &keys[..] else { return Ok(()) };
+    for key in keys {
+        let granted = subject.begin(key, &long())?.granted;
+        ensure(granted, || format!("a lock of another key is in the way of {key:?}"))?;
+    }
+    subject.remove(first)?;
+    subject.has(first, None, "after its removal")?;
+    for key in others {
+        subject.has(key, Some(&format!("of {key}")), "after the removal of another")?;
+    }
+    Ok(())
 }
 
 fn tells_ages_that_grow(subject: &Subject<'_>) -> Checked {

@@ -99,7 +99,7 @@ type Pass<'s> = Box<dyn Fn(Duration) + 's>;
 /// Suite::new().single_key().time(|span| clock.advance(span)).run(make).unwrap();
 /// ```
 pub struct Suite<'s> {
-    keys_apart: bool,
+    keys: Vec<String>,
     pass: Pass<'s>,
     ttl: Duration,
     budget: Duration,
@@ -116,7 +116,7 @@ impl<'s> Suite<'s> {
     #[must_use]
     pub fn new() -> Suite<'s> {
         Suite {
-            keys_apart: true,
+            keys: checks::KEYS.iter().map(ToString::to_string).collect(),
             pass: Box::new(std::thread::sleep),
             ttl: Duration::from_millis(200),
             budget: Duration::from_secs(5),
@@ -125,8 +125,31 @@ impl<'s> Suite<'s> {
 
     /// The store ignores the key.
     #[must_use]
-    pub fn single_key(mut self) -> Self {
-        self.keys_apart = false;
+    pub fn single_key(self) -> Self {
+        self.keys::<String>([])
+    }
+
+    /// The keys that are put beside each other, for a store that cannot keep apart all. By default
+    /// they are keys with letters, spaces and signs of all kinds, the empty one, one of 200
+    /// characters, and `lock:key`.
+    ///
+    /// ```
+    /// use docache::echo::MemoryStore;
+    /// use docache::echo::conformance::Suite;
+    /// Suite::new().keys(["key", "KEY", "a:b"]).run(|| MemoryStore::new(100)).unwrap();
+    /// ```
+    #[must_use]
+    pub fn keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.keys = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The store has the lock of a key under `lock:` and the key, as the
+    /// [formats](crate::echo::codec) have it that are shared with Go: nobody has a key of his own
+    /// there.
+    #[must_use]
+    pub fn locks_beside_keys(mut self) -> Self {
+        self.keys.retain(|key| !key.starts_with("lock:"));
         self
     }
 
@@ -156,7 +179,7 @@ impl<'s> Suite<'s> {
         let context = Context::background();
         let mut report = Report::default();
         for &(check, run) in checks::ALL {
-            if check == checks::KEYS_APART && !self.keys_apart {
+            if check == checks::KEYS_APART && self.keys.is_empty() {
                 continue;
             }
             let checked = contained(|| {
@@ -180,7 +203,7 @@ impl<'s> Suite<'s> {
 impl fmt::Debug for Suite<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suite")
-            .field("keys_apart", &self.keys_apart)
+            .field("keys", &self.keys)
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }

@@ -28,6 +28,7 @@ pub(super) fn start(link: Arc<Link>) -> io::Result<()> {
 /// What there is to do.
 enum Work {
     Lead(Box<super::conn::Conn>),
+    Drop(Box<super::conn::Conn>),
     Connect,
     Wait(Duration),
     Nothing,
@@ -38,6 +39,9 @@ fn work(link: &Link) -> Work {
     let mut inner = link.lock();
     if inner.is_closed {
         return Work::Leave;
+    }
+    if let Some(conn) = inner.given_up.take() {
+        return Work::Drop(conn);
     }
     if let Some(conn) = inner.lent.take() {
         return Work::Lead(conn);
@@ -57,6 +61,7 @@ fn run(link: &Arc<Link>) {
         let rung = link.rung();
         match work(link) {
             Work::Lead(conn) => link.lead_tasks(conn),
+            Work::Drop(conn) => link.drop_given_up(conn),
             Work::Connect => match link.server.dial() {
                 Ok(conn) => link.is_up(Box::new(conn)),
                 Err(reason) => link.is_down(None, &reason),

@@ -18,6 +18,8 @@ use super::request::Request;
 const STALLED: Duration = Duration::from_secs(1);
 /// For how long a write blocks before it is looked at the clock again.
 const WRITE_LIMIT: Duration = Duration::from_millis(5);
+/// For how long a read blocks before what has queued meanwhile is sent.
+const READ_LIMIT: Duration = Duration::from_millis(5);
 /// What is kept of a buffer that was large once.
 const KEPT: usize = 64 * 1024;
 /// After what time without use it is seen whether the server has closed a connection.
@@ -61,10 +63,26 @@ impl Socket {
             #[cfg(feature = "redis-tls")]
             Socket::Tls(stream) => {
                 let written = stream.write(bytes)?;
-                stream.flush()?;
-                Ok(written)
+                match stream.flush() {
+                    // The bytes are taken: what is left of them is sent by the next call.
+                    Err(error) if !is_timeout(&error) => Err(error),
+                    _ => Ok(written),
+                }
             }
         }
+    }
+
+    /// Whether it has what it took still to send.
+    fn holds_back(&self) -> bool {
+        match self {
+            #[cfg(feature = "redis-tls")]
+            Socket::Tls(stream) => stream.conn.wants_write(),
+            _ => false,
+        }
+    }
+
+    fn send_held(&mut self) -> io::Result<()> {
+        if self.holds_back() { self.write(&[]).map(drop) } else { Ok(()) }
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
@@ -106,6 +124,7 @@ impl Socket {
 struct Once<'s> {
     socket: &'s mut Socket,
     is_read: bool,
+    has_come: bool,
     is_closed: bool,
 }
 
@@ -123,7 +142,7 @@ impl Read for Once<'_> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 Err(ErrorKind::WouldBlock.into())
             }
-            result => result,
+            result => result.inspect(|_| self.has_come = true),
         }
     }
 }
@@ -147,11 +166,14 @@ pub(super) struct Conn {
     written: usize,
     read_limit: Duration,
     used: Instant,
+    /// When the server was last seen to send or to take something while more was to come.
+    heard: Instant,
 }
 
 impl Conn {
     pub(super) fn new(socket: Socket) -> io::Result<Conn> {
         socket.set_write_timeout(WRITE_LIMIT)?;
+        let now = Instant::now();
         Ok(Conn {
             socket,
             parser: Parser::new(),
@@ -159,7 +181,8 @@ impl Conn {
             out: Vec::new(),
             written: 0,
             read_limit: Duration::ZERO,
-            used: Instant::now(),
+            used: now,
+            heard: now,
         })
     }
 
@@ -187,47 +210,72 @@ impl Conn {
     /// Sends what there is. What is left when the time is over is sent another time.
     pub(super) fn flush(&mut self, until: Instant) -> Result<(), Broken> {
         while self.written < self.out.len() {
-            match self.socket.write(&self.out[self.written..]) {
+            let is_blocked = match self.socket.write(&self.out[self.written..]) {
                 Ok(0) => return Err("Redis has closed the connection".into()),
-                Ok(written) => self.written += written,
-                Err(error) if is_timeout(&error) => {
-                    if Instant::now() >= until {
-                        return Ok(());
-                    }
+                Ok(written) => {
+                    self.written += written;
+                    false
                 }
+                Err(error) if is_timeout(&error) => true,
                 Err(error) => return Err(format!("writing to Redis failed: {error}")),
+            };
+            if self.written < self.out.len() {
+                let now = Instant::now();
+                if now >= until {
+                    return Ok(());
+                }
+                if is_blocked {
+                    // It may have to get rid of what it sends before it takes more.
+                    self.read(now)?;
+                } else {
+                    self.heard = now;
+                }
             }
         }
         self.out.clear();
         self.out.shrink_to(KEPT);
         self.written = 0;
-        Ok(())
+        match self.socket.send_held() {
+            Err(error) if !is_timeout(&error) => Err(format!("writing to Redis failed: {error}")),
+            _ => Ok(()),
+        }
     }
 
-    /// Blocks until something comes or the time is over, and hands out the replies that are there.
-    pub(super) fn read(&mut self, now: Instant, until: Instant) -> Result<(), Broken> {
-        if let Some(first) = self.sent.front() {
-            if now.saturating_duration_since(first.at) >= STALLED {
-                return Err(format!("Redis has not answered for {STALLED:?}"));
-            }
-        }
-        self.limit(until.saturating_duration_since(now))
+    /// Blocks until something comes, for a while and no longer than there is time, and hands out
+    /// the replies that are there.
+    pub(super) fn read(&mut self, until: Instant) -> Result<(), Broken> {
+        let Some(first) = self.sent.front() else { return Ok(()) };
+        // It may have been long since the caller looked at the clock.
+        let now = Instant::now();
+        let since = first.at.max(self.heard);
+        let patience = STALLED.saturating_sub(now.saturating_duration_since(since));
+        self.limit(until.saturating_duration_since(now).min(patience))
             .map_err(|error| format!("the connection to Redis is of no use: {error}"))?;
-        let mut once = Once { socket: &mut self.socket, is_read: false, is_closed: false };
+        let mut once =
+            Once { socket: &mut self.socket, is_read: false, has_come: false, is_closed: false };
         while !self.sent.is_empty() {
             match self.parser.parse_value(&mut once) {
                 Ok(value) => accept(&mut self.sent, value)?,
                 Err(_) if once.is_closed => return Err("Redis has closed the connection".into()),
-                Err(error) if error.is_timeout() => return Ok(()),
+                Err(error) if error.is_timeout() => break,
                 Err(error) => return Err(format!("reading from Redis failed: {error}")),
             }
+        }
+        if self.sent.is_empty() {
+            return Ok(());
+        }
+        if once.has_come {
+            self.heard = Instant::now();
+        } else if patience.is_zero() {
+            // Only now: its reply may have come while nobody looked.
+            return Err(format!("Redis has not answered for {STALLED:?}"));
         }
         Ok(())
     }
 
     /// Bounds the next read, to the millisecond above, so that it is seldom told to the system.
     fn limit(&mut self, limit: Duration) -> io::Result<()> {
-        let limit = limit.min(STALLED).as_micros().div_ceil(1_000).max(1);
+        let limit = limit.min(READ_LIMIT).as_micros().div_ceil(1_000).max(1);
         let limit = Duration::from_millis(limit as u64);
         if limit != self.read_limit {
             self.socket.set_read_timeout(limit)?;
@@ -243,7 +291,7 @@ impl Conn {
 
     /// Whether all that it was given has been sent.
     pub(super) fn is_flushed(&self) -> bool {
-        self.out.is_empty()
+        self.out.is_empty() && !self.socket.holds_back()
     }
 }
 

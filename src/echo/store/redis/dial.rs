@@ -138,7 +138,7 @@ fn ask(conn: &mut Conn, commands: Commands, until: Instant) -> Result<Vec<Value>
             return Err("Redis does not answer".into());
         }
         conn.flush(until)?;
-        conn.read(now, until)?;
+        conn.read(until)?;
         now = Instant::now();
     }
     match request.take() {

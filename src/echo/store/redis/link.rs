@@ -12,13 +12,20 @@
 //! ```
 //!
 //! So a lone caller sends and reads by itself. Whoever comes while another one has the connection
-//! queues; what has queued is sent in one write, and its replies come in few reads.
+//! queues; what has queued is sent in one write, and its replies come in few reads. A read is short,
+//! so that nobody's commands wait for long until the reply of another's comes.
+//!
+//! A thread that is appointed has to wake up first, and so has the background thread. Who comes
+//! meanwhile takes the connection away from them and reads: on a busy machine all would wait for
+//! the one thread that does not run.
 //!
 //! # Invariants
 //! - ONE: the connection is in one of these places, or one thread has it, which brings it back
 //!   whatever happens ([`Leading`]).
 //! - NOBODY WAITS IN VAIN: with a connection, whatever is queued or sent has someone who reads: its
 //!   own thread is appointed if nobody else is left; for tasks it is the background thread.
+//! - APPOINTED: a request that waits is `LEAD` as long as `handed` has it, which changes together,
+//!   under the lock.
 //! - IN TIME: a caller leaves when its time is over, and the connection stays with those who wait.
 //! - ORDER: of locks, `inner` comes before a request's slot. User code runs under neither: wakers
 //!   are called and values dropped after.
@@ -45,6 +52,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The first and the longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(400));
 
+const NO_SENSE: &str = "Redis has sent what makes no sense";
+
 /// No call has more time than this.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
@@ -69,8 +78,11 @@ pub(super) struct Inner {
     pub(super) phase: Phase,
     queue: Vec<Arc<Request>>,
     free: Option<Box<Conn>>,
-    handed: Option<Box<Conn>>,
+    /// With whose thread is appointed to read.
+    handed: Option<(Box<Conn>, Arc<Request>)>,
     pub(super) lent: Option<Box<Conn>>,
+    /// The one before, for the background thread to be rid of.
+    pub(super) given_up: Option<Box<Conn>>,
     /// Whether the background thread is there.
     pub(super) is_tended: bool,
     /// A reply made no sense.
@@ -102,6 +114,7 @@ impl Link {
                 free: None,
                 handed: None,
                 lent: None,
+                given_up: None,
                 is_tended: false,
                 is_suspect: false,
                 is_closed: false,
@@ -132,7 +145,7 @@ impl Link {
         let mut inner = self.lock();
         inner.is_closed = true;
         self.descriptor.store(-1, Ordering::Relaxed);
-        let conns = (inner.free.take(), inner.lent.take());
+        let conns = (inner.free.take(), inner.lent.take(), inner.given_up.take());
         drop(inner);
         drop(conns);
         self.ring();
@@ -198,11 +211,24 @@ impl Link {
         let Some(conn) = inner.free.take() else { return Ok(None) };
         if inner.is_suspect || conn.is_stale() {
             inner.is_suspect = false;
+            inner.given_up = Some(conn);
             self.descriptor.store(-1, Ordering::Relaxed);
             self.begin_anew(inner)?;
             return Ok(None);
         }
         Ok(Some(conn))
+    }
+
+    /// The connection, if nobody reads from it yet.
+    fn take_unread(self: &Arc<Self>, inner: &mut Inner) -> Result<Option<Box<Conn>>, Failed> {
+        if let Some((conn, appointed)) = inner.handed.take() {
+            appointed.dismiss();
+            return Ok(Some(conn));
+        }
+        match inner.lent.take() {
+            Some(conn) => Ok(Some(conn)),
+            None => self.take_free(inner),
+        }
     }
 
     /// Blocks for the replies.
@@ -211,16 +237,18 @@ impl Link {
         commands: Commands,
         within: &Within<'_>,
     ) -> Result<Vec<::redis::Value>, StoreError> {
+        // Before it is asked how much time is left: a thread that stands still between the two has
+        // less, not more.
+        let now = Instant::now();
         let left = within.left();
         if left.is_zero() {
             return Err(Failed::Timeout.into());
         }
-        let now = Instant::now();
         let until = now + left.min(FAR);
         let request = Arc::new(Request::new(commands, Caller::Thread));
         let mut inner = self.lock();
         self.admit(&mut inner)?;
-        let outcome = match self.take_free(&mut inner)? {
+        let outcome = match self.take_unread(&mut inner)? {
             Some(mut conn) => {
                 drop(inner);
                 request.lead();
@@ -252,15 +280,18 @@ impl Link {
     }
 
     fn wait(self: &Arc<Self>, request: &Arc<Request>, until: Instant) -> Outcome {
-        match request.wait(until) {
-            Waited::Done => request.take().unwrap_or(Err(Failed::Timeout)),
-            Waited::Over => Err(Failed::Timeout),
-            Waited::Lead => {
-                let conn = self.lock().handed.take();
-                match conn {
-                    Some(conn) => self.lead(conn, request, (Instant::now(), until)),
-                    None => Err(Failed::Timeout),
-                }
+        loop {
+            match request.wait(until) {
+                Waited::Done => return request.take().unwrap_or(Err(Failed::Timeout)),
+                Waited::Over => return Err(Failed::Timeout),
+                Waited::Lead => {}
+            }
+            let mut inner = self.lock();
+            let own = inner.handed.take_if(|(_, appointed)| Arc::ptr_eq(appointed, request));
+            drop(inner);
+            // If there is none, somebody else was quicker.
+            if let Some((conn, _)) = own {
+                return self.lead(conn, request, (Instant::now(), until));
             }
         }
     }
@@ -311,7 +342,7 @@ impl Link {
         inner.queue.retain(|request| request.insists || !request.has_left());
         let next = conn.requests().chain(&inner.queue).find(|request| request.appoint()).cloned();
         if let Some(next) = next {
-            inner.handed = Some(conn);
+            inner.handed = Some((conn, next.clone()));
             drop(inner);
             return next.call();
         }
@@ -361,14 +392,25 @@ impl Link {
         drop(inner);
         failed.extend(conn.iter().flat_map(|conn| conn.requests().cloned()));
         drop(conn);
-        for request in failed {
-            request.deliver(Err(Failed::Down(reason.clone())));
-        }
+        fail(failed, &reason);
+    }
+
+    /// Drops a connection that was given up; what was sent on it fails.
+    pub(super) fn drop_given_up(&self, conn: Box<Conn>) {
+        let failed = conn.requests().cloned().collect();
+        drop(conn);
+        fail(failed, &NO_SENSE.into());
     }
 
     /// A reply made no sense: the connection is given up before it is used again.
     pub(super) fn distrust(&self) {
         self.lock().is_suspect = true;
+    }
+}
+
+fn fail(requests: Vec<Arc<Request>>, reason: &Arc<str>) {
+    for request in requests {
+        request.deliver(Err(Failed::Down(reason.clone())));
     }
 }
 
@@ -398,14 +440,14 @@ impl Leading<'_> {
         let Some(conn) = self.conn.as_mut() else { return Ok(()) };
         let mut inner = self.link.lock();
         if inner.is_suspect {
-            return Err("Redis has sent what makes no sense".into());
+            return Err(NO_SENSE.into());
         }
         for request in inner.queue.drain(..) {
             conn.push(request, now);
         }
         drop(inner);
         conn.flush(until)?;
-        conn.read(now, until)
+        conn.read(until)
     }
 
     fn has_tasks(&self) -> bool {

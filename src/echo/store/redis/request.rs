@@ -4,6 +4,7 @@
 //! `WAITING` → `DONE`: whoever reads has put the outcome into the slot.
 //! `WAITING` → `LEAD` → `DONE` or `LEFT`: its thread is the one that reads, until its own replies
 //! are there.
+//! `LEAD` → `WAITING`: it had not begun to, and another one reads.
 //! `WAITING` → `LEFT`: its caller's time is over; its replies are dropped when they come.
 //!
 //! # Orderings
@@ -166,6 +167,11 @@ impl Request {
         self.caller == Caller::Thread && self.change(WAITING, LEAD)
     }
 
+    /// Its thread waits again.
+    pub(super) fn dismiss(&self) {
+        self.change(LEAD, WAITING);
+    }
+
     pub(super) fn call(&self) {
         parking::wake_one(&self.word);
     }
@@ -184,9 +190,10 @@ impl Request {
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.outcome = Some(outcome);
         let waker = slot.waker.take();
+        // Before the word says so: who sees that does not wait for a thread that stands still here.
+        drop(slot);
         // AcqRel: see the module's head.
         let before = self.word.swap(DONE, Ordering::AcqRel);
-        drop(slot);
         match (before, self.caller) {
             (WAITING, Caller::Thread) => self.call(),
             (WAITING, Caller::Task) => {
