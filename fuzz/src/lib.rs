@@ -6,6 +6,7 @@
 //!   [`abi::group`] and [`abi::cache`]. The models of the last two are exact.
 //! - [`cache`]: operations on a cache and within its loaders, against the sequential model of
 //!   `tests/cache_model`.
+//! - [`echo`]: what is read from stores that other programs share, and what is written there.
 //! - [`flight`]: schedules of calls of a keyed group, with work inside work, against a sequential
 //!   model.
 //! - [`timeline`]: the loop cache under a manual clock, against a sequential model that predicts
@@ -20,6 +21,7 @@ use std::ffi::{CStr, c_char};
 
 pub mod abi;
 pub mod cache;
+pub mod echo;
 pub mod flight;
 pub mod input;
 pub mod patience;

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) seeds: u64,
     /// How many entries of a store are weighed.
     pub(crate) weighed: u64,
+    /// For how long several processes fetch one value.
+    pub(crate) refreshes: Duration,
 }
 
 impl Plan {
@@ -41,6 +43,7 @@ impl Plan {
             crowd_rounds: 5,
             seeds: 3,
             weighed: 125_000,
+            refreshes: Duration::from_secs(3),
         }
     }
 
@@ -53,6 +56,7 @@ impl Plan {
             crowd_rounds: 25,
             seeds: 9,
             weighed: 1_000_000,
+            refreshes: Duration::from_secs(10),
             ..Plan::quick()
         }
     }

@@ -11,6 +11,7 @@ mod family;
 mod harness;
 mod verdict;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -31,6 +32,9 @@ enum Family {
     Cache,
     /// How much of real traces the cache answers, at a few capacities.
     HitRatio,
+    /// The echo cache: hits in memory, through a tier and in Redis, where `redis-server` is
+    /// installed, and how often several processes load one value.
+    Echo,
     /// The way in from C, and from Go where `go` is installed.
     Ffi,
 }
@@ -48,10 +52,16 @@ struct Arguments {
     /// Measure only the cases of this name.
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// Be one of the processes of the family `echo`, which is told this.
+    #[arg(long, hide = true)]
+    caller: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(told) = &arguments.caller {
+        return exit_code(family::echo::call_as_told(told));
+    }
     let plan = if arguments.quick { Plan::quick() } else { Plan::thorough() };
     let name = arguments.family.to_possible_value().map(|value| value.get_name().to_owned());
     let mut bench = Bench::new(name.unwrap_or_default(), plan, arguments.case);
@@ -60,13 +70,15 @@ fn main() -> ExitCode {
         Family::Flight => family::flight::measure(&mut bench),
         Family::Cache => family::cache::measure(&mut bench),
         Family::HitRatio => family::hit_ratio::measure(&mut bench),
+        Family::Echo => family::echo::measure(&mut bench),
         Family::Ffi => family::ffi::measure(&mut bench),
     };
+    exit_code(outcome.map(|rows| eprint!("{}", verdict::table(bench.family(), &rows))))
+}
+
+fn exit_code(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     match outcome {
-        Ok(rows) => {
-            eprint!("{}", verdict::table(bench.family(), &rows));
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("peers: {error}");
             ExitCode::FAILURE
