@@ -358,8 +358,8 @@ mod tests {
         for written in ticks {
             for age in [Duration::ZERO, year, 200 * year] {
                 let loaded = Loaded::new(written, Some(age));
-                assert!(loaded.age(written).unwrap() <= age);
-                assert!(loaded.age(written).unwrap() + Duration::from_nanos(1) >= age);
+                let error = loaded.age(written).unwrap().abs_diff(age);
+                assert!(error <= Duration::from_nanos(1), "{error:?} of {age:?}");
             }
             assert_eq!(Loaded::new(written, None).age(written), None);
         }

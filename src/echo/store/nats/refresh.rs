@@ -22,7 +22,7 @@
 //! - UNCHANGED: a lock is taken over when its message has not changed for its time to live, by the
 //!   monotonic clock of whoever wants it, counted from when he first saw it. Each renewal is a new
 //!   message. The time in the lock's value is for other programs, and decides nothing.
-//! - GRANTED-LATE: a lock whose grant comes when nobody waits for it any more is given back. Whoever
+//! - GRANTED-LATE: a lock whose grant comes when nobody waits for it any more is given back. Who
 //!   gives a lock back waits for the answer to what was sent to take it.
 
 use std::hash::BuildHasher;

@@ -12,7 +12,7 @@
 //! # Invariants
 //! - BOUNDED: a call waits for the first session to begin, but never for a later one. It is given
 //!   up when its time is over or its caller has left, but for those that give a lock back.
-//! - FORKED: the child of a fork starts a thread of its own, and leaves alone what its parent's had:
+//! - FORKED: the child of a fork starts a thread of its own, and leaves what its parent's had:
 //!   their sockets and their event queue are the same.
 
 use std::future::Future;
