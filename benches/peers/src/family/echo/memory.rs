@@ -97,9 +97,9 @@ pub(super) fn hits(
         subject("docache", names, |key| fetch(&ours, key)),
         subject("cache_get", names, |key| bare.get(key).expect("it is there")),
         // It takes an owned key, also for a hit.
-        subject("cached", names, |key| cached.get_or_set_with(key.to_owned(), || missing())),
+        subject("cached", names, |key| cached.get_or_set_with(key.to_owned(), missing)),
         subject("cached_get", names, |key| cached.get(key).expect("it is there")),
-        subject("moka", names, |key| moka.get_with_by_ref(key, || missing())),
+        subject("moka", names, |key| moka.get_with_by_ref(key, missing)),
         subject("amalgam_cache", names, |key| fetch_amalgam(&amalgam, key)),
         subject("amalgam_cache_bounded", names, |key| fetch_amalgam(&amalgam_bounded, key)),
     ];
