@@ -27,7 +27,7 @@ enum Part {
         created: Text,
     },
     /// Values that are written.
-    Values(Values),
+    Values(Box<Values>),
     Keys {
         prefix: Text,
         key: Text,
@@ -63,7 +63,7 @@ impl<'a> Arbitrary<'a> for Case {
                 let created = Text::arbitrary(u)?;
                 Part::Entry { value: rest(u)?, created }
             }
-            5..=6 => Part::Values(Values::arbitrary(u)?),
+            5..=6 => Part::Values(Box::new(Values::arbitrary(u)?)),
             _ => Part::Keys { prefix: Text::arbitrary(u)?, key: Text::arbitrary(u)? },
         };
         Ok(Case { times, part })
