@@ -94,16 +94,16 @@ pub(crate) fn is_here() -> bool {
     HERE.get()
 }
 
-/// Waits for the end of all threads of this name, which leave by themselves when they have nothing
-/// to do, for some `turns` of a `pause`. Whether they have left.
-pub(crate) fn finish_leaving(name: &str, turns: u32, pause: Duration) -> bool {
+/// Waits for the end of all threads of these names, which leave by themselves when they have
+/// nothing to do, for some `turns` of a `pause`. Whether they have left.
+pub(crate) fn finish_leaving(names: &[&str], turns: u32, pause: Duration) -> bool {
     let mut turn = 0;
     loop {
         let mut started = started();
         let (ended, others): (Vec<_>, Vec<_>) = std::mem::take(&mut *started)
             .into_iter()
-            .partition(|one| one.name == name && one.thread.is_finished());
-        let have_left = others.iter().all(|one| one.name != name);
+            .partition(|one| names.contains(&one.name) && one.thread.is_finished());
+        let have_left = others.iter().all(|one| !names.contains(&one.name));
         *started = others;
         drop(started);
         for one in ended {

@@ -8,8 +8,11 @@ use crate::{cache, clock, echo, housekeeping};
 /// How long work under way is waited for.
 const PATIENCE: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long the threads of echo caches are waited for: they stay for a second after their work.
-const ECHO_PATIENCE: u32 = 2000;
+/// The threads of echo caches, and those of stores on servers.
+const LEAVING: [&str; 3] = [echo::THREAD, "docache-redis", "docache-nats"];
+/// How long these are waited for: the former stay for a second after their work, the latter until a
+/// connection is made or refused.
+const LEAVING_PATIENCE: u32 = 2000;
 
 /// Ends the threads that the library keeps for itself, and waits until they have ended. For
 /// programs that are searched for leaks, and before the library is unloaded; others need not call
@@ -24,7 +27,7 @@ pub extern "C" fn docache_shutdown() -> docache_status {
         if housekeeping::is_here() {
             return Ok(DOCACHE_BUSY);
         }
-        let left = housekeeping::finish_leaving(echo::THREAD, ECHO_PATIENCE, PAUSE);
+        let left = housekeeping::finish_leaving(&LEAVING, LEAVING_PATIENCE, PAUSE);
         // The sweep sets alarms, and both read the clock.
         let swept = (0..PATIENCE).any(|turn| {
             if turn > 0 {

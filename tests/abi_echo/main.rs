@@ -5,6 +5,8 @@ mod handles;
 mod own;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod remote;
+#[cfg(all(target_os = "linux", any(feature = "redis", feature = "nats")))]
+mod shutdown;
 
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

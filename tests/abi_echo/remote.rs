@@ -19,7 +19,7 @@ mod redis_server;
 /// As long as any machine that is alive needs.
 const PATIENT: u64 = Duration::from_secs(10).as_nanos() as u64;
 
-fn remote(format: u32) -> docache_store_remote_options {
+pub(crate) fn remote(format: u32) -> docache_store_remote_options {
     docache_store_remote_options {
         size: size_of::<docache_store_remote_options>(),
         prefix: c"tests".as_ptr(),
@@ -101,11 +101,16 @@ fn keeps_json(store: &Store) {
 
 #[cfg(feature = "redis")]
 fn redis(url: &str, format: u32) -> Store {
-    let (mut out, options) = (null_mut(), remote(format));
+    redis_with(url, &remote(format))
+}
+
+#[cfg(feature = "redis")]
+pub(crate) fn redis_with(url: &str, options: &docache_store_remote_options) -> Store {
+    let mut out = null_mut();
     // SAFETY: all pointers are valid.
     let made = unsafe {
         let (start, len) = (url.as_ptr().cast(), url.len());
-        docache_store_redis_new(start, len, &options, &raw mut out, null_mut())
+        docache_store_redis_new(start, len, options, &raw mut out, null_mut())
     };
     assert_eq!(made, DOCACHE_OK);
     Store(out)
@@ -151,10 +156,8 @@ fn what_c_keeps_in_redis_is_its_json() {
 }
 
 #[cfg(feature = "nats")]
-#[test]
-fn what_c_keeps_in_nats_is_its_json() {
-    let server = nats_server::Server::start();
-    let (mut out, options, url) = (null_mut(), remote(DOCACHE_FORMAT_JSON), server.url());
+pub(crate) fn nats(url: &str) -> Store {
+    let (mut out, options) = (null_mut(), remote(DOCACHE_FORMAT_JSON));
     let bucket = "tests";
     // SAFETY: all pointers are valid.
     let made = unsafe {
@@ -163,5 +166,12 @@ fn what_c_keeps_in_nats_is_its_json() {
         docache_store_nats_new(start, len, name, bucket.len(), &options, &raw mut out, null_mut())
     };
     assert_eq!(made, DOCACHE_OK);
-    keeps_json(&Store(out));
+    Store(out)
+}
+
+#[cfg(feature = "nats")]
+#[test]
+fn what_c_keeps_in_nats_is_its_json() {
+    let server = nats_server::Server::start();
+    keeps_json(&nats(&server.url()));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::host::HostQueue;
+use super::host_queue::HostQueue;
 use super::options::{check_flags, docache_echo_lazy_options, docache_echo_options, given};
 use super::store::{AnyStore, Gated, docache_store};
 use super::warning::{docache_echo_warning_fn, tell};

@@ -1,87 +1,16 @@
 //! Family `echo`: refreshes that the program around performs.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::begin::hand_out;
 use super::handle::{Refreshes, docache_echo};
-use super::store::Gated;
+use super::host_queue::HostQueue;
 use super::task::{Lead, Seen, Task, docache_echo_call};
-use crate::echo::Handed;
 use crate::error::{Error, Result};
 use crate::ffi::boundary::{
     DOCACHE_MISS, DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard,
 };
-use crate::ffi::gate::Gate;
-use crate::ffi::notify::{self, Notify, docache_notify_fn};
-use crate::ffi::value::Value;
-use crate::lock::{Lock, LockGuard};
-
-type Refresh = Handed<Gated, Value, Error>;
-
-/// The refreshes that are due and that no host has asked for.
-pub(super) struct HostQueue {
-    state: Lock<State>,
-    gate: Arc<Gate>,
-}
-
-struct State {
-    due: VecDeque<Refresh>,
-    notify: Notify,
-    closed: bool,
-}
-
-impl State {
-    fn new(closed: bool) -> State {
-        State { due: VecDeque::new(), notify: Notify::None, closed }
-    }
-}
-
-impl HostQueue {
-    pub(super) fn new(gate: &Arc<Gate>) -> Arc<HostQueue> {
-        Arc::new(HostQueue { state: Lock::new(State::new(false)), gate: gate.clone() })
-    }
-
-    /// In the child of a fork whose other threads were just at it, what waited is the parent's.
-    fn lock(&self) -> LockGuard<'_, State> {
-        let (mut state, torn) = self.state.lock_marked();
-        if torn {
-            let closed = state.closed;
-            std::mem::forget(std::mem::replace(&mut *state, State::new(closed)));
-        }
-        state
-    }
-
-    /// Keeps a refresh for the host, who is told.
-    pub(super) fn put(&self, refresh: Refresh) {
-        let mut state = self.lock();
-        if state.closed {
-            drop(state);
-            drop(refresh);
-            return;
-        }
-        state.due.push_back(refresh);
-        let due = state.notify.fire();
-        // Another one may be given, from inside the notification too.
-        if due.is_some() {
-            state.notify = Notify::None;
-        }
-        drop(state);
-        if let Some(due) = due {
-            self.gate.during(|| due.call());
-        }
-    }
-
-    /// Keeps none any more: how many were dropped.
-    pub(super) fn close(&self) -> usize {
-        let mut state = self.lock();
-        state.closed = true;
-        state.notify.cancel();
-        let due = std::mem::take(&mut state.due);
-        drop(state);
-        due.len()
-    }
-}
+use crate::ffi::notify::{self, docache_notify_fn};
 
 /// The queue of a cache that leaves its refreshes to its host.
 fn queue(echo: &docache_echo) -> Result<&Arc<HostQueue>> {
@@ -112,14 +41,8 @@ pub unsafe extern "C" fn docache_echo_on_refresh(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let queue = queue(unsafe { borrow(echo, "echo") }?)?;
-        let notify = notify::required(notify)?;
-        let mut state = queue.lock();
-        state.notify.check_unused("cache")?;
-        if !state.due.is_empty() {
-            return Ok(DOCACHE_OK);
-        }
-        state.notify = Notify::Armed(notify, token);
-        Ok(DOCACHE_PENDING)
+        let armed = queue.on_refresh(notify::required(notify)?, token)?;
+        Ok(if armed { DOCACHE_PENDING } else { DOCACHE_OK })
     })
 }
 
@@ -136,10 +59,7 @@ pub unsafe extern "C" fn docache_echo_on_refresh_cancel(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let queue = queue(unsafe { borrow(echo, "echo") }?)?;
-        let mut state = queue.lock();
-        let is_armed = matches!(state.notify, Notify::Armed(..));
-        state.notify.cancel();
-        Ok(if is_armed { DOCACHE_OK } else { DOCACHE_PENDING })
+        Ok(if queue.cancel() { DOCACHE_OK } else { DOCACHE_PENDING })
     })
 }
 
@@ -166,8 +86,7 @@ pub unsafe extern "C" fn docache_echo_refresh_begin(
         let queue = queue(echo)?;
         echo.gate.call(|| {
             loop {
-                let next = queue.lock().due.pop_front();
-                let Some(refresh) = next else { return Ok(DOCACHE_MISS) };
+                let Some(refresh) = queue.next() else { return Ok(DOCACHE_MISS) };
                 let (key, lead) = (refresh.key().clone(), Lead::new());
                 let work = lead.clone();
                 let future = async move {

@@ -12,6 +12,8 @@ mod warning;
 
 mod options;
 
+mod host_queue;
+
 mod handle;
 
 mod fetch;

@@ -62,8 +62,8 @@ fn normal_dependencies(flags: &str) -> Result<BTreeSet<(String, String)>> {
     Ok(found)
 }
 
-/// Features whose dependencies need a later Rust than Cargo.toml names, by what they declare: not all
-/// do.
+/// Features whose dependencies need a later Rust than Cargo.toml names, by what they declare: not
+/// all do.
 const LATER: [(&str, Version); 2] =
     [("redis-tls", Version::new(1, 88, 0)), ("nats", Version::new(1, 89, 0))];
 
@@ -107,8 +107,8 @@ fn installed_toolchain(minimum: &Version) -> Option<String> {
 }
 
 /// Every dependency of the package with this feature, direct or not, must declare a rust-version of
-/// at most `minimum`, or none and be one of the `undeclared` that are known to work with it. Returns
-/// how many there are.
+/// at most `minimum`, or none and be one of the `undeclared` that are known to work with it.
+/// Returns how many there are.
 fn check_dependencies(
     metadata: &Metadata,
     (feature, minimum): (&str, &Version),

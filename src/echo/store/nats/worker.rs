@@ -29,9 +29,9 @@ use super::session::{self, End};
 use super::settings::Settings;
 use crate::echo::error::{StoreError, StoreErrorKind};
 use crate::echo::store::Within;
+use crate::housekeeping;
 use crate::lock::Lock;
-use crate::sync::fork::{forks, watch};
-use crate::sync::spawn::spawn;
+use crate::sync::fork::forks;
 
 #[derive(Clone)]
 struct Thread {
@@ -68,7 +68,7 @@ impl Worker {
 
     /// The thread, and what it is to be given if it has to be started.
     fn thread(&self) -> (Thread, Option<mpsc::UnboundedReceiver<Job>>) {
-        watch();
+        housekeeping::watch();
         let (mut slot, torn) = self.slot.lock_marked();
         if torn || slot.forks != forks() {
             // FORKED
@@ -90,8 +90,8 @@ impl Worker {
         let (thread, received) = self.thread();
         let Some(received) = received else { return Ok(thread) };
         let (settings, status) = (self.settings.clone(), thread.status.clone());
-        match spawn("docache-nats", move || run(&settings, received, &status)) {
-            Ok(_) => Ok(thread),
+        match housekeeping::spawn("docache-nats", move || run(&settings, received, &status)) {
+            Ok(()) => Ok(thread),
             Err(error) => {
                 let before = self.slot.lock_marked().0.thread.take();
                 drop(before);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::link::{Link, Phase};
 use crate::contain::contained;
-use crate::sync::spawn::spawn;
+use crate::housekeeping::spawn;
 
 /// For how long it stays without anything to do.
 const LINGERS: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ pub(super) fn start(link: Arc<Link>) -> io::Result<()> {
             link.is_down(None, "the thread for the connection to Redis panicked");
         }
     };
-    spawn("docache-redis", body).map(drop)
+    spawn("docache-redis", body)
 }
 
 /// What there is to do.

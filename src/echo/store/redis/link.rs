@@ -12,8 +12,8 @@
 //! ```
 //!
 //! So a lone caller sends and reads by itself. Whoever comes while another one has the connection
-//! queues; what has queued is sent in one write, and its replies come in few reads. A read is short,
-//! so that nobody's commands wait for long until the reply of another's comes.
+//! queues; what has queued is sent in one write, and its replies come in few reads. A read is
+//! short, so that nobody's commands wait for long until the reply of another's comes.
 //!
 //! A thread that is appointed has to wake up first, and so has the background thread. Who comes
 //! meanwhile takes the connection away from them and reads: on a busy machine all would wait for

@@ -30,7 +30,8 @@ use crate::echo::codec::{Codec, Json, redis_key, redis_lock_key};
 use crate::echo::error::{StoreError, StoreErrorKind};
 use crate::echo::lock::RefreshLock;
 use crate::error::Result;
-use crate::sync::fork::{forks, watch};
+use crate::housekeeping;
+use crate::sync::fork::forks;
 use commands::{Holder, Raw, Run};
 use dial::Server;
 use link::Link;
@@ -109,8 +110,8 @@ impl RedisStore {
 
 impl<C> RedisStore<C> {
     fn of(server: Arc<Server>, prefix: String, codec: C) -> RedisStore<C> {
-        // So that `forks` tells a child from its parent.
-        watch();
+        // So that `forks` tells a child from its parent, and no handle of a thread goes with it.
+        housekeeping::watch();
         let link = ArcSwap::from_pointee(Link::new(server.clone()));
         RedisStore { shared: Arc::new(Shared { prefix, codec, server, link }) }
     }

@@ -3,7 +3,7 @@
 use std::ptr;
 
 use super::super::super::cache::DOCACHE_NEVER;
-use super::custom::{
+use super::callbacks::{
     DOCACHE_AGE_UNKNOWN, docache_found, docache_refresh_lock, docache_store_begin_refresh_fn,
     docache_store_get_fn, docache_store_lock_fn, docache_store_remove_fn, docache_store_write_fn,
 };

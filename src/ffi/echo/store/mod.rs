@@ -9,6 +9,7 @@ mod layers;
 
 mod remote;
 
+mod callbacks;
 mod custom;
 mod custom_call;
 
@@ -17,6 +18,7 @@ mod gated;
 #[cfg(feature = "serde")]
 mod json;
 
+pub use callbacks::*;
 pub use custom::*;
 pub use handle::*;
 pub use layers::*;

@@ -5,10 +5,10 @@ use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::super::custom::{
+use super::super::callbacks::{
     DOCACHE_AGE_UNKNOWN, docache_found, docache_refresh_lock, docache_store_callbacks,
-    docache_store_custom_new,
 };
+use super::super::custom::docache_store_custom_new;
 use super::super::docache_store;
 use crate::ffi::boundary::{DOCACHE_BUSY, DOCACHE_MISS, DOCACHE_OK, docache_error, docache_status};
 use crate::ffi::cache::DOCACHE_NEVER;
