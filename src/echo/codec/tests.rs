@@ -75,6 +75,7 @@ fn what_go_wrote_is_read() {
     reads("18446744073709551615", u64::MAX);
     reads("-9223372036854775808", i64::MIN);
     reads("0.1", 0.1);
+    reads("5.120847493622847e-308", 5.120847493622847e-308);
     reads("null", None::<String>);
     reads("null", Value::Null);
     reads(r#"{"a":1,"b":2}"#, BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
