@@ -53,6 +53,7 @@ pub(crate) enum LockLevel {
     /// Who reads.
     Readers,
     /// The heavy fence: no lock, but the first to be seen to in a child.
+    #[cfg_attr(docache_portable, allow(dead_code, reason = "there is none"))]
     Fence,
 }
 

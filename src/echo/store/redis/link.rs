@@ -34,6 +34,7 @@
 //! A child finds `forks` another number than its own, and makes a link of its own. It closes its
 //! copy of the parent's connection and leaves the rest of the parent's link alone.
 
+use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -98,16 +99,19 @@ pub(super) struct Link {
     descriptor: AtomicI32,
     /// Rung for the background thread.
     bell: AtomicU32,
+    /// Starts that thread.
+    start: fn(Arc<Link>) -> io::Result<()>,
     inner: Mutex<Inner>,
 }
 
 impl Link {
-    pub(super) fn new(server: Arc<Server>) -> Link {
+    pub(super) fn new(server: Arc<Server>, start: fn(Arc<Link>) -> io::Result<()>) -> Link {
         Link {
             server,
             forks: forks(),
             descriptor: AtomicI32::new(-1),
             bell: AtomicU32::new(0),
+            start,
             inner: Mutex::new(Inner {
                 phase: Phase::Idle,
                 queue: Vec::new(),
@@ -198,7 +202,7 @@ impl Link {
             self.ring();
             return Ok(());
         }
-        let started = super::background::start(self.clone());
+        let started = (self.start)(self.clone());
         inner.is_tended = started.is_ok();
         started.map_err(|error| {
             let reason = format!("there is no thread for the connection to Redis: {error}");

@@ -112,7 +112,7 @@ impl<C> RedisStore<C> {
     fn of(server: Arc<Server>, prefix: String, codec: C) -> RedisStore<C> {
         // So that `forks` tells a child from its parent, and no handle of a thread goes with it.
         housekeeping::watch();
-        let link = ArcSwap::from_pointee(Link::new(server.clone()));
+        let link = ArcSwap::from_pointee(Link::new(server.clone(), background::start));
         RedisStore { shared: Arc::new(Shared { prefix, codec, server, link }) }
     }
 
@@ -242,7 +242,7 @@ impl<C> Shared<C> {
         if link.forks == forks() {
             return Arc::clone(&link);
         }
-        let own = Arc::new(Link::new(self.server.clone()));
+        let own = Arc::new(Link::new(self.server.clone(), background::start));
         let before = self.link.compare_and_swap(&link, own);
         if Arc::ptr_eq(&before, &link) {
             link.abandon();
