@@ -154,6 +154,8 @@ struct echo_context {
 /// The handle of both kinds of echo caches, and what they have in common.
 class echo_base {
  public:
+  echo_base(const echo_base&) = delete;
+  echo_base& operator=(const echo_base&) = delete;
   echo_base(echo_base&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
   echo_base& operator=(echo_base&& other) noexcept {
     if (this != &other) docache_echo_free(std::exchange(raw_, std::exchange(other.raw_, nullptr)));
