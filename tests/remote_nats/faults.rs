@@ -1,7 +1,6 @@
 //! What networks and servers do: no fetch that can be computed fails, and none takes longer than
 //! its load, the store's budget and a little.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use docache::Context;
@@ -15,10 +14,9 @@ use crate::server::Server;
 use crate::wire::Wire;
 use crate::{LONG, Texts, lock};
 
-const BUDGET: Duration = Duration::from_millis(50);
-const LIMIT: Duration = Duration::from_millis(100);
-
-type Echo = EchoCache<NatsStore, usize, String>;
+#[path = "../common/faults.rs"]
+mod common;
+use common::{BUDGET, LIMIT, Trial};
 
 fn url(port: u16) -> String {
     format!("nats://127.0.0.1:{port}")
@@ -29,72 +27,22 @@ fn store(url: &str, bucket: &str) -> NatsStore {
     NatsStore::builder(url, bucket).prefix("app").build().unwrap()
 }
 
-fn cache(port: u16) -> Echo {
-    cache_with(port, BUDGET)
+fn trial(port: u16) -> Trial<NatsStore> {
+    trial_with(port, BUDGET)
 }
 
-fn cache_with(port: u16, budget: Duration) -> Echo {
-    EchoCache::builder(store(&url(port), "b")).store_budget(budget).build().unwrap()
-}
-
-/// Fetches keys of its own and returns how long the slowest took: the best of some tries, of which
-/// there are many on a busy machine.
-fn fetch_all(cache: &Echo, fetches: usize) -> Duration {
-    static KEYS: AtomicUsize = AtomicUsize::new(0);
-    let once = || {
-        let timed = (0..fetches).map(|_| {
-            let key = KEYS.fetch_add(1, Ordering::Relaxed);
-            let start = Instant::now();
-            let fetched = cache.fetch(&key.to_string(), || Ok(key)).unwrap();
-            assert_eq!(fetched.value, key);
-            start.elapsed()
-        });
-        timed.max().unwrap()
-    };
-    let mut best = once();
-    for _ in 0..20 {
-        if best <= LIMIT {
-            break;
-        }
-        best = best.min(once());
-    }
-    best
-}
-
-fn works(cache: &Echo, key: &str) -> bool {
-    cache.fetch(key, || Ok(1)).unwrap();
-    cache.fetch(key, || Ok(2)).unwrap().value == 1
-}
-
-/// How long it takes until what is fetched is kept.
-fn recovers(cache: &Echo) -> Duration {
-    let start = Instant::now();
-    for round in 0.. {
-        if works(cache, &format!("recovers {round}")) {
-            break;
-        }
-        assert!(start.elapsed() < 2 * LONG, "it does not come back");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed()
+fn trial_with(port: u16, budget: Duration) -> Trial<NatsStore> {
+    Trial::new(store(&url(port), "b"), budget, 20, 2 * LONG)
 }
 
 #[test]
 fn a_server_that_is_killed_and_started_again() {
     let mut server = Server::start();
-    let cache = cache(server.port());
-    recovers(&cache);
-    let mut back = Vec::new();
-    for _ in 0..5 {
-        assert!(fetch_all(&cache, 20) <= LIMIT);
-        server.kill();
-        assert!(fetch_all(&cache, 20) <= LIMIT);
+    let run = |server: &mut Server| {
         server.run();
         assert!(server.is_up());
-        back.push(recovers(&cache));
-    }
-    println!("back after {back:?}");
-    assert!(*back.iter().min().unwrap() <= Duration::from_secs(1), "{back:?}");
+    };
+    trial(server.port()).survives_kills(&mut server, Server::kill, run);
 }
 
 #[test]
@@ -146,21 +94,8 @@ fn a_server_without_jetstream_is_told_from_one_that_is_not_there() {
 fn a_network_that_swallows_everything() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    recovers(&cache);
-    proxy.set(Fault::Blackhole);
-    assert!(fetch_all(&cache, 3) <= LIMIT);
-    // Until the connection is given up, and after.
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(1_500) {
-        fetch_all(&cache, 1);
-    }
-    let down = fetch_all(&cache, 20);
-    assert!(down <= BUDGET / 2, "it counts as away, and nothing is waited for: {down:?}");
-    proxy.set(Fault::Pass);
-    let back = recovers(&cache);
-    println!("back after {back:?}");
-    assert!(back <= Duration::from_millis(1_500), "{back:?}");
+    // It counts as away, and nothing is waited for.
+    trial(proxy.port()).survives_a_blackhole(&proxy, BUDGET / 2);
 }
 
 /// Not even for the first connection, and not tasks either.
@@ -187,16 +122,7 @@ fn nobody_waits_for_a_first_connection_for_longer_than_he_has() {
 fn connections_that_are_cut() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    recovers(&cache);
-    for _ in 0..20 {
-        proxy.cut_once();
-        assert!(fetch_all(&cache, 3) <= LIMIT);
-    }
-    proxy.set(Fault::Cut);
-    assert!(fetch_all(&cache, 50) <= LIMIT);
-    proxy.set(Fault::Pass);
-    assert!(recovers(&cache) <= Duration::from_secs(2));
+    trial(proxy.port()).survives_cuts(&proxy);
 }
 
 /// Whoever waits for an answer when the connection is lost hears of it at once.
@@ -225,13 +151,7 @@ fn a_call_under_way_ends_with_its_connection() {
 fn answers_that_come_too_late() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    recovers(&cache);
-    proxy.set(Fault::Delay(Duration::from_millis(80)));
-    assert!(fetch_all(&cache, 5) <= LIMIT);
-    proxy.set(Fault::Pass);
-    recovers(&cache);
-    assert_eq!(proxy.accepted(), 1, "it is the same connection");
+    trial(proxy.port()).survives_late_replies(&proxy);
 }
 
 /// The caller has left by then.
@@ -281,22 +201,16 @@ fn a_lock_that_is_given_back_before_it_is_granted_is_free_after_it() {
 fn answers_that_are_garbage_or_end_too_soon() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    for fault in [Fault::Garble, Fault::Truncate] {
-        recovers(&cache);
-        proxy.set(fault);
-        assert!(fetch_all(&cache, 30) <= LIMIT);
-        proxy.set(Fault::Pass);
-        assert!(recovers(&cache) <= Duration::from_secs(2));
-    }
+    trial(proxy.port()).survives_garbage(&proxy);
 }
 
 #[test]
 fn values_that_are_none_are_replaced() {
     const KEY: &str = "app.3c6e0b8a9c15224a8228b9a98ca1531d";
     let server = Server::start();
-    let (cache, mut wire) = (cache_with(server.port(), LONG), Wire::connect(server.port()));
-    recovers(&cache);
+    let (trial, mut wire) = (trial_with(server.port(), LONG), Wire::connect(server.port()));
+    trial.recovers();
+    let cache = &trial.cache;
     for raw in ["", "\u{7f}garbage", "{\"Value\":", "\"a string\"", "null", "-1", "7 7"] {
         wire.put("b", KEY, raw.as_bytes());
         assert_eq!(cache.fetch("key", || Ok(7)).unwrap().status, Status::Loaded, "{raw:?}");

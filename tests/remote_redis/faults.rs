@@ -1,83 +1,29 @@
 //! What networks and servers do: no fetch that can be computed fails, and none takes longer than
 //! its load, the store's budget and a little.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use docache::Context;
 use docache::echo::{
-    EchoCache, Life, RedisStore, RefreshLock, Status, Store, StoreErrorKind, Within, Written,
+    Life, RedisStore, RefreshLock, Status, Store, StoreErrorKind, Within, Written,
 };
 
 use crate::proxy::{Fault, Proxy};
 use crate::server::{Server, url};
 use crate::{LONG, call, store};
 
-const BUDGET: Duration = Duration::from_millis(50);
-const LIMIT: Duration = Duration::from_millis(100);
+#[path = "../common/faults.rs"]
+mod common;
+use common::{BUDGET, LIMIT, Trial};
 
-type Echo = EchoCache<RedisStore, usize, String>;
-
-fn cache(port: u16) -> Echo {
-    EchoCache::builder(store(port)).store_budget(BUDGET).build().unwrap()
-}
-
-/// Fetches keys of its own and returns how long the slowest took, the best of some tries.
-fn fetch_all(cache: &Echo, fetches: usize) -> Duration {
-    static KEYS: AtomicUsize = AtomicUsize::new(0);
-    let once = || {
-        let timed = (0..fetches).map(|_| {
-            let key = KEYS.fetch_add(1, Ordering::Relaxed);
-            let start = Instant::now();
-            let fetched = cache.fetch(&key.to_string(), || Ok(key)).unwrap();
-            assert_eq!(fetched.value, key);
-            start.elapsed()
-        });
-        timed.max().unwrap()
-    };
-    let mut best = once();
-    for _ in 0..4 {
-        if best <= LIMIT {
-            break;
-        }
-        best = best.min(once());
-    }
-    best
-}
-
-fn works(cache: &Echo, key: &str) -> bool {
-    cache.fetch(key, || Ok(1)).unwrap();
-    cache.fetch(key, || Ok(2)).unwrap().value == 1
-}
-
-/// How long it takes until what is fetched is kept.
-fn recovers(cache: &Echo) -> Duration {
-    let start = Instant::now();
-    for round in 0.. {
-        if works(cache, &format!("recovers {round}")) {
-            break;
-        }
-        assert!(start.elapsed() < LONG, "it does not come back");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed()
+fn trial(port: u16) -> Trial<RedisStore> {
+    Trial::new(store(port), BUDGET, 4, LONG)
 }
 
 #[test]
 fn a_server_that_is_killed_and_started_again() {
     let mut server = Server::start();
-    let cache = cache(server.port());
-    recovers(&cache);
-    let mut back = Vec::new();
-    for _ in 0..5 {
-        assert!(fetch_all(&cache, 20) <= LIMIT);
-        server.kill();
-        assert!(fetch_all(&cache, 20) <= LIMIT);
-        server.run();
-        back.push(recovers(&cache));
-    }
-    println!("back after {back:?}");
-    assert!(*back.iter().min().unwrap() <= Duration::from_secs(1), "{back:?}");
+    trial(server.port()).survives_kills(&mut server, Server::kill, Server::run);
 }
 
 #[test]
@@ -101,37 +47,14 @@ fn a_server_that_is_not_there_costs_next_to_nothing() {
 fn a_network_that_swallows_everything() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    recovers(&cache);
-    proxy.set(Fault::Blackhole);
-    assert!(fetch_all(&cache, 3) <= LIMIT);
-    // Until the connection is given up, and after.
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(1_500) {
-        fetch_all(&cache, 1);
-    }
-    let down = fetch_all(&cache, 20);
-    assert!(down <= LIMIT, "{down:?}");
-    proxy.set(Fault::Pass);
-    let back = recovers(&cache);
-    println!("back after {back:?}");
-    assert!(back <= Duration::from_millis(1_500), "{back:?}");
+    trial(proxy.port()).survives_a_blackhole(&proxy, LIMIT);
 }
 
 #[test]
 fn connections_that_are_cut() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    recovers(&cache);
-    for _ in 0..20 {
-        proxy.cut_once();
-        assert!(fetch_all(&cache, 3) <= LIMIT);
-    }
-    proxy.set(Fault::Cut);
-    assert!(fetch_all(&cache, 50) <= LIMIT);
-    proxy.set(Fault::Pass);
-    assert!(recovers(&cache) <= Duration::from_secs(2));
+    trial(proxy.port()).survives_cuts(&proxy);
 }
 
 /// A connection that the server closed while nobody used it is replaced before the call.
@@ -152,14 +75,9 @@ fn a_connection_that_was_closed_while_idle_is_not_noticed() {
 fn replies_that_come_too_late() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    recovers(&cache);
-    proxy.set(Fault::Delay(Duration::from_millis(80)));
-    assert!(fetch_all(&cache, 5) <= LIMIT);
-    proxy.set(Fault::Pass);
-    recovers(&cache);
-    assert_eq!(proxy.accepted(), 1, "it is the same connection");
-    let store = cache.store();
+    let trial = trial(proxy.port());
+    trial.survives_late_replies(&proxy);
+    let store = trial.cache.store();
     for key in 0..100_u32 {
         let key = key.to_string();
         call(|within| store.put(&key, &key, Life::FOREVER, within)).unwrap();
@@ -198,21 +116,15 @@ fn replies_that_come_too_late() {
 fn replies_that_are_garbage_or_end_too_soon() {
     let server = Server::start();
     let proxy = Proxy::new(server.port());
-    let cache = cache(proxy.port());
-    for fault in [Fault::Garble, Fault::Truncate] {
-        recovers(&cache);
-        proxy.set(fault);
-        assert!(fetch_all(&cache, 30) <= LIMIT);
-        proxy.set(Fault::Pass);
-        assert!(recovers(&cache) <= Duration::from_secs(2));
-    }
+    trial(proxy.port()).survives_garbage(&proxy);
 }
 
 #[test]
 fn values_that_are_none_are_replaced() {
     let server = Server::start();
-    let (cache, mut client) = (cache(server.port()), server.client());
-    recovers(&cache);
+    let (trial, mut client) = (trial(server.port()), server.client());
+    trial.recovers();
+    let cache = &trial.cache;
     for raw in ["", "\u{7f}garbage", "{\"Value\":", "\"a string\"", "null", "-1", "7 7"] {
         client.ask(&["SET", "app:key", raw]);
         let error = call(|within| Store::<usize>::get(cache.store(), "key", within)).unwrap_err();
