@@ -8,6 +8,7 @@ mod golang;
 mod header;
 mod mutants;
 mod native;
+mod parallel;
 mod readme;
 mod run;
 mod servers;

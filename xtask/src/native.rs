@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cmd::Cmd;
+use crate::parallel;
 use crate::readme;
 use crate::tool;
 
@@ -155,18 +156,15 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Compiles and runs all programs; an error names all that failed, so that one run shows
-/// everything.
+/// Compiles and runs all programs, in silence; an error names all that failed, with what they
+/// printed, so that one run shows everything.
 pub(crate) fn run_all(programs: &[Program], flavor: &Flavor) -> Result<String> {
-    let mut failures = Vec::new();
-    for program in programs {
-        if let Err(error) =
-            compile(program, flavor).and_then(|executable| execute(&executable, flavor))
-        {
-            println!("{error:#}");
-            failures.push(format!("{error:#}"));
-        }
-    }
+    let failures: Vec<String> = parallel::map(programs, |program| {
+        compile(program, flavor).and_then(|executable| execute(&executable, flavor))
+    })
+    .into_iter()
+    .filter_map(|result| result.err().map(|error| format!("{error:#}")))
+    .collect();
     if !failures.is_empty() {
         bail!("{} of {} programs failed:\n{}", failures.len(), programs.len(), failures.join("\n"));
     }
@@ -199,5 +197,6 @@ fn execute(executable: &Path, flavor: &Flavor) -> Result<()> {
     for (name, value) in flavor.envs {
         cmd = cmd.env(name, value);
     }
-    cmd.limit(PROGRAM_LIMIT).run()
+    println!("$ {cmd}");
+    cmd.limit(PROGRAM_LIMIT).run_quietly()
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cmd::Cmd;
+use crate::parallel;
 use crate::tool;
 
 const SECONDS: u64 = 30;
 const LONG_SECONDS: u64 = 600;
-/// After this long the fuzzer itself, or its build, is stuck.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// When this has passed besides, the fuzzer itself is stuck.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
 
 pub(super) fn smoke() -> Result<String> {
     run_all(SECONDS)
@@ -26,21 +27,23 @@ fn run_all(seconds: u64) -> Result<String> {
     let targets: Vec<_> = listing.split_whitespace().collect();
     ensure!(!targets.is_empty(), "`cargo fuzz list` names no target");
     fuzz("build").run()?;
-    for target in &targets {
-        let run = fuzz("run")
-            .arg(*target)
-            .arg("--")
-            .arg(format!("-max_total_time={seconds}"))
-            .limit(LIMIT);
-        println!("$ {run}");
-        let output = run.read_all()?;
-        let done = output
-            .lines()
-            .rfind(|line| line.starts_with("Done "))
-            .context("the fuzzer did not finish")?;
-        println!("{target}: {done}");
-    }
+    parallel::map(&targets, |target| run(target, seconds)).into_iter().collect::<Result<()>>()?;
     Ok(format!("{} targets: {}", targets.len(), targets.join(", ")))
+}
+
+fn run(target: &str, seconds: u64) -> Result<()> {
+    let run = fuzz("run")
+        .args([target, "--"])
+        .arg(format!("-max_total_time={seconds}"))
+        .limit(Duration::from_secs(seconds) + LIMIT);
+    println!("$ {run}");
+    let output = run.read_all()?;
+    let done = output
+        .lines()
+        .rfind(|line| line.starts_with("Done "))
+        .context("the fuzzer did not finish")?;
+    println!("{target}: {done}");
+    Ok(())
 }
 
 /// A `cargo fuzz` command that also works with a stable toolchain.

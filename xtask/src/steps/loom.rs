@@ -1,16 +1,14 @@
 //! The loom models: unit tests in modules named `model`, built with `--cfg docache_loom`.
 
 use std::io::Cursor;
-use std::iter;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
 
 use crate::cmd::Cmd;
+use crate::parallel;
 
 /// How long one model may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,14 +26,7 @@ pub(super) fn models() -> Result<String> {
     let executable = build()?;
     let models = list(&executable)?;
     ensure!(!models.is_empty(), "there is no test in a module named `model`");
-    let queue = Mutex::new(models.iter());
-    let next = || queue.lock().expect("no worker panics").next();
-    let work = || iter::from_fn(next).map(|model| run(&executable, model)).collect::<Vec<_>>();
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().flat_map(|handle| handle.join().expect("no worker panics")).collect()
-    });
+    let outcomes = parallel::map(&models, |model| run(&executable, model));
     let failures: Vec<String> = outcomes.iter().filter_map(failure).collect();
     if !failures.is_empty() {
         bail!("{} of {} models failed\n{}", failures.len(), outcomes.len(), failures.join("\n"));

@@ -72,7 +72,8 @@ pub(super) fn valgrind() -> Result<String> {
     Ok(note)
 }
 
-/// Both sides are instrumented: the programs by the C compiler, the library by rustc.
+/// Both sides are instrumented: the programs by the C compiler, the library by rustc, without what
+/// makes its release profile slow to build.
 pub(super) fn sanitizers() -> Result<String> {
     tool::need(&[&tool::CC, &tool::CXX])?;
     let flavor = Flavor {
@@ -96,6 +97,8 @@ fn sanitized_library() -> Result<PathBuf> {
     .arg(&host)
     .env("RUSTC_BOOTSTRAP", "1")
     .env("RUSTFLAGS", "-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer")
+    .env("CARGO_PROFILE_RELEASE_LTO", "off")
+    .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
     .run()?;
     Ok(["target/asan", &host, "release/libdocache.a"].iter().collect())
 }

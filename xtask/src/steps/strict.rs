@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::cmd::Cmd;
 use crate::native::{self, Language};
+use crate::parallel;
 use crate::tool;
 
 const GCC: &str = "-O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnull-dereference \
@@ -78,16 +79,19 @@ fn compiler(
         ensure!(said.is_empty(), "{name} -std={standard} says:\n{said}");
     }
     let written_in = if suffix == "c" { Language::C } else { Language::Cpp }.standard();
+    let mut sources = Vec::new();
     for dir in dirs {
-        for source in native::sources(dir, suffix)? {
-            let said = compile(written_in, &source)?;
-            let ours = said
-                .lines()
-                .filter(|line| line.starts_with("include/") && line.contains("warning:"));
-            let ours: Vec<&str> = ours.collect();
-            ensure!(ours.is_empty(), "{name} says of {}:\n{}", source.display(), ours.join("\n"));
-        }
+        sources.extend(native::sources(dir, suffix)?);
     }
+    let checked = parallel::map(&sources, |source| {
+        let said = compile(written_in, source)?;
+        let ours =
+            said.lines().filter(|line| line.starts_with("include/") && line.contains("warning:"));
+        let ours: Vec<&str> = ours.collect();
+        ensure!(ours.is_empty(), "{name} says of {}:\n{}", source.display(), ours.join("\n"));
+        Ok(())
+    });
+    checked.into_iter().collect::<Result<()>>()?;
     println!("{name}: clean");
     Ok(())
 }
