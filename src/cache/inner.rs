@@ -73,14 +73,27 @@ where
     }
 }
 
+impl<K: Hash + Eq, V, E, S: BuildHasher> Inner<K, V, E, S> {
+    /// What `read` makes of the key's value, under a guard.
+    #[inline(always)]
+    pub(crate) fn read<Q: Lookup<K> + ?Sized, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
+        let guard = pin();
+        let entry = self.core.read(&guard, (hash, key), Access::Get)?;
+        // SAFETY: found in the table under this guard, so it stays filled (TAGGED).
+        Some(read(unsafe { &entry.pair().1 }))
+    }
+}
+
 impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// A clone of the key's value.
     #[inline]
     pub(crate) fn get<Q: Lookup<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<V> {
-        let guard = pin();
-        let entry = self.core.read(&guard, (hash, key), Access::Get)?;
-        // SAFETY: found in the table under this guard, so it stays filled (TAGGED).
-        Some(unsafe { &entry.pair().1 }.clone())
+        self.read(hash, key, V::clone)
     }
 
     /// The key's value, or the key's hash for the load of it.

@@ -12,6 +12,7 @@ use super::stats::EchoStats;
 use super::store::{Found, Life};
 use super::timing::ages::{Ages, Verdict, early};
 use super::timing::pauses::Pauses;
+use super::timing::plain::{Plain, PlainAges};
 use crate::clock::{Clock, Tick, saturating_nanos};
 use crate::contain::contained;
 use crate::context::Context;
@@ -72,6 +73,8 @@ pub(super) struct Core<T> {
     load_time: AtomicU64,
     /// Whether what becomes of a value depends on its age.
     pub(super) needs_age: bool,
+    /// Ages that need no closer look.
+    plain: PlainAges,
     /// Of caches that serve stale values.
     pub(super) pauses: Option<Pauses>,
 }
@@ -103,7 +106,11 @@ impl<T> Core<T> {
         let (counters, load_time) = (Counters::default(), AtomicU64::new(0));
         let needs_age =
             settings.negative.is_some() || matches!(settings.lives, Lives::Refreshed(..));
-        Core { settings, root, counters, load_time, needs_age, pauses }
+        let plain = match (settings.lives, &settings.negative) {
+            (Lives::Refreshed(ages, beta), None) => PlainAges::new(ages, beta),
+            _ => PlainAges::none(),
+        };
+        Core { settings, root, counters, load_time, needs_age, plain, pauses }
     }
 
     pub(super) fn pauses(&self, f: impl FnOnce(&Pauses)) {
@@ -160,24 +167,33 @@ impl<T> Core<T> {
         Life { ttl: ttl.filter(|ttl| *ttl != Duration::MAX), age: Some(Duration::ZERO) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn judge(&self, found: &Found<T>) -> Judged {
         if !self.needs_age {
             return Judged::Serve(Status::Fresh);
         }
+        match found.age.and_then(|age| Some((age, self.plain.verdict(age)?))) {
+            Some((_, Plain::Fresh)) => Judged::Serve(Status::Fresh),
+            Some((age, Plain::Stale)) => Judged::Due(Status::Stale { age }, age),
+            None => self.judge_closely(found),
+        }
+    }
+
+    #[inline(never)]
+    fn judge_closely(&self, found: &Found<T>) -> Judged {
         if self.settings.negative.is_some() {
             if let Some(ttl) = self.negative_ttl(&found.value) {
                 let is_gone = found.age.is_some_and(|age| age >= ttl);
                 return if is_gone { Judged::Gone } else { Judged::Serve(Status::Negative) };
             }
         }
-        match (self.settings.lives, found.age) {
-            (Lives::Refreshed(ages, beta), Some(age)) => self.judge_age(ages, beta, age),
+        match (&self.settings.lives, found.age) {
+            (Lives::Refreshed(ages, beta), Some(age)) => self.judge_age(ages, *beta, age),
             _ => Judged::Serve(Status::Fresh),
         }
     }
 
-    fn judge_age(&self, ages: Ages, beta: f64, age: Duration) -> Judged {
+    fn judge_age(&self, ages: &Ages, beta: f64, age: Duration) -> Judged {
         let load_time = self.load_time.load(Ordering::Relaxed);
         // Before the first load there is nothing to weigh.
         let early = if beta > 0.0 && load_time > 0 && age < ages.refresh_after {
@@ -218,6 +234,7 @@ impl<T> Core<T> {
         // An average in which the last eight weigh most. A lost update does no harm.
         let average = if before == 0 { took } else { before - before / 8 + took / 8 };
         self.load_time.store(average.max(1), Ordering::Relaxed);
+        self.plain.set_load_time(Duration::from_nanos(average));
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 //! # State
 //! - `marks`: the keys that have a refresh, from the moment at which it is accepted until it is
 //!   over. It waits, or a worker runs it, or it runs outside, on its user's executor.
+//! - `hints`: the same, as far as it can be told without the lock.
 //! - `waiting`: those that wait, in the order in which they came.
 //! - `workers` and `busy`: how many threads there are, and how many of them run something.
 //! - `closed`: nothing is accepted any more. It is set once.
@@ -34,7 +35,9 @@ use crate::lock::{Lock, LockGuard};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::fork::forks;
 use crate::wait::{Event, Wait, WaitList, block_on};
+use hints::Hints;
 
+mod hints;
 #[cfg(all(test, docache_loom))]
 mod model;
 #[cfg(all(test, not(docache_loom)))]
@@ -128,6 +131,7 @@ pub(in crate::echo) struct Left {
 
 pub(in crate::echo) struct Queue {
     state: Lock<State>,
+    hints: Hints,
     closed: AtomicBool,
     /// Workers wait here for something to do.
     work: WaitList,
@@ -149,6 +153,7 @@ impl Queue {
     pub(in crate::echo) fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
         Arc::new(Queue {
             state: Lock::new(State::new()),
+            hints: Hints::new(size),
             closed: AtomicBool::new(false),
             work: WaitList::new(),
             ends: WaitList::new(),
@@ -171,9 +176,21 @@ impl Queue {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Whether a refresh of the key would not be accepted, because it has one.
+    /// Whether a refresh of the key would not be accepted, because it has one, or another key of the
+    /// same hash (HINT).
+    #[inline]
     pub(in crate::echo) fn is_marked(&self, hash: u64, key: &str) -> bool {
-        self.lock().is_marked(hash, key)
+        self.hints.is_marked(hash) || self.lock().is_marked(hash, key)
+    }
+
+    fn add_mark(&self, state: &mut State, hash: u64, key: Arc<str>) {
+        state.mark(hash, key);
+        self.hints.mark(hash);
+    }
+
+    fn take_mark(&self, state: &mut State, hash: u64, key: &str) -> Option<Mark> {
+        self.hints.unmark(hash);
+        state.unmark(hash, key)
     }
 
     /// How many keys have a refresh.
@@ -200,7 +217,7 @@ impl Queue {
             drop_contained(work);
             return refused;
         }
-        state.mark(hash, key.clone());
+        self.add_mark(&mut state, hash, key.clone());
         state.waiting.push_back(Waiting { hash, key, work });
         // SERVED
         let starts =
@@ -236,7 +253,8 @@ impl Queue {
     /// Takes out all that waits.
     fn empty(&self, state: &mut State) -> (VecDeque<Waiting>, Vec<Mark>) {
         let waiting = std::mem::take(&mut state.waiting);
-        let marks = waiting.iter().filter_map(|one| state.unmark(one.hash, &one.key)).collect();
+        let marks =
+            waiting.iter().filter_map(|one| self.take_mark(state, one.hash, &one.key)).collect();
         (waiting, marks)
     }
 
@@ -246,7 +264,7 @@ impl Queue {
         if let Some(refused) = self.refused(&state, (hash, &key), state.outside) {
             return Err(refused);
         }
-        state.mark(hash, key.clone());
+        self.add_mark(&mut state, hash, key.clone());
         state.outside += 1;
         let forks = state.forks;
         drop(state);
@@ -255,7 +273,7 @@ impl Queue {
 
     fn end(&self, hash: u64, key: &str, count: impl FnOnce(&mut State) -> &mut usize) {
         let mut state = self.lock();
-        let mark = state.unmark(hash, key);
+        let mark = self.take_mark(&mut state, hash, key);
         *count(&mut state) -= 1;
         state.over += 1;
         drop(state);

@@ -228,6 +228,7 @@ where
     /// # Panics
     /// If `work` panics while this call waits for it; that of a refresh is contained and told to
     /// the [hook](LazyEchoCacheBuilder::on_warning).
+    #[inline]
     pub fn fetch<F>(&self, key: &str, work: F) -> FetchResult<T, E>
     where
         S: Store<T>,
@@ -349,18 +350,13 @@ enum Next<T> {
 }
 
 impl<S, T, E> Lazy<S, T, E> {
-    #[inline]
     fn next(&self, key: &str, looked: Looked<T>) -> Next<T> {
         match looked {
             Looked::Hit(fetched) => Next::Done(fetched),
-            Looked::Due(fetched, seen) => {
-                let hash = self.hasher.hash_one(key);
-                if self.queue.is_marked(hash, key) || self.is_paused(key) {
-                    Next::Done(fetched)
-                } else {
-                    Next::Refresh(fetched, Refresh { hash, seen })
-                }
-            }
+            Looked::Due(fetched, seen) => match self.due(key, seen) {
+                None => Next::Done(fetched),
+                Some(refresh) => Next::Refresh(fetched, refresh),
+            },
             Looked::Late(value, age, _) if self.backs_off(key) => {
                 let status = Status::Stale { age };
                 self.inner.core.count_hit(status);
@@ -369,6 +365,14 @@ impl<S, T, E> Lazy<S, T, E> {
             Looked::Late(value, age, budget) => Next::Load(Some(budget), Some((value, age))),
             Looked::Miss(budget) => Next::Load(budget, None),
         }
+    }
+
+    /// The refresh of a value of this age, unless the key has one or has none for a while.
+    #[inline]
+    fn due(&self, key: &str, seen: Duration) -> Option<Refresh> {
+        let hash = self.hasher.hash_one(key);
+        let is_due = !self.queue.is_marked(hash, key) && !self.is_paused(key);
+        is_due.then_some(Refresh { hash, seen })
     }
 
     fn is_paused(&self, key: &str) -> bool {
@@ -430,24 +434,37 @@ where
     ///
     /// # Panics
     /// As [`LazyEchoCache::fetch`].
+    #[inline]
     pub fn fetch<F>(self, key: &str, work: F) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        let lazy = self.cache.lazy();
+        match lazy.inner.look_now(key) {
+            Some(Looked::Hit(fetched)) => Ok(fetched),
+            Some(Looked::Due(fetched, seen)) => {
+                if let Some(refresh) = lazy.due(key, seen) {
+                    lazy.refresh_by_worker(refresh, key, work);
+                }
+                Ok(fetched)
+            }
+            looked => self.fetch_slow(key, looked, work),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_slow<F>(self, key: &str, looked: Option<Looked<T>>, work: F) -> FetchResult<T, E>
     where
         S: Store<T>,
         F: FnOnce() -> Result<T, E> + Send + 'static,
     {
         let (lazy, context) = (self.cache.lazy(), self.context);
         let inner = &lazy.inner;
-        let looked = match inner.look_now(key) {
-            Some(Looked::Hit(fetched)) => return Ok(fetched),
-            Some(looked) => looked,
-            None => inner.look_up(key, context),
-        };
-        match lazy.next(key, looked) {
+        match lazy.next(key, looked.unwrap_or_else(|| inner.look_up(key, context))) {
             Next::Done(fetched) => Ok(fetched),
-            Next::Refresh(fetched, Refresh { hash, seen }) => {
-                let (refreshing, name): (_, Arc<str>) = (lazy.clone(), key.into());
-                let refresh = Box::new(move || refreshing.refresh((&name, seen), work));
-                lazy.heed_offer(lazy.queue.offer(hash, key, refresh));
+            Next::Refresh(fetched, refresh) => {
+                lazy.refresh_by_worker(refresh, key, work);
                 Ok(fetched)
             }
             Next::Load(budget, stale) => {
@@ -501,6 +518,18 @@ where
     fn aged(&self, stale: Option<(T, Duration)>, began: crate::Tick) -> Option<(T, Duration)> {
         let took = |age: Duration| age.saturating_add(self.inner.core.now().since(began));
         stale.map(|(value, age)| (value, took(age)))
+    }
+
+    /// Has a worker run a refresh.
+    #[inline(never)]
+    fn refresh_by_worker<F>(self: &Arc<Self>, Refresh { hash, seen }: Refresh, key: &str, work: F)
+    where
+        S: Store<T>,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        let (lazy, name): (_, Arc<str>) = (self.clone(), key.into());
+        let refresh = Box::new(move || lazy.refresh((&name, seen), work));
+        self.heed_offer(self.queue.offer(hash, key, refresh));
     }
 
     /// Has the user's executor run a refresh, or a worker of ours if there is no executor.

@@ -23,7 +23,7 @@ pub(in crate::echo) enum Looked<T> {
 
 impl<S, T, E> Inner<S, T, E> {
     /// What there is in memory, and what to do with it; `None`: to be looked for.
-    #[inline]
+    #[inline(always)]
     pub(in crate::echo) fn look_now(&self, key: &str) -> Option<Looked<T>>
     where
         S: Store<T>,
@@ -32,7 +32,7 @@ impl<S, T, E> Inner<S, T, E> {
         Some(self.found(found, || self.core.settings.budget))
     }
 
-    #[inline]
+    #[inline(always)]
     fn found(&self, found: Found<T>, budget: impl Fn() -> Duration) -> Looked<T> {
         match self.core.judge(&found) {
             Judged::Serve(status) => Looked::Hit(self.hit(found, status)),
@@ -83,7 +83,7 @@ impl<S, T, E> Inner<S, T, E> {
         Looked::Miss(answered.then(|| within.rest(&self.core.root).budget()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn hit(&self, found: Found<T>, status: Status) -> Fetched<T> {
         self.core.count_hit(status);
         Fetched { value: found.value, status }

@@ -28,7 +28,7 @@ macro_rules! layer {
                 Calls::<T>::canonical(&layer, key)
             }
 
-            #[inline]
+            #[inline(always)]
             fn get_now(&self, key: &str, aged: bool) -> Option<super::Found<T>> {
                 self.at_once(key, aged)
             }

@@ -154,15 +154,13 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
-        let pinned = self.inner.cache.pin();
-        let entry = pinned.get(key)?;
-        let found = Found::new(entry.value.clone());
-        if !aged {
-            return Some(found);
-        }
-        Some(Found { age: entry.loaded.age(self.inner.time.now()), ..found })
+        let cache = &self.inner.cache.inner;
+        cache.read(cache.core.hash(key), key, |entry| {
+            let age = if aged { entry.loaded.age(self.inner.time.now()) } else { None };
+            Found { value: entry.value.clone(), age, left: None }
+        })
     }
 
     fn begin(&self, key: &str, lock: &RefreshLock) -> Begun<T> {
@@ -220,7 +218,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Store<T> for MemoryStore<T> {
-    #[inline]
+    #[inline(always)]
     fn get_now(&self, key: &str, aged: bool) -> Option<Found<T>> {
         self.read_now(key, aged)
     }

@@ -57,7 +57,7 @@ impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
         KEY
     }
 
-    #[inline]
+    #[inline(always)]
     fn get_now(&self, _: &str, aged: bool) -> Option<Found<T>> {
         self.0.get_now(KEY, aged)
     }

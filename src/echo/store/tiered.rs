@@ -68,7 +68,7 @@ impl<L1, L2> TieredStore<L1, L2> {
         Tiers { near, far, most: self.most }
     }
 
-    #[inline]
+    #[inline(always)]
     fn at_once<T>(&self, key: &str, aged: bool) -> Option<Found<T>>
     where
         L1: Store<T>,

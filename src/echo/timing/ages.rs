@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::clock::saturating_nanos;
 use crate::error::{Error, Result};
 
 /// What can be done with a value of an age.
@@ -74,6 +75,12 @@ pub(in crate::echo) fn early(beta: f64, load: Duration, draw: u64) -> Duration {
     Duration::try_from_secs_f64(by).unwrap_or(Duration::MAX)
 }
 
+/// No less than the most that [`early`] can be: `-ln(2^-53)` is 36.74.
+pub(super) fn most_early(beta: f64, load: Duration) -> Duration {
+    // The cast saturates.
+    Duration::from_nanos((saturating_nanos(load) as f64 * beta * 36.8) as u64)
+}
+
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
     use super::*;
@@ -129,6 +136,12 @@ mod tests {
         assert_eq!(early(0.0, secs(1), 0), Duration::ZERO);
         assert!(early(1.0, secs(1), 0) > secs(36), "ln of 2^-53");
         assert_eq!(early(f64::MAX, Duration::MAX, 0), Duration::MAX);
+        for (beta, load) in [(1.0, secs(1)), (0.1, secs(3_600)), (7.5, Duration::from_nanos(100))] {
+            let (most, bound) = (early(beta, load, 0), most_early(beta, load));
+            assert!(most <= bound && bound <= most * 2, "{most:?} {bound:?}");
+        }
+        assert_eq!(most_early(0.0, secs(1)), Duration::ZERO);
+        assert!(most_early(f64::MAX, Duration::MAX) > secs(1 << 34));
         let mean =
             (0..1_000).map(|k| early(1.0, secs(1), k * (u64::MAX / 1_000))).sum::<Duration>()
                 / 1_000;

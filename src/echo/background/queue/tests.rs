@@ -27,8 +27,9 @@ fn a_key_has_one_refresh_and_a_full_queue_refuses() {
     assert_eq!(queue.offer(0, "busy", nothing()), Offer::Marked);
     assert_eq!(queue.offer(1, "a", nothing()), Offer::Accepted);
     assert_eq!(queue.offer(1, "a", nothing()), Offer::Marked);
-    assert_eq!(queue.offer(1, "b", nothing()), Offer::Full);
-    assert!(!queue.is_marked(1, "b"), "what is refused has no mark");
+    assert_eq!(queue.offer(1, "b", nothing()), Offer::Full, "of the same hash");
+    assert_eq!(queue.offer(4, "b", nothing()), Offer::Full);
+    assert!(!queue.is_marked(4, "b"), "what is refused has no mark");
     assert_eq!(queue.len(), 2);
     let left = std::thread::scope(|scope| {
         let shutdown =
