@@ -123,11 +123,18 @@ type RetryError struct {
 
 // Error returns all three in one line.
 func (e *RetryError) Error() string {
-	text := fmt.Sprintf("run: gave up after %d attempts: %v", e.Attempts, e.Reason)
+	text := fmt.Sprintf("run: gave up after %s: %v", e.count(), e.Reason)
 	if e.Last != nil {
 		text += "; the last error: " + e.Last.Error()
 	}
 	return text
+}
+
+func (e *RetryError) count() string {
+	if e.Attempts == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprint(e.Attempts, " attempts")
 }
 
 // Unwrap returns both the last error and the reason.

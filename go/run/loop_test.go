@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -186,6 +187,36 @@ func TestAStormOfEndsDoesNotHoldUpTheStop(t *testing.T) {
 				t.Error(steady.causes)
 			}
 		})
+	}
+}
+
+func TestActorsThatEndAtOnceTakeTurns(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var l run.Loop
+	const enough = 1000
+	stopc := make(chan struct{})
+	calls, row, longest, last := 0, 0, 0, -1
+	var mu sync.Mutex
+	for i := range 2 {
+		l.Add(run.NoOpInterrupt(), run.Execute(func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if calls++; calls == enough {
+				close(stopc)
+			}
+			if row++; i != last {
+				row = 1
+			}
+			last = i
+			if calls <= enough {
+				longest = max(longest, row)
+			}
+			return nil
+		}))
+	}
+	testkit.Within(t, testkit.Async(func() { l.Run(stopc) }), "the loop")
+	if longest > enough/2 {
+		t.Error(longest, "executions of one actor while the other waited")
 	}
 }
 
