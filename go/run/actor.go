@@ -56,7 +56,6 @@ func ExecuteContext(fn func(ctx context.Context) error) Option {
 			ctx, cancel = context.WithCancelCause(context.WithoutCancel(parent))
 		}
 		a.task.stop = func(cause error) { cancel(cause) }
-		a.task.end = func() { cancel(nil) }
 	}
 }
 

@@ -56,7 +56,11 @@ func TestAStopErrorHasTheCause(t *testing.T) {
 		g.StopWithin(time.Second)
 		stuck(t, &g, run.Name("db"))
 		g.Add(returns(errOne), run.NoOpInterrupt())
+		start := time.Now()
 		err := g.Run()
+		if took := time.Since(start); took != time.Second {
+			t.Error(took)
+		}
 		want(t, "run: still running: db; stopped by: one", err)
 		if !errors.Is(err, errOne) {
 			t.Error(err)

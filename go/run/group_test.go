@@ -288,6 +288,22 @@ func TestAContextThatIsDoneStillStartsAndInterruptsEachActor(t *testing.T) {
 	}
 }
 
+// The actor would end the group, with an error of its own, if its context ended with the group's.
+func TestTheEndOfTheContextIsTheErrorWhateverTheActorsMakeOfIt(t *testing.T) {
+	for range 200 {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		var g run.Group
+		g.Add(run.ExecuteContext(func(ctx context.Context) error {
+			<-ctx.Done()
+			return errTwo
+		}))
+		if err := g.RunContext(ctx); err != context.Canceled {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestExecuteContextIsCancelledBesideAnInterruptOfItsOwn(t *testing.T) {
 	var g run.Group
 	var got, cause error

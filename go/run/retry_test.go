@@ -182,6 +182,7 @@ func TestExponential(t *testing.T) {
 		{time.Second, 0, 1, 0},
 		{0, time.Minute, 5, 0},
 		{-1, time.Minute, 5, 0},
+		{0, time.Minute, math.MaxInt, 0},
 		{time.Second, -1, 5, 0},
 	} {
 		shortest, longest := forever, time.Duration(0)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"syscall"
 	"testing"
+	"time"
 
 	"docache/run"
 )
@@ -87,12 +88,13 @@ func init() {
 		g.Add(run.Signal())
 		g.Add(returns(nil), run.NoOpInterrupt())
 		fmt.Println(g.Run())
-		io.Copy(io.Discard, os.Stdin)
+		time.Sleep(time.Hour) // until the signal
 	}
 	children["loop"] = func() {
 		var l run.Loop
 		ready := false
-		l.Add(run.Signal(syscall.SIGUSR1), run.FailureHandler(func(err error) { fmt.Println(err) }))
+		l.Add(run.Signal(syscall.SIGUSR1, syscall.SIGTERM),
+			run.FailureHandler(func(err error) { fmt.Println(err) }))
 		l.Add(run.Execute(func() error {
 			if !ready {
 				fmt.Println("ready")
@@ -108,6 +110,7 @@ func init() {
 		}()
 		l.Run(stop)
 		fmt.Println("stopped")
+		time.Sleep(time.Hour) // until the signal
 	}
 }
 
@@ -217,9 +220,8 @@ func TestALoopTakesEachSignal(t *testing.T) {
 	}
 	c.stdin.Close()
 	c.says(t, "stopped")
-	if code := c.wait(t); code != 0 {
-		t.Error(code)
-	}
+	c.send(t, syscall.SIGTERM)
+	c.endedBy(t, syscall.SIGTERM)
 }
 
 func TestIsSignal(t *testing.T) {

@@ -5,6 +5,8 @@ package run_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,6 +139,17 @@ func TestABudgetHoldsForDelaysThatWereAskedForToo(t *testing.T) {
 	})
 }
 
+func TestTheSmallestBudgetIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := run.Retry(func(r run.Retrier) error {
+			run.Backoff{}.WithBudget(math.MinInt64).Apply(r)
+			time.Sleep(time.Second)
+			return fmt.Errorf("attempt %d", r.Iteration())
+		})
+		want(t, "run: gave up after 1 attempt: the time is used up; the last error: attempt 1", err)
+	})
+}
+
 func TestABackoffMayBeShared(t *testing.T) {
 	b := run.Constant(time.Second).WithMaxAttempts(3)
 	if c := b.WithMaxAttempts(5); c == b {
@@ -181,6 +194,30 @@ func TestPauseInALoop(t *testing.T) {
 			t.Error("the stop waited for the pause", took)
 		}
 	})
+}
+
+// Forty failures in a row double a nanosecond to more than ten minutes.
+func TestPausesGrowWithFailuresInARow(t *testing.T) {
+	for _, succeeds := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var l run.Loop
+			calls, start, stopc := 0, time.Now(), make(chan struct{})
+			l.Add(run.Pause(run.Exponential(1, time.Hour)), run.NoOpInterrupt(),
+				run.Execute(func() error {
+					if calls++; calls == 50 {
+						close(stopc)
+					}
+					if succeeds && calls%2 == 0 {
+						return nil
+					}
+					return errOne
+				}))
+			l.Run(stopc)
+			if took := time.Since(start); succeeds != (took <= 50) || !succeeds && took < time.Second {
+				t.Error(succeeds, took)
+			}
+		})
+	}
 }
 
 func TestStopEndsAPauseAtOnce(t *testing.T) {
