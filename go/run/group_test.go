@@ -290,14 +290,16 @@ func TestAContextThatIsDoneStillStartsAndInterruptsEachActor(t *testing.T) {
 
 // The actor would end the group, with an error of its own, if its context ended with the group's.
 func TestTheEndOfTheContextIsTheErrorWhateverTheActorsMakeOfIt(t *testing.T) {
-	for range 200 {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 20 {
 		var g run.Group
-		g.Add(run.ExecuteContext(func(ctx context.Context) error {
-			<-ctx.Done()
-			return errTwo
-		}))
+		for range 1000 { // so that some run before the last one is started
+			g.Add(run.ExecuteContext(func(ctx context.Context) error {
+				<-ctx.Done()
+				return errTwo
+			}))
+		}
 		if err := g.RunContext(ctx); err != context.Canceled {
 			t.Fatal(err)
 		}
