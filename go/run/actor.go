@@ -68,8 +68,8 @@ func FailureHandler(handler func(err error)) Option {
 }
 
 // Interrupt gives the function that makes the actor's execution return. It is called at most once,
-// on a goroutine of its own, beside those of the other actors. In a [Group] err is what Run is going
-// to return, which may be nil; in a [Loop] it is always nil.
+// on a goroutine of its own, beside those of the other actors. In a [Group] err is what Run is
+// going to return, which may be nil; in a [Loop] it is always nil.
 //
 // It may be called before, during and after the execution, so it has to leave something behind that
 // an execution which begins later sees: a closed channel, a cancelled context, a closed listener.

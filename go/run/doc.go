@@ -38,12 +38,12 @@
 //
 // # Panics
 //
-// A panic in an execution counts as its failure: the interrupts (in a Group) and the failure handler
-// get a [PanicError] with the value and the stack. When all actors of a Group have stopped the panic
-// goes on in Run, with the same value. If it ends the program, the runtime prints the value and,
-// above it, which actor panicked and its stack. A panic in an interrupt or a failure handler keeps
-// nobody else from stopping, and then goes on in Run in the same way. If there were several panics
-// the first one goes on.
+// A panic in an execution counts as its failure: the interrupts (in a Group) and the failure
+// handler get a [PanicError] with the value and the stack. When all actors of a Group have stopped
+// the panic goes on in Run, with the same value. If it ends the program, the runtime prints the
+// value and, above it, which actor panicked and its stack. A panic in an interrupt or a failure
+// handler keeps nobody else from stopping, and then goes on in Run in the same way. If there were
+// several panics the first one goes on.
 //
 // A Loop goes on after a panic; see [Loop.Run]. After a StopError nobody is left in whom a panic
 // could go on: only the failure handler is told.

@@ -43,8 +43,8 @@ func (g *Group) StopWithin(limit time.Duration) {
 // documentation. The second call returns [ErrAlreadyRun].
 func (g *Group) Run() error { return g.RunContext(context.Background()) }
 
-// RunContext is Run, and also interrupts the actors, with the [context.Cause], when ctx is done. The
-// actors start in any case. It returns the cause then.
+// RunContext is Run, and also interrupts the actors, with the [context.Cause], when ctx is done.
+// The actors start in any case. It returns the cause then.
 func (g *Group) RunContext(ctx context.Context) error {
 	actors, first := g.set.begin()
 	if !first {

@@ -230,10 +230,13 @@ func TestNames(t *testing.T) {
 		run.FailureHandler(func(err error) { handled = err }))
 	err := result(t, g.Run)
 	var named *run.ActorError
-	if !errors.As(err, &named) || named.Name != "db" || named.Err != errOne || !errors.Is(err, errOne) {
+	if !errors.As(err, &named) || named.Name != "db" || named.Err != errOne {
 		t.Error(err)
 	}
 	want(t, "db: one", err)
+	if !errors.Is(err, errOne) {
+		t.Error(err)
+	}
 	if handled != err || other.got(t) != err {
 		t.Error(handled, other.causes)
 	}

@@ -25,10 +25,10 @@ func (l *Loop) Add(options ...Option) { l.set.add(options) }
 // actors are only interrupted. Without actors Run waits for stopc. A [context.Context] stops a loop
 // by its Done channel.
 //
-// A panic in an execution is a failure like others: the failure handler gets a [PanicError], and the
-// loop goes on. The loop also goes on after a panic that no failure handler gets to see, that is,
-// one of an actor without such or of the handler itself; Run goes on with the first of those when
-// all have stopped, and with one of an interrupt.
+// A panic in an execution is a failure like others: the failure handler gets a [PanicError], and
+// the loop goes on. The loop also goes on after a panic that no failure handler gets to see, that
+// is, one of an actor without such or of the handler itself; Run goes on with the first of those
+// when all have stopped, and with one of an interrupt.
 //
 // The second call panics.
 func (l *Loop) Run(stopc <-chan struct{}) {

@@ -19,16 +19,16 @@ type Retrier interface {
 	Stop()
 }
 
-// Retry calls fn until it succeeds, and returns nil then. It returns an error of fn, as it is, if fn
-// has called Stop or marked it as [Permanent], and a [RetryError] if a limit of a [Backoff] was
+// Retry calls fn until it succeeds, and returns nil then. It returns an error of fn, as it is, if
+// fn has called Stop or marked it as [Permanent], and a [RetryError] if a limit of a [Backoff] was
 // reached. It blocks; a panic of fn goes to the caller.
 func Retry(fn func(retrier Retrier) error) error {
 	return RetryContext(context.Background(), fn)
 }
 
-// RetryContext is Retry, and also gives up, with a [RetryError], when ctx is done: it begins no call
-// then, and a wait ends at once. A call that runs has to look at ctx itself; if it succeeds, the
-// result is nil in spite of ctx.
+// RetryContext is Retry, and also gives up, with a [RetryError], when ctx is done: it begins no
+// call then, and a wait ends at once. A call that runs has to look at ctx itself; if it succeeds,
+// the result is nil in spite of ctx.
 func RetryContext(ctx context.Context, fn func(retrier Retrier) error) error {
 	start := time.Now()
 	r := new(retrier)
@@ -85,8 +85,8 @@ func isPermanent(err error) bool {
 	return errors.As(err, &mark)
 }
 
-// Permanent marks an error that another call would not mend: [Retry] returns it at once, without the
-// mark. An error that wraps a marked one is returned as it is. Permanent(nil) is nil.
+// Permanent marks an error that another call would not mend: [Retry] returns it at once, without
+// the mark. An error that wraps a marked one is returned as it is. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

@@ -86,7 +86,8 @@ func TestRetryContextEndsWithItsContext(t *testing.T) {
 		return errOne
 	})
 	var gaveUp *run.RetryError
-	if !errors.As(err, &gaveUp) || *gaveUp != (run.RetryError{Attempts: 2, Last: errOne, Reason: errTwo}) {
+	ended := run.RetryError{Attempts: 2, Last: errOne, Reason: errTwo}
+	if !errors.As(err, &gaveUp) || *gaveUp != ended {
 		t.Error(err)
 	}
 	if !errors.Is(err, errOne) || !errors.Is(err, errTwo) || calls != 2 {
