@@ -1,7 +1,7 @@
 // Package docache has the loop cache: it does expensive work on a schedule and shares the last
 // results with any number of readers. For values by key see docache/cache; for work that many want
 // at the same time, docache/singleflight; for values in a store that processes share, or that may
-// be served stale, docache/echocache.
+// be served stale, docache/echocache; for the parts of a program that end together, docache/run.
 //
 // A [Doer] fetches or computes something. A cache calls it at once and then again and again, an
 // interval apart, on a goroutine of its own, and keeps what it returned. Readers get the newest
@@ -45,7 +45,8 @@
 //
 // # Building
 //
-// The module needs cgo, a C compiler and the C library. In a checkout of docache
+// The module, but for docache/run, needs cgo, a C compiler and the C library. In a checkout of
+// docache
 //
 //	cargo xtask go-lib
 //
