@@ -67,11 +67,10 @@ struct Settings<'a> {
 /// # Safety
 /// SPAN.
 unsafe fn settings<'a>(options: *const docache_store_remote_options) -> Result<Settings<'a>> {
-    if options.is_null() {
-        return Ok(Settings { prefix: None, connect_timeout_ns: 0, lazy: false });
-    }
     // SAFETY: the caller's promise.
-    let options = unsafe { versioned::read(options) }?;
+    let Some(options) = unsafe { versioned::optional(options) }? else {
+        return Ok(Settings { prefix: None, connect_timeout_ns: 0, lazy: false });
+    };
     versioned::reserved("options.reserved", options.reserved)?;
     let lazy = match options.format {
         DOCACHE_FORMAT_JSON => false,
