@@ -1,4 +1,5 @@
-//! Methods of stores that all make their calls in the same way.
+//! Methods of stores that all make their calls in the same way. (Stores whose calls are each
+//! something of their own write the signatures out, as a user's store does.)
 
 /// Writes methods of a `Store`, an `AsyncStore` or a `Calls`, all seven or those that are named:
 /// each is a call of a macro, which is given what stands in brackets behind its name, `self`, the
