@@ -13,6 +13,7 @@ use docache::{Context, ManualClock};
 
 use crate::common::SECOND;
 use crate::common::flight::{Task, hush, until};
+use crate::methods::store_methods;
 use crate::woken;
 
 const BUDGET: Duration = Duration::from_millis(50);
@@ -407,62 +408,21 @@ impl Drop for PanicsInDrop {
     }
 }
 
+/// The call of the store inside.
+macro_rules! inner {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        AsyncStore::<u32>::$async(&$this.0, $($argument),+, $within)
+    };
+}
+
 impl AsyncStore<u32> for Bad {
     async fn get_async(&self, _: &str, _: &Within<'_>) -> Result<Option<Found<u32>>, StoreError> {
         let _bad = PanicsInDrop;
         std::future::pending().await
     }
 
-    async fn begin_refresh_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<u32>, StoreError> {
-        self.0.begin_refresh_async(key, lock, within).await
-    }
-
-    async fn renew_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
-        AsyncStore::<u32>::renew_async(&self.0, key, lock, within).await
-    }
-
-    async fn finish_refresh_async(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        self.0.finish_refresh_async(key, value, life, lock, within).await
-    }
-
-    async fn abandon_refresh_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        AsyncStore::<u32>::abandon_refresh_async(&self.0, key, lock, within).await
-    }
-
-    async fn put_async(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        self.0.put_async(key, value, life, within).await
-    }
-
-    async fn remove_async(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        AsyncStore::<u32>::remove_async(&self.0, key, within).await
+    store_methods! {
+        AsyncStore<u32> by inner![]: begin_refresh renew finish_refresh abandon_refresh put remove
     }
 }
 
