@@ -157,19 +157,24 @@ fn what_fails_is_told() {
     assert_eq!(cache.fetch("key", || Ok(2)).unwrap().status, Status::Loaded, "its lock was free");
 }
 
+/// A lazy cache whose key is due.
+fn stale(clock: &ManualClock) -> (Disturbed, LazyEchoCache<Disturbed, u32, String>) {
+    let store = Chaos::new(MemoryStore::builder().clock(clock.clone()).build().unwrap());
+    let lazy = LazyEchoCache::builder(store.clone())
+        .refresh_after(SECOND)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    lazy.fetch("key", || Ok(1)).unwrap();
+    clock.advance(SECOND);
+    (store, lazy)
+}
+
 #[test]
 fn a_refresh_is_not_held_up_by_a_store_and_stale_values_are_served() {
     for fault in FAULTS {
         let clock = ManualClock::new();
-        let inner = MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap();
-        let store = Chaos::new(inner);
-        let lazy: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store.clone())
-            .refresh_after(SECOND)
-            .clock(clock.clone())
-            .build()
-            .unwrap();
-        lazy.fetch("key", || Ok(1)).unwrap();
-        clock.advance(SECOND);
+        let (store, lazy) = stale(&clock);
         for operation in &OPERATIONS[1..] {
             store.inject_into(*operation, fault);
         }
@@ -197,14 +202,7 @@ fn a_refresh_is_not_held_up_by_a_store_and_stale_values_are_served() {
 #[test]
 fn a_refresh_that_could_not_be_written_is_not_made() {
     let clock = ManualClock::new();
-    let store = Chaos::new(MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap());
-    let lazy: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store.clone())
-        .refresh_after(SECOND)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    lazy.fetch("key", || Ok(1)).unwrap();
-    clock.advance(SECOND);
+    let (store, lazy) = stale(&clock);
     store.inject_into(Operation::BeginRefresh, Fault::Fail);
     lazy.fetch("key", || unreachable!("it has no lock")).unwrap();
     until(|| lazy.refreshing() == 0);
