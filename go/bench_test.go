@@ -30,6 +30,7 @@ func (g *guarded[T]) Latest() Data[T] {
 	return g.latest
 }
 
+// The loops are written out: a function that they share would cost more than what it calls.
 func BenchmarkLatest(b *testing.B) {
 	b.Run("docache", func(b *testing.B) {
 		c := started(b, counting(), WithCapacity(16))

@@ -2,10 +2,11 @@
 //! of it has no value.
 
 use super::boundary::{
-    DOCACHE_OK, DOCACHE_PANIC, docache_error, docache_status, is_usable, name_of,
+    DOCACHE_DOER_FAILED, DOCACHE_OK, DOCACHE_PANIC, check, docache_error, docache_status,
+    is_usable, name_of,
 };
-use super::error::take_error;
-use super::value::{Value, docache_value, take};
+use super::error::{share_error, take_error};
+use super::value::{Value, docache_value, share_value, take};
 use crate::error::{BoxError, Error, ErrorKind, ReportedPanic, Result};
 use crate::flight::FlightError;
 
@@ -71,6 +72,44 @@ pub(super) unsafe fn outcome(
     }
 }
 
+/// What a leader reports that has finished. It takes shares of its own.
+///
+/// # Safety
+/// HANDLE.
+pub(super) unsafe fn finished(
+    status: docache_status,
+    value: *const docache_value,
+    error: *const docache_error,
+) -> Result<Result<Value>> {
+    match status {
+        DOCACHE_OK if error.is_null() => {
+            check(value, "value")?;
+            // SAFETY: HANDLE, not NULL.
+            Ok(Ok(unsafe { share_value(value) }))
+        }
+        DOCACHE_OK => {
+            Err(Error::invalid_argument("error", "an error with DOCACHE_OK", "give NULL"))
+        }
+        DOCACHE_DOER_FAILED | DOCACHE_PANIC if value.is_null() => {
+            let error = if error.is_null() {
+                None
+            } else {
+                check(error, "error")?;
+                // SAFETY: HANDLE, not NULL.
+                Some(unsafe { share_error(error) })
+            };
+            Ok(Err(into_error(reported(status, error))))
+        }
+        DOCACHE_DOER_FAILED | DOCACHE_PANIC => {
+            Err(Error::invalid_argument("value", "a value with a failure", "give NULL"))
+        }
+        other => {
+            let accepted = "give DOCACHE_OK, DOCACHE_DOER_FAILED or DOCACHE_PANIC";
+            Err(Error::invalid_argument("status", other, accepted))
+        }
+    }
+}
+
 /// It as this crate's error, which all who share the run get.
 pub(super) fn into_error(reported: BoxError) -> Error {
     match reported.downcast::<Error>() {
@@ -81,7 +120,7 @@ pub(super) fn into_error(reported: BoxError) -> Error {
 }
 
 /// What a callback reported that has no value.
-pub(super) fn reported(status: docache_status, error: Option<Error>) -> BoxError {
+fn reported(status: docache_status, error: Option<Error>) -> BoxError {
     let reported: BoxError = match error {
         Some(error) => error.into(),
         None => {

@@ -2,9 +2,13 @@
 //! comes back is owned.
 
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use docache::ffi::*;
+
+#[path = "../common/value.rs"]
+mod value;
+pub(crate) use value::{Value, count_up};
 
 /// A cache that is freed with this.
 pub(crate) struct Cache(pub(crate) *mut docache_cache);
@@ -144,52 +148,15 @@ impl Drop for Cache {
     }
 }
 
-/// A share of a value.
-pub(crate) struct Value(pub(crate) *mut docache_value);
-
-impl Value {
-    pub(crate) fn new(bytes: &[u8]) -> Value {
-        let mut out = null_mut();
-        // SAFETY: all pointers are valid.
-        let made =
-            unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, null_mut()) };
-        assert_eq!(made, DOCACHE_OK);
-        Value(out)
-    }
-
-    /// One that counts when it is gone.
-    pub(crate) fn counted(drops: &AtomicUsize) -> Value {
-        let (ctx, mut out) = (std::ptr::from_ref(drops) as usize, null_mut());
-        // SAFETY: all pointers are valid, and the memory is static.
-        let made = unsafe {
-            docache_value_wrap(
-                b"counted".as_ptr(),
-                7,
-                ctx,
-                Some(count_up),
-                &raw mut out,
-                null_mut(),
-            )
-        };
-        assert_eq!(made, DOCACHE_OK);
-        Value(out)
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        // SAFETY: the share is ours.
-        let data = unsafe { docache_value_data(self.0) };
-        // SAFETY: as above.
-        let len = unsafe { docache_value_len(self.0) };
-        // SAFETY: SPAN.
-        unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        // SAFETY: the share is ours.
-        unsafe { docache_value_release(self.0) };
-    }
+/// A value that counts when it is gone.
+pub(crate) fn counted(drops: &AtomicUsize) -> Value {
+    let (ctx, mut out) = (std::ptr::from_ref(drops) as usize, null_mut());
+    // SAFETY: all pointers are valid, and the memory is static.
+    let made = unsafe {
+        docache_value_wrap(b"counted".as_ptr(), 7, ctx, Some(count_up), &raw mut out, null_mut())
+    };
+    assert_eq!(made, DOCACHE_OK);
+    Value(out)
 }
 
 /// A call that the test frees.
@@ -232,10 +199,4 @@ impl Call {
         // SAFETY: each test frees its calls once.
         unsafe { docache_call_free(self.0) }
     }
-}
-
-/// Counts up what `counter` leads to; serves as a `drop` and as a `notify`.
-pub(crate) unsafe extern "C-unwind" fn count_up(counter: usize) {
-    // SAFETY: tests give the address of a counter that lives long enough.
-    unsafe { &*(counter as *const AtomicUsize) }.fetch_add(1, Ordering::SeqCst);
 }

@@ -7,7 +7,7 @@ mod handles;
 
 use common::allocations::{self, Counting};
 use docache::ffi::*;
-use handles::{Cache, Value, count_up, options};
+use handles::{Cache, Value, count_up, counted, options};
 use std::cell::Cell;
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
@@ -45,7 +45,7 @@ fn a_cache_holds_a_share_until_the_value_leaves_or_the_cache_goes() {
     let gone = || drops.load(Ordering::SeqCst);
     let cache = Cache::new();
     for key in [b"a", b"b", b"c"] {
-        let value = Value::counted(&drops);
+        let value = counted(&drops);
         // SAFETY: all pointers are valid.
         let set =
             unsafe { docache_cache_set_value(cache.0, key.as_ptr(), 1, value.0, 0, null_mut()) };

@@ -2,9 +2,12 @@
 //! what comes back is owned.
 
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use docache::ffi::*;
+
+#[path = "../common/value.rs"]
+mod value;
+pub(crate) use value::{Value, count_up};
 
 /// An error's message, and its share given back.
 pub(crate) fn message(error: *mut docache_error) -> String {
@@ -17,41 +20,6 @@ pub(crate) fn message(error: *mut docache_error) -> String {
     // SAFETY: the share is the caller's.
     unsafe { docache_error_release(error) };
     text
-}
-
-pub(crate) unsafe extern "C-unwind" fn count_up(counter: usize) {
-    // SAFETY: tests give the address of a counter that outlives its use.
-    unsafe { &*(counter as *const AtomicUsize) }.fetch_add(1, Ordering::SeqCst);
-}
-
-/// A share of a value.
-pub(crate) struct Value(pub(crate) *mut docache_value);
-
-impl Value {
-    pub(crate) fn new(data: &[u8]) -> Value {
-        let mut out = null_mut();
-        // SAFETY: all pointers are valid.
-        let made =
-            unsafe { docache_value_new(data.as_ptr(), data.len(), &raw mut out, null_mut()) };
-        assert_eq!(made, DOCACHE_OK);
-        Value(out)
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        // SAFETY: the share is ours.
-        let data = unsafe { docache_value_data(self.0) };
-        // SAFETY: as above.
-        let len = unsafe { docache_value_len(self.0) };
-        // SAFETY: as above.
-        unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        // SAFETY: the share is ours.
-        unsafe { docache_value_release(self.0) };
-    }
 }
 
 /// A share of a store.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use docache::echo::{
-    Begun, Found, LazyEchoCache, Life, RefreshLock, Store, StoreError, Within, Written,
-};
+use docache::echo::{LazyEchoCache, Store};
+
+#[path = "lockless.rs"]
+mod lockless;
+use lockless::Lockless;
 
 const URL: &str = "DOCACHE_TEST_CROWD_URL";
 const BACKEND: &str = "DOCACHE_TEST_CROWD_BACKEND";
@@ -63,51 +65,6 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
-    }
-}
-
-/// The control: the same store, and whoever wants the lock has it.
-struct Lockless<S>(S);
-
-impl<S: Store<u64>> Store<u64> for Lockless<S> {
-    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<u64>>, StoreError> {
-        self.0.get(key, within)
-    }
-
-    fn begin_refresh(
-        &self,
-        key: &str,
-        _: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<u64>, StoreError> {
-        Ok(Begun::new(true, self.0.get(key, within)?))
-    }
-
-    fn renew(&self, _: &str, _: &RefreshLock, _: &Within<'_>) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    fn finish_refresh(
-        &self,
-        key: &str,
-        value: &u64,
-        life: Life,
-        _: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        self.0.put(key, value, life, within).map(|()| Written::Yes)
-    }
-
-    fn abandon_refresh(&self, _: &str, _: &RefreshLock, _: &Within<'_>) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn put(&self, key: &str, value: &u64, life: Life, w: &Within<'_>) -> Result<(), StoreError> {
-        self.0.put(key, value, life, w)
-    }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        self.0.remove(key, within)
     }
 }
 

@@ -5,8 +5,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use docache::echo::{EchoCache, Store};
+use docache::Context;
+use docache::echo::{EchoCache, Store, StoreErrorKind, Within};
 
+use crate::LONG;
 use crate::proxy::{Fault, Proxy};
 
 pub(crate) const BUDGET: Duration = Duration::from_millis(50);
@@ -137,4 +139,17 @@ impl<S: Store<usize> + Send + Sync + 'static> Trial<S> {
             assert!(self.recovers() <= Duration::from_secs(2));
         }
     }
+}
+
+/// A call to a store that is not answered ends with the context of its caller.
+pub(crate) fn leaves_with_its_context(store: &impl Store<u32>) {
+    let timed = (0..5).map(|_| {
+        let context = Context::background().with_timeout(Duration::from_millis(5));
+        let start = Instant::now();
+        let error = store.get("key", &Within::new(&context, LONG)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Timeout);
+        start.elapsed()
+    });
+    let best = timed.min().unwrap();
+    assert!(best < Duration::from_millis(55), "{best:?}");
 }

@@ -1,6 +1,7 @@
 //! What tests share: a test beside this folder says `mod common;`, one in a folder of its own names
 //! this file by `#[path]`, and another package names by `#[path]` the one file that it uses
-//! (`benches/peers` the allocator of this folder, `fuzz` the model of `tests/cache_model`).
+//! (`benches/peers` the allocator and the store without locks, both of this folder, `fuzz` the
+//! model of `tests/cache_model`).
 //!
 //! Here are loop caches to test with, on a clock that stands still between the steps.
 

@@ -13,6 +13,7 @@ use docache::{Context, ManualClock};
 
 use crate::common::SECOND;
 use crate::common::flight::{Task, hush, until};
+use crate::methods::store_methods;
 use crate::woken;
 
 const BUDGET: Duration = Duration::from_millis(50);
@@ -156,19 +157,24 @@ fn what_fails_is_told() {
     assert_eq!(cache.fetch("key", || Ok(2)).unwrap().status, Status::Loaded, "its lock was free");
 }
 
+/// A lazy cache whose key is due.
+fn stale(clock: &ManualClock) -> (Disturbed, LazyEchoCache<Disturbed, u32, String>) {
+    let store = Chaos::new(MemoryStore::builder().clock(clock.clone()).build().unwrap());
+    let lazy = LazyEchoCache::builder(store.clone())
+        .refresh_after(SECOND)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    lazy.fetch("key", || Ok(1)).unwrap();
+    clock.advance(SECOND);
+    (store, lazy)
+}
+
 #[test]
 fn a_refresh_is_not_held_up_by_a_store_and_stale_values_are_served() {
     for fault in FAULTS {
         let clock = ManualClock::new();
-        let inner = MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap();
-        let store = Chaos::new(inner);
-        let lazy: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store.clone())
-            .refresh_after(SECOND)
-            .clock(clock.clone())
-            .build()
-            .unwrap();
-        lazy.fetch("key", || Ok(1)).unwrap();
-        clock.advance(SECOND);
+        let (store, lazy) = stale(&clock);
         for operation in &OPERATIONS[1..] {
             store.inject_into(*operation, fault);
         }
@@ -196,14 +202,7 @@ fn a_refresh_is_not_held_up_by_a_store_and_stale_values_are_served() {
 #[test]
 fn a_refresh_that_could_not_be_written_is_not_made() {
     let clock = ManualClock::new();
-    let store = Chaos::new(MemoryStore::<u32>::builder().clock(clock.clone()).build().unwrap());
-    let lazy: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store.clone())
-        .refresh_after(SECOND)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    lazy.fetch("key", || Ok(1)).unwrap();
-    clock.advance(SECOND);
+    let (store, lazy) = stale(&clock);
     store.inject_into(Operation::BeginRefresh, Fault::Fail);
     lazy.fetch("key", || unreachable!("it has no lock")).unwrap();
     until(|| lazy.refreshing() == 0);
@@ -407,62 +406,21 @@ impl Drop for PanicsInDrop {
     }
 }
 
+/// The call of the store inside.
+macro_rules! inner {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        AsyncStore::<u32>::$async(&$this.0, $($argument),+, $within)
+    };
+}
+
 impl AsyncStore<u32> for Bad {
     async fn get_async(&self, _: &str, _: &Within<'_>) -> Result<Option<Found<u32>>, StoreError> {
         let _bad = PanicsInDrop;
         std::future::pending().await
     }
 
-    async fn begin_refresh_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<u32>, StoreError> {
-        self.0.begin_refresh_async(key, lock, within).await
-    }
-
-    async fn renew_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
-        AsyncStore::<u32>::renew_async(&self.0, key, lock, within).await
-    }
-
-    async fn finish_refresh_async(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        self.0.finish_refresh_async(key, value, life, lock, within).await
-    }
-
-    async fn abandon_refresh_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        AsyncStore::<u32>::abandon_refresh_async(&self.0, key, lock, within).await
-    }
-
-    async fn put_async(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        self.0.put_async(key, value, life, within).await
-    }
-
-    async fn remove_async(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        AsyncStore::<u32>::remove_async(&self.0, key, within).await
+    store_methods! {
+        AsyncStore<u32> by inner![]: begin_refresh renew finish_refresh abandon_refresh put remove
     }
 }
 

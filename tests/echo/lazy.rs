@@ -37,6 +37,18 @@ fn idle(lazy: &Lazy) {
     until(|| lazy.refreshing() == 0);
 }
 
+/// A refresh that says when it begins, and goes on when it is told or nobody will tell it.
+fn held() -> (impl FnOnce() -> Result<u32, String> + Send, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (enter, entered) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let refresh = move || {
+        enter.send(()).unwrap();
+        let _ = left.recv();
+        Ok(2)
+    };
+    (refresh, entered, leave)
+}
+
 #[test]
 fn a_value_goes_through_its_three_clocks() {
     let clock = ManualClock::new();
@@ -73,13 +85,7 @@ fn a_stale_value_is_refreshed_once_however_many_ask() {
     let lazy = builder(&clock).build().unwrap();
     lazy.fetch("key", || Ok(1)).unwrap();
     clock.advance(SECOND);
-    let (enter, entered) = mpsc::channel();
-    let (leave, left) = mpsc::channel::<()>();
-    let refresh = move || {
-        enter.send(()).unwrap();
-        left.recv().unwrap();
-        Ok(2)
-    };
+    let (refresh, entered, leave) = held();
     assert_eq!(lazy.fetch("key", refresh).unwrap().status, stale(SECOND));
     entered.recv().unwrap();
     for _ in 0..10 {
@@ -127,13 +133,7 @@ fn busy(clock: &ManualClock, keys: &[&str], queue: usize) -> (Lazy, mpsc::Sender
         lazy.fetch(key, || Ok(1)).unwrap();
     }
     clock.advance(SECOND);
-    let (enter, entered) = mpsc::channel();
-    let (leave, left) = mpsc::channel::<()>();
-    let refresh = move || {
-        enter.send(()).unwrap();
-        let _ = left.recv();
-        Ok(2)
-    };
+    let (refresh, entered, leave) = held();
     lazy.fetch("busy", refresh).unwrap();
     entered.recv().unwrap();
     (lazy, leave)
@@ -215,13 +215,7 @@ fn two_processes_refresh_once() {
         .unwrap();
     ours.fetch("key", || Ok(1)).unwrap();
     clock.advance(SECOND);
-    let (enter, entered) = mpsc::channel();
-    let (leave, left) = mpsc::channel::<()>();
-    let refresh = move || {
-        enter.send(()).unwrap();
-        left.recv().unwrap();
-        Ok(2)
-    };
+    let (refresh, entered, leave) = held();
     ours.fetch("key", refresh).unwrap();
     entered.recv().unwrap();
     let stale_hits = |age| {

@@ -13,6 +13,7 @@ use docache::{Context, ManualClock};
 
 use crate::common::SECOND;
 use crate::common::flight::{Task, hush, message_of, until};
+use crate::methods::store_methods;
 
 type Memory = MemoryStore<u32>;
 type Echo = EchoCache<Memory, u32, String>;
@@ -239,6 +240,13 @@ fn the_lock_is_given_back_on_every_path() {
     free("a value");
 }
 
+/// The call of the store inside.
+macro_rules! inner {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        Store::<u32>::$call(&$this.0, $($argument),+, $within)
+    };
+}
+
 /// Finds what it cannot read, and takes it for nothing where a lock is asked for.
 struct Unreadable(MemoryStore<u32>);
 
@@ -262,47 +270,8 @@ impl Store<u32> for Unreadable {
         Ok(Begun::new(begun.granted, begun.found.filter(|found| found.value > 0)))
     }
 
-    fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
-        Store::renew(&self.0, key, lock, within)
-    }
-
-    fn finish_refresh(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        Store::finish_refresh(&self.0, key, value, life, lock, within)
-    }
-
-    fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        Store::abandon_refresh(&self.0, key, lock, within)
-    }
-
-    fn put(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        Store::put(&self.0, key, value, life, within)
-    }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        Store::remove(&self.0, key, within)
+    store_methods! {
+        Store<u32> by inner![]: renew finish_refresh abandon_refresh put remove
     }
 }
 
@@ -346,56 +315,13 @@ fn the_wait_for_locks_that_change_hands_has_an_end() {
 struct Stuck(Memory, std::sync::Mutex<mpsc::Receiver<()>>);
 
 impl Store<u32> for Stuck {
-    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<u32>>, StoreError> {
-        Store::get(&self.0, key, within)
-    }
-
-    fn begin_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<u32>, StoreError> {
-        Store::begin_refresh(&self.0, key, lock, within)
+    store_methods! {
+        Store<u32> by inner![]: get begin_refresh finish_refresh abandon_refresh put remove
     }
 
     fn renew(&self, _: &str, _: &RefreshLock, _: &Within<'_>) -> Result<bool, StoreError> {
         let _ = self.1.lock().unwrap().recv();
         Err(StoreError::timeout())
-    }
-
-    fn finish_refresh(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        Store::finish_refresh(&self.0, key, value, life, lock, within)
-    }
-
-    fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        Store::<u32>::abandon_refresh(&self.0, key, lock, within)
-    }
-
-    fn put(
-        &self,
-        key: &str,
-        value: &u32,
-        life: Life,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        Store::put(&self.0, key, value, life, within)
-    }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        Store::<u32>::remove(&self.0, key, within)
     }
 }
 

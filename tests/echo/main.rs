@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../src/echo/store/methods.rs"]
+mod methods;
 
 mod breaking;
 mod conform;

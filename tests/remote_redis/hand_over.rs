@@ -123,12 +123,58 @@ fn connected(fake: &Fake) -> RedisStore {
     let builder = docache::echo::RedisStore::builder(url(fake.port()));
     let store = builder.prefix("app").codec(Plain).build().unwrap();
     std::thread::scope(|scope| {
-        let first = Reading::start(scope, &store, "first", LONG);
-        assert_eq!(fake.get(), "app:first");
+        let first = Scene { scope, fake, store: &store }.heard("first");
         fake.answer("1");
         assert_eq!(first.got(), Ok(1));
     });
     store
+}
+
+/// A server, a store that is connected to it, and a scope for those who read.
+struct Scene<'s, 'e> {
+    scope: &'s Scope<'s, 'e>,
+    fake: &'e Fake,
+    store: &'e RedisStore,
+}
+
+/// All of the test is to have one connection.
+fn on_one_connection(test: impl for<'s, 'e> FnOnce(&Scene<'s, 'e>)) {
+    let fake = Fake::start();
+    let store = connected(&fake);
+    std::thread::scope(|scope| test(&Scene { scope, fake: &fake, store: &store }));
+    assert_eq!(fake.accepted(), 1);
+}
+
+impl<'s> Scene<'s, '_> {
+    /// A thread reads, and the server hears of it.
+    fn heard(&self, key: &'static str) -> Reading<'s> {
+        self.heard_within(key, LONG)
+    }
+
+    fn heard_within(&self, key: &'static str, budget: Duration) -> Reading<'s> {
+        let reading = Reading::start(self.scope, self.store, key, budget);
+        self.hears(key);
+        reading
+    }
+
+    /// With the thread that reads.
+    fn heard_of_thread(&self, key: &'static str) -> (Reading<'s>, libc::pthread_t) {
+        let of_thread = Reading::of_thread(self.scope, self.store, key);
+        self.hears(key);
+        of_thread
+    }
+
+    /// A task reads, and the server hears of it.
+    fn heard_of_task(&self, key: &'static str) -> Reading<'s> {
+        let store = self.store;
+        let reading = Reading::by(self.scope, move || get_async(store, key, LONG));
+        self.hears(key);
+        reading
+    }
+
+    fn hears(&self, key: &str) {
+        assert_eq!(self.fake.get(), format!("app:{key}"));
+    }
 }
 
 /// Tries a few times whether something is in time on a machine that is busy with other things.
@@ -146,55 +192,43 @@ fn in_time(limit: Duration, mut once: impl FnMut() -> Duration) {
 /// The server answers nobody before it has heard all: who reads sends for the others meanwhile.
 #[test]
 fn what_has_queued_is_sent_while_a_reply_is_awaited() {
-    let fake = Fake::start();
-    let store = connected(&fake);
-    std::thread::scope(|scope| {
-        let first = Reading::start(scope, &store, "a", LONG);
-        assert_eq!(fake.get(), "app:a");
-        let second = Reading::start(scope, &store, "b", LONG);
-        assert_eq!(fake.get(), "app:b");
-        let third = Reading::by(scope, || get_async(&store, "c", LONG));
-        assert_eq!(fake.get(), "app:c");
+    on_one_connection(|scene| {
+        let fake = scene.fake;
+        let first = scene.heard("a");
+        let second = scene.heard("b");
+        let third = scene.heard_of_task("c");
         ["1", "2", "3"].iter().for_each(|value| fake.answer(value));
         assert_eq!([first, second, third].map(Reading::got), [Ok(1), Ok(2), Ok(3)]);
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// Who has its reply leaves, though others wait for theirs.
 #[test]
 fn nobody_reads_for_others_once_its_own_reply_is_there() {
-    let fake = Fake::start();
-    let store = connected(&fake);
-    std::thread::scope(|scope| {
+    on_one_connection(|scene| {
+        let fake = scene.fake;
         let mut readings = Vec::new();
         for key in ["a", "b", "c", "d"] {
-            readings.push(Reading::start(scope, &store, key, LONG));
-            assert_eq!(fake.get(), format!("app:{key}"));
+            readings.push(scene.heard(key));
         }
         for (value, reading) in readings.into_iter().enumerate() {
             fake.answer(&value.to_string());
             assert_eq!(reading.got(), Ok(value as u32));
         }
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// Each of those who lead leaves at its time, and what was sent for the others is read by others.
 #[test]
 fn a_leader_whose_time_is_over_leaves_the_rest_to_those_who_wait() {
-    let fake = Fake::start();
-    let store = connected(&fake);
-    std::thread::scope(|scope| {
+    on_one_connection(|scene| {
+        let fake = scene.fake;
         let mut short = Vec::new();
         for key in ["a", "b", "c", "d", "e", "f"] {
-            short.push(Reading::start(scope, &store, key, Duration::from_millis(300)));
-            assert_eq!(fake.get(), format!("app:{key}"));
+            short.push(scene.heard_within(key, Duration::from_millis(300)));
         }
-        let thread = Reading::start(scope, &store, "thread", LONG);
-        assert_eq!(fake.get(), "app:thread");
-        let task = Reading::by(scope, || get_async(&store, "task", LONG));
-        assert_eq!(fake.get(), "app:task");
+        let thread = scene.heard("thread");
+        let task = scene.heard_of_task("task");
         for reading in short {
             let (got, took) = reading.end();
             assert_eq!(got, Err(StoreErrorKind::Timeout));
@@ -208,25 +242,22 @@ fn a_leader_whose_time_is_over_leaves_the_rest_to_those_who_wait() {
         fake.answer("8");
         assert_eq!(task.got(), Ok(8));
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// A reply that came after its caller had left, and that nobody has read for long, is not missing.
 #[test]
 fn late_replies_that_nobody_has_read_are_not_missing() {
-    let fake = Fake::start();
-    let store = connected(&fake);
-    assert_eq!(get(&store, "late", Duration::from_millis(20)), Err(StoreErrorKind::Timeout));
-    assert_eq!(fake.get(), "app:late");
-    fake.answer("1");
-    std::thread::sleep(Duration::from_millis(1_300));
-    std::thread::scope(|scope| {
-        let next = Reading::start(scope, &store, "next", LONG);
-        assert_eq!(fake.get(), "app:next");
+    on_one_connection(|scene| {
+        let fake = scene.fake;
+        let late = get(scene.store, "late", Duration::from_millis(20));
+        assert_eq!(late, Err(StoreErrorKind::Timeout));
+        scene.hears("late");
+        fake.answer("1");
+        std::thread::sleep(Duration::from_millis(1_300));
+        let next = scene.heard("next");
         fake.answer("2");
         assert_eq!(next.got(), Ok(2));
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// A value that is more than the system keeps for a connection.
@@ -271,19 +302,17 @@ fn a_server_that_reads_slowly_costs_no_more_than_the_budget() {
 /// What was half sent is sent to its end by who comes next.
 #[test]
 fn a_command_that_was_half_sent_does_not_harm_the_next() {
-    let (fake, value) = (Fake::start(), large());
-    let store = connected(&fake);
-    fake.set(Reads::Never);
-    assert_eq!(put(&store, &value, Duration::from_millis(50)).0, StoreErrorKind::Timeout);
-    fake.set(Reads::AtOnce);
-    std::thread::scope(|scope| {
-        let next = Reading::start(scope, &store, "next", LONG);
-        assert_eq!(fake.get(), "app:next");
+    on_one_connection(|scene| {
+        let fake = scene.fake;
+        fake.set(Reads::Never);
+        let put = put(scene.store, &large(), Duration::from_millis(50));
+        assert_eq!(put.0, StoreErrorKind::Timeout);
+        fake.set(Reads::AtOnce);
+        let next = scene.heard("next");
         fake.send("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:0\r\n");
         fake.answer("2");
         assert_eq!(next.got(), Ok(2));
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 #[test]
@@ -339,22 +368,20 @@ impl Drop for Still {
 #[test]
 fn those_who_wait_for_a_leader_that_stands_still_leave_at_their_time() {
     const BUDGET: Duration = Duration::from_millis(50);
-    let fake = Fake::start();
-    let store = connected(&fake);
-    std::thread::scope(|scope| {
-        let (leader, thread) = Reading::of_thread(scope, &store, "leader");
-        assert_eq!(fake.get(), "app:leader");
+    on_one_connection(|scene| {
+        let Scene { scope, fake, store } = *scene;
+        let (leader, thread) = scene.heard_of_thread("leader");
         let still = Still::stop(thread);
         in_time(BUDGET + SLACK, || {
             let (thread, task) = (
-                Reading::start(scope, &store, "b", BUDGET),
-                Reading::by(scope, || get_async(&store, "c", BUDGET)),
+                Reading::start(scope, store, "b", BUDGET),
+                Reading::by(scope, move || get_async(store, "c", BUDGET)),
             );
             let (thread, task) = (thread.end(), task.end());
             assert_eq!([thread.0, task.0], [Err(StoreErrorKind::Timeout); 2]);
             thread.1.max(task.1)
         });
-        let patient = Reading::start(scope, &store, "patient", LONG);
+        let patient = Reading::start(scope, store, "patient", LONG);
         assert_eq!(fake.get_within(Duration::from_millis(50)), None);
         drop(still);
         fake.answer("1");
@@ -363,25 +390,20 @@ fn those_who_wait_for_a_leader_that_stands_still_leave_at_their_time() {
         fake.answer("2");
         assert_eq!(patient.got(), Ok(2));
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// A thread that is to read next is not waited for if it does not run.
 #[test]
 fn who_comes_before_the_next_leader_wakes_up_leads_instead() {
-    let fake = Fake::start();
-    let store = connected(&fake);
-    std::thread::scope(|scope| {
-        let first = Reading::start(scope, &store, "first", LONG);
-        assert_eq!(fake.get(), "app:first");
-        let (next, thread) = Reading::of_thread(scope, &store, "next");
-        assert_eq!(fake.get(), "app:next");
+    on_one_connection(|scene| {
+        let fake = scene.fake;
+        let first = scene.heard("first");
+        let (next, thread) = scene.heard_of_thread("next");
         let still = Still::stop(thread);
         fake.answer("1");
         assert_eq!(first.got(), Ok(1));
         for value in 10..13 {
-            let quick = Reading::start(scope, &store, "quick", LONG);
-            assert_eq!(fake.get(), "app:quick");
+            let quick = scene.heard("quick");
             if value == 10 {
                 fake.answer("2");
             }
@@ -391,30 +413,25 @@ fn who_comes_before_the_next_leader_wakes_up_leads_instead() {
         drop(still);
         assert_eq!(next.got(), Ok(2));
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// The same, but the one that did not run has still to be answered, and is appointed again.
 #[test]
 fn a_leader_that_was_dismissed_leads_later() {
-    let fake = Fake::start();
-    let store = connected(&fake);
-    std::thread::scope(|scope| {
-        let first = Reading::start(scope, &store, "first", LONG);
-        assert_eq!(fake.get(), "app:first");
-        let (next, thread) = Reading::of_thread(scope, &store, "next");
-        assert_eq!(fake.get(), "app:next");
+    on_one_connection(|scene| {
+        let (fake, store) = (scene.fake, scene.store);
+        let first = scene.heard("first");
+        let (next, thread) = scene.heard_of_thread("next");
         let still = Still::stop(thread);
         fake.answer("1");
         assert_eq!(first.got(), Ok(1));
-        let quick = get(&store, "quick", Duration::from_millis(20));
+        let quick = get(store, "quick", Duration::from_millis(20));
         assert_eq!(quick, Err(StoreErrorKind::Timeout));
         drop(still);
         assert_eq!(fake.get(), "app:quick");
         fake.answer("2");
         assert_eq!(next.got(), Ok(2));
     });
-    assert_eq!(fake.accepted(), 1);
 }
 
 /// Whoever leads, all that wait learn that the connection broke.
@@ -424,14 +441,10 @@ fn a_connection_that_breaks_fails_all_that_wait_for_it() {
     for is_led_by_thread in [true, false] {
         let store = connected(&fake);
         std::thread::scope(|scope| {
-            let read = |is_thread: bool, key| {
-                let store = &store;
-                let reading = Reading::by(scope, move || match is_thread {
-                    true => get(store, key, LONG),
-                    false => get_async(store, key, LONG),
-                });
-                assert_eq!(fake.get(), format!("app:{key}"));
-                reading
+            let scene = Scene { scope, fake: &fake, store: &store };
+            let read = |is_thread: bool, key| match is_thread {
+                true => scene.heard(key),
+                false => scene.heard_of_task(key),
             };
             let first = read(is_led_by_thread, "a");
             let rest = [read(true, "b"), read(false, "c"), read(true, "d")];

@@ -13,6 +13,10 @@ use docache::echo::{Life, RedisStore, Store};
 use crate::call;
 use crate::server::{Client, Reply, Server};
 
+#[path = "../../src/echo/codec/tests/order.rs"]
+mod order;
+use order::order;
+
 /// Some of the rows that the Go library wrote.
 const ROWS: &str = include_str!("rows.jsonl");
 
@@ -28,32 +32,6 @@ struct Row {
     what: String,
     #[serde(default)]
     ttl_ms: Option<u64>,
-}
-
-/// A struct as the Go program has it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Order {
-    name: String,
-    count: i64,
-    price: f64,
-    tags: Option<Vec<String>>,
-    raw: String,
-    at: String,
-    #[serde(rename = "note")]
-    note: String,
-}
-
-fn order() -> Order {
-    Order {
-        name: "näme <b>&".into(),
-        count: -3,
-        price: 1e21,
-        tags: None,
-        raw: "AP8Q".into(),
-        at: "2026-11-21T10:00:00.123456789+05:30".into(),
-        note: "<a href=\"x\">&\u{2028}</a>".into(),
-    }
 }
 
 /// That a row is read as this value, and that ours is the same in the server.

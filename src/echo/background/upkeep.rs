@@ -24,14 +24,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::queue::Queue;
-use crate::clock::{Clock, SystemClock, Tick};
+use crate::clock::{Clock, Tick};
 use crate::context::Context;
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
-use crate::echo::store::{AsyncStore, Calls, Life, Store, Tasks, Within, Written, blocking};
+use crate::echo::store::{AsyncStore, Calls, Life, Store, Tasks, Within, Written, blocking, drive};
 use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::forks;
-use crate::wait::block_on;
 
 /// As many locks as may be owed. If a store fails for so many, there is more amiss than these.
 const MOST: usize = 1_024;
@@ -81,18 +80,10 @@ impl<S, T: Send + Sync> Face<S, T> {
             release: |store, key, lock, within| {
                 drive(Calls::<T>::abandon_refresh(&Tasks(store), key, lock, within))
             },
-            write: |store, key, value, lock, within| {
-                drive(Tasks(store).finish_refresh(key, value, lock, within))
+            write: |store, key, (value, life), lock, within| {
+                drive(Tasks(store).finish_refresh(key, value, life, lock, within))
             },
         }
-    }
-}
-
-/// Drives a call that its own time bounds.
-pub(in crate::echo) fn drive<F: Future>(call: F) -> F::Output {
-    match block_on(call, &SystemClock, None) {
-        Some(called) => called,
-        None => unreachable!("there is no deadline"),
     }
 }
 

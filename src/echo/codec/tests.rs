@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::stamp::Stamp;
@@ -12,39 +12,16 @@ use super::{Codec, Json, LazyJson, keys};
 use crate::echo::error::StoreErrorKind;
 use crate::echo::store::Found;
 
-const NANO: Duration = Duration::from_nanos(1);
+mod order;
+use order::{Order, order};
 
-/// A struct as a Go program has it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Order {
-    name: String,
-    count: i64,
-    price: f64,
-    tags: Option<Vec<String>>,
-    raw: String,
-    at: String,
-    #[serde(rename = "note")]
-    note: String,
-}
+const NANO: Duration = Duration::from_nanos(1);
 
 const ORDER: &str = concat!(
     r#"{"Name":"näme \u003cb\u003e\u0026","Count":-3,"Price":1e+21,"Tags":null,"Raw":"AP8Q","#,
     r#""At":"2026-11-21T10:00:00.123456789+05:30","#,
     r#""note":"\u003ca href=\"x\"\u003e\u0026\u2028\u003c/a\u003e"}"#
 );
-
-fn order() -> Order {
-    Order {
-        name: "näme <b>&".into(),
-        count: -3,
-        price: 1e21,
-        tags: None,
-        raw: "AP8Q".into(),
-        at: "2026-11-21T10:00:00.123456789+05:30".into(),
-        note: "<a href=\"x\">&\u{2028}</a>".into(),
-    }
-}
 
 /// That the value is read from this, plain and lazy, and read again from what is written.
 fn reads<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(raw: &str, value: T) {

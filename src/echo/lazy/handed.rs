@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Lazy, LazyEchoCache, LazyEchoOptions, Next, Refresh, fetched};
+use super::{Lazy, LazyEchoCache, LazyEchoOptions, Next, Refresh};
 use crate::echo::background::queue::Ticket;
 use crate::echo::error::StoreError;
 use crate::echo::load::flight::{Ask, FetchResult};
@@ -120,11 +120,7 @@ where
                 hand(Due { lazy: lazy.clone(), key: key.into(), refresh });
                 Ok(fetched)
             }
-            Next::Load(budget, stale) => {
-                let began = inner.core.now();
-                let result = fetched(inner.load(Ask::fetch(key, context, budget), work));
-                lazy.or_stale(result, lazy.aged(stale, began))
-            }
+            Next::Load(budget, stale) => lazy.load(Ask::fetch(key, context, budget), stale, work),
         }
     }
 
@@ -151,10 +147,7 @@ where
                 Ok(fetched)
             }
             Next::Load(budget, stale) => {
-                let began = inner.core.now();
-                let ask = Ask::fetch(key, context, budget);
-                let result = fetched(inner.load_async(ask, work).await);
-                lazy.or_stale(result, lazy.aged(stale, began))
+                lazy.load_async(Ask::fetch(key, context, budget), stale, work).await
             }
         }
     }

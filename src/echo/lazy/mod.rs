@@ -467,11 +467,7 @@ where
                 lazy.refresh_by_worker(refresh, key, work);
                 Ok(fetched)
             }
-            Next::Load(budget, stale) => {
-                let began = inner.core.now();
-                let result = fetched(inner.load(Ask::fetch(key, context, budget), work));
-                lazy.or_stale(result, lazy.aged(stale, began))
-            }
+            Next::Load(budget, stale) => lazy.load(Ask::fetch(key, context, budget), stale, work),
         }
     }
 
@@ -499,10 +495,7 @@ where
                 Ok(fetched)
             }
             Next::Load(budget, stale) => {
-                let began = inner.core.now();
-                let ask = Ask::fetch(key, context, budget);
-                let result = fetched(inner.load_async(ask, work).await);
-                lazy.or_stale(result, lazy.aged(stale, began))
+                lazy.load_async(Ask::fetch(key, context, budget), stale, work).await
             }
         }
     }
@@ -514,6 +507,37 @@ where
     T: Clone + Send + Sync + 'static,
     E: fmt::Display + Send + Sync + 'static,
 {
+    /// A load that its caller waits for.
+    fn load(
+        &self,
+        ask: Ask<'_>,
+        stale: Option<(T, Duration)>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> FetchResult<T, E>
+    where
+        S: Store<T>,
+    {
+        let began = self.inner.core.now();
+        let result = fetched(self.inner.load(ask, work));
+        self.or_stale(result, self.aged(stale, began))
+    }
+
+    async fn load_async<F, Fut>(
+        &self,
+        ask: Ask<'_>,
+        stale: Option<(T, Duration)>,
+        work: F,
+    ) -> FetchResult<T, E>
+    where
+        S: AsyncStore<T>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let began = self.inner.core.now();
+        let result = fetched(self.inner.load_async(ask, work).await);
+        self.or_stale(result, self.aged(stale, began))
+    }
+
     /// A stale value after a load that began then and failed.
     fn aged(&self, stale: Option<(T, Duration)>, began: crate::Tick) -> Option<(T, Duration)> {
         let took = |age: Duration| age.saturating_add(self.inner.core.now().since(began));

@@ -218,7 +218,7 @@ impl<T: Clone + Send + Sync, C: Calls<T>> Lead<'_, T, C> {
 
     async fn finish(&self, mut held: Held<'_, '_, T, C>, value: &T) {
         let (within, life) = (self.within(held.left), self.core.life(value));
-        let called = self.calls.finish_refresh(self.key, (value, life), &held.lock, &within).await;
+        let called = self.calls.finish_refresh(self.key, value, life, &held.lock, &within).await;
         held.left = self.rest(&within);
         let is_cut_short = called.is_err() && self.is_left();
         match self.heed(Operation::FinishRefresh, called) {

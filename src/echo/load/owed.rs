@@ -10,9 +10,9 @@ use foldhash::fast::FixedState;
 use super::inner::Inner;
 use crate::contain::drop_contained;
 use crate::echo::background::queue::Offer;
-use crate::echo::background::upkeep::{Owed, drive};
+use crate::echo::background::upkeep::Owed;
 use crate::echo::error::Operation;
-use crate::echo::store::Written;
+use crate::echo::store::{Written, drive};
 use crate::echo::timing::backoff::Backoff;
 
 /// Naps between two tries.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layer::{drive, layer};
-use super::{Begun, Calls, Found, Life, Tasks, Threads, Within, Written};
+use super::layer::{call_layer, drive, layer};
+use super::{Begun, Calls, Found, Life, Tasks, Threads, Within, Written, store_methods};
 use crate::clock::{Clock, CoarseClock};
 use crate::echo::breaker::Circuit;
 use crate::echo::error::{StoreError, StoreErrorKind};
@@ -111,7 +111,7 @@ struct Guarded<'b, C> {
 }
 
 impl<C> Guarded<'_, C> {
-    /// Makes a call, if it is worth it.
+    /// Makes the call, unless the store is known to be down.
     async fn guard<R, F>(
         &self,
         within: &Within<'_>,
@@ -133,62 +133,17 @@ impl<C> Guarded<'_, C> {
     }
 }
 
+/// A call, if it is worth it.
+macro_rules! guarded_call {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        $this.guard($within, move || $this.calls.$call($($argument),+, $within))
+    };
+}
+
 impl<T: Send + Sync, C: Calls<T>> Calls<T> for Guarded<'_, C> {
     fn canonical<'k>(&self, key: &'k str) -> &'k str {
         self.calls.canonical(key)
     }
 
-    async fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
-        self.guard(within, || self.calls.get(key, within)).await
-    }
-
-    async fn begin_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<T>, StoreError> {
-        self.guard(within, || self.calls.begin_refresh(key, lock, within)).await
-    }
-
-    async fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
-        self.guard(within, || self.calls.renew(key, lock, within)).await
-    }
-
-    async fn finish_refresh(
-        &self,
-        key: &str,
-        value: (&T, Life),
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        self.guard(within, || self.calls.finish_refresh(key, value, lock, within)).await
-    }
-
-    async fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        self.guard(within, || self.calls.abandon_refresh(key, lock, within)).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        value: (&T, Life),
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        self.guard(within, || self.calls.put(key, value, within)).await
-    }
-
-    async fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        self.guard(within, || self.calls.remove(key, within)).await
-    }
+    store_methods! { Calls<T> by guarded_call![] }
 }

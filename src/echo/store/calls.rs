@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 
-use super::{AsyncStore, Begun, Found, Life, Store, Within, Written};
+use super::{AsyncStore, Begun, Found, Life, Store, Within, Written, store_methods};
 use crate::contain::contained;
 use crate::context::until_armed;
 use crate::echo::error::StoreError;
@@ -43,7 +43,8 @@ pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
     fn finish_refresh(
         &self,
         key: &str,
-        value: (&T, Life),
+        value: &T,
+        life: Life,
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> impl Future<Output = Called<Written>> + Send;
@@ -58,7 +59,8 @@ pub(in crate::echo) trait Calls<T>: Copy + Send + Sync {
     fn put(
         &self,
         key: &str,
-        value: (&T, Life),
+        value: &T,
+        life: Life,
         within: &Within<'_>,
     ) -> impl Future<Output = Called<()>> + Send;
 
@@ -83,68 +85,19 @@ impl<S> Clone for Threads<'_, S> {
 
 impl<S> Copy for Threads<'_, S> {}
 
+/// A call of a blocking store.
+macro_rules! blocking_call {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        ready(blocking(|| $this.0.$call($($argument),+, $within)))
+    };
+}
+
 impl<T: Send + Sync, S: Store<T>> Calls<T> for Threads<'_, S> {
     fn canonical<'k>(&self, key: &'k str) -> &'k str {
         contained(|| self.0.canonical(key)).unwrap_or(key)
     }
 
-    fn get(
-        &self,
-        key: &str,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<Option<Found<T>>>> + Send {
-        ready(blocking(|| self.0.get(key, within)))
-    }
-
-    fn begin_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<Begun<T>>> + Send {
-        ready(blocking(|| self.0.begin_refresh(key, lock, within)))
-    }
-
-    fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<bool>> + Send {
-        ready(blocking(|| self.0.renew(key, lock, within)))
-    }
-
-    fn finish_refresh(
-        &self,
-        key: &str,
-        (value, life): (&T, Life),
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<Written>> + Send {
-        ready(blocking(|| self.0.finish_refresh(key, value, life, lock, within)))
-    }
-
-    fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<()>> + Send {
-        ready(blocking(|| self.0.abandon_refresh(key, lock, within)))
-    }
-
-    fn put(
-        &self,
-        key: &str,
-        (value, life): (&T, Life),
-        within: &Within<'_>,
-    ) -> impl Future<Output = Called<()>> + Send {
-        ready(blocking(|| self.0.put(key, value, life, within)))
-    }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> impl Future<Output = Called<()>> + Send {
-        ready(blocking(|| self.0.remove(key, within)))
-    }
+    store_methods! { Calls<T> by blocking_call![] }
 }
 
 /// A store as tasks call it.
@@ -159,54 +112,19 @@ impl<S> Clone for Tasks<'_, S> {
 
 impl<S> Copy for Tasks<'_, S> {}
 
+/// A call of a store for tasks.
+macro_rules! bounded_call {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        bounded($within, move || $this.0.$async($($argument),+, $within))
+    };
+}
+
 impl<T: Send + Sync, S: AsyncStore<T>> Calls<T> for Tasks<'_, S> {
     fn canonical<'k>(&self, key: &'k str) -> &'k str {
         contained(|| self.0.canonical(key)).unwrap_or(key)
     }
 
-    async fn get(&self, key: &str, within: &Within<'_>) -> Called<Option<Found<T>>> {
-        bounded(within, || self.0.get_async(key, within)).await
-    }
-
-    async fn begin_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Called<Begun<T>> {
-        bounded(within, || self.0.begin_refresh_async(key, lock, within)).await
-    }
-
-    async fn renew(&self, key: &str, lock: &RefreshLock, within: &Within<'_>) -> Called<bool> {
-        bounded(within, || self.0.renew_async(key, lock, within)).await
-    }
-
-    async fn finish_refresh(
-        &self,
-        key: &str,
-        (value, life): (&T, Life),
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Called<Written> {
-        bounded(within, || self.0.finish_refresh_async(key, value, life, lock, within)).await
-    }
-
-    async fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Called<()> {
-        bounded(within, || self.0.abandon_refresh_async(key, lock, within)).await
-    }
-
-    async fn put(&self, key: &str, (value, life): (&T, Life), within: &Within<'_>) -> Called<()> {
-        bounded(within, || self.0.put_async(key, value, life, within)).await
-    }
-
-    async fn remove(&self, key: &str, within: &Within<'_>) -> Called<()> {
-        bounded(within, || self.0.remove_async(key, within)).await
-    }
+    store_methods! { Calls<T> by bounded_call![] }
 }
 
 /// Makes a call and waits for it until its time is over. One that is ready at once sets no alarm.

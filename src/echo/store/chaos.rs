@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layer::{drive, layer};
-use super::{Begun, Calls, Found, Life, Tasks, Threads, Within, Written};
+use super::layer::{call_layer, drive, layer};
+use super::{Begun, Calls, Found, Life, Tasks, Threads, Within, Written, store_methods};
 use crate::echo::error::{Operation, StoreError, StoreErrorKind};
 use crate::echo::lock::RefreshLock;
 use crate::sync::Mutex;
@@ -241,7 +241,8 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Disturbed<'_, C> {
     async fn finish_refresh(
         &self,
         key: &str,
-        value: (&T, Life),
+        value: &T,
+        life: Life,
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<Written, StoreError> {
@@ -250,7 +251,7 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Disturbed<'_, C> {
             self.calls.abandon_refresh(key, lock, within).await?;
             return Ok(Written::Yes);
         }
-        then.say(self.calls.finish_refresh(key, value, lock, within).await?)
+        then.say(self.calls.finish_refresh(key, value, life, lock, within).await?)
     }
 
     async fn abandon_refresh(
@@ -267,12 +268,13 @@ impl<T: Send + Sync, C: Calls<T>> Calls<T> for Disturbed<'_, C> {
     async fn put(
         &self,
         key: &str,
-        value: (&T, Life),
+        value: &T,
+        life: Life,
         within: &Within<'_>,
     ) -> Result<(), StoreError> {
         let then = self.begin(Operation::Put, within).await?;
         if then != Then::Forget {
-            self.calls.put(key, value, within).await?;
+            self.calls.put(key, value, life, within).await?;
         }
         then.say(())
     }

@@ -4,8 +4,8 @@
 use crate::clock::SystemClock;
 use crate::wait::block_on;
 
-/// Drives the future of a blocking store's call.
-pub(super) fn drive<F: Future>(call: F) -> F::Output {
+/// Drives a call that its own time bounds.
+pub(in crate::echo) fn drive<F: Future>(call: F) -> F::Output {
     match block_on(call, &SystemClock, None) {
         Some(called) => called,
         None => unreachable!("there is no deadline"),
@@ -33,73 +33,7 @@ macro_rules! layer {
                 self.at_once(key, aged)
             }
 
-            fn get(
-                &self,
-                key: &str,
-                within: &super::Within<'_>,
-            ) -> Result<Option<super::Found<T>>, crate::echo::StoreError> {
-                drive(self.layer($(Threads(&self.$field)),+).get(key, within))
-            }
-
-            fn begin_refresh(
-                &self,
-                key: &str,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<super::Begun<T>, crate::echo::StoreError> {
-                drive(self.layer($(Threads(&self.$field)),+).begin_refresh(key, lock, within))
-            }
-
-            fn renew(
-                &self,
-                key: &str,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<bool, crate::echo::StoreError> {
-                let layer = self.layer($(Threads(&self.$field)),+);
-                drive(Calls::<T>::renew(&layer, key, lock, within))
-            }
-
-            fn finish_refresh(
-                &self,
-                key: &str,
-                value: &T,
-                life: super::Life,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<super::Written, crate::echo::StoreError> {
-                let layer = self.layer($(Threads(&self.$field)),+);
-                drive(layer.finish_refresh(key, (value, life), lock, within))
-            }
-
-            fn abandon_refresh(
-                &self,
-                key: &str,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<(), crate::echo::StoreError> {
-                let layer = self.layer($(Threads(&self.$field)),+);
-                drive(Calls::<T>::abandon_refresh(&layer, key, lock, within))
-            }
-
-            fn put(
-                &self,
-                key: &str,
-                value: &T,
-                life: super::Life,
-                within: &super::Within<'_>,
-            ) -> Result<(), crate::echo::StoreError> {
-                drive(self.layer($(Threads(&self.$field)),+).put(key, (value, life), within))
-            }
-
-            fn remove(
-                &self,
-                key: &str,
-                within: &super::Within<'_>,
-            ) -> Result<(), crate::echo::StoreError> {
-                let layer = self.layer($(Threads(&self.$field)),+);
-                drive(Calls::<T>::remove(&layer, key, within))
-            }
+            store_methods! { Store<T> by call_layer![Threads: $($field),+] }
         }
 
         impl<T, $($part),+> super::AsyncStore<T> for $store<$($part),+>
@@ -112,75 +46,25 @@ macro_rules! layer {
                 Calls::<T>::canonical(&layer, key)
             }
 
-            async fn get_async(
-                &self,
-                key: &str,
-                within: &super::Within<'_>,
-            ) -> Result<Option<super::Found<T>>, crate::echo::StoreError> {
-                self.layer($(Tasks(&self.$field)),+).get(key, within).await
-            }
-
-            async fn begin_refresh_async(
-                &self,
-                key: &str,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<super::Begun<T>, crate::echo::StoreError> {
-                self.layer($(Tasks(&self.$field)),+).begin_refresh(key, lock, within).await
-            }
-
-            async fn renew_async(
-                &self,
-                key: &str,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<bool, crate::echo::StoreError> {
-                let layer = self.layer($(Tasks(&self.$field)),+);
-                Calls::<T>::renew(&layer, key, lock, within).await
-            }
-
-            async fn finish_refresh_async(
-                &self,
-                key: &str,
-                value: &T,
-                life: super::Life,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<super::Written, crate::echo::StoreError> {
-                let layer = self.layer($(Tasks(&self.$field)),+);
-                layer.finish_refresh(key, (value, life), lock, within).await
-            }
-
-            async fn abandon_refresh_async(
-                &self,
-                key: &str,
-                lock: &crate::echo::RefreshLock,
-                within: &super::Within<'_>,
-            ) -> Result<(), crate::echo::StoreError> {
-                let layer = self.layer($(Tasks(&self.$field)),+);
-                Calls::<T>::abandon_refresh(&layer, key, lock, within).await
-            }
-
-            async fn put_async(
-                &self,
-                key: &str,
-                value: &T,
-                life: super::Life,
-                within: &super::Within<'_>,
-            ) -> Result<(), crate::echo::StoreError> {
-                self.layer($(Tasks(&self.$field)),+).put(key, (value, life), within).await
-            }
-
-            async fn remove_async(
-                &self,
-                key: &str,
-                within: &super::Within<'_>,
-            ) -> Result<(), crate::echo::StoreError> {
-                let layer = self.layer($(Tasks(&self.$field)),+);
-                Calls::<T>::remove(&layer, key, within).await
-            }
+            store_methods! { AsyncStore<T> by call_layer![Tasks: $($field),+] }
         }
     };
 }
 
-pub(super) use layer;
+/// A call of a layer, whose parts are these fields.
+macro_rules! call_layer {
+    ([Threads: $($field:ident),+]
+        $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {{
+        let layer = $this.layer($(Threads(&$this.$field)),+);
+        drive(Calls::<T>::$call(&layer, $($argument),+, $within))
+    }};
+    ([Tasks: $($field:ident),+]
+        $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        async move {
+            let layer = $this.layer($(Tasks(&$this.$field)),+);
+            Calls::<T>::$call(&layer, $($argument),+, $within).await
+        }
+    };
+}
+
+pub(super) use {call_layer, layer};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::locks::LockTable;
-use super::{AsyncStore, Begun, Found, Life, Store, Within, Written};
+use super::{AsyncStore, Begun, Found, Life, Store, Within, Written, store_methods};
 use crate::cache::{Cache, EvictionPolicy};
 use crate::clock::{Clock, CoarseClock, Tick, saturating_nanos};
 use crate::echo::error::StoreError;

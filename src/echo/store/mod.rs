@@ -20,70 +20,15 @@ macro_rules! ready_at_once {
                 Store::<T>::canonical(self, key)
             }
 
-            fn get_async(
-                &self,
-                key: &str,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<Option<Found<T>>, StoreError>> + Send {
-                ready(Store::get(self, key, within))
-            }
-
-            fn begin_refresh_async(
-                &self,
-                key: &str,
-                lock: &RefreshLock,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<Begun<T>, StoreError>> + Send {
-                ready(Store::begin_refresh(self, key, lock, within))
-            }
-
-            fn renew_async(
-                &self,
-                key: &str,
-                lock: &RefreshLock,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<bool, StoreError>> + Send {
-                ready(Store::<T>::renew(self, key, lock, within))
-            }
-
-            fn finish_refresh_async(
-                &self,
-                key: &str,
-                value: &T,
-                life: Life,
-                lock: &RefreshLock,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<Written, StoreError>> + Send {
-                ready(Store::finish_refresh(self, key, value, life, lock, within))
-            }
-
-            fn abandon_refresh_async(
-                &self,
-                key: &str,
-                lock: &RefreshLock,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<(), StoreError>> + Send {
-                ready(Store::<T>::abandon_refresh(self, key, lock, within))
-            }
-
-            fn put_async(
-                &self,
-                key: &str,
-                value: &T,
-                life: Life,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<(), StoreError>> + Send {
-                ready(Store::put(self, key, value, life, within))
-            }
-
-            fn remove_async(
-                &self,
-                key: &str,
-                within: &Within<'_>,
-            ) -> impl Future<Output = Result<(), StoreError>> + Send {
-                ready(Store::<T>::remove(self, key, within))
-            }
+            store_methods! { AsyncStore<T> by ready_call![] }
         }
+    };
+}
+
+/// The call of a store that never waits.
+macro_rules! ready_call {
+    ([] $this:ident.$call:ident / $async:ident($($argument:expr),+; $within:expr)) => {
+        ready(Store::<T>::$call($this, $($argument),+, $within))
     };
 }
 
@@ -95,6 +40,7 @@ mod chaos;
 mod layer;
 mod locks;
 mod memory;
+mod methods;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "redis")]
@@ -115,6 +61,8 @@ pub use tiered::TieredStore;
 pub use within::Within;
 
 pub(super) use calls::{Calls, Tasks, Threads, blocking};
+pub(super) use layer::drive;
+pub(crate) use methods::store_methods;
 use ready_at_once;
 
 use std::time::Duration;

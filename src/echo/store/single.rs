@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use super::{AsyncStore, Begun, Found, Life, MemoryStore, Store, Within, Written};
+use super::{AsyncStore, Begun, Found, Life, MemoryStore, Store, Within, Written, store_methods};
 use crate::clock::Clock;
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
@@ -52,6 +52,14 @@ impl<T: Clone + Send + Sync + 'static> Default for SingleStore<T> {
     }
 }
 
+/// A call of the one key, whichever is asked for.
+macro_rules! call {
+    ([] $this:ident.$call:ident / $async:ident($key:expr $(, $argument:expr)*; $within:expr)) => {{
+        let _ = $key;
+        $this.0.$call(KEY $(, $argument)*, $within)
+    }};
+}
+
 impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
     fn canonical<'k>(&self, _: &'k str) -> &'k str {
         KEY
@@ -62,50 +70,7 @@ impl<T: Clone + Send + Sync + 'static> Store<T> for SingleStore<T> {
         self.0.get_now(KEY, aged)
     }
 
-    fn get(&self, _: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
-        self.0.get(KEY, within)
-    }
-
-    fn begin_refresh(
-        &self,
-        _: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<T>, StoreError> {
-        self.0.begin_refresh(KEY, lock, within)
-    }
-
-    fn renew(&self, _: &str, lock: &RefreshLock, within: &Within<'_>) -> Result<bool, StoreError> {
-        self.0.renew(KEY, lock, within)
-    }
-
-    fn finish_refresh(
-        &self,
-        _: &str,
-        value: &T,
-        life: Life,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        self.0.finish_refresh(KEY, value, life, lock, within)
-    }
-
-    fn abandon_refresh(
-        &self,
-        _: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        self.0.abandon_refresh(KEY, lock, within)
-    }
-
-    fn put(&self, _: &str, value: &T, life: Life, within: &Within<'_>) -> Result<(), StoreError> {
-        self.0.put(KEY, value, life, within)
-    }
-
-    fn remove(&self, _: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        self.0.remove(KEY, within)
-    }
+    store_methods! { Store<T> by call![] }
 }
 
 super::ready_at_once!(SingleStore<T>);

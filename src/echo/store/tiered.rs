@@ -13,8 +13,8 @@ use std::pin::pin;
 use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
-use super::layer::{drive, layer};
-use super::{Begun, Calls, Found, Life, Store, Tasks, Threads, Within, Written};
+use super::layer::{call_layer, drive, layer};
+use super::{Begun, Calls, Found, Life, Store, Tasks, Threads, Within, Written, store_methods};
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 
@@ -168,8 +168,8 @@ impl<'f, T: Send + Sync, C1: Calls<T>> Fill<'f, T, C1> {
 
     /// Whether it was written, or something newer by another one.
     async fn write(mut self, value: &T, life: Life) -> bool {
-        let value = (value, life);
-        let written = self.near.finish_refresh(self.key, value, &self.lock, self.within).await;
+        let (near, lock) = (self.near, &self.lock);
+        let written = near.finish_refresh(self.key, value, life, lock, self.within).await;
         self.armed = written.is_err();
         written.is_ok()
     }
@@ -254,12 +254,13 @@ where
     async fn finish_refresh(
         &self,
         key: &str,
-        (value, life): (&T, Life),
+        value: &T,
+        life: Life,
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<Written, StoreError> {
         let claim = self.claim(key, within).await;
-        let written = self.far.finish_refresh(key, (value, life), lock, within).await;
+        let written = self.far.finish_refresh(key, value, life, lock, within).await;
         let is_written = matches!(written, Ok(Written::Yes));
         self.fill((key, within), is_written.then_some((value, life)), claim).await;
         written
@@ -277,11 +278,12 @@ where
     async fn put(
         &self,
         key: &str,
-        (value, life): (&T, Life),
+        value: &T,
+        life: Life,
         within: &Within<'_>,
     ) -> Result<(), StoreError> {
         let claim = self.claim(key, within).await;
-        let put = self.far.put(key, (value, life), within).await;
+        let put = self.far.put(key, value, life, within).await;
         self.fill((key, within), put.is_ok().then_some((value, life)), claim).await;
         put
     }

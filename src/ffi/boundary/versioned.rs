@@ -46,6 +46,15 @@ pub(crate) unsafe fn read<O: Versioned>(options: *const O) -> Result<O> {
     Ok(unsafe { options.read() })
 }
 
+/// Reads an options struct that may be NULL.
+///
+/// # Safety
+/// SPAN, unless it is NULL.
+pub(crate) unsafe fn optional<O: Versioned>(options: *const O) -> Result<Option<O>> {
+    // SAFETY: the caller's promise.
+    if options.is_null() { Ok(None) } else { unsafe { read(options) }.map(Some) }
+}
+
 /// Fills a struct of counters that may be longer than ours: the rest of it becomes zero. `make` is
 /// given its size.
 ///

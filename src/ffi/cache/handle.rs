@@ -72,11 +72,10 @@ pub unsafe extern "C" fn docache_cache_new(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
-        let mut builder = if options.is_null() {
-            builder_of_defaults()
-        } else {
-            // SAFETY: the caller's promise.
-            configure(&unsafe { versioned::read(options) }?)?
+        // SAFETY: the caller's promise.
+        let mut builder = match unsafe { versioned::optional(options) }? {
+            Some(options) => configure(&options)?,
+            None => builder_of_defaults(),
         };
         let gate = Gate::new();
         let registration = Arc::new(registration);

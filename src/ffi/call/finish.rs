@@ -5,13 +5,9 @@ use std::sync::Arc;
 
 use super::handle::{docache_call, end, put_away};
 use crate::error::{Error, Result};
-use crate::ffi::boundary::{
-    DOCACHE_DOER_FAILED, DOCACHE_OK, DOCACHE_PANIC, Out, borrow, check, docache_error,
-    docache_status, guard,
-};
-use crate::ffi::error::share_error;
+use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, check, docache_error, docache_status, guard};
 use crate::ffi::perform;
-use crate::ffi::value::{Value, docache_value, share_value};
+use crate::ffi::value::{Value, docache_value};
 use crate::flight::{Failure, Outcome};
 
 /// What a leader reports. It takes shares of its own.
@@ -23,34 +19,9 @@ unsafe fn outcome(
     value: *const docache_value,
     error: *const docache_error,
 ) -> Result<Outcome<Value, Error>> {
-    match status {
-        DOCACHE_OK if error.is_null() => {
-            check(value, "value")?;
-            // SAFETY: HANDLE, not NULL.
-            Ok(Ok(unsafe { share_value(value) }))
-        }
-        DOCACHE_OK => {
-            Err(Error::invalid_argument("error", "an error with DOCACHE_OK", "give NULL"))
-        }
-        DOCACHE_DOER_FAILED | DOCACHE_PANIC if value.is_null() => {
-            let error = if error.is_null() {
-                None
-            } else {
-                check(error, "error")?;
-                // SAFETY: HANDLE, not NULL.
-                Some(unsafe { share_error(error) })
-            };
-            let error = perform::into_error(perform::reported(status, error));
-            Ok(Err(Failure::Failed(Arc::new(error))))
-        }
-        DOCACHE_DOER_FAILED | DOCACHE_PANIC => {
-            Err(Error::invalid_argument("value", "a value with a failure", "give NULL"))
-        }
-        other => {
-            let accepted = "give DOCACHE_OK, DOCACHE_DOER_FAILED or DOCACHE_PANIC";
-            Err(Error::invalid_argument("status", other, accepted))
-        }
-    }
+    // SAFETY: the caller's promise.
+    let finished = unsafe { perform::finished(status, value, error) }?;
+    Ok(finished.map_err(|error| Failure::Failed(Arc::new(error))))
 }
 
 /// Ends the run that the call leads: later calls of the key begin a new one, and those that wait

@@ -9,13 +9,12 @@ use super::task::{Lead, Outcome, Seen, Task, docache_echo_call};
 use crate::echo::Fetched;
 use crate::error::{Error, Result};
 use crate::ffi::boundary::{
-    DOCACHE_DOER_FAILED, DOCACHE_LEADER, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_PENDING, Out, borrow,
-    check, docache_error, docache_status, guard, is_usable, quietly,
+    DOCACHE_LEADER, DOCACHE_OK, DOCACHE_PENDING, Out, borrow, docache_error, docache_status, guard,
+    is_usable, quietly,
 };
-use crate::ffi::error::share_error;
 use crate::ffi::notify::{self, docache_notify_fn};
-use crate::ffi::perform::{explain, into_error, reported};
-use crate::ffi::value::{Value, docache_value, share_value, start};
+use crate::ffi::perform::{explain, finished};
+use crate::ffi::value::{Value, docache_value, start};
 use crate::flight::FlightError;
 
 fn outcome(key: &str, fetched: Result<Fetched<Value>, FlightError<Error>>) -> Outcome {
@@ -201,44 +200,6 @@ pub unsafe extern "C" fn docache_echo_call_cancel(call: *mut docache_echo_call) 
     })
 }
 
-/// What a leader reports. It takes shares of its own.
-///
-/// # Safety
-/// HANDLE.
-unsafe fn done(
-    status: docache_status,
-    value: *const docache_value,
-    error: *const docache_error,
-) -> Result<Result<Value>> {
-    match status {
-        DOCACHE_OK if error.is_null() => {
-            check(value, "value")?;
-            // SAFETY: HANDLE, not NULL.
-            Ok(Ok(unsafe { share_value(value) }))
-        }
-        DOCACHE_OK => {
-            Err(Error::invalid_argument("error", "an error with DOCACHE_OK", "give NULL"))
-        }
-        DOCACHE_DOER_FAILED | DOCACHE_PANIC if value.is_null() => {
-            let error = if error.is_null() {
-                None
-            } else {
-                check(error, "error")?;
-                // SAFETY: HANDLE, not NULL.
-                Some(unsafe { share_error(error) })
-            };
-            Ok(Err(into_error(reported(status, error))))
-        }
-        DOCACHE_DOER_FAILED | DOCACHE_PANIC => {
-            Err(Error::invalid_argument("value", "a value with a failure", "give NULL"))
-        }
-        other => {
-            let accepted = "give DOCACHE_OK, DOCACHE_DOER_FAILED or DOCACHE_PANIC";
-            Err(Error::invalid_argument("status", other, accepted))
-        }
-    }
-}
-
 /// Ends the work of a call that leads. `status` is DOCACHE_OK with a value, or DOCACHE_DOER_FAILED,
 /// or DOCACHE_PANIC for a defect, with an error or NULL; what is not given is NULL. The library
 /// takes shares of its own. OK: it is over, and those who waited have been notified. PENDING: the
@@ -261,7 +222,7 @@ pub unsafe extern "C" fn docache_echo_call_finish(
         // SAFETY: the caller's promise.
         let task = &unsafe { borrow(call, "call") }?.0;
         // SAFETY: the caller's promise.
-        let done = match unsafe { done(status, value, error) }? {
+        let done = match unsafe { finished(status, value, error) }? {
             Ok(value) => Ok(checked(value, task.common)?),
             failed => failed,
         };

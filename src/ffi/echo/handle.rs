@@ -166,12 +166,9 @@ pub unsafe extern "C" fn docache_echo_new(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
-        let options = if options.is_null() {
-            docache_echo_options::defaults()
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { versioned::read(options) }?
-        };
+        // SAFETY: the caller's promise.
+        let options = unsafe { versioned::optional(options) }?;
+        let options = options.unwrap_or_else(docache_echo_options::defaults);
         // SAFETY: the caller's promise.
         let parts = unsafe { Parts::new(store, registration) }?;
         let memo = memo(&options, &parts)?;
@@ -241,12 +238,9 @@ pub unsafe extern "C" fn docache_echo_lazy_new(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
-        let options = if options.is_null() {
-            docache_echo_lazy_options::defaults()
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { versioned::read(options) }?
-        };
+        // SAFETY: the caller's promise.
+        let options = unsafe { versioned::optional(options) }?;
+        let options = options.unwrap_or_else(docache_echo_lazy_options::defaults);
         // SAFETY: the caller's promise.
         let parts = unsafe { Parts::new(store, registration) }?;
         let lazy = lazy(&options, &parts)?;

@@ -5,6 +5,9 @@
 //! who is to be notified. Behind another, the [`Lead`]: whether the future has come to the point at
 //! which its caller must do the work, and then what he has brought. The task is its own Waker.
 //!
+//! A wait (`ffi/wait.rs`) is polled likewise; but it has no lead, and is over when it is freed, so
+//! the two are apart on purpose.
+//!
 //! # Invariants
 //! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a
 //!   mark, `woken`, and that thread polls once more. So the future is polled, and dropped, without

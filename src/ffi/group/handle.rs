@@ -72,9 +72,8 @@ pub unsafe extern "C" fn docache_group_new(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
         let mut builder = KeyedGroup::builder();
-        if !options.is_null() {
-            // SAFETY: the caller's promise.
-            let options = unsafe { versioned::read(options) }?;
+        // SAFETY: the caller's promise.
+        if let Some(options) = unsafe { versioned::optional(options) }? {
             versioned::reserved("options.reserved", options.reserved)?;
             versioned::reserved("options.reserved2", options.reserved2)?;
             versioned::shards(options.shards, MAX_SHARDS)?;

@@ -16,7 +16,7 @@ use crate::echo::NatsStore;
 use crate::echo::RedisStore;
 use crate::echo::{
     AsyncStore, Begun, Breaker, Found, Life, MemoryStore, RefreshLock, SingleStore, Store,
-    StoreError, TieredStore, Within, Written,
+    StoreError, TieredStore, Within, Written, store_methods,
 };
 use crate::ffi::value::Value;
 
@@ -136,28 +136,35 @@ impl AnyStore {
 
 type Later<'c, R> = Pin<Box<dyn Future<Output = R> + Send + 'c>>;
 
+/// A call for a thread.
+macro_rules! call {
+    ([] $this:ident.$call:ident / $call_async:ident($($argument:expr),+; $within:expr)) => {
+        $this.kind.for_threads().$call($($argument),+, $within)
+    };
+}
+
 /// A call for a task.
 macro_rules! call_async {
-    ($this:ident, $call:ident, $call_async:ident, ($($argument:expr),*)) => {
+    ([] $this:ident.$call:ident / $call_async:ident($($argument:expr),+; $within:expr)) => {
         async move {
             if let Some(store) = $this.kind.at_once() {
-                return Store::<Value>::$call(store, $($argument),*);
+                return Store::<Value>::$call(store, $($argument),+, $within);
             }
             // In a box, since stores are made of stores.
             let call: Later<'_, _> = match &*$this.kind {
                 Kind::Tiered(store) => {
-                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),*))
+                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),+, $within))
                 }
                 Kind::Breaker(store) => {
-                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),*))
+                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),+, $within))
                 }
                 #[cfg(feature = "redis")]
                 Kind::Redis(store) => {
-                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),*))
+                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),+, $within))
                 }
                 #[cfg(feature = "nats")]
                 Kind::Nats(store) => {
-                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),*))
+                    Box::pin(AsyncStore::<Value>::$call_async(store, $($argument),+, $within))
                 }
                 Kind::Memory(..) | Kind::Single(..) | Kind::Custom(_) => {
                     unreachable!("it was called above")
@@ -173,28 +180,7 @@ impl Store<Value> for AnyStore {
         self.kind.for_threads().canonical(key)
     }
 
-    #[inline]
-    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<Value>>, StoreError> {
-        self.kind.for_threads().get(key, within)
-    }
-
-    fn begin_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<Value>, StoreError> {
-        self.kind.for_threads().begin_refresh(key, lock, within)
-    }
-
-    fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
-        self.kind.for_threads().renew(key, lock, within)
-    }
+    store_methods! { Store<Value> by call![]: get begin_refresh renew abandon_refresh remove }
 
     fn finish_refresh(
         &self,
@@ -208,15 +194,6 @@ impl Store<Value> for AnyStore {
         self.kind.for_threads().finish_refresh(key, value, life, lock, within)
     }
 
-    fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        self.kind.for_threads().abandon_refresh(key, lock, within)
-    }
-
     fn put(
         &self,
         key: &str,
@@ -227,45 +204,15 @@ impl Store<Value> for AnyStore {
         let life = self.kind.shortened(life);
         self.kind.for_threads().put(key, value, life, within)
     }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        self.kind.for_threads().remove(key, within)
-    }
 }
 
-#[allow(
-    clippy::manual_async_fn,
-    reason = "stores are made of stores: that futures are Send must be known without a look inside"
-)]
 impl AsyncStore<Value> for AnyStore {
     fn canonical<'k>(&self, key: &'k str) -> &'k str {
         Store::<Value>::canonical(self, key)
     }
 
-    fn get_async(
-        &self,
-        key: &str,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Result<Option<Found<Value>>, StoreError>> + Send {
-        call_async!(self, get, get_async, (key, within))
-    }
-
-    fn begin_refresh_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Result<Begun<Value>, StoreError>> + Send {
-        call_async!(self, begin_refresh, begin_refresh_async, (key, lock, within))
-    }
-
-    fn renew_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        call_async!(self, renew, renew_async, (key, lock, within))
+    store_methods! {
+        AsyncStore<Value> by call_async![]: get begin_refresh renew abandon_refresh remove
     }
 
     fn finish_refresh_async(
@@ -277,16 +224,7 @@ impl AsyncStore<Value> for AnyStore {
         within: &Within<'_>,
     ) -> impl Future<Output = Result<Written, StoreError>> + Send {
         let life = self.kind.shortened(life);
-        call_async!(self, finish_refresh, finish_refresh_async, (key, value, life, lock, within))
-    }
-
-    fn abandon_refresh_async(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        call_async!(self, abandon_refresh, abandon_refresh_async, (key, lock, within))
+        call_async!([] self.finish_refresh / finish_refresh_async(key, value, life, lock; within))
     }
 
     fn put_async(
@@ -297,15 +235,7 @@ impl AsyncStore<Value> for AnyStore {
         within: &Within<'_>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         let life = self.kind.shortened(life);
-        call_async!(self, put, put_async, (key, value, life, within))
-    }
-
-    fn remove_async(
-        &self,
-        key: &str,
-        within: &Within<'_>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        call_async!(self, remove, remove_async, (key, within))
+        call_async!([] self.put / put_async(key, value, life; within))
     }
 }
 

@@ -93,11 +93,10 @@ pub unsafe extern "C" fn docache_store_memory_new(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::handle(out, "out") }?;
-        let kind = if options.is_null() {
-            Kind::Memory(MemoryStore::builder().build()?, None)
-        } else {
-            // SAFETY: the caller's promise.
-            configure(&unsafe { versioned::read(options) }?)?
+        // SAFETY: the caller's promise.
+        let kind = match unsafe { versioned::optional(options) }? {
+            Some(options) => configure(&options)?,
+            None => Kind::Memory(MemoryStore::builder().build()?, None),
         };
         out.write(docache_store::into_handle(AnyStore::new(kind)));
         Ok(DOCACHE_OK)

@@ -67,11 +67,10 @@ struct Settings<'a> {
 /// # Safety
 /// SPAN.
 unsafe fn settings<'a>(options: *const docache_store_remote_options) -> Result<Settings<'a>> {
-    if options.is_null() {
-        return Ok(Settings { prefix: None, connect_timeout_ns: 0, lazy: false });
-    }
     // SAFETY: the caller's promise.
-    let options = unsafe { versioned::read(options) }?;
+    let Some(options) = unsafe { versioned::optional(options) }? else {
+        return Ok(Settings { prefix: None, connect_timeout_ns: 0, lazy: false });
+    };
     versioned::reserved("options.reserved", options.reserved)?;
     let lazy = match options.format {
         DOCACHE_FORMAT_JSON => false,
@@ -88,6 +87,26 @@ unsafe fn settings<'a>(options: *const docache_store_remote_options) -> Result<S
         connect_timeout_ns: options.connect_timeout_ns,
         lazy,
     })
+}
+
+/// What the builders of both stores are told in the same way.
+#[cfg(any(feature = "redis", feature = "nats"))]
+macro_rules! configured {
+    ($builder:expr, $settings:expr) => {{
+        use super::json::Format;
+
+        let settings = $settings;
+        let format = if settings.lazy { Format::LazyJson } else { Format::Json };
+        let mut builder = $builder.codec(format);
+        if let Some(prefix) = settings.prefix {
+            builder = builder.prefix(prefix);
+        }
+        if settings.connect_timeout_ns != 0 {
+            builder = builder
+                .connect_timeout(std::time::Duration::from_nanos(settings.connect_timeout_ns));
+        }
+        builder
+    }};
 }
 
 /// Makes a store in the Redis server, or one that speaks its protocol, at `url`:
@@ -127,18 +146,9 @@ pub unsafe extern "C" fn docache_store_redis_new(
 #[cfg(feature = "redis")]
 fn redis(url: &str, settings: &Settings<'_>) -> Result<AnyStore> {
     use super::any::Kind;
-    use super::json::Format;
     use crate::echo::RedisStore;
-    use std::time::Duration;
 
-    let format = if settings.lazy { Format::LazyJson } else { Format::Json };
-    let mut builder = RedisStore::builder(url).codec(format);
-    if let Some(prefix) = settings.prefix {
-        builder = builder.prefix(prefix);
-    }
-    if settings.connect_timeout_ns != 0 {
-        builder = builder.connect_timeout(Duration::from_nanos(settings.connect_timeout_ns));
-    }
+    let builder = configured!(RedisStore::builder(url), settings);
     Ok(AnyStore::new(Kind::Redis(builder.build()?)))
 }
 
@@ -183,18 +193,9 @@ pub unsafe extern "C" fn docache_store_nats_new(
 #[cfg(feature = "nats")]
 fn nats(url: &str, bucket: &str, settings: &Settings<'_>) -> Result<AnyStore> {
     use super::any::Kind;
-    use super::json::Format;
     use crate::echo::NatsStore;
-    use std::time::Duration;
 
-    let format = if settings.lazy { Format::LazyJson } else { Format::Json };
-    let mut builder = NatsStore::builder(url, bucket).codec(format);
-    if let Some(prefix) = settings.prefix {
-        builder = builder.prefix(prefix);
-    }
-    if settings.connect_timeout_ns != 0 {
-        builder = builder.connect_timeout(Duration::from_nanos(settings.connect_timeout_ns));
-    }
+    let builder = configured!(NatsStore::builder(url, bucket), settings);
     Ok(AnyStore::new(Kind::Nats(builder.build()?)))
 }
 

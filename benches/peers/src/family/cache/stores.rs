@@ -1,7 +1,8 @@
 //! The peers behind a few small traits: what can be read, what can be written, what loads.
 //!
 //! All hash with the same hasher, so that what differs is the store. Each is otherwise as its
-//! builder makes it.
+//! builder makes it. They are alike and written out all the same: the calls are those of each
+//! peer's own documentation.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -10,12 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use docache::echo::codec::LazyJson;
-use docache::echo::{
-    Begun, Found, LazyEchoCache, Life, RedisStore, RefreshLock, Store, StoreError, Within, Written,
-};
+use docache::echo::{LazyEchoCache, RedisStore, Store};
 
 use super::server::Server;
 use crate::harness::Bench;
+
+#[path = "../../../../../tests/common/lockless.rs"]
+mod lockless;
+use lockless::Lockless;
 
 const PROCESSES: usize = 4;
 const THREADS: usize = 8;
@@ -141,50 +143,4 @@ fn call<S: Store<u64> + 'static>(store: S, span: Duration) -> Result<u64, Box<dy
     })?;
     cache.shutdown(10 * LOAD);
     Ok(loads.load(Ordering::Relaxed))
-}
-
-/// A store that grants every process the lock.
-#[derive(Debug)]
-struct Lockless<S>(S);
-
-impl<T, S: Store<T>> Store<T> for Lockless<S> {
-    fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
-        self.0.get(key, within)
-    }
-
-    fn begin_refresh(
-        &self,
-        key: &str,
-        _: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Begun<T>, StoreError> {
-        Ok(Begun::new(true, self.0.get(key, within)?))
-    }
-
-    fn renew(&self, _: &str, _: &RefreshLock, _: &Within<'_>) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    fn finish_refresh(
-        &self,
-        key: &str,
-        value: &T,
-        life: Life,
-        _: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<Written, StoreError> {
-        self.0.put(key, value, life, within).map(|()| Written::Yes)
-    }
-
-    fn abandon_refresh(&self, _: &str, _: &RefreshLock, _: &Within<'_>) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn put(&self, key: &str, value: &T, life: Life, within: &Within<'_>) -> Result<(), StoreError> {
-        self.0.put(key, value, life, within)
-    }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        self.0.remove(key, within)
-    }
 }

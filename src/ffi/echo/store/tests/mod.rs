@@ -11,6 +11,7 @@ use super::{docache_store_breaker_new, docache_store_memory_new, docache_store_t
 use crate::clock::SystemClock;
 use crate::echo::{
     AsyncStore, Begun, Found, Life, RefreshLock, Store, StoreError, Within, Written, conformance,
+    store_methods,
 };
 use crate::ffi::boundary::DOCACHE_OK;
 use crate::ffi::cache::DOCACHE_NEVER;
@@ -49,19 +50,21 @@ fn texts(found: Found<Value>) -> Found<String> {
 
 /// Makes a call in one way or the other.
 macro_rules! call {
-    ($this:ident.$call:ident / $call_async:ident ($($argument:expr),*)) => {
+    ([] $this:ident.$call:ident / $call_async:ident($($argument:expr),+; $within:expr)) => {
         if $this.by_tasks {
-            let call = AsyncStore::<Value>::$call_async(&$this.store, $($argument),*);
+            let call = AsyncStore::<Value>::$call_async(&$this.store, $($argument),+, $within);
             block_on(call, &SystemClock, None).unwrap()
         } else {
-            Store::<Value>::$call(&$this.store, $($argument),*)
+            Store::<Value>::$call(&$this.store, $($argument),+, $within)
         }
     };
 }
 
 impl Store<String> for Texts {
+    store_methods! { Store<String> by call![]: renew abandon_refresh remove }
+
     fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<String>>, StoreError> {
-        Ok(call!(self.get / get_async(key, within))?.map(texts))
+        Ok(call!([] self.get / get_async(key; within))?.map(texts))
     }
 
     fn begin_refresh(
@@ -70,19 +73,10 @@ impl Store<String> for Texts {
         lock: &RefreshLock,
         within: &Within<'_>,
     ) -> Result<Begun<String>, StoreError> {
-        let begun = call!(self.begin_refresh / begin_refresh_async(key, lock, within))?;
+        let begun = call!([] self.begin_refresh / begin_refresh_async(key, lock; within))?;
         let mut other = Begun::new(begun.granted, begun.found.map(texts));
         other.holder = begun.holder;
         Ok(other)
-    }
-
-    fn renew(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<bool, StoreError> {
-        call!(self.renew / renew_async(key, lock, within))
     }
 
     fn finish_refresh(
@@ -94,16 +88,7 @@ impl Store<String> for Texts {
         within: &Within<'_>,
     ) -> Result<Written, StoreError> {
         let value = &Value::copy(value.as_bytes()).unwrap();
-        call!(self.finish_refresh / finish_refresh_async(key, value, life, lock, within))
-    }
-
-    fn abandon_refresh(
-        &self,
-        key: &str,
-        lock: &RefreshLock,
-        within: &Within<'_>,
-    ) -> Result<(), StoreError> {
-        call!(self.abandon_refresh / abandon_refresh_async(key, lock, within))
+        call!([] self.finish_refresh / finish_refresh_async(key, value, life, lock; within))
     }
 
     fn put(
@@ -114,11 +99,7 @@ impl Store<String> for Texts {
         within: &Within<'_>,
     ) -> Result<(), StoreError> {
         let value = &Value::copy(value.as_bytes()).unwrap();
-        call!(self.put / put_async(key, value, life, within))
-    }
-
-    fn remove(&self, key: &str, within: &Within<'_>) -> Result<(), StoreError> {
-        call!(self.remove / remove_async(key, within))
+        call!([] self.put / put_async(key, value, life; within))
     }
 }
 
