@@ -4,11 +4,13 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use docache::echo::codec::LazyJson;
-use docache::echo::{EchoCache, LazyEchoCache, RedisStore, Status};
+use docache::echo::{
+    EchoCache, LazyEchoCache, MemoryStore, RedisStore, Status, Store, TieredStore,
+};
 
 use crate::proxy::Proxy;
-use crate::server::{Server, url};
-use crate::{LONG, store};
+use crate::server::{Reply, Server, url};
+use crate::{LONG, call, store};
 
 #[test]
 fn a_hit_takes_one_and_a_cold_load_three() {
@@ -24,6 +26,28 @@ fn a_hit_takes_one_and_a_cold_load_three() {
     assert_eq!(cache.fetch("key", || Ok(8)).unwrap().value, 7);
     assert_eq!(proxy.trips() - before, 1);
     assert_eq!(proxy.accepted(), 1);
+}
+
+#[test]
+fn what_is_left_is_asked_for_copies_only() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.ask(&["SET", "app:key", "7", "PX", "10000"]);
+    let mut has_asked = || match client.ask(&["INFO", "commandstats"]) {
+        Reply::Text(text) => String::from_utf8(text).unwrap().contains("cmdstat_pttl"),
+        other => panic!("{other:?}"),
+    };
+    let cache: EchoCache<_, u32, String> =
+        EchoCache::builder(store(server.port())).store_budget(LONG).build().unwrap();
+    assert_eq!(cache.fetch("key", || Ok(8)).unwrap().status, Status::Fresh);
+    assert!(!has_asked());
+    let tiers = TieredStore::new(MemoryStore::new(10), store(server.port()), 10 * LONG);
+    let cache: EchoCache<_, u32, String> =
+        EchoCache::builder(tiers).store_budget(LONG).build().unwrap();
+    assert_eq!(cache.fetch("key", || Ok(8)).unwrap().status, Status::Fresh);
+    assert!(has_asked());
+    let copy = call(|within| cache.store().near().get("key", within)).unwrap().unwrap();
+    assert!(copy.left.unwrap() <= Duration::from_secs(10), "{copy:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl<S, T, E> Inner<S, T, E> {
     }
 
     pub(in crate::echo) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {
-        Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget)
+        Within::new(context.unwrap_or(&self.core.root), self.core.settings.budget).without_left()
     }
 
     /// Lets calls of the key that come from now on begin a load of their own.

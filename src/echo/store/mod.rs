@@ -85,7 +85,8 @@ pub struct Found<T> {
     pub value: T,
     /// How long ago it was loaded, if the store knows. What is of unknown age is never stale.
     pub age: Option<Duration>,
-    /// How long the store will keep it still, if it says so. A copy of it must not live longer.
+    /// How long the store will keep it still, if it says so; it need not where
+    /// [nobody asks](Within::asks_left). A copy of it must not live longer.
     pub left: Option<Duration>,
 }
 

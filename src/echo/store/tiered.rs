@@ -212,6 +212,7 @@ where
         }
         // FILL. Where another call fills, that is enough.
         let fill = Fill::begin(self.near, key, within).await.ok().and_then(|(fill, _)| fill);
+        within.ask_left();
         let found = self.far.get(key, within).await;
         match (&found, fill) {
             (Ok(Some(found)), Some(fill)) => {

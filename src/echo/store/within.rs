@@ -1,7 +1,7 @@
 //! How long a fetch may spend on its store.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Tick, saturating_nanos};
@@ -28,6 +28,8 @@ pub struct Within<'a> {
     left: AtomicU64,
     /// The tick at which the call first asked.
     began: AtomicU64,
+    /// Whether `Found::left` is of use.
+    asks_left: AtomicBool,
 }
 
 /// The call has not asked.
@@ -41,7 +43,36 @@ impl<'a> Within<'a> {
             base: context,
             left: AtomicU64::new(saturating_nanos(budget)),
             began: AtomicU64::new(NOT_BEGUN),
+            asks_left: AtomicBool::new(true),
         }
+    }
+
+    /// The same for calls whose caller has no use for [`Found::left`](super::Found::left).
+    pub(in crate::echo) fn without_left(self) -> Within<'a> {
+        Within { asks_left: AtomicBool::new(false), ..self }
+    }
+
+    /// Asks the stores that are called with this to tell how long they will keep what they find.
+    /// A store that keeps copies of what another one has found needs it.
+    pub fn ask_left(&self) {
+        // Relaxed: it is one call's.
+        self.asks_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the caller has a use for [`Found::left`](super::Found::left). A cache itself has
+    /// none, so that a store for which it costs something may leave it out.
+    ///
+    /// ```
+    /// use docache::Context;
+    /// use docache::echo::Within;
+    /// use std::time::Duration;
+    /// let context = Context::background();
+    /// let within = Within::new(&context, Duration::from_millis(50));
+    /// assert!(within.asks_left(), "by default");
+    /// ```
+    #[must_use]
+    pub fn asks_left(&self) -> bool {
+        self.asks_left.load(Ordering::Relaxed)
     }
 
     fn deadline(&self) -> Tick {

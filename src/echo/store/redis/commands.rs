@@ -106,9 +106,11 @@ fn lock_millis(lock: &RefreshLock) -> String {
     millis(lock.ttl()).unwrap_or_else(|| (1_u64 << 50).to_string())
 }
 
-/// Reads. The time that is left comes first: it must not be that of a later value.
-pub(super) fn read(commands: Commands, key: &str) -> Commands {
-    commands.and(&[b"PTTL", key.as_bytes()]).and(&[b"GET", key.as_bytes()])
+/// Reads. The time that is left, if that is asked for, comes first: it must not be that of a later
+/// value.
+pub(super) fn read(commands: Commands, key: &str, asks_left: bool) -> Commands {
+    let commands = if asks_left { commands.and(&[b"PTTL", key.as_bytes()]) } else { commands };
+    commands.and(&[b"GET", key.as_bytes()])
 }
 
 /// Takes the lock, sees who has it, and reads.
@@ -117,7 +119,7 @@ pub(super) fn begin(key: &str, lock_key: &str, lock: &RefreshLock) -> Commands {
     let commands = Commands::new()
         .and(&[b"SET", lock_key, &token, b"NX", b"PX", lock_millis(lock).as_bytes()])
         .and(&[b"GET", lock_key]);
-    read(commands, key)
+    read(commands, key, true)
 }
 
 /// Writes and takes the lock away, in one transaction.
@@ -189,13 +191,14 @@ pub(super) fn unexpected(reply: &Value) -> StoreError {
 /// What is in a store, with the time for which it will be there.
 pub(super) type Raw = Option<(Vec<u8>, Option<Duration>)>;
 
-pub(super) fn read_reply(left: &Value, value: Value) -> Result<Raw, StoreError> {
+pub(super) fn read_reply(left: Option<&Value>, value: Value) -> Result<Raw, StoreError> {
     let value = match value {
         Value::Nil => return Ok(None),
         Value::BulkString(value) => value,
         Value::ServerError(error) => return Err(refused(&error)),
         other => return Err(unexpected(&other)),
     };
+    let Some(left) = left else { return Ok(Some((value, None))) };
     let left = match left {
         // It does not expire.
         Value::Int(-1) => None,

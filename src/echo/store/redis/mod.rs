@@ -148,12 +148,22 @@ impl<C> RedisStore<C> {
         Ok(Some(Found { left, ..found }))
     }
 
-    fn found_in<T>(&self, replies: Vec<Value>) -> Result<Option<Found<T>>, StoreError>
+    fn found_in<T>(
+        &self,
+        replies: Vec<Value>,
+        asked_left: bool,
+    ) -> Result<Option<Found<T>>, StoreError>
     where
         C: Codec<T>,
     {
-        let [left, value] = exactly(replies)?;
-        self.found(commands::read_reply(&left, value)?)
+        let (left, value) = if asked_left {
+            let [left, value] = exactly(replies)?;
+            (Some(left), value)
+        } else {
+            let [value] = exactly(replies)?;
+            (None, value)
+        };
+        self.found(commands::read_reply(left.as_ref(), value)?)
     }
 
     /// How a refresh begins, and whether the lock is to be renewed, since it is the caller's from
@@ -168,7 +178,7 @@ impl<C> RedisStore<C> {
     {
         let [set, holder, left, value] = exactly(replies)?;
         let holder = commands::lock_reply(lock, &set, &holder)?;
-        let found = commands::read_reply(&left, value).and_then(|raw| self.found(raw));
+        let found = commands::read_reply(Some(&left), value).and_then(|raw| self.found(raw));
         let found = match found {
             // It is to be replaced.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
@@ -303,8 +313,10 @@ fn exactly<const N: usize>(replies: Vec<Value>) -> Result<[Value; N], StoreError
 
 impl<T, C: Codec<T>> Store<T> for RedisStore<C> {
     fn get(&self, key: &str, within: &Within<'_>) -> Result<Option<Found<T>>, StoreError> {
-        let replies = self.call(commands::read(Commands::new(), &self.key(key)), within)?;
-        self.sound(self.found_in(replies))
+        let asks_left = within.asks_left();
+        let commands = commands::read(Commands::new(), &self.key(key), asks_left);
+        let replies = self.call(commands, within)?;
+        self.sound(self.found_in(replies, asks_left))
     }
 
     fn begin_refresh(
@@ -375,9 +387,10 @@ impl<T: Send + Sync, C: Codec<T>> AsyncStore<T> for RedisStore<C> {
         key: &str,
         within: &Within<'_>,
     ) -> Result<Option<Found<T>>, StoreError> {
-        let commands = commands::read(Commands::new(), &self.key(key));
+        let asks_left = within.asks_left();
+        let commands = commands::read(Commands::new(), &self.key(key), asks_left);
         let replies = self.call_async(commands, false, within).await?;
-        self.sound(self.found_in(replies))
+        self.sound(self.found_in(replies, asks_left))
     }
 
     async fn begin_refresh_async(
