@@ -40,7 +40,7 @@ enum Command {
     Verify {
         #[command(flatten)]
         selection: Selection,
-        /// Then also what takes an hour: 50 killed holders, minutes of fuzzing
+        /// Also what takes an hour: 50 killed holders, minutes of fuzzing
         #[arg(long)]
         long: bool,
     },
@@ -74,9 +74,9 @@ fn run(cli: Cli) -> Result<()> {
     let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
     match cli.command {
         Command::Test(selection) => run::run(strict, steps::TEST, &selection),
-        Command::Verify { selection, long } => {
-            run::run(strict, steps::VERIFY, &selection)?;
-            if long { run::run(strict, steps::LONG, &Selection::default()) } else { Ok(()) }
+        Command::Verify { selection, long: false } => run::run(strict, steps::VERIFY, &selection),
+        Command::Verify { selection, long: true } => {
+            run::run(strict, &[steps::VERIFY, steps::LONG].concat(), &selection)
         }
         Command::Header { check: true } => header::check(),
         Command::Header { check: false } => header::write(),

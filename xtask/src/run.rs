@@ -10,6 +10,7 @@ use crate::tool::Missing;
 
 /// One named piece of `test` or `verify`. It returns a note for the table at the end, which may be
 /// empty.
+#[derive(Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
@@ -17,7 +18,7 @@ pub(crate) struct Step {
 }
 
 /// Which steps to run and how.
-#[derive(Args, Default)]
+#[derive(Args)]
 pub(crate) struct Selection {
     /// Steps to run, in the order of --list [default: all]
     steps: Vec<String>,
