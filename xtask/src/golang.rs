@@ -56,7 +56,7 @@ pub(crate) fn test(flags: &str, envs: &[(&str, &str)]) -> Result<()> {
 
 /// `go test` of the stores, beside the stores for Rust. The tests start the servers.
 pub(crate) fn test_stores(flags: &str) -> Result<()> {
-    Cmd::cargo("build --example echo_peer --features redis,nats --target-dir target").run()?;
+    Cmd::cargo("build -p docache --all-features --example echo_peer --target-dir target").run()?;
     let peer = fs::canonicalize(PEER).with_context(|| format!("cargo did not leave {PEER}"))?;
     test_module(STORES, flags, &[("DOCACHE_ECHO_PEER", &peer.to_string_lossy())])
 }
