@@ -26,10 +26,13 @@ pub(super) struct Hints {
 }
 
 impl Hints {
-    /// For a queue of this size.
+    /// For a queue of this size. One without a bound runs calls, and is not asked for keys.
     pub(super) fn new(size: usize) -> Hints {
-        let slots =
-            if cfg!(docache_loom) { 1 } else { size.clamp(32, 1024).next_power_of_two() * 4 };
+        let slots = if cfg!(docache_loom) || size == usize::MAX {
+            1
+        } else {
+            size.clamp(32, 1024).next_power_of_two() * 4
+        };
         Hints { slots: (0..slots).map(|_| AtomicU64::new(NONE)).collect() }
     }
 
