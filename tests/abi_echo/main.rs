@@ -1,6 +1,7 @@
 //! The echo caches of the C ABI, where timing, garbage or a server would be needed to test them
 //! from C: what is refused, stores that return nonsense, locks of others, frees beside callbacks.
 
+mod calls;
 mod handles;
 mod own;
 #[cfg(any(feature = "redis", feature = "nats"))]

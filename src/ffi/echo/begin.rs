@@ -89,9 +89,11 @@ pub unsafe extern "C" fn docache_echo_begin(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let places = unsafe { Places::new(out_value, out_fetched, out_age_ns) }?;
+        let places = unsafe { Places::new(out_value, out_fetched, out_age_ns) };
         // SAFETY: the caller's promise.
-        let out_call = unsafe { Out::handle(out_call, "out_call") }?;
+        let out_call = unsafe { Out::handle(out_call, "out_call") };
+        // Both handles are NULL by now, whichever place is none.
+        let (places, out_call) = (places?, out_call?);
         // SAFETY: the caller's promise.
         let echo = unsafe { borrow(echo, "echo") }?;
         // SAFETY: the caller's promise.

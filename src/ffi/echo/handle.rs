@@ -36,6 +36,7 @@ pub struct docache_echo {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Common {
     pub(super) wants_json: bool,
+    /// Its calls may call the user back, be it the store or `on_warning`: not on any thread.
     pub(super) calls_back: bool,
 }
 
@@ -132,11 +133,13 @@ impl Parts {
     fn hand_out(
         self,
         out: &Out<*mut docache_echo>,
-        kind: Kind,
-        refreshes: Option<Refreshes>,
+        (kind, refreshes): (Kind, Option<Refreshes>),
+        on_warning: docache_echo_warning_fn,
     ) -> docache_status {
-        let common =
-            Common { wants_json: self.store.wants_json(), calls_back: self.store.calls_back() };
+        let common = Common {
+            wants_json: self.store.wants_json(),
+            calls_back: self.store.calls_back() || on_warning.is_some(),
+        };
         let echo = docache_echo { kind, gate: self.gate, common, refreshes };
         out.write(Box::into_raw(Box::new(echo)));
         DOCACHE_OK
@@ -175,7 +178,7 @@ pub unsafe extern "C" fn docache_echo_new(
         // SAFETY: the caller's promise.
         let parts = unsafe { Parts::new(store, registration) }?;
         let memo = memo(&options, &parts)?;
-        Ok(parts.hand_out(&out, Kind::Memo(memo), None))
+        Ok(parts.hand_out(&out, (Kind::Memo(memo), None), options.on_warning))
     })
 }
 
@@ -254,7 +257,7 @@ pub unsafe extern "C" fn docache_echo_lazy_new(
             Some(perform) => Refreshes::Doer(Doer { perform, ctx: parts.ctx }),
             None => Refreshes::Host(HostQueue::new(&parts.gate)),
         };
-        Ok(parts.hand_out(&out, Kind::Lazy(lazy), Some(refreshes)))
+        Ok(parts.hand_out(&out, (Kind::Lazy(lazy), Some(refreshes)), options.on_warning))
     })
 }
 

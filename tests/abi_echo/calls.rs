@@ -1,0 +1,126 @@
+//! Calls that do not block: on which threads they call back, and what they write if they are
+//! refused.
+
+use std::ptr::{null, null_mut, without_provenance_mut};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use docache::ffi::*;
+
+use crate::handles::{Echo, Store, lazy_options, message, options};
+use crate::its_key;
+use crate::own::{self, Told};
+
+/// What never takes so long never happens.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Fetches what another has the lock of, which needs the timer, and says so.
+struct Hook {
+    third: Echo,
+    done: Sender<docache_status>,
+}
+
+unsafe extern "C-unwind" fn fetches_in_a_hook(ctx: usize, warning: *const docache_echo_warning) {
+    // SAFETY: the test gives the address of one that outlives its cache.
+    let hook = unsafe { &*(ctx as *const Hook) };
+    // SAFETY: valid during the call.
+    assert_eq!(unsafe { &*warning }.kind, DOCACHE_WARNING_LOCK_WAIT);
+    let _ = hook.done.send(hook.third.fetch(b"key", Some(its_key), 0).0);
+}
+
+#[test]
+fn a_warning_about_a_call_may_block() {
+    let (store, short) =
+        (Store::memory(), docache_echo_options { lock_wait_ns: 3_000_000, ..options() });
+    let (done, is_done) = channel();
+    let hook = Hook { third: Echo::memo(&store, &short, 0), done };
+    let warns = docache_echo_options { on_warning: Some(fetches_in_a_hook), ..short };
+    let first = Echo::memo(&store, &options(), 0);
+    let second = Echo::memo(&store, &warns, std::ptr::from_ref(&hook) as usize);
+    let (status, holder) = first.begin(b"key");
+    assert_eq!(status, DOCACHE_LEADER);
+    let (status, waiter) = second.begin(b"key");
+    assert_eq!(status, DOCACHE_PENDING);
+    assert_eq!(is_done.recv_timeout(PATIENCE), Ok(DOCACHE_OK));
+    assert_eq!(waiter.poll_while(DOCACHE_PENDING).0, DOCACHE_LEADER);
+    drop((waiter, holder));
+}
+
+#[test]
+fn handles_are_null_whichever_place_is_refused() {
+    let echo = Echo::memo(&Store::memory(), &options(), 0);
+    let (mut value, mut call) = (without_provenance_mut(8), without_provenance_mut(8));
+    let none = null_mut();
+    // SAFETY: all pointers are valid, or NULL.
+    let begun = unsafe {
+        docache_echo_begin(
+            echo.0,
+            b"k".as_ptr(),
+            1,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            &raw mut call,
+            none,
+        )
+    };
+    assert_eq!((begun, call), (DOCACHE_INVALID_ARGUMENT, null_mut()));
+    // SAFETY: as above.
+    let begun = unsafe {
+        docache_echo_begin(
+            echo.0,
+            b"k".as_ptr(),
+            1,
+            &raw mut value,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            none,
+        )
+    };
+    assert_eq!((begun, value), (DOCACHE_INVALID_ARGUMENT, null_mut()));
+    let (mut cache, mut call) = (null_mut(), without_provenance_mut(8));
+    let none = null_mut();
+    // SAFETY: as above.
+    assert_eq!(
+        unsafe { docache_cache_new(null(), None, 0, None, &raw mut cache, none) },
+        DOCACHE_OK
+    );
+    // SAFETY: as above.
+    let begun = unsafe {
+        docache_cache_fetch_begin(
+            cache,
+            b"k".as_ptr(),
+            1,
+            0,
+            0,
+            null_mut(),
+            &raw mut call,
+            null_mut(),
+        )
+    };
+    assert_eq!((begun, call), (DOCACHE_INVALID_ARGUMENT, null_mut()));
+    // SAFETY: freed once.
+    unsafe { docache_cache_free(cache) };
+}
+
+#[test]
+fn refreshes_that_still_run_when_their_time_is_over_are_an_error() {
+    let told = Told::default();
+    told.leaves.store(own::A_VALUE, Ordering::SeqCst);
+    told.age_ns.store(2, Ordering::SeqCst);
+    let options = docache_echo_lazy_options { refresh_after_ns: 1, ..lazy_options() };
+    let echo = Echo::lazy(&own::store(&told), &options, None, 0);
+    assert_eq!(echo.get(b"key", Some(its_key)).1, DOCACHE_FETCHED_STALE);
+    let (status, call) = echo.refresh();
+    assert_eq!(status, DOCACHE_LEADER);
+    let (mut running, mut error) = (0, null_mut());
+    // SAFETY: all pointers are valid, or NULL.
+    let ended = unsafe {
+        docache_echo_shutdown(echo.0, 0, null_mut(), null_mut(), &raw mut running, &raw mut error)
+    };
+    assert_eq!((ended, running), (DOCACHE_TIMEOUT, 1));
+    assert!(message(error).contains("refreshes"));
+    drop(call);
+}
