@@ -2,13 +2,14 @@
 //! refused.
 
 use std::ptr::{null, null_mut, without_provenance_mut};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use docache::ffi::*;
 
-use crate::handles::{Echo, Store, lazy_options, message, options};
+use crate::handles::{Echo, Store, count_up, lazy_options, message, options};
 use crate::its_key;
 use crate::own::{self, Told};
 
@@ -45,6 +46,59 @@ fn a_warning_about_a_call_may_block() {
     assert_eq!(is_done.recv_timeout(PATIENCE), Ok(DOCACHE_OK));
     assert_eq!(waiter.poll_while(DOCACHE_PENDING).0, DOCACHE_LEADER);
     drop((waiter, holder));
+}
+
+/// As long as this is closed a hook does not return.
+static GATE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+unsafe extern "C-unwind" fn blocks_in_a_hook(counter: usize, _: *const docache_echo_warning) {
+    // SAFETY: the test gives the address of a counter that outlives its cache.
+    unsafe { count_up(counter) };
+    let opened = GATE.0.lock().unwrap();
+    drop(GATE.1.wait_while(opened, |opened| !*opened).unwrap());
+}
+
+#[test]
+fn hooks_that_block_hold_up_no_other_cache() {
+    const KEYS: [&[u8]; 8] = [b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8"];
+    let store = Store::memory();
+    let short = docache_echo_options { lock_wait_ns: 3_000_000, ..options() };
+    let (holder, blocked) = (Echo::memo(&store, &options(), 0), AtomicUsize::new(0));
+    let ctx = std::ptr::from_ref(&blocked) as usize;
+    let warns = Echo::memo(
+        &store,
+        &docache_echo_options { on_warning: Some(blocks_in_a_hook), ..short },
+        ctx,
+    );
+    let held: Vec<_> = KEYS.iter().map(|key| holder.begin(key)).collect();
+    let stuck: Vec<_> = KEYS.iter().map(|key| warns.begin(key)).collect();
+    assert!(held.iter().all(|(status, _)| *status == DOCACHE_LEADER));
+    assert!(stuck.iter().all(|(status, _)| *status == DOCACHE_PENDING));
+    let start = Instant::now();
+    while blocked.load(Ordering::SeqCst) < 4 {
+        assert!(start.elapsed() < PATIENCE, "they are polled");
+        std::thread::yield_now();
+    }
+    let counted = AtomicUsize::new(0);
+    let ctx = std::ptr::from_ref(&counted) as usize;
+    let counts = docache_echo_options { on_warning: Some(counts_in_a_hook), ..short };
+    let other = Echo::memo(&store, &counts, ctx);
+    let (status, call) = other.begin(b"1");
+    assert_eq!(status, DOCACHE_PENDING);
+    let start = Instant::now();
+    while call.poll().0 == DOCACHE_PENDING && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    let (came, warned) = (call.poll().0, counted.load(Ordering::SeqCst));
+    *GATE.0.lock().unwrap() = true;
+    GATE.1.notify_all();
+    assert_eq!((came, warned), (DOCACHE_LEADER, 1));
+    drop((call, stuck, held));
+}
+
+unsafe extern "C-unwind" fn counts_in_a_hook(counter: usize, _: *const docache_echo_warning) {
+    // SAFETY: the test gives the address of a counter that outlives its cache.
+    unsafe { count_up(counter) };
 }
 
 #[test]

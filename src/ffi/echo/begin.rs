@@ -34,7 +34,7 @@ impl docache_echo {
                     let fetched = memo.fetch_async(&own, || work.begin()).await;
                     outcome(&own, fetched)
                 };
-                Task::start(key, self.common, lead, future)
+                Task::start(key, self.common.clone(), lead, future)
             }
             Kind::Lazy(lazy) => {
                 let (lazy, refresher) = (lazy.clone(), self.refresher());
@@ -47,7 +47,7 @@ impl docache_echo {
                     let fetch = lazy.options().fetch_async_handing(&own, || work.begin(), hand);
                     outcome(&own, fetch.await)
                 };
-                Task::start(key, self.common, lead, future)
+                Task::start(key, self.common.clone(), lead, future)
             }
         }
     }
@@ -264,7 +264,7 @@ pub unsafe extern "C" fn docache_echo_call_finish(
         let task = &unsafe { borrow(call, "call") }?.0;
         // SAFETY: the caller's promise.
         let done = match unsafe { done(status, value, error) }? {
-            Ok(value) => Ok(checked(value, task.common)?),
+            Ok(value) => Ok(checked(value, task.common.wants_json)?),
             failed => failed,
         };
         let task = task.clone();

@@ -28,7 +28,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use super::handle::Common;
 use crate::contain::{contained, drop_contained};
-use crate::echo::{Status, on_worker};
+use crate::echo::Status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::gate::Gate;
 use crate::ffi::notify::Notify;
@@ -329,10 +329,10 @@ fn poll_flat(task: Arc<Task>) {
 
 impl Wake for Task {
     fn wake(self: Arc<Task>) {
-        if self.common.calls_back {
+        if let Some(polls) = &self.common.polls {
             // The thread that wakes may be one that must not run callbacks, such as the timer's.
             let task = self.clone();
-            if on_worker(move || task.drive()) {
+            if polls.run(move || task.drive()) {
                 return;
             }
         }
