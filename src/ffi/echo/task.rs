@@ -22,6 +22,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
@@ -295,18 +296,20 @@ impl Task {
 }
 
 thread_local! {
-    /// What this thread has yet to poll, while it polls (FLAT).
-    static WOKEN: RefCell<Option<VecDeque<Arc<Task>>>> = const { RefCell::new(None) };
+    /// What this thread has yet to poll, while it polls (FLAT). Without a destructor, so that it is
+    /// there to the thread's end: the last one to use it leaves nothing.
+    static WOKEN: RefCell<ManuallyDrop<Option<VecDeque<Arc<Task>>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Polls a task that was woken, at once or when what this thread polls just now is over.
 fn poll_flat(task: Arc<Task>) {
-    let is_outermost = WOKEN.with_borrow_mut(|woken| match woken {
+    let is_outermost = WOKEN.with_borrow_mut(|woken| match &mut **woken {
         Some(woken) => {
             woken.push_back(task);
             false
         }
-        None => {
+        woken @ None => {
             *woken = Some(VecDeque::from([task]));
             true
         }
@@ -318,7 +321,7 @@ fn poll_flat(task: Arc<Task>) {
         let next = WOKEN.with_borrow_mut(|woken| {
             let next = woken.as_mut().and_then(VecDeque::pop_front);
             if next.is_none() {
-                *woken = None;
+                **woken = None;
             }
             next
         });
