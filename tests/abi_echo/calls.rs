@@ -137,10 +137,8 @@ fn handles_are_null_whichever_place_is_refused() {
     let (mut cache, mut call) = (null_mut(), without_provenance_mut(8));
     let none = null_mut();
     // SAFETY: as above.
-    assert_eq!(
-        unsafe { docache_cache_new(null(), None, 0, None, &raw mut cache, none) },
-        DOCACHE_OK
-    );
+    let made = unsafe { docache_cache_new(null(), None, 0, None, &raw mut cache, none) };
+    assert_eq!(made, DOCACHE_OK);
     // SAFETY: as above.
     let begun = unsafe {
         docache_cache_fetch_begin(
