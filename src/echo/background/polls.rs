@@ -11,14 +11,23 @@ use super::queue::{Offer, Queue};
 /// How many threads poll at most. A store's callbacks may block one for its time.
 const THREADS: usize = 4;
 
-/// The threads that poll for a cache, and what they are to poll.
+/// The threads that poll for a cache, and what they are to poll. They go when nobody has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Polls(Arc<Queue>);
+pub(crate) struct Polls(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle(Arc<Queue>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
 
 impl Polls {
     /// No thread is there yet.
     pub(crate) fn new() -> Polls {
-        Polls(Queue::new(usize::MAX, THREADS))
+        Polls(Arc::new(Handle(Queue::new(usize::MAX, THREADS))))
     }
 
     /// Has one of the threads do something that takes no long time. Whether there is one.
@@ -26,6 +35,6 @@ impl Polls {
         static TURNS: AtomicU64 = AtomicU64::new(0);
         // A name that no other has: nothing is left out for being there already.
         let turn = TURNS.fetch_add(1, Ordering::Relaxed);
-        self.0.offer(turn, &turn.to_string(), Box::new(work)) == Offer::Accepted
+        self.0.0.offer(turn, &turn.to_string(), Box::new(work)) == Offer::Accepted
     }
 }
