@@ -5,6 +5,7 @@ use std::ptr::{null, null_mut, without_provenance_mut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Condvar, Mutex};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use docache::ffi::*;
@@ -99,6 +100,28 @@ fn hooks_that_block_hold_up_no_other_cache() {
 unsafe extern "C-unwind" fn counts_in_a_hook(counter: usize, _: *const docache_echo_warning) {
     // SAFETY: the test gives the address of a counter that outlives its cache.
     unsafe { count_up(counter) };
+}
+
+/// Who was told of a call, once he is.
+static TOLD: Mutex<Option<ThreadId>> = Mutex::new(None);
+
+unsafe extern "C-unwind" fn note_the_thread(_: usize) {
+    *TOLD.lock().unwrap() = Some(std::thread::current().id());
+}
+
+#[test]
+fn those_who_wait_are_told_before_the_work_has_been_finished() {
+    let counted = AtomicUsize::new(0);
+    let ctx = std::ptr::from_ref(&counted) as usize;
+    let hooked = docache_echo_options { on_warning: Some(counts_in_a_hook), ..options() };
+    let echo = Echo::memo(&Store::memory(), &hooked, ctx);
+    let (leader, waiter) = (echo.begin(b"key").1, echo.begin(b"key").1);
+    let function: docache_notify_fn = Some(note_the_thread);
+    // SAFETY: all pointers are valid, or NULL.
+    let armed = unsafe { docache_echo_call_on_ready(waiter.0, function, 0, null_mut()) };
+    assert_eq!((armed, leader.finish(b"value")), (DOCACHE_PENDING, DOCACHE_OK));
+    assert_eq!(*TOLD.lock().unwrap(), Some(std::thread::current().id()));
+    assert_eq!(waiter.poll(), (DOCACHE_OK, Some(b"value".to_vec())));
 }
 
 #[test]
