@@ -685,8 +685,8 @@ typedef struct docache_cache_counters {
 /**
  * Called once with its token when there is something to see, on whichever thread finds it: the one
  * that brought it about, or one that polls. It must return, and must not block. It may free the
- * wait that it was given to, but not the call: whoever calls it may still be inside that; free the
- * call afterwards, elsewhere.
+ * docache_wait or the docache_echo_call that it was given to, but not the docache_call: whoever
+ * calls it may still be inside that; free that afterwards, elsewhere.
  */
 typedef void (*docache_notify_fn)(uintptr_t token);
 

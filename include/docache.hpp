@@ -38,6 +38,7 @@
 #include "docache/base.hpp"
 #include "docache/cache.hpp"
 #include "docache/echo.hpp"
+#include "docache/echo_call.hpp"
 #include "docache/group.hpp"
 #include "docache/loop_cache.hpp"
 #include "docache/store.hpp"

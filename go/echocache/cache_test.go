@@ -305,3 +305,14 @@ func TestACacheNeedsAStore(t *testing.T) {
 		}()
 	}
 }
+
+func TestWithinNoticesAStoreThatExits(t *testing.T) {
+	store := newSpy()
+	store.get = func(context.Context, string) error { runtime.Goexit(); return nil }
+	limited := echocache.StaleWithin[int](store, time.Hour)
+	within(t, async(func() {
+		if _, _, err := limited.Get(background, "a"); !errors.Is(err, singleflight.ErrGoexit) {
+			t.Error(err)
+		}
+	}), "the answer")
+}

@@ -167,12 +167,14 @@ func (c *EchoCacheLazy[T]) release(key, token string) {
 // ShutdownLazyRefresh ends the refreshes in the background: the contexts of those that run are
 // cancelled, and it waits until they have returned; those that wait are dropped. Fetches go on
 // working, without refreshes. A second call waits for the same, if there is anything to wait for.
-// Inside a refresh it does not wait.
+// Inside a refresh it does not wait; nor does one of several that are called inside refreshes and
+// would wait for each other.
 func (c *EchoCacheLazy[T]) ShutdownLazyRefresh() {
 	c.queue.seal()
 	c.dropWaiting()
 	c.cancel()
-	if !c.queue.inside() {
+	if end, ok := awaits.begin(c.queue); ok {
+		defer end()
 		<-c.queue.idle
 	}
 }
@@ -192,13 +194,15 @@ type ShutdownReport struct {
 // are cancelled, and the error has what ctx says and its cause; it does not wait for them then.
 // Without an error, Running is empty. Fetches go on working, without refreshes.
 //
-// Inside a refresh, which it would wait for, it lets the others end, and returns
-// [singleflight.ErrReentrant] at once.
+// Inside a refresh that it would wait for, or that waits for one in which it would be waited for, it
+// lets the others end, and returns [singleflight.ErrReentrant] at once.
 func (c *EchoCacheLazy[T]) Shutdown(ctx context.Context) (ShutdownReport, error) {
 	c.queue.seal()
-	if c.queue.inside() {
+	end, ok := awaits.begin(c.queue)
+	if !ok {
 		return c.queue.report(), singleflight.ErrReentrant
 	}
+	defer end()
 	select {
 	case <-c.queue.idle:
 		c.cancel()

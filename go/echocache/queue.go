@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	"docache/internal/goroutine"
 )
 
 // queue has jobs done in the background, in the order in which they came.
@@ -23,7 +21,7 @@ type queue[J any] struct {
 	mu      sync.Mutex
 	marks   map[string]struct{}
 	waiting fifo[waiter[J]]
-	running map[string]uintptr // the worker's goroutine, once it has begun
+	running map[string]struct{}
 	sealed  bool
 	idle    chan struct{}
 	drained int      // jobs that ended since the queue was sealed
@@ -48,7 +46,7 @@ const (
 func newQueue[J any](size, limit int, run func(key string, job J)) *queue[J] {
 	return &queue[J]{
 		run: run, size: size, limit: limit,
-		marks: make(map[string]struct{}), running: make(map[string]uintptr), idle: make(chan struct{}),
+		marks: make(map[string]struct{}), running: make(map[string]struct{}), idle: make(chan struct{}),
 	}
 }
 
@@ -63,7 +61,7 @@ func (q *queue[J]) offer(key string, job J) offered {
 	}
 	switch {
 	case len(q.running) < q.limit:
-		q.running[key] = 0
+		q.running[key] = struct{}{}
 		go q.work(waiter[J]{key, job})
 	case q.waiting.len() < q.size:
 		q.waiting.push(waiter[J]{key, job})
@@ -77,7 +75,9 @@ func (q *queue[J]) offer(key string, job J) offered {
 // work does a job and those that wait. If a job ends its goroutine, another takes over.
 func (q *queue[J]) work(w waiter[J]) {
 	returned := true
+	leave := awaits.enter(q)
 	defer func() {
+		leave()
 		if !returned {
 			if next, ok := q.next(w.key); ok {
 				go q.work(next)
@@ -85,9 +85,6 @@ func (q *queue[J]) work(w waiter[J]) {
 		}
 	}()
 	for ok := true; ok; {
-		q.mu.Lock()
-		q.running[w.key] = goroutine.ID()
-		q.mu.Unlock()
 		returned = false
 		q.run(w.key, w.job)
 		returned = true
@@ -106,7 +103,7 @@ func (q *queue[J]) next(key string) (w waiter[J], ok bool) {
 	}
 	if q.waiting.len() > 0 {
 		w = q.waiting.pop()
-		q.running[w.key] = 0
+		q.running[w.key] = struct{}{}
 		return w, true
 	}
 	q.settle()
@@ -141,19 +138,6 @@ func (q *queue[J]) empty() int {
 		q.dropped = append(q.dropped, key)
 	}
 	return n
-}
-
-// inside reports whether the caller is in a job of the queue.
-func (q *queue[J]) inside() bool {
-	self := goroutine.ID()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, id := range q.running {
-		if id == self && id != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (q *queue[J]) lens() (waiting, running int) {

@@ -140,3 +140,44 @@ func TestShutdownInsideARefresh(t *testing.T) {
 	within(t, async(c.ShutdownLazyRefresh), "the shutdown")
 	expect(t, 2)(c.FetchWithLazyRefresh(background, "a", never(t), time.Minute))
 }
+
+func TestCachesThatShutEachOtherDownDoNotWaitInACircle(t *testing.T) {
+	for name, shutdown := range map[string]func(c *echocache.EchoCacheLazy[int]) error{
+		"lazy": func(c *echocache.EchoCacheLazy[int]) error { c.ShutdownLazyRefresh(); return nil },
+		"graceful": func(c *echocache.EchoCacheLazy[int]) error {
+			_, err := c.Shutdown(background)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 3
+			var caches [n]*echocache.EchoCacheLazy[int]
+			start, errs := make(chan struct{}), make(chan error, n)
+			for i := range n {
+				_, caches[i] = busy(t, func(context.Context) (int, error) {
+					<-start
+					errs <- shutdown(caches[(i+1)%n])
+					return 0, nil
+				})
+			}
+			close(start)
+			reentrant := 0
+			within(t, async(func() {
+				for range n {
+					switch err := <-errs; {
+					case errors.Is(err, singleflight.ErrReentrant):
+						reentrant++
+					case err != nil:
+						t.Error(err)
+					}
+				}
+			}), "the shutdowns")
+			if name == "graceful" && reentrant != 1 {
+				t.Errorf("%d did not wait", reentrant)
+			}
+			for _, c := range caches {
+				within(t, async(c.ShutdownLazyRefresh), "the end")
+			}
+		})
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"docache/singleflight"
 )
 
 // Within puts a limit to a store that may hang: a call that takes longer than that fails, with an
@@ -47,12 +49,14 @@ func limited[T any](ctx context.Context, limit time.Duration, call func(ctx cont
 	defer cancel()
 	answers := make(chan answer[T], 1)
 	go func() {
+		a := answer[T]{err: singleflight.ErrGoexit}
 		defer func() {
 			if p := recover(); p != nil {
-				answers <- answer[T]{err: panicError(p)}
+				a.err = panicError(p)
 			}
+			answers <- a
 		}()
-		answers <- call(ctx)
+		a = call(ctx)
 	}()
 	select {
 	case a := <-answers:

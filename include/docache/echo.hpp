@@ -4,6 +4,7 @@
 
 #include "base.hpp"
 #include "cache.hpp"
+#include "echo_call.hpp"
 #include "group.hpp"
 #include "store.hpp"
 
@@ -11,23 +12,6 @@
 #include <optional>
 
 namespace docache {
-
-/// Where a fetched value comes from.
-enum class fetch_status : std::int32_t {
-  fresh = DOCACHE_FETCHED_FRESH,          ///< The store had it.
-  stale = DOCACHE_FETCHED_STALE,          ///< The store had it, past its time for a refresh.
-  loaded = DOCACHE_FETCHED_LOADED,        ///< This call loaded it.
-  coalesced = DOCACHE_FETCHED_COALESCED,  ///< Another call or process loaded it meanwhile.
-  negative = DOCACHE_FETCHED_NEGATIVE,    ///< The store had it: there is no such thing.
-};
-
-/// A value, and where it comes from.
-struct fetched {
-  docache::value value{};
-  fetch_status status = fetch_status::fresh;
-  /// How long ago a stale value was loaded, else 0.
-  std::chrono::nanoseconds age{};
-};
 
 /// What is told of something that has failed and fails no fetch.
 struct echo_warning {
@@ -105,7 +89,7 @@ struct lazy_echo_options {
   warning_hook on_warning{};
 };
 
-/// What lazy_echo_cache::shutdown has done.
+/// What shutdown() of a lazy cache has done.
 struct shutdown_report {
   std::size_t drained = 0;  ///< Refreshes that ended meanwhile.
   std::size_t dropped = 0;  ///< Those that had not begun.
@@ -122,6 +106,7 @@ inline std::uint64_t ns_or_default(std::optional<lifetime> length) noexcept {
 struct echo_context {
   warning_hook on_warning{};
   std::function<value(std::string_view)> work{};
+  notice on_refresh{};
 
   static void warn(std::uintptr_t context, const docache_echo_warning* raw) noexcept {
     try {
@@ -185,6 +170,22 @@ class echo_base {
     return load(limit, key, work);
   }
 
+  /// Begins a fetch without blocking, but for what a store of your own takes. Whoever is to do the
+  /// work is told by the call.
+  echo_call begin(bytes_view key) const {
+    auto notice = std::make_unique<detail::notice>();
+    error_slot slot;
+    docache_value* owned = nullptr;
+    docache_echo_call* call = nullptr;
+    std::int32_t status = 0;
+    std::uint64_t age = 0;
+    const auto begun = docache_echo_begin(raw_, key.data(), key.size(), &owned, &status, &age,
+                                          &call, slot.out());
+    expect(begun, slot, DOCACHE_PENDING, DOCACHE_LEADER);
+    if (call != nullptr) return echo_call(call, std::move(notice));
+    return echo_call(found(owned, status, age));
+  }
+
   /// Puts a value into the store, as if it had just been loaded. Loads of the key that are under
   /// way do not store their results. Throws docache::error if the store could not do it.
   void put(bytes_view key, const value& data) const {
@@ -239,6 +240,10 @@ class echo_base {
     // What a failed load threw is of no interest if there was something stale.
     if (called != DOCACHE_OK && thrown) std::rethrow_exception(thrown);
     if (expect(called, slot, DOCACHE_TIMEOUT) == DOCACHE_TIMEOUT) return std::nullopt;
+    return found(owned, status, age);
+  }
+
+  static fetched found(docache_value* owned, std::int32_t status, std::uint64_t age) noexcept {
     fetched out;
     out.value = value::from_handle(owned);
     out.status = static_cast<fetch_status>(status);
@@ -297,15 +302,90 @@ class echo_cache : public detail::echo_base {
   }
 };
 
+namespace detail {
+
+/// What both kinds of lazy echo caches have in common.
+class lazy_base : public echo_base {
+ public:
+  lazy_base(const lazy_base&) = delete;
+  lazy_base& operator=(const lazy_base&) = delete;
+  lazy_base(lazy_base&& other) noexcept
+      : echo_base(std::move(other)), context_(std::exchange(other.context_, nullptr)) {}
+  lazy_base& operator=(lazy_base&& other) noexcept {
+    echo_base::operator=(std::move(other));
+    context_ = std::exchange(other.context_, nullptr);
+    return *this;
+  }
+  ~lazy_base() = default;
+
+  /// Takes no refreshes any more, and gives those that wait or run until `limit` to end. What has
+  /// not begun by then is dropped. Fetches still work afterwards.
+  shutdown_report shutdown(timeout limit) const {
+    shutdown_report out;
+    error_slot slot;
+    expect(docache_echo_shutdown(raw_, limit.nanoseconds(), &out.drained, &out.dropped,
+                                 &out.running, slot.out()),
+           slot, DOCACHE_TIMEOUT);
+    return out;
+  }
+
+ protected:
+  /// Takes `mine`, and makes a cache that performs its work, or else has none.
+  lazy_base(const store& where, std::unique_ptr<echo_context> mine, lazy_echo_options options)
+      : echo_base(nullptr), context_(mine.get()) {
+    check_version();
+    docache_echo_lazy_options raw{};
+    raw.size = sizeof raw;
+    raw.refresh_after_ns = options.refresh_after.nanoseconds();
+    raw.expires_ns = ns_or_default(options.expires);
+    raw.stale_until_ns = ns_or_default(options.stale_until);
+    raw.negative_ttl_ns = ns_or_default(options.negative_ttl);
+    raw.lock_ttl_ns = ns_or_default(options.lock_ttl);
+    raw.lock_wait_ns = ns_or_default(options.lock_wait);
+    raw.store_budget_ns = options.store_budget.nanoseconds();
+    raw.refresh_timeout_ns = options.refresh_timeout.nanoseconds();
+    raw.backoff_first_ns = ns_or_default(options.backoff_first);
+    raw.backoff_most_ns = ns_or_default(options.backoff_most);
+    raw.queue_size = options.queue_size;
+    raw.workers = options.workers;
+    raw.on_warning = options.on_warning ? &echo_context::warn : nullptr;
+    raw.early_refresh_permille = options.early_refresh_permille;
+    raw.flags = options.record_stats ? DOCACHE_ECHO_RECORD_STATS : 0;
+    mine->on_warning = std::move(options.on_warning);
+    const docache_perform_key_fn perform = mine->work ? &echo_context::perform : nullptr;
+    const auto context = reinterpret_cast<std::uintptr_t>(mine.release());
+    error_slot slot;
+    expect(docache_echo_lazy_new(where.handle(), &raw, perform, context, &drop<echo_context>, &raw_,
+                                 slot.out()),
+           slot);
+  }
+
+  /// Begins the refresh that has been due for the longest time.
+  std::optional<echo_call> begin_due() const {
+    auto notice = std::make_unique<detail::notice>();
+    error_slot slot;
+    docache_echo_call* call = nullptr;
+    const auto begun = docache_echo_refresh_begin(raw_, &call, slot.out());
+    expect(begun, slot, DOCACHE_PENDING, DOCACHE_LEADER, DOCACHE_MISS);
+    if (call == nullptr) return std::nullopt;
+    return echo_call(call, std::move(notice));
+  }
+
+  /// The library's; it is there as long as the cache.
+  echo_context* context_;
+};
+
+}  // namespace detail
+
 /// An echo cache whose callers do not wait for what can be served stale: that is returned at once,
 /// and refreshed in the background by the cache's own work, on threads of the library.
-class lazy_echo_cache : public detail::echo_base {
+class lazy_echo_cache : public detail::lazy_base {
  public:
   /// `work(key)` returns what value is made of; it is called on any thread, several at once, and
   /// what it throws is recorded as a failure. Throws docache::error or std::bad_alloc.
   lazy_echo_cache(const store& where, std::function<value(std::string_view key)> work,
                   lazy_echo_options options = {})
-      : echo_base(make(where, std::move(work), std::move(options))) {}
+      : lazy_base(where, context(std::move(work)), std::move(options)) {}
 
   using echo_base::fetch;
   using echo_base::fetch_for;
@@ -318,50 +398,59 @@ class lazy_echo_cache : public detail::echo_base {
     return call(limit, key, nullptr, 0, nullptr);
   }
 
-  /// Takes no refreshes any more, and gives those that wait or run until `limit` to end. What has
-  /// not begun by then is dropped. Fetches still work afterwards.
-  shutdown_report shutdown(timeout limit) const {
-    shutdown_report out;
-    detail::error_slot slot;
-    detail::expect(docache_echo_shutdown(raw_, limit.nanoseconds(), &out.drained, &out.dropped,
-                                         &out.running, slot.out()),
-                   slot, DOCACHE_TIMEOUT);
+ private:
+  static std::unique_ptr<detail::echo_context> context(
+      std::function<value(std::string_view)> work) {
+    if (!work) detail::refuse("work", "an empty function", "give one that can be called");
+    auto out = std::make_unique<detail::echo_context>();
+    out->work = std::move(work);
     return out;
   }
+};
+
+/// A lazy echo cache whose refreshes the program performs itself, on threads or tasks of its own:
+/// when it is notified that one is due, it begins it, and ends it within refresh_timeout.
+/// lazy_echo_options::workers has no meaning here.
+class hosted_echo_cache : public detail::lazy_base {
+ public:
+  /// Throws docache::error or std::bad_alloc.
+  explicit hosted_echo_cache(const store& where, lazy_echo_options options = {})
+      : lazy_base(where, std::make_unique<detail::echo_context>(), std::move(options)) {}
+
+  /// Has `notify()` called once when a refresh is due, on the thread of the fetch that finds its
+  /// value stale. Returns false if one is due already: then it is not called. One notification at a
+  /// time; inside of it another may be given.
+  bool on_refresh(notification notify) const {
+    check_there();
+    return context_->on_refresh.give(
+        std::move(notify), [this](docache_notify_fn function, std::uintptr_t token) {
+          detail::error_slot slot;
+          const auto armed = docache_echo_on_refresh(raw_, function, token, slot.out());
+          return detail::expect(armed, slot, DOCACHE_PENDING) == DOCACHE_PENDING;
+        });
+  }
+
+  /// Takes the notification back. Returns false if there is none: it was called, or is being called
+  /// now.
+  bool cancel_on_refresh() const {
+    check_there();
+    detail::error_slot slot;
+    const auto status = docache_echo_on_refresh_cancel(raw_, slot.out());
+    if (detail::expect(status, slot, DOCACHE_PENDING) == DOCACHE_PENDING) return false;
+    context_->on_refresh.take();
+    return true;
+  }
+
+  /// Begins the refresh that has been due for the longest time; nothing if none is due. If the call
+  /// leads, do the work for its key(), and finish it. One that is destroyed instead gives the
+  /// refresh up. A failure counts for the backoff, and on_warning is told.
+  std::optional<echo_call> begin_refresh() const { return begin_due(); }
 
  private:
-  static docache_echo* make(const store& where, std::function<value(std::string_view)> work,
-                            lazy_echo_options options) {
-    detail::check_version();
-    if (!work) detail::refuse("work", "an empty function", "give one that can be called");
-    docache_echo_lazy_options raw{};
-    raw.size = sizeof raw;
-    raw.refresh_after_ns = options.refresh_after.nanoseconds();
-    raw.expires_ns = detail::ns_or_default(options.expires);
-    raw.stale_until_ns = detail::ns_or_default(options.stale_until);
-    raw.negative_ttl_ns = detail::ns_or_default(options.negative_ttl);
-    raw.lock_ttl_ns = detail::ns_or_default(options.lock_ttl);
-    raw.lock_wait_ns = detail::ns_or_default(options.lock_wait);
-    raw.store_budget_ns = options.store_budget.nanoseconds();
-    raw.refresh_timeout_ns = options.refresh_timeout.nanoseconds();
-    raw.backoff_first_ns = detail::ns_or_default(options.backoff_first);
-    raw.backoff_most_ns = detail::ns_or_default(options.backoff_most);
-    raw.queue_size = options.queue_size;
-    raw.workers = options.workers;
-    raw.on_warning = options.on_warning ? &detail::echo_context::warn : nullptr;
-    raw.early_refresh_permille = options.early_refresh_permille;
-    raw.flags = options.record_stats ? DOCACHE_ECHO_RECORD_STATS : 0;
-    auto mine = std::make_unique<detail::echo_context>();
-    mine->on_warning = std::move(options.on_warning);
-    mine->work = std::move(work);
-    const auto context = reinterpret_cast<std::uintptr_t>(mine.release());
-    detail::error_slot slot;
-    docache_echo* out = nullptr;
-    detail::expect(
-        docache_echo_lazy_new(where.handle(), &raw, &detail::echo_context::perform, context,
-                              &detail::drop<detail::echo_context>, &out, slot.out()),
-        slot);
-    return out;
+  /// The context goes with the cache.
+  void check_there() const {
+    if (context_ != nullptr) return;
+    detail::refuse("cache", "one that was moved from", "give one that is there");
   }
 };
 

@@ -117,7 +117,7 @@ mod store;
 mod timing;
 
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use background::polls::on_worker;
+pub(crate) use background::polls::Polls;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use background::queue::THREAD;
 pub use builder::EchoCacheBuilder;

@@ -1,6 +1,7 @@
 //! The echo caches of the C ABI, where timing, garbage or a server would be needed to test them
 //! from C: what is refused, stores that return nonsense, locks of others, frees beside callbacks.
 
+mod calls;
 mod handles;
 mod own;
 #[cfg(any(feature = "redis", feature = "nats"))]
@@ -127,7 +128,11 @@ fn what_stores_are_made_of_is_checked() {
     let made = unsafe { docache_store_tiered_new(null(), store.0, 1, &raw mut out, place) };
     refuse(&["near", "NULL"], made, error);
     // SAFETY: all pointers are valid.
-    let made = unsafe { docache_store_tiered_new(store.0, store.0, 0, &raw mut out, place) };
+    let made = unsafe { docache_store_tiered_new(store.0, store.0, 1, &raw mut out, place) };
+    refuse(&["far", "the near store"], made, error);
+    let other = Store::memory();
+    // SAFETY: all pointers are valid.
+    let made = unsafe { docache_store_tiered_new(store.0, other.0, 0, &raw mut out, place) };
     refuse(&["most_ns"], made, error);
     // SAFETY: all pointers are valid, or NULL.
     let made = unsafe { docache_store_breaker_new(null(), 0, 0, &raw mut out, place) };

@@ -18,6 +18,10 @@ pub(crate) const LIBRARY: &str = "target/release/libdocache.a";
 /// What the shared library calls itself (capi/build.rs).
 pub(crate) const SONAME: &str = "libdocache.so.0";
 
+/// The features of the library for programs that use stores on servers, and where that is built.
+const STORES: &str = "redis,nats";
+const STORES_DIR: &str = "target/stores";
+
 const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Werror";
 pub(crate) const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
@@ -76,11 +80,20 @@ pub(crate) struct Flavor {
     /// Words before the program: the tool that runs it.
     pub(crate) runner: &'static str,
     pub(crate) envs: &'static [(&'static str, &'static str)],
+    /// What the programs are given.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Flavor {
     pub(crate) fn plain() -> Self {
-        Self { name: "plain", flags: "-O2 -g", archive: LIBRARY.into(), runner: "", envs: &[] }
+        Self {
+            name: "plain",
+            flags: "-O2 -g",
+            archive: LIBRARY.into(),
+            runner: "",
+            envs: &[],
+            arguments: Vec::new(),
+        }
     }
 }
 
@@ -96,6 +109,14 @@ pub(crate) fn build_library() -> Result<()> {
     Cmd::cargo("build --release -p docache-capi --target-dir target").run()?;
     ensure!(Path::new(LIBRARY).exists(), "the build did not leave {LIBRARY}");
     name_shared_library(Path::new("target/release"))
+}
+
+/// Builds the static library with stores on servers, beside the usual one.
+pub(crate) fn build_library_with_stores() -> Result<PathBuf> {
+    Cmd::cargo("build --release -p docache-capi")
+        .args(["--features", STORES, "--target-dir", STORES_DIR])
+        .run()?;
+    Ok(Path::new(STORES_DIR).join("release/libdocache.a"))
 }
 
 /// Programs look for the shared library by its SONAME, which is a link to it.
@@ -134,6 +155,21 @@ pub(crate) fn programs(language: Language) -> Result<Vec<Program>> {
         let name = format!("{suffix}-{kind}-{}", stem(&path));
         programs.push(Program { name, language, sources: vec![path] });
     }
+    Ok(programs)
+}
+
+/// The programs that are given the URLs of servers.
+pub(crate) fn server_programs() -> Result<Vec<Program>> {
+    const DIR: &str = "ffi-tests/servers";
+    let mut programs = Vec::new();
+    for language in Language::ALL {
+        let suffix = language.suffix();
+        for path in sources(DIR, suffix)? {
+            let name = format!("{suffix}-servers-{}", stem(&path));
+            programs.push(Program { name, language, sources: vec![path] });
+        }
+    }
+    ensure!(!programs.is_empty(), "{DIR} holds no program");
     Ok(programs)
 }
 
@@ -197,6 +233,7 @@ fn execute(executable: &Path, flavor: &Flavor) -> Result<()> {
     for (name, value) in flavor.envs {
         cmd = cmd.env(name, value);
     }
+    let cmd = cmd.args(&flavor.arguments);
     println!("$ {cmd}");
     cmd.limit(PROGRAM_LIMIT).run_quietly()
 }

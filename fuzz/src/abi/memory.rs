@@ -44,6 +44,10 @@ impl<'a> Arbitrary<'a> for Size {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tail(u8, u16);
 
+impl Tail {
+    pub(crate) const NONE: Tail = Tail(0, 0);
+}
+
 impl<'a> Arbitrary<'a> for Tail {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Tail> {
         Ok(Tail(if Rare::arbitrary(u)?.0 { u.arbitrary()? } else { 0 }, u.arbitrary()?))

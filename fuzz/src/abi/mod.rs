@@ -4,7 +4,9 @@
 
 mod args;
 pub mod cache;
+pub mod echo;
 pub mod group;
+mod keys;
 pub mod loops;
 mod memory;
 mod outcome;

@@ -1,6 +1,7 @@
 //! What a call comes to: its status, and the error that the conventions ask for.
 
 use std::ffi::CStr;
+use std::ptr;
 
 use docache::ffi::*;
 
@@ -39,6 +40,23 @@ impl Drop for Failure {
         // SAFETY: HANDLE: this share.
         unsafe { docache_error_release(self.0) };
     }
+}
+
+/// An error of a callback.
+pub(crate) fn new_error(code: i64, message: &str) -> Failure {
+    let mut out = ptr::null_mut();
+    // SAFETY: SPAN.
+    let made = unsafe {
+        docache_error_new(
+            code,
+            message.as_ptr().cast(),
+            message.len(),
+            &raw mut out,
+            ptr::null_mut(),
+        )
+    };
+    assert_eq!(made, DOCACHE_OK);
+    Failure(out)
 }
 
 /// The message of an error that is not NULL, which is UTF-8 and ends with a NUL.

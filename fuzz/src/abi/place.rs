@@ -34,6 +34,8 @@ impl<'a> Arbitrary<'a> for Given {
 pub(crate) unsafe trait Plain: Copy {}
 
 // SAFETY: an integer.
+unsafe impl Plain for i32 {}
+// SAFETY: an integer.
 unsafe impl Plain for u32 {}
 // SAFETY: an integer.
 unsafe impl Plain for u64 {}

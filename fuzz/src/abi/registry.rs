@@ -1,11 +1,12 @@
 //! Registrations and what becomes of them: each drop callback is counted, and what it must not
 //! outlive goes with it.
 
+use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use docache::ffi::{docache_drop_fn, docache_log_record};
+use docache::ffi::*;
 
 use crate::patience::soon;
 
@@ -63,7 +64,8 @@ impl Registration {
         }
     }
 
-    fn settle(&self, what: &str) {
+    /// Waits until it is dropped, if it ever is.
+    pub(crate) fn settle(&self, what: &str) {
         soon(what, || self.is_dropped() == self.is_counted());
     }
 }
@@ -134,6 +136,33 @@ impl Registry {
         let wrapped = Arc::new(wrapped);
         self.wrapped.lock().expect("not poisoned").push(wrapped.clone());
         wrapped
+    }
+
+    /// A value of these bytes: a copy, or memory of the caller's that is given away by `drop`, which
+    /// ends with [`drop_wrapped`].
+    pub(crate) fn value(
+        &self,
+        bytes: &[u8],
+        wrapped: Option<Drops>,
+        drop: unsafe extern "C-unwind" fn(usize),
+    ) -> (*mut docache_value, Option<Arc<Wrapped>>) {
+        let (mut out, no_error) = (ptr::null_mut(), ptr::null_mut());
+        let Some(drops) = wrapped else {
+            // SAFETY: SPAN.
+            let made =
+                unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, no_error) };
+            assert_eq!(made, DOCACHE_OK);
+            return (out, None);
+        };
+        let memory: Box<[u8]> = bytes.into();
+        let (data, len) = (memory.as_ptr(), memory.len());
+        let wrapped = self.wrap(memory, drops);
+        let drop = wrapped.registration.callback(drop);
+        // SAFETY: SPAN, CALLBACK: the memory and the registration live until the drop.
+        let made =
+            unsafe { docache_value_wrap(data, len, ctx(&wrapped), drop, &raw mut out, no_error) };
+        assert_eq!(made, DOCACHE_OK);
+        (out, Some(wrapped))
     }
 
     pub(crate) fn sink(&self, max_level: i32, drops: Drops, unwinds: bool) -> Arc<Sink> {

@@ -23,7 +23,6 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -34,6 +33,7 @@ use crate::contain::contained;
 use crate::echo::lock::{RefreshLock, Token};
 use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::forks;
+use crate::sync::thread;
 
 const SHARDS: usize = 16;
 
@@ -49,7 +49,7 @@ struct Held {
     token: Token,
     until: Tick,
     /// The thread that is just writing (WRITES).
-    writing: Option<ThreadId>,
+    writing: Option<thread::Token>,
     repeat: Option<Change>,
 }
 
@@ -177,7 +177,7 @@ impl LockTable {
         let (hash, mut shard) = self.lock(key);
         let is_ours = |held: &&mut Held| held.token == token && held.writing.is_none();
         let held = shard.find(hash, key).filter(is_ours)?;
-        held.writing = Some(std::thread::current().id());
+        held.writing = Some(thread::token());
         drop(shard);
         Some(Writing { locks: self, key, token, over: false })
     }
@@ -199,7 +199,7 @@ impl LockTable {
                 Err(writer) => writer,
             };
             // The writer that calls back in here waits in vain for itself.
-            if writer == std::thread::current().id() || SystemClock.now().since(start) >= PATIENCE {
+            if writer == thread::token() || SystemClock.now().since(start) >= PATIENCE {
                 if self.leave(key, change()) {
                     return None;
                 }
@@ -209,8 +209,8 @@ impl LockTable {
         }
     }
 
-    fn try_seize<'l>(&'l self, key: &'l str) -> Result<Writing<'l>, ThreadId> {
-        let (token, writing) = (Token::NOBODYS, Some(std::thread::current().id()));
+    fn try_seize<'l>(&'l self, key: &'l str) -> Result<Writing<'l>, thread::Token> {
+        let (token, writing) = (Token::NOBODYS, Some(thread::token()));
         let (hash, mut shard) = self.lock(key);
         match shard.find(hash, key) {
             Some(Held { writing: Some(writer), .. }) => return Err(*writer),

@@ -88,9 +88,11 @@ pub unsafe extern "C" fn docache_cache_fetch_begin(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let out_value = unsafe { Out::handle(out_value, "out_value") }?;
+        let out_value = unsafe { Out::handle(out_value, "out_value") };
         // SAFETY: the caller's promise.
-        let out_call = unsafe { Out::handle(out_call, "out_call") }?;
+        let out_call = unsafe { Out::handle(out_call, "out_call") };
+        // Both handles are NULL by now, whichever place is none.
+        let (out_value, out_call) = (out_value?, out_call?);
         // SAFETY: the caller's promise.
         let cache = unsafe { borrow(cache, "cache") }?;
         // SAFETY: the caller's promise.

@@ -33,7 +33,7 @@ impl docache_echo {
                     let fetched = memo.fetch_async(&own, || work.begin()).await;
                     outcome(&own, fetched)
                 };
-                Task::start(key, self.common, lead, future)
+                Task::start(key, self.common.clone(), lead, future)
             }
             Kind::Lazy(lazy) => {
                 let (lazy, refresher) = (lazy.clone(), self.refresher());
@@ -46,7 +46,7 @@ impl docache_echo {
                     let fetch = lazy.options().fetch_async_handing(&own, || work.begin(), hand);
                     outcome(&own, fetch.await)
                 };
-                Task::start(key, self.common, lead, future)
+                Task::start(key, self.common.clone(), lead, future)
             }
         }
     }
@@ -88,9 +88,11 @@ pub unsafe extern "C" fn docache_echo_begin(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let places = unsafe { Places::new(out_value, out_fetched, out_age_ns) }?;
+        let places = unsafe { Places::new(out_value, out_fetched, out_age_ns) };
         // SAFETY: the caller's promise.
-        let out_call = unsafe { Out::handle(out_call, "out_call") }?;
+        let out_call = unsafe { Out::handle(out_call, "out_call") };
+        // Both handles are NULL by now, whichever place is none.
+        let (places, out_call) = (places?, out_call?);
         // SAFETY: the caller's promise.
         let echo = unsafe { borrow(echo, "echo") }?;
         // SAFETY: the caller's promise.
@@ -223,7 +225,7 @@ pub unsafe extern "C" fn docache_echo_call_finish(
         let task = &unsafe { borrow(call, "call") }?.0;
         // SAFETY: the caller's promise.
         let done = match unsafe { finished(status, value, error) }? {
-            Ok(value) => Ok(checked(value, task.common)?),
+            Ok(value) => Ok(checked(value, task.common.wants_json)?),
             failed => failed,
         };
         let task = task.clone();

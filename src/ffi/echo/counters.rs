@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::handle::{Kind, Refreshes, docache_echo};
+use crate::error::Error;
 use crate::ffi::boundary::versioned::{self, Versioned};
 use crate::ffi::boundary::{
-    DOCACHE_OK, DOCACHE_TIMEOUT, Out, borrow, docache_error, docache_status, guard, timeout,
+    DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, timeout,
 };
 
 /// What a cache has counted since it was made; each number by itself. Begin with
@@ -142,6 +143,9 @@ pub unsafe extern "C" fn docache_echo_shutdown(
                 out.write(count);
             }
         }
-        Ok(if running == 0 { DOCACHE_OK } else { DOCACHE_TIMEOUT })
+        if running > 0 {
+            return Err(Error::timeout("the refreshes that run"));
+        }
+        Ok(DOCACHE_OK)
     })
 }

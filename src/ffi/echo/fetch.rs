@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::{Common, Doer, Kind, PerformKey, Refreshes, docache_echo, freed};
+use super::handle::{Doer, Kind, PerformKey, Refreshes, docache_echo, freed};
 use super::key;
 use crate::context::Context;
 use crate::echo::{Due, Fetched, Status};
@@ -79,13 +79,13 @@ impl Places {
 }
 
 /// Refuses a value that the store could not keep.
-pub(super) fn checked(value: Value, common: Common) -> Result<Value> {
+pub(super) fn checked(value: Value, wants_json: bool) -> Result<Value> {
     #[cfg(feature = "serde")]
-    if common.wants_json {
+    if wants_json {
         super::store::check_json(value.bytes())?;
     }
     #[cfg(not(feature = "serde"))]
-    let _ = common.wants_json;
+    let _ = wants_json;
     Ok(value)
 }
 
@@ -93,14 +93,14 @@ pub(super) fn checked(value: Value, common: Common) -> Result<Value> {
 ///
 /// # Safety
 /// CALLBACK.
-unsafe fn call(perform: PerformKey, ctx: usize, key: &str, common: Common) -> Result<Value> {
+unsafe fn call(perform: PerformKey, ctx: usize, key: &str, wants_json: bool) -> Result<Value> {
     let (mut value, mut error) = (std::ptr::null_mut(), std::ptr::null_mut());
     let (key, key_len) = (start(key.as_bytes()), key.len());
     // SAFETY: CALLBACK; both places are ours and writable, and the key lives through the call.
     let status = unsafe { perform(ctx, key, key_len, &raw mut value, &raw mut error) };
     // SAFETY: HANDLE: what the callback wrote are shares that it gives away.
     let done = unsafe { outcome(status, value, error) };
-    checked(done.map_err(into_error)?, common)
+    checked(done.map_err(into_error)?, wants_json)
 }
 
 /// Who refreshes, and for what cache: all that a refresh needs that is due.
@@ -108,13 +108,13 @@ unsafe fn call(perform: PerformKey, ctx: usize, key: &str, common: Common) -> Re
 pub(super) struct Refresher {
     pub(super) refreshes: Refreshes,
     pub(super) gate: Arc<Gate>,
-    pub(super) common: Common,
+    pub(super) wants_json: bool,
 }
 
 impl Refresher {
     /// Has a refresh made, or dropped if there is no room.
     pub(super) fn refresh(self, due: Due<super::store::Gated, Value, Error>) {
-        let Refresher { refreshes, gate, common } = self;
+        let Refresher { refreshes, gate, wants_json } = self;
         match refreshes {
             Refreshes::Doer(Doer { perform, ctx }) => {
                 let key = due.key().clone();
@@ -122,7 +122,7 @@ impl Refresher {
                     gate.during(pass);
                 };
                 // SAFETY: CALLBACK, REGISTERED: the work is inside of the gate.
-                let work = move || unsafe { call(perform, ctx, &key, common) };
+                let work = move || unsafe { call(perform, ctx, &key, wants_json) };
                 due.run_by_worker(around, work);
             }
             Refreshes::Host(queue) => {
@@ -138,7 +138,8 @@ impl docache_echo {
     /// What refreshes need, for a lazy cache.
     pub(super) fn refresher(&self) -> Option<Refresher> {
         let refreshes = self.refreshes.clone()?;
-        Some(Refresher { refreshes, gate: self.gate.clone(), common: self.common })
+        let wants_json = self.common.wants_json;
+        Some(Refresher { refreshes, gate: self.gate.clone(), wants_json })
     }
 
     /// The work of a fetch: its own, or that of the cache.
@@ -159,11 +160,11 @@ impl docache_echo {
         limit: Option<Duration>,
         (perform, ctx): (PerformKey, usize),
     ) -> Result<Fetched<Value>, FlightError<Error>> {
-        let common = self.common;
+        let wants_json = self.common.wants_json;
         let work = || {
             // A part of the call, also if `on_warning` has freed the cache.
             // SAFETY: CALLBACK, REGISTERED.
-            let called = self.gate.inside(|| unsafe { call(perform, ctx, key, common) });
+            let called = self.gate.inside(|| unsafe { call(perform, ctx, key, wants_json) });
             called.unwrap_or_else(|| Err(freed()))
         };
         let context = limit.map(|limit| Context::background().with_timeout(limit));

@@ -6,7 +6,7 @@ use super::host_queue::HostQueue;
 use super::options::{check_flags, docache_echo_lazy_options, docache_echo_options, given};
 use super::store::{AnyStore, Gated, docache_store};
 use super::warning::{docache_echo_warning_fn, tell};
-use crate::echo::{EchoCache, LazyEchoCache, Warning};
+use crate::echo::{EchoCache, LazyEchoCache, Polls, Warning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::boundary::{
     DOCACHE_OK, Out, Registration, docache_drop_fn, docache_error, docache_status, guard,
@@ -33,10 +33,12 @@ pub struct docache_echo {
 }
 
 /// What calls need to know of their cache, and may outlive it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Common {
     pub(super) wants_json: bool,
-    pub(super) calls_back: bool,
+    /// Where its calls are polled, if they may call the user back, be it the store or `on_warning`:
+    /// not on any thread.
+    pub(super) polls: Option<Polls>,
 }
 
 pub(super) enum Kind {
@@ -132,11 +134,12 @@ impl Parts {
     fn hand_out(
         self,
         out: &Out<*mut docache_echo>,
-        kind: Kind,
-        refreshes: Option<Refreshes>,
+        (kind, refreshes): (Kind, Option<Refreshes>),
+        on_warning: docache_echo_warning_fn,
     ) -> docache_status {
-        let common =
-            Common { wants_json: self.store.wants_json(), calls_back: self.store.calls_back() };
+        let calls_back = self.store.calls_back() || on_warning.is_some();
+        let polls = calls_back.then(Polls::new);
+        let common = Common { wants_json: self.store.wants_json(), polls };
         let echo = docache_echo { kind, gate: self.gate, common, refreshes };
         out.write(Box::into_raw(Box::new(echo)));
         DOCACHE_OK
@@ -172,7 +175,7 @@ pub unsafe extern "C" fn docache_echo_new(
         // SAFETY: the caller's promise.
         let parts = unsafe { Parts::new(store, registration) }?;
         let memo = memo(&options, &parts)?;
-        Ok(parts.hand_out(&out, Kind::Memo(memo), None))
+        Ok(parts.hand_out(&out, (Kind::Memo(memo), None), options.on_warning))
     })
 }
 
@@ -248,7 +251,7 @@ pub unsafe extern "C" fn docache_echo_lazy_new(
             Some(perform) => Refreshes::Doer(Doer { perform, ctx: parts.ctx }),
             None => Refreshes::Host(HostQueue::new(&parts.gate)),
         };
-        Ok(parts.hand_out(&out, Kind::Lazy(lazy), Some(refreshes)))
+        Ok(parts.hand_out(&out, (Kind::Lazy(lazy), Some(refreshes)), options.on_warning))
     })
 }
 

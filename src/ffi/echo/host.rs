@@ -93,7 +93,7 @@ pub unsafe extern "C" fn docache_echo_refresh_begin(
                     refresh.run(|| work.begin()).await;
                     Ok(None)
                 };
-                let task = Task::start(key, echo.common, lead, future);
+                let task = Task::start(key, echo.common.clone(), lead, future);
                 match task.look() {
                     // There was nothing to do.
                     Seen::Over(_) => {}

@@ -23,15 +23,16 @@
 //! # Locks
 //! The state's is taken before the lead's. Neither is held while anything of others is called.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use super::handle::Common;
 use crate::contain::{contained, drop_contained};
-use crate::echo::{Status, on_worker};
+use crate::echo::{Polls, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::gate::Gate;
 use crate::ffi::notify::Notify;
@@ -188,7 +189,7 @@ impl Task {
         };
         let task =
             Arc::new(Task { state: Mutex::new(state), lead, key, common, gate: Gate::new() });
-        task.drive();
+        task.on_behalf(|| task.drive());
         task
     }
 
@@ -282,7 +283,7 @@ impl Task {
             state.notify = Notify::None;
         }
         drop(state);
-        self.drive();
+        self.on_behalf(|| self.drive());
         Ok(())
     }
 
@@ -293,23 +294,44 @@ impl Task {
         state.notify.cancel();
         let future = if self.lead.is_finished() { None } else { state.future.take() };
         drop(state);
-        drop_contained(future);
+        self.on_behalf(|| drop_contained(future));
+    }
+
+    /// Does what the user has called for: on this thread the cache may call him back meanwhile.
+    fn on_behalf<R>(&self, f: impl FnOnce() -> R) -> R {
+        let address = self.common.polls.as_ref().map_or(0, Polls::address);
+        let _leave = Leave(BEHALF.replace(address));
+        f()
+    }
+}
+
+/// Ends what [`Task::on_behalf`] has begun.
+struct Leave(usize);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        BEHALF.set(self.0);
     }
 }
 
 thread_local! {
-    /// What this thread has yet to poll, while it polls (FLAT).
-    static WOKEN: RefCell<Option<VecDeque<Arc<Task>>>> = const { RefCell::new(None) };
+    /// For which cache's user this thread is at it (by the address of its polls), if it is.
+    static BEHALF: Cell<usize> = const { Cell::new(0) };
+
+    /// What this thread has yet to poll, while it polls (FLAT). Without a destructor, so that it is
+    /// there to the thread's end: the last one to use it leaves nothing.
+    static WOKEN: RefCell<ManuallyDrop<Option<VecDeque<Arc<Task>>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Polls a task that was woken, at once or when what this thread polls just now is over.
 fn poll_flat(task: Arc<Task>) {
-    let is_outermost = WOKEN.with_borrow_mut(|woken| match woken {
+    let is_outermost = WOKEN.with_borrow_mut(|woken| match &mut **woken {
         Some(woken) => {
             woken.push_back(task);
             false
         }
-        None => {
+        woken @ None => {
             *woken = Some(VecDeque::from([task]));
             true
         }
@@ -321,7 +343,7 @@ fn poll_flat(task: Arc<Task>) {
         let next = WOKEN.with_borrow_mut(|woken| {
             let next = woken.as_mut().and_then(VecDeque::pop_front);
             if next.is_none() {
-                *woken = None;
+                **woken = None;
             }
             next
         });
@@ -332,10 +354,11 @@ fn poll_flat(task: Arc<Task>) {
 
 impl Wake for Task {
     fn wake(self: Arc<Task>) {
-        if self.common.calls_back {
-            // The thread that wakes may be one that must not run callbacks, such as the timer's.
+        if let Some(polls) = &self.common.polls {
+            // The thread that wakes may be one that must not run callbacks, such as the timer's, or
+            // that of another cache's user.
             let task = self.clone();
-            if on_worker(move || task.drive()) {
+            if BEHALF.get() != polls.address() && polls.run(move || task.drive()) {
                 return;
             }
         }

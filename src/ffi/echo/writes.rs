@@ -42,7 +42,7 @@ pub unsafe extern "C" fn docache_echo_put(
         let key = unsafe { self::key(key, key_len) }?;
         check(value, "value")?;
         // SAFETY: HANDLE, not NULL.
-        let value = checked(unsafe { share_value(value) }, echo.common)?;
+        let value = checked(unsafe { share_value(value) }, echo.common.wants_json)?;
         let put = echo.gate.call(|| match &echo.kind {
             Kind::Memo(memo) => memo.put(key, &value),
             Kind::Lazy(lazy) => lazy.put(key, &value),

@@ -30,6 +30,11 @@ pub(crate) const TEST: &[Step] = &[
     Step { name: "c", about: "C programs of ffi-tests and examples", run: programs::c },
     Step { name: "cpp", about: "C++ programs of ffi-tests and examples", run: programs::cpp },
     Step {
+        name: "stores",
+        about: "C and C++ programs over stores in Redis and NATS",
+        run: programs::stores,
+    },
+    Step {
         name: "shared",
         about: "the shared library: its SONAME, and that it can be unloaded",
         run: programs::shared,

@@ -9,7 +9,7 @@ use crate::app;
 use crate::cmd::Cmd;
 use crate::golang;
 use crate::native::{self, Flavor, Language, Program};
-use crate::servers;
+use crate::servers::{self, Server};
 use crate::tool;
 
 const VALGRIND: &str = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
@@ -34,6 +34,20 @@ pub(super) fn c() -> Result<String> {
 
 pub(super) fn cpp() -> Result<String> {
     plain(Language::Cpp)
+}
+
+/// C and C++ programs over stores on servers, which are given their URLs.
+pub(super) fn stores() -> Result<String> {
+    tool::need(&[&tool::CC, &tool::CXX])?;
+    servers::need()?;
+    let (redis, nats) = (Server::redis()?, Server::nats()?);
+    let flavor = Flavor {
+        name: "stores",
+        archive: native::build_library_with_stores()?,
+        arguments: [&redis, &nats].map(|server| server.url().to_owned()).into(),
+        ..Flavor::plain()
+    };
+    native::run_all(&native::server_programs()?, &flavor)
 }
 
 pub(super) fn shared() -> Result<String> {
@@ -85,6 +99,7 @@ pub(super) fn sanitizers() -> Result<String> {
             ("ASAN_OPTIONS", "detect_stack_use_after_return=1"),
             ("UBSAN_OPTIONS", "print_stacktrace=1"),
         ],
+        arguments: Vec::new(),
     };
     native::run_all(&all_programs()?, &flavor)
 }

@@ -1,6 +1,5 @@
 //! Values and errors: what leaders report and the work returns.
 
-use std::ptr;
 use std::rc::Rc;
 
 use docache::ffi::*;
@@ -9,45 +8,17 @@ use super::model::{Blob, Fault};
 use super::script::{GivenError, GivenValue};
 use super::world::World;
 use crate::abi::args::Pick;
-use crate::abi::outcome::Failure;
-use crate::abi::registry::{Drops, ctx, drop_wrapped};
+use crate::abi::outcome::new_error;
+use crate::abi::registry::{Drops, drop_wrapped};
 
 pub(crate) fn new_value(world: &World, bytes: &[u8], wrapped: Option<Drops>) -> Rc<Blob> {
-    let (mut out, no_error) = (ptr::null_mut(), ptr::null_mut());
-    let Some(drops) = wrapped else {
-        // SAFETY: SPAN.
-        let made =
-            unsafe { docache_value_new(bytes.as_ptr(), bytes.len(), &raw mut out, no_error) };
-        assert_eq!(made, DOCACHE_OK);
-        return Rc::new(Blob { handle: out, bytes: bytes.to_vec(), wrapped: None });
-    };
-    let memory: Box<[u8]> = bytes.into();
-    let (data, len) = (memory.as_ptr(), memory.len());
-    let wrapped = world.registry.wrap(memory, drops);
-    let drop = wrapped.registration.callback(drop_wrapped);
-    // SAFETY: SPAN, CALLBACK: the memory and the registration live until the drop.
-    let made =
-        unsafe { docache_value_wrap(data, len, ctx(&wrapped), drop, &raw mut out, no_error) };
-    assert_eq!(made, DOCACHE_OK);
-    let blob = Rc::new(Blob { handle: out, bytes: bytes.to_vec(), wrapped: Some(wrapped) });
-    world.blobs.borrow_mut().push(blob.clone());
+    let (handle, wrapped) = world.registry.value(bytes, wrapped, drop_wrapped);
+    let is_wrapped = wrapped.is_some();
+    let blob = Rc::new(Blob { handle, bytes: bytes.to_vec(), wrapped });
+    if is_wrapped {
+        world.blobs.borrow_mut().push(blob.clone());
+    }
     blob
-}
-
-pub(crate) fn new_error(code: i64, message: &str) -> Failure {
-    let mut out = ptr::null_mut();
-    // SAFETY: SPAN.
-    let made = unsafe {
-        docache_error_new(
-            code,
-            message.as_ptr().cast(),
-            message.len(),
-            &raw mut out,
-            ptr::null_mut(),
-        )
-    };
-    assert_eq!(made, DOCACHE_OK);
-    Failure(out)
 }
 
 /// A share of a value that is not the world's any more.

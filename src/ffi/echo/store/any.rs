@@ -121,6 +121,11 @@ impl AnyStore {
         AnyStore { kind: Arc::new(kind), traits }
     }
 
+    /// Whether they are the same store.
+    pub(super) fn is(&self, other: &AnyStore) -> bool {
+        Arc::ptr_eq(&self.kind, &other.kind)
+    }
+
     pub(super) fn downgrade(&self) -> WeakStore {
         WeakStore { kind: Arc::downgrade(&self.kind), traits: self.traits }
     }

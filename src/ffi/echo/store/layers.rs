@@ -31,6 +31,10 @@ pub unsafe extern "C" fn docache_store_tiered_new(
         let near = unsafe { docache_store::share(near, "near") }?;
         // SAFETY: the caller's promise.
         let far = unsafe { docache_store::share(far, "far") }?;
+        if near.is(&far) {
+            let (found, accepted) = ("the near store", "give another one, which has the locks");
+            return Err(Error::invalid_argument("far", found, accepted));
+        }
         if most_ns == 0 {
             let accepted = "give at least 1, or DOCACHE_NEVER";
             return Err(Error::invalid_argument("most_ns", 0, accepted));
