@@ -20,7 +20,6 @@ pub(crate) const SONAME: &str = "libdocache.so.0";
 
 /// The features of the library for programs that use stores on servers, and where that is built.
 const STORES: &str = "redis,nats";
-const STORES_DIR: &str = "target/stores";
 
 const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Werror";
 pub(crate) const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
@@ -111,12 +110,10 @@ pub(crate) fn build_library() -> Result<()> {
     name_shared_library(Path::new("target/release"))
 }
 
-/// Builds the static library with stores on servers, beside the usual one.
+/// Builds the static library with stores on servers, for tests: unoptimized.
 pub(crate) fn build_library_with_stores() -> Result<PathBuf> {
-    Cmd::cargo("build --release -p docache-capi")
-        .args(["--features", STORES, "--target-dir", STORES_DIR])
-        .run()?;
-    Ok(Path::new(STORES_DIR).join("release/libdocache.a"))
+    Cmd::cargo("build -p docache-capi --target-dir target").args(["--features", STORES]).run()?;
+    Ok("target/debug/libdocache.a".into())
 }
 
 /// Programs look for the shared library by its SONAME, which is a link to it.
