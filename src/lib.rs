@@ -251,6 +251,7 @@ mod latest;
 mod lock;
 mod log;
 mod loop_cache;
+pub mod run;
 mod sync;
 mod wait;
 
