@@ -183,13 +183,17 @@ fn who_does_not_stop_in_time_is_left_behind_by_name() {
         over.send(()).map_err(|error| error.to_string())
     });
     group.add(deaf.interrupt(move |_| tell.send(()).unwrap()));
-    let stuck = Actor::with_context("stuck", move |ctx| {
+    let stuck = Actor::new("stuck", move || {
         two.wait();
-        wait(ctx)
+        Ok::<(), String>(())
     });
     group.add(stuck.interrupt(move |_| held.recv().unwrap()));
+    let handle = group.handle();
     group.add(Actor::new("weak", move || {
         started.wait();
+        while handle.running().iter().any(|name| &**name == "stuck") {
+            std::thread::yield_now();
+        }
         Err("it broke")
     }));
     let handle = group.handle();
