@@ -24,17 +24,21 @@
 //! | a second signal, or [`Handle::stop_waiting`] | interrupts who has not been, returns at once, and says so |
 
 mod actor;
+mod backoff;
 mod cause;
 mod group;
 mod handle;
 mod report;
+mod retry;
 mod shared;
 mod signal;
 mod teardown;
 
 pub use actor::Actor;
+pub use backoff::Backoff;
 pub use cause::{ActorError, Cause, StopOn};
 pub use group::Group;
 pub use handle::Handle;
 pub use report::{Report, RunError, Unfinished};
+pub use retry::{GaveUp, Retrier, Retry, RetryError, retry, retry_async};
 pub use signal::{DEFAULT_SIGNALS, Signal};

@@ -1,8 +1,10 @@
 //! Groups, loops, retries and signals.
 
 mod groups;
+mod jumping;
 mod nested;
 mod panics;
+mod retries;
 mod stages;
 
 use docache::Context;
