@@ -206,8 +206,8 @@ impl Actor {
     }
 
     /// What makes `execute` return. It is called at most once, when the group stops, with the
-    /// cause, if the execute has begun; perhaps after it has returned. It should make execute
-    /// return soon, and need not wait for that.
+    /// cause, if the execute has begun; perhaps just before its first statement, perhaps after it
+    /// has returned. It should make execute return soon, and need not wait for that.
     ///
     /// The interrupts of a [stage](Actor::stage) run at the same time, each on a short-lived thread
     /// (on that of [`run`](Group::run), one after the other, if the system gives none). The stage

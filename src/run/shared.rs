@@ -83,6 +83,7 @@ pub(super) struct Place {
     /// Until its execute is over, or is known not to begin.
     open: bool,
     interrupting: bool,
+    interrupted: bool,
     failures: u64,
     last: Option<ActorError>,
 }
@@ -96,6 +97,7 @@ impl Place {
             begun: false,
             open: true,
             interrupting: false,
+            interrupted: false,
             failures: 0,
             last: None,
         }
@@ -309,7 +311,7 @@ impl Shared {
         let Some(place) = state.places.get_mut(index).filter(|place| place.begun) else {
             return false;
         };
-        place.interrupting = true;
+        (place.interrupting, place.interrupted) = (true, true);
         let stage = place.stage;
         *state.pending.entry(stage).or_default() += 1;
         true
@@ -326,6 +328,15 @@ impl Shared {
         if settled {
             self.changed.notify_all();
         }
+    }
+
+    /// Whether the execute of an actor is to be called again: not once the group stops and its
+    /// stage is the first, or once it is interrupted.
+    pub(super) fn may_repeat(&self, index: usize) -> bool {
+        let state = self.lock();
+        let Some(place) = state.places.get(index) else { return false };
+        let first = state.pending.first_key_value().is_some_and(|(first, _)| *first == place.stage);
+        !place.interrupted && (state.phase == Phase::Running || !first)
     }
 
     /// Stops the group. Whether this is what stops it.

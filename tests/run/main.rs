@@ -2,6 +2,7 @@
 
 mod groups;
 mod jumping;
+mod loops;
 mod nested;
 mod panics;
 mod retries;
