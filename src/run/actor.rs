@@ -75,6 +75,8 @@ pub struct Actor {
     pub(super) close: Option<Interrupt>,
     pub(super) failure_handler: Option<FailureHandler>,
     pub(super) inner: Option<Arc<Shared>>,
+    /// Whether it only watches over the others: it keeps no group from finishing, and is not named.
+    pub(super) watches: bool,
 }
 
 impl Actor {
@@ -87,6 +89,7 @@ impl Actor {
             close: None,
             failure_handler: None,
             inner: None,
+            watches: false,
         }
     }
 
@@ -313,7 +316,10 @@ fn nested(over: Over) -> Ended {
 
 impl Handle {
     /// The handle of the group in which an actor runs.
-    #[cfg_attr(not(all(unix, feature = "signals")), allow(dead_code, reason = "for signals"))]
+    #[cfg_attr(
+        not(all(unix, feature = "signals", not(docache_loom))),
+        allow(dead_code, reason = "for signals")
+    )]
     pub(super) fn of(life: &Life) -> Handle {
         Handle { shared: life.shared.clone() }
     }

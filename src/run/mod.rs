@@ -34,6 +34,8 @@ mod report;
 mod retry;
 mod shared;
 mod signal;
+#[cfg(all(unix, feature = "signals", not(docache_loom)))]
+mod signals;
 mod teardown;
 
 pub use actor::Actor;
@@ -45,3 +47,6 @@ pub use repeat::{Loop, LoopActor};
 pub use report::{Report, RunError, Unfinished};
 pub use retry::{GaveUp, Retrier, Retry, RetryError, retry, retry_async};
 pub use signal::{DEFAULT_SIGNALS, Signal};
+#[cfg(all(unix, feature = "signals", not(docache_loom)))]
+#[cfg_attr(docsrs, doc(cfg(all(unix, feature = "signals"))))]
+pub use signals::signals;

@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
+use super::actor::Actor;
 use super::cause::{ActorError, Cause, StopOn};
 use super::report::Unfinished;
 use crate::contain::drop_contained;
@@ -79,6 +80,8 @@ pub(super) struct Place {
     stage: u32,
     /// The group that it runs.
     inner: Option<Arc<Shared>>,
+    /// Whether it only watches over the others.
+    watches: bool,
     begun: bool,
     /// Until its execute is over, or is known not to begin.
     open: bool,
@@ -89,11 +92,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(name: Arc<str>, stage: u32, inner: Option<Arc<Shared>>) -> Place {
+    pub(super) fn new(actor: &Actor) -> Place {
         Place {
-            name,
-            stage,
-            inner,
+            name: actor.name.clone(),
+            stage: actor.stage,
+            inner: actor.inner.clone(),
+            watches: actor.watches,
             begun: false,
             open: true,
             interrupting: false,
@@ -106,7 +110,7 @@ impl Place {
     fn unfinished(&self) -> Unfinished {
         Unfinished {
             name: self.name.clone(),
-            execute: self.open && self.begun,
+            execute: self.open && self.begun && !self.watches,
             interrupt: self.interrupting,
         }
     }
@@ -120,7 +124,8 @@ struct State {
     inherited: bool,
     cut_short: Option<Cause>,
     places: Vec<Place>,
-    /// How many executes are not over, and one more if the group goes on without any.
+    /// How many executes are not over, but for those that only watch, and one more if the group
+    /// goes on without any.
     open: usize,
     pending: BTreeMap<u32, usize>,
     payload: Option<Payload>,
@@ -214,14 +219,16 @@ impl Shared {
     }
 
     /// Whether the group is to run, with these actors; not if it was stopped before. One that is to
-    /// `stay` does not finish when all have returned.
+    /// `stay`, or in which all only watch, does not finish by itself.
     pub(super) fn open(&self, places: Vec<Place>, stay: bool) -> bool {
         let mut state = self.lock();
         if state.phase != Phase::Idle {
             return false;
         }
         state.phase = Phase::Running;
-        state.open = places.len() + usize::from(stay);
+        let working = places.iter().filter(|place| !place.watches).count();
+        let stay = stay || working == 0 && !places.is_empty();
+        state.open = working + usize::from(stay);
         for place in &places {
             *state.pending.entry(place.stage).or_default() += 1;
         }
@@ -293,8 +300,8 @@ impl Shared {
         let mut state = self.lock();
         let Some(place) = state.places.get_mut(index) else { return };
         place.open = false;
-        let stage = place.stage;
-        state.open -= 1;
+        let (stage, watches) = (place.stage, place.watches);
+        state.open -= usize::from(!watches);
         let mut changed = state.settle(stage);
         if state.open == 0 {
             changed |= state.stop(Cause::Finished);

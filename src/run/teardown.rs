@@ -54,8 +54,7 @@ struct Work {
 }
 
 pub(super) fn run(shared: &Arc<Shared>, settings: &Arc<Settings>, actors: Vec<Actor>) -> Over {
-    let place = |actor: &Actor| Place::new(actor.name.clone(), actor.stage, actor.inner.clone());
-    if !shared.open(actors.iter().map(place).collect(), settings.stay) {
+    if !shared.open(actors.iter().map(Place::new).collect(), settings.stay) {
         actors.into_iter().for_each(drop_contained);
         return close(shared, settings);
     }
@@ -63,7 +62,7 @@ pub(super) fn run(shared: &Arc<Shared>, settings: &Arc<Settings>, actors: Vec<Ac
     sleep(shared, settings);
     let cause = shared.cause().unwrap_or(Cause::Stopped);
     settings.log(Level::Info, format_args!("stops: {cause}"));
-    if !matches!(cause, Cause::Finished | Cause::Forked) {
+    if !matches!(cause, Cause::Forked) {
         let stages: BTreeSet<u32> = seats.iter().map(|seat| seat.stage).collect();
         for stage in stages {
             stop_stage(shared, settings, &mut seats, stage, &cause);
@@ -178,7 +177,8 @@ fn stop_stage(
 fn stop_seats(shared: &Arc<Shared>, seats: &mut [Seat], stage: u32, cause: &Cause) {
     for seat in seats.iter_mut().filter(|seat| seat.stage == stage) {
         let Some(interrupt) = seat.interrupt.take() else { continue };
-        if shared.interrupt(seat.index) {
+        // Nobody is to be interrupted if all have returned.
+        if !matches!(cause, Cause::Finished) && shared.interrupt(seat.index) {
             seat.threads.extend(start_interrupt(shared, seat, interrupt, cause));
         } else {
             drop_contained(interrupt);

@@ -89,9 +89,7 @@ fn a_stop_ends_a_wait_at_once() {
         let (tell, told) = gate();
         let mut work = Loop::new().clock(clock.clone());
         let handle = work.handle();
-        let mut calls = 0;
         let actor = LoopActor::new("sleeps", move || {
-            calls += 1;
             tell.send(()).unwrap();
             if backoff { panic!("into a backoff") } else { Ok::<(), String>(()) }
         });

@@ -6,6 +6,8 @@ mod loops;
 mod nested;
 mod panics;
 mod retries;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod stages;
 
 use docache::Context;
