@@ -28,6 +28,8 @@ mod backoff;
 mod cause;
 mod group;
 mod handle;
+#[cfg(all(test, docache_loom))]
+mod model;
 mod pace;
 mod repeat;
 mod report;
