@@ -64,9 +64,10 @@ pub(super) struct Over {
 /// - A panic, of an execute, a failure handler or an interrupt, stops the group, and when the
 ///   actors have stopped goes on in `run` with its own payload. The first one, if there are
 ///   several.
-/// - In the child of a fork the group's threads are not there. Nobody waits for them: a `run` that
-///   forked (in an interrupt, say, if the system gave no thread for it) returns at once with
-///   [`Cause::Forked`](super::Cause::Forked); handles do nothing.
+/// - In the child of a fork the threads of a group that runs are not there. Nobody waits for them: a
+///   `run` that forked itself (in a context's hook, say) returns at once with
+///   [`Cause::Forked`](super::Cause::Forked); handles do nothing. One that does not run yet can be
+///   run in the child.
 ///
 /// ```
 /// use docache::run::{Actor, Group};

@@ -24,7 +24,8 @@
 //! - PAYLOAD: the first panic's payload is put down together with the cause that it may be, and
 //!   taken when the group is closed. A later one is dropped.
 //! - COPIED: in the child of a fork the state is that of the parent, whose threads are not there.
-//!   The first who has the lock there forgets it and makes it `Over`.
+//!   The first who has the lock there forgets it and makes it `Over`; a group that has not begun to
+//!   run in the parent can run in the child.
 //!
 //! # Orderings
 //! The lock acquires and releases: whoever sees that a stage has settled sees all that its actors
@@ -206,6 +207,10 @@ impl Shared {
     /// The state, which is of this process (COPIED).
     fn lock(&self) -> LockGuard<'_, State> {
         let (mut state, torn) = self.state.lock_marked();
+        if !torn && state.places.is_empty() {
+            // It is as good as new.
+            state.forks = forks();
+        }
         if torn || state.forks != forks() {
             let lost = State::new(Phase::Over, Some(Cause::Forked));
             mem::forget(mem::replace(&mut *state, lost));
@@ -376,10 +381,12 @@ impl Shared {
         if state.cut_short.is_none() {
             state.cut_short = Some(cause);
         }
+        let outer = state.cause.clone().unwrap_or(Cause::Stopped);
         let inner: Vec<_> = state.places.iter().filter_map(|place| place.inner.clone()).collect();
         drop(state);
         self.changed.notify_all();
         for inner in inner {
+            inner.stop_from_outside(outer.clone());
             inner.stop_waiting(Cause::Stopped);
         }
     }

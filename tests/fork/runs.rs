@@ -61,6 +61,22 @@ pub(crate) fn a_group_of_other_threads() {
     assert!(matches!(run.join().unwrap().unwrap().cause(), Cause::Stopped));
 }
 
+pub(crate) fn a_group_that_does_not_run_yet() {
+    let mut group = Group::new();
+    let mut inner = Group::new();
+    inner.add(Actor::new("fails", || Err("no")));
+    group.add(Actor::group("inner", inner));
+    let stopped = Group::new();
+    stopped.handle().stop();
+    let mut run = Some((group, stopped));
+    in_child(|| {
+        let (group, stopped) = run.take().unwrap();
+        assert_eq!(group.run().unwrap_err().actor(), Some("inner/fails"));
+        assert!(matches!(stopped.run().unwrap().cause(), Cause::Stopped));
+    });
+    assert_eq!(run.unwrap().0.run().unwrap_err().actor(), Some("inner/fails"));
+}
+
 pub(crate) fn an_actor_that_forks() {
     let mut group = Group::new();
     let handle = group.handle();

@@ -215,7 +215,8 @@ fn who_does_not_stop_in_time_is_left_behind_by_name() {
         "actor \"weak\" has failed: it broke; still running: \"deaf\", \"stuck\""
     );
     let unfinished = error.report().unfinished();
-    assert!(unfinished[0].in_execute() && !unfinished[0].in_interrupt());
+    // (Its interrupt may be in its last lines.)
+    assert!(unfinished[0].in_execute());
     assert!(!unfinished[1].in_execute() && unfinished[1].in_interrupt());
     assert!(error.report().cut_short().is_none());
     // They go on with what they own, and come to their end.

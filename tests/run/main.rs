@@ -6,9 +6,14 @@ mod loops;
 mod nested;
 mod panics;
 mod retries;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../common/seccomp.rs"]
+mod seccomp;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod stages;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod threadless;
 
 use docache::Context;
 use docache::run::{Group, Report, RunError};

@@ -139,6 +139,7 @@ fn who_cuts_the_wait_short_outside_does_so_inside() {
     handle.stop_waiting();
     let error = run.join().unwrap().unwrap_err();
     assert_eq!(left(error.report()), ["inner/deaf"]);
+    assert!(error.report().errors().is_empty(), "that is no failure of the inner one");
     // The thread of the inner group itself is gone soon.
     assert_eq!(handle.running().len(), 1);
 }

@@ -219,12 +219,13 @@ fn blocked_by_thread() -> Vec<(String, u64)> {
 
 #[cfg(target_os = "linux")]
 fn threads() -> i32 {
-    let (tell, told) = channel();
+    let ((tell, told), names) = (channel(), ["actor", "signals", "task", "stops"]);
+    let tells = tell.clone();
     let mut group = Group::new();
     group.add(run::signals(run::DEFAULT_SIGNALS).unwrap());
     group.add(Actor::with_context("actor", wait).interrupt(move |_| {
-        // From an interrupt's thread, with all others there.
-        tell.send(blocked_by_thread()).unwrap();
+        // From an interrupt's thread.
+        tells.send(blocked_by_thread()).unwrap();
     }));
     group.add(Actor::task("task", std::future::pending::<Result<(), String>>()));
     let handle = group.handle();
@@ -232,17 +233,19 @@ fn threads() -> i32 {
         while handle.running().len() < 3 {
             std::thread::yield_now();
         }
+        let all = loop {
+            let threads = blocked_by_thread();
+            if names.iter().all(|name| threads.iter().any(|(other, _)| other == name)) {
+                break threads;
+            }
+        };
         handle.stop();
-        Ok::<(), String>(())
+        tell.send(all)
     }));
     group.run().unwrap();
-    let threads = told.recv().unwrap();
-    let ours: Vec<_> = threads
-        .iter()
-        .filter(|(name, _)| ["actor", "signals", "task", "stops"].contains(&name.as_str()))
-        .collect();
-    assert!(ours.len() >= 2, "the actor's interrupt and the signals' thread: {threads:?}");
-    assert!(ours.iter().any(|(name, _)| name == "signals"));
+    let threads: Vec<_> = told.iter().flatten().collect();
+    let ours: Vec<_> = threads.iter().filter(|(name, _)| names.contains(&name.as_str())).collect();
+    assert!(ours.len() >= 5, "the four, and the interrupt: {threads:?}");
     for (name, mask) in ours {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD] {
             assert!(mask >> (signal - 1) & 1 == 1, "{name} takes signal {signal}");
