@@ -212,14 +212,14 @@ fn stages_and_deadlines_hold_for_loops_too() {
     let clock = ManualClock::new();
     let (_keep, never) = gate();
     let (tell, told) = channel();
-    let started = Arc::new(Barrier::new(2));
+    let started = Arc::new(Barrier::new(3));
     let mut work = Loop::new().clock(clock.clone()).deadline(SECOND);
-    let begun = started.clone();
+    let (one, two) = (started.clone(), started.clone());
     let mut calls = 0;
     let deaf = LoopActor::new("deaf", move || {
         calls += 1;
         if calls == 1 {
-            begun.wait();
+            one.wait();
         }
         never.recv()
     });
@@ -229,7 +229,7 @@ fn stages_and_deadlines_hold_for_loops_too() {
     let last = LoopActor::with_context("last", move |ctx| {
         calls += 1;
         if calls == 1 {
-            started.wait();
+            two.wait();
         }
         ctx.wait(None);
         Ok::<(), String>(())
@@ -237,9 +237,7 @@ fn stages_and_deadlines_hold_for_loops_too() {
     work.add(last.stage(1).interrupt(move |_| tell.send("last").unwrap()));
     let handle = work.handle();
     let run = std::thread::spawn(move || work.run());
-    while handle.running().len() < 2 {
-        std::thread::yield_now();
-    }
+    started.wait();
     handle.stop();
     assert_eq!(told.recv().unwrap(), "deaf");
     assert!(told.try_recv().is_err());
