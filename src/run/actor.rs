@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::cause::{ActorError, Cause};
 use super::group::{Group, Over, Settings};
-use super::handle::Handle;
 use super::shared::{Ended, Shared};
 use crate::context::{Context, until};
 use crate::error::{BoxError, Error};
@@ -311,16 +310,5 @@ fn nested(over: Over) -> Ended {
         (Cause::Signal(signal), None) => Ended::Stop(Cause::Signal(*signal)),
         _ if report.unfinished().is_empty() => Ended::Returned,
         _ => Ended::Failed(None, Error::timeout("some of its actors have not stopped")),
-    }
-}
-
-impl Handle {
-    /// The handle of the group in which an actor runs.
-    #[cfg_attr(
-        not(all(unix, feature = "signals", not(docache_loom))),
-        allow(dead_code, reason = "for signals")
-    )]
-    pub(super) fn of(life: &Life) -> Handle {
-        Handle { shared: life.shared.clone() }
     }
 }

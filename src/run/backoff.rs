@@ -48,6 +48,14 @@ impl Backoff {
     /// Delays with full jitter: each is drawn at random from zero up to a longest one, which is
     /// `first` after the first try and doubles with every other. So those who failed together do
     /// not try again together.
+    ///
+    /// ```
+    /// use docache::run::Backoff;
+    /// use std::time::Duration;
+    /// let backoff = Backoff::exponential(Duration::from_millis(100));
+    /// assert!(backoff.delay(1) <= Duration::from_millis(100));
+    /// assert!(backoff.delay(2) <= Duration::from_millis(200));
+    /// ```
     #[must_use]
     pub const fn exponential(first: Duration) -> Backoff {
         Backoff { first, doubles: true, jitter: true, cap: None }

@@ -52,6 +52,21 @@ impl LoopActor {
     }
 
     /// An actor that repeats `execute`, on a thread named after it.
+    ///
+    /// ```
+    /// use docache::run::{Loop, LoopActor};
+    /// let mut work = Loop::new();
+    /// let (handle, mut left) = (work.handle(), 3);
+    /// work.add(LoopActor::new("countdown", move || {
+    ///     left -= 1;
+    ///     if left == 0 {
+    ///         handle.stop();
+    ///     }
+    ///     Ok::<(), String>(())
+    /// }));
+    /// work.run()?;
+    /// # Ok::<(), docache::run::RunError>(())
+    /// ```
     pub fn new<E: Into<BoxError>>(
         name: impl Into<Arc<str>>,
         mut execute: impl FnMut() -> Result<(), E> + Send + 'static,
@@ -85,6 +100,20 @@ impl LoopActor {
     /// What makes a call of `execute` that is under way return, when the loop stops: as
     /// [`Actor::interrupt`]. It may also come between two calls, or when one is just beginning;
     /// after it no other begins.
+    ///
+    /// ```
+    /// use docache::run::{Loop, LoopActor};
+    /// let (tell, told) = std::sync::mpsc::channel::<()>();
+    /// let mut work = Loop::new();
+    /// let handle = work.handle();
+    /// let actor = LoopActor::new("receives", move || {
+    ///     handle.stop();
+    ///     told.recv()
+    /// });
+    /// work.add(actor.interrupt(move |_cause| drop(tell))); // ends the `recv`
+    /// work.run()?;
+    /// # Ok::<(), docache::run::RunError>(())
+    /// ```
     pub fn interrupt(mut self, interrupt: impl FnOnce(&Cause) + Send + 'static) -> LoopActor {
         self.actor = self.actor.interrupt(interrupt);
         self
@@ -112,6 +141,12 @@ impl LoopActor {
     }
 
     /// How long to wait between the end of a call and the next one, at least. Default: not at all.
+    ///
+    /// ```
+    /// use docache::run::LoopActor;
+    /// use std::time::Duration;
+    /// let actor = LoopActor::new("poll", || Ok::<(), String>(())).pause(Duration::from_secs(1));
+    /// ```
     pub fn pause(mut self, pause: Duration) -> LoopActor {
         self.pace.pause = pause;
         self
@@ -119,6 +154,13 @@ impl LoopActor {
 
     /// How long to wait after a failure, by the number of failures since the last success. A longer
     /// [`pause`](LoopActor::pause) wins. Default: not at all.
+    ///
+    /// ```
+    /// use docache::run::{Backoff, LoopActor};
+    /// use std::time::Duration;
+    /// let actor = LoopActor::new("flaky", || Err("no"))
+    ///     .backoff(Backoff::exponential(Duration::from_millis(100)).capped(Duration::from_secs(30)));
+    /// ```
     #[doc(alias = "FailureBackoff")]
     pub fn backoff(mut self, backoff: Backoff) -> LoopActor {
         self.pace.backoff = backoff;
@@ -267,7 +309,8 @@ impl Loop {
     /// use std::time::Duration;
     /// let context = Context::new().with_timeout(Duration::from_millis(10));
     /// let mut work = Loop::new().context(&context);
-    /// work.add(LoopActor::new("hourly", || Ok::<(), String>(())).pause(Duration::from_secs(3600)));
+    /// let actor = LoopActor::new("hourly", || Ok::<(), String>(()));
+    /// work.add(actor.pause(Duration::from_secs(3600)));
     /// work.run()?;
     /// # Ok::<(), docache::run::RunError>(())
     /// ```
@@ -296,12 +339,31 @@ impl Loop {
     }
 
     /// Adds an actor.
+    ///
+    /// ```
+    /// use docache::run::{Loop, LoopActor};
+    /// let mut work = Loop::new();
+    /// work.add(LoopActor::new("one", || Ok::<(), String>(())))
+    ///     .add(LoopActor::new("two", || Ok::<(), String>(())));
+    /// work.handle().stop();
+    /// work.run()?;
+    /// # Ok::<(), docache::run::RunError>(())
+    /// ```
     pub fn add(&mut self, actor: LoopActor) -> &mut Loop {
         self.group.add(actor.into_actor());
         self
     }
 
     /// What stops it from outside.
+    ///
+    /// ```
+    /// let work = docache::run::Loop::new();
+    /// let handle = work.handle();
+    /// let other = std::thread::spawn(move || handle.stop());
+    /// work.run()?;
+    /// assert!(other.join().unwrap());
+    /// # Ok::<(), docache::run::RunError>(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.group.handle()

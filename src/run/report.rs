@@ -92,6 +92,12 @@ impl Report {
     }
 
     /// The actors that had not stopped in time.
+    ///
+    /// ```
+    /// let report = docache::run::Group::new().run()?;
+    /// assert!(report.unfinished().is_empty() && report.cut_short().is_none());
+    /// # Ok::<(), docache::run::RunError>(())
+    /// ```
     #[must_use]
     pub fn unfinished(&self) -> &[Unfinished] {
         &self.unfinished

@@ -1,8 +1,8 @@
 //! What a group, its handles and its actors' threads share.
 //!
 //! # State
-//! A [`State`] behind a lock: the phase, the cause, and for each actor a [`Place`] that says how far
-//! it is. `changed` is notified when the phase changes, when a stage has settled and when the wait
+//! A [`State`] behind a lock: the phase, the cause, and for each actor a [`Place`] that says how
+//! far it is. `changed` is notified when the phase changes, when a stage has settled and when the wait
 //! is cut short; only [`run`](super::Group::run) waits there.
 //!
 //! ```text

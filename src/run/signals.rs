@@ -139,7 +139,7 @@ pub fn signals(signals: impl IntoIterator<Item = Signal>) -> Result<Actor> {
     let handle = listener.signals.as_ref().map(Signals::handle);
     let body = move |life: &Life| {
         if let Some(signals) = &mut listener.signals {
-            serve(signals, &Handle::of(life));
+            serve(signals, &Handle { shared: life.shared.clone() });
         }
         Ended::Returned
     };
@@ -218,7 +218,7 @@ fn keep_default(number: i32) -> std::io::Result<()> {
             let _ = emulate_default_handler(number);
         }
     };
-    // SAFETY: the action reads an atomic, asks for the process's number and calls what is made to be called
-    // in a handler.
+    // SAFETY: the action reads an atomic, asks for the process's number, and calls what is made to
+    // be called in a handler.
     unsafe { register(number, action) }.map(drop)
 }

@@ -116,6 +116,16 @@ impl Retry {
     /// How much time there is from the beginning of the first attempt: no other begins when it is
     /// spent, and none is waited for that would. An attempt that is under way is not ended; it can
     /// ask for what [remains](Retrier::remaining). Default `None`: any time.
+    ///
+    /// ```
+    /// use docache::run::{Backoff, GaveUp, Retry};
+    /// use std::time::Duration;
+    /// let policy = Retry::new()
+    ///     .backoff(Backoff::constant(Duration::from_secs(60)))
+    ///     .budget(Duration::from_secs(30));
+    /// let error = policy.run(|_| Err::<(), _>("busy")).unwrap_err(); // at once
+    /// assert!(matches!(error.reason(), GaveUp::Budget));
+    /// ```
     #[doc(alias = "with_total_delay")]
     pub fn budget(mut self, budget: impl Into<Option<Duration>>) -> Retry {
         self.limits.budget = budget.into();
@@ -124,6 +134,12 @@ impl Retry {
 
     /// How many attempts there may be; the first is made whatever this says. Default `None`: any
     /// number.
+    ///
+    /// ```
+    /// use docache::run::{GaveUp, Retry};
+    /// let error = Retry::new().max_attempts(2).run(|_| Err::<(), _>("busy")).unwrap_err();
+    /// assert!(matches!(error.reason(), GaveUp::Attempts) && error.attempts() == 2);
+    /// ```
     #[doc(alias = "with_max_times")]
     pub fn max_attempts(mut self, attempts: impl Into<Option<u64>>) -> Retry {
         self.limits.attempts = attempts.into();
@@ -153,6 +169,12 @@ impl Retry {
     ///
     /// # Panics
     /// If the attempt does; it is not made again then.
+    ///
+    /// ```
+    /// use docache::run::Retry;
+    /// let text = Retry::new().max_attempts(3).run(|_| std::fs::read_to_string("/proc/version"))?;
+    /// # Ok::<(), docache::run::RetryError<std::io::Error>>(())
+    /// ```
     #[doc(alias = "call")]
     pub fn run<T, E>(
         &self,

@@ -161,6 +161,17 @@ impl Retrier {
 
     /// There is to be no other attempt: the error that this one returns is the last. (A success is
     /// one whatever was said.)
+    ///
+    /// ```
+    /// use docache::run::retry;
+    /// let error = retry(|r| {
+    ///     if r.iteration() == 3 {
+    ///         r.stop();
+    ///     }
+    ///     Err::<(), _>(r.iteration())
+    /// });
+    /// assert_eq!(error.unwrap_err().into_last(), Some(3));
+    /// ```
     #[doc(alias = "Stop")]
     pub fn stop(&mut self) {
         self.asks(|asks| asks.stop = true);
@@ -194,6 +205,18 @@ impl Retrier {
     }
 
     /// How many attempts there may be; `None`: any number.
+    ///
+    /// ```
+    /// use docache::run::{Backoff, retry};
+    /// use std::time::Duration;
+    /// let error = retry(|r| {
+    ///     r.set_backoff(Backoff::constant(Duration::from_millis(1)));
+    ///     r.set_budget(Duration::from_secs(30));
+    ///     r.set_max_attempts(4);
+    ///     Err::<(), _>("busy")
+    /// });
+    /// assert_eq!(error.unwrap_err().attempts(), 4);
+    /// ```
     pub fn set_max_attempts(&mut self, attempts: impl Into<Option<u64>>) {
         let attempts = attempts.into();
         self.asks(|asks| asks.limits.attempts = attempts);
