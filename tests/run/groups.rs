@@ -348,3 +348,16 @@ fn any_name_will_do() {
     group.add(Actor::new("a\0b", || Err("no")));
     assert_eq!(group.run().unwrap_err().actor(), Some("a\0b"));
 }
+
+#[test]
+fn what_comes_back_may_go_to_any_thread() {
+    fn any<T: Send + Sync + 'static>() {}
+    any::<docache::run::Handle>();
+    any::<docache::run::Report>();
+    any::<docache::run::RunError>();
+    any::<docache::run::RetryError<io::Error>>();
+    fn sent<T: Send + 'static>() {}
+    sent::<Group>();
+    sent::<docache::run::Loop>();
+    sent::<docache::run::Retrier>();
+}
