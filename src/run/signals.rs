@@ -29,7 +29,7 @@ use super::cause::Cause;
 use super::handle::Handle;
 use super::shared::Ended;
 use super::signal::Signal;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::fork::{exclude, watch};
 
 /// The greatest number of a signal, and one more.
@@ -88,6 +88,13 @@ struct Listener {
     listens: Vec<Listens>,
 }
 
+impl Listener {
+    /// Whether it was made in this process: what wakes it is shared with the others.
+    fn is_here(&self) -> bool {
+        self.listens.iter().all(|listens| listens.process == std::process::id())
+    }
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         let signals = self.signals.take();
@@ -111,7 +118,8 @@ impl Drop for Listener {
 /// - When the actor is gone the signals do what they did before: if that was what the system does
 ///   by itself, mostly to end the process, then that again, even if another part of the program has
 ///   meanwhile begun to listen to them through signal-hook (as tokio does). It is so in a forked
-///   child, too, where the actor's thread is not.
+///   child, too, where the actor's thread is not; an actor that was made before the fork fails there
+///   with [`Closed`](ErrorKind::Closed).
 /// - Programs with handlers of their own keep these: they are called as well.
 ///
 /// # Errors
@@ -138,6 +146,10 @@ pub fn signals(signals: impl IntoIterator<Item = Signal>) -> Result<Actor> {
     let mut listener = listen(signals)?;
     let handle = listener.signals.as_ref().map(Signals::handle);
     let body = move |life: &Life| {
+        if !listener.is_here() {
+            let message = "the signals are listened to in the parent of this process";
+            return Ended::Failed(None, Error::new(ErrorKind::Closed, message));
+        }
         if let Some(signals) = &mut listener.signals {
             serve(signals, &Handle { shared: life.shared.clone() });
         }

@@ -3,7 +3,7 @@
 use crate::wait;
 use docache::ErrorKind;
 use docache::run::{self, Actor, Cause, Group, Signal};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
@@ -181,18 +181,29 @@ fn it_listens_from_the_start() {
 }
 
 fn forked() -> i32 {
-    let _listens = run::signals([Signal::TERM]).unwrap();
-    // SAFETY: the child only sleeps, and is ended by a signal.
+    let listens = run::signals([Signal::TERM]).unwrap();
+    let (mut here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    // SAFETY: the child does what the crate says that one can do, and is ended by a signal.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let mut group = Group::new();
+        group.add(listens);
+        let error = group.run().unwrap_err();
+        assert_eq!(error.error().unwrap().kind(), ErrorKind::Closed);
+        there.write_all(b"!").unwrap();
         std::thread::sleep(Duration::from_secs(60));
         return 1;
     }
+    here.read_exact(&mut [0]).unwrap();
     let mut status = 0;
     // SAFETY: the child is ours.
     assert_eq!(unsafe { libc::kill(child, libc::SIGTERM) }, 0);
     // SAFETY: the place for the status is ours.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    // The parent still listens.
+    let mut group = Group::new();
+    group.add(listens).add(Actor::new("stops", || Err("so it ends")));
+    assert_eq!(group.run().unwrap_err().actor(), Some("stops"));
     i32::from(!libc::WIFSIGNALED(status) || libc::WTERMSIG(status) != libc::SIGTERM)
 }
 

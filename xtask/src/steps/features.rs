@@ -89,8 +89,9 @@ pub(super) fn msrv() -> Result<String> {
     println!("no toolchain {}.{} is installed", minimum.major, minimum.minor);
     tool::need(&[&tool::CLIPPY])?;
     Cmd::cargo("clippy -p docache --lib --all-features -- -D clippy::incompatible_msrv").run()?;
-    let checked =
-        check_dependencies(&metadata, ("capi,signals", &minimum), |name| UNDECLARED.contains(&name))?;
+    let checked = check_dependencies(&metadata, ("capi,signals", &minimum), |name| {
+        UNDECLARED.contains(&name)
+    })?;
     Ok(format!(
         "no such toolchain: std's API by clippy::incompatible_msrv, {checked} dependencies by rust-version; {later}"
     ))
