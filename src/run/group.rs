@@ -168,7 +168,8 @@ impl Group {
     /// let mut group = Group::new().context(&context);
     /// group.add(Actor::task("sleeper", std::future::pending::<Result<(), String>>()));
     /// let report = group.run()?;
-    /// assert!(matches!(report.cause(), docache::run::Cause::Context(error) if error.is_timeout()));
+    /// let docache::run::Cause::Context(error) = report.cause() else { unreachable!() };
+    /// assert!(error.is_timeout());
     /// # Ok::<(), docache::run::RunError>(())
     /// ```
     pub fn context(mut self, context: &Context) -> Group {

@@ -158,8 +158,9 @@ impl LoopActor {
     /// ```
     /// use docache::run::{Backoff, LoopActor};
     /// use std::time::Duration;
+    /// let backoff = Backoff::exponential(Duration::from_millis(100));
     /// let actor = LoopActor::new("flaky", || Err("no"))
-    ///     .backoff(Backoff::exponential(Duration::from_millis(100)).capped(Duration::from_secs(30)));
+    ///     .backoff(backoff.capped(Duration::from_secs(30)));
     /// ```
     #[doc(alias = "FailureBackoff")]
     pub fn backoff(mut self, backoff: Backoff) -> LoopActor {

@@ -2,8 +2,8 @@
 //!
 //! # State
 //! A [`State`] behind a lock: the phase, the cause, and for each actor a [`Place`] that says how
-//! far it is. `changed` is notified when the phase changes, when a stage has settled and when the wait
-//! is cut short; only [`run`](super::Group::run) waits there.
+//! far it is. `changed` is notified when the phase changes, when a stage has settled and when the
+//! wait is cut short; only [`run`](super::Group::run) waits there.
 //!
 //! ```text
 //!           open               stop, the cause                  close

@@ -118,8 +118,8 @@ impl Drop for Listener {
 /// - When the actor is gone the signals do what they did before: if that was what the system does
 ///   by itself, mostly to end the process, then that again, even if another part of the program has
 ///   meanwhile begun to listen to them through signal-hook (as tokio does). It is so in a forked
-///   child, too, where the actor's thread is not; an actor that was made before the fork fails there
-///   with [`Closed`](ErrorKind::Closed).
+///   child, too, where the actor's thread is not; an actor that was made before the fork fails
+///   there with [`Closed`](ErrorKind::Closed).
 /// - Programs with handlers of their own keep these: they are called as well.
 ///
 /// # Errors
