@@ -13,6 +13,9 @@
 //! | work that many want at the same time | one run that they share; nothing is kept | [`KeyedGroup`]; [`Group`] where there is one key |
 //! | results that are good for a while | a bounded cache with expiry, and one load for each key that is missing | [`Cache`] |
 //! | results that many processes share, or that are better stale than late | one load for all of them, kept in a [store](echo::Store) | [`EchoCache`](echo::EchoCache); [`LazyEchoCache`](echo::LazyEchoCache) serves stale values at once |
+//! | parts of a program that live and end together | to start them, stop them all when one fails or a signal comes, in order and with deadlines, and know who did not stop | [`run::Group`] |
+//! | work that is to be done again and again, whatever it fails with | to repeat it until it is told to stop, with pauses and backoffs | [`run::Loop`] |
+//! | a call that may succeed if it is made again | to retry it, by rules | [`run::retry()`], [`run::Retry`] |
 //! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with [options](Cache::options) of a fetch, and the forms of groups that end in `_in` |
 //!
 //! ## A result on a schedule
@@ -67,6 +70,32 @@
 //! assert_eq!(report.status, Status::Loaded);
 //! let again = reports.fetch("today", || unreachable!("it is there")).unwrap();
 //! assert_eq!(again.status, Status::Fresh);
+//! ```
+//!
+//! ## Parts that live and end together
+//!
+//! ```
+//! use docache::run::{Actor, Backoff, Group, Retry};
+//! use std::time::Duration;
+//!
+//! let mut group = Group::new().deadline(Duration::from_secs(10));
+//! // With the feature `signals`, Ctrl-C and SIGTERM end it in order, too:
+//! // group.add(docache::run::signals(docache::run::DEFAULT_SIGNALS)?);
+//! group.add(Actor::with_context("server", |ctx| {
+//!     ctx.wait(None); // serves until it is interrupted
+//!     Ok::<(), std::io::Error>(())
+//! }));
+//! let handle = group.handle();
+//! group.add(Actor::new("import", move || {
+//!     let backoff = Backoff::exponential(Duration::from_millis(1));
+//!     let policy = Retry::new().backoff(backoff).budget(Duration::from_secs(5));
+//!     let text = policy.run(|_| std::fs::read_to_string("/proc/version"))?;
+//!     println!("{text}");
+//!     handle.stop();
+//!     Ok::<(), docache::BoxError>(())
+//! }));
+//! group.run()?; // an error if an actor failed, or has not stopped in time
+//! # Ok::<(), docache::run::RunError>(())
 //! ```
 //!
 //! # Async
@@ -130,6 +159,7 @@
 //!
 //! # Observing
 //!
+//! - The [report](run::Report) of a group: why it stopped, what failed, who has not stopped.
 //! - `stats()` of a [loop cache](LoopCache::stats) and of a [cache](Cache::stats); hits and misses
 //!   are counted [on request](CacheBuilder::record_stats).
 //! - A [`Logger`] hears of starts, stops and failures of a loop; a
@@ -190,6 +220,10 @@
 //! | the same on a miss, and [`fetch_async`](echo::EchoCache::fetch_async) | as [`KeyedGroup::run_async`], and the store's calls | the outcome of the run that it joined; the value is in the store before the run ends | as [`KeyedGroup::run`]; the refresh lock is given back | as [`KeyedGroup::run_async`]; the refresh lock is given back |
 //! | [`LazyEchoCache::fetch`](echo::LazyEchoCache::fetch), on a stale hit | the store's `get`, and a short lock | as the store's `get` | a refresh that panics is counted and told | – |
 //! | [`LazyEchoCache::shutdown`](echo::LazyEchoCache::shutdown) | blocks until the refreshes end, or its deadline | – | – | – |
+//! | [`run::Group::run`], [`run::Loop::run`] | block until all have stopped, or to the deadline of each stage | all that those did who have stopped | interrupts the others, then goes on in this call; in a loop it is a failure like others | interrupts all and waits for them |
+//! | [`run::Handle`] | short lock | – | – | – |
+//! | [`run::retry()`], [`run::Retry::run`] | the attempts, and the waits between them, which block | – | goes on in this call | ends the wait at once |
+//! | [`run::retry_async`], [`run::Retry::run_async`] | the same, as a future; no runtime is needed | – | the same | the same |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time about 1 ms old; older while the machine is too busy to tick | – | – |
@@ -202,7 +236,8 @@
 //! # Signals
 //!
 //! On Unix the threads of this crate block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and
-//! SIGTRAP. What a [`Doer`] starts inherits that.
+//! SIGTRAP. What a [`Doer`] or an actor of a [`run::Group`] starts inherits that (processes that
+//! [`std::process::Command`] starts do not).
 //!
 //! # Fork
 //!
@@ -220,6 +255,8 @@
 //!   the Doer as it is. If the fork fell into a call of a Doer written in Rust, that is half-way
 //!   through it; it is then left where it is and never dropped, and `start` and `run` fail with
 //!   [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
+//! - A [`run::Group`] or [`run::Loop`] that other threads run is over there: nobody waits for its
+//!   actors, its handles do nothing, and its signals do what they did before.
 //! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes
 //!   that wait or run stay the parent's.
 //! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a
@@ -232,6 +269,7 @@
 //!
 //! # Features
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.
+//! - `signals`: `run::signals`, an actor that ends a group at a signal (on Unix).
 //! - `full`: everything.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -251,6 +289,7 @@ mod latest;
 mod lock;
 mod log;
 mod loop_cache;
+pub mod run;
 mod sync;
 mod wait;
 

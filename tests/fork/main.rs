@@ -18,6 +18,8 @@ mod flights;
 mod loops;
 #[cfg(unix)]
 mod process;
+#[cfg(unix)]
+mod runs;
 
 #[cfg(unix)]
 const CASES: &[(&str, fn())] = &[
@@ -44,6 +46,10 @@ const CASES: &[(&str, fn())] = &[
     ("a_load_of_another_thread", echo::a_load_of_another_thread),
     ("a_refresh_of_another_thread", echo::a_refresh_of_another_thread),
     ("renewals", echo::renewals),
+    ("a_group_of_other_threads", runs::a_group_of_other_threads),
+    ("a_group_that_does_not_run_yet", runs::a_group_that_does_not_run_yet),
+    ("an_actor_that_forks", runs::an_actor_that_forks),
+    ("a_run_that_forks", runs::a_run_that_forks),
     #[cfg(target_os = "linux")]
     ("threads_come_and_go", echo::threads_come_and_go),
 ];

@@ -82,15 +82,16 @@ pub(super) fn msrv() -> Result<String> {
     if let Some(toolchain) = installed_toolchain(&minimum) {
         Cmd::new("cargo")
             .arg(format!("+{toolchain}"))
-            .words("check -p docache --lib --features capi --target-dir target/msrv")
+            .words("check -p docache --lib --features capi,signals --target-dir target/msrv")
             .run()?;
         return Ok(format!("checked with the toolchain {toolchain}; {later}"));
     }
     println!("no toolchain {}.{} is installed", minimum.major, minimum.minor);
     tool::need(&[&tool::CLIPPY])?;
     Cmd::cargo("clippy -p docache --lib --all-features -- -D clippy::incompatible_msrv").run()?;
-    let checked =
-        check_dependencies(&metadata, ("capi", &minimum), |name| UNDECLARED.contains(&name))?;
+    let checked = check_dependencies(&metadata, ("capi,signals", &minimum), |name| {
+        UNDECLARED.contains(&name)
+    })?;
     Ok(format!(
         "no such toolchain: std's API by clippy::incompatible_msrv, {checked} dependencies by rust-version; {later}"
     ))
