@@ -176,8 +176,8 @@ impl Queue {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Whether a refresh of the key would not be accepted, because it has one, or another key of the
-    /// same hash (HINT).
+    /// Whether a refresh of the key would not be accepted, because it has one, or another key of
+    /// the same hash (HINT).
     #[inline]
     pub(in crate::echo) fn is_marked(&self, hash: u64, key: &str) -> bool {
         self.hints.is_marked(hash) || self.lock().is_marked(hash, key)

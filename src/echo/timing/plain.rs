@@ -1,5 +1,5 @@
-//! Ages of which one look says what to do: most hits are fresh or stale, and have no negative values
-//! beside them.
+//! Ages of which one look says what to do: most hits are fresh or stale, and have no negative
+//! values beside them.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub(in crate::echo) enum Plain {
 
 /// All in nanoseconds.
 pub(in crate::echo) struct PlainAges {
-    /// Below this a value is fresh, and its refresh cannot come early, as long as loads take as long
-    /// as they did lately. Relaxed: it is an estimate.
+    /// Below this a value is fresh, and its refresh cannot come early, as long as loads take what
+    /// they took lately. Relaxed: it is an estimate.
     young: AtomicU64,
     /// From here on a value is stale,
     stale_from: u64,
