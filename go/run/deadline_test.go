@@ -3,7 +3,9 @@
 package run_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -128,5 +130,30 @@ func TestAnActorThatOutlivesRunEndsQuietly(t *testing.T) {
 		if err := <-handled; !errors.As(err, &p) || p.Value != "late" {
 			t.Error(err)
 		}
+	})
+}
+
+// The others return what they were interrupted with, which is no news of theirs.
+func TestOnlyTheGroupThatLeftActorsBehindIsNamedWithThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var outer, left, other run.Group
+		left.StopWithin(time.Second)
+		stuck(t, &left, run.Name("deep"))
+		left.Add(returns(errOne), run.NoOpInterrupt())
+		returnsCause := run.ExecuteContext(func(ctx context.Context) error {
+			<-ctx.Done()
+			return fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		})
+		other.Add(run.Name("worker"), returnsCause)
+		var result error
+		outer.Add(run.Name("left"), run.ExecuteContext(left.RunContext))
+		outer.Add(run.Name("other"), run.ExecuteContext(func(ctx context.Context) error {
+			result = other.RunContext(ctx)
+			return result
+		}))
+		outer.Add(run.Name("third"), returnsCause)
+		want(t, "run: still running: left/deep; "+
+			"stopped by: left: run: still running: deep; stopped by: one", outer.Run())
+		want(t, "left: run: still running: deep; stopped by: one", result)
 	})
 }

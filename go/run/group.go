@@ -53,6 +53,7 @@ func (g *Group) RunContext(ctx context.Context) error {
 	if len(actors) == 0 {
 		return nil
 	}
+	done := ctx.Done() // a nil ctx panics here, where nothing runs yet
 	r := newGroupRun(actors)
 	prepare(ctx, actors)
 	defer release(actors)
@@ -60,13 +61,13 @@ func (g *Group) RunContext(ctx context.Context) error {
 	for _, a := range actors {
 		r.start(a)
 	}
-	cause := r.wait(ctx)
+	cause := r.wait(ctx, done)
 	for _, a := range actors {
 		r.interrupt(a, cause)
 	}
 	r.drain(g.bounded, g.limit)
 	r.panics.resume()
-	return r.result(cause)
+	return r.result(ctx, cause)
 }
 
 // groupRun is one run of a group. Only the goroutine of Run uses it, but for events, to which each
@@ -82,8 +83,8 @@ type groupRun struct {
 	signals  chan os.Signal
 	received int
 	second   os.Signal
-	// inner is who still runs in groups that are actors of this one.
-	inner  []string
+	// ended has the executions that are over, in the order in which they ended.
+	ended  []event
 	panics panics
 }
 
@@ -163,12 +164,12 @@ func (r *groupRun) interrupt(a *actor, cause error) {
 
 // wait returns what the first execution that ends returned, or why the context is done. No other
 // event can come before the end of an execution.
-func (r *groupRun) wait(ctx context.Context) (cause error) {
+func (r *groupRun) wait(ctx context.Context, done <-chan struct{}) (cause error) {
 	select {
 	case e := <-r.events:
 		r.note(e)
 		return e.result
-	case <-ctx.Done():
+	case <-done:
 		return context.Cause(ctx)
 	}
 }
@@ -213,7 +214,7 @@ func (r *groupRun) note(e event) {
 	switch e.kind {
 	case executed:
 		r.panics.add(e.actor.label(), e.outcome)
-		r.inner = append(r.inner, within(e.actor, e.result)...)
+		r.ended = append(r.ended, e)
 	case handled:
 		r.panics.add("the failure handler of "+e.actor.label(), e.outcome)
 	case interrupted:
@@ -224,25 +225,45 @@ func (r *groupRun) note(e event) {
 	}
 }
 
-// within lists who still runs in a group that was an actor.
-func within(a *actor, err error) (names []string) {
-	var inner *StopError
-	if errors.As(err, &inner) {
+// nested lists who still runs in groups that are actors of this one. An actor may also return the
+// error that it was interrupted with, or a part of it. So a StopError counts only for the first
+// who returned it, and not at all if it came with the context.
+func (r *groupRun) nested(ctx context.Context) (names []string) {
+	known := map[*StopError]bool{nil: true}
+	known[stopError(context.Cause(ctx))] = true
+	for _, e := range r.ended {
+		inner := stopError(e.result)
+		if known[inner] {
+			continue
+		}
+		known[inner] = true
 		for _, name := range inner.Running {
-			names = append(names, a.label()+"/"+name)
+			names = append(names, e.actor.label()+"/"+name)
 		}
 	}
 	return names
 }
 
-func (r *groupRun) result(cause error) error {
+// stopError looks for a StopError. There is none in an error whose methods panic, as those of a nil
+// pointer may: that is its owner's affair, and not to end Run.
+func stopError(err error) (found *StopError) {
+	defer func() {
+		if recover() != nil {
+			found = nil
+		}
+	}()
+	errors.As(err, &found)
+	return found
+}
+
+func (r *groupRun) result(ctx context.Context, cause error) error {
 	var running []string
 	for i, a := range r.actors {
 		if r.busy[i] > 0 {
 			running = append(running, a.label())
 		}
 	}
-	if running = append(running, r.inner...); len(running) == 0 {
+	if running = append(running, r.nested(ctx)...); len(running) == 0 {
 		return cause
 	}
 	return &StopError{Cause: cause, Running: running, Signal: r.second}

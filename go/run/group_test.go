@@ -336,6 +336,38 @@ func TestStopFromInsideAnActor(t *testing.T) {
 	}
 }
 
+// brittle is an error that a nil pointer makes a trap, as it is returned by mistake.
+type brittle struct{ err error }
+
+func (*brittle) Error() string   { return "brittle" }
+func (b *brittle) Unwrap() error { return b.err }
+
+func TestAnErrorWhoseMethodsPanicEndsTheGroupLikeOthers(t *testing.T) {
+	var g run.Group
+	other := newLatch().add(&g)
+	var trap *brittle
+	g.Add(returns(trap), run.NoOpInterrupt())
+	var err error
+	if value := recovered(t, func() { err = g.Run() }); value != nil {
+		t.Fatal(value)
+	}
+	if err != error(trap) || other.got(t) != error(trap) {
+		t.Error(err, other.causes)
+	}
+}
+
+func TestANilContextStartsNothing(t *testing.T) {
+	var g run.Group
+	actor := newLatch().add(&g)
+	defer close(actor.stopped)
+	if recovered(t, func() { g.RunContext(nil) }) == nil {
+		t.Error("no panic")
+	}
+	testkit.Eventually(t, "no goroutine that nobody interrupts", func() bool {
+		return testkit.Inside(t, "docache/run.") == 0
+	})
+}
+
 func TestNestedGroups(t *testing.T) {
 	var outer, inner run.Group
 	deep := newLatch().add(&inner, run.Name("deep"))
