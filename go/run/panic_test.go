@@ -163,6 +163,27 @@ func TestAPanicInAnInnerGroupThatWasRecovered(t *testing.T) {
 	}
 }
 
+func TestAPanicAfterOneThatWasRecoveredIsReportedAlone(t *testing.T) {
+	var g run.Group
+	other := newLatch().add(&g)
+	g.Add(run.NoOpInterrupt(), run.Execute(func() error {
+		func() {
+			defer func() { recover() }()
+			var inner run.Group
+			inner.Add(run.Execute(func() error { return explode("inner") }), run.NoOpInterrupt())
+			inner.Run()
+		}()
+		panic("outer")
+	}))
+	if got := recovered(t, func() { g.Run() }); got != "outer" {
+		t.Error(got)
+	}
+	var p run.PanicError
+	if !errors.As(other.got(t), &p) || strings.Contains(p.Stack, "explode") {
+		t.Error(p.Stack)
+	}
+}
+
 func TestWhatIsPrintedWhenNobodyRecovers(t *testing.T) {
 	for name, also := range map[string]string{"panic": "worker panicked", "nested": "inner panicked"} {
 		c := startChild(t, name)

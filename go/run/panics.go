@@ -25,7 +25,7 @@ func attempt(fn func() error, then func(outcome)) {
 		value, inner := recover(), takeInner()
 		if value != nil {
 			stack := string(debug.Stack())
-			if inner != "" {
+			if inner != "" && strings.Contains(stack, resumed) {
 				stack += "\nrun, inside: " + inner
 			}
 			o = outcome{PanicError{Value: value, Stack: stack}, true}
@@ -92,7 +92,10 @@ func (r report) Error() string { return "run: " + string(r) }
 // A group may be an actor of another. When its panic goes on in its Run, the stack is that of the
 // outer actor's goroutine, and does not show where the panic began. So Run leaves its report here
 // for the attempt that it was called in, by the goroutine that both are on. That attempt takes it,
-// however it ends: an entry lives no longer than the call that left it.
+// however it ends: an entry lives no longer than the call that left it. If the actor recovered from
+// that panic, and then panicked for a reason of its own, the stack does not lead through resume.
+const resumed = "/run.(*panics).resume("
+
 var (
 	inner      sync.Map // of goroutine.ID to string
 	innerCount atomic.Int64
