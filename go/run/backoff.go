@@ -48,7 +48,7 @@ func (b Backoff) WithBudget(total time.Duration) Backoff {
 // not count.
 func (b Backoff) Apply(r Retrier) {
 	if own, ok := r.(*retrier); ok {
-		own.backoff = b
+		own.apply(b)
 		return
 	}
 	if b.attempts > 0 && r.Iteration() >= b.attempts {

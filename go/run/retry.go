@@ -3,11 +3,12 @@ package run
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
-// Retrier is what a function that is retried is given. It is for the call that gets it, and not for
-// use by several goroutines at the same time.
+// Retrier is what a function that is retried is given. It is for the call that gets it: once that
+// has returned, SetDelay and Stop change nothing. Several goroutines may use it at the same time.
 type Retrier interface {
 	// Iteration is 1 in the first call, 2 in the second, and so on.
 	Iteration() int
@@ -31,48 +32,79 @@ func Retry(fn func(retrier Retrier) error) error {
 // the result is nil in spite of ctx.
 func RetryContext(ctx context.Context, fn func(retrier Retrier) error) error {
 	start := time.Now()
-	r := new(retrier)
 	var last error
-	for sleep(ctx.Done(), r.delay) {
-		*r = retrier{iteration: r.iteration + 1}
+	var delay time.Duration
+	attempts := 0
+	for sleep(ctx.Done(), delay) {
+		attempts++
+		r := &retrier{iteration: attempts}
 		if last = fn(r); last == nil {
 			return nil
 		}
 		if mark, ok := last.(*permanent); ok {
 			return mark.error
 		}
-		if r.stopped || isPermanent(last) {
+		w := r.said()
+		if w.stopped || isPermanent(last) {
 			return last
 		}
-		if reason := r.plan(time.Since(start)); reason != nil {
-			return &RetryError{Attempts: r.iteration, Last: last, Reason: reason}
+		var reason error
+		if delay, reason = w.plan(attempts, time.Since(start)); reason != nil {
+			return &RetryError{Attempts: attempts, Last: last, Reason: reason}
 		}
 	}
-	return &RetryError{Attempts: r.iteration, Last: last, Reason: context.Cause(ctx)}
+	return &RetryError{Attempts: attempts, Last: last, Reason: context.Cause(ctx)}
 }
 
-// retrier is new for each call, but for the count.
+// retrier is new for each call, so that one which is kept is without effect on later calls.
 type retrier struct {
-	iteration int
-	delay     time.Duration
-	asked     bool // SetDelay was called
-	stopped   bool
-	backoff   Backoff
+	iteration int // does not change
+	mu        sync.Mutex
+	wishes    wishes
+}
+
+// wishes is what the function said in one call.
+type wishes struct {
+	delay   time.Duration
+	asked   bool // SetDelay was called
+	stopped bool
+	backoff Backoff
 }
 
 func (r *retrier) Iteration() int { return r.iteration }
 
-func (r *retrier) SetDelay(duration time.Duration) { r.delay, r.asked = duration, true }
+func (r *retrier) SetDelay(duration time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wishes.delay, r.wishes.asked = duration, true
+}
 
-func (r *retrier) Stop() { r.stopped = true }
+func (r *retrier) Stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wishes.stopped = true
+}
+
+func (r *retrier) apply(backoff Backoff) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wishes.backoff = backoff
+}
+
+func (r *retrier) said() wishes {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wishes
+}
 
 // plan settles the delay, or says why there is to be no other call. What SetDelay asked for is kept
 // to, as a server's Retry-After must be.
-func (r *retrier) plan(elapsed time.Duration) (reason error) {
-	if !r.asked {
-		r.delay = r.backoff.delay(r.iteration)
+func (w wishes) plan(attempts int, elapsed time.Duration) (time.Duration, error) {
+	delay := w.delay
+	if !w.asked {
+		delay = w.backoff.delay(attempts)
 	}
-	return r.backoff.exhausted(r.iteration, elapsed, r.delay)
+	return delay, w.backoff.exhausted(attempts, elapsed, delay)
 }
 
 // permanent marks an error.
@@ -86,10 +118,14 @@ func isPermanent(err error) bool {
 }
 
 // Permanent marks an error that another call would not mend: [Retry] returns it at once, without
-// the mark. An error that wraps a marked one is returned as it is. Permanent(nil) is nil.
+// the mark. An error that wraps a marked one is returned as it is. Permanent(nil) is nil, and an
+// error that is marked already stays as it is.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
+	}
+	if mark, ok := err.(*permanent); ok {
+		return mark
 	}
 	return &permanent{err}
 }

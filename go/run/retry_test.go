@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +68,63 @@ func TestPermanentErrors(t *testing.T) {
 	if err != errTwo || outer != 2 {
 		t.Error(err, outer)
 	}
+}
+
+func TestMarkingAnErrorTwiceIsLikeOnce(t *testing.T) {
+	outer := 0
+	err := run.Retry(func(r run.Retrier) error {
+		if outer++; outer == 2 {
+			r.Stop()
+		}
+		return run.Retry(func(run.Retrier) error { return run.Permanent(run.Permanent(errOne)) })
+	})
+	if err != errOne || outer != 2 {
+		t.Error(err, outer)
+	}
+}
+
+// What is left of the first call speaks while the second one runs.
+func TestARetrierIsOfNoEffectAfterItsCall(t *testing.T) {
+	var kept run.Retrier
+	err := run.Retry(func(r run.Retrier) error {
+		switch r.Iteration() {
+		case 1:
+			kept = r
+		case 2:
+			kept.Stop()
+			kept.SetDelay(time.Hour)
+			run.Constant(time.Hour).WithMaxAttempts(1).Apply(kept)
+			if kept.Iteration() != 1 {
+				t.Error(kept.Iteration())
+			}
+		case 3:
+			return nil
+		}
+		return errOne
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// For the race detector: nothing orders the goroutine and the end of the call.
+func TestARetrierMayBeUsedByOtherGoroutines(t *testing.T) {
+	var others sync.WaitGroup
+	run.Retry(func(r run.Retrier) error {
+		others.Add(1)
+		go func() {
+			defer others.Done()
+			r.SetDelay(0)
+			run.Backoff{}.Apply(r)
+			r.Stop()
+		}()
+		r.SetDelay(0)
+		if r.Iteration() == 100 {
+			return nil
+		}
+		return errOne
+	})
+	others.Wait()
 }
 
 func TestAPanicInRetryGoesToTheCaller(t *testing.T) {
