@@ -1,6 +1,9 @@
 package run
 
 import (
+	"os"
+	"reflect"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -50,5 +53,16 @@ func TestNothingIsKeptOfPanicsInInnerGroups(t *testing.T) {
 		if n := innerCount.Load(); n != 0 {
 			t.Error(n)
 		}
+	}
+}
+
+func TestSignalKeepsACopyOfItsArguments(t *testing.T) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, os.Interrupt}
+	option := Signal(signals...)
+	signals[0] = os.Kill
+	var a actor
+	option(&a)
+	if !reflect.DeepEqual(a.task.signals, DefaultSignals()) {
+		t.Error(a.task.signals)
 	}
 }

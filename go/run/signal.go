@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
+	"slices"
 	"syscall"
 )
 
@@ -34,27 +36,61 @@ func DefaultSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIG
 //
 // The signals do not have their usual effect from the beginning of Run to its end. In a group the
 // second one ends Run at once: it waits for no actor any more, and returns a [StopError] if any
-// still runs.
+// still runs. In a loop one of each kind is kept until the next execution.
 func Signal(signals ...os.Signal) Option {
 	if len(signals) == 0 {
 		signals = DefaultSignals()
 	}
+	signals = distinct(signals)
 	return func(a *actor) {
-		received := make(chan os.Signal, 1)
-		stopped := make(chan struct{})
+		w := watch{stopped: make(chan struct{})}
 		a.task = task{
-			execute: func() error {
-				select {
-				case s := <-received:
-					return SignalError{s}
-				case <-stopped:
-					return nil
-				}
-			},
-			begin:   func(context.Context) { signal.Notify(received, signals...) },
-			stop:    func(error) { close(stopped) },
-			end:     func() { signal.Stop(received) },
+			execute: w.next,
+			begin:   func(context.Context) { w.begin(signals) },
+			stop:    func(error) { close(w.stopped) },
+			end:     w.end,
 			signals: signals,
 		}
 	}
+}
+
+// distinct is a copy without repetitions, which would each be received.
+func distinct(signals []os.Signal) (all []os.Signal) {
+	for _, s := range signals {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// watch has a channel for each signal: many of one kind would keep another out of a common one.
+type watch struct {
+	stopped  chan struct{}
+	received []chan os.Signal
+}
+
+func (w *watch) begin(signals []os.Signal) {
+	for _, s := range signals {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, s)
+		w.received = append(w.received, c)
+	}
+}
+
+func (w *watch) end() {
+	for _, c := range w.received {
+		signal.Stop(c)
+	}
+}
+
+func (w *watch) next() error {
+	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(w.stopped)}}
+	for _, c := range w.received {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
+	}
+	if chosen, s, _ := reflect.Select(cases); chosen > 0 {
+		return SignalError{s.Interface().(os.Signal)}
+	}
+	return nil
 }

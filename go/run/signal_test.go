@@ -3,12 +3,14 @@
 package run_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"reflect"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -89,6 +91,38 @@ func init() {
 		g.Add(returns(nil), run.NoOpInterrupt())
 		fmt.Println(g.Run())
 		time.Sleep(time.Hour) // until the signal
+	}
+	children["busy"] = func() {
+		var l run.Loop
+		got, busy := make(chan os.Signal, 9), make(chan struct{})
+		leave, stop := make(chan struct{}), make(chan struct{})
+		enter := sync.OnceFunc(func() { close(busy) })
+		signal.Notify(got, syscall.SIGUSR1, syscall.SIGTERM)
+		l.Add(run.Signal(syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGUSR1),
+			run.FailureHandler(func(err error) {
+				enter()
+				<-leave
+				if errors.Is(err, run.SignalError{Signal: syscall.SIGTERM}) {
+					close(stop)
+				}
+			}))
+		l.Add(run.ExecuteContext(func(ctx context.Context) error {
+			fmt.Println("ready")
+			<-ctx.Done()
+			return nil
+		}))
+		go func() {
+			for s := range got {
+				<-busy
+				fmt.Println(s)
+			}
+		}()
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			close(leave)
+		}()
+		l.Run(stop)
+		fmt.Println("stopped")
 	}
 	children["loop"] = func() {
 		var l run.Loop
@@ -222,6 +256,23 @@ func TestALoopTakesEachSignal(t *testing.T) {
 	c.says(t, "stopped")
 	c.send(t, syscall.SIGTERM)
 	c.endedBy(t, syscall.SIGTERM)
+}
+
+// While the failure handler is busy, some of the one kind do not keep out the other.
+func TestALoopKeepsASignalOfEachKind(t *testing.T) {
+	c := startChild(t, "busy")
+	c.says(t, "ready")
+	for range 3 {
+		c.send(t, syscall.SIGUSR1)
+		c.says(t, "user defined signal 1")
+	}
+	c.send(t, syscall.SIGTERM)
+	c.says(t, "terminated")
+	c.stdin.Close()
+	c.says(t, "stopped")
+	if code := c.wait(t); code != 0 {
+		t.Error(code)
+	}
 }
 
 func TestIsSignal(t *testing.T) {
