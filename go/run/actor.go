@@ -40,8 +40,9 @@ func Execute(fn func() error) Option {
 // ExecuteContext gives the function that the actor runs, with a context that is cancelled when the
 // actor is interrupted. It needs no [Interrupt]; one that is given is called as well.
 //
-// The context has the values of the one given to [Group.RunContext]. Its [context.Cause] is the
-// error that interrupts get; if that is nil, [context.Canceled].
+// The context has the values of the one given to [Group.RunContext], but not its deadline: only the
+// interrupt ends it. Its [context.Cause] is the error that interrupts get; if that is nil,
+// [context.Canceled].
 func ExecuteContext(fn func(ctx context.Context) error) Option {
 	return func(a *actor) {
 		a.task = task{}

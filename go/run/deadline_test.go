@@ -157,3 +157,19 @@ func TestOnlyTheGroupThatLeftActorsBehindIsNamedWithThem(t *testing.T) {
 		want(t, "left: run: still running: deep; stopped by: one", result)
 	})
 }
+
+func TestAPanicGoesOnAlsoIfSomebodyStillRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g run.Group
+		g.StopWithin(time.Second)
+		stuck(t, &g)
+		g.Add(run.Execute(func() error { return explode("boom") }), run.NoOpInterrupt())
+		start := time.Now()
+		defer func() {
+			if got := recover(); got != "boom" || time.Since(start) != time.Second {
+				t.Error(got, time.Since(start))
+			}
+		}()
+		t.Error(g.Run())
+	})
+}

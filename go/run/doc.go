@@ -45,8 +45,9 @@
 // handler keeps nobody else from stopping, and then goes on in Run in the same way. If there were
 // several panics the first one goes on.
 //
-// A Loop goes on after a panic; see [Loop.Run]. After a StopError nobody is left in whom a panic
-// could go on: only the failure handler is told.
+// A Loop goes on after a panic; see [Loop.Run]. If a Group stops waiting for its actors after one
+// of them panicked, the panic goes on all the same, in place of a StopError. After a StopError
+// nobody is left in whom a panic could go on: only the failure handler is told.
 //
 // [runtime.Goexit] in an execution counts as returning [ErrGoexit]. In an interrupt or a failure
 // handler it counts as returning.

@@ -21,10 +21,10 @@ type Group struct {
 // panics if either is missing, and after Run was called.
 func (g *Group) Add(options ...Option) { g.set.add(options) }
 
-// StopWithin limits how long Run waits for the actors to stop, from when the first one has
-// returned. After that Run returns a [StopError] with the names of those that still run, whose
-// goroutines are left alone. Nothing limits the wait if StopWithin was not called; with 0 there is
-// no wait. It panics after Run was called.
+// StopWithin limits how long Run waits for the actors to stop, from when the first one has returned
+// or the context is done. After that Run returns a [StopError] with the names of those that still
+// run, whose goroutines are left alone. Nothing limits the wait if StopWithin was not called; with
+// 0 there is no wait. It panics after Run was called.
 func (g *Group) StopWithin(limit time.Duration) {
 	g.set.mu.Lock()
 	defer g.set.mu.Unlock()
@@ -44,7 +44,7 @@ func (g *Group) StopWithin(limit time.Duration) {
 func (g *Group) Run() error { return g.RunContext(context.Background()) }
 
 // RunContext is Run, and also interrupts the actors, with the [context.Cause], when ctx is done.
-// The actors start in any case. It returns the cause then.
+// The actors start in any case. It returns the cause then. It panics if ctx is nil.
 func (g *Group) RunContext(ctx context.Context) error {
 	actors, first := g.set.begin()
 	if !first {

@@ -22,8 +22,8 @@ func (l *Loop) Add(options ...Option) { l.set.add(options) }
 //
 // When stopc is closed no execution begins any more, all actors are interrupted, and Run returns
 // when all executions, failure handlers and interrupts have. If stopc is closed to begin with, the
-// actors are only interrupted. Without actors Run waits for stopc. A [context.Context] stops a loop
-// by its Done channel.
+// actors are only interrupted. Without actors Run waits for stopc, and for ever if that is nil. A
+// [context.Context] stops a loop by its Done channel.
 //
 // A panic in an execution is a failure like others: the failure handler gets a [PanicError], and
 // the loop goes on. The loop also goes on after a panic that no failure handler gets to see, that
