@@ -1,10 +1,11 @@
 //! The loop cache: one Doer asks the system, four threads read what it last heard as fast as they
-//! can.
+//! can. They run as a group, and stop together.
 
 use std::error::Error;
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
+use docache::run::{Actor, Cause, Group};
 use docache::{Context, LoopCache, LoopEntry, Schedule, Snapshot};
 use sysinfo::{ProcessesToUpdate, System};
 
@@ -13,6 +14,8 @@ use crate::table::{grouped, row};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const READERS: usize = 4;
+/// How long they may take to stop.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How many readings the cache keeps.
 const HISTORY: usize = 100;
 /// Of so many reads, one looks at the clock to see how old its data is.
@@ -27,29 +30,42 @@ struct Machine {
     processes: usize,
 }
 
-/// Reads for `time` and prints what was served and what was asked.
+/// Reads for `time`, or until Ctrl-C is pressed, and prints what was served and what was asked.
 pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
-    let session = Context::new().with_timeout(time);
+    let machine = Arc::new(watch_machine()?);
+    let (tell, told) = mpsc::channel();
+    let mut group = Group::new().context(&Context::new().with_timeout(time)).deadline(PATIENCE);
+    #[cfg(unix)]
+    group.add(docache::run::signals(docache::run::DEFAULT_SIGNALS)?);
 
-    let machine = watch_machine()?;
-    machine.start()?;
-    machine.wait_first(time)?;
-
-    let seen = thread::scope(|scope| {
-        let readers: Vec<_> =
-            (0..READERS).map(|_| scope.spawn(|| read_until(&session, &machine))).collect();
-        progress::show(&session, time, &format!("{READERS} threads read"), || {
-            let now = machine.latest()?;
+    let asked = machine.clone();
+    group.add(Actor::with_context("machine", move |stop| match asked.run(stop) {
+        Err(error) if !stop.is_done() => Err(error),
+        _ => Ok(()),
+    }));
+    for _ in 0..READERS {
+        let (machine, tell) = (machine.clone(), tell.clone());
+        group.add(Actor::with_context("reader", move |stop| tell.send(read(stop, &machine))));
+    }
+    let shown = machine.clone();
+    group.add(Actor::with_context("progress", move |stop| {
+        progress::show(stop, time, &format!("{READERS} threads read"), || {
+            let now = shown.latest()?;
             Some(format!("CPU {:.0} %, {} processes", now.cpu_percent, now.processes))
         });
-        readers
-            .into_iter()
-            .map(|reader| reader.join().expect("a reader does not panic"))
-            .reduce(Seen::and)
-    });
+        Ok::<(), docache::Error>(())
+    }));
 
-    machine.stop();
-    report(&seen.unwrap_or_default(), time, &machine);
+    let begin = Instant::now();
+    let end = group.run()?;
+    let took = begin.elapsed();
+    drop(tell);
+    let why = match end.cause() {
+        Cause::Context(_) => "the time is over".to_owned(),
+        cause => cause.to_string(),
+    };
+    println!("\nAll have stopped: {why}.");
+    report(&told.iter().fold(Seen::default(), Seen::and), took, &machine);
     Ok(())
 }
 
@@ -104,13 +120,13 @@ impl Seen {
     }
 }
 
-/// Reads as fast as it can until the session is done.
-fn read_until(session: &Context, machine: &LoopCache<Machine>) -> Seen {
+/// Reads as fast as it can until it is to stop.
+fn read(stop: &Context, machine: &LoopCache<Machine>) -> Seen {
     let mut seen = Seen::default();
     // Each thread has a reader of its own: while nothing new was published, a read is one atomic
     // load.
     let mut reader = machine.reader();
-    while !session.is_done() {
+    while !stop.is_done() {
         for _ in 0..AGE_EVERY {
             if let Some(machine) = reader.value() {
                 seen.most_processes = seen.most_processes.max(machine.processes);
