@@ -69,7 +69,8 @@ void fails() {
   }
   echo_call throws = cache.begin("key");
   CHECK(throws.perform([]() -> std::string { throw std::runtime_error("no luck"); }));
-  CHECK_EQUAL(std::string(CHECK_THROWS(docache::error, throws.get()).what()), std::string("no luck"));
+  const auto thrown = CHECK_THROWS(docache::error, throws.get());
+  CHECK_EQUAL(std::string(thrown.what()), std::string("no luck"));
   echo_call works = cache.begin("key");
   CHECK(works.perform([](std::string_view key) { return std::string(key) + "!"; }));
   CHECK_EQUAL(works.get().value.view(), "key!");

@@ -194,8 +194,8 @@ type ShutdownReport struct {
 // are cancelled, and the error has what ctx says and its cause; it does not wait for them then.
 // Without an error, Running is empty. Fetches go on working, without refreshes.
 //
-// Inside a refresh that it would wait for, or that waits for one in which it would be waited for, it
-// lets the others end, and returns [singleflight.ErrReentrant] at once.
+// Inside a refresh that it would wait for, or where several would wait for each other, it lets the
+// others end, and returns [singleflight.ErrReentrant] at once.
 func (c *EchoCacheLazy[T]) Shutdown(ctx context.Context) (ShutdownReport, error) {
 	c.queue.seal()
 	end, ok := awaits.begin(c.queue)

@@ -138,8 +138,8 @@ impl Registry {
         wrapped
     }
 
-    /// A value of these bytes: a copy, or memory of the caller's that is given away by `drop`, which
-    /// ends with [`drop_wrapped`].
+    /// A value of these bytes: a copy, or memory of the caller's that `drop` lets go of, which ends
+    /// with [`drop_wrapped`].
     pub(crate) fn value(
         &self,
         bytes: &[u8],

@@ -205,15 +205,16 @@ pub(crate) fn new(world: &World, store: Pick, make: &Make, (out, error): (Given,
 
 pub(crate) fn free(world: &World, pick: Pick) {
     let (handle, echo) = world.cache(pick);
-    if let Some(echo) = &echo {
-        echo.handle.set(null_mut());
-    }
-    // SAFETY: HANDLE: the table's, which it has left; or counts as NULL.
-    unsafe { docache_echo_free(handle) };
-    if let Some(echo) = echo {
-        echo.told.over.store(true, Ordering::SeqCst);
-        echo.check();
-    }
+    let free = || {
+        // SAFETY: HANDLE: the table's, which it has left; or counts as NULL.
+        unsafe { docache_echo_free(handle) };
+    };
+    let Some(echo) = &echo else { return free() };
+    echo.handle.set(null_mut());
+    // Its `drop` may call back, too.
+    echo.within(free);
+    echo.told.over.store(true, Ordering::SeqCst);
+    echo.check();
 }
 
 pub(crate) fn free_in_refresh(world: &World, pick: Pick) {

@@ -131,7 +131,7 @@ pub(crate) fn on_refresh(world: &World, cache: Pick, error: Given) {
     let (handle, echo) = world.cache(cache);
     let token = echo.as_ref().map_or(0, |echo| ctx(&echo.told));
     let function: docache_notify_fn = if echo.is_some() { Some(notify) } else { None };
-    // SAFETY: HANDLE: the table's, or counts as NULL; CALLBACK: the token lives as long as the case.
+    // SAFETY: HANDLE: the table's, or counts as NULL; CALLBACK: the token outlives it.
     let armed = call("echo_on_refresh", error, |error| unsafe {
         docache_echo_on_refresh(handle, function, token, error)
     });
@@ -229,7 +229,7 @@ pub(crate) fn on_ready(world: &World, pick: Pick, error: Given) {
     let (handle, held) = world.call(pick);
     let token = held.as_ref().map_or(0, |held| ctx(&held.told));
     let function: docache_notify_fn = if held.is_some() { Some(notify) } else { None };
-    // SAFETY: HANDLE: the table's, or counts as NULL; CALLBACK: the token lives as long as the case.
+    // SAFETY: HANDLE: the table's, or counts as NULL; CALLBACK: the token outlives it.
     let armed = call("echo_call_on_ready", error, |error| unsafe {
         docache_echo_call_on_ready(handle, function, token, error)
     });

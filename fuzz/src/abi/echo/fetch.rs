@@ -236,7 +236,7 @@ pub(crate) fn fetch(world: &World, ask_for: &Fetch) {
         return called.is(DOCACHE_INVALID_ARGUMENT);
     }
     let brought = got.take(&called, true);
-    let may_time_out = if asked.is_inside { ns == 0 } else { busy || timeout.is_short() };
+    let may_time_out = timeout.is_short() || busy && !asked.is_inside;
     let shares = busy || world.is_refreshed(&asked.slots, key);
     check(world, (&work, &asked, own), (&called, brought), (may_time_out, shares));
 }
