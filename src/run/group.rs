@@ -1,4 +1,8 @@
 //! The group, as its user sees it.
+//!
+//! `actor`: what it runs, and `nested`: that this is another group; `shared`: its state and
+//! invariants; `teardown`: its life; `handle`, `signals`: what stops it; `cause`, `report`: how it
+//! ended.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,50 +10,30 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::actor::Actor;
-use super::cause::StopOn;
-use super::handle::Handle;
-use super::report::{Report, RunError};
-use super::shared::{Payload, Shared};
-use super::teardown;
 use crate::clock::{Clock, SystemClock};
 use crate::context::Context;
-use crate::log::{Level, Logger};
+use crate::log::Logger;
 
-/// How a group is to run.
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) stop_on: StopOn,
-    pub(super) name: Arc<str>,
-    pub(super) logger: Option<Logger>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) context: Option<Context>,
-    pub(super) deadline: Option<Duration>,
-    pub(super) stages: BTreeMap<u32, Option<Duration>>,
-    /// Whether it goes on when all actors have returned.
-    pub(super) stay: bool,
-}
+use actor::Actor;
+use cause::StopOn;
+use handle::Handle;
+use report::{Report, RunError};
+use settings::{Over, Settings};
+use shared::Shared;
 
-impl Settings {
-    /// How long the actors of a stage may take to stop.
-    pub(super) fn deadline_of(&self, stage: u32) -> Option<Duration> {
-        self.stages.get(&stage).copied().unwrap_or(self.deadline)
-    }
-
-    pub(super) fn log(&self, level: Level, message: fmt::Arguments<'_>) {
-        if let Some(logger) = &self.logger {
-            logger.log(level, &self.name, message);
-        }
-    }
-}
-
-/// How a group came to its end.
-pub(super) struct Over {
-    pub(super) report: Report,
-    /// Whether its cause is that of the group that it is in.
-    pub(super) inherited: bool,
-    pub(super) payload: Option<Payload>,
-}
+pub(in crate::run) mod actor;
+pub(in crate::run) mod cause;
+pub(in crate::run) mod handle;
+#[cfg(all(test, docache_loom))]
+mod model;
+mod nested;
+pub(in crate::run) mod report;
+mod settings;
+pub(in crate::run) mod shared;
+pub(in crate::run) mod signal;
+#[cfg(all(unix, feature = "signals", not(docache_loom)))]
+pub(in crate::run) mod signals;
+mod teardown;
 
 /// Actors that run together and stop together.
 ///
@@ -90,9 +74,9 @@ pub(super) struct Over {
 #[doc(alias = "rungroup")]
 #[must_use = "a group does nothing until `run`"]
 pub struct Group {
-    pub(super) shared: Arc<Shared>,
-    pub(super) settings: Settings,
-    pub(super) actors: Vec<Actor>,
+    pub(in crate::run) shared: Arc<Shared>,
+    pub(in crate::run) settings: Settings,
+    pub(in crate::run) actors: Vec<Actor>,
 }
 
 impl Group {
@@ -272,7 +256,7 @@ impl Group {
         }
     }
 
-    pub(super) fn run_until_over(self) -> Over {
+    pub(in crate::run) fn run_until_over(self) -> Over {
         let Group { shared, settings, actors } = self;
         teardown::run(&shared, &Arc::new(settings), actors)
     }

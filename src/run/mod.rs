@@ -23,32 +23,21 @@
 //! | an actor has not stopped by the deadline of its stage | `Err`; the report names it; its thread goes on |
 //! | a second signal, or [`Handle::stop_waiting`] | interrupts who has not been, returns at once, and says so |
 
-mod actor;
 mod backoff;
-mod cause;
 mod group;
-mod handle;
-#[cfg(all(test, docache_loom))]
-mod model;
 mod pace;
 mod repeat;
-mod report;
 mod retry;
-mod shared;
-mod signal;
-#[cfg(all(unix, feature = "signals", not(docache_loom)))]
-mod signals;
-mod teardown;
 
-pub use actor::Actor;
 pub use backoff::Backoff;
-pub use cause::{ActorError, Cause, StopOn};
 pub use group::Group;
-pub use handle::Handle;
-pub use repeat::{Loop, LoopActor};
-pub use report::{Report, RunError, Unfinished};
-pub use retry::{GaveUp, Retrier, Retry, RetryError, retry, retry_async};
-pub use signal::{DEFAULT_SIGNALS, Signal};
+pub use group::actor::Actor;
+pub use group::cause::{ActorError, Cause, StopOn};
+pub use group::handle::Handle;
+pub use group::report::{Report, RunError, Unfinished};
+pub use group::signal::{DEFAULT_SIGNALS, Signal};
 #[cfg(all(unix, feature = "signals", not(docache_loom)))]
 #[cfg_attr(docsrs, doc(cfg(all(unix, feature = "signals"))))]
-pub use signals::signals;
+pub use group::signals::signals;
+pub use repeat::{Loop, LoopActor};
+pub use retry::{GaveUp, Retrier, Retry, RetryError, retry, retry_async};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::cause::{ActorError, Cause};
 use crate::error::Error;
 
-/// An actor that had not stopped when its group's [`run`](super::Group::run) returned. Its thread
-/// goes on alone.
+/// An actor that had not stopped when its group's [`run`](crate::run::Group::run) returned. Its
+/// thread goes on alone.
 ///
 /// ```
 /// use docache::run::{Actor, Group};
@@ -26,9 +26,9 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    pub(super) name: Arc<str>,
-    pub(super) execute: bool,
-    pub(super) interrupt: bool,
+    pub(in crate::run) name: Arc<str>,
+    pub(in crate::run) execute: bool,
+    pub(in crate::run) interrupt: bool,
 }
 
 impl Unfinished {
@@ -64,11 +64,11 @@ impl Unfinished {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Report {
-    pub(super) cause: Cause,
-    pub(super) errors: Vec<ActorError>,
-    pub(super) failures: u64,
-    pub(super) unfinished: Vec<Unfinished>,
-    pub(super) cut_short: Option<Cause>,
+    pub(in crate::run) cause: Cause,
+    pub(in crate::run) errors: Vec<ActorError>,
+    pub(in crate::run) failures: u64,
+    pub(in crate::run) unfinished: Vec<Unfinished>,
+    pub(in crate::run) cut_short: Option<Cause>,
 }
 
 impl Report {
@@ -85,7 +85,7 @@ impl Report {
         &self.errors
     }
 
-    /// How many executions failed; in a [`Loop`](super::Loop) there may be many of one actor.
+    /// How many executions failed; in a [`Loop`](crate::run::Loop) there may be many of one actor.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures
@@ -105,14 +105,14 @@ impl Report {
 
     /// What ended the wait for the actors before they had stopped and before their deadlines, if
     /// something did: a second signal, or
-    /// [`Handle::stop_waiting`](super::Handle::stop_waiting).
+    /// [`Handle::stop_waiting`](crate::run::Handle::stop_waiting).
     #[must_use]
     pub fn cut_short(&self) -> Option<&Cause> {
         self.cut_short.as_ref()
     }
 
     /// An error if an actor failed and that was the cause, or if one has not stopped.
-    pub(super) fn into_result(self) -> Result<Report, RunError> {
+    pub(in crate::run) fn into_result(self) -> Result<Report, RunError> {
         if self.cause.error().is_none() && self.unfinished.is_empty() {
             Ok(self)
         } else {
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// Why [`run`](super::Group::run) was no success: an actor failed, or some have not stopped.
+/// Why [`run`](crate::run::Group::run) was no success: an actor failed, or some have not stopped.
 ///
 /// ```
 /// use docache::run::{Actor, Group};

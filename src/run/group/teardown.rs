@@ -1,7 +1,7 @@
 //! A group's life: its threads, the wait for its end, the interrupts.
 //!
 //! # State
-//! What only [`run`](super::Group::run) has: for each actor a [`Seat`] with its interrupt, its
+//! What only [`run`](crate::run::Group::run) has: for each actor a [`Seat`] with its interrupt, its
 //! context and its thread. All else is [shared](super::shared).
 //!
 //! # Order
@@ -23,9 +23,9 @@ use std::sync::Arc;
 
 use super::actor::{Actor, Body, FailureHandler, Interrupt, Life};
 use super::cause::{ActorError, Cause};
-use super::group::{Over, Settings};
 use super::report::Report;
-use super::shared::{Ended, Left, Place, Settled, Shared, Stopping};
+use super::settings::{Over, Settings};
+use super::shared::{Ended, Left, Settled, Shared, Stopping};
 use crate::clock::Clock;
 use crate::contain::{contained, drop_contained};
 use crate::context::{Context, until};
@@ -53,8 +53,12 @@ struct Work {
     life: Life,
 }
 
-pub(super) fn run(shared: &Arc<Shared>, settings: &Arc<Settings>, actors: Vec<Actor>) -> Over {
-    if !shared.open(actors.iter().map(Place::new).collect(), settings.stay) {
+pub(in crate::run) fn run(
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    actors: Vec<Actor>,
+) -> Over {
+    if !shared.open(actors.iter().map(Actor::place).collect(), settings.stay) {
         actors.into_iter().for_each(drop_contained);
         return close(shared, settings);
     }

@@ -105,10 +105,10 @@ impl Drop for Listener {
 }
 
 /// An actor that stops its group when the process is sent one of `signals`, such as
-/// [`DEFAULT_SIGNALS`](super::DEFAULT_SIGNALS); the cause is then [`Cause::Signal`], and
-/// [`run`](super::Group::run) returns `Ok` if all have stopped. A second one while the group stops
-/// ends the wait for its actors at once, and the [report says so](super::Report::cut_short): who
-/// wants to end a program that hangs presses Ctrl-C twice.
+/// [`DEFAULT_SIGNALS`](crate::run::DEFAULT_SIGNALS); the cause is then [`Cause::Signal`], and
+/// [`run`](crate::run::Group::run) returns `Ok` if all have stopped. A second one while the group
+/// stops ends the wait for its actors at once, and the [report says
+/// so](crate::run::Report::cut_short): who wants to end a program that hangs presses Ctrl-C twice.
 ///
 /// - They are listened to from this call on, before the group runs.
 /// - The actor is in the last stage, `u32::MAX`, so that it hears the second signal. It keeps no

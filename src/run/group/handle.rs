@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::cause::Cause;
 use super::shared::Shared;
 
-/// Stops a [`Group`](super::Group) or a [`Loop`](super::Loop) from anywhere: another thread, a
-/// callback, one of its own actors.
+/// Stops a [`Group`](crate::run::Group) or a [`Loop`](crate::run::Loop) from anywhere: another
+/// thread, a callback, one of its own actors.
 ///
 /// Clones are of the same group. No method blocks: each takes a short lock. A handle may outlive
 /// its group; then it does nothing.
@@ -26,7 +26,7 @@ use super::shared::Shared;
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) shared: Arc<Shared>,
+    pub(in crate::run) shared: Arc<Shared>,
 }
 
 impl Handle {
@@ -42,13 +42,13 @@ impl Handle {
         self.stop_with(Cause::Stopped)
     }
 
-    pub(super) fn stop_with(&self, cause: Cause) -> bool {
+    pub(in crate::run) fn stop_with(&self, cause: Cause) -> bool {
         self.shared.stop(cause)
     }
 
     /// The same, and ends the wait for its actors: those of the later stages are still interrupted,
-    /// but [`run`](super::Group::run) waits for nobody any more, not in nested groups either, and
-    /// [says so](super::Report::cut_short).
+    /// but [`run`](crate::run::Group::run) waits for nobody any more, not in nested groups either,
+    /// and [says so](crate::run::Report::cut_short).
     ///
     /// ```
     /// use docache::run::{Actor, Group};
@@ -82,7 +82,7 @@ impl Handle {
     }
 
     /// The names of the actors that run now, in nested groups too. After
-    /// [`run`](super::Group::run) has returned: of those that were left behind and still run.
+    /// [`run`](crate::run::Group::run) has returned: of those that were left behind and still run.
     ///
     /// ```
     /// let group = docache::run::Group::new();

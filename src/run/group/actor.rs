@@ -4,27 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cause::{ActorError, Cause};
-use super::group::{Group, Over, Settings};
-use super::shared::{Ended, Shared};
+use super::settings::Settings;
+use super::shared::{Ended, Place, Shared};
 use crate::context::{Context, until};
 use crate::error::{BoxError, Error};
 use crate::wait::block_on;
 
 /// What the execute of an actor is given.
-pub(super) struct Life {
-    pub(super) shared: Arc<Shared>,
-    pub(super) index: usize,
+pub(in crate::run) struct Life {
+    pub(in crate::run) shared: Arc<Shared>,
+    pub(in crate::run) index: usize,
     /// Done when the actor is interrupted.
-    pub(super) context: Context,
-    pub(super) settings: Arc<Settings>,
+    pub(in crate::run) context: Context,
+    pub(in crate::run) settings: Arc<Settings>,
 }
 
-pub(super) type Body = Box<dyn FnOnce(&Life) -> Ended + Send>;
-pub(super) type Interrupt = Box<dyn FnOnce(&Cause) + Send>;
-pub(super) type FailureHandler = Box<dyn FnMut(&ActorError) + Send>;
+pub(in crate::run) type Body = Box<dyn FnOnce(&Life) -> Ended + Send>;
+pub(in crate::run) type Interrupt = Box<dyn FnOnce(&Cause) + Send>;
+pub(in crate::run) type FailureHandler = Box<dyn FnMut(&ActorError) + Send>;
 
 /// What a failed execution is noted as.
-pub(super) fn failure(error: impl Into<BoxError>) -> Error {
+pub(in crate::run) fn failure(error: impl Into<BoxError>) -> Error {
     Error::reported(error.into())
 }
 
@@ -35,8 +35,8 @@ fn ended<E: Into<BoxError>>(result: Result<(), E>) -> Ended {
     }
 }
 
-/// One of the things that a [`Group`] runs: a closure on a thread of its own, a future driven by
-/// such a thread, or another group.
+/// One of the things that a [`Group`](crate::run::Group) runs: a closure on a thread of its own, a
+/// future driven by such a thread, or another group.
 ///
 /// - *execute* does the work. It ends by itself, or after it has been interrupted.
 /// - *interrupt* makes execute return. Give one with [`interrupt`](Actor::interrupt), or take a
@@ -45,8 +45,8 @@ fn ended<E: Into<BoxError>>(result: Result<(), E>) -> Ended {
 /// - the *failure handler* hears of the error or the panic that execute ended with.
 ///
 /// All run on threads of the library with the signals blocked as the crate's documentation says.
-/// What they do outlives [`run`](Group::run) if they do not stop in time, so they own what they
-/// use (`'static`).
+/// What they do outlives [`run`](crate::run::Group::run) if they do not stop in time, so they own
+/// what they use (`'static`).
 ///
 /// ```
 /// use docache::run::{Actor, Group};
@@ -66,20 +66,20 @@ fn ended<E: Into<BoxError>>(result: Result<(), E>) -> Ended {
 /// ```
 #[must_use = "an actor does nothing unless it is added to a group"]
 pub struct Actor {
-    pub(super) name: Arc<str>,
-    pub(super) stage: u32,
-    pub(super) body: Body,
-    pub(super) interrupt: Option<Interrupt>,
+    pub(in crate::run) name: Arc<str>,
+    pub(in crate::run) stage: u32,
+    pub(in crate::run) body: Body,
+    pub(in crate::run) interrupt: Option<Interrupt>,
     /// Of our own: short, and called where the group stops.
-    pub(super) close: Option<Interrupt>,
-    pub(super) failure_handler: Option<FailureHandler>,
-    pub(super) inner: Option<Arc<Shared>>,
+    pub(in crate::run) close: Option<Interrupt>,
+    pub(in crate::run) failure_handler: Option<FailureHandler>,
+    pub(in crate::run) inner: Option<Arc<Shared>>,
     /// Whether it only watches over the others: it keeps no group from finishing, and is not named.
-    pub(super) watches: bool,
+    pub(in crate::run) watches: bool,
 }
 
 impl Actor {
-    pub(super) fn with_body(name: impl Into<Arc<str>>, body: Body) -> Actor {
+    pub(in crate::run) fn with_body(name: impl Into<Arc<str>>, body: Body) -> Actor {
         Actor {
             name: name.into(),
             stage: 0,
@@ -92,10 +92,15 @@ impl Actor {
         }
     }
 
+    /// What its group keeps of it.
+    pub(in crate::run) fn place(&self) -> Place {
+        Place::new((self.name.clone(), self.stage), self.inner.clone(), self.watches)
+    }
+
     /// An actor that runs `execute` on a thread named after it.
     ///
-    /// A panic of `execute` interrupts the other actors, and [`run`](Group::run) goes on with it
-    /// when they have stopped.
+    /// A panic of `execute` interrupts the other actors, and [`run`](crate::run::Group::run) goes
+    /// on with it when they have stopped.
     ///
     /// ```
     /// use docache::run::{Actor, Group};
@@ -186,35 +191,14 @@ impl Actor {
         Actor::with_body(name, Box::new(body))
     }
 
-    /// An actor that runs another group, with stages and deadlines of its own. It is interrupted
-    /// with the cause of the outer group; its actors appear in reports as `outer/inner`; its
-    /// failures, panics and signals are the outer group's too.
-    ///
-    /// ```
-    /// use docache::run::{Actor, Group};
-    /// let mut storage = Group::new();
-    /// storage.add(Actor::new("disk", || Err("full")));
-    /// let mut service = Group::new();
-    /// service.add(Actor::group("storage", storage));
-    /// assert_eq!(service.run().unwrap_err().actor(), Some("storage/disk"));
-    /// ```
-    #[doc(alias = "Supervisor")]
-    pub fn group(name: impl Into<Arc<str>>, group: Group) -> Actor {
-        let inner = group.handle().shared;
-        let stops = inner.clone();
-        let close: Interrupt = Box::new(move |cause| stops.stop_from_outside(cause.clone()));
-        let body = |_: &Life| nested(group.run_until_over());
-        Actor { close: Some(close), inner: Some(inner), ..Actor::with_body(name, Box::new(body)) }
-    }
-
     /// What makes `execute` return. It is called at most once, when the group stops, with the
     /// cause, if the execute has begun; perhaps just before its first statement, perhaps after it
     /// has returned. It should make execute return soon, and need not wait for that.
     ///
     /// The interrupts of a [stage](Actor::stage) run at the same time, each on a short-lived thread
-    /// (on that of [`run`](Group::run), one after the other, if the system gives none). The stage
-    /// is over when they have returned, too. A panic does not keep the others from being called;
-    /// `run` goes on with it after the teardown.
+    /// (on that of [`run`](crate::run::Group::run), one after the other, if the system gives none).
+    /// The stage is over when they have returned, too. A panic does not keep the others from being
+    /// called; `run` goes on with it after the teardown.
     ///
     /// ```
     /// use docache::run::{Actor, Group};
@@ -237,7 +221,7 @@ impl Actor {
 
     /// Is told what `execute` failed with, an error or a panic, on the actor's thread, after the
     /// group has begun to stop. The actor has stopped when it has returned. If it panics,
-    /// [`run`](Group::run) goes on with that after the teardown.
+    /// [`run`](crate::run::Group::run) goes on with that after the teardown.
     ///
     /// ```
     /// use docache::run::{Actor, Group};
@@ -291,24 +275,5 @@ impl fmt::Debug for Actor {
             .field("stage", &self.stage)
             .field("interrupt", &self.interrupt.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-/// What the end of a group is to the one that it is in.
-fn nested(over: Over) -> Ended {
-    let Over { report, inherited, payload } = over;
-    match (report.cause(), payload) {
-        (Cause::Panicked(error), Some(payload)) if !inherited => {
-            Ended::Panicked(Some(error.path().clone()), error.error().clone(), payload)
-        }
-        (_, Some(payload)) => Ended::panicked(payload),
-        // Who has not stopped is asked of it, not told by it.
-        _ if inherited => Ended::Returned,
-        (Cause::Failed(error), None) => {
-            Ended::Failed(Some(error.path().clone()), error.error().clone())
-        }
-        (Cause::Signal(signal), None) => Ended::Stop(Cause::Signal(*signal)),
-        _ if report.unfinished().is_empty() => Ended::Returned,
-        _ => Ended::Failed(None, Error::timeout("some of its actors have not stopped")),
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use loom::thread;
 
+use super::Group;
 use super::actor::Actor;
 use super::cause::{Cause, StopOn};
-use super::group::Group;
-use super::shared::{Ended, Place, Settled, Shared, Stopping};
+use super::shared::{Ended, Settled, Shared, Stopping};
 use crate::clock::{Clock, ManualClock};
 use crate::error::{Error, ErrorKind};
 use crate::sync::model;
@@ -18,7 +18,7 @@ use crate::wait::{Wait, block_on};
 fn open(stages: &[u32]) -> Arc<Shared> {
     let actor = |stage| Actor::new("actor", || Ok::<(), String>(())).stage(stage);
     let shared = Shared::new();
-    let places = stages.iter().map(|stage| Place::new(&actor(*stage))).collect();
+    let places = stages.iter().map(|stage| actor(*stage).place()).collect();
     assert!(shared.open(places, false));
     shared
 }

@@ -30,7 +30,7 @@ pub enum StopOn {
     AnyReturn,
 }
 
-/// Why a group stopped. Interrupts are told; [`Report`](super::Report) keeps it.
+/// Why a group stopped. Interrupts are told; [`Report`](crate::run::Report) keeps it.
 ///
 /// ```
 /// use docache::run::{Cause, Group};
@@ -48,11 +48,12 @@ pub enum Cause {
     Returned(Arc<str>),
     /// An actor failed, or the system gave no thread for it.
     Failed(ActorError),
-    /// An actor panicked. [`run`](super::Group::run) goes on with the panic after the teardown.
+    /// An actor panicked. [`run`](crate::run::Group::run) goes on with the panic after the
+    /// teardown.
     Panicked(ActorError),
     /// The process was sent a signal.
     Signal(Signal),
-    /// [`Handle::stop`](super::Handle::stop) was called.
+    /// [`Handle::stop`](crate::run::Handle::stop) was called.
     Stopped,
     /// The group's context is done; the error says whether it was cancelled or timed out.
     Context(Error),
@@ -134,7 +135,7 @@ pub struct ActorError {
 }
 
 impl ActorError {
-    pub(super) fn new(name: Arc<str>, error: Error) -> ActorError {
+    pub(in crate::run) fn new(name: Arc<str>, error: Error) -> ActorError {
         ActorError { name, error }
     }
 
@@ -145,7 +146,7 @@ impl ActorError {
     }
 
     /// The name as it is kept.
-    pub(super) fn path(&self) -> &Arc<str> {
+    pub(in crate::run) fn path(&self) -> &Arc<str> {
         &self.name
     }
 

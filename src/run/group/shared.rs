@@ -3,7 +3,7 @@
 //! # State
 //! A [`State`] behind a lock: the phase, the cause, and for each actor a [`Place`] that says how
 //! far it is. `changed` is notified when the phase changes, when a stage has settled and when the
-//! wait is cut short; only [`run`](super::Group::run) waits there.
+//! wait is cut short; only [`run`](crate::run::Group::run) waits there.
 //!
 //! ```text
 //!           open               stop, the cause                  close
@@ -40,7 +40,6 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
-use super::actor::Actor;
 use super::cause::{ActorError, Cause, StopOn};
 use super::report::Unfinished;
 use crate::contain::drop_contained;
@@ -49,10 +48,10 @@ use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::forks;
 use crate::wait::{Event, WaitList};
 
-pub(super) type Payload = Box<dyn Any + Send>;
+pub(in crate::run) type Payload = Box<dyn Any + Send>;
 
 /// How an execution came to its end. A path names the actor of a nested group that it is about.
-pub(super) enum Ended {
+pub(in crate::run) enum Ended {
     Returned,
     /// It asks that the group stop, without having failed.
     Stop(Cause),
@@ -62,7 +61,7 @@ pub(super) enum Ended {
 
 impl Ended {
     /// A panic of the actor itself.
-    pub(super) fn panicked(payload: Payload) -> Ended {
+    pub(in crate::run) fn panicked(payload: Payload) -> Ended {
         Ended::Panicked(None, Error::panicked(&*payload), payload)
     }
 }
@@ -76,7 +75,7 @@ enum Phase {
 }
 
 /// How far an actor is.
-pub(super) struct Place {
+pub(in crate::run) struct Place {
     name: Arc<str>,
     stage: u32,
     /// The group that it runs.
@@ -93,12 +92,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(actor: &Actor) -> Place {
+    pub(in crate::run) fn new(
+        (name, stage): (Arc<str>, u32),
+        inner: Option<Arc<Shared>>,
+        watches: bool,
+    ) -> Place {
         Place {
-            name: actor.name.clone(),
-            stage: actor.stage,
-            inner: actor.inner.clone(),
-            watches: actor.watches,
+            name,
+            stage,
+            inner,
+            watches,
             begun: false,
             open: true,
             interrupting: false,
@@ -182,22 +185,22 @@ impl State {
 }
 
 /// What a group left when it was closed.
-pub(super) struct Left {
-    pub(super) cause: Cause,
-    pub(super) inherited: bool,
-    pub(super) errors: Vec<ActorError>,
-    pub(super) failures: u64,
-    pub(super) cut_short: Option<Cause>,
-    pub(super) payload: Option<Payload>,
+pub(in crate::run) struct Left {
+    pub(in crate::run) cause: Cause,
+    pub(in crate::run) inherited: bool,
+    pub(in crate::run) errors: Vec<ActorError>,
+    pub(in crate::run) failures: u64,
+    pub(in crate::run) cut_short: Option<Cause>,
+    pub(in crate::run) payload: Option<Payload>,
 }
 
-pub(super) struct Shared {
+pub(in crate::run) struct Shared {
     state: Lock<State>,
     changed: WaitList,
 }
 
 impl Shared {
-    pub(super) fn new() -> Arc<Shared> {
+    pub(in crate::run) fn new() -> Arc<Shared> {
         #[cfg(not(docache_loom))]
         crate::sync::fork::watch();
         let state = Lock::new(State::new(Phase::Idle, None));
@@ -219,13 +222,13 @@ impl Shared {
     }
 
     /// Whether the process is not the one in which the group began to run.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(in crate::run) fn is_lost(&self) -> bool {
         matches!(self.lock().cause, Some(Cause::Forked))
     }
 
     /// Whether the group is to run, with these actors; not if it was stopped before. One that is to
     /// `stay`, or in which all only watch, does not finish by itself.
-    pub(super) fn open(&self, places: Vec<Place>, stay: bool) -> bool {
+    pub(in crate::run) fn open(&self, places: Vec<Place>, stay: bool) -> bool {
         let mut state = self.lock();
         if state.phase != Phase::Idle {
             return false;
@@ -245,7 +248,7 @@ impl Shared {
     }
 
     /// Whether the actor's execute is to begin (BEGUN).
-    pub(super) fn begin(&self, index: usize) -> bool {
+    pub(in crate::run) fn begin(&self, index: usize) -> bool {
         let mut state = self.lock();
         if state.phase != Phase::Running {
             return false;
@@ -258,7 +261,12 @@ impl Shared {
 
     /// Notes how the actor's execute came to its end, and stops the group if that is why. What it
     /// failed with.
-    pub(super) fn ended(&self, index: usize, ended: Ended, on: StopOn) -> Option<ActorError> {
+    pub(in crate::run) fn ended(
+        &self,
+        index: usize,
+        ended: Ended,
+        on: StopOn,
+    ) -> Option<ActorError> {
         let mut state = self.lock();
         let name = state.places.get(index)?.name.clone();
         let named = |path: Option<Arc<str>>| {
@@ -290,18 +298,18 @@ impl Shared {
     }
 
     /// Notes a failure after which the actor goes on.
-    pub(super) fn failed(&self, index: usize, error: &ActorError) {
+    pub(in crate::run) fn failed(&self, index: usize, error: &ActorError) {
         let before = self.lock().fail(index, error);
         drop_contained(before);
     }
 
     /// Notes a panic that is no end of an execute. It stops the group.
-    pub(super) fn panicked(&self, index: usize, payload: Payload) {
+    pub(in crate::run) fn panicked(&self, index: usize, payload: Payload) {
         self.ended(index, Ended::panicked(payload), StopOn::FirstError);
     }
 
     /// The actor's execute is over, or does not begin.
-    pub(super) fn finished(&self, index: usize) {
+    pub(in crate::run) fn finished(&self, index: usize) {
         let mut state = self.lock();
         let Some(place) = state.places.get_mut(index) else { return };
         place.open = false;
@@ -318,7 +326,7 @@ impl Shared {
     }
 
     /// Whether the actor is to be interrupted: it has begun. Its interrupt then counts as running.
-    pub(super) fn interrupt(&self, index: usize) -> bool {
+    pub(in crate::run) fn interrupt(&self, index: usize) -> bool {
         let mut state = self.lock();
         let Some(place) = state.places.get_mut(index).filter(|place| place.begun) else {
             return false;
@@ -330,7 +338,7 @@ impl Shared {
     }
 
     /// The actor's interrupt is over.
-    pub(super) fn interrupted(&self, index: usize) {
+    pub(in crate::run) fn interrupted(&self, index: usize) {
         let mut state = self.lock();
         let Some(place) = state.places.get_mut(index) else { return };
         place.interrupting = false;
@@ -344,7 +352,7 @@ impl Shared {
 
     /// Whether the execute of an actor is to be called again: not once the group stops and its
     /// stage is the first, or once it is interrupted.
-    pub(super) fn may_repeat(&self, index: usize) -> bool {
+    pub(in crate::run) fn may_repeat(&self, index: usize) -> bool {
         let state = self.lock();
         let Some(place) = state.places.get(index) else { return false };
         let first = state.pending.first_key_value().is_some_and(|(first, _)| *first == place.stage);
@@ -352,7 +360,7 @@ impl Shared {
     }
 
     /// Stops the group. Whether this is what stops it.
-    pub(super) fn stop(&self, cause: Cause) -> bool {
+    pub(in crate::run) fn stop(&self, cause: Cause) -> bool {
         let first = self.lock().stop(cause);
         if first {
             self.changed.notify_all();
@@ -361,7 +369,7 @@ impl Shared {
     }
 
     /// Stops the group because the one that it is in stops.
-    pub(super) fn stop_from_outside(&self, cause: Cause) {
+    pub(in crate::run) fn stop_from_outside(&self, cause: Cause) {
         let mut state = self.lock();
         let first = state.stop(cause);
         state.inherited |= first;
@@ -372,7 +380,7 @@ impl Shared {
     }
 
     /// Stops the group if it is not stopping, and ends the wait for its actors.
-    pub(super) fn stop_waiting(&self, cause: Cause) {
+    pub(in crate::run) fn stop_waiting(&self, cause: Cause) {
         let mut state = self.lock();
         if state.phase == Phase::Over {
             return;
@@ -392,27 +400,27 @@ impl Shared {
     }
 
     /// Why the group stops or has stopped.
-    pub(super) fn cause(&self) -> Option<Cause> {
+    pub(in crate::run) fn cause(&self) -> Option<Cause> {
         self.lock().cause.clone()
     }
 
     /// What ended the wait.
-    pub(super) fn cut_short(&self) -> Option<Cause> {
+    pub(in crate::run) fn cut_short(&self) -> Option<Cause> {
         self.lock().cut_short.clone()
     }
 
     /// The actor's name.
-    pub(super) fn name(&self, index: usize) -> Option<Arc<str>> {
+    pub(in crate::run) fn name(&self, index: usize) -> Option<Arc<str>> {
         Some(self.lock().places.get(index)?.name.clone())
     }
 
     /// Whether the actor's execute is over.
-    pub(super) fn is_finished(&self, index: usize) -> bool {
+    pub(in crate::run) fn is_finished(&self, index: usize) -> bool {
         self.lock().places.get(index).is_some_and(|place| !place.open)
     }
 
     /// Who still runs, in nested groups too.
-    pub(super) fn unfinished(&self) -> Vec<Unfinished> {
+    pub(in crate::run) fn unfinished(&self) -> Vec<Unfinished> {
         let list = |place: &Place| (place.unfinished(), place.inner.clone());
         let places: Vec<_> = self.lock().places.iter().map(list).collect();
         let mut all = Vec::new();
@@ -430,7 +438,7 @@ impl Shared {
     }
 
     /// Ends it.
-    pub(super) fn close(&self) -> Left {
+    pub(in crate::run) fn close(&self) -> Left {
         let mut state = self.lock();
         state.phase = Phase::Over;
         Left {
@@ -445,7 +453,7 @@ impl Shared {
 }
 
 /// The group is to stop, or has.
-pub(super) struct Stopping<'s>(pub(super) &'s Shared);
+pub(in crate::run) struct Stopping<'s>(pub(in crate::run) &'s Shared);
 
 // SAFETY: the list is the shared state's, which outlives the event.
 unsafe impl Event for Stopping<'_> {
@@ -461,7 +469,7 @@ unsafe impl Event for Stopping<'_> {
 }
 
 /// Everything of a stage is over, or nobody is to be waited for.
-pub(super) struct Settled<'s>(pub(super) &'s Shared, pub(super) u32);
+pub(in crate::run) struct Settled<'s>(pub(in crate::run) &'s Shared, pub(in crate::run) u32);
 
 // SAFETY: the list is the shared state's, which outlives the event.
 unsafe impl Event for Settled<'_> {
