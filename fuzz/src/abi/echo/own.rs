@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use docache::ffi::*;
 
 use super::script::Callback;
-use super::world::called;
 use crate::abi::outcome::new_error;
 use crate::abi::registry::Registration;
 
@@ -45,6 +44,8 @@ struct Entry {
 /// The store.
 pub(crate) struct Own {
     pub(crate) registration: Registration,
+    /// Tells the case of each callback.
+    called: fn(Callback),
     entries: Mutex<BTreeMap<Vec<u8>, Entry>>,
     /// How many of the next calls fail, and how.
     pub(crate) failures: AtomicI32,
@@ -54,9 +55,10 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    pub(crate) fn new(registration: Registration) -> Arc<Own> {
+    pub(crate) fn new(registration: Registration, called: fn(Callback)) -> Arc<Own> {
         Arc::new(Own {
             registration,
+            called,
             entries: Mutex::default(),
             failures: AtomicI32::new(0),
             failure: AtomicI32::new(0),
@@ -117,7 +119,7 @@ unsafe fn enter<'a>(
     assert!(!key.is_null() && timeout_ns >= 0);
     // SAFETY: SPAN.
     let key = unsafe { std::slice::from_raw_parts(key, key_len) }.to_vec();
-    called(kind);
+    (own.called)(kind);
     (own, key)
 }
 
@@ -280,7 +282,7 @@ pub(crate) unsafe extern "C-unwind" fn drop_own(ctx: usize) {
     // SAFETY: CALLBACK: as above.
     let own = unsafe { &*std::ptr::with_exposed_provenance::<Own>(ctx) };
     own.clear();
-    called(Callback::DropStore);
+    (own.called)(Callback::DropStore);
     own.registration.drop_now();
 }
 

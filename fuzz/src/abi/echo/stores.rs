@@ -8,7 +8,7 @@ use docache::ffi::*;
 
 use super::own::{Own, callbacks, drop_own};
 use super::script::Stock;
-use super::world::{Shape, StoreShare, World};
+use super::world::{Shape, StoreShare, World, called};
 use crate::abi::args::{Pick, Returned};
 use crate::abi::memory::{Memory, Size, Tail};
 use crate::abi::outcome::call;
@@ -155,7 +155,7 @@ fn breaker<'a>(world: &World, inner: Pick, failures: u8) -> Option<Plan<'a>> {
 fn own<'a>(world: &World, drops: Drops, missing: Option<u8>, size: Size) -> Plan<'a> {
     // Without a drop it would not be known when the last of the callbacks is over.
     let drops = if drops == Drops::Null { Drops::Counted } else { drops };
-    let own = Own::new(Registration::new(drops));
+    let own = Own::new(Registration::new(drops), called);
     world.owns.borrow_mut().push(own.clone());
     let mut table = callbacks(missing);
     table.size = size.of(table.size);
