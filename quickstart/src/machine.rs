@@ -45,7 +45,9 @@ pub(crate) fn show(time: Duration) -> Result<(), Box<dyn Error>> {
     }));
     for _ in 0..READERS {
         let (machine, tell) = (machine.clone(), tell.clone());
-        group.add(Actor::with_context("reader", move |stop| tell.send(read(stop, &machine))));
+        group.add(Actor::with_context("reader", move |stop| {
+            tell.send(read(stop, &machine)).map_err(|_| "nobody asks what was seen")
+        }));
     }
     let shown = machine.clone();
     group.add(Actor::with_context("progress", move |stop| {
