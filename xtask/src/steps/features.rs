@@ -28,13 +28,19 @@ const UNDECLARED: [&str; 1] = ["arc-swap"];
 
 /// `cargo hack` is run without --no-dev-deps: that rewrites Cargo.toml while it runs, and `clippy`
 /// of a library does not see the dev-dependencies anyway. `full` is what the other steps build;
-/// `signals` is of `run` alone, so no pair with it says more than it does by itself.
+/// `signals` is of `run` alone and `redis-tls` of its client, so no pair with them says more than
+/// they do by themselves.
 pub(super) fn powerset() -> Result<String> {
     tool::need(&[&tool::CARGO_HACK, &tool::CLIPPY])?;
-    Cmd::cargo("hack clippy --feature-powerset --depth 2 --exclude-features full,signals")
+    const ALONE: &str = "signals,redis-tls";
+    Cmd::cargo("hack clippy --feature-powerset --depth 2 --exclude-features")
+        .arg(format!("full,{ALONE}"))
         .words("-p docache --lib -- -D warnings")
         .run()?;
-    Cmd::cargo("clippy -p docache --lib --features signals -- -D warnings").run()?;
+    Cmd::cargo("hack clippy --each-feature --exclude-no-default-features --exclude-all-features")
+        .args(["--include-features", ALONE])
+        .words("-p docache --lib -- -D warnings")
+        .run()?;
     Ok(String::new())
 }
 
