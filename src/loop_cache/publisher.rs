@@ -63,8 +63,8 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::LoopCache;
     use crate::clock::Tick;
+    use crate::loop_cache::LoopCache;
 
     type Value = Arc<()>;
 

@@ -34,6 +34,7 @@ use super::load::inner::Inner;
 use super::load::look::Looked;
 use super::stats::EchoStats;
 use super::store::{AsyncStore, Calls, Store, Tasks, blocking};
+use crate::clock::Tick;
 use crate::contain::contained;
 use crate::context::Context;
 use crate::flight::FlightError;
@@ -539,7 +540,7 @@ where
     }
 
     /// A stale value after a load that began then and failed.
-    fn aged(&self, stale: Option<(T, Duration)>, began: crate::Tick) -> Option<(T, Duration)> {
+    fn aged(&self, stale: Option<(T, Duration)>, began: Tick) -> Option<(T, Duration)> {
         let took = |age: Duration| age.saturating_add(self.inner.core.now().since(began));
         stale.map(|(value, age)| (value, took(age)))
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Subject;
+use crate::context::Context;
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 use crate::echo::store::{Begun, Life, Within, Written};
@@ -229,7 +230,7 @@ fn grants_a_lock_to_one_of_many(subject: &Subject<'_>) -> Checked {
     let (store, budget) = (subject.store, subject.suite.budget);
     let results: Vec<Checked> = std::thread::scope(|scope| {
         let call = || {
-            let context = crate::Context::background();
+            let context = Context::background();
             let within = Within::new(&context, budget);
             barrier.wait();
             let begun = store.begin_refresh("key", &long(), &within).map_err(failed)?;

@@ -261,7 +261,7 @@ fn unescaped(text: &str) -> String {
 #[cfg(all(test, not(docache_loom)))]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::error::ErrorKind;
 
     #[test]
     fn arguments_are_checked() {

@@ -110,7 +110,10 @@ impl NatsStore<Json> {
     /// let store = NatsStore::new("nats://localhost:4222", "rates")?;
     /// # Ok::<(), docache::Error>(())
     /// ```
-    pub fn new(url: impl Into<String>, bucket: impl Into<String>) -> crate::Result<NatsStore> {
+    pub fn new(
+        url: impl Into<String>,
+        bucket: impl Into<String>,
+    ) -> crate::error::Result<NatsStore> {
         NatsStore::builder(url, bucket).build()
     }
 
