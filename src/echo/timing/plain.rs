@@ -25,7 +25,6 @@ pub(in crate::echo) struct PlainAges {
     stale_from: u64,
     /// for so long.
     stale_for: u64,
-    refresh_after: Duration,
     beta: f64,
 }
 
@@ -37,25 +36,19 @@ impl PlainAges {
             young: AtomicU64::new(stale_from),
             stale_from,
             stale_for: saturating_nanos(ages.expires) - stale_from,
-            refresh_after: ages.refresh_after,
             beta,
         }
     }
 
     /// There are none.
     pub(in crate::echo) fn none() -> PlainAges {
-        let ages = Ages {
-            refresh_after: Duration::ZERO,
-            expires: Duration::ZERO,
-            stale_until: Duration::ZERO,
-        };
-        PlainAges::new(ages, 0.0)
+        PlainAges { young: AtomicU64::new(0), stale_from: 0, stale_for: 0, beta: 0.0 }
     }
 
     /// Loads take so long now.
     pub(in crate::echo) fn set_load_time(&self, load_time: Duration) {
-        let young = self.refresh_after.saturating_sub(most_early(self.beta, load_time));
-        self.young.store(saturating_nanos(young), Ordering::Relaxed);
+        let early = saturating_nanos(most_early(self.beta, load_time));
+        self.young.store(self.stale_from.saturating_sub(early), Ordering::Relaxed);
     }
 
     /// `None`: that takes a closer look.
