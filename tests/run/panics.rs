@@ -88,16 +88,21 @@ fn of_an_interrupt() {
     assert!(handle.running().is_empty());
 }
 
+/// An actor that panics when it is interrupted, having begun.
+fn panics_late(message: &'static str, begun: &Arc<Barrier>) -> Actor {
+    let begun = begun.clone();
+    Actor::with_context("late", move |ctx| -> Result<(), String> {
+        begun.wait();
+        ctx.wait(None);
+        std::panic::panic_any(message)
+    })
+}
+
 #[test]
 fn the_first_of_several_counts() {
     let started = Arc::new(Barrier::new(2));
     let mut group = Group::new();
-    let begun = started.clone();
-    group.add(Actor::with_context("second", move |ctx| -> Result<(), String> {
-        begun.wait();
-        ctx.wait(None);
-        panic!("the second")
-    }));
+    group.add(panics_late("the second", &started));
     group.add(Actor::new("first", move || -> Result<(), String> {
         started.wait();
         panic!("the first")
@@ -109,12 +114,7 @@ fn the_first_of_several_counts() {
 fn one_of_the_teardown_is_not_lost() {
     let started = Arc::new(Barrier::new(2));
     let mut group = Group::new();
-    let begun = started.clone();
-    group.add(Actor::with_context("late", move |ctx| -> Result<(), String> {
-        begun.wait();
-        ctx.wait(None);
-        panic!("late")
-    }));
+    group.add(panics_late("late", &started));
     group.add(Actor::new("fails", move || {
         started.wait();
         Err("no")
