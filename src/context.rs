@@ -6,27 +6,27 @@
 //! contexts with hooks or tasks ask for.
 //!
 //! # Invariants
-//! - ONCE: the state leaves `LIVE` under the mutex of `heard`, by the thread that then tells
+//! - ONCE: the state leaves `LIVE` under the lock of `heard`, by the thread that then tells
 //!   everyone it finds there. A hook added later runs on the thread that adds it.
-//! - BORN: a child is made and put into its parent's `heard` in one stay under that mutex. So
+//! - BORN: a child is made and put into its parent's `heard` in one stay under that lock. So
 //!   whoever finishes the parent either finds the child, whole, or was first, and the child is born
 //!   done.
 //! - DOWN: a context and all its descendants are done before any hook of theirs runs and before
 //!   `cancel` returns, and a descendant that is told is told its ancestor's own reason. Therefore a
 //!   thread that finds a descendant done may rely on what lies below it: they become done one
-//!   subtree at a time, under the mutex `finishing` of their tree.
+//!   subtree at a time, under the lock `finishing` of their tree.
 //! - INHERITED: a child's deadline is never later than its parent's, so the parent's deadline needs
 //!   no word to it.
 //!
 //! # Orderings
 //! The state is stored with Release and loaded with Acquire: who sees a context done sees what
-//! happened before. Under the mutex of `heard`, where alone it changes, `Relaxed` will do. A child
+//! happened before. Under the lock of `heard`, where alone it changes, `Relaxed` will do. A child
 //! is upgraded by whoever finishes its parent; that fails only once the child's last owner has let
 //! it go, and then nobody is left to tell.
 //!
 //! # Locks
-//! `finishing`, then one `heard` at a time. Under neither does user code run: clocks are read
-//! before, and what may be the last owner of something is dropped after.
+//! `finishing`, then one `heard` at a time; both are [striped]. Under neither does user code run:
+//! clocks are read before, and what may be the last owner of something is dropped after.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,7 +37,7 @@ use std::time::Duration;
 use crate::clock::{Alarm, Clock, SystemClock, Tick};
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
-use crate::sync::Mutex;
+use crate::lock::striped::{self, Order, Striped};
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::wait::{WaitList, block_on};
 
@@ -74,7 +74,7 @@ struct Heard {
 /// What a context shares with its ancestors and descendants.
 struct Tree<C: ?Sized> {
     /// Held by whoever makes a context and its descendants done (DOWN).
-    finishing: Mutex<()>,
+    finishing: Striped<()>,
     clock: C,
 }
 
@@ -84,7 +84,7 @@ struct Inner {
     deadline: Option<Tick>,
     tree: Arc<Tree<dyn Clock>>,
     waiters: WaitList,
-    heard: Mutex<Heard>,
+    heard: Striped<Heard>,
     /// The link that a parent's cancellation comes down by; it also keeps the parent.
     parent: Option<(Context, u64)>,
 }
@@ -112,7 +112,8 @@ pub struct Context {
 
 impl Context {
     fn root(clock: impl Clock, cancellable: bool) -> Context {
-        let tree = Arc::new(Tree { finishing: Mutex::default(), clock });
+        striped::watch();
+        let tree = Arc::new(Tree { finishing: Striped::new(Order::Outer, ()), clock });
         Context { inner: Arc::new(Inner::new(LIVE, cancellable, None, tree, None)) }
     }
 
@@ -368,7 +369,7 @@ impl Inner {
             deadline,
             tree,
             waiters: WaitList::new(),
-            heard: Mutex::default(),
+            heard: Striped::new(Order::Inner, Heard::default()),
             parent,
         }
     }

@@ -7,6 +7,7 @@
 
 #[cfg(any(not(docache_loom), test))]
 mod raw;
+pub(crate) mod striped;
 
 #[cfg(all(test, docache_loom))]
 mod model;
@@ -74,6 +75,14 @@ mod imp {
             let result = f(unsafe { &mut *self.data.get() });
             self.raw.reset_in_child();
             result
+        }
+
+        /// Gives it back in the child, where taking it starts nothing.
+        ///
+        /// # Safety
+        /// The calling thread has called `hold`, and not yet let go; it is the only one.
+        pub(crate) unsafe fn free_in_child(&self) {
+            self.raw.free_in_child();
         }
 
         /// The data, which nobody else can be at.

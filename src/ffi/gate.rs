@@ -3,7 +3,7 @@
 //! # State
 //! Each object that has callbacks of its own has a [`Gate`]. Its [word](Word) counts holds: one
 //! that the handle has until it is freed, and one for each call or background pass that calls back.
-//! Behind the gate lies what goes with the object.
+//! Behind the gate lies what goes with the object, in a [stack](Behind).
 //!
 //! A [`Frame`] lies on the stack of each such call; the frames of a thread are a list, the
 //! innermost first. A call that may not call back at all takes its hold when it does
@@ -28,21 +28,25 @@
 //! was last used before.
 //!
 //! # Forks
-//! The threads of a process do not exist in its child, and neither do their holds: the word says of
-//! which process they are.
+//! The threads of a process do not exist in its child, and neither do their holds and waits: the
+//! word and `WAITS` say of which process they are. No lock may be left by a thread that is not
+//! there: what lies behind the gate has none; that of `WAITS` is marked; and those of `over` are
+//! held only by threads that have found the gate closed, of which no other comes in a child, where
+//! a gate that was closed has no hold.
 
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::contain::drop_contained;
+use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::{self, forks};
 use crate::sync::thread;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+mod behind;
+
+use behind::Behind;
 
 /// Whether the gate is closed, how many holds there are, and of which process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +101,7 @@ impl Word {
 /// An object's gate. See the [module](self).
 pub(super) struct Gate {
     word: AtomicU64,
-    /// What goes with the object, the last first.
-    behind: Mutex<Vec<Box<dyn Send>>>,
+    behind: Behind,
     over: Mutex<bool>,
     ended: Condvar,
 }
@@ -116,7 +119,7 @@ impl Gate {
         fork::watch();
         Arc::new(Gate {
             word: AtomicU64::new(Word::open(forks()).0),
-            behind: Mutex::default(),
+            behind: Behind::default(),
             over: Mutex::new(false),
             ended: Condvar::new(),
         })
@@ -124,7 +127,7 @@ impl Gate {
 
     /// Keeps something until the object ends.
     pub(super) fn keep(&self, what: impl Send + 'static) {
-        lock(&self.behind).push(Box::new(what));
+        self.behind.push(Box::new(what));
     }
 
     /// Does what may call back on this thread, which it does by [`during`](Gate::during). The
@@ -171,7 +174,7 @@ impl Gate {
             None => {
                 drop(mine);
                 if let Some(_wait) = self.begin_wait() {
-                    let mut over = lock(&self.over);
+                    let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
                     while !*over {
                         over = self.ended.wait(over).unwrap_or_else(PoisonError::into_inner);
                     }
@@ -191,20 +194,23 @@ impl Gate {
         if mine.is_empty() {
             return Some(WaitEdges { mine, awaited });
         }
-        let mut waits = lock(&WAITS);
+        let mut waits = lock_waits();
         let mut reached = vec![awaited];
         let mut at = 0;
         while let Some(gate) = reached.get(at).copied() {
             if mine.contains(&gate) {
                 return None;
             }
-            let next =
-                waits.iter().filter(|(waiting, _)| *waiting == gate).map(|(_, awaited)| *awaited);
+            let next = waits
+                .edges
+                .iter()
+                .filter(|(waiting, _)| *waiting == gate)
+                .map(|(_, awaited)| *awaited);
             let new: Vec<_> = next.filter(|next| !reached.contains(next)).collect();
             reached.extend(new);
             at += 1;
         }
-        waits.extend(mine.iter().map(|waiting| (*waiting, awaited)));
+        waits.edges.extend(mine.iter().map(|waiting| (*waiting, awaited)));
         drop(waits);
         Some(WaitEdges { mine, awaited })
     }
@@ -222,13 +228,11 @@ impl Gate {
     fn end(&self) {
         // Who waits inside a destructor does so for this object.
         self.call(|| {
-            loop {
-                let next = lock(&self.behind).pop();
-                let Some(next) = next else { break };
+            while let Some(next) = self.behind.pop() {
                 drop_contained(next);
             }
         });
-        *lock(&self.over) = true;
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.ended.notify_all();
     }
 }
@@ -354,7 +358,22 @@ pub(super) fn serve(gate: &Arc<Gate>) {
 }
 
 /// Who waits for whom (ACYCLIC): addresses of gates.
-static WAITS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+struct Waits {
+    edges: Vec<(usize, usize)>,
+    process: u32,
+}
+
+static WAITS: Lock<Waits> = Lock::new(Waits { edges: Vec::new(), process: 0 });
+
+/// The threads that waited in the parent of this process do not wait here.
+fn lock_waits() -> LockGuard<'static, Waits> {
+    let (mut waits, torn) = WAITS.lock_marked();
+    if torn || waits.process != forks() {
+        let mine = Waits { edges: Vec::new(), process: forks() };
+        std::mem::forget(std::mem::replace(&mut *waits, mine));
+    }
+    waits
+}
 
 /// The time that a thread waits for an object's end.
 pub(super) struct WaitEdges {
@@ -367,10 +386,10 @@ impl Drop for WaitEdges {
         if self.mine.is_empty() {
             return;
         }
-        let mut waits = lock(&WAITS);
+        let mut waits = lock_waits();
         for waiting in &self.mine {
-            let at = waits.iter().position(|edge| *edge == (*waiting, self.awaited));
-            at.map(|at| waits.swap_remove(at));
+            let at = waits.edges.iter().position(|edge| *edge == (*waiting, self.awaited));
+            at.map(|at| waits.edges.swap_remove(at));
         }
     }
 }

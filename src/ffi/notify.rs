@@ -1,7 +1,7 @@
 //! Who is to be told, once, that there is something to see.
 
 use super::boundary::quietly;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Called once with its token when there is something to see, on whichever thread finds it: the one
 /// that brought it about, or one that polls. It must return, and must not block. It may free the
@@ -27,6 +27,14 @@ pub(super) enum Notify {
     None,
     Armed(unsafe extern "C-unwind" fn(usize), usize),
     Fired,
+}
+
+/// What an `object` such as a wait ends with in the child of a fork, if a thread that is not there
+/// was just at it.
+pub(super) fn lost_in_fork(object: &str) -> Error {
+    let why =
+        format!("this is the child of a fork, and the {object} is with a thread of the parent");
+    Error::new(ErrorKind::Closed, why)
 }
 
 pub(super) fn required(notify: docache_notify_fn) -> Result<unsafe extern "C-unwind" fn(usize)> {

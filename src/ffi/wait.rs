@@ -1,21 +1,23 @@
 //! Family `wait`: a wait that needs no thread, in the form on_ready, poll, cancel, free.
 //!
 //! # State
-//! Behind one mutex: the future (unless it is being polled or done), its result (from then on), and
+//! Behind one lock: the future (unless it is being polled or done), its result (from then on), and
 //! who is to be notified. The wait is its own Waker: woken, it polls the future again, so that it
 //! notifies only when the future is really ready.
 //!
 //! # Invariants
-//! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a
+//! - ONE-POLLER: while `poller` is set the future is with the thread that set it. Others leave a
 //!   mark, `woken`, and that thread polls once more. So the future is polled, and dropped, without
-//!   the mutex, by one thread at a time.
-//! - NOTIFY-ONCE: `notify` leaves `Armed` under the mutex (see [`Notify`]). So after `cancel` says
+//!   the lock, by one thread at a time.
+//! - NOTIFY-ONCE: `notify` leaves `Armed` under the lock (see [`Notify`]). So after `cancel` says
 //!   OK it is never called, and it is called at most once in any case.
 //! - NO-LOST-WAKEUP: whoever stores the result takes an armed notification with it; arming looks
 //!   for a result first. So an armed notification is called whoever finds the future ready.
+//! - COPIED: `poller` says of which process the thread is. In the child of a fork the future of one
+//!   that is not there is lost: the wait ends with an error.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use super::boundary::{
@@ -25,6 +27,8 @@ use super::boundary::{
 use super::gate::Gate;
 use super::notify::{self, Notify, docache_notify_fn};
 use crate::error::Result;
+use crate::lock::{Lock, LockGuard};
+use crate::sync::fork::forks;
 
 type Future = Pin<Box<dyn std::future::Future<Output = Result<u64>> + Send>>;
 
@@ -32,19 +36,32 @@ struct State {
     future: Option<Future>,
     result: Option<Result<u64>>,
     notify: Notify,
-    polling: bool,
+    /// The process whose thread polls, by the number of forks before it.
+    poller: Option<u32>,
     woken: bool,
     freed: bool,
 }
 
+impl State {
+    fn new(future: Option<Future>, result: Option<Result<u64>>) -> State {
+        State { future, result, notify: Notify::None, poller: None, woken: false, freed: false }
+    }
+}
+
 struct Task {
-    state: Mutex<State>,
+    state: Lock<State>,
     gate: Arc<Gate>,
 }
 
 impl Task {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// See COPIED.
+    fn lock(&self) -> LockGuard<'_, State> {
+        let (mut state, torn) = self.state.lock_marked();
+        if torn || state.poller.is_some_and(|process| process != forks()) {
+            let lost = State::new(None, Some(Err(notify::lost_in_fork("wait"))));
+            std::mem::forget(std::mem::replace(&mut *state, lost));
+        }
+        state
     }
 
     /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
@@ -58,12 +75,12 @@ impl Task {
 
     fn begin_poll(&self) -> Option<Future> {
         let mut state = self.lock();
-        if state.polling {
+        if state.poller.is_some() {
             state.woken = true;
             return None;
         }
         let future = state.future.take()?;
-        state.polling = true;
+        state.poller = Some(forks());
         state.woken = false;
         Some(future)
     }
@@ -80,7 +97,7 @@ impl Task {
             }
         };
         let mut state = self.lock();
-        state.polling = false;
+        state.poller = None;
         let freed = state.freed;
         let spare = if freed { future } else { std::mem::replace(&mut state.future, future) };
         state.result = result;
@@ -119,15 +136,7 @@ pub(super) fn hand_out(
     if let Poll::Ready(result) = future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
         return result.map(|_| DOCACHE_OK);
     }
-    let state = State {
-        future: Some(future),
-        result: None,
-        notify: Notify::None,
-        polling: false,
-        woken: false,
-        freed: false,
-    };
-    let task = Task { state: Mutex::new(state), gate: Gate::new() };
+    let task = Task { state: Lock::new(State::new(Some(future), None)), gate: Gate::new() };
     out.write(Box::into_raw(Box::new(docache_wait(Arc::new(task)))));
     Ok(DOCACHE_PENDING)
 }

@@ -166,6 +166,13 @@ impl RawLock {
         self.state.store(INHERITED, Ordering::Relaxed);
     }
 
+    /// The same, but whoever takes it first says nothing.
+    #[cfg(not(docache_loom))]
+    pub(super) fn free_in_child(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        self.state.store(FREE, Ordering::Relaxed);
+    }
+
     /// Unlocks; the caller holds the lock.
     #[cfg(not(docache_loom))]
     #[inline]

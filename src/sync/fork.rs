@@ -46,6 +46,8 @@ pub(crate) enum LockLevel {
     Object,
     /// The background's threads.
     Upkeep,
+    /// Contexts, and whatever else has [striped](crate::lock::striped) locks.
+    Striped,
     /// Timers, and the ticking thread.
     Time,
     /// The handles of the threads of these.

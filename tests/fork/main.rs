@@ -8,8 +8,12 @@
 #[cfg(not(unix))]
 fn main() {}
 
+#[cfg(all(unix, feature = "capi"))]
+mod abi;
 #[cfg(unix)]
 mod caches;
+#[cfg(unix)]
+mod contexts;
 #[cfg(unix)]
 mod echo;
 #[cfg(unix)]
@@ -43,6 +47,7 @@ const CASES: &[(&str, fn())] = &[
     ("a_loop_that_forks", loops::a_loop_that_forks),
     ("those_who_wait_for_a_loop", loops::those_who_wait_for_a_loop),
     ("busy_loops", loops::busy_loops),
+    ("busy_contexts", contexts::busy_contexts),
     ("a_load_of_another_thread", echo::a_load_of_another_thread),
     ("a_refresh_of_another_thread", echo::a_refresh_of_another_thread),
     ("renewals", echo::renewals),
@@ -50,6 +55,12 @@ const CASES: &[(&str, fn())] = &[
     ("a_group_that_does_not_run_yet", runs::a_group_that_does_not_run_yet),
     ("an_actor_that_forks", runs::an_actor_that_forks),
     ("a_run_that_forks", runs::a_run_that_forks),
+    #[cfg(feature = "capi")]
+    ("a_call_that_others_look_at", abi::a_call_that_others_look_at),
+    #[cfg(feature = "capi")]
+    ("a_wait_that_others_poll", abi::a_wait_that_others_poll),
+    #[cfg(feature = "capi")]
+    ("frees_inside_callbacks", abi::frees_inside_callbacks),
     #[cfg(target_os = "linux")]
     ("threads_come_and_go", echo::threads_come_and_go),
 ];

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Names the case that a process is to run.
@@ -36,6 +37,23 @@ pub(crate) fn fork(body: impl FnOnce()) -> libc::pid_t {
         unsafe { libc::_exit(i32::from(!passed)) };
     }
     child
+}
+
+/// Forks again and again while other threads do something all the time.
+pub(crate) fn beside(busy: impl Fn() + Sync, child: impl Fn()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    busy();
+                }
+            });
+        }
+        let forks = catch_unwind(AssertUnwindSafe(|| (0..300).for_each(|_| in_child(&child))));
+        over.store(true, Ordering::Relaxed);
+        assert!(forks.is_ok());
+    });
 }
 
 /// Waits for a child.

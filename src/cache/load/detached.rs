@@ -14,12 +14,12 @@ use crate::cache::key::FetchKey;
 use crate::context::until_armed;
 use crate::error::{Error, ErrorKind, panic_message};
 use crate::flight::FlightError;
-use crate::sync::Mutex;
+use crate::lock::striped::{self, Order, Striped};
 
 type Fetched<V, E> = Result<V, FlightError<E>>;
 
 /// Where a spawned load leaves its outcome for the one who asked.
-struct Oneshot<V, E>(Mutex<State<V, E>>);
+struct Oneshot<V, E>(Striped<State<V, E>>);
 
 struct State<V, E> {
     outcome: Option<Fetched<V, E>>,
@@ -208,7 +208,9 @@ where
             Err(key) => key,
         };
         let FetchOptions { cache, ttl, wait_limit, .. } = self.options;
-        let oneshot = Arc::new(Oneshot(Mutex::new(State { outcome: None, waker: None })));
+        striped::watch();
+        let state = State { outcome: None, waker: None };
+        let oneshot = Arc::new(Oneshot(Striped::new(Order::Outer, state)));
         let sender = Sender(Some(oneshot.clone()));
         let cache = cache.clone();
         let load = async move { cache.inner.load_async(key, ttl, None, work).await };

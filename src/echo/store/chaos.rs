@@ -8,7 +8,7 @@ use super::layer::{call_layer, drive, layer};
 use super::{Begun, Calls, Found, Life, Tasks, Threads, Within, Written, store_methods};
 use crate::echo::error::{Operation, StoreError, StoreErrorKind};
 use crate::echo::lock::RefreshLock;
-use crate::sync::Mutex;
+use crate::lock::striped::{self, Order, Striped};
 
 /// What a [`Chaos`] does instead of what it is asked.
 ///
@@ -53,8 +53,15 @@ const OPERATIONS: [Operation; 7] = [
 type Wrong = Option<(Fault, Option<u32>)>;
 
 /// What is wrong with each operation.
-#[derive(Debug, Default)]
-struct Faults(Mutex<[Wrong; OPERATIONS.len()]>);
+#[derive(Debug)]
+struct Faults(Striped<[Wrong; OPERATIONS.len()]>);
+
+impl Default for Faults {
+    fn default() -> Faults {
+        striped::watch();
+        Faults(Striped::new(Order::Outer, Default::default()))
+    }
+}
 
 impl Faults {
     fn set(&self, fault: Wrong, which: impl Fn(Operation) -> bool) {

@@ -1,7 +1,7 @@
 //! A fetch or a refresh that needs no thread: a future that whoever wakes it polls.
 //!
 //! # State
-//! Behind one mutex: the future (unless it is being polled or over), its result (from then on), and
+//! Behind one lock: the future (unless it is being polled or over), its result (from then on), and
 //! who is to be notified. Behind another, the [`Lead`]: whether the future has come to the point at
 //! which its caller must do the work, and then what he has brought. The task is its own Waker.
 //!
@@ -9,9 +9,9 @@
 //! the two are apart on purpose.
 //!
 //! # Invariants
-//! - ONE-POLLER: while `polling` is set the future is with the thread that set it. Others leave a
+//! - ONE-POLLER: while `poller` is set the future is with the thread that set it. Others leave a
 //!   mark, `woken`, and that thread polls once more. So the future is polled, and dropped, without
-//!   the mutex, by one thread at a time.
+//!   the lock, by one thread at a time.
 //! - NOTIFY-ONCE: see [`Notify`].
 //! - NO-LOST-WAKEUP: whoever has polled takes an armed notification with it if there is a result or
 //!   the lead; arming looks for these first.
@@ -19,6 +19,9 @@
 //!   not grow with the number of those who wait for each other.
 //! - FINISHED: the future of a call that was finished is not dropped when the call is freed: it is
 //!   to write the value, and whatever wakes it for that keeps the task.
+//! - COPIED: `poller` says of which process the thread is. In the child of a fork the future of one
+//!   that is not there is lost: the call ends with an error. So does the work, if such a thread was
+//!   just at its lead.
 //!
 //! # Locks
 //! The state's is taken before the lead's. Neither is held while anything of others is called.
@@ -27,7 +30,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use super::handle::Common;
@@ -35,17 +38,15 @@ use crate::contain::{contained, drop_contained};
 use crate::echo::{Polls, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::gate::Gate;
-use crate::ffi::notify::Notify;
+use crate::ffi::notify::{self, Notify};
 use crate::ffi::value::Value;
+use crate::lock::{Lock, LockGuard};
+use crate::sync::fork::forks;
 
 /// What a task comes to: a value and where it comes from, or, for a refresh, nothing.
 pub(super) type Outcome = Result<Option<(Value, Status)>>;
 
 type Driven = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A call of docache_echo_begin or docache_echo_refresh_begin. One owner; its functions may be
 /// called from any thread.
@@ -70,29 +71,39 @@ enum Work {
 }
 
 /// The part of the caller's in its task.
-pub(super) struct Lead(Mutex<Work>);
+pub(super) struct Lead(Lock<Work>);
 
 impl Lead {
     pub(super) fn new() -> Arc<Lead> {
-        Arc::new(Lead(Mutex::new(Work::Idle)))
+        Arc::new(Lead(Lock::new(Work::Idle)))
+    }
+
+    /// See COPIED.
+    fn lock(&self) -> LockGuard<'_, Work> {
+        let (mut work, torn) = self.0.lock_marked();
+        if torn {
+            let lost = Work::Finished(Some(Err(notify::lost_in_fork("call"))));
+            std::mem::forget(std::mem::replace(&mut *work, lost));
+        }
+        work
     }
 
     /// The work as the future sees it: from now on the caller is to do it.
     pub(super) fn begin(self: Arc<Lead>) -> Leading {
-        *lock(&self.0) = Work::Leads(None);
+        *self.lock() = Work::Leads(None);
         Leading(self)
     }
 
     fn leads(&self) -> bool {
-        matches!(*lock(&self.0), Work::Leads(_))
+        matches!(*self.lock(), Work::Leads(_))
     }
 
     fn is_finished(&self) -> bool {
-        matches!(*lock(&self.0), Work::Finished(_))
+        matches!(*self.lock(), Work::Finished(_))
     }
 
     fn finish(&self, done: Result<Value>) -> Result<()> {
-        let mut work = lock(&self.0);
+        let mut work = self.lock();
         match &*work {
             Work::Leads(_) => {}
             Work::Over => {
@@ -120,7 +131,7 @@ impl Future for Leading {
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<Value>> {
         let waker = cx.waker().clone();
-        let mut work = lock(&self.0.0);
+        let mut work = self.0.lock();
         let before = match &mut *work {
             Work::Finished(done) => match done.take() {
                 Some(done) => return Poll::Ready(done),
@@ -137,7 +148,7 @@ impl Future for Leading {
 
 impl Drop for Leading {
     fn drop(&mut self) {
-        let mut work = lock(&self.0.0);
+        let mut work = self.0.lock();
         if let Work::Leads(_) = *work {
             let before = std::mem::replace(&mut *work, Work::Over);
             drop(work);
@@ -150,14 +161,21 @@ struct State {
     future: Option<Driven>,
     result: Option<Outcome>,
     notify: Notify,
-    polling: bool,
+    /// The process whose thread polls, by the number of forks before it.
+    poller: Option<u32>,
     woken: bool,
     freed: bool,
 }
 
+impl State {
+    fn new(future: Option<Driven>, result: Option<Outcome>) -> State {
+        State { future, result, notify: Notify::None, poller: None, woken: false, freed: false }
+    }
+}
+
 /// See the [module](self).
 pub(super) struct Task {
-    state: Mutex<State>,
+    state: Lock<State>,
     lead: Arc<Lead>,
     pub(super) key: Arc<str>,
     pub(super) common: Common,
@@ -179,18 +197,20 @@ impl Task {
         lead: Arc<Lead>,
         future: impl Future<Output = Outcome> + Send + 'static,
     ) -> Arc<Task> {
-        let state = State {
-            future: Some(Box::pin(future)),
-            result: None,
-            notify: Notify::None,
-            polling: false,
-            woken: false,
-            freed: false,
-        };
-        let task =
-            Arc::new(Task { state: Mutex::new(state), lead, key, common, gate: Gate::new() });
+        let state = Lock::new(State::new(Some(Box::pin(future)), None));
+        let task = Arc::new(Task { state, lead, key, common, gate: Gate::new() });
         task.on_behalf(|| task.drive());
         task
+    }
+
+    /// See COPIED.
+    fn lock(&self) -> LockGuard<'_, State> {
+        let (mut state, torn) = self.state.lock_marked();
+        if torn || state.poller.is_some_and(|process| process != forks()) {
+            let lost = State::new(None, Some(Err(notify::lost_in_fork("call"))));
+            std::mem::forget(std::mem::replace(&mut *state, lost));
+        }
+        state
     }
 
     /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
@@ -203,13 +223,13 @@ impl Task {
     }
 
     fn begin_poll(&self) -> Option<Driven> {
-        let mut state = lock(&self.state);
-        if state.polling {
+        let mut state = self.lock();
+        if state.poller.is_some() {
             state.woken = true;
             return None;
         }
         let future = state.future.take()?;
-        state.polling = true;
+        state.poller = Some(forks());
         state.woken = false;
         Some(future)
     }
@@ -229,8 +249,8 @@ impl Task {
                 (None, Some(Err(panic)))
             }
         };
-        let mut state = lock(&self.state);
-        state.polling = false;
+        let mut state = self.lock();
+        state.poller = None;
         state.result = result;
         let given_up = state.freed && !self.lead.is_finished();
         let spare = if given_up { future } else { std::mem::replace(&mut state.future, future) };
@@ -247,7 +267,7 @@ impl Task {
 
     /// Looks.
     pub(super) fn look(&self) -> Seen {
-        let state = lock(&self.state);
+        let state = self.lock();
         match &state.result {
             Some(result) => Seen::Over(result.clone()),
             None if self.lead.leads() => Seen::Leads,
@@ -261,7 +281,7 @@ impl Task {
         notify: unsafe extern "C-unwind" fn(usize),
         token: usize,
     ) -> Result<bool> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.notify.check_unused("call")?;
         if state.result.is_some() || self.lead.leads() {
             return Ok(false);
@@ -272,13 +292,13 @@ impl Task {
 
     /// Takes the notification back: whether it will never be called.
     pub(super) fn cancel(&self) -> bool {
-        lock(&self.state).notify.cancel()
+        self.lock().notify.cancel()
     }
 
     /// Brings what the work came to. There may be another notification from then on.
     pub(super) fn finish(self: &Arc<Task>, done: Result<Value>) -> Result<()> {
         self.lead.finish(done)?;
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if matches!(state.notify, Notify::Fired) {
             state.notify = Notify::None;
         }
@@ -289,7 +309,7 @@ impl Task {
 
     /// Gives it up, unless it was finished (FINISHED).
     pub(super) fn give_up(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.freed = true;
         state.notify.cancel();
         let future = if self.lead.is_finished() { None } else { state.future.take() };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::error::GaveUp;
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::context::Context;
+use crate::lock::striped::{self, Order, Striped};
 use crate::run::backoff::Backoff;
-use crate::sync::Mutex;
 
 /// What holds until somebody says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,7 @@ struct Asks {
 #[derive(Clone, Debug)]
 enum Place {
     Here(Asks),
-    Shared(Arc<Mutex<Asks>>),
+    Shared(Arc<Striped<Asks>>),
 }
 
 /// An attempt's handle on the attempts to come; given to what [`Retry`](super::Retry) runs.
@@ -61,7 +61,9 @@ impl Retrier {
 
     pub(super) fn shared(limits: Limits, context: Option<&Context>) -> Retrier {
         let asks = Asks { limits, ..Asks::default() };
-        Retrier::new(Place::Shared(Arc::new(Mutex::new(asks))), context)
+        striped::watch();
+        let place = Place::Shared(Arc::new(Striped::new(Order::Outer, asks)));
+        Retrier::new(place, context)
     }
 
     fn new(place: Place, context: Option<&Context>) -> Retrier {

@@ -31,6 +31,7 @@ use crate::echo::error::{StoreError, StoreErrorKind};
 use crate::echo::lock::RefreshLock;
 use crate::error::Result;
 use crate::housekeeping;
+use crate::lock::striped;
 use crate::sync::fork::forks;
 use commands::{Holder, Raw, Run};
 use dial::Server;
@@ -112,6 +113,7 @@ impl<C> RedisStore<C> {
     fn of(server: Arc<Server>, prefix: String, codec: C) -> RedisStore<C> {
         // So that `forks` tells a child from its parent, and no handle of a thread goes with it.
         housekeeping::watch();
+        striped::watch();
         let link = ArcSwap::from_pointee(Link::new(server.clone(), background::start));
         RedisStore { shared: Arc::new(Shared { prefix, codec, server, link }) }
     }

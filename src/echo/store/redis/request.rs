@@ -8,12 +8,12 @@
 //! `WAITING` → `LEFT`: its caller's time is over; its replies are dropped when they come.
 //!
 //! # Orderings
-//! The outcome is stored under the slot's mutex before the word says `DONE` (Release), and taken
-//! after it is seen to (Acquire). A waker is stored and looked for under the same mutex, so a task
+//! The outcome is stored under the slot's lock before the word says `DONE` (Release), and taken
+//! after it is seen to (Acquire). A waker is stored and looked for under the same lock, so a task
 //! finds the outcome or is woken.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use ::redis::Value;
 
 use crate::contain::contained;
 use crate::echo::error::{StoreError, StoreErrorKind};
+use crate::lock::striped::{Order, Striped};
 use crate::sync::parking;
 
 const WAITING: u32 = 0;
@@ -112,7 +113,7 @@ pub(super) struct Request {
     /// To be sent even if its caller has left.
     pub(super) insists: bool,
     word: AtomicU32,
-    slot: Mutex<Slot>,
+    slot: Striped<Slot>,
 }
 
 impl Request {
@@ -122,7 +123,7 @@ impl Request {
             caller,
             insists: false,
             word: AtomicU32::new(WAITING),
-            slot: Mutex::default(),
+            slot: Striped::new(Order::Outer, Slot::default()),
         }
     }
 
@@ -187,7 +188,7 @@ impl Request {
     }
 
     pub(super) fn deliver(&self, outcome: Outcome) {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.slot.lock();
         slot.outcome = Some(outcome);
         let waker = slot.waker.take();
         // Before the word says so: who sees that does not wait for a thread that stands still here.
@@ -208,14 +209,14 @@ impl Request {
 
     /// What it came to, once.
     pub(super) fn take(&self) -> Option<Outcome> {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.slot.lock();
         slot.outcome.take()
     }
 
     /// What it came to, or this one is woken when it has.
     pub(super) fn take_or_wake(&self, waker: &Waker) -> Option<Outcome> {
         let waker = waker.clone();
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.slot.lock();
         let outcome = slot.outcome.take();
         let before = match outcome {
             Some(_) => slot.waker.take(),
