@@ -73,10 +73,12 @@ fn run(cli: Cli) -> Result<()> {
     enter_root()?;
     let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
     match cli.command {
-        Command::Test(selection) => run::run(strict, steps::TEST, &selection),
-        Command::Verify { selection, long: false } => run::run(strict, steps::VERIFY, &selection),
+        Command::Test(selection) => run::run(strict, steps::TEST, steps::TOGETHER, &selection),
+        Command::Verify { selection, long: false } => {
+            run::run(strict, steps::VERIFY, steps::TOGETHER, &selection)
+        }
         Command::Verify { selection, long: true } => {
-            run::run(strict, &[steps::VERIFY, steps::LONG].concat(), &selection)
+            run::run(strict, &[steps::VERIFY, steps::LONG].concat(), steps::TOGETHER, &selection)
         }
         Command::Header { check: true } => header::check(),
         Command::Header { check: false } => header::write(),

@@ -1,6 +1,7 @@
 //! Runs named steps in order and prints what each did and how long it took.
 
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -16,6 +17,10 @@ pub(crate) struct Step {
     pub(crate) about: &'static str,
     pub(crate) run: fn() -> Result<String>,
 }
+
+/// Names of steps that follow one another and may run at the same time: they keep one processor
+/// busy for most of their time, measure no time, and build in folders of their own.
+pub(crate) type Together = &'static [&'static str];
 
 /// Which steps to run and how.
 #[derive(Args)]
@@ -45,7 +50,12 @@ struct Row {
 
 /// Runs the selected steps; an error says how many of them failed. `strict` makes a missing tool a
 /// failure.
-pub(crate) fn run(strict: bool, all: &[Step], selection: &Selection) -> Result<()> {
+pub(crate) fn run(
+    strict: bool,
+    all: &[Step],
+    together: &[Together],
+    selection: &Selection,
+) -> Result<()> {
     let steps = select(all, &selection.steps)?;
     if selection.list {
         let width = all.iter().map(|step| step.name.len()).max().unwrap_or(0);
@@ -54,18 +64,37 @@ pub(crate) fn run(strict: bool, all: &[Step], selection: &Selection) -> Result<(
         }
         return Ok(());
     }
+    let begun = Instant::now();
     let mut rows: Vec<Row> = Vec::new();
     let mut stopped = false;
-    for step in steps {
-        let row = if stopped {
-            Row { name: step.name, outcome: Outcome::NotRun, time: Duration::ZERO }
-        } else {
-            run_step(strict, step)
-        };
-        stopped |= matches!(row.outcome, Outcome::Failed(_)) && !selection.keep_going;
-        rows.push(row);
+    let are_together = |one: &&Step, next: &&Step| {
+        together.iter().any(|names| names.contains(&one.name) && names.contains(&next.name))
+    };
+    for steps in steps.chunk_by(are_together) {
+        if stopped {
+            let not_run = |step: &&Step| Row {
+                name: step.name,
+                outcome: Outcome::NotRun,
+                time: Duration::ZERO,
+            };
+            rows.extend(steps.iter().map(not_run));
+            continue;
+        }
+        let done = run_all(strict, steps);
+        let has_failed = done.iter().any(|row| matches!(row.outcome, Outcome::Failed(_)));
+        stopped |= has_failed && !selection.keep_going;
+        rows.extend(done);
     }
-    summarize(&rows)
+    summarize(&rows, begun.elapsed())
+}
+
+/// Runs steps at the same time.
+fn run_all(strict: bool, steps: &[&Step]) -> Vec<Row> {
+    thread::scope(|scope| {
+        let threads: Vec<_> =
+            steps.iter().map(|step| scope.spawn(move || run_step(strict, step))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a step panicked")).collect()
+    })
 }
 
 fn select<'a>(all: &'a [Step], names: &[String]) -> Result<Vec<&'a Step>> {
@@ -125,7 +154,7 @@ impl Outcome {
     }
 }
 
-fn summarize(rows: &[Row]) -> Result<()> {
+fn summarize(rows: &[Row], total: Duration) -> Result<()> {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("step".len());
     println!("\n{:width$}  {:7}  {:>8}  note", "step", "result", "time");
     for Row { name, outcome, time } in rows {
@@ -133,7 +162,6 @@ fn summarize(rows: &[Row]) -> Result<()> {
             format!("{name:width$}  {outcome:7}  {:6.1} s  {}", time.as_secs_f64(), outcome.note());
         println!("{}", line.trim_end());
     }
-    let total: Duration = rows.iter().map(|row| row.time).sum();
     println!("{:width$}  {:7}  {:6.1} s", "total", "", total.as_secs_f64());
     let count =
         |wanted: fn(&Outcome) -> bool| rows.iter().filter(|row| wanted(&row.outcome)).count();
@@ -163,7 +191,12 @@ mod tests {
 
     fn run_named(strict: bool, names: &[&str]) -> Result<()> {
         let steps = names.iter().map(|&name| name.to_owned()).collect();
-        run(strict, STEPS, &Selection { steps, list: false, keep_going: true })
+        run(
+            strict,
+            STEPS,
+            &[&["absent", "bad"]],
+            &Selection { steps, list: false, keep_going: true },
+        )
     }
 
     #[test]

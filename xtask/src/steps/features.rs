@@ -29,18 +29,21 @@ const UNDECLARED: [&str; 1] = ["arc-swap"];
 /// `cargo hack` is run without --no-dev-deps: that rewrites Cargo.toml while it runs, and `clippy`
 /// of a library does not see the dev-dependencies anyway. `full` is what the other steps build;
 /// `signals` is of `run` alone and `redis-tls` of its client, so no pair with them says more than
-/// they do by themselves.
+/// they do by themselves; `serde` comes with `redis` and `nats`, and has one pair besides.
 pub(super) fn powerset() -> Result<String> {
     tool::need(&[&tool::CARGO_HACK, &tool::CLIPPY])?;
-    const ALONE: &str = "signals,redis-tls";
+    const ALONE: &str = "serde,signals,redis-tls";
+    const PAIR: &str = "clippy --features capi,serde";
+    const LIBRARY: &str = "-p docache --lib -- -D warnings";
     Cmd::cargo("hack clippy --feature-powerset --depth 2 --exclude-features")
         .arg(format!("full,{ALONE}"))
-        .words("-p docache --lib -- -D warnings")
+        .words(LIBRARY)
         .run()?;
     Cmd::cargo("hack clippy --each-feature --exclude-no-default-features --exclude-all-features")
         .args(["--include-features", ALONE])
-        .words("-p docache --lib -- -D warnings")
+        .words(LIBRARY)
         .run()?;
+    Cmd::cargo(PAIR).words(LIBRARY).run()?;
     Ok(String::new())
 }
 

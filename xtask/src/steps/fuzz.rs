@@ -8,10 +8,16 @@ use crate::cmd::Cmd;
 use crate::parallel;
 use crate::tool;
 
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 20;
 const LONG_SECONDS: u64 = 600;
 /// When this has passed besides, the fuzzer itself is stuck.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+pub(super) fn build() -> Result<String> {
+    tool::need(&[&tool::CXX, &tool::CARGO_FUZZ])?;
+    fuzz("build").run()?;
+    Ok(String::new())
+}
 
 pub(super) fn smoke() -> Result<String> {
     run_all(SECONDS)
@@ -22,11 +28,10 @@ pub(super) fn long() -> Result<String> {
 }
 
 fn run_all(seconds: u64) -> Result<String> {
-    tool::need(&[&tool::CXX, &tool::CARGO_FUZZ])?;
+    build()?;
     let listing = fuzz("list").read()?;
     let targets: Vec<_> = listing.split_whitespace().collect();
     ensure!(!targets.is_empty(), "`cargo fuzz list` names no target");
-    fuzz("build").run()?;
     parallel::map(&targets, |target| run(target, seconds)).into_iter().collect::<Result<()>>()?;
     Ok(format!("{} targets: {}", targets.len(), targets.join(", ")))
 }

@@ -9,7 +9,10 @@ mod programs;
 mod rust;
 mod strict;
 
-use crate::run::Step;
+use crate::run::{Step, Together};
+
+/// See [`Together`].
+pub(crate) const TOGETHER: &[Together] = &[&["library", "build"], &["features", "fuzz-build"]];
 
 /// What a user would want to pass.
 pub(crate) const TEST: &[Step] = &[
@@ -18,6 +21,7 @@ pub(crate) const TEST: &[Step] = &[
         about: "libdocache.a and libdocache.so, with the C ABI",
         run: programs::library,
     },
+    Step { name: "build", about: "the Rust tests are built", run: rust::build },
     Step { name: "rust", about: "unit, property and integration tests", run: rust::tests },
     Step {
         name: "nats-current",
@@ -81,16 +85,21 @@ pub(crate) const VERIFY: &[Step] = &[
         about: "clippy over the features, alone and in pairs",
         run: features::powerset,
     },
+    Step { name: "fuzz-build", about: "the fuzz targets are built", run: fuzz::build },
     Step {
         name: "dependencies",
         about: "nothing unexpected in the default features",
         run: features::dependencies,
     },
     Step { name: "msrv", about: "the rust-version of Cargo.toml", run: features::msrv },
-    Step { name: "host", about: "30 s of each test with more threads than cores", run: rust::host },
+    Step {
+        name: "host",
+        about: "tests with more threads than cores, up to 30 s each",
+        run: rust::host,
+    },
     Step { name: "portable", about: "the cache's tests without membarrier", run: rust::portable },
     Step { name: "loom", about: "every interleaving of the loom models", run: loom::models },
-    Step { name: "fuzz", about: "30 s of every fuzz target", run: fuzz::smoke },
+    Step { name: "fuzz", about: "20 s of every fuzz target", run: fuzz::smoke },
     Step {
         name: "sanitizers",
         about: "C and C++ programs under ASan and UBSan",

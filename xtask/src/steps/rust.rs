@@ -13,17 +13,25 @@ const QUICKSTART_LIMIT: Duration = Duration::from_secs(60);
 /// The columns of a narrow terminal.
 const TERMINAL: usize = 80;
 
-/// Those of remote stores start servers of their own. Together with another package docache would
-/// be built with other features of its dependencies than in later steps, so xtask comes by itself.
+/// Together with another package docache would be built with other features of its dependencies
+/// than in later steps, so xtask comes by itself.
+const TESTS: [&str; 2] = ["test -p docache --all-features --lib --bins --tests", "test -p xtask"];
+
+pub(super) fn build() -> Result<String> {
+    TESTS.iter().try_for_each(|tests| Cmd::cargo(tests).arg("--no-run").run())?;
+    Ok(String::new())
+}
+
+/// Those of remote stores start servers of their own.
 pub(super) fn tests() -> Result<String> {
     servers::need()?;
-    Cmd::cargo("test -p docache --all-features --lib --bins --tests").run()?;
-    Cmd::cargo("test -p xtask").run()?;
+    TESTS.iter().try_for_each(|tests| Cmd::cargo(tests).run())?;
     Ok(String::new())
 }
 
 pub(super) fn nats_current() -> Result<String> {
-    Cmd::cargo("test -p docache --all-features --test remote_nats")
+    // They wait more than they work.
+    Cmd::cargo("test -p docache --all-features --test remote_nats -- --test-threads 8")
         .env("DOCACHE_NATS_SERVER", servers::current_nats()?)
         .run()?;
     Ok(String::new())
@@ -47,11 +55,19 @@ pub(super) fn host() -> Result<String> {
     Ok(String::new())
 }
 
-/// The cache's tests once more, with the readers guarded as they are where there is no
-/// `membarrier`.
+/// Tests once more, with the readers guarded as they are where there is no `membarrier`: those of
+/// the cache from outside, and of the modules that have a fence.
 pub(super) fn portable() -> Result<String> {
-    let tests = "--lib --test cache_guard --test cache_stress --test cache_linear --test host --target-dir target/portable";
-    Cmd::cargo("test -p docache").words(tests).env("RUSTFLAGS", "--cfg docache_portable").run()?;
+    const TESTS: [&str; 2] = [
+        "--test cache_guard --test cache_stress --test cache_linear --test host",
+        "--lib -- cache::reclaim cache::store lock:: sync::",
+    ];
+    for tests in TESTS {
+        Cmd::cargo("test -p docache --target-dir target/portable")
+            .words(tests)
+            .env("RUSTFLAGS", "--cfg docache_portable")
+            .run()?;
+    }
     Ok(String::new())
 }
 
