@@ -86,7 +86,14 @@ impl Tick {
 /// A duration in nanoseconds, at most `u64::MAX`.
 #[inline]
 pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    const SECOND: u64 = 1_000_000_000;
+    let (secs, nanos) = (duration.as_secs(), u64::from(duration.subsec_nanos()));
+    if secs < u64::MAX / SECOND {
+        // In this form the compiler sees through a duration that was made of nanoseconds.
+        secs * SECOND + nanos
+    } else {
+        u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// A source of time.

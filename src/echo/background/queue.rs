@@ -176,11 +176,16 @@ impl Queue {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Whether a refresh of the key would not be accepted, because it has one, or another key of
-    /// the same hash (HINT).
-    #[inline]
+    /// Whether it is plain without the lock that the key has a refresh, or another key that is
+    /// taken for it (HINT).
+    #[inline(always)]
+    pub(in crate::echo) fn hints_at(&self, hash: u64) -> bool {
+        self.hints.is_marked(hash)
+    }
+
+    /// Whether the key has a refresh.
     pub(in crate::echo) fn is_marked(&self, hash: u64, key: &str) -> bool {
-        self.hints.is_marked(hash) || self.lock().is_marked(hash, key)
+        self.lock().is_marked(hash, key)
     }
 
     fn add_mark(&self, state: &mut State, hash: u64, key: Arc<str>) {

@@ -369,9 +369,14 @@ impl<S, T, E> Lazy<S, T, E> {
     }
 
     /// The refresh of a value of this age, unless the key has one or has none for a while.
-    #[inline]
+    #[inline(always)]
     fn due(&self, key: &str, seen: Duration) -> Option<Refresh> {
         let hash = self.hasher.hash_one(key);
+        if self.queue.hints_at(hash) { None } else { self.due_unless_marked(hash, key, seen) }
+    }
+
+    #[inline(never)]
+    fn due_unless_marked(&self, hash: u64, key: &str, seen: Duration) -> Option<Refresh> {
         let is_due = !self.queue.is_marked(hash, key) && !self.is_paused(key);
         is_due.then_some(Refresh { hash, seen })
     }
