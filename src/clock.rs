@@ -7,6 +7,7 @@
 mod coarse;
 mod manual;
 mod timers;
+mod wheel;
 
 pub use coarse::CoarseClock;
 #[cfg(all(feature = "capi", not(docache_loom)))]
@@ -22,10 +23,11 @@ use std::time::{Duration, Instant, SystemTime};
 #[cfg(not(docache_loom))]
 use crate::sync::fork;
 use crate::sync::thread::Parker;
+use timers::Owner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use timers::dismiss_timer;
-use timers::{TimerId, Timers};
 pub(crate) use timers::{help, nap};
+use wheel::TimerId;
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
@@ -126,7 +128,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// perhaps late, until a thread can be had.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
-        timers::real().arm_in(span, waker)
+        timers::arm_real(SystemClock.now().after(span), waker)
     }
 
     /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says
@@ -158,7 +160,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 #[derive(Debug)]
 #[must_use = "dropping an alarm takes it back"]
 pub struct Alarm {
-    timers: Arc<Timers>,
+    timers: Owner,
     id: TimerId,
 }
 
@@ -167,7 +169,7 @@ impl Alarm {
     /// that was at it was lost in a fork.
     #[cfg(not(docache_loom))]
     pub(crate) fn is_spent(&self) -> bool {
-        Arc::ptr_eq(&self.timers, timers::real()) && !self.timers.has(self.id)
+        matches!(self.timers, Owner::Real(_)) && !self.timers.has(self.id)
     }
 }
 
@@ -211,6 +213,10 @@ pub(crate) fn prepare() {
 impl Clock for SystemClock {
     fn now(&self) -> Tick {
         Tick(saturating_nanos(Instant::now().saturating_duration_since(origin())))
+    }
+
+    fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
+        timers::arm_real(at, waker)
     }
 }
 

@@ -9,15 +9,21 @@
 //!
 //! The same goes for the child of a fork, which has its parent's alarms and no thread, until it
 //! first uses something here.
+//!
+//! # When the thread is woken
+//! It sleeps until the first alarm that it knew of, and `looks_at` says until when. Only an alarm
+//! before that wakes it. One that is taken back does not: the thread may wake once for nothing.
+//! While it is awake, `looks_at` is the origin, and it looks at the queue before it sleeps again.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::wheel::{TimerId, Wheel};
 use super::{Alarm, Clock, SystemClock, Tick};
 use crate::contain::contained;
 use crate::housekeeping;
@@ -38,9 +44,6 @@ const NAP: Duration = Duration::from_millis(10);
 /// How long after a nap polls do without one, so that many tasks share it.
 const NAP_PAUSE: Duration = Duration::from_millis(1);
 
-/// Names one alarm: its tick, and a number that tells alarms of one tick apart.
-pub(super) type TimerId = (Tick, u64);
-
 type Spawn = fn(Arc<Timers>, u64) -> io::Result<()>;
 
 /// Alarms by time.
@@ -58,9 +61,10 @@ pub(super) struct Timers {
 
 #[derive(Debug, Default)]
 struct Queue {
-    alarms: BTreeMap<TimerId, Waker>,
-    armed: u64,
+    alarms: Wheel,
     serving: bool,
+    /// When the thread looks at the queue by itself. Of no meaning unless it is `serving`.
+    looks_at: Tick,
     /// How often the thread that served was sent away. One that finds more than when it came leaves
     /// what there is to its successor.
     dismissals: u64,
@@ -161,71 +165,101 @@ pub(crate) fn nap(left: Duration) {
     }
 }
 
+/// Whose alarm one is.
+#[derive(Clone, Debug)]
+pub(super) enum Owner {
+    /// [`real`]'s: it is there for ever, and counts nobody.
+    Real(&'static Arc<Timers>),
+    Own(Arc<Timers>),
+}
+
+impl Deref for Owner {
+    type Target = Arc<Timers>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Timers> {
+        match self {
+            Owner::Real(timers) => timers,
+            Owner::Own(timers) => timers,
+        }
+    }
+}
+
+/// Arms an alarm of real time, on [`SystemClock`].
+#[inline]
+pub(super) fn arm_real(at: Tick, waker: Waker) -> Alarm {
+    let timers = real();
+    Alarm { id: timers.queue_up(at, waker), timers: Owner::Real(timers) }
+}
+
 impl Timers {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Arms an alarm after a span of real time.
-    pub(super) fn arm_in(self: &Arc<Timers>, span: Duration, waker: Waker) -> Alarm {
-        self.arm(SystemClock.now().after(span), waker)
+    pub(super) fn arm(self: &Arc<Timers>, at: Tick, waker: Waker) -> Alarm {
+        Alarm { id: self.queue_up(at, waker), timers: Owner::Own(self.clone()) }
     }
 
-    pub(super) fn arm(self: &Arc<Timers>, at: Tick, waker: Waker) -> Alarm {
+    #[inline]
+    fn queue_up(self: &Arc<Timers>, at: Tick, waker: Waker) -> TimerId {
         if at == Tick::MAX {
-            // It is not queued, and its number is nobody's.
-            return Alarm { timers: self.clone(), id: (at, 0) };
+            return TimerId::NONE;
         }
         let mut queue = self.lock();
-        queue.armed += 1;
-        let id = (at, queue.armed);
-        queue.alarms.insert(id, waker);
-        let first = queue.alarms.first_key_value().is_some_and(|(first, _)| *first == id);
-        let stranded = !self.serve(&mut queue, first);
+        let id = queue.alarms.insert(at, waker);
+        let stranded = !self.serve(&mut queue, at);
         drop(queue);
         if stranded {
             self.fire_here();
         }
-        Alarm { timers: self.clone(), id }
+        id
     }
 
+    #[inline]
     pub(super) fn disarm(&self, id: TimerId) {
-        // The waker may be the last owner of something: it is dropped after the lock.
-        let waker = self.lock().alarms.remove(&id);
-        drop(waker);
+        if id != TimerId::NONE {
+            // The waker may be the last owner of something: it is dropped after the lock.
+            let waker = self.lock().alarms.remove(id);
+            drop(waker);
+        }
     }
 
     /// Whether an alarm is still to ring.
     #[cfg(not(docache_loom))]
     pub(super) fn has(&self, id: TimerId) -> bool {
-        self.lock().alarms.contains_key(&id)
+        self.lock().alarms.contains(id)
     }
 
     /// Wakes everyone due at `now`, in the order of their ticks.
     pub(super) fn fire(&self, now: Tick) {
         loop {
             let mut queue = self.lock();
-            let Some(first) = queue.alarms.first_entry().filter(|first| first.key().0 <= now)
-            else {
-                return;
-            };
-            let waker = first.remove();
+            let Some(waker) = queue.alarms.pop_due(now) else { return };
             drop(queue);
             // A waker is foreign code; its panic must not cost the others their wake-up.
             let _ = contained(|| waker.wake());
         }
     }
 
-    /// Sees to it that the thread runs, if there is to be one, and looks again if the alarm just
-    /// armed is its `first`. Whether it does.
-    fn serve(self: &Arc<Timers>, queue: &mut Queue, first: bool) -> bool {
+    /// Sees to it that the thread runs, if there is to be one, and looks at the queue by `at`.
+    /// Whether it does.
+    #[inline]
+    fn serve(self: &Arc<Timers>, queue: &mut Queue, at: Tick) -> bool {
         let Some(spawn) = self.spawn else { return true };
-        if queue.serving {
-            if first {
-                self.changed.notify_one();
-            }
-            return true;
+        if !queue.serving {
+            return self.start(queue, spawn);
         }
+        if at < queue.looks_at {
+            queue.looks_at = at;
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    #[cold]
+    fn start(self: &Arc<Timers>, queue: &mut Queue, spawn: Spawn) -> bool {
+        queue.looks_at = Tick::default();
         queue.serving = spawn(self.clone(), queue.dismissals).is_ok();
         self.stranded.store(!queue.serving, Ordering::Relaxed);
         queue.serving
@@ -239,13 +273,13 @@ impl Timers {
             self.stranded.store(false, Ordering::Relaxed);
             return None;
         }
-        if self.serve(&mut queue, false) {
+        if self.serve(&mut queue, Tick::MAX) {
             return None;
         }
         drop(queue);
         self.fire_here();
-        let first = self.lock().alarms.first_key_value().map(|((at, _), _)| *at);
-        let span = first.map_or(HELP_AGAIN, |at| at.since(SystemClock.now()));
+        let next = self.lock().alarms.next();
+        let span = next.map_or(HELP_AGAIN, |at| at.since(SystemClock.now()));
         Some(span.clamp(HELP_PAUSE, HELP_AGAIN))
     }
 
@@ -262,24 +296,27 @@ impl Timers {
         let mut queue = self.lock();
         while queue.dismissals == dismissals {
             let now = SystemClock.now();
-            let (wait, idle) = match queue.alarms.first_key_value() {
-                Some(((at, _), _)) if *at <= now => {
-                    drop(queue);
-                    self.fire(now);
-                    queue = self.lock();
-                    continue;
-                }
-                Some(((at, _), _)) => (at.since(now), false),
-                None => (LINGER, true),
-            };
+            let next = queue.alarms.next();
+            if next.is_some_and(|next| next <= now) {
+                queue.looks_at = Tick::default();
+                drop(queue);
+                self.fire(now);
+                queue = self.lock();
+                continue;
+            }
+            let armed = queue.alarms.numbered();
+            queue.looks_at = next.unwrap_or(now.after(LINGER));
+            let wait = queue.looks_at.since(now);
             let (guard, timeout) =
                 self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
             queue = guard;
-            if idle
+            // It stays while there are alarms that come and go without its having to know.
+            if next.is_none()
                 && timeout.timed_out()
-                && queue.alarms.is_empty()
+                && queue.alarms.numbered() == armed
                 && queue.dismissals == dismissals
             {
+                queue.alarms.shrink();
                 queue.serving = false;
                 return;
             }
