@@ -61,7 +61,7 @@ pub(super) struct Timers {
 
 #[derive(Debug, Default)]
 struct Queue {
-    alarms: Wheel,
+    alarms: Wheel<Waker>,
     serving: bool,
     /// When the thread looks at the queue by itself. Of no meaning unless it is `serving`.
     looks_at: Tick,

@@ -1,4 +1,4 @@
-//! Alarms by time: a hierarchical timer wheel over a slab.
+//! Things by the time at which they are due: a hierarchical timer wheel over a slab.
 //!
 //! Level `l` has 64 slots of 64^l ns each, and eleven levels span all of time. An alarm is in the
 //! level of the highest group of six bits in which its tick differs from the time `elapsed`, in the
@@ -21,7 +21,7 @@
 //! named by its node and a number that no other alarm of the wheel ever has.
 //!
 //! # Invariants
-//! - LISTED: a node that holds a waker is in the list of the slot that it names, once, and in no
+//! - LISTED: a node that holds an item is in the list of the slot that it names, once, and in no
 //!   other; one that holds none is in the list of free nodes. `first` and `last` of a slot mean
 //!   something only while its bit in `filled` is set; a bit of `occupied` is set while any bit of
 //!   that level is.
@@ -34,7 +34,6 @@
 //! - PAST: `elapsed` is never after the latest time that was asked about.
 
 use std::fmt;
-use std::task::Waker;
 
 use super::Tick;
 
@@ -59,12 +58,12 @@ impl TimerId {
 }
 
 #[derive(Debug)]
-struct Node {
+struct Node<T> {
     /// When it rings; a tick that was past when it was set is the `elapsed` of then.
     at: u64,
     /// That of its alarm.
     number: u64,
-    waker: Option<Waker>,
+    item: Option<T>,
     prev: u32,
     /// In its slot, or of the free nodes.
     next: u32,
@@ -88,12 +87,12 @@ fn place(at: u64, elapsed: u64) -> u32 {
 }
 
 /// See the module.
-pub(super) struct Wheel {
+pub(super) struct Wheel<T> {
     elapsed: u64,
     /// How many alarms were ever set.
     numbered: u64,
     len: usize,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<T>>,
     /// The first free node.
     free: u32,
     /// The levels that hold something.
@@ -103,8 +102,8 @@ pub(super) struct Wheel {
     slots: Box<[Slot]>,
 }
 
-impl Default for Wheel {
-    fn default() -> Wheel {
+impl<T> Default for Wheel<T> {
+    fn default() -> Wheel<T> {
         Wheel {
             elapsed: 0,
             numbered: 0,
@@ -118,7 +117,7 @@ impl Default for Wheel {
     }
 }
 
-impl fmt::Debug for Wheel {
+impl<T> fmt::Debug for Wheel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
             .field("len", &self.len)
@@ -127,7 +126,7 @@ impl fmt::Debug for Wheel {
     }
 }
 
-impl Wheel {
+impl<T> Wheel<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -140,7 +139,7 @@ impl Wheel {
     /// Sets an alarm, which must not be for [`Tick::MAX`]. O(1); allocates only when it holds more
     /// alarms than ever before.
     #[inline]
-    pub(super) fn insert(&mut self, at: Tick, waker: Waker) -> TimerId {
+    pub(super) fn insert(&mut self, at: Tick, item: T) -> TimerId {
         debug_assert_ne!(at, Tick::MAX);
         if self.free == NIL {
             self.grow();
@@ -151,7 +150,7 @@ impl Wheel {
         self.free = node.next;
         node.at = at.as_nanos().max(self.elapsed);
         node.number = self.numbered;
-        node.waker = Some(waker);
+        node.item = Some(item);
         self.len += 1;
         self.link(i);
         TimerId { number: self.numbered, node: i }
@@ -159,7 +158,7 @@ impl Wheel {
 
     /// Takes an alarm back, if it has not rung. O(1).
     #[inline]
-    pub(super) fn remove(&mut self, id: TimerId) -> Option<Waker> {
+    pub(super) fn remove(&mut self, id: TimerId) -> Option<T> {
         if self.contains(id) { self.take(id.node) } else { None }
     }
 
@@ -167,11 +166,11 @@ impl Wheel {
     #[inline]
     pub(super) fn contains(&self, id: TimerId) -> bool {
         let node = self.nodes.get(id.node as usize);
-        node.is_some_and(|node| node.number == id.number && node.waker.is_some())
+        node.is_some_and(|node| node.number == id.number && node.item.is_some())
     }
 
     /// The first of those that are due at `now`. O(1), amortized.
-    pub(super) fn pop_due(&mut self, now: Tick) -> Option<Waker> {
+    pub(super) fn pop_due(&mut self, now: Tick) -> Option<T> {
         let now = now.as_nanos();
         while let Some((level, slot)) = self.first() {
             let Slot { first, earliest, .. } = self.slots[slot as usize];
@@ -264,17 +263,17 @@ impl Wheel {
         }
     }
 
-    /// Takes the waker of a node that is in a slot, and the node out of it.
+    /// Takes the item of a node that is in a slot, and the node out of it.
     #[inline]
-    fn take(&mut self, i: u32) -> Option<Waker> {
+    fn take(&mut self, i: u32) -> Option<T> {
         let node = &mut self.nodes[i as usize];
-        let (prev, next, slot, waker) = (node.prev, node.next, node.slot, node.waker.take());
+        let (prev, next, slot, item) = (node.prev, node.next, node.slot, node.item.take());
         node.next = self.free;
         self.free = i;
         self.len -= 1;
         if prev == NIL && next == NIL {
             self.clear(slot / SLOTS as u32, slot % SLOTS as u32);
-            return waker;
+            return item;
         }
         match prev {
             NIL => self.slots[slot as usize].first = next,
@@ -284,7 +283,7 @@ impl Wheel {
             NIL => self.slots[slot as usize].last = prev,
             _ => self.nodes[next as usize].prev = prev,
         }
-        waker
+        item
     }
 
     /// Makes a free node where there is none.
@@ -296,7 +295,7 @@ impl Wheel {
         }
         let i = self.nodes.len() as u32;
         assert!(i < NIL, "more alarms than can be numbered");
-        self.nodes.push(Node { at: 0, number: 0, waker: None, prev: NIL, next: NIL, slot: 0 });
+        self.nodes.push(Node { at: 0, number: 0, item: None, prev: NIL, next: NIL, slot: 0 });
         self.free = i;
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::task::Wake;
+use std::task::{Wake, Waker};
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ impl Wake for Named {
 /// A wheel beside a map of what it should hold.
 #[derive(Default)]
 struct Model {
-    wheel: Wheel,
+    wheel: Wheel<Waker>,
     /// By tick, and by number within one.
     alarms: BTreeMap<(u64, u64), TimerId>,
     /// All that there ever were.
@@ -89,7 +89,7 @@ impl Model {
             let (mut i, mut prev) = (slot.first, NIL);
             while i != NIL {
                 let node = &wheel.nodes[i as usize];
-                assert!(node.waker.is_some() && node.prev == prev);
+                assert!(node.item.is_some() && node.prev == prev);
                 assert_eq!(node.slot as usize, number);
                 assert_eq!(place(node.at, wheel.elapsed), node.slot);
                 assert!(slot.earliest <= node.at && node.at >= wheel.elapsed);
@@ -107,7 +107,7 @@ impl Model {
         assert_eq!((wheel.len, wheel.is_empty()), (listed, listed == 0));
         let (mut free, mut i) = (0, wheel.free);
         while i != NIL {
-            assert!(wheel.nodes[i as usize].waker.is_none());
+            assert!(wheel.nodes[i as usize].item.is_none());
             (free, i) = (free + 1, wheel.nodes[i as usize].next);
         }
         assert_eq!(free + listed, wheel.nodes.len());
