@@ -6,6 +6,8 @@
 
 mod coarse;
 mod manual;
+#[cfg(not(docache_loom))]
+mod real;
 mod timers;
 mod wheel;
 
@@ -15,6 +17,25 @@ pub(crate) use coarse::dismiss_ticker;
 pub(crate) use coarse::{DEADLINE_UNIT_BITS, MARGIN, META_LOW_BITS, exact, horizon, horizon_of};
 pub use manual::ManualClock;
 
+#[cfg(docache_loom)]
+mod real {
+    //! No real time passes in a model: its alarms do not ring.
+
+    use super::*;
+
+    pub(crate) fn help() -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn nap(_: Duration) {}
+
+    pub(super) fn prepare() {}
+
+    pub(super) fn arm(_: Tick, _: Waker) -> Alarm {
+        Alarm { timers: Owner::Own(Arc::default()), id: TimerId::NONE }
+    }
+}
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -23,10 +44,10 @@ use std::time::{Duration, Instant, SystemTime};
 #[cfg(not(docache_loom))]
 use crate::sync::fork;
 use crate::sync::thread::Parker;
-use timers::Owner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use timers::dismiss_timer;
-pub(crate) use timers::{help, nap};
+pub(crate) use real::dismiss_timer;
+pub(crate) use real::{help, nap};
+use timers::Owner;
 use wheel::TimerId;
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
@@ -128,7 +149,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// perhaps late, until a thread can be had.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
-        timers::arm_real(SystemClock.now().after(span), waker)
+        real::arm(SystemClock.now().after(span), waker)
     }
 
     /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says
@@ -207,7 +228,7 @@ fn once<T: Copy>(place: &OnceLock<T>, make: impl FnOnce() -> T) -> T {
 pub(crate) fn prepare() {
     origin();
     coarse::watch();
-    timers::real();
+    real::prepare();
 }
 
 impl Clock for SystemClock {
@@ -216,7 +237,7 @@ impl Clock for SystemClock {
     }
 
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
-        timers::arm_real(at, waker)
+        real::arm(at, waker)
     }
 }
 

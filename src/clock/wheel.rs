@@ -127,6 +127,7 @@ impl<T> fmt::Debug for Wheel<T> {
 }
 
 impl<T> Wheel<T> {
+    #[cfg(not(docache_loom))]
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
