@@ -147,6 +147,9 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// process: what a Waker blocks for, the others are late by. If the system gives no thread, the
     /// wake-up comes from whoever next sets an alarm or waits in this crate, on that thread and
     /// perhaps late, until a thread can be had.
+    ///
+    /// Alarms that one thread has set ring in the order of their ticks, and within a tick in that
+    /// in which they were set. Those of several threads that are due together come in any order.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
         real::arm(SystemClock.now().after(span), waker)
