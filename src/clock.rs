@@ -6,13 +6,35 @@
 
 mod coarse;
 mod manual;
+#[cfg(not(docache_loom))]
+mod real;
 mod timers;
+mod wheel;
 
 pub use coarse::CoarseClock;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use coarse::dismiss_ticker;
 pub(crate) use coarse::{DEADLINE_UNIT_BITS, MARGIN, META_LOW_BITS, exact, horizon, horizon_of};
 pub use manual::ManualClock;
+
+#[cfg(docache_loom)]
+mod real {
+    //! No real time passes in a model: its alarms do not ring.
+
+    use super::*;
+
+    pub(crate) fn help() -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn nap(_: Duration) {}
+
+    pub(super) fn prepare() {}
+
+    pub(super) fn arm(_: Tick, _: Waker) -> Alarm {
+        Alarm { timers: Owner::Own(Arc::default()), id: TimerId::NONE }
+    }
+}
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -23,9 +45,10 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::sync::fork;
 use crate::sync::thread::Parker;
 #[cfg(all(feature = "capi", not(docache_loom)))]
-pub(crate) use timers::dismiss_timer;
-use timers::{TimerId, Timers};
-pub(crate) use timers::{help, nap};
+pub(crate) use real::dismiss_timer;
+pub(crate) use real::{help, nap};
+use timers::Owner;
+use wheel::TimerId;
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
@@ -131,9 +154,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// process: what a Waker blocks for, the others are late by. If the system gives no thread, the
     /// wake-up comes from whoever next sets an alarm or waits in this crate, on that thread and
     /// perhaps late, until a thread can be had.
+    ///
+    /// Alarms that one thread has set ring in the order of their ticks, and within a tick in that
+    /// in which they were set. Those of several threads that are due together come in any order.
     fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
         let span = if at == Tick::MAX { Duration::MAX } else { at.since(self.now()) };
-        timers::real().arm_in(span, waker)
+        real::arm(SystemClock.now().after(span), waker)
     }
 
     /// How long, in real time, a thread may sleep on its way to `until`; `None` if real time says
@@ -165,7 +191,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 #[derive(Debug)]
 #[must_use = "dropping an alarm takes it back"]
 pub struct Alarm {
-    timers: Arc<Timers>,
+    timers: Owner,
     id: TimerId,
 }
 
@@ -174,7 +200,7 @@ impl Alarm {
     /// that was at it was lost in a fork.
     #[cfg(not(docache_loom))]
     pub(crate) fn is_spent(&self) -> bool {
-        Arc::ptr_eq(&self.timers, timers::real()) && !self.timers.has(self.id)
+        matches!(self.timers, Owner::Real(_)) && !self.timers.has(self.id)
     }
 }
 
@@ -212,12 +238,16 @@ fn once<T: Copy>(place: &OnceLock<T>, make: impl FnOnce() -> T) -> T {
 pub(crate) fn prepare() {
     origin();
     coarse::watch();
-    timers::real();
+    real::prepare();
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Tick {
         Tick(saturating_nanos(Instant::now().saturating_duration_since(origin())))
+    }
+
+    fn alarm(&self, at: Tick, waker: Waker) -> Alarm {
+        real::arm(at, waker)
     }
 }
 

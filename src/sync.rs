@@ -21,9 +21,11 @@ pub(crate) mod fork {
 }
 pub(crate) mod spawn;
 
+use std::time::Duration;
+
 #[cfg(not(docache_loom))]
 mod imp {
-    pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
     pub(crate) mod cell {
         /// std's cell with loom's closure access, so that both builds read alike.
         #[derive(Debug)]
@@ -85,7 +87,7 @@ mod imp {
 
 #[cfg(docache_loom)]
 mod imp {
-    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
     pub(crate) mod cell {
         pub(crate) use loom::cell::UnsafeCell;
     }
@@ -189,6 +191,33 @@ impl<T> Mutex<T> {
             Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(std::sync::TryLockError::WouldBlock) => None,
         }
+    }
+}
+
+/// A condition of what is behind a [`Mutex`].
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(imp::Condvar);
+
+impl Condvar {
+    /// Waits until it is notified, but no longer than `limit`, or for no reason. Whether the limit
+    /// has come. Time does not pass in a model, where it comes never.
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        limit: Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let (guard, result) =
+            self.0.wait_timeout(guard, limit).unwrap_or_else(std::sync::PoisonError::into_inner);
+        (guard, result.timed_out())
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    #[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "only the C ABI needs it"))]
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
     }
 }
 

@@ -10,7 +10,8 @@
 //! # Invariants
 //! - MONOTONE: `word` only grows. Readers and the ticker move it by `fetch_max`, or from the value
 //!   that they saw, and the ticker stops by setting the low bit of the value it last saw, which is
-//!   the next larger word.
+//!   the next larger word. Whoever is told the system's time instead of the word's has moved the
+//!   word up to that: another reader may be about to start it from an earlier reading.
 //! - AWAKE: a word without `STOPPED` has a ticker that is awake or has been woken.
 //! - AHEAD: what the horizon calls far off is so for [`MARGIN`], less the time since somebody last
 //!   moved it. Only the ticker, which is one thread, takes back `STOPPED_HORIZON`, by the present;
@@ -93,6 +94,15 @@ impl Hands {
     fn advance(&self, now: u64) -> u64 {
         let word = now << 1;
         self.word.fetch_max(word, Ordering::Relaxed).max(word)
+    }
+
+    /// The time for a reader that cannot start the ticker: `now`, in nanoseconds, or beyond. The
+    /// word goes or stands as before (AWAKE), and is not behind that any more (MONOTONE).
+    fn keep_up(&self, now: u64) -> u64 {
+        let later = |word: u64| Some((word >> 1).max(now) << 1 | word & STOPPED);
+        // It never fails.
+        let before = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        (before.unwrap_or_else(|word| word) >> 1).max(now)
     }
 
     /// The ticker's first tick.
@@ -189,16 +199,17 @@ impl Clock for CoarseClock {
 }
 
 /// Moves a stopped word to the present and wakes the ticker, which is started once. With no thread
-/// to be had the word stays stopped and every reading asks the system.
+/// to be had the word stays stopped, and every reading asks the system and moves it (MONOTONE).
 #[cold]
 fn restart(present: Tick) -> Tick {
     #[cfg(not(docache_loom))]
     fork::revive();
     watch();
+    let ask_system = || Tick::from_nanos(HANDS.keep_up(present.as_nanos()));
     // While it is started, or sent away, others ask the system.
-    let Ok(mut exists) = EXISTS.try_lock() else { return present };
+    let Ok(mut exists) = EXISTS.try_lock() else { return ask_system() };
     if !*exists.get_or_insert_with(|| housekeeping::spawn(THREAD, tick).is_ok()) {
-        return present;
+        return ask_system();
     }
     // First the ticker, then the word (AWAKE).
     *WANTED.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -314,6 +325,30 @@ mod tests {
             assert!(now <= SystemClock.now());
             last = now;
         }
+    }
+
+    #[test]
+    fn it_does_not_go_back_when_another_reader_starts_it_late() {
+        let early = SystemClock.now();
+        // Another reader is starting the ticker, with a reading of its own.
+        let starting = EXISTS.lock().unwrap();
+        while HANDS.word.load(Ordering::Relaxed) & STOPPED == 0 {
+            std::thread::yield_now();
+        }
+        let seen = CoarseClock.now();
+        drop(starting);
+        assert!(restart(early) >= seen);
+        assert!(CoarseClock.now() >= seen);
+    }
+
+    #[test]
+    fn a_reader_that_cannot_start_it_moves_it_and_lets_it_stand_or_go() {
+        let hands = Hands::new();
+        assert_eq!(hands.keep_up(1_000), 1_000);
+        assert_eq!(hands.word.load(Ordering::Relaxed), 1_000 << 1 | STOPPED);
+        hands.begin(2_000);
+        assert_eq!((hands.keep_up(1_500), hands.keep_up(3_000)), (2_000, 3_000));
+        assert_eq!(hands.word.load(Ordering::Relaxed), 3_000 << 1);
     }
 
     #[test]

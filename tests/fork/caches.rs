@@ -221,6 +221,39 @@ pub(crate) fn timers() {
     });
 }
 
+pub(crate) fn busy_timers() {
+    let far = Duration::from_secs(3_600);
+    let end = AtomicBool::new(false);
+    // A deadline that comes at once, for each of threads that have nothing else in common.
+    let all_come = || {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let (tell, told) = mpsc::channel();
+                    let context = Context::new().with_timeout(Duration::from_millis(1));
+                    context.on_cancel(move || tell.send(()).unwrap()).detach();
+                    told.recv_timeout(Duration::from_secs(30)).unwrap();
+                });
+            }
+        });
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !end.load(Ordering::Relaxed) {
+                    // It sets an alarm and takes it back.
+                    Context::new().with_timeout(far).on_cancel(|| {}).detach();
+                }
+            });
+        }
+        // Whatever comes of them, the threads are to end.
+        let children: Vec<i32> = (0..50).map(|_| status_of(fork(all_come))).collect();
+        end.store(true, Ordering::Relaxed);
+        assert_eq!(children, [0; 50]);
+    });
+    all_come();
+}
+
 pub(crate) fn a_daemon() {
     let (mut read, mut write) = UnixStream::pair().unwrap();
     let child = fork(move || {

@@ -34,6 +34,7 @@ const CASES: &[(&str, fn())] = &[
     ("guards_of_others", caches::guards_of_others),
     ("a_guard_of_ones_own", caches::a_guard_of_ones_own),
     ("timers", caches::timers),
+    ("busy_timers", caches::busy_timers),
     ("a_daemon", caches::a_daemon),
     ("a_child_of_a_child", caches::a_child_of_a_child),
     ("only_what_is_used_starts_threads", caches::only_what_is_used_starts_threads),

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::cmd::Cmd;
 
 /// The families that `peers` can measure.
-const FAMILIES: [&str; 6] = ["latest", "flight", "cache", "hit-ratio", "echo", "ffi"];
+const FAMILIES: [&str; 7] = ["latest", "flight", "cache", "hit-ratio", "echo", "run", "ffi"];
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -35,6 +35,8 @@ enum Family {
     /// The echo cache: hits in memory, through a tier and in Redis, where `redis-server` is
     /// installed, and how often several processes load one value.
     Echo,
+    /// What work is scheduled with: timers that are set and taken back.
+    Run,
     /// The way in from C, and from Go where `go` is installed.
     Ffi,
 }
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Family::Cache => family::cache::measure(&mut bench),
         Family::HitRatio => family::hit_ratio::measure(&mut bench),
         Family::Echo => family::echo::measure(&mut bench),
+        Family::Run => family::run::measure(&mut bench),
         Family::Ffi => family::ffi::measure(&mut bench),
     };
     exit_code(outcome.map(|rows| eprint!("{}", verdict::table(bench.family(), &rows))))

@@ -7,3 +7,4 @@ pub(crate) mod flight;
 mod go;
 pub(crate) mod hit_ratio;
 pub(crate) mod latest;
+pub(crate) mod run;
