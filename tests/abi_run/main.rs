@@ -1,0 +1,9 @@
+//! The family `run` of the C ABI, as C calls it: groups, loops and retries, what is refused, and
+//! frees inside callbacks and beside them.
+
+mod frees;
+mod groups;
+mod handles;
+mod loops;
+mod refused;
+mod retries;
