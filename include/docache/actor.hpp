@@ -81,9 +81,13 @@ class thrown {
     }
   }
 
-  void include(std::shared_ptr<thrown> inner) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    inner_.push_back(std::move(inner));
+  /// Looks also there from now on.
+  void include(std::shared_ptr<thrown> inner) noexcept {
+    try {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      inner_.push_back(std::move(inner));
+    } catch (...) {  // as above
+    }
   }
 
   /// What became this error; without one, the first that was thrown elsewhere.

@@ -297,12 +297,12 @@ class run_group {
   /// Adds another group as an actor, with stages and deadlines of its own. Its failures are this
   /// one's too. If this throws, `inner` is as it was.
   run_group& add(const std::string& name, run_group&& inner, std::uint32_t stage = 0) {
-    note_->include(inner.note_);
     detail::error_slot slot;
     detail::expect(docache_run_group_add_group(raw_, name.data(), name.size(), stage, inner.raw_,
                                                slot.out()),
                    slot);
     inner.raw_ = nullptr;
+    note_->include(std::move(inner.note_));
     return *this;
   }
 
