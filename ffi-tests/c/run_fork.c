@@ -16,6 +16,7 @@ typedef struct state {
   docache_run_handle *handle;
   gate begun;
   atomic_uint runs, drops;
+  int report; /* in a child of the logger's: where it reports to */
 } state;
 
 /* A child that has done well says so and is killed, so that nobody takes for leaked what its
@@ -25,7 +26,8 @@ static void end_well(int report) {
   for (;;) pause();
 }
 
-static void in_child(void (*body)(state *), state *argument) {
+/* In the child: where it reports to. In the parent 0, when the child has ended, and well. */
+static int fork_and_wait(void) {
   int reports[2];
   CHECK_INT(pipe(reports), ==, 0);
   fflush(NULL);
@@ -33,8 +35,7 @@ static void in_child(void (*body)(state *), state *argument) {
   CHECK_INT(child, >=, 0);
   if (child == 0) {
     alarm(CHECK_PATIENCE_S);
-    body(argument);
-    end_well(reports[1]);
+    return reports[1];
   }
   close(reports[1]);
   char report = 0;
@@ -43,6 +44,14 @@ static void in_child(void (*body)(state *), state *argument) {
   CHECK_INT(kill(child, SIGKILL), ==, 0);
   CHECK_INT(waitpid(child, NULL, 0), ==, child);
   close(reports[0]);
+  return 0;
+}
+
+static void in_child(void (*body)(state *), state *argument) {
+  const int report = fork_and_wait();
+  if (report == 0) return;
+  body(argument);
+  end_well(report);
 }
 
 static docache_status count(uintptr_t ctx, const docache_stop_token *stop,
@@ -141,17 +150,7 @@ static void inside_an_actor(void) {
 static void fork_in_logger(uintptr_t ctx, const docache_log_record *record) {
   (void)record;
   state *own = (state *)ctx;
-  if (atomic_fetch_add(&own->runs, 1) > 0) return;
-  const pid_t child = fork();
-  CHECK_INT(child, >=, 0);
-  if (child == 0) {
-    alarm(CHECK_PATIENCE_S);
-    own->idle = own->group;
-    return;
-  }
-  int status = 0;
-  CHECK_INT(waitpid(child, &status, 0), ==, child);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+  if (atomic_fetch_add(&own->runs, 1) == 0) own->report = fork_and_wait();
 }
 
 static docache_status stop_it(uintptr_t ctx, const docache_stop_token *stop,
@@ -179,9 +178,8 @@ static void inside_the_run(void) {
   docache_run_report_free(report);
   docache_run_group_free(own.group);
   CHECK_INT(atomic_load(&own.drops), ==, 2);
-  const bool is_child = own.idle != NULL;
-  CHECK_INT(cause.kind, ==, is_child ? DOCACHE_RUN_FORKED : DOCACHE_RUN_STOPPED);
-  if (is_child) _exit(5);
+  CHECK_INT(cause.kind, ==, own.report != 0 ? DOCACHE_RUN_FORKED : DOCACHE_RUN_STOPPED);
+  if (own.report != 0) end_well(own.report);
   CHECK_INT(atomic_load(&own.runs), >, 0);
   checked("a run that forks");
 }

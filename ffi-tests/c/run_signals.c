@@ -55,11 +55,11 @@ static int ended_by(docache_run_group *group) {
   return cause.signal;
 }
 
-static void end_at_sigterm(void) { _exit(ended_by(group_with(serve, NULL, 0))); }
+static void end_at_sigterm(void) { exit(ended_by(group_with(serve, NULL, 0))); }
 
 static void end_at_sigusr1(void) {
   const int signals[] = {SIGUSR1, SIGHUP};
-  _exit(ended_by(group_with(serve, signals, 2)));
+  exit(ended_by(group_with(serve, signals, 2)));
 }
 
 /* After the group the signal is what it was before: the end of the process. */
@@ -82,7 +82,9 @@ static void be_hurried(void) {
   CHECK(cause.kind == DOCACHE_RUN_SIGNAL && cause.signal == SIGINT);
   docache_run_report_free(report);
   docache_run_group_detach(group);
-  _exit(7);
+  /* And is killed then, as its actor never ends. */
+  tell('w');
+  for (;;) pause();
 }
 
 static atomic_int taken_by;
@@ -110,7 +112,7 @@ static void keep_out_of_it(void) {
   CHECK_OK(docache_run_group_add(group, &actor, 0, NULL, NULL));
   CHECK_INT(run_and_free(group, DOCACHE_OK), ==, DOCACHE_RUN_FINISHED);
   CHECK_INT(atomic_load(&taken_by), ==, (int)getpid());
-  _exit(9);
+  exit(9);
 }
 
 /* Has a child do `body`, sends it the signals when it has told so far, and says how it ended. */
@@ -153,11 +155,11 @@ int main(void) {
   checked("an orderly end at SIGTERM and SIGINT");
   CHECK_INT(exit_code(child_after(end_at_sigusr1, "b", (const int[]){SIGUSR1})), ==, SIGUSR1);
   checked("signals of one's own choice");
-  CHECK_INT(exit_code(child_after(be_hurried, "bs", (const int[]){SIGTERM, SIGINT})), ==, 7);
+  const int hurried = child_after(be_hurried, "bsw", (const int[]){SIGTERM, SIGINT, SIGKILL});
+  CHECK(WIFSIGNALED(hurried) && WTERMSIG(hurried) == SIGKILL);
   checked("a second signal ends the wait");
   const int killed = child_after(be_killed_later, "bo", (const int[]){SIGTERM, SIGTERM});
-  CHECK(WIFSIGNALED(killed));
-  CHECK_INT(WTERMSIG(killed), ==, SIGTERM);
+  CHECK(WIFSIGNALED(killed) && WTERMSIG(killed) == SIGTERM);
   checked("after the group the signal is what it was");
   CHECK_INT(exit_code(child_after(keep_out_of_it, "", NULL)), ==, 9);
   checked("the library's threads take no signals");
