@@ -3380,7 +3380,8 @@ void docache_run_report_free(struct docache_run_report *report);
 /**
  * Has the group or loop stop: its actors are interrupted, stage by stage. One that does not run
  * yet will not start any. Returns at once: OK, or MISS if it was stopping, or had stopped,
- * already. [NC]
+ * already. It takes a lock, so it is not for signal handlers: see docache_run_group_add_signals.
+ * [NC]
  *
  * # Safety
  * HANDLE.

@@ -69,6 +69,13 @@ static void be_killed_later(void) {
   for (;;) pause();
 }
 
+/* The same after a group that never ran. */
+static void be_killed_without_a_run(void) {
+  docache_run_group_free(group_with(serve, NULL, 0));
+  tell('o');
+  for (;;) pause();
+}
+
 static void be_hurried(void) {
   docache_run_group *group = group_with(never_stop, NULL, 0);
   docache_run_report *report = NULL;
@@ -160,6 +167,8 @@ int main(void) {
   checked("a second signal ends the wait");
   const int killed = child_after(be_killed_later, "bo", (const int[]){SIGTERM, SIGTERM});
   CHECK(WIFSIGNALED(killed) && WTERMSIG(killed) == SIGTERM);
+  const int unrun = child_after(be_killed_without_a_run, "o", (const int[]){SIGINT});
+  CHECK(WIFSIGNALED(unrun) && WTERMSIG(unrun) == SIGINT);
   checked("after the group the signal is what it was");
   CHECK_INT(exit_code(child_after(keep_out_of_it, "", NULL)), ==, 9);
   checked("the library's threads take no signals");

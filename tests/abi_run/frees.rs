@@ -293,3 +293,25 @@ fn a_free_inside_a_loops_actor() {
         std::thread::yield_now();
     }
 }
+
+/// What the drop of a registration that was refused frees.
+unsafe extern "C-unwind" fn free_it_in_drop(ctx: usize) {
+    // SAFETY: the test gives the address of a place that outlives its group.
+    unsafe { &*(ctx as *const Place) }.free();
+}
+
+#[test]
+fn a_drop_that_is_called_by_an_add_frees_the_group() {
+    let (place, drops) = (Place::new(), Arc::new(AtomicUsize::new(0)));
+    let group = Group::new();
+    group.add(Act::waiting("one").counted(&drops));
+    let mut bad = Act::waiting("two").raw();
+    bad.execute = None;
+    let (raw, ctx) = (group.0, Arc::as_ptr(&place) as usize);
+    *place.0.lock().unwrap() = Some(group);
+    // SAFETY: all pointers are valid; the group is freed inside.
+    let refused = told(|error| unsafe {
+        docache_run_group_add(raw, &bad, ctx, Some(free_it_in_drop), error)
+    });
+    assert_eq!((refused.0, drops.load(Ordering::SeqCst)), (DOCACHE_INVALID_ARGUMENT, 1));
+}

@@ -7,3 +7,8 @@ mod handles;
 mod loops;
 mod refused;
 mod retries;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../common/seccomp.rs"]
+mod seccomp;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod threadless;

@@ -3,9 +3,9 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::given;
+use super::{counts_as, given};
 use crate::ffi::boundary::versioned::Versioned;
-use crate::ffi::boundary::{DOCACHE_OK, docache_error, docache_status, status_of};
+use crate::ffi::boundary::{DOCACHE_OK, docache_error, docache_status};
 use crate::ffi::value::start;
 use crate::run::{ActorError, Cause};
 
@@ -104,7 +104,7 @@ impl docache_run_cause {
                 seen.kind = if panicked { DOCACHE_RUN_PANICKED } else { DOCACHE_RUN_FAILED };
                 (seen.actor, seen.actor_len) = text_of(error.name());
                 seen.error = error_of(error);
-                seen.status = status_of(error.error());
+                seen.status = counts_as(error.error());
             }
             Cause::Signal(signal) => {
                 seen.kind = DOCACHE_RUN_SIGNAL;

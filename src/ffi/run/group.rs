@@ -63,11 +63,12 @@ pub unsafe extern "C" fn docache_run_group_add(
 ) -> docache_status {
     let registration = Registration { ctx, drop };
     guard(out_error, || {
+        // A share, as `drop` may free the group.
         // SAFETY: the caller's promise.
-        let group = unsafe { borrow(group, "group") }?;
+        let runner = unsafe { borrow(group, "group") }?.runner.clone();
         // SAFETY: the caller's promise.
         let plan = unsafe { ActorPlan::new(actor, ctx) }?;
-        group.runner.add(Part::Actor(plan), registration)?;
+        runner.add(Part::Actor(plan), registration)?;
         Ok(DOCACHE_OK)
     })
 }

@@ -25,7 +25,8 @@ pub(super) fn stop(handle: &Handle) -> docache_status {
 
 /// Has the group or loop stop: its actors are interrupted, stage by stage. One that does not run
 /// yet will not start any. Returns at once: OK, or MISS if it was stopping, or had stopped,
-/// already. \[NC\]
+/// already. It takes a lock, so it is not for signal handlers: see docache_run_group_add_signals.
+/// \[NC\]
 ///
 /// # Safety
 /// HANDLE.

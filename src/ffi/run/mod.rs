@@ -45,8 +45,10 @@ pub use report::*;
 pub use retry::*;
 pub use stop_token::*;
 
-use super::boundary::DOCACHE_OK;
-use super::boundary::{docache_error, docache_status, is_usable};
+use super::boundary::{
+    DOCACHE_DOER_FAILED, DOCACHE_INTERNAL, DOCACHE_OK, DOCACHE_PANIC, DOCACHE_TIMEOUT,
+    docache_error, docache_status, is_usable, status_of,
+};
 use super::error::take_error;
 use super::perform::reported;
 use crate::error::{BoxError, Error};
@@ -63,6 +65,14 @@ unsafe fn outcome(
     // SAFETY: the caller's promise.
     let error = is_usable(error).then(|| unsafe { take_error(error) });
     if status == DOCACHE_OK { Ok(()) } else { Err(reported(status, error, who)) }
+}
+
+/// What a failure of an actor counts as, whatever the kind of its error.
+fn counts_as(error: &Error) -> docache_status {
+    match status_of(error) {
+        status @ (DOCACHE_PANIC | DOCACHE_INTERNAL | DOCACHE_TIMEOUT) => status,
+        _ => DOCACHE_DOER_FAILED,
+    }
 }
 
 /// The error that a callback gave, of the one that it was noted as; that itself, if there was none.

@@ -59,11 +59,12 @@ pub unsafe extern "C" fn docache_run_loop_add(
 ) -> docache_status {
     let registration = Registration { ctx, drop };
     guard(out_error, || {
+        // A share, as `drop` may free the loop.
         // SAFETY: the caller's promise.
-        let handle = unsafe { borrow(handle, "handle") }?;
+        let runner = unsafe { borrow(handle, "handle") }?.runner.clone();
         // SAFETY: the caller's promise.
         let plan = unsafe { LoopActorPlan::new(actor, ctx) }?;
-        handle.runner.add(Part::LoopActor(plan), registration)?;
+        runner.add(Part::LoopActor(plan), registration)?;
         Ok(DOCACHE_OK)
     })
 }

@@ -4,9 +4,10 @@ use std::ffi::c_char;
 use std::ptr;
 
 use super::cause::{docache_run_cause, error_of, text_of};
+use super::counts_as;
 use crate::ffi::boundary::{
     DOCACHE_MISS, DOCACHE_OK, borrow, docache_error, docache_status, guard, is_usable, quietly,
-    status_of, versioned,
+    versioned,
 };
 use crate::run::{ActorError, Report};
 
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn docache_run_report_error(
     let error = unsafe { error_at(report, index) };
     if is_usable(out_status) {
         // SAFETY: SPAN.
-        unsafe { out_status.write(error.map_or(DOCACHE_OK, |error| status_of(error.error()))) };
+        unsafe { out_status.write(error.map_or(DOCACHE_OK, |error| counts_as(error.error()))) };
     }
     error.map_or(ptr::null(), error_of)
 }

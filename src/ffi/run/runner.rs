@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::actor::{ActorPlan, LoopActorPlan};
+use super::counts_as;
 use super::options::{
     DOCACHE_STOP_ON_FAILURE, DOCACHE_STOP_ON_RETURN, docache_run_group_options,
     docache_run_loop_options,
@@ -36,7 +37,9 @@ use super::options::{
 use super::report::docache_run_report;
 use crate::contain::drop_contained;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ffi::boundary::{DOCACHE_OK, Out, borrow, docache_status, text, versioned};
+use crate::ffi::boundary::{
+    DOCACHE_DOER_FAILED, DOCACHE_OK, Out, borrow, docache_status, text, versioned,
+};
 use crate::ffi::gate::Gate;
 use crate::ffi::logger::docache_logger;
 use crate::lock::{Lock, LockGuard};
@@ -379,7 +382,13 @@ impl Runner {
 /// The error of a run, with that of the actor that was the cause.
 fn failure(error: &RunError) -> Error {
     match error.error() {
-        Some(own) => Error::with(own.kind(), error.to_string(), Some(Box::new(own.clone()))),
+        Some(own) => {
+            let kind = match counts_as(own) {
+                DOCACHE_DOER_FAILED => ErrorKind::Failed,
+                _ => own.kind(),
+            };
+            Error::with(kind, error.to_string(), Some(Box::new(own.clone())))
+        }
         None => Error::new(ErrorKind::Timeout, error.to_string()),
     }
 }
