@@ -62,9 +62,9 @@
  * - A share is one of the counted references to a value, an error, a logger or a snapshot.
  * - A version is the number of a loop's results so far; the sequence of a result is the version
  *   that it brought.
- * - An actor is a part of a docache_run_group or a docache_run_loop: work with a thread of its own,
- *   and what makes it return. (A docache_loop and a docache_group are other things: caches of
- *   results, and runs that callers share.)
+ * - An actor is a part of a docache_run_group or a docache_run_loop: work with a thread of its
+ *   own, and what makes it return. (A docache_loop and a docache_group are other things: a loop
+ *   cache, and runs that callers share.)
  *
  * # Errors
  * Every function that can fail returns a docache_status: 0 for success, positive for regular
@@ -134,8 +134,8 @@
  * # Freeing
  * - When `_free` of a loop, a cache, an echo cache, a wait, a docache_run_group or a
  *   docache_run_loop has returned, none of the object's callbacks runs or will, and `drop` of its
- *   registrations has been called. So it waits for callbacks that run on the library's own threads,
- *   and must not be called with anything held, such as a mutex, that they need.
+ *   registrations has been called. So it waits for callbacks that run on the library's own
+ *   threads, and must not be called with anything held, such as a mutex, that they need.
  * - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
  *   called, when the call that the callback came from is over.
  * - Inside another object's callback it waits as well, except where threads would wait for each
@@ -159,9 +159,10 @@
  * stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
  * in the child, and the Doer must cope with being called again on its data as they are. A loop
  * whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
- * over, and can be freed; one that did not can be run. A call, or a wait, that was begun is to be polled,
- * or freed, by the child itself: nobody notifies it of what threads would have done that are not
- * there. One that another thread was using at the moment of the fork must not be used.
+ * over, and can be freed; one that did not run yet can be run. A call, or a wait, that was begun
+ * is to be polled, or freed, by the child itself: nobody notifies it of what threads would have
+ * done that are not there. One that another thread was using at the moment of the fork must not be
+ * used.
  *
  * # Safety
  * What a caller of every function promises:
@@ -3564,8 +3565,8 @@ docache_status docache_run_group_run(const struct docache_run_group *group,
  *
  * Inside a callback of the group's own, or of a group inside it, it returns at once, and all that
  * happens when the run and the callback are over. Inside callbacks of other objects it waits,
- * unless the thread that it waits for is freeing that object. NULL is fine. [CB] only `drop`
- * [BLK]
+ * unless a thread that it waits for is freeing that object, or runs it. NULL is fine. [CB] only
+ * `drop` [BLK]
  *
  * # Safety
  * HANDLE; nothing else may be going on with the handle, but a docache_run_group_run that has begun
@@ -3931,7 +3932,8 @@ void docache_wait_free(struct docache_wait *wait);
   {sizeof(docache_run_retry_options), DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0}
 /** All zero, and the size. */
 #define DOCACHE_RUN_CAUSE_INIT \
-  {sizeof(docache_run_cause), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0, 0, 0, 0}
+  {sizeof(docache_run_cause), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0, \
+   0, 0, 0}
 /** All zero, and the size. */
 #define DOCACHE_LOOP_COUNTERS_INIT {sizeof(docache_loop_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** See DOCACHE_LOOP_COUNTERS_INIT. */

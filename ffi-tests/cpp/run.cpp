@@ -1,5 +1,5 @@
-// Groups, loops and retries of docache.hpp: what is thrown where, who owns what, and groups that are
-// destroyed inside their own callables. Run it under AddressSanitizer.
+// Groups, loops and retries of docache.hpp: what is thrown where, who owns what, and groups that
+// are destroyed inside their own callables. Run it under AddressSanitizer.
 #include "../threads.h"
 #include "check.hpp"
 

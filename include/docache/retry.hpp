@@ -1,4 +1,5 @@
-/// Calls that are made again when they fail, and what actors share with them, of docache.hpp. Include docache.hpp.
+/// Retries of docache.hpp, and what actors share with them: stop tokens and backoffs. Include
+/// docache.hpp.
 #ifndef DOCACHE_RETRY_HPP
 #define DOCACHE_RETRY_HPP
 

@@ -29,15 +29,18 @@
 //! was last used before.
 //!
 //! # Forks
-//! The threads of a process do not exist in its child, and neither do their holds: the word says of
-//! which process they are.
+//! The threads of a process do not exist in its child, and neither do their holds and their waits:
+//! the word, and `WAITS`, say of which process they are. A lock that such a thread had is taken from
+//! it.
 
 use std::cell::Cell;
+use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::contain::drop_contained;
+use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::{self, forks};
 use crate::sync::thread;
 
@@ -99,7 +102,7 @@ impl Word {
 pub(super) struct Gate {
     word: AtomicU64,
     /// What goes with the object, the last first.
-    behind: Mutex<Vec<Box<dyn Send>>>,
+    behind: Lock<Vec<Box<dyn Send>>>,
     over: Mutex<bool>,
     ended: Condvar,
 }
@@ -117,7 +120,7 @@ impl Gate {
         fork::watch();
         Arc::new(Gate {
             word: AtomicU64::new(Word::open(forks()).0),
-            behind: Mutex::default(),
+            behind: Lock::new(Vec::new()),
             over: Mutex::new(false),
             ended: Condvar::new(),
         })
@@ -125,7 +128,17 @@ impl Gate {
 
     /// Keeps something until the object ends.
     pub(super) fn keep(&self, what: impl Send + 'static) {
-        lock(&self.behind).push(Box::new(what));
+        let what = Box::new(what);
+        self.behind().push(what);
+    }
+
+    fn behind(&self) -> LockGuard<'_, Vec<Box<dyn Send>>> {
+        let (mut behind, torn) = self.behind.lock_marked();
+        if torn {
+            // A thread that is not there was changing it.
+            mem::forget(mem::take(&mut *behind));
+        }
+        behind
     }
 
     /// Does what may call back on this thread, which it does by [`during`](Gate::during). The
@@ -210,7 +223,7 @@ impl Gate {
         if mine.is_empty() {
             return Some(WaitEdges { mine, awaited });
         }
-        let mut waits = lock(&WAITS);
+        let edges = &mut waits().edges;
         let mut reached = vec![awaited];
         let mut at = 0;
         while let Some(gate) = reached.get(at).copied() {
@@ -218,13 +231,12 @@ impl Gate {
                 return None;
             }
             let next =
-                waits.iter().filter(|(waiting, _)| *waiting == gate).map(|(_, awaited)| *awaited);
+                edges.iter().filter(|(waiting, _)| *waiting == gate).map(|(_, awaited)| *awaited);
             let new: Vec<_> = next.filter(|next| !reached.contains(next)).collect();
             reached.extend(new);
             at += 1;
         }
-        waits.extend(mine.iter().map(|waiting| (*waiting, awaited)));
-        drop(waits);
+        edges.extend(mine.iter().map(|waiting| (*waiting, awaited)));
         Some(WaitEdges { mine, awaited })
     }
 
@@ -242,7 +254,7 @@ impl Gate {
         // Who waits inside a destructor does so for this object.
         self.call(|| {
             loop {
-                let next = lock(&self.behind).pop();
+                let next = self.behind().pop();
                 let Some(next) = next else { break };
                 drop_contained(next);
             }
@@ -392,7 +404,25 @@ pub(super) fn serve(gate: &Arc<Gate>) {
 }
 
 /// Who waits for whom (ACYCLIC): addresses of gates.
-static WAITS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+struct Waits {
+    edges: Vec<(usize, usize)>,
+    /// Of which process they are.
+    forks: u32,
+}
+
+static WAITS: Lock<Waits> = Lock::new(Waits { edges: Vec::new(), forks: 0 });
+
+/// The edges of this process.
+fn waits() -> LockGuard<'static, Waits> {
+    let (mut waits, torn) = WAITS.lock_marked();
+    if torn || waits.forks != forks() {
+        let before = mem::replace(&mut *waits, Waits { edges: Vec::new(), forks: forks() });
+        if torn {
+            mem::forget(before);
+        }
+    }
+    waits
+}
 
 /// The time that a thread waits for an object's end.
 pub(super) struct WaitEdges {
@@ -405,10 +435,10 @@ impl Drop for WaitEdges {
         if self.mine.is_empty() {
             return;
         }
-        let mut waits = lock(&WAITS);
+        let edges = &mut waits().edges;
         for waiting in &self.mine {
-            let at = waits.iter().position(|edge| *edge == (*waiting, self.awaited));
-            at.map(|at| waits.swap_remove(at));
+            let at = edges.iter().position(|edge| *edge == (*waiting, self.awaited));
+            at.map(|at| edges.swap_remove(at));
         }
     }
 }

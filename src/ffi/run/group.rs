@@ -318,8 +318,8 @@ pub(super) unsafe fn report_place(
 ///
 /// Inside a callback of the group's own, or of a group inside it, it returns at once, and all that
 /// happens when the run and the callback are over. Inside callbacks of other objects it waits,
-/// unless the thread that it waits for is freeing that object. NULL is fine. \[CB\] only `drop`
-/// \[BLK\]
+/// unless a thread that it waits for is freeing that object, or runs it. NULL is fine. \[CB\] only
+/// `drop` \[BLK\]
 ///
 /// # Safety
 /// HANDLE; nothing else may be going on with the handle, but a docache_run_group_run that has begun
