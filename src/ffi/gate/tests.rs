@@ -169,3 +169,36 @@ fn a_close_that_does_not_wait_leaves_the_end_to_the_last_hold() {
     assert_eq!(gone.load(Ordering::SeqCst), 2);
     gate.await_end();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_child_takes_the_locks_from_threads_that_it_does_not_have() {
+    let (outer, outer_handle, _) = gate();
+    let (inner, inner_handle, gone) = gate();
+    let (holds, forked) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (_waits, _behind) = (waits(), inner.behind());
+            holds.wait();
+            forked.wait();
+        });
+        holds.wait();
+        // SAFETY: the child calls what is under test, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: it ends the child if that waits for ever.
+            unsafe { libc::alarm(60) };
+            outer.call(|| inner.close(inner_handle));
+            let ended = gone.load(Ordering::SeqCst);
+            // SAFETY: it ends the child. Of what lay behind only the handle was found whole.
+            unsafe { libc::_exit(i32::from(ended != 1)) };
+        }
+        let mut status = -1;
+        // SAFETY: the place is ours.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        forked.wait();
+        assert_eq!((waited, status), (child, 0));
+    });
+    outer.close(outer_handle);
+    inner.close(Part(gone));
+}
