@@ -163,6 +163,8 @@ fn signals_are_checked() {
     refused(add(&-1, 1), &["signals"]);
     refused(add(&2, usize::MAX), &["count"]);
     assert_eq!(add(without_provenance(1), 0), (DOCACHE_OK, String::new()), "SIGINT and SIGTERM");
+    let twice = [libc::SIGUSR1; 2];
+    assert_eq!(add(twice.as_ptr(), 2), (DOCACHE_OK, String::new()));
     assert_eq!(group.stop(), DOCACHE_OK);
     assert_eq!(group.run().status, DOCACHE_OK);
     assert_eq!(add(null(), 0).0, DOCACHE_CLOSED);
