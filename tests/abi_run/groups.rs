@@ -1,7 +1,7 @@
 //! Groups: how they end, and what is said of it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 
 use super::handles::*;
 use docache::ffi::*;
@@ -40,8 +40,18 @@ fn a_failure_interrupts_the_others_and_is_told_with_its_number() {
     let (tell, causes) = mpsc::channel();
     let told = Arc::new(Mutex::new(Vec::new()));
     let tells = told.clone();
-    group.add(Act::waiting("worker").interrupt(move |cause| tell.send(seen(cause)).unwrap()));
-    group.add(Act::new("server", |_| Came::Failed(42, "no port")).on_failure(move |error| {
+    let begun = Arc::new(Barrier::new(2));
+    let begins = begun.clone();
+    let worker = Act::new("worker", move |stop| {
+        begins.wait();
+        stop.wait()
+    });
+    group.add(worker.interrupt(move |cause| tell.send(seen(cause)).unwrap()));
+    let server = Act::new("server", move |_| {
+        begun.wait();
+        Came::Failed(42, "no port")
+    });
+    group.add(server.on_failure(move |error| {
         // SAFETY: the error is there.
         let code = unsafe { docache_error_code(error) };
         tells.lock().unwrap().push((code, message(error)));
@@ -90,18 +100,31 @@ fn a_defect_is_a_panic_whether_it_is_reported_or_unwinds() {
         let cause = ran.report.cause();
         assert_eq!((cause.kind, cause.status), (DOCACHE_RUN_PANICKED, DOCACHE_PANIC));
     }
-    // Of an interrupt, too.
-    let group = Group::new();
-    group.add(Act::waiting("worker").interrupt(|_| panic!("a bad interrupt")));
-    assert_eq!(group.stop(), DOCACHE_OK);
-    assert_eq!(group.run().status, DOCACHE_OK, "it has not begun");
-    let group = Group::new();
-    let handle = group.handle();
-    group.add(Act::waiting("worker").interrupt(|_| panic!("a bad interrupt")));
-    group.add(Act::new("stops", move |_| Came::Status(handle.stop())));
-    let ran = group.run();
-    assert_eq!(ran.status, if ran.message.is_empty() { DOCACHE_OK } else { DOCACHE_PANIC });
-    assert_eq!(ran.report.cause().kind, DOCACHE_RUN_STOPPED);
+}
+
+#[test]
+fn an_interrupt_that_unwinds_is_a_panic_if_it_is_called() {
+    for begins in [true, false] {
+        let (group, begun) = (Group::new(), Arc::new(Barrier::new(2)));
+        let (handle, is_begun) = (group.handle(), begun.clone());
+        let worker = Act::new("worker", move |stop| {
+            begun.wait();
+            stop.wait()
+        });
+        group.add(worker.interrupt(|_| panic!("a bad interrupt")));
+        if begins {
+            group.add(Act::new("stops", move |_| {
+                is_begun.wait();
+                Came::Status(handle.stop())
+            }));
+        } else {
+            assert_eq!(group.stop(), DOCACHE_OK);
+        }
+        let ran = group.run();
+        assert_eq!(ran.report.cause().kind, DOCACHE_RUN_STOPPED);
+        assert_eq!(ran.status, if begins { DOCACHE_PANIC } else { DOCACHE_OK });
+        assert_eq!(ran.message.contains("a bad interrupt"), begins, "{}", ran.message);
+    }
 }
 
 #[test]
@@ -179,9 +202,11 @@ fn it_is_run_once_and_changed_only_before() {
 #[test]
 fn stages_stop_in_their_order() {
     let (group, order) = (Group::new(), Arc::new(Mutex::new(Vec::new())));
+    let begun = Arc::new(Barrier::new(4));
     for (name, stage) in [("last", 2), ("first", 0), ("second", 1)] {
-        let order = order.clone();
+        let (order, begun) = (order.clone(), begun.clone());
         let waits = move |stop: Stop| {
+            begun.wait();
             stop.wait();
             order.lock().unwrap().push(name);
             Came::Ok
@@ -189,41 +214,51 @@ fn stages_stop_in_their_order() {
         group.add(Act::new(name, waits).stage(stage));
     }
     let handle = group.handle();
-    group.add(Act::new("stops", move |_| Came::Status(handle.stop())));
+    group.add(Act::new("stops", move |_| {
+        begun.wait();
+        Came::Status(handle.stop())
+    }));
     assert_eq!(group.run().status, DOCACHE_OK);
-    let order = order.lock().unwrap();
-    let expected = ["first", "second", "last"];
-    assert_eq!(
-        *order,
-        expected.into_iter().filter(|name| order.contains(name)).collect::<Vec<_>>()
-    );
+    assert_eq!(*order.lock().unwrap(), ["first", "second", "last"]);
 }
 
-/// A group whose actor `deaf` stays until it is let go, with `deadline_ns` for its stages.
-fn deaf(deadline_ns: u64) -> (Group, mpsc::Sender<()>, Arc<AtomicUsize>) {
+/// A group whose actor `deaf` stays until it is let go.
+struct Deaf {
+    group: Group,
+    /// Passed by it and by whoever stops the group.
+    begun: Arc<Barrier>,
+    let_go: mpsc::Sender<()>,
+    drops: Arc<AtomicUsize>,
+}
+
+/// One with `deadline_ns` for its stages.
+fn deaf(deadline_ns: u64) -> Deaf {
     let group = Group::with(&docache_run_group_options { deadline_ns, ..options() });
-    let (let_go, stays) = mpsc::channel::<()>();
+    let ((let_go, stays), begun) = (mpsc::channel::<()>(), Arc::new(Barrier::new(2)));
     let (stays, drops) = (Mutex::new(stays), Arc::new(AtomicUsize::new(0)));
+    let begins = begun.clone();
     let act = Act::new("deaf", move |_| {
+        begins.wait();
         let _ = stays.lock().unwrap().recv();
         Came::Ok
     });
     group.add(act.counted(&drops));
-    (group, let_go, drops)
+    Deaf { group, begun, let_go, drops }
 }
 
 #[test]
 fn who_does_not_stop_in_time_is_named_and_waited_for_by_the_free() {
-    let (group, let_go, drops) = deaf(1_000_000);
-    group.add(Act::new("weak", |_| Came::Failed(7, "it broke")));
+    let Deaf { group, begun, let_go, drops } = deaf(1_000_000);
+    group.add(Act::new("weak", move |_| {
+        begun.wait();
+        Came::Failed(7, "it broke")
+    }));
     let ran = group.run();
     assert_eq!((ran.status, ran.code), (DOCACHE_DOER_FAILED, 7));
     let unfinished = ran.report.unfinished();
-    if unfinished.is_empty() {
-        return; // It had not begun when the other failed.
-    }
-    assert_eq!(ran.message, "actor \"weak\" has failed: it broke; still running: \"deaf\"");
-    assert_eq!(unfinished, [("deaf".into(), DOCACHE_RUN_IN_EXECUTE)]);
+    assert!(unfinished.contains(&("deaf".into(), DOCACHE_RUN_IN_EXECUTE)), "{unfinished:?}");
+    let message = "actor \"weak\" has failed: it broke; still running: \"deaf\"";
+    assert!(ran.message.starts_with(message), "{}", ran.message);
     let (freed, is_freed) = mpsc::channel();
     let seen = drops.clone();
     let freeing = std::thread::spawn(move || {
@@ -241,15 +276,13 @@ fn who_does_not_stop_in_time_is_named_and_waited_for_by_the_free() {
 
 #[test]
 fn a_deadline_that_passes_is_a_timeout_and_a_detached_group_ends_by_itself() {
-    let (group, let_go, drops) = deaf(1_000_000);
-    let (tell, begun) = mpsc::channel::<()>();
+    let Deaf { group, begun, let_go, drops } = deaf(1_000_000);
     let handle = group.handle();
-    let tell = Mutex::new(Some(tell));
-    group.add(Act::waiting("tells").interrupt(move |_| drop(tell.lock().unwrap().take())));
     let inner = Group::new();
     let (let_inner_go, stays) = mpsc::channel::<()>();
     let stays = Mutex::new(stays);
     inner.add(Act::new("stuck", move |_| {
+        begun.wait();
         handle.stop();
         let _ = stays.lock().unwrap().recv();
         Came::Ok
@@ -261,7 +294,6 @@ fn a_deadline_that_passes_is_a_timeout_and_a_detached_group_ends_by_itself() {
     assert!(names.contains(&"inner/stuck".into()), "{names:?}");
     assert!(ran.message.contains("inner/stuck"), "{}", ran.message);
     group.detach();
-    let _ = begun.recv();
     assert_eq!(drops.load(Ordering::SeqCst), 0);
     drop((let_go, let_inner_go));
     while drops.load(Ordering::SeqCst) == 0 {
@@ -271,23 +303,31 @@ fn a_deadline_that_passes_is_a_timeout_and_a_detached_group_ends_by_itself() {
 
 #[test]
 fn a_stage_may_have_a_deadline_of_its_own() {
-    let (group, let_go, _) = deaf(0);
+    let Deaf { group, begun, let_go, .. } = deaf(0);
     // SAFETY: the group is there.
     let limited = told(|error| unsafe { docache_run_group_stage_deadline(group.0, 0, 0, error) });
     assert_eq!(limited.0, DOCACHE_OK);
     let handle = group.handle();
-    group.add(Act::new("stops", move |_| Came::Status(handle.stop())));
+    group.add(Act::new("stops", move |_| {
+        begun.wait();
+        Came::Status(handle.stop())
+    }));
     let ran = group.run();
-    assert!(ran.status == DOCACHE_TIMEOUT || ran.report.unfinished().is_empty());
+    assert_eq!(ran.status, DOCACHE_TIMEOUT);
+    assert!(ran.report.unfinished().contains(&("deaf".into(), DOCACHE_RUN_IN_EXECUTE)));
     drop(let_go);
 }
 
 #[test]
 fn a_wait_that_is_cut_short_says_so() {
-    let (group, let_go, _) = deaf(0);
+    let Deaf { group, begun, let_go, .. } = deaf(0);
     let handle = group.handle();
-    group.add(Act::new("hurries", move |_| Came::Status(handle.stop_waiting())));
+    group.add(Act::new("hurries", move |_| {
+        begun.wait();
+        Came::Status(handle.stop_waiting())
+    }));
     let ran = group.run();
+    assert_eq!(ran.status, DOCACHE_TIMEOUT);
     let cut = ran.report.cut_short().unwrap();
     assert_eq!(cut.kind, DOCACHE_RUN_STOPPED);
     assert_eq!(ran.report.cause().kind, DOCACHE_RUN_STOPPED);
