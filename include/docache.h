@@ -11,6 +11,8 @@
  * - docache_echo_, docache_store_: an echo cache keeps what is fetched in a store: memory, a Redis
  *   or NATS server that many processes share, or callbacks of yours; those who miss the same key,
  *   in all processes, share one fetch; and what is stale can be served while it is refreshed.
+ * - docache_run_: groups of actors, which run side by side and end together; loops, which repeat
+ *   theirs; calls that are made again when they fail.
  * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
  *   notified, poll.
  * - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
@@ -60,6 +62,9 @@
  * - A share is one of the counted references to a value, an error, a logger or a snapshot.
  * - A version is the number of a loop's results so far; the sequence of a result is the version
  *   that it brought.
+ * - An actor is a part of a docache_run_group or a docache_run_loop: work with a thread of its
+ *   own, and what makes it return. (A docache_loop and a docache_group are other things: a loop
+ *   cache, and runs that callers share.)
  *
  * # Errors
  * Every function that can fail returns a docache_status: 0 for success, positive for regular
@@ -71,17 +76,19 @@
  * A function's comment names the statuses with a meaning of their own. Besides, any function may
  * return INVALID_ARGUMENT for what it was given, PANIC for a defect of the library, and, if it
  * starts something, INTERNAL where the machine refuses a thread or memory. One whose comment names
- * it returns UNSUPPORTED if the library was built without what is asked for. CANCELLED and
- * VERSION_MISMATCH are for the language bindings; no function returns them today.
+ * it returns UNSUPPORTED if the library was built without what is asked for. VERSION_MISMATCH is
+ * for the language bindings; no function returns it today.
  *
  * # Threads and the end
  * - The library starts threads when they are needed: docache-clock while caches are used,
  *   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
  *   while one is, docache-echo while an echo cache refreshes or keeps its locks, docache-redis or
  *   docache-nats for a store on a server, and one for each loop that was started.
+ * - A docache_run_group that runs has one for each of its actors, which is named after it, and one
+ *   for each interrupt.
  * - A program may simply end. One that looks for leaks, or that unloads the library, ends its
- *   waits and calls, drives, loops, groups, caches and stores in this order, and calls
- *   docache_shutdown last.
+ *   docache_run_groups and docache_run_loops, waits and calls, drives, loops, groups, caches and
+ *   stores in this order, and calls docache_shutdown last.
  *
  * # Conventions
  * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
@@ -91,7 +98,7 @@
  *   with OK, PENDING or LEADER; other outputs are written only with OK unless their function says
  *   otherwise. What lay in an output before is not released.
  * - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the
- *   caller releases, when the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
+ *   caller releases, when the status is negative, TIMEOUT, CANCELLED, CLOSED, DOER_FAILED or BUSY.
  * - What a function is given stays the caller's, who may release it afterwards; what the library
  *   keeps is a share of its own, or a copy. See "Who releases what" for the exceptions.
  * - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
@@ -108,7 +115,8 @@
  *   of a loop can.
  * - All functions may be called from any thread, at any time and at once, with one exception: a
  *   handle with one owner must not be freed while another thread is in a call with it. (A call
- *   that a callback was called from may be, see below.)
+ *   that a callback was called from may be, see below; and so may the run of a docache_run_group
+ *   or a docache_run_loop.)
  *
  * # Who releases what
  * - Every `out_value`, `out_error` and other handle that a function writes: yours, release or free
@@ -120,13 +128,14 @@
  * - What callbacks of a store write to a docache_found: given away.
  * - A docache_call: free it, also after docache_call_finish, but not after a docache_call_end that
  *   returned OK.
+ * - What docache_run_group_add_group and docache_run_group_add_loop are given: given away with OK.
  * - What a callback is given, and the value and error in a docache_entry: borrowed.
  *
  * # Freeing
- * - When `_free` of a loop, a cache, an echo cache or a wait has returned, none of the object's
- *   callbacks runs or will, and `drop` of its registration has been called. So it waits for
- *   callbacks that run on the library's own threads, and must not be called with anything held,
- *   such as a mutex, that they need.
+ * - When `_free` of a loop, a cache, an echo cache, a wait, a docache_run_group or a
+ *   docache_run_loop has returned, none of the object's callbacks runs or will, and `drop` of its
+ *   registrations has been called. So it waits for callbacks that run on the library's own
+ *   threads, and must not be called with anything held, such as a mutex, that they need.
  * - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
  *   called, when the call that the callback came from is over.
  * - Inside another object's callback it waits as well, except where threads would wait for each
@@ -141,7 +150,7 @@
  *
  * # Signals
  * The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a
- * Doer starts inherits that.
+ * Doer or an actor starts inherits that.
  *
  * # Fork
  * After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free
@@ -149,9 +158,11 @@
  * what other threads were fetching or running is not waited for. A loop cache that ran counts as
  * stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
  * in the child, and the Doer must cope with being called again on its data as they are. A loop
- * whose own thread forks goes on in the child. A call, or a wait, that was begun is to be polled,
- * or freed, by the child itself: nobody notifies it of what threads would have done that are not
- * there. One that another thread was using at the moment of the fork must not be used.
+ * whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
+ * over, and can be freed; one that did not run yet can be run. A call, or a wait, that was begun
+ * is to be polled, or freed, by the child itself: nobody notifies it of what threads would have
+ * done that are not there. One that another thread was using at the moment of the fork must not be
+ * used.
  *
  * # Safety
  * What a caller of every function promises:
@@ -397,6 +408,87 @@
 #define DOCACHE_FIXED_RATE 1
 
 /**
+ * The longest delay doubles with every failure in a row.
+ */
+#define DOCACHE_BACKOFF_DOUBLING 0
+
+/**
+ * The longest delay is always the same.
+ */
+#define DOCACHE_BACKOFF_CONSTANT 1
+
+/**
+ * DOCACHE_JITTER_FULL for a backoff that doubles, DOCACHE_JITTER_NONE for a constant one.
+ */
+#define DOCACHE_JITTER_DEFAULT 0
+
+/**
+ * Each delay is the longest that it may be.
+ */
+#define DOCACHE_JITTER_NONE 1
+
+/**
+ * Each delay is drawn at random from 0 up to the longest that it may be, so that those who failed
+ * together do not try again together.
+ */
+#define DOCACHE_JITTER_FULL 2
+
+/**
+ * All actors have returned, none with an error.
+ */
+#define DOCACHE_RUN_FINISHED 0
+
+/**
+ * An actor has returned, under DOCACHE_STOP_ON_RETURN.
+ */
+#define DOCACHE_RUN_RETURNED 1
+
+/**
+ * An actor has failed, or the system gave no thread for it.
+ */
+#define DOCACHE_RUN_FAILED 2
+
+/**
+ * An actor has returned DOCACHE_PANIC.
+ */
+#define DOCACHE_RUN_PANICKED 3
+
+/**
+ * The process was sent a signal.
+ */
+#define DOCACHE_RUN_SIGNAL 4
+
+/**
+ * It was told to stop, or freed.
+ */
+#define DOCACHE_RUN_STOPPED 5
+
+/**
+ * This process is the child of a fork, and the actors are the parent's.
+ */
+#define DOCACHE_RUN_FORKED 6
+
+/**
+ * The actor's `execute`, or its `on_failure` after it, still runs.
+ */
+#define DOCACHE_RUN_IN_EXECUTE 1
+
+/**
+ * The actor's `interrupt` still runs.
+ */
+#define DOCACHE_RUN_IN_INTERRUPT 2
+
+/**
+ * A group stops when the first actor fails, or when all have returned.
+ */
+#define DOCACHE_STOP_ON_FAILURE 0
+
+/**
+ * A group stops when the first actor returns, with an error or without.
+ */
+#define DOCACHE_STOP_ON_RETURN 1
+
+/**
  * A keyed cache with expiry, whose reads never wait. Those who fetch the same missing key at the
  * same time share one run of the work.
  *
@@ -461,11 +553,47 @@ typedef struct docache_logger docache_logger;
 typedef struct docache_loop docache_loop;
 
 /**
+ * An attempt's handle on the attempts to come. Borrowed for the call of the attempt, on whose
+ * thread alone it may be used.
+ */
+typedef struct docache_retrier docache_retrier;
+
+/**
+ * A group: actors that run together and stop together. It is run once, and then only good for
+ * being freed.
+ */
+typedef struct docache_run_group docache_run_group;
+
+/**
+ * Stops a group or a loop from anywhere: another thread, a callback, one of its own actors. Shared
+ * by reference counting; the count is atomic. It may outlive its group; then it does nothing.
+ */
+typedef struct docache_run_handle docache_run_handle;
+
+/**
+ * A loop: actors that are repeated until it is stopped, whatever they fail with. It is run once,
+ * and then only good for being freed.
+ */
+typedef struct docache_run_loop docache_run_loop;
+
+/**
+ * How a group or a loop ended. One owner; immutable, so any thread may read it. What is read is
+ * borrowed, for as long as the report is there.
+ */
+typedef struct docache_run_report docache_run_report;
+
+/**
  * An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by
  * reference counting; the count is atomic. It keeps its values and errors valid, also when the
  * loop cache is gone.
  */
 typedef struct docache_snapshot docache_snapshot;
+
+/**
+ * Tells an actor that it is to stop. Borrowed for the call of `execute` that it is given to, where
+ * any thread may use it.
+ */
+typedef struct docache_stop_token docache_stop_token;
 
 /**
  * A store: values by key, and a refresh lock for each key, so that of the processes which share it
@@ -1347,6 +1475,308 @@ typedef struct docache_entry {
    */
   uint32_t reserved;
 } docache_entry;
+
+/**
+ * Why a group or a loop stops. What it points to is borrowed: for the call of an interrupt, or for
+ * as long as the report is there that it is of. Texts are UTF-8, not NUL-terminated.
+ */
+typedef struct docache_run_cause {
+  /**
+   * The size of this struct: as the library knows it, where it fills one of its own, else
+   * sizeof(docache_run_cause), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The name of the actor that returned, failed or panicked; NULL if that is not the cause. Of
+   * an actor in a group inside another one a path: "outer/inner".
+   */
+  const char *actor;
+  /**
+   * The length of `actor`.
+   */
+  size_t actor_len;
+  /**
+   * What that actor failed with: the error that its callback gave, or one that the library made;
+   * NULL if that is not the cause.
+   */
+  const struct docache_error *error;
+  /**
+   * The cause as a sentence.
+   */
+  const char *message;
+  /**
+   * The length of `message`.
+   */
+  size_t message_len;
+  /**
+   * A DOCACHE_RUN_ cause.
+   */
+  int32_t kind;
+  /**
+   * What that actor's failure counts as: DOER_FAILED, PANIC or INTERNAL; TIMEOUT for a group
+   * whose own actors have not stopped in time. OK if that is not the cause.
+   */
+  docache_status status;
+  /**
+   * The number of the signal; 0 if that is not the cause.
+   */
+  int32_t signal;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_run_cause;
+
+/**
+ * How a group is to be. Begin with DOCACHE_RUN_GROUP_OPTIONS_INIT and set what you need.
+ */
+typedef struct docache_run_group_options {
+  /**
+   * sizeof(docache_run_group_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The target of log records; copied. "docache-run" if `name_len` is 0.
+   */
+  const char *name;
+  /**
+   * The length of `name`.
+   */
+  size_t name_len;
+  /**
+   * Who is told why the group stops, of failures, and of who has not stopped; the group takes a
+   * share of its own. NULL: nobody.
+   */
+  struct docache_logger *logger;
+  /**
+   * How long the actors of each stage may take to stop, counted from their interrupts. 0: any
+   * time. See docache_run_group_stage_deadline.
+   */
+  uint64_t deadline_ns;
+  /**
+   * DOCACHE_STOP_ON_FAILURE or DOCACHE_STOP_ON_RETURN.
+   */
+  uint32_t stop_on;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_run_group_options;
+
+/**
+ * Does the work of an actor, on a thread of the library that is named after it. Returns OK, or
+ * DOER_FAILED, or PANIC for a defect, with an error in `out_error`, whose share is given away, or
+ * none; the place is NULL when it is called. Any other status counts as DOER_FAILED; where there
+ * is no error the library makes one that says so. An error beside OK is released.
+ *
+ * `stop` is set when the actor is to be interrupted; see docache_stop_token_wait. It must not
+ * throw, unwind or longjmp. It may stop and free its own group or loop.
+ */
+typedef docache_status (*docache_run_execute_fn)(uintptr_t ctx,
+                                                 const struct docache_stop_token *stop,
+                                                 struct docache_error **out_error);
+
+/**
+ * Makes `execute` return soon, and need not wait for that. Called at most once, on a thread of its
+ * own, when the group or loop stops, if the execute has begun: perhaps just before its first
+ * statement, perhaps after it has returned.
+ */
+typedef void (*docache_run_interrupt_fn)(uintptr_t ctx, const struct docache_run_cause *cause);
+
+/**
+ * Told what `execute` failed with, on the actor's thread; the error is borrowed: the one that
+ * `execute` gave, or one that the library made.
+ */
+typedef void (*docache_run_failure_fn)(uintptr_t ctx, const struct docache_error *error);
+
+/**
+ * An actor of a group. Begin with DOCACHE_RUN_ACTOR_INIT and set what you need.
+ */
+typedef struct docache_run_actor {
+  /**
+   * sizeof(docache_run_actor), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * What reports call it, and the name of its thread, of which the system may show 15 bytes;
+   * copied. Required.
+   */
+  const char *name;
+  /**
+   * The length of `name`.
+   */
+  size_t name_len;
+  /**
+   * Does the work. Required.
+   */
+  docache_run_execute_fn execute;
+  /**
+   * Makes `execute` return. NULL: it watches its `stop`, or is only waited for.
+   */
+  docache_run_interrupt_fn interrupt;
+  /**
+   * Told what `execute` failed with, once the group has begun to stop; the actor has stopped
+   * when it has returned. NULL: nobody is.
+   */
+  docache_run_failure_fn on_failure;
+  /**
+   * The stage in which it is interrupted. Stages go in the order of their numbers, each when all
+   * actors of the one before have stopped, or its deadline has passed. All start together.
+   */
+  uint32_t stage;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_run_actor;
+
+/**
+ * How a loop is to be. Begin with DOCACHE_RUN_LOOP_OPTIONS_INIT and set what you need.
+ */
+typedef struct docache_run_loop_options {
+  /**
+   * sizeof(docache_run_loop_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The target of log records; copied. "docache-loop" if `name_len` is 0.
+   */
+  const char *name;
+  /**
+   * The length of `name`.
+   */
+  size_t name_len;
+  /**
+   * As in docache_run_group_options.
+   */
+  struct docache_logger *logger;
+  /**
+   * As in docache_run_group_options.
+   */
+  uint64_t deadline_ns;
+} docache_run_loop_options;
+
+/**
+ * How the delays between tries grow. Begin with DOCACHE_BACKOFF_INIT and set what you need.
+ */
+typedef struct docache_backoff {
+  /**
+   * sizeof(docache_backoff), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The longest delay after the first failure. Required: 0 is refused.
+   */
+  uint64_t first_ns;
+  /**
+   * The longest that there may ever be, at least `first_ns`. 0: no limit.
+   */
+  uint64_t most_ns;
+  /**
+   * DOCACHE_BACKOFF_DOUBLING or DOCACHE_BACKOFF_CONSTANT.
+   */
+  uint32_t growth;
+  /**
+   * DOCACHE_JITTER_DEFAULT, _NONE or _FULL.
+   */
+  uint32_t jitter;
+} docache_backoff;
+
+/**
+ * An actor of a loop: `execute` is called again and again. Begin with DOCACHE_RUN_LOOP_ACTOR_INIT
+ * and set what you need.
+ */
+typedef struct docache_run_loop_actor {
+  /**
+   * sizeof(docache_run_loop_actor), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * As in docache_run_actor.
+   */
+  const char *name;
+  /**
+   * The length of `name`.
+   */
+  size_t name_len;
+  /**
+   * Does the work once. Required.
+   */
+  docache_run_execute_fn execute;
+  /**
+   * Makes a call of `execute` that is under way return. It may also come between two calls;
+   * after it no other begins. NULL as in docache_run_actor.
+   */
+  docache_run_interrupt_fn interrupt;
+  /**
+   * Told of each failure of `execute`. NULL: nobody is.
+   */
+  docache_run_failure_fn on_failure;
+  /**
+   * How long to wait between the end of a call and the next one, at least.
+   */
+  uint64_t pause_ns;
+  /**
+   * How long to wait after a failure, by the number of failures since the last success; a longer
+   * pause wins. Copied. NULL: only the pause.
+   */
+  const struct docache_backoff *backoff;
+  /**
+   * At most so many failures in any span of `failure_span_ns`: after as many, the next call
+   * waits until the first of them is so long ago. 0: no limit.
+   */
+  size_t failure_limit;
+  /**
+   * See `failure_limit`; required with it.
+   */
+  uint64_t failure_span_ns;
+  /**
+   * As in docache_run_actor.
+   */
+  uint32_t stage;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} docache_run_loop_actor;
+
+/**
+ * How a call is to be retried. Begin with DOCACHE_RUN_RETRY_OPTIONS_INIT and set what you need.
+ */
+typedef struct docache_run_retry_options {
+  /**
+   * sizeof(docache_run_retry_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * How long to wait between attempts. NULL: not at all.
+   */
+  const struct docache_backoff *backoff;
+  /**
+   * Ends waiting at once, and all further attempts, when it is set: that of the actor that
+   * retries. NULL: nothing does.
+   */
+  const struct docache_stop_token *stop;
+  /**
+   * How much time there is from the beginning of the first attempt: no other begins when it is
+   * spent, and none is waited for that would. An attempt under way is not ended. 0: any time.
+   */
+  uint64_t budget_ns;
+  /**
+   * How many attempts there may be. 0: any number.
+   */
+  uint64_t max_attempts;
+} docache_run_retry_options;
+
+/**
+ * Makes one attempt: OK, or DOER_FAILED, or PANIC for a defect, after which there is no other
+ * attempt; with an error in `out_error`, whose share is given away, or none; the place is NULL
+ * when it is called. Any other status counts as DOER_FAILED; where there is no error the library
+ * makes one that says so. An error beside OK is released. It must not throw, unwind or longjmp.
+ */
+typedef docache_status (*docache_run_attempt_fn)(uintptr_t ctx,
+                                                 struct docache_retrier *retrier,
+                                                 struct docache_error **out_error);
 
 /**
  * Done.
@@ -2405,8 +2835,10 @@ docache_status docache_group_begin_as(struct docache_group *group,
 
 /**
  * Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL from 1. Loops speak: of starts and
- * stops at INFO, of failures at WARN, of panics at ERROR, of each success at DEBUG; caches and
- * groups do not. `drop` may be NULL. [CB] only `drop`
+ * stops at INFO, of failures at WARN, of panics at ERROR, of each success at DEBUG. So do
+ * docache_run_groups and docache_run_loops: of why they stop at INFO, of failures and of who has
+ * not stopped at WARN, of panics at ERROR. Caches and docache_groups do not. `drop` may be NULL.
+ * [CB] only `drop`
  *
  * # Safety
  * HANDLE, CALLBACK.
@@ -2840,6 +3272,502 @@ docache_status docache_cache_fetch_key(const struct docache_cache *cache,
                                        struct docache_error **out_error);
 
 /**
+ * Whether it is set: the actor is to stop. False for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+bool docache_stop_token_is_set(const struct docache_stop_token *token);
+
+/**
+ * Waits until it is set: OK. TIMEOUT: that is not so after `timeout_ns`. [NC] [BLK]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_stop_token_wait(const struct docache_stop_token *token,
+                                       int64_t timeout_ns,
+                                       struct docache_error **out_error);
+
+/**
+ * Why it stopped. Set `size` in `out` before: DOCACHE_RUN_CAUSE_INIT. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_report_cause(const struct docache_run_report *report,
+                                        struct docache_run_cause *out,
+                                        struct docache_error **out_error);
+
+/**
+ * What ended the wait for the actors before they had stopped and before their deadlines: a second
+ * signal, or docache_run_handle_stop_waiting. MISS if nothing did. Set `size` in `out` before.
+ * [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_report_cut_short(const struct docache_run_report *report,
+                                            struct docache_run_cause *out,
+                                            struct docache_error **out_error);
+
+/**
+ * How many executions failed; in a loop there may be many of one actor. 0 for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+uint64_t docache_run_report_failures(const struct docache_run_report *report);
+
+/**
+ * How many actors failed; with the one that was the cause, those of the teardown. 0 for NULL.
+ * [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+size_t docache_run_report_error_count(const struct docache_run_report *report);
+
+/**
+ * The name of the actor whose failure has this number, in the order in which the actors were
+ * added; its length goes to `out_len`, which may be NULL. NULL if there is none. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+const char *docache_run_report_error_actor(const struct docache_run_report *report,
+                                           size_t index,
+                                           size_t *out_len);
+
+/**
+ * The last failure of that actor: the error that its callback gave, or one that the library made.
+ * What it counts as goes to `out_status`, which may be NULL: DOER_FAILED, PANIC or INTERNAL. NULL
+ * if there is none. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+const struct docache_error *docache_run_report_error(const struct docache_run_report *report,
+                                                     size_t index,
+                                                     docache_status *out_status);
+
+/**
+ * How many actors had not stopped in time, those of groups inside this one included. 0 for NULL.
+ * [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+size_t docache_run_report_unfinished_count(const struct docache_run_report *report);
+
+/**
+ * The name of the one of this number; its length goes to `out_len`, and what of it still ran,
+ * DOCACHE_RUN_IN_ flags, to `out_parts`; both may be NULL. NULL if there is none. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+const char *docache_run_report_unfinished(const struct docache_run_report *report,
+                                          size_t index,
+                                          size_t *out_len,
+                                          uint32_t *out_parts);
+
+/**
+ * Frees the report. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the report.
+ */
+void docache_run_report_free(struct docache_run_report *report);
+
+/**
+ * Has the group or loop stop: its actors are interrupted, stage by stage. One that does not run
+ * yet will not start any. Returns at once: OK, or MISS if it was stopping, or had stopped,
+ * already. It takes a lock, so it is not for signal handlers: see docache_run_group_add_signals.
+ * [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_run_handle_stop(const struct docache_run_handle *handle,
+                                       struct docache_error **out_error);
+
+/**
+ * The same, and ends the wait for the actors: those of later stages are still interrupted, but the
+ * run waits for nobody any more, not in groups inside it either, and its report says so. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_run_handle_stop_waiting(const struct docache_run_handle *handle,
+                                               struct docache_error **out_error);
+
+/**
+ * Whether it is to stop, or has stopped; false for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+bool docache_run_handle_is_stopping(const struct docache_run_handle *handle);
+
+/**
+ * Takes one more share; returns its argument. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+struct docache_run_handle *docache_run_handle_retain(const struct docache_run_handle *handle);
+
+/**
+ * Gives a share back; it stops nothing. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+void docache_run_handle_release(const struct docache_run_handle *handle);
+
+/**
+ * Makes a group without actors. `options` may be NULL: all defaults. Nothing that they point to is
+ * needed afterwards. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_group_new(const struct docache_run_group_options *options,
+                                     struct docache_run_group **out,
+                                     struct docache_error **out_error);
+
+/**
+ * Adds an actor, to a group that has not run yet; else BUSY or CLOSED. `drop(ctx)`, if there is a
+ * `drop`, is called exactly once, when the group is gone or when this function fails; `ctx` is
+ * what the actor's callbacks get. Nothing that `actor` points to is needed afterwards. [CB] only
+ * `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_run_group_add(const struct docache_run_group *group,
+                                     const struct docache_run_actor *actor,
+                                     uintptr_t ctx,
+                                     docache_drop_fn drop,
+                                     struct docache_error **out_error);
+
+/**
+ * Adds another group, `inner`, as an actor of this one, with stages and deadlines of its own. It
+ * is interrupted when the outer group stops; its actors appear in reports as "name/actor"; its
+ * failures and signals are the outer group's too.
+ *
+ * OK: `inner` belongs to the outer group and must not be used any more, nor freed; its handles of
+ * docache_run_group_handle go on stopping it. With any other status it stays the caller's: BUSY or
+ * CLOSED if one of the two runs, or has run. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_group_add_group(const struct docache_run_group *group,
+                                           const char *name,
+                                           size_t name_len,
+                                           uint32_t stage,
+                                           struct docache_run_group *inner,
+                                           struct docache_error **out_error);
+
+/**
+ * Adds a loop as an actor of the group, in the manner of docache_run_group_add_group. It stops
+ * only when it is interrupted. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_group_add_loop(const struct docache_run_group *group,
+                                          const char *name,
+                                          size_t name_len,
+                                          uint32_t stage,
+                                          struct docache_run_loop *inner,
+                                          struct docache_error **out_error);
+
+/**
+ * Has the group stop, without a failure, when the process is sent one of `signals`, by number;
+ * with a `count` of 0: SIGINT (Ctrl-C) or SIGTERM. A second one while it stops ends the wait for
+ * its actors at once, and the report says so.
+ *
+ * They are listened to from this call on, until the group is over; then they do what they did
+ * before. Handlers of the program's own are called as well. In a group inside another one it stops
+ * that one, too, but hears nothing after its own group's end: it belongs in the outermost.
+ *
+ * BUSY or CLOSED as docache_run_group_add. UNSUPPORTED if the library was built without the
+ * feature `signals`, or for a system without them. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_group_add_signals(const struct docache_run_group *group,
+                                             const int *signals,
+                                             size_t count,
+                                             struct docache_error **out_error);
+
+/**
+ * Gives a stage a deadline of its own: how long its actors may take to stop, counted from their
+ * interrupts. BUSY or CLOSED as docache_run_group_add. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_run_group_stage_deadline(const struct docache_run_group *group,
+                                                uint32_t stage,
+                                                int64_t timeout_ns,
+                                                struct docache_error **out_error);
+
+/**
+ * Writes a share of what stops the group from anywhere, also after it was freed. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_group_handle(const struct docache_run_group *group,
+                                        struct docache_run_handle **out,
+                                        struct docache_error **out_error);
+
+/**
+ * docache_run_handle_stop for the group. It may come from anywhere, one of its actors included.
+ * [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_run_group_stop(const struct docache_run_group *group,
+                                      struct docache_error **out_error);
+
+/**
+ * Runs the actors, each on a thread of its own, and blocks until they have stopped or been given
+ * up. The group stops when the first actor fails (or returns: `stop_on`), when it is told to, at a
+ * signal, or when it is freed. Then its actors are interrupted, stage by stage, and waited for,
+ * each stage until its deadline. An actor that has not begun by then does not begin.
+ *
+ * OK: it has stopped without a failure. DOER_FAILED or PANIC: an actor has failed, and that was
+ * why it stopped; INTERNAL: the system gave no thread for one; the error has the actor's name, and
+ * the number that it gave. TIMEOUT: actors have not stopped by their deadlines; the error names
+ * them; their threads go on, and so the group cannot be freed before they return, but see
+ * docache_run_group_detach. The report, which the caller frees, is written with all of these;
+ * `out_report` may be NULL. A panic in an interrupt is PANIC, too.
+ *
+ * BUSY: the group runs already. CLOSED: it has run; each group is run once. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_group_run(const struct docache_run_group *group,
+                                     struct docache_run_report **out_report,
+                                     struct docache_error **out_error);
+
+/**
+ * Frees the handle. If the group runs, it is told to stop; this waits until the run is over and
+ * all callbacks have returned, those of actors that were left behind included. When this has
+ * returned none of them runs or will, and every `drop` has been called. It is fine while a
+ * docache_run_group_run is under way, whose caller gets the report.
+ *
+ * Inside a callback of the group's own, or of a group inside it, it returns at once, and all that
+ * happens when the run and the callback are over. Inside callbacks of other objects it waits,
+ * unless a thread that it waits for is freeing that object, or runs it. NULL is fine. [CB] only
+ * `drop` [BLK]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle, but a docache_run_group_run that has begun
+ * to call its actors, and calls from inside of which it is freed.
+ */
+void docache_run_group_free(struct docache_run_group *group);
+
+/**
+ * Frees the handle without waiting: for programs that go on although an actor is stuck. What runs
+ * goes on until it is over, with all that its callbacks use, and then each `drop` is called. NULL
+ * is fine. [CB] only `drop`
+ *
+ * # Safety
+ * As docache_run_group_free.
+ */
+void docache_run_group_detach(struct docache_run_group *group);
+
+/**
+ * Makes a loop without actors; running, it waits to be stopped. `options` may be NULL: all
+ * defaults. Nothing that they point to is needed afterwards. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_loop_new(const struct docache_run_loop_options *options,
+                                    struct docache_run_loop **out,
+                                    struct docache_error **out_error);
+
+/**
+ * Adds an actor, to a loop that has not run yet; else BUSY or CLOSED. `drop(ctx)` is called as by
+ * docache_run_group_add. Nothing that `actor` points to is needed afterwards. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_run_loop_add(const struct docache_run_loop *handle,
+                                    const struct docache_run_loop_actor *actor,
+                                    uintptr_t ctx,
+                                    docache_drop_fn drop,
+                                    struct docache_error **out_error);
+
+/**
+ * As docache_run_group_stage_deadline. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_run_loop_stage_deadline(const struct docache_run_loop *handle,
+                                               uint32_t stage,
+                                               int64_t timeout_ns,
+                                               struct docache_error **out_error);
+
+/**
+ * Writes a share of what stops the loop from anywhere, also after it was freed. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_loop_handle(const struct docache_run_loop *handle,
+                                       struct docache_run_handle **out,
+                                       struct docache_error **out_error);
+
+/**
+ * docache_run_handle_stop for the loop. It may come from anywhere, one of its actors included.
+ * [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_run_loop_stop(const struct docache_run_loop *handle,
+                                     struct docache_error **out_error);
+
+/**
+ * Repeats the actors, each on a thread of its own, and blocks until the loop was told to stop (or
+ * was freed) and they have stopped, or been given up. A wait between two calls ends at once then,
+ * and no call begins any more, but for actors of later stages, which go on until it is their turn.
+ *
+ * OK: so it has stopped; the report has the failures. TIMEOUT, INTERNAL, PANIC, BUSY and CLOSED,
+ * and the report, as docache_run_group_run has them. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_run_loop_run(const struct docache_run_loop *handle,
+                                    struct docache_run_report **out_report,
+                                    struct docache_error **out_error);
+
+/**
+ * Frees the handle, as docache_run_group_free. [CB] only `drop` [BLK]
+ *
+ * # Safety
+ * As docache_run_group_free.
+ */
+void docache_run_loop_free(struct docache_run_loop *handle);
+
+/**
+ * Frees the handle without waiting, as docache_run_group_detach. [CB] only `drop`
+ *
+ * # Safety
+ * As docache_run_group_free.
+ */
+void docache_run_loop_detach(struct docache_run_loop *handle);
+
+/**
+ * Calls `attempt(ctx, ...)` until it succeeds, on this thread, with waits in between. `options`
+ * may be NULL: at once, any number of times. How many attempts there were goes to `out_attempts`,
+ * which may be NULL, unless this returns INVALID_ARGUMENT.
+ *
+ * OK: the last one succeeded. Else the error says why there was no other, and has the number of
+ * the last one's error. DOER_FAILED: `max_attempts` or docache_retrier_stop. PANIC: the attempt
+ * said so. TIMEOUT: the next one would begin after the budget is spent. CANCELLED: `stop` was set;
+ * if it is set already there is no attempt. [CB] [BLK]
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_run_retry(const struct docache_run_retry_options *options,
+                                 docache_run_attempt_fn attempt,
+                                 uintptr_t ctx,
+                                 uint64_t *out_attempts,
+                                 struct docache_error **out_error);
+
+/**
+ * The number of this attempt; the first is 1. 0 for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+uint64_t docache_retrier_iteration(const struct docache_retrier *retrier);
+
+/**
+ * What is left of the budget now, for a timeout of the attempt's own; DOCACHE_FOREVER if there is
+ * no limit, and for NULL. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+int64_t docache_retrier_remaining_ns(const struct docache_retrier *retrier);
+
+/**
+ * The next attempt does not begin sooner than after `delay_ns`, such as what a server asks for
+ * with Retry-After. It holds for one wait, in which a longer backoff still counts. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_retrier_set_delay(struct docache_retrier *retrier,
+                                         uint64_t delay_ns,
+                                         struct docache_error **out_error);
+
+/**
+ * There is to be no other attempt: if this one fails, its error is the last. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_retrier_stop(struct docache_retrier *retrier,
+                                    struct docache_error **out_error);
+
+/**
+ * docache_retrier_stop, in one with the status that the attempt returns, for an error that would
+ * be the same again: `return docache_retrier_permanent(retrier, DOCACHE_DOER_FAILED);`. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_retrier_permanent(struct docache_retrier *retrier, docache_status status);
+
+/**
+ * The backoff of this wait and the following ones; NULL: none. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_retrier_set_backoff(struct docache_retrier *retrier,
+                                           const struct docache_backoff *given,
+                                           struct docache_error **out_error);
+
+/**
+ * How much time there is from the beginning of the first attempt; 0: any. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_retrier_set_budget(struct docache_retrier *retrier,
+                                          uint64_t budget_ns,
+                                          struct docache_error **out_error);
+
+/**
+ * How many attempts there may be; 0: any number. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_retrier_set_max_attempts(struct docache_retrier *retrier,
+                                                uint64_t attempts,
+                                                struct docache_error **out_error);
+
+/**
  * Ends the threads that the library keeps for itself, and waits until they have ended. For
  * programs that are searched for leaks, and before the library is unloaded; others need not call
  * it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
@@ -2985,6 +3913,29 @@ void docache_wait_free(struct docache_wait *wait);
 /** See DOCACHE_LOOP_OPTIONS_INIT. */
 #define DOCACHE_ECHO_LAZY_OPTIONS_INIT \
   {sizeof(docache_echo_lazy_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, DOCACHE_INIT_NULL, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_RUN_GROUP_OPTIONS_INIT \
+  {sizeof(docache_run_group_options), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, 0, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_RUN_LOOP_OPTIONS_INIT \
+  {sizeof(docache_run_loop_options), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, 0}
+/** An actor also needs a `name` and an `execute`. */
+#define DOCACHE_RUN_ACTOR_INIT \
+  {sizeof(docache_run_actor), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, \
+   DOCACHE_INIT_NULL, 0, 0}
+/** See DOCACHE_RUN_ACTOR_INIT. */
+#define DOCACHE_RUN_LOOP_ACTOR_INIT \
+  {sizeof(docache_run_loop_actor), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, \
+   DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, 0, 0, 0, 0}
+/** A backoff also needs a `first_ns`. */
+#define DOCACHE_BACKOFF_INIT {sizeof(docache_backoff), 0, 0, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_RUN_RETRY_OPTIONS_INIT \
+  {sizeof(docache_run_retry_options), DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0}
+/** All zero, and the size. */
+#define DOCACHE_RUN_CAUSE_INIT \
+  {sizeof(docache_run_cause), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0, \
+   0, 0, 0}
 /** All zero, and the size. */
 #define DOCACHE_LOOP_COUNTERS_INIT {sizeof(docache_loop_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** See DOCACHE_LOOP_COUNTERS_INIT. */
@@ -3184,6 +4135,72 @@ DOCACHE_LAYOUT(offsetof(docache_echo_counters, refresh_failures), 80);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, refused), 88);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, unattended), 96);
 DOCACHE_LAYOUT(offsetof(docache_echo_counters, refreshing), 104);
+
+DOCACHE_LAYOUT(sizeof(docache_run_cause), 64);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, actor), 8);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, actor_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, error), 24);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, message), 32);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, message_len), 40);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, kind), 48);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, status), 52);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, signal), 56);
+DOCACHE_LAYOUT(offsetof(docache_run_cause, reserved), 60);
+
+DOCACHE_LAYOUT(sizeof(docache_backoff), 32);
+DOCACHE_LAYOUT(offsetof(docache_backoff, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_backoff, first_ns), 8);
+DOCACHE_LAYOUT(offsetof(docache_backoff, most_ns), 16);
+DOCACHE_LAYOUT(offsetof(docache_backoff, growth), 24);
+DOCACHE_LAYOUT(offsetof(docache_backoff, jitter), 28);
+
+DOCACHE_LAYOUT(sizeof(docache_run_actor), 56);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, name), 8);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, name_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, execute), 24);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, interrupt), 32);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, on_failure), 40);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, stage), 48);
+DOCACHE_LAYOUT(offsetof(docache_run_actor, reserved), 52);
+
+DOCACHE_LAYOUT(sizeof(docache_run_loop_actor), 88);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, name), 8);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, name_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, execute), 24);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, interrupt), 32);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, on_failure), 40);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, pause_ns), 48);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, backoff), 56);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, failure_limit), 64);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, failure_span_ns), 72);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, stage), 80);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_actor, reserved), 84);
+
+DOCACHE_LAYOUT(sizeof(docache_run_group_options), 48);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, name), 8);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, name_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, logger), 24);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, deadline_ns), 32);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, stop_on), 40);
+DOCACHE_LAYOUT(offsetof(docache_run_group_options, reserved), 44);
+
+DOCACHE_LAYOUT(sizeof(docache_run_loop_options), 40);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_options, name), 8);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_options, name_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_options, logger), 24);
+DOCACHE_LAYOUT(offsetof(docache_run_loop_options, deadline_ns), 32);
+
+DOCACHE_LAYOUT(sizeof(docache_run_retry_options), 40);
+DOCACHE_LAYOUT(offsetof(docache_run_retry_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_run_retry_options, backoff), 8);
+DOCACHE_LAYOUT(offsetof(docache_run_retry_options, stop), 16);
+DOCACHE_LAYOUT(offsetof(docache_run_retry_options, budget_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_run_retry_options, max_attempts), 32);
 
 #undef DOCACHE_LAYOUT
 #undef DOCACHE_LAYOUT_AT

@@ -14,6 +14,10 @@
 ///     docache::echo_cache reports(docache::redis_store("redis://127.0.0.1/"));
 ///     auto report = reports.fetch("today", [] { return R"({"sum":7})"; });  // JSON, for all
 ///
+///     docache::run_group service;
+///     service.add(docache::actor("server", [&] { serve(); }).interrupt([&] { close(); }));
+///     service.add_signals().run();  // until server fails, or Ctrl-C
+///
 /// What holds for everything here:
 /// - A loop_cache and a group keep your own types; a cache keeps bytes (docache::value). A T is
 ///   moved to the heap once, shared by reference count, never copied and destroyed with its last
@@ -26,6 +30,7 @@
 ///   empty optionals or `false`.
 /// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as
 ///   that call's failure.
+/// - What an actor of a run_group throws, and the last attempt of a retry, is thrown unchanged.
 /// - Calls on one loop_cache, group or cache from several threads are safe; a handle itself is
 ///   moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
 ///   handle may only be assigned or destroyed; other calls on a moved-from loop_cache, group or
@@ -35,12 +40,15 @@
 #ifndef DOCACHE_HPP
 #define DOCACHE_HPP
 
+#include "docache/actor.hpp"
 #include "docache/base.hpp"
 #include "docache/cache.hpp"
 #include "docache/echo.hpp"
 #include "docache/echo_call.hpp"
 #include "docache/group.hpp"
 #include "docache/loop_cache.hpp"
+#include "docache/retry.hpp"
+#include "docache/run.hpp"
 #include "docache/store.hpp"
 
 #endif  // DOCACHE_HPP

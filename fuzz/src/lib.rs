@@ -3,7 +3,8 @@
 //!
 //! - [`abi`]: sequences of C ABI calls with hostile arguments, each checked against the ABI's
 //!   conventions and against a model of the objects behind the handles: [`abi::loops`],
-//!   [`abi::group`], [`abi::cache`] and [`abi::echo`]. The models of groups and caches are exact.
+//!   [`abi::group`], [`abi::cache`], [`abi::echo`] and [`abi::run`]. The models of groups, caches
+//!   and retries are exact.
 //! - [`cache`]: operations on a cache and within its loaders, against the sequential model of
 //!   `tests/cache_model`.
 //! - [`echo`]: what is read from stores that other programs share, and what is written there.

@@ -149,6 +149,22 @@ inline std::chrono::nanoseconds from_unsigned(std::uint64_t ns) noexcept {
   return std::chrono::nanoseconds(static_cast<std::int64_t>(ns < most ? ns : most));
 }
 
+inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
+  if (length.nanoseconds() >= 0) return static_cast<std::uint64_t>(length.nanoseconds());
+  refuse(name, std::to_string(length.nanoseconds()) + " ns", "give a duration of 0 or more");
+}
+
+inline std::uint64_t to_positive(const char* name, docache::duration length) {
+  if (length.nanoseconds() > 0) return static_cast<std::uint64_t>(length.nanoseconds());
+  refuse(name, std::to_string(length.nanoseconds()) + " ns", "give a duration greater than 0");
+}
+
+/// A limit for docache.h where 0 is none: of the shortest there is, for one of zero.
+inline std::uint64_t to_limit(timeout limit) noexcept {
+  if (limit.nanoseconds() < 0) return 0;
+  return limit.nanoseconds() == 0 ? 1 : static_cast<std::uint64_t>(limit.nanoseconds());
+}
+
 template <class T>
 void drop(std::uintptr_t object) noexcept {
   delete reinterpret_cast<T*>(object);

@@ -289,17 +289,6 @@ struct doer {
   }
 };
 
-inline std::uint64_t to_unsigned(const char* name, docache::duration length) {
-  if (length.nanoseconds() >= 0) return static_cast<std::uint64_t>(length.nanoseconds());
-  refuse(name, std::to_string(length.nanoseconds()) + " ns", "give a duration of 0 or more");
-}
-
-inline std::uint64_t to_interval(docache::duration length) {
-  if (length.nanoseconds() > 0) return static_cast<std::uint64_t>(length.nanoseconds());
-  refuse("interval", std::to_string(length.nanoseconds()) + " ns",
-         "give a duration greater than 0");
-}
-
 }  // namespace detail
 
 /// Calls a Doer at an interval and keeps its results for any number of readers, which never wait
@@ -459,7 +448,7 @@ class loop_cache {
     detail::check_version();
     docache_loop_options raw{};
     raw.size = sizeof raw;
-    raw.interval_ns = detail::to_interval(options.interval);
+    raw.interval_ns = detail::to_positive("interval", options.interval);
     raw.first_delay_ns = detail::to_unsigned("first_delay", options.first_delay);
     raw.jitter_ns = detail::to_unsigned("jitter", options.jitter);
     raw.capacity = options.capacity;

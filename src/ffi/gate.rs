@@ -10,7 +10,8 @@
 //! ([`Gate::call`]); others take it at once ([`Gate::during`]).
 //!
 //! # Invariants
-//! - CLOSED: once the word is closed there are no new holds, so no callback begins.
+//! - CLOSED: once the word is closed there are no new holds, so no callback begins but those that
+//!   a [hold](KeptHold) was taken for before.
 //! - HELD: what lies behind the gate is dropped by whoever gives back the last hold, so while there
 //!   is one it is there. A free inside a call on its own thread gives the handle's hold to that
 //!   call's outermost frame.
@@ -35,6 +36,7 @@
 //! a gate that was closed has no hold.
 
 use std::cell::Cell;
+use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -165,22 +167,40 @@ impl Gate {
     /// under way are over it goes with all that lies behind the gate. Waits for that, unless this
     /// thread is inside a call of the object's own, or others wait for this thread.
     pub(super) fn close(self: &Arc<Gate>, handle: impl Send + 'static) {
+        self.shut(handle);
+        self.await_end();
+    }
+
+    /// [`close`](Gate::close) without the wait.
+    pub(super) fn shut(self: &Arc<Gate>, handle: impl Send + 'static) {
         self.keep(handle);
         self.update(|word| Some(word.closed()));
         let mine = Hold { gate: Arc::as_ptr(self), process: forks() };
-        match Frame::outermost(self) {
+        if let Some(frame) = Frame::outermost(self) {
             // SAFETY: FRAMES: this thread's, and further out on its stack.
-            Some(frame) => unsafe { &*frame }.inherit(mine),
-            None => {
-                drop(mine);
-                if let Some(_wait) = self.begin_wait() {
-                    let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-                    while !*over {
-                        over = self.ended.wait(over).unwrap_or_else(PoisonError::into_inner);
-                    }
-                }
+            unsafe { &*frame }.inherit(mine);
+        }
+    }
+
+    /// Waits for the object's end, unless this thread is inside a call of the object's own, or
+    /// others wait for this thread.
+    pub(super) fn await_end(&self) {
+        if Frame::outermost(self).is_some() {
+            return;
+        }
+        if let Some(_wait) = self.begin_wait() {
+            let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*over {
+                over = self.ended.wait(over).unwrap_or_else(PoisonError::into_inner);
             }
         }
+    }
+
+    /// A hold that does not lie on a stack, for callbacks that others call later: the object is
+    /// there until it is given back, and they may begin until then, also if it was freed meanwhile.
+    /// They are called in [`call`](Gate::call). `None` if the object was freed.
+    pub(super) fn hold(self: &Arc<Gate>) -> Option<KeptHold> {
+        Some(KeptHold { _hold: Hold::take(self)?, gate: self.clone() })
     }
 
     /// Notes that this thread is going to wait for the object's end; `None` if it must not, because
@@ -265,6 +285,25 @@ impl Drop for Hold {
             // SAFETY: that is this one.
             unsafe { Arc::from_raw(self.gate) }.end();
         }
+    }
+}
+
+/// See [`Gate::hold`]. The hold is given back before the share of its gate.
+pub(super) struct KeptHold {
+    _hold: Hold,
+    gate: Arc<Gate>,
+}
+
+// SAFETY: the pointer of the hold is that of the gate beside it, which threads share; any of them
+// may give a hold back.
+unsafe impl Send for KeptHold {}
+// SAFETY: as above; nothing can be done to a hold but to drop it.
+unsafe impl Sync for KeptHold {}
+
+impl KeptHold {
+    /// Calls what this was taken for.
+    pub(super) fn call<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.gate.call(f)
     }
 }
 
@@ -370,7 +409,7 @@ fn lock_waits() -> LockGuard<'static, Waits> {
     let (mut waits, torn) = WAITS.lock_marked();
     if torn || waits.process != forks() {
         let mine = Waits { edges: Vec::new(), process: forks() };
-        std::mem::forget(std::mem::replace(&mut *waits, mine));
+        mem::forget(mem::replace(&mut *waits, mine));
     }
     waits
 }

@@ -67,8 +67,10 @@ impl docache_logger {
 }
 
 /// Makes a logger of messages up to `max_level`, a DOCACHE_LEVEL from 1. Loops speak: of starts and
-/// stops at INFO, of failures at WARN, of panics at ERROR, of each success at DEBUG; caches and
-/// groups do not. `drop` may be NULL. \[CB\] only `drop`
+/// stops at INFO, of failures at WARN, of panics at ERROR, of each success at DEBUG. So do
+/// docache_run_groups and docache_run_loops: of why they stop at INFO, of failures and of who has
+/// not stopped at WARN, of panics at ERROR. Caches and docache_groups do not. `drop` may be NULL.
+/// \[CB\] only `drop`
 ///
 /// # Safety
 /// HANDLE, CALLBACK.

@@ -8,6 +8,8 @@
 //! - docache_echo_, docache_store_: an echo cache keeps what is fetched in a store: memory, a Redis
 //!   or NATS server that many processes share, or callbacks of yours; those who miss the same key,
 //!   in all processes, share one fetch; and what is stale can be served while it is refreshed.
+//! - docache_run_: groups of actors, which run side by side and end together; loops, which repeat
+//!   theirs; calls that are made again when they fail.
 //! - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
 //!   notified, poll.
 //! - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
@@ -59,6 +61,9 @@
 //! - A share is one of the counted references to a value, an error, a logger or a snapshot.
 //! - A version is the number of a loop's results so far; the sequence of a result is the version
 //!   that it brought.
+//! - An actor is a part of a docache_run_group or a docache_run_loop: work with a thread of its
+//!   own, and what makes it return. (A docache_loop and a docache_group are other things: a loop
+//!   cache, and runs that callers share.)
 //!
 //! # Errors
 //! Every function that can fail returns a docache_status: 0 for success, positive for regular
@@ -70,17 +75,19 @@
 //! A function's comment names the statuses with a meaning of their own. Besides, any function may
 //! return INVALID_ARGUMENT for what it was given, PANIC for a defect of the library, and, if it
 //! starts something, INTERNAL where the machine refuses a thread or memory. One whose comment names
-//! it returns UNSUPPORTED if the library was built without what is asked for. CANCELLED and
-//! VERSION_MISMATCH are for the language bindings; no function returns them today.
+//! it returns UNSUPPORTED if the library was built without what is asked for. VERSION_MISMATCH is
+//! for the language bindings; no function returns it today.
 //!
 //! # Threads and the end
 //! - The library starts threads when they are needed: docache-clock while caches are used,
 //!   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
 //!   while one is, docache-echo while an echo cache refreshes or keeps its locks, docache-redis or
 //!   docache-nats for a store on a server, and one for each loop that was started.
+//! - A docache_run_group that runs has one for each of its actors, which is named after it, and one
+//!   for each interrupt.
 //! - A program may simply end. One that looks for leaks, or that unloads the library, ends its
-//!   waits and calls, drives, loops, groups, caches and stores in this order, and calls
-//!   docache_shutdown last.
+//!   docache_run_groups and docache_run_loops, waits and calls, drives, loops, groups, caches and
+//!   stores in this order, and calls docache_shutdown last.
 //!
 //! # Conventions
 //! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
@@ -90,7 +97,7 @@
 //!   with OK, PENDING or LEADER; other outputs are written only with OK unless their function says
 //!   otherwise. What lay in an output before is not released.
 //! - A `docache_error **out_error` may be NULL. It is set to NULL first, and to an error, which the
-//!   caller releases, when the status is negative, TIMEOUT, CLOSED, DOER_FAILED or BUSY.
+//!   caller releases, when the status is negative, TIMEOUT, CANCELLED, CLOSED, DOER_FAILED or BUSY.
 //! - What a function is given stays the caller's, who may release it afterwards; what the library
 //!   keeps is a share of its own, or a copy. See "Who releases what" for the exceptions.
 //! - A pointer whose length is 0 is ignored. Texts are UTF-8 with a length and need no NUL.
@@ -107,7 +114,8 @@
 //!   of a loop can.
 //! - All functions may be called from any thread, at any time and at once, with one exception: a
 //!   handle with one owner must not be freed while another thread is in a call with it. (A call
-//!   that a callback was called from may be, see below.)
+//!   that a callback was called from may be, see below; and so may the run of a docache_run_group
+//!   or a docache_run_loop.)
 //!
 //! # Who releases what
 //! - Every `out_value`, `out_error` and other handle that a function writes: yours, release or free
@@ -119,13 +127,14 @@
 //! - What callbacks of a store write to a docache_found: given away.
 //! - A docache_call: free it, also after docache_call_finish, but not after a docache_call_end that
 //!   returned OK.
+//! - What docache_run_group_add_group and docache_run_group_add_loop are given: given away with OK.
 //! - What a callback is given, and the value and error in a docache_entry: borrowed.
 //!
 //! # Freeing
-//! - When `_free` of a loop, a cache, an echo cache or a wait has returned, none of the object's
-//!   callbacks runs or will, and `drop` of its registration has been called. So it waits for
-//!   callbacks that run on the library's own threads, and must not be called with anything held,
-//!   such as a mutex, that they need.
+//! - When `_free` of a loop, a cache, an echo cache, a wait, a docache_run_group or a
+//!   docache_run_loop has returned, none of the object's callbacks runs or will, and `drop` of its
+//!   registrations has been called. So it waits for callbacks that run on the library's own
+//!   threads, and must not be called with anything held, such as a mutex, that they need.
 //! - Inside a callback of the object's own it returns at once: the object ends, and `drop` is
 //!   called, when the call that the callback came from is over.
 //! - Inside another object's callback it waits as well, except where threads would wait for each
@@ -140,7 +149,7 @@
 //!
 //! # Signals
 //! The library's threads block all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. What a
-//! Doer starts inherits that.
+//! Doer or an actor starts inherits that.
 //!
 //! # Fork
 //! After `fork` (and `daemon`, but not `vfork` or a bare system call) the child can use and free
@@ -148,9 +157,11 @@
 //! what other threads were fetching or running is not waited for. A loop cache that ran counts as
 //! stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
 //! in the child, and the Doer must cope with being called again on its data as they are. A loop
-//! whose own thread forks goes on in the child. A call, or a wait, that was begun is to be polled,
-//! or freed, by the child itself: nobody notifies it of what threads would have done that are not
-//! there. One that another thread was using at the moment of the fork must not be used.
+//! whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
+//! over, and can be freed; one that did not run yet can be run. A call, or a wait, that was begun
+//! is to be polled, or freed, by the child itself: nobody notifies it of what threads would have
+//! done that are not there. One that another thread was using at the moment of the fork must not be
+//! used.
 //!
 //! # Safety
 //! What a caller of every function promises:
@@ -177,6 +188,7 @@ mod loop_cache;
 mod notify;
 mod perform;
 mod perform_key;
+mod run;
 mod shutdown;
 mod store;
 
@@ -196,6 +208,7 @@ pub use loop_cache::*;
 pub use notify::docache_notify_fn;
 pub use perform::docache_perform_fn;
 pub use perform_key::*;
+pub use run::*;
 pub use shutdown::docache_shutdown;
 pub use value::*;
 pub use version::*;

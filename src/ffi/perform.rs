@@ -68,7 +68,7 @@ pub(super) unsafe fn outcome(
     match (status, value) {
         (DOCACHE_OK, Some(value)) => Ok(value),
         (DOCACHE_OK, None) => Err("the Doer returned OK without a value".into()),
-        (status, _) => Err(reported(status, error)),
+        (status, _) => Err(reported(status, error, "the Doer")),
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) unsafe fn finished(
                 // SAFETY: HANDLE, not NULL.
                 Some(unsafe { share_error(error) })
             };
-            Ok(Err(into_error(reported(status, error))))
+            Ok(Err(into_error(reported(status, error, "the Doer"))))
         }
         DOCACHE_DOER_FAILED | DOCACHE_PANIC => {
             Err(Error::invalid_argument("value", "a value with a failure", "give NULL"))
@@ -119,13 +119,11 @@ pub(super) fn into_error(reported: BoxError) -> Error {
     }
 }
 
-/// What a callback reported that has no value.
-fn reported(status: docache_status, error: Option<Error>) -> BoxError {
+/// What a callback reported that did not succeed. `who` it was says an error that is made here.
+pub(super) fn reported(status: docache_status, error: Option<Error>, who: &str) -> BoxError {
     let reported: BoxError = match error {
         Some(error) => error.into(),
-        None => {
-            format!("the Doer returned {} ({status})", name_of(status).to_string_lossy()).into()
-        }
+        None => format!("{who} returned {} ({status})", name_of(status).to_string_lossy()).into(),
     };
     if status == DOCACHE_PANIC { ReportedPanic(reported).into() } else { reported }
 }

@@ -256,6 +256,13 @@ impl Group {
         }
     }
 
+    /// The same without going on with a panic.
+    #[cfg(feature = "capi")]
+    pub(crate) fn run_to_end(self) -> (Result<Report, RunError>, Option<shared::Payload>) {
+        let Over { report, payload, .. } = self.run_until_over();
+        (report.into_result(), payload)
+    }
+
     pub(in crate::run) fn run_until_over(self) -> Over {
         let Group { shared, settings, actors } = self;
         teardown::run(&shared, &Arc::new(settings), actors)

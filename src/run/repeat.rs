@@ -384,6 +384,12 @@ impl Loop {
         self.group.run()
     }
 
+    /// It as the group that it is.
+    #[cfg(feature = "capi")]
+    pub(crate) fn into_group(self) -> Group {
+        self.group
+    }
+
     /// An actor that runs this loop in a group. As an actor of the group it stops only when it is
     /// interrupted.
     ///

@@ -12,4 +12,5 @@ mod memory;
 mod outcome;
 mod place;
 mod registry;
+pub mod run;
 mod shutdown;

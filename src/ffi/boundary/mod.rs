@@ -20,6 +20,6 @@ pub(super) use firewall::{guard, quietly};
 pub(super) use out::Out;
 pub(super) use registration::Registration;
 pub(super) use spans::Spans;
-#[cfg(not(all(feature = "redis", feature = "nats")))]
+#[cfg(not(all(unix, feature = "redis", feature = "nats", feature = "signals")))]
 pub(super) use status::unsupported;
 pub(super) use status::{name_of, status_of, too_small};

@@ -105,7 +105,7 @@ impl std::error::Error for Unsupported {}
 
 /// Why there is no such thing in this build.
 #[cfg_attr(
-    all(feature = "redis", feature = "nats"),
+    all(unix, feature = "redis", feature = "nats", feature = "signals"),
     allow(dead_code, reason = "everything is there")
 )]
 #[cold]

@@ -23,23 +23,28 @@ pub(crate) unsafe trait Versioned: Copy {
 /// SPAN: `options` leads to as many readable bytes as its first field says, but to one `usize` at
 /// least.
 pub(crate) unsafe fn read<O: Versioned>(options: *const O) -> Result<O> {
+    // SAFETY: the caller's promise.
+    unsafe { read_as(options, "options") }
+}
+
+/// The same for what is no `options`, but has a name of its own.
+///
+/// # Safety
+/// As [`read`].
+pub(crate) unsafe fn read_as<O: Versioned>(options: *const O, name: &str) -> Result<O> {
     let ours = size_of::<O>();
-    check(options, "options")?;
+    check(options, name)?;
     // SAFETY: SPAN.
     let size = unsafe { options.cast::<usize>().read() };
     if !(ours..=LARGEST).contains(&size) {
         let accepted = format!("give sizeof({})", O::NAME);
-        return Err(Error::invalid_argument("options.size", size, &accepted));
+        return Err(Error::invalid_argument(&format!("{name}.size"), size, &accepted));
     }
     // SAFETY: SPAN, and `size` is the struct's own.
     let given = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
     if let Some(at) = given.iter().skip(ours).position(|byte| *byte != 0) {
         let what = format!("a value in an unknown field at offset {}", ours + at);
-        return Err(Error::invalid_argument(
-            "options",
-            what,
-            "give 0 there, or use a newer library",
-        ));
+        return Err(Error::invalid_argument(name, what, "give 0 there, or use a newer library"));
     }
     // SAFETY: SPAN: the first version of the struct, which is all that `O` is, fits; any bytes are
     // a valid value of it.

@@ -133,3 +133,71 @@ fn another_process_has_the_handles_hold_alone() {
     assert!(closed.is_closed() && !closed.holds());
     assert_eq!(closed.with_hold(), None);
 }
+
+#[test]
+fn what_a_hold_was_taken_for_can_begin_after_the_close_and_is_waited_for() {
+    let (gate, handle, gone) = gate();
+    let (kept, (ended, is_ended)) = (gate.hold().unwrap(), mpsc::channel());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            gate.close(handle);
+            ended.send(()).unwrap();
+        });
+        await_close(&gate);
+        assert!(gate.hold().is_none());
+        assert_eq!(gate.during(|| ()), None);
+        kept.call(|| {
+            // This thread is inside, so it does not wait.
+            gate.await_end();
+            assert_eq!(gone.load(Ordering::SeqCst), 0);
+        });
+        assert!(is_ended.try_recv().is_err());
+        drop(kept);
+        is_ended.recv().unwrap();
+    });
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_close_that_does_not_wait_leaves_the_end_to_the_last_hold() {
+    let (gate, handle, gone) = gate();
+    let kept = gate.hold().unwrap();
+    gate.shut(handle);
+    assert_eq!(gone.load(Ordering::SeqCst), 0);
+    drop(kept);
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+    gate.await_end();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_takes_the_lock_from_a_thread_that_it_does_not_have() {
+    let (outer, outer_handle, _) = gate();
+    let (inner, inner_handle, gone) = gate();
+    let (holds, forked) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _waits = lock_waits();
+            holds.wait();
+            forked.wait();
+        });
+        holds.wait();
+        // SAFETY: the child calls what is under test, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: it ends the child if that waits for ever.
+            unsafe { libc::alarm(60) };
+            outer.call(|| inner.close(inner_handle));
+            let ended = gone.load(Ordering::SeqCst);
+            // SAFETY: it ends the child.
+            unsafe { libc::_exit(i32::from(ended != 2)) };
+        }
+        let mut status = -1;
+        // SAFETY: the place is ours.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        forked.wait();
+        assert_eq!((waited, status), (child, 0));
+    });
+    outer.close(outer_handle);
+    inner.close(Part(gone));
+}

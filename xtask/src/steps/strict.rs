@@ -40,7 +40,15 @@ size_t all_options(void) {
   const docache_cache_options c = DOCACHE_CACHE_OPTIONS_INIT;
   const docache_loop_counters d = DOCACHE_LOOP_COUNTERS_INIT;
   const docache_cache_counters e = DOCACHE_CACHE_COUNTERS_INIT;
-  return a.size + b.size + c.size + d.size + e.size;
+  const docache_run_group_options f = DOCACHE_RUN_GROUP_OPTIONS_INIT;
+  const docache_run_loop_options g = DOCACHE_RUN_LOOP_OPTIONS_INIT;
+  const docache_run_actor h = DOCACHE_RUN_ACTOR_INIT;
+  const docache_run_loop_actor i = DOCACHE_RUN_LOOP_ACTOR_INIT;
+  const docache_backoff j = DOCACHE_BACKOFF_INIT;
+  const docache_run_retry_options k = DOCACHE_RUN_RETRY_OPTIONS_INIT;
+  const docache_run_cause l = DOCACHE_RUN_CAUSE_INIT;
+  return a.size + b.size + c.size + d.size + e.size + f.size + g.size + h.size + i.size + j.size +
+         k.size + l.size;
 }
 "#;
 
