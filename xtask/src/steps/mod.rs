@@ -12,7 +12,13 @@ mod strict;
 use crate::run::{Step, Together};
 
 /// See [`Together`].
-pub(crate) const TOGETHER: &[Together] = &[&["library", "build"], &["features", "fuzz-build"]];
+pub(crate) const TOGETHER: &[Together] = &[
+    &["library", "build"],
+    &["examples", "quickstart"],
+    &["go-app", "go-examples"],
+    &["features", "fuzz-build"],
+    &["go-race", "go-cgocheck"],
+];
 
 /// What a user would want to pass.
 pub(crate) const TEST: &[Step] = &[
@@ -106,12 +112,12 @@ pub(crate) const VERIFY: &[Step] = &[
         run: programs::sanitizers,
     },
     Step { name: "valgrind", about: "C and C++ programs under valgrind", run: programs::valgrind },
-    Step { name: "go-race", about: "Go tests under the race detector", run: programs::go_race },
     Step {
         name: "go-stores-race",
         about: "the Go stores' tests under the race detector",
         run: programs::go_stores_race,
     },
+    Step { name: "go-race", about: "Go tests under the race detector", run: programs::go_race },
     Step {
         name: "go-cgocheck",
         about: "Go tests with the strict cgo pointer checks",
