@@ -15,6 +15,7 @@ pub(crate) use coarse::dismiss_ticker;
 pub(crate) use coarse::{DEADLINE_UNIT_BITS, MARGIN, META_LOW_BITS, exact, horizon, horizon_of};
 pub use manual::ManualClock;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -27,7 +28,7 @@ use timers::Owner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 pub(crate) use timers::dismiss_timer;
 pub(crate) use timers::{help, nap};
-use wheel::TimerId;
+pub(crate) use wheel::{TimerId, Wheel};
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
@@ -176,6 +177,27 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.timers.disarm(self.id);
+    }
+}
+
+/// Which time a clock tells: two clocks of one identity always read the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockIdentity(Option<*const ()>);
+
+// SAFETY: the pointer is compared and never followed.
+unsafe impl Send for ClockIdentity {}
+// SAFETY: as above.
+unsafe impl Sync for ClockIdentity {}
+
+impl ClockIdentity {
+    /// That of [`SystemClock`].
+    pub(crate) const SYSTEM: ClockIdentity = ClockIdentity(None);
+
+    /// That of a clock, if it can be known. It says something while the clock is alive.
+    pub(crate) fn of<C: Clock>(clock: &C) -> Option<ClockIdentity> {
+        let clock = clock as &dyn Any;
+        let manual = || clock.downcast_ref::<ManualClock>().map(ManualClock::identity);
+        if clock.is::<SystemClock>() { Some(ClockIdentity::SYSTEM) } else { manual() }
     }
 }
 

@@ -280,6 +280,7 @@ mod contain;
 mod context;
 pub mod echo;
 mod error;
+mod executor;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "capi")))]
 pub mod ffi;
@@ -302,6 +303,7 @@ pub use cache::{
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use executor::Executor;
 pub use flight::{FlightError, GroupBuilder, Shared};
 // An alias of a type is found where the type is re-exported.
 #[doc(alias = "singleflight")]

@@ -6,6 +6,7 @@ mod loops;
 mod nested;
 mod panics;
 mod retries;
+mod scheduler;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../common/seccomp.rs"]
 mod seccomp;
