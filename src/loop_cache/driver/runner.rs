@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::forked;
+use super::scheduled::ScheduledRun;
 use super::ticker::Ticker;
 use crate::clock::Tick;
 use crate::contain::{contained, drop_contained};
@@ -63,7 +64,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         drop(control);
         // Before foreign code has this thread: a Waker may block, or wait for the end of the next
         // run.
-        let refused = next.and_then(|next| self.shared.spawn(next).err());
+        let refused = next.and_then(|next| self.shared.launch(next).err());
         self.shared.changed.notify_all();
         self.shared.wake.notify_all();
         // A closed loop cache's Doer.
@@ -128,15 +129,24 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Run { number: control.run, begun, publisher: Publisher::new(), work, shared: self.clone() }
     }
 
-    /// Starts a run on a thread of its own. Whether this call did it.
+    /// Starts a run on the executor, or on a thread of its own. Whether this call did it.
     pub(in crate::loop_cache) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
         match self.begin(true)? {
             Begun::Exists { restart } => Ok(restart),
-            Begun::Run(run) => self.spawn(run).map(|()| true),
+            Begun::Run(run) => self.launch(run).map(|()| true),
         }
     }
 
-    pub(super) fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
+    /// Has a run go on by itself.
+    fn launch(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
+        match &self.settings.executor {
+            // If it is refused it is dropped, and the run ends with it.
+            Some(executor) => executor.adopt(Box::new(ScheduledRun::new(run))),
+            None => self.spawn(run),
+        }
+    }
+
+    fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
         let number = run.number;
         // If there is no thread to be had, the closure is dropped and the run ends with it.
         let thread = spawn(&self.settings.name, move || {
@@ -292,14 +302,14 @@ impl Call {
         Call { started, timestamp, lateness, refresh }
     }
 
-    /// Publishes what came of it.
+    /// Publishes what came of it. When it ended.
     pub(super) fn end<T: Send + Sync + 'static>(
         self,
         shared: &Shared<T>,
         publisher: &mut Publisher<T>,
         ticker: &mut Ticker,
         result: Result<T>,
-    ) {
+    ) -> Tick {
         let ended = shared.now();
         let duration = ended.since(self.started);
         let error = result.as_ref().err().cloned();
@@ -336,5 +346,6 @@ impl Call {
             Some(error) if error.is_panicked() => shared.log(Level::Error, format_args!("{error}")),
             Some(error) => shared.log(Level::Warn, format_args!("failed: {error}")),
         }
+        ended
     }
 }

@@ -191,3 +191,8 @@ impl Jobs for Scheduler {
         self.0.0.adopt(job)
     }
 }
+
+#[cfg(all(test, docache_loom))]
+mod model;
+#[cfg(all(test, not(docache_loom)))]
+mod tests;
