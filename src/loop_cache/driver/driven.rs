@@ -58,9 +58,9 @@ impl<T: Send + Sync + 'static> Driven<T> {
         inside(shared, || shared.log(Level::Info, format_args!("started")));
     }
 
-    /// What is to be done at `now`.
-    pub(super) fn next_at(&self, now: Tick) -> Next {
-        let refresh = match self.run.shared.called(self.run.number) {
+    /// What is to be done at `now`, when the run was called for this.
+    fn next_if(&self, called: Option<Called>, now: Tick) -> Next {
+        let refresh = match called {
             Some(Called::Stop | Called::Ended) => return Next::Stop,
             called => called.is_some(),
         };
@@ -68,6 +68,28 @@ impl<T: Send + Sync + 'static> Driven<T> {
             wait if !refresh && wait > Duration::ZERO => Next::Wait(wait),
             _ => Next::Call { now, refresh },
         }
+    }
+
+    /// What is to be done at `now`.
+    #[cfg(feature = "capi")]
+    pub(super) fn next_at(&self, now: Tick) -> Next {
+        self.next_if(self.run.shared.called(self.run.number), now)
+    }
+
+    /// Calls the Doer if that is to be done at `now`. What was, and when the call ended.
+    pub(super) fn call_if_due(&mut self, now: Tick) -> (Next, Option<Tick>) {
+        let mut control = self.run.shared.lock();
+        let next = self.next_if(control.called(self.run.number), now);
+        let Next::Call { refresh, .. } = next else { return (next, None) };
+        control.begun += 1;
+        // As `inside` does, in one section less.
+        control.runner = Some(thread::token());
+        drop(control);
+        self.call = Some(Call::counted(&self.run.shared, &self.ticker, now, refresh));
+        let result = self.run.work.as_mut().map(|work| work.perform());
+        let ended = result.and_then(|result| self.end(result));
+        self.run.shared.lock().runner = None;
+        (next, ended)
     }
 
     /// Is there when the run is to stop, to call out of turn, or over.
@@ -82,6 +104,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
     }
 
     /// A call begins.
+    #[cfg(feature = "capi")]
     pub(crate) fn begin(&mut self, now: Tick, refresh: bool) {
         self.call = Some(Call::begin(&self.run.shared, &self.ticker, now, refresh));
     }

@@ -297,6 +297,16 @@ impl Call {
         refresh: bool,
     ) -> Call {
         shared.lock().begun += 1;
+        Call::counted(shared, ticker, started, refresh)
+    }
+
+    /// One that counts as begun already.
+    pub(super) fn counted<T: Send + Sync + 'static>(
+        shared: &Shared<T>,
+        ticker: &Ticker,
+        started: Tick,
+        refresh: bool,
+    ) -> Call {
         let timestamp = shared.settings.clock.wall();
         let lateness = if refresh { Duration::ZERO } else { started.since(ticker.due) };
         Call { started, timestamp, lateness, refresh }
@@ -315,7 +325,7 @@ impl Call {
         let error = result.as_ref().err().cloned();
         let entry = LoopEntry::new(result, self.timestamp, self.started, duration);
         let replaced = publisher.publish(shared, entry);
-        let skipped = ticker.next(ended, self.refresh, &shared.settings);
+        let skipped = ticker.next(ended, self.refresh);
 
         let mut control = shared.lock();
         control.done += 1;

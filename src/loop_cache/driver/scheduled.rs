@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
-use super::driven::{Driven, Next, inside};
+use super::driven::{Driven, Next};
 use super::runner::Run;
 use crate::clock::{Alarm, Tick};
 use crate::executor::{self, Job, Turn};
@@ -27,6 +27,7 @@ pub(super) struct ScheduledRun<T: Send + Sync + 'static> {
     alarm: Option<Alarm>,
     driven: Driven<T>,
     listens: Option<u32>,
+    on_executors_clock: bool,
     waker: Waker,
 }
 
@@ -35,7 +36,8 @@ impl<T: Send + Sync + 'static> ScheduledRun<T> {
         let driven = Driven::new(run);
         let called = Box::pin(driven.calling());
         let waker = Waker::noop().clone();
-        ScheduledRun { called, alarm: None, driven, listens: None, waker }
+        let on_executors_clock = driven.run.shared.settings.on_executors_clock;
+        ScheduledRun { called, alarm: None, driven, listens: None, on_executors_clock, waker }
     }
 
     /// When to be called again.
@@ -49,23 +51,13 @@ impl<T: Send + Sync + 'static> ScheduledRun<T> {
                 return executor::Next::At(now.deadline(Duration::ZERO));
             }
         }
-        let settings = &self.driven.run.shared.settings;
         let due = self.driven.ticker.due;
-        if settings.on_executors_clock {
+        if self.on_executors_clock {
             return executor::Next::At(due);
         }
+        let settings = &self.driven.run.shared.settings;
         self.alarm = Some(settings.clock.alarm(due, self.waker.clone()));
         executor::Next::Called
-    }
-
-    /// Calls the Doer. When that ended.
-    fn call(&mut self, now: Tick, refresh: bool) -> Option<Tick> {
-        let shared = self.driven.run.shared.clone();
-        inside(&shared, || {
-            self.driven.begin(now, refresh);
-            let result = self.driven.run.work.as_mut()?.perform();
-            self.driven.end(result)
-        })
     }
 }
 
@@ -78,17 +70,15 @@ impl<T: Send + Sync + 'static> Job for ScheduledRun<T> {
     }
 
     fn run(&mut self, now: Tick, called: bool) -> Turn {
-        let on_executors_clock = self.driven.run.shared.settings.on_executors_clock;
         if called {
             self.listens = None;
         }
-        let own_now = if on_executors_clock { now } else { self.driven.run.shared.now() };
-        let ended = match self.driven.next_at(own_now) {
-            Next::Stop => return Turn { next: executor::Next::Over, ended: None },
-            Next::Wait(_) => None,
-            Next::Call { now, refresh } => self.call(now, refresh),
-        };
-        let ended = ended.filter(|_| on_executors_clock);
+        let own_now = if self.on_executors_clock { now } else { self.driven.run.shared.now() };
+        let (done, ended) = self.driven.call_if_due(own_now);
+        if done == Next::Stop {
+            return Turn { next: executor::Next::Over, ended: None };
+        }
+        let ended = ended.filter(|_| self.on_executors_clock);
         Turn { next: self.next(ended.unwrap_or(now)), ended }
     }
 }

@@ -5,6 +5,10 @@
 //! number of the slot of each job that waits for a time; `called` those that were called out of
 //! turn, in order, and some that have gone since.
 //!
+//! On a clock of real time the wheel counts in units of 2^16 ns, in which a job is due at the end of
+//! the unit that its time lies in: so jobs pass fewer levels of the wheel, and are late by less than
+//! the system's own timers are.
+//!
 //! # Invariants
 //! - HOME: a slot has its job exactly while its place is `Waits`, `Sleeps` or `Called`. While it
 //!   `Runs`, one thread has the job and gives it back.
@@ -64,6 +68,8 @@ pub(super) struct Taken {
 /// See the module.
 pub(super) struct JobTable {
     wheel: Wheel<u32>,
+    /// How many bits of a time the wheel leaves out.
+    coarse: u32,
     called: VecDeque<JobId>,
     slots: Vec<Slot>,
     free: u32,
@@ -73,10 +79,19 @@ pub(super) struct JobTable {
     prefers_called: bool,
 }
 
-impl Default for JobTable {
-    fn default() -> JobTable {
+/// What the wheel leaves out of real time.
+const COARSE: u32 = 16;
+
+impl JobTable {
+    /// One for a clock of real time, or for one that a test moves.
+    pub(super) fn new(real: bool) -> JobTable {
+        JobTable::of(if real { COARSE } else { 0 })
+    }
+
+    fn of(coarse: u32) -> JobTable {
         JobTable {
             wheel: Wheel::default(),
+            coarse,
             called: VecDeque::new(),
             slots: Vec::new(),
             free: NIL,
@@ -85,9 +100,7 @@ impl Default for JobTable {
             prefers_called: false,
         }
     }
-}
 
-impl JobTable {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -95,7 +108,11 @@ impl JobTable {
 
     /// When the first of those that nobody has is to be called: never later, and sometimes earlier.
     pub(super) fn next(&self) -> Option<Tick> {
-        if self.called.is_empty() { self.wheel.next() } else { Some(Tick::default()) }
+        if !self.called.is_empty() {
+            return Some(Tick::default());
+        }
+        let unit = self.wheel.next()?.as_nanos();
+        Some(Tick::from_nanos(unit.saturating_mul(1 << self.coarse)))
     }
 
     /// A place for a job that the caller has, as if it ran.
@@ -143,7 +160,8 @@ impl JobTable {
             }
             Next::At(at) if at != Tick::MAX => {
                 (slot.job, slot.at) = (Some(job), at);
-                let timer = self.wheel.insert(at, id.slot);
+                let unit = at.as_nanos().div_ceil(1 << self.coarse);
+                let timer = self.wheel.insert(Tick::from_nanos(unit), id.slot);
                 self.slots[id.slot as usize].place = Place::Waits(timer);
             }
             Next::At(_) | Next::Called => (slot.job, slot.place) = (Some(job), Place::Sleeps),
@@ -205,7 +223,7 @@ impl JobTable {
 
     #[inline]
     fn take_due(&mut self, now: Tick) -> Option<Taken> {
-        let i = self.wheel.pop_due(now)?;
+        let i = self.wheel.pop_due(Tick::from_nanos(now.as_nanos() >> self.coarse))?;
         self.hand_out(i, false)
     }
 
@@ -232,7 +250,7 @@ impl JobTable {
     pub(super) fn clear(&mut self) -> Vec<Box<dyn Job>> {
         let jobs = self.slots.iter_mut().filter_map(|slot| slot.job.take()).collect();
         let numbered = self.numbered;
-        *self = JobTable { numbered, ..JobTable::default() };
+        *self = JobTable { numbered, ..JobTable::of(self.coarse) };
         jobs
     }
 

@@ -25,7 +25,7 @@ const COALESCE: Duration = Duration::from_millis(1);
 /// A call that took less is likely to be as short the next time.
 const QUICK: Duration = Duration::from_micros(100);
 /// For how long a worker calls jobs that are due before it wakes another one to share them.
-const SHARE_AFTER: Duration = Duration::from_micros(200);
+const SHARE_AFTER: Duration = Duration::from_millis(1);
 
 /// What a scheduler is set to.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(limits: Limits) -> State {
         State {
-            jobs: JobTable::default(),
+            jobs: JobTable::new(limits.real),
             workers: Vec::new(),
             followers: Vec::new(),
             leader: None,

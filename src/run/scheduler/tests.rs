@@ -67,7 +67,6 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 /// The table and what it should hold.
-#[derive(Default)]
 struct Both {
     table: JobTable,
     now: u64,
@@ -207,12 +206,36 @@ impl Both {
     }
 }
 
+#[test]
+fn on_a_real_clock_nothing_is_due_early_or_later_than_by_a_unit() {
+    let mut table = JobTable::new(true);
+    let dropped = Arc::default();
+    for at in [1, 65_536, 65_537, 1_000_000_007, u64::MAX - 1] {
+        let id = table.reserve();
+        let job = Box::new(Numbered(at, Arc::clone(&dropped)));
+        assert!(table.settle(id, job, Next::At(tick(at)), false, tick(0)).is_none());
+        let next = table.next().unwrap();
+        assert!(next >= tick(at).min(tick(u64::MAX - 1)));
+        assert!(table.take(tick(at - 1)).is_none());
+        let late = next.as_nanos().min(at.saturating_add(65_535));
+        assert_eq!(table.take(tick(late)).map(|taken| taken.at), Some(tick(at)));
+    }
+}
+
 proptest! {
     #[test]
     fn jobs_are_where_they_should_be_and_come_in_order(
         actions in proptest::collection::vec(action(), 0..120),
     ) {
-        let mut both = Both::default();
+        let mut both = Both {
+            table: JobTable::new(false),
+            now: 0,
+            jobs: Vec::new(),
+            taken: Vec::new(),
+            order: 0,
+            dropped: Arc::default(),
+            gone: 0,
+        };
         for action in actions {
             both.act(action);
             both.check();
