@@ -20,6 +20,8 @@ mod loops;
 mod process;
 #[cfg(unix)]
 mod runs;
+#[cfg(unix)]
+mod schedulers;
 
 #[cfg(unix)]
 const CASES: &[(&str, fn())] = &[
@@ -50,6 +52,10 @@ const CASES: &[(&str, fn())] = &[
     ("a_group_that_does_not_run_yet", runs::a_group_that_does_not_run_yet),
     ("an_actor_that_forks", runs::an_actor_that_forks),
     ("a_run_that_forks", runs::a_run_that_forks),
+    ("a_scheduler_of_other_threads", schedulers::a_scheduler_of_other_threads),
+    ("workers_in_calls", schedulers::workers_in_calls),
+    ("a_scheduled_loop_that_forks", schedulers::a_scheduled_loop_that_forks),
+    ("busy_schedulers", schedulers::busy_schedulers),
     #[cfg(target_os = "linux")]
     ("threads_come_and_go", echo::threads_come_and_go),
 ];

@@ -384,6 +384,8 @@ impl State {
         (self.threads, self.busy) = (usize::from(mine.is_some()), usize::from(busy));
         self.followers.clear();
         self.leader = None;
+        // A thread that is not there may have been about to set it.
+        self.watch_at = Tick::MAX;
         self.jobs.reset_in_child(kept);
     }
 }
