@@ -337,8 +337,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// The counters. Takes a short lock.
     #[must_use]
     pub fn stats(&self) -> LoopCacheStats {
-        let control = self.shared.lock();
-        LoopCacheStats { running: control.is_running(), ..control.stats.clone() }
+        self.shared.lock().stats()
     }
 
     /// The time on this loop cache's clock, for [`LoopEntry::age_at`].

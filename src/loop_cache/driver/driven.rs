@@ -2,14 +2,15 @@
 //! has come to this.
 //!
 //! # State
-//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set between
-//! [`begin`](Driven::begin) and [`finish`](Driven::finish).
+//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set while a call is under way that
+//! its host has begun and not finished.
 
 use std::time::Duration;
 
 use super::runner::{Call, Run};
 use super::ticker::Ticker;
 use crate::clock::Tick;
+#[cfg(feature = "capi")]
 use crate::error::Result;
 use crate::log::Level;
 use crate::loop_cache::shared::Shared;
@@ -32,6 +33,7 @@ pub(crate) enum Next {
 pub(crate) struct Driven<T: Send + Sync + 'static> {
     pub(super) run: Run<T>,
     pub(super) ticker: Ticker,
+    #[cfg(feature = "capi")]
     call: Option<Call>,
 }
 
@@ -49,7 +51,12 @@ pub(super) fn inside<T: Send + Sync + 'static, R>(
 impl<T: Send + Sync + 'static> Driven<T> {
     pub(super) fn new(run: Run<T>) -> Driven<T> {
         let ticker = Ticker::new(run.begun, &run.shared.settings);
-        Driven { run, ticker, call: None }
+        Driven {
+            run,
+            ticker,
+            #[cfg(feature = "capi")]
+            call: None,
+        }
     }
 
     /// Says that the run has begun.
@@ -85,10 +92,11 @@ impl<T: Send + Sync + 'static> Driven<T> {
         // As `inside` does, in one section less.
         control.runner = Some(thread::token());
         drop(control);
-        self.call = Some(Call::counted(&self.run.shared, &self.ticker, now, refresh));
-        let result = self.run.work.as_mut().map(|work| work.perform());
-        let ended = result.and_then(|result| self.end(result));
-        self.run.shared.lock().runner = None;
+        let Run { shared, publisher, work, .. } = &mut self.run;
+        let call = Call::counted(shared, &self.ticker, now, refresh);
+        let result = work.as_mut().map(|work| work.perform());
+        let ended = result.map(|result| call.end(shared, publisher, &mut self.ticker, result));
+        shared.lock().runner = None;
         (next, ended)
     }
 
@@ -110,6 +118,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
     }
 
     /// The call under way, if there is one, came to this. When it ended.
+    #[cfg(feature = "capi")]
     pub(super) fn end(&mut self, result: Result<T>) -> Option<Tick> {
         let call = self.call.take()?;
         let Run { shared, publisher, .. } = &mut self.run;

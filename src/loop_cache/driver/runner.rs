@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::forked;
 use super::scheduled::ScheduledRun;
 use super::ticker::Ticker;
-use crate::clock::Tick;
+use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -329,12 +329,12 @@ impl Call {
 
         let mut control = shared.lock();
         control.done += 1;
-        let stats = &mut control.stats;
+        let stats = &mut control.counters;
         stats.calls += 1;
         stats.skipped_ticks += skipped;
-        stats.last_duration = duration;
-        stats.last_lateness = self.lateness;
-        stats.max_lateness = stats.max_lateness.max(self.lateness);
+        stats.last_duration = saturating_nanos(duration);
+        stats.last_lateness = saturating_nanos(self.lateness);
+        stats.max_lateness = stats.max_lateness.max(stats.last_lateness);
         let before = match &error {
             None => {
                 stats.consecutive_failures = 0;

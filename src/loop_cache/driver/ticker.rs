@@ -14,8 +14,9 @@ pub(super) struct Ticker {
     tick: Tick,
     // Copies: they lie beside what is used with them.
     schedule: Schedule,
-    interval: Duration,
-    jitter: Duration,
+    /// In nanoseconds.
+    interval: u64,
+    jitter: u64,
     random: RandomState,
     draws: u64,
 }
@@ -23,15 +24,17 @@ pub(super) struct Ticker {
 impl Ticker {
     pub(super) fn new(begun: Tick, settings: &Settings) -> Ticker {
         let tick = begun.deadline(settings.first_delay);
-        let Settings { schedule, interval, jitter, .. } = *settings;
-        Ticker { due: tick, tick, schedule, interval, jitter, random: RandomState::new(), draws: 0 }
+        let (interval, jitter) =
+            (saturating_nanos(settings.interval), saturating_nanos(settings.jitter));
+        let (schedule, random) = (settings.schedule, RandomState::new());
+        Ticker { due: tick, tick, schedule, interval, jitter, random, draws: 0 }
     }
 
     /// Goes on after a call that ended at `ended`; how many ticks were skipped.
     pub(super) fn next(&mut self, ended: Tick, refresh: bool) -> u64 {
         let skipped = match self.schedule {
             Schedule::FixedDelay => {
-                self.tick = ended.after(self.interval);
+                self.tick = ended.after(Duration::from_nanos(self.interval));
                 0
             }
             // A refresh comes between two ticks and leaves them alone.
@@ -44,7 +47,7 @@ impl Ticker {
 
     /// Moves to the last tick that has come by `ended`, or else to the next; how many lie between.
     fn next_tick(&mut self, ended: Tick) -> u64 {
-        let interval = saturating_nanos(self.interval);
+        let interval = self.interval;
         let passed = saturating_nanos(ended.since(self.tick)) / interval;
         let ticks = passed.max(1);
         self.tick = self.tick.after(Duration::from_nanos(interval.saturating_mul(ticks)));
@@ -53,7 +56,7 @@ impl Ticker {
 
     /// A random duration of up to the jitter.
     fn draw(&mut self) -> Duration {
-        let most = saturating_nanos(self.jitter);
+        let most = self.jitter;
         if most == 0 {
             return Duration::ZERO;
         }
@@ -73,14 +76,14 @@ mod tests {
             due: Tick::default(),
             tick: Tick::default(),
             schedule: Schedule::FixedDelay,
-            interval: Duration::from_secs(1),
-            jitter: Duration::ZERO,
+            interval: 1_000_000_000,
+            jitter: 0,
             random: RandomState::new(),
             draws: 0,
         };
         assert_eq!(ticker.draw(), Duration::ZERO);
         let most = Duration::from_secs(1);
-        ticker.jitter = most;
+        ticker.jitter = saturating_nanos(most);
         let drawn: Vec<Duration> = (0..1_000).map(|_| ticker.draw()).collect();
         assert!(drawn.iter().all(|jitter| *jitter <= most));
         let low = drawn.iter().filter(|jitter| **jitter < most / 2).count();
