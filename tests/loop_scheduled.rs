@@ -2,6 +2,8 @@
 //! by the same clock, and on one that all share and goes by another. Only what they run on differs
 //! (see `common`).
 
+#![allow(clippy::duplicate_mod, reason = "each of these files says `mod common`")]
+
 #[path = "loop_life.rs"]
 mod life;
 #[path = "loop_cache.rs"]

@@ -1,5 +1,5 @@
-//! Loops and closures on a scheduler beside a list of what is due, on a clock that only the test and
-//! the work itself move: fixed rate and fixed delay, work that takes time, jumps of the clock,
+//! Loops and closures on a scheduler beside a list of what is due, on a clock that only the test
+//! and the work itself move: fixed rate and fixed delay, work that takes time, jumps of the clock,
 //! refreshes, stops and starts, closures that are taken back.
 
 use docache::run::{Scheduled, Scheduler};

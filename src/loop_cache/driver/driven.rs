@@ -2,8 +2,8 @@
 //! has come to this.
 //!
 //! # State
-//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set while a call is under way that
-//! its host has begun and not finished.
+//! A [`Driven`] is the run (ONE-RUNNER) with its ticker. `call` is set while a call is under way
+//! that its host has begun and not finished.
 
 use std::time::Duration;
 

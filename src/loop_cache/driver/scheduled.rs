@@ -5,8 +5,8 @@
 //! its list exactly while `listens` has the number of forks before this process; it is asked only
 //! to get there, not at each call.
 //!
-//! Where the loop cache's clock is not the executor's, an `alarm` on it stands for the time at which
-//! the executor would look.
+//! Where the loop cache's clock is not the executor's, an `alarm` on it stands for the time at
+//! which the executor would look.
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Waker};

@@ -5,9 +5,9 @@
 //! number of the slot of each job that waits for a time; `called` those that were called out of
 //! turn, in order, and some that have gone since.
 //!
-//! On a clock of real time the wheel counts in units of 2^16 ns, in which a job is due at the end of
-//! the unit that its time lies in: so jobs pass fewer levels of the wheel, and are late by less than
-//! the system's own timers are.
+//! On a clock of real time the wheel counts in units of 2^16 ns, in which a job is due at the end
+//! of the unit that its time lies in: so jobs pass fewer levels of the wheel, and are late by less
+//! than the system's own timers are.
 //!
 //! # Invariants
 //! - HOME: a slot has its job exactly while its place is `Waits`, `Sleeps` or `Called`. While it

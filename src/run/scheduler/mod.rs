@@ -6,11 +6,11 @@
 //!
 //! # Who looks at the clock
 //! Of the workers that have nothing to do one is the *leader*: it rests until the first job is due.
-//! The others, the *followers*, rest until they are woken. The leader that takes a job does not wake
-//! a follower first if that job was short the last time: it will be back before it is missed. Lest
-//! it is not, an alarm of the process's own timers *watches*: if nobody has looked at the jobs for
-//! the grace, it wakes a follower, or starts a worker. So a call that does not return holds up no
-//! job but its own for longer than that.
+//! The others, the *followers*, rest until they are woken. The leader that takes a job does not
+//! wake a follower first if that job was short the last time: it will be back before it is missed.
+//! Lest it is not, an alarm of the process's own timers *watches*: if nobody has looked at the jobs
+//! for the grace, it wakes a follower, or starts a worker. So a call that does not return holds up
+//! no job but its own for longer than that.
 
 mod builder;
 mod closures;
@@ -37,24 +37,24 @@ use crate::executor::{Executor, Job, Jobs};
 
 /// Calls loops and closures when they are due, on a few threads that they share.
 ///
-/// A loop cache runs on it that was [built so](crate::LoopCacheBuilder::scheduler): ten thousand of
-/// them need no more threads than one. A call that takes long delays the others as long as all
-/// threads are in such calls: each of two [workers](SchedulerBuilder::workers) then, for no longer
-/// than the [grace](SchedulerBuilder::grace), after which there is one more.
+/// A loop cache that was [built with it](crate::LoopCacheBuilder::scheduler) runs on it: ten
+/// thousand of them need no more than one thread. A call that takes long delays nobody else while a
+/// worker is free, and when all [workers](SchedulerBuilder::workers) have been in such calls for the
+/// [grace](SchedulerBuilder::grace), there is one more.
 ///
 /// Clones are handles of one scheduler, and loop caches that were built with it have one each.
 ///
 /// # Life
-/// There is no thread before something is scheduled, and while nothing is due none wakes up. Threads
-/// end when nothing has been scheduled for a second. When the last handle is dropped, closures that
-/// wait are dropped without being called, calls under way go on to their ends, and then the threads
-/// end; dropping a handle waits for nothing, and may happen inside a call. See
+/// There is no thread before something is scheduled, and while nothing is due none wakes up.
+/// Threads end when nothing has been scheduled for a second. When the last handle is dropped,
+/// closures that wait are dropped without being called, calls under way go on to their ends, and
+/// then the threads end; dropping a handle waits for nothing, and may happen inside a call. See
 /// [`shutdown`](Scheduler::shutdown) for a way that waits.
 ///
 /// # Time
 /// A call begins no sooner than it is due. Calls that are due close to each other share a wake-up:
-/// where there are many, one begins up to a millisecond late. After the process has stood still each
-/// loop is called once, not once for each interval that was missed.
+/// where there are many, one begins up to a millisecond late. After the process has stood still
+/// each loop is called once, not once for each interval that was missed.
 ///
 /// # Panics
 /// A closure's panic is contained and [counted](SchedulerStats::panics), and so is that of a
@@ -62,9 +62,9 @@ use crate::executor::{Executor, Job, Jobs};
 ///
 /// # Signals and fork
 /// The threads block signals as [all threads of this crate](crate#signals) do. In the child of a
-/// fork nothing is scheduled: loops that ran count as stopped and can be started again, and closures
-/// that waited are neither called nor dropped. The scheduler itself goes on there. A call that forks
-/// goes on in both processes.
+/// fork nothing is scheduled: loops that ran count as stopped and can be started again, and
+/// closures that waited are neither called nor dropped. The scheduler itself goes on there. A call
+/// that forks goes on in both processes.
 ///
 /// ```
 /// use docache::{LoopCache, run::Scheduler};
@@ -111,8 +111,8 @@ impl Scheduler {
         Scheduler(Arc::new(Handle(core)))
     }
 
-    /// Has `f` called once after `delay`, on a worker. A delay that is longer than a clock can tell,
-    /// such as [`Duration::MAX`], does not come. Takes a short lock; never calls `f` itself.
+    /// Has `f` called once after `delay`, on a worker. A delay that is longer than a clock can
+    /// tell, such as [`Duration::MAX`], does not come. Takes a short lock; never calls `f` itself.
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed) after a [`shutdown`](Scheduler::shutdown);
@@ -146,9 +146,9 @@ impl Scheduler {
         self.0.0.stats()
     }
 
-    /// Ends the scheduler for all its handles and waits for the calls under way: after that it calls
-    /// nothing. Closures that wait are dropped, and loops that run on it stop; these can be started
-    /// no more. Called from inside a call of its own it does not wait.
+    /// Ends the scheduler for all its handles and waits for the calls under way: after that it
+    /// calls nothing. Closures that wait are dropped, and loops that run on it stop; these can be
+    /// started no more. Called from inside a call of its own it does not wait.
     ///
     /// ```
     /// # use docache::run::Scheduler;
