@@ -47,6 +47,7 @@ use crate::log::Level;
 use crate::sync::atomic::AtomicU64;
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{self, ForkRegistration};
+use crate::sync::prefetch::prefetch;
 use crate::sync::thread::{self, JoinHandle, Token};
 use crate::wait::WaitList;
 
@@ -204,6 +205,17 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     pub(super) fn lock(&self) -> LockGuard<'_, Control<T>> {
         self.control.lock()
+    }
+
+    /// Asks for what a call touches.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(&*self.control);
+        prefetch(&*self.view);
+        prefetch(&*self.version);
+        prefetch(&self.changed);
+        prefetch(&self.settings.clock);
+        prefetch(&self.settings.logger);
     }
 
     pub(super) fn now(&self) -> Tick {

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::log::Level;
 use crate::loop_cache::shared::Shared;
 use crate::loop_cache::waits::{Called, Calling};
+use crate::sync::prefetch::prefetch;
 use crate::sync::thread;
 use crate::wait::Wait;
 
@@ -83,8 +84,20 @@ impl<T: Send + Sync + 'static> Driven<T> {
         self.next_if(self.run.shared.called(self.run.number), now)
     }
 
+    /// Asks for what a call touches, much of which it would otherwise wait for at a lock.
+    #[inline]
+    fn prefetch(&self) {
+        let Run { shared, publisher, work, .. } = &self.run;
+        shared.prefetch();
+        publisher.prefetch();
+        if let Some(work) = work {
+            prefetch(&**work);
+        }
+    }
+
     /// Calls the Doer if that is to be done at `now`. What was, and when the call ended.
     pub(super) fn call_if_due(&mut self, now: Tick) -> (Next, Option<Tick>) {
+        self.prefetch();
         let mut control = self.run.shared.lock();
         let next = self.next_if(control.called(self.run.number), now);
         let Next::Call { refresh, .. } = next else { return (next, None) };
@@ -94,6 +107,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
         drop(control);
         let Run { shared, publisher, work, .. } = &mut self.run;
         let call = Call::counted(shared, &self.ticker, now, refresh);
+        publisher.prefetch_entry();
         let result = work.as_mut().map(|work| work.perform());
         let ended = result.map(|result| call.end(shared, publisher, &mut self.ticker, result));
         shared.lock().runner = None;

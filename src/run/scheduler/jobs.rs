@@ -19,6 +19,7 @@ use std::mem;
 
 use crate::clock::{Tick, TimerId, Wheel};
 use crate::executor::{Job, Next};
+use crate::sync::prefetch::prefetch;
 
 /// Names a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,6 +242,8 @@ impl JobTable {
         let slot = &mut self.slots[i as usize];
         // HOME: it is there.
         let job = slot.job.take()?;
+        // It is called as soon as the lock is free.
+        prefetch(&*job);
         slot.place = Place::Runs { again: false };
         let id = JobId { number: slot.number, slot: i };
         Some(Taken { id, job, called, at: slot.at, quick: slot.quick })
