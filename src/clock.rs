@@ -36,6 +36,7 @@ mod real {
     }
 }
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -48,7 +49,7 @@ use crate::sync::thread::Parker;
 pub(crate) use real::dismiss_timer;
 pub(crate) use real::{help, nap};
 use timers::Owner;
-use wheel::TimerId;
+pub(crate) use wheel::{TimerId, Wheel};
 
 /// A reading of a [`Clock`]: nanoseconds since that clock's own origin.
 ///
@@ -207,6 +208,27 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.timers.disarm(self.id);
+    }
+}
+
+/// Which time a clock tells: two clocks of one identity always read the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockIdentity(Option<*const ()>);
+
+// SAFETY: the pointer is compared and never followed.
+unsafe impl Send for ClockIdentity {}
+// SAFETY: as above.
+unsafe impl Sync for ClockIdentity {}
+
+impl ClockIdentity {
+    /// That of [`SystemClock`].
+    pub(crate) const SYSTEM: ClockIdentity = ClockIdentity(None);
+
+    /// That of a clock, if it can be known. It says something while the clock is alive.
+    pub(crate) fn of<C: Clock>(clock: &C) -> Option<ClockIdentity> {
+        let clock = clock as &dyn Any;
+        let manual = || clock.downcast_ref::<ManualClock>().map(ManualClock::identity);
+        if clock.is::<SystemClock>() { Some(ClockIdentity::SYSTEM) } else { manual() }
     }
 }
 

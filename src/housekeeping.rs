@@ -28,6 +28,7 @@ use crate::sync::fork::{self, AcrossFork, AtFork};
 use crate::sync::spawn::Blocked;
 
 struct Started {
+    /// What the library calls it; its user may call it something else.
     name: &'static str,
     thread: JoinHandle<()>,
 }
@@ -42,12 +43,21 @@ fn started() -> MutexGuard<'static, Vec<Started>> {
 
 /// Starts a thread, with the host's signals blocked.
 pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    spawn_as(name, name, body)
+}
+
+/// The same with a name that its user gave it.
+pub(crate) fn spawn_as(
+    name: &'static str,
+    shown: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     let work = move || {
         HERE.set(true);
         body();
     };
     let blocked = Blocked::new();
-    let thread = Builder::new().name(name.into()).spawn(work)?;
+    let thread = Builder::new().name(shown.into()).spawn(work)?;
     drop(blocked);
     let mut started = started();
     started.retain(|one| !one.thread.is_finished());

@@ -15,6 +15,7 @@
 //! | results that many processes share, or that are better stale than late | one load for all of them, kept in a [store](echo::Store) | [`EchoCache`](echo::EchoCache); [`LazyEchoCache`](echo::LazyEchoCache) serves stale values at once |
 //! | parts of a program that live and end together | to start them, stop them all when one fails or a signal comes, in order and with deadlines, and know who did not stop | [`run::Group`] |
 //! | work that is to be done again and again, whatever it fails with | to repeat it until it is told to stop, with pauses and backoffs | [`run::Loop`] |
+//! | thousands of loop caches, or calls that are to come later | to have them on a few threads | [`run::Scheduler`] |
 //! | a call that may succeed if it is made again | to retry it, by rules | [`run::retry()`], [`run::Retry`] |
 //! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with [options](Cache::options) of a fetch, and the forms of groups that end in `_in` |
 //!
@@ -224,6 +225,8 @@
 //! | [`run::Handle`] | short lock | – | – | – |
 //! | [`run::retry()`], [`run::Retry::run`] | the attempts, and the waits between them, which block | – | goes on in this call | ends the wait at once |
 //! | [`run::retry_async`], [`run::Retry::run_async`] | the same, as a future; no runtime is needed | – | the same | the same |
+//! | [`run::Scheduler::schedule_after`], [`run::Scheduled::cancel`], [`run::Scheduler::stats`] | short lock, O(1); the first may start a thread or wake one | – | a closure's panic is contained and counted | – |
+//! | [`run::Scheduler::shutdown`] | blocks until the calls under way end, but inside one of them | – | – | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time about 1 ms old; older while the machine is too busy to tick | – | – |
@@ -257,6 +260,8 @@
 //!   [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
 //! - A [`run::Group`] or [`run::Loop`] that other threads run is over there: nobody waits for its
 //!   actors, its handles do nothing, and its signals do what they did before.
+//! - A [`run::Scheduler`] has nothing scheduled there but a call that forks, which goes on. Closures
+//!   that waited, or were in calls on other threads, are neither called nor dropped.
 //! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes
 //!   that wait or run stay the parent's.
 //! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a
@@ -280,6 +285,7 @@ mod contain;
 mod context;
 pub mod echo;
 mod error;
+mod executor;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "capi")))]
 pub mod ffi;
@@ -302,6 +308,7 @@ pub use cache::{
 pub use clock::{Alarm, Clock, CoarseClock, ManualClock, SystemClock, Tick};
 pub use context::{Cancelled, Context, Hook};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use executor::Executor;
 pub use flight::{FlightError, GroupBuilder, Shared};
 // An alias of a type is found where the type is re-exported.
 #[doc(alias = "singleflight")]

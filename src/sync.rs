@@ -19,6 +19,7 @@ pub(crate) mod fork {
         0
     }
 }
+pub(crate) mod prefetch;
 pub(crate) mod spawn;
 
 use std::time::Duration;

@@ -369,11 +369,11 @@ impl<E: Event> Drop for Wait<E> {
 }
 
 /// Where a thread parks, and the Waker that ends its park.
-struct ThreadParker {
-    parker: Parker,
-    waker: Waker,
+pub(crate) struct ThreadParker {
+    pub(crate) parker: Parker,
+    pub(crate) waker: Waker,
     /// The number of forks before the process whose threads may use it.
-    forks: u32,
+    pub(crate) forks: u32,
 }
 
 struct Unpark {
@@ -400,7 +400,7 @@ thread_local!(static PARKER: std::cell::Cell<Option<ThreadParker>> = const { std
 impl ThreadParker {
     /// The calling thread's parker, made once in its life; a new one if that is taken, or if the
     /// thread is ending.
-    fn take() -> ThreadParker {
+    pub(crate) fn take() -> ThreadParker {
         #[cfg(not(docache_loom))]
         if let Some(parker) = PARKER.try_with(std::cell::Cell::take).ok().flatten() {
             if parker.forks == forks() {

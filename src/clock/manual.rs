@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use super::timers::Timers;
-use super::{Alarm, Clock, Tick, saturating_nanos};
+use super::{Alarm, Clock, ClockIdentity, Tick, saturating_nanos};
 
 /// A clock for tests: time passes only in [`advance`](ManualClock::advance).
 ///
@@ -42,6 +42,11 @@ impl ManualClock {
     #[must_use]
     pub fn new() -> ManualClock {
         ManualClock::default()
+    }
+
+    /// Clones have one.
+    pub(super) fn identity(&self) -> ClockIdentity {
+        ClockIdentity(Some(Arc::as_ptr(&self.now).cast()))
     }
 
     /// Lets `duration` pass and wakes everyone whose alarm is then due, on the calling thread.

@@ -47,14 +47,14 @@ const NIL: u32 = u32::MAX;
 
 /// Names one alarm of a wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TimerId {
+pub(crate) struct TimerId {
     number: u64,
     node: u32,
 }
 
 impl TimerId {
     /// No alarm.
-    pub(super) const NONE: TimerId = TimerId { number: 0, node: NIL };
+    pub(crate) const NONE: TimerId = TimerId { number: 0, node: NIL };
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ fn place(at: u64, elapsed: u64) -> u32 {
 }
 
 /// See the module.
-pub(super) struct Wheel<T> {
+pub(crate) struct Wheel<T> {
     elapsed: u64,
     /// How many alarms were ever set.
     numbered: u64,
@@ -127,20 +127,19 @@ impl<T> fmt::Debug for Wheel<T> {
 }
 
 impl<T> Wheel<T> {
-    #[cfg(not(docache_loom))]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// How many alarms were ever set.
-    pub(super) fn numbered(&self) -> u64 {
+    pub(crate) fn numbered(&self) -> u64 {
         self.numbered
     }
 
     /// Sets an alarm, which must not be for [`Tick::MAX`]. O(1); allocates only when it holds more
     /// alarms than ever before.
     #[inline]
-    pub(super) fn insert(&mut self, at: Tick, item: T) -> TimerId {
+    pub(crate) fn insert(&mut self, at: Tick, item: T) -> TimerId {
         debug_assert_ne!(at, Tick::MAX);
         if self.free == NIL {
             self.grow();
@@ -159,19 +158,19 @@ impl<T> Wheel<T> {
 
     /// Takes an alarm back, if it has not rung. O(1).
     #[inline]
-    pub(super) fn remove(&mut self, id: TimerId) -> Option<T> {
+    pub(crate) fn remove(&mut self, id: TimerId) -> Option<T> {
         if self.contains(id) { self.take(id.node) } else { None }
     }
 
     /// Whether an alarm is still to ring.
     #[inline]
-    pub(super) fn contains(&self, id: TimerId) -> bool {
+    pub(crate) fn contains(&self, id: TimerId) -> bool {
         let node = self.nodes.get(id.node as usize);
         node.is_some_and(|node| node.number == id.number && node.item.is_some())
     }
 
     /// The first of those that are due at `now`. O(1), amortized.
-    pub(super) fn pop_due(&mut self, now: Tick) -> Option<T> {
+    pub(crate) fn pop_due(&mut self, now: Tick) -> Option<T> {
         let now = now.as_nanos();
         while let Some((level, slot)) = self.first() {
             let Slot { first, earliest, .. } = self.slots[slot as usize];
@@ -197,12 +196,12 @@ impl<T> Wheel<T> {
     /// When to look again: never after the first alarm, and before it at most once for each that
     /// was taken back.
     #[inline]
-    pub(super) fn next(&self) -> Option<Tick> {
+    pub(crate) fn next(&self) -> Option<Tick> {
         self.first().map(|(_, slot)| Tick::from_nanos(self.slots[slot as usize].earliest))
     }
 
     /// Gives back the memory of a wheel that is empty.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.len == 0 {
             self.nodes = Vec::new();
             self.free = NIL;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::boundary::{DOCACHE_BUSY, DOCACHE_OK, docache_status, guard};
-use crate::{cache, clock, echo, housekeeping};
+use crate::{cache, clock, echo, housekeeping, run};
 
 /// How long work under way is waited for.
 const PATIENCE: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
-/// The threads of echo caches, and those of stores on servers.
-const LEAVING: [&str; 3] = [echo::THREAD, "docache-redis", "docache-nats"];
+/// The threads of echo caches and of schedulers, and those of stores on servers.
+const LEAVING: [&str; 4] = [echo::THREAD, run::THREAD, "docache-redis", "docache-nats"];
 /// How long these are waited for: the former stay for a second after their work, the latter until a
 /// connection is made or refused.
 const LEAVING_PATIENCE: u32 = 2000;

@@ -8,9 +8,10 @@ use super::LoopCache;
 use super::doer::{Doer, Performs, Work};
 use super::settings::{Schedule, Settings};
 use super::shared::Shared;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, ClockIdentity, SystemClock};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::executor::{Executor, Jobs};
 use crate::log::Logger;
 
 /// Builds a [`LoopCache`].
@@ -30,6 +31,7 @@ use crate::log::Logger;
 pub struct LoopCacheBuilder<T> {
     work: Box<dyn Work<T>>,
     interval: Option<Duration>,
+    clock_identity: Option<ClockIdentity>,
     settings: Settings,
 }
 
@@ -45,9 +47,16 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
             logger: None,
             context: Context::background(),
             clock: Arc::new(SystemClock),
+            executor: None,
+            on_executors_clock: false,
             stateless: false,
         };
-        LoopCacheBuilder { work: Box::new(Performs(doer)), interval: None, settings }
+        LoopCacheBuilder {
+            work: Box::new(Performs(doer)),
+            interval: None,
+            clock_identity: Some(ClockIdentity::SYSTEM),
+            settings,
+        }
     }
 
     /// The time between calls, at least 1 ns. Required.
@@ -62,7 +71,7 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// The name of the thread and the target of log records. Default `docache-loop`. Systems cut
+    /// The name of the thread, if it has one of its own, and the target of log records. Default `docache-loop`. Systems cut
     /// thread names (Linux after 15 bytes).
     pub fn name(mut self, name: impl Into<String>) -> LoopCacheBuilder<T> {
         self.settings.name = name.into();
@@ -103,7 +112,35 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
 
     /// The clock to go by. Default [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> LoopCacheBuilder<T> {
+        self.clock_identity = ClockIdentity::of(&clock);
         self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// What [`start`](LoopCache::start) runs the loop on: a [`Scheduler`](crate::run::Scheduler),
+    /// which many share. Default: a thread of its own.
+    ///
+    /// The loop behaves as on a thread of its own, but that it may be called on different threads.
+    /// The loop cache keeps a handle of the scheduler. [`run`](LoopCache::run) still runs on its
+    /// caller's thread.
+    ///
+    /// A clock other than the scheduler's costs an alarm for each call.
+    ///
+    /// ```
+    /// use docache::{LoopCache, run::Scheduler};
+    /// use std::time::Duration;
+    /// let scheduler = Scheduler::builder().build()?;
+    /// let load = LoopCache::builder(|| std::fs::read_to_string("/proc/loadavg"))
+    ///     .interval(Duration::from_millis(100))
+    ///     .scheduler(&scheduler)
+    ///     .build()?;
+    /// load.start()?;
+    /// println!("{}", *load.wait_first(Duration::from_secs(10))?);
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    #[doc(alias = "executor")]
+    pub fn scheduler(mut self, scheduler: &impl Executor) -> LoopCacheBuilder<T> {
+        self.settings.executor = Some(scheduler.handle());
         self
     }
 
@@ -134,6 +171,10 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
             let accepted = "give a name of at least one character and without NUL";
             return Err(Error::invalid_argument("name", format_args!("{name:?}"), accepted));
         }
+        let tells = |executor: &Arc<dyn Jobs>| {
+            self.clock_identity.is_some_and(|identity| executor.tells(identity))
+        };
+        self.settings.on_executors_clock = self.settings.executor.as_ref().is_some_and(tells);
         Ok(LoopCache::new(Shared::new(self.settings, self.work)))
     }
 }

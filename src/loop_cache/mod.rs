@@ -41,7 +41,8 @@ use waits::{First, Newer, Requested};
 /// give each thread a [`reader`](LoopCache::reader).
 ///
 /// # Life
-/// [`start`](LoopCache::start) runs the loop on a thread of its own, [`run`](LoopCache::run) on the
+/// [`start`](LoopCache::start) runs the loop on a thread of its own, or on a
+/// [scheduler](LoopCacheBuilder::scheduler) that many share; [`run`](LoopCache::run) on the
 /// caller's. Either ends by [`stop`](LoopCache::stop), by its [`Context`], or when the loop cache
 /// is dropped, and after a stop it may be started again; results stay. Dropping a loop cache asks
 /// the loop to stop but does not wait for a call of the Doer that is under way; its thread ends,
@@ -116,8 +117,9 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
         LoopCache { shared }
     }
 
-    /// Starts the loop on a thread of its own; the first call of the Doer comes at once (or after
-    /// the first delay).
+    /// Starts the loop on a thread of its own, or on the
+    /// [scheduler](LoopCacheBuilder::scheduler) that it was built with; the first call of the Doer
+    /// comes at once (or after the first delay).
     ///
     /// Returns whether this call did it: `false` if the loop was running, or another start was
     /// first. If it is about to stop, a new run follows as soon as the Doer's call ends.
@@ -129,8 +131,8 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// # Errors
     /// The context's error if the loop cache's context is done;
     /// [`Internal`](crate::ErrorKind::Internal) if the system gives no thread;
-    /// [`Closed`](crate::ErrorKind::Closed) in the child of a fork that fell into the Doer's call
-    /// (see the [crate's page](crate#fork)).
+    /// [`Closed`](crate::ErrorKind::Closed) if the scheduler was shut down, and in the child of a
+    /// fork that fell into the Doer's call (see the [crate's page](crate#fork)).
     ///
     /// ```
     /// # let cache = docache::LoopCache::builder(|| Ok::<_, std::io::Error>(7))
@@ -335,8 +337,7 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     /// The counters. Takes a short lock.
     #[must_use]
     pub fn stats(&self) -> LoopCacheStats {
-        let control = self.shared.lock();
-        LoopCacheStats { running: control.is_running(), ..control.stats.clone() }
+        self.shared.lock().stats()
     }
 
     /// The time on this loop cache's clock, for [`LoopEntry::age_at`].

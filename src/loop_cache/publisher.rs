@@ -16,10 +16,13 @@ use std::sync::Arc;
 use super::shared::Shared;
 use super::view::{LoopEntry, View};
 use crate::sync::atomic::Ordering;
+use crate::sync::prefetch::{prefetch, prefetch_at};
 
 /// The runner's means to publish.
 pub(super) struct Publisher<T> {
     twin: Option<Arc<View<T>>>,
+    /// Where the published view is likely to be, to be asked for and never followed.
+    published: usize,
 }
 
 /// What a publication leaves to be dropped; [`Publisher::settle`] does.
@@ -30,7 +33,24 @@ pub(super) struct Replaced<T> {
 
 impl<T: Send + Sync + 'static> Publisher<T> {
     pub(super) fn new() -> Publisher<T> {
-        Publisher { twin: None }
+        Publisher { twin: None, published: 0 }
+    }
+
+    /// Asks for what the next publication touches.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        if let Some(twin) = &self.twin {
+            prefetch(&**twin);
+        }
+        prefetch_at(std::ptr::without_provenance(self.published), size_of::<View<T>>());
+    }
+
+    /// The same for what lies behind that, once that is there.
+    #[inline]
+    pub(super) fn prefetch_entry(&self) {
+        if let Some(newest) = self.twin.as_ref().and_then(|twin| twin.newest.as_ref()) {
+            prefetch(&**newest);
+        }
     }
 
     /// Publishes a result. No value is dropped in here.
@@ -41,6 +61,7 @@ impl<T: Send + Sync + 'static> Publisher<T> {
         let entry = Arc::new(entry);
         // In place if it is the twin, else in a copy.
         Arc::make_mut(&mut view).push(entry.clone());
+        self.published = Arc::as_ptr(&view).addr();
         let view = shared.view.swap(view);
         // Release: VERSION.
         shared.version.store(version, Ordering::Release);

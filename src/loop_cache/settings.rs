@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
+use crate::executor::Jobs;
 use crate::log::Logger;
 
 /// When the Doer is called again.
@@ -31,6 +32,10 @@ pub(super) struct Settings {
     pub(super) logger: Option<Logger>,
     pub(super) context: Context,
     pub(super) clock: Arc<dyn Clock>,
+    /// What it is started on, if not on a thread of its own.
+    pub(super) executor: Option<Arc<dyn Jobs>>,
+    /// Whether that goes by the same clock.
+    pub(super) on_executors_clock: bool,
     /// Whether the Doer has no state that a call which is cut off leaves half-changed.
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models do not fork"))]
     pub(super) stateless: bool,

@@ -26,6 +26,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 #[cfg(not(docache_loom))]
 use std::sync::{OnceLock, Weak};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
@@ -46,18 +47,22 @@ use crate::log::Level;
 use crate::sync::atomic::AtomicU64;
 #[cfg(not(docache_loom))]
 use crate::sync::fork::{self, ForkRegistration};
+use crate::sync::prefetch::prefetch;
 use crate::sync::thread::{self, JoinHandle, Token};
 use crate::wait::WaitList;
 
+/// What each call reads and writes comes first, so that it lies together with the lock.
+#[repr(C)]
 pub(super) struct Control<T> {
-    /// The Doer, while nobody runs it (HOME).
-    pub(super) work: Option<Box<dyn Work<T>>>,
-    /// Where the Doer of a run on a thread lies, for the child of a fork.
-    pub(super) lent: Option<Lent<T>>,
-    /// The number of the newest run; 0 before the first.
-    pub(super) run: u64,
     /// The number of the newest run that has ended.
     pub(super) ended: u64,
+    /// Calls of the Doer begun, and ended, over all runs.
+    pub(super) begun: u64,
+    pub(super) done: u64,
+    /// The number of the call that the last refresh asked for.
+    pub(super) wanted: u64,
+    /// The thread that runs, while one does.
+    pub(super) runner: Option<Token>,
     /// The run has been asked to end.
     pub(super) stopping: bool,
     /// A context asked it, and nobody before.
@@ -66,21 +71,53 @@ pub(super) struct Control<T> {
     pub(super) driven: bool,
     /// Another run has been asked for, to begin when the one that is stopping has ended.
     pub(super) restart: bool,
-    /// Calls of the Doer begun, and ended, over all runs.
-    pub(super) begun: u64,
-    pub(super) done: u64,
-    /// The number of the call that the last refresh asked for.
-    pub(super) wanted: u64,
     /// The context that the loop cache lives in is done.
     pub(super) context_done: bool,
     /// The loop cache was dropped.
     pub(super) closed: bool,
-    /// The thread that runs, while one does.
-    pub(super) runner: Option<Token>,
+    pub(super) counters: Counters,
+    /// The number of the newest run; 0 before the first.
+    pub(super) run: u64,
+    /// The Doer, while nobody runs it (HOME).
+    pub(super) work: Option<Box<dyn Work<T>>>,
+    /// Where the Doer of a run on a thread lies, for the child of a fork.
+    pub(super) lent: Option<Lent<T>>,
     /// The thread that was started for a run, until somebody joins it.
     pub(super) thread: Option<(u64, JoinHandle<()>)>,
     pub(super) hook: Option<Hook>,
-    pub(super) stats: LoopCacheStats,
+}
+
+/// What [`LoopCacheStats`] shows, times in nanoseconds.
+#[derive(Default)]
+#[repr(C)]
+pub(super) struct Counters {
+    pub(super) calls: u64,
+    pub(super) skipped_ticks: u64,
+    pub(super) last_duration: u64,
+    pub(super) last_lateness: u64,
+    pub(super) max_lateness: u64,
+    pub(super) consecutive_failures: u64,
+    pub(super) failures: u64,
+    pub(super) panics: u64,
+    pub(super) last_error: Option<Error>,
+}
+
+impl<T> Control<T> {
+    pub(super) fn stats(&self) -> LoopCacheStats {
+        let counters = &self.counters;
+        LoopCacheStats {
+            calls: counters.calls,
+            failures: counters.failures,
+            panics: counters.panics,
+            consecutive_failures: counters.consecutive_failures,
+            last_error: counters.last_error.clone(),
+            skipped_ticks: counters.skipped_ticks,
+            last_duration: Duration::from_nanos(counters.last_duration),
+            last_lateness: Duration::from_nanos(counters.last_lateness),
+            max_lateness: Duration::from_nanos(counters.max_lateness),
+            running: self.is_running(),
+        }
+    }
 }
 
 impl<T> Control<T> {
@@ -112,7 +149,7 @@ pub(super) struct Shared<T> {
     pub(super) version: CachePadded<AtomicU64>,
     pub(super) changed: WaitList,
     pub(super) wake: WaitList,
-    pub(super) control: Lock<Control<T>>,
+    pub(super) control: CachePadded<Lock<Control<T>>>,
     /// That a fork leaves it whole.
     #[cfg(not(docache_loom))]
     fork_registration: OnceLock<ForkRegistration>,
@@ -137,7 +174,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             runner: None,
             thread: None,
             hook: None,
-            stats: LoopCacheStats::default(),
+            counters: Counters::default(),
         };
         let context = settings.context.clone();
         let shared = Arc::new(Shared {
@@ -145,7 +182,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             version: CachePadded::new(AtomicU64::new(0)),
             changed: WaitList::new(),
             wake: WaitList::new(),
-            control: Lock::new(control),
+            control: CachePadded::new(Lock::new(control)),
             #[cfg(not(docache_loom))]
             fork_registration: OnceLock::new(),
             settings,
@@ -168,6 +205,17 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     pub(super) fn lock(&self) -> LockGuard<'_, Control<T>> {
         self.control.lock()
+    }
+
+    /// Asks for what a call touches.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(&*self.control);
+        prefetch(&*self.view);
+        prefetch(&*self.version);
+        prefetch(&self.changed);
+        prefetch(&self.settings.clock);
+        prefetch(&self.settings.logger);
     }
 
     pub(super) fn now(&self) -> Tick {

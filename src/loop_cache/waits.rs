@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use super::shared::Shared;
+use super::shared::{Control, Shared};
 use super::view::LoopEntry;
 use crate::context::{Context, until};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,13 +45,19 @@ unsafe impl<T: Send + Sync + 'static> Event for Calling<T> {
 impl<T: Send + Sync + 'static> Shared<T> {
     /// What the runner of that run has been called for.
     pub(super) fn called(&self, number: u64) -> Option<Called> {
-        let control = self.lock();
-        if control.ended >= number {
+        self.lock().called(number)
+    }
+}
+
+impl<T> Control<T> {
+    /// What the runner of that run has been called for.
+    pub(super) fn called(&self, number: u64) -> Option<Called> {
+        if self.ended >= number {
             Some(Called::Ended)
-        } else if control.stopping {
+        } else if self.stopping {
             Some(Called::Stop)
         } else {
-            (control.wanted > control.begun).then_some(Called::Refresh)
+            (self.wanted > self.begun).then_some(Called::Refresh)
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Running things: groups of actors that stop together, loops, retries, signals.
+//! Running things: groups of actors that stop together, loops, retries, signals, and a scheduler.
 //!
 //! | what you have | take |
 //! |---|---|
 //! | parts of a program that live and end together: servers, workers, a listener for signals | [`Group`] |
 //! | work that is done again and again until it is stopped, whatever it fails with | [`Loop`] |
 //! | a call that may succeed if it is made again | [`retry`], [`Retry`] |
+//! | many loops, or calls that are to come later, on a few threads | [`Scheduler`] |
 //! | Ctrl-C and SIGTERM as a reason to stop | `signals` (feature `signals`, on Unix) |
 //!
 //! # The end of a group
@@ -28,6 +29,7 @@ mod group;
 mod pace;
 mod repeat;
 mod retry;
+mod scheduler;
 
 pub use backoff::Backoff;
 pub use group::Group;
@@ -41,3 +43,6 @@ pub use group::signal::{DEFAULT_SIGNALS, Signal};
 pub use group::signals::signals;
 pub use repeat::{Loop, LoopActor};
 pub use retry::{GaveUp, Retrier, Retry, RetryError, retry, retry_async};
+#[cfg(all(feature = "capi", not(docache_loom)))]
+pub(crate) use scheduler::THREAD;
+pub use scheduler::{Scheduled, Scheduler, SchedulerBuilder, SchedulerStats};

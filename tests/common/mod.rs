@@ -7,7 +7,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+use docache::run::Scheduler;
 use docache::{LoopCache, LoopCacheBuilder, ManualClock};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -26,7 +28,28 @@ pub(crate) fn counter(clock: &ManualClock) -> LoopCacheBuilder<u64> {
         calls += 1;
         Ok::<_, std::io::Error>(calls)
     };
-    LoopCache::builder(doer).interval(SECOND).clock(clock.clone())
+    let builder = LoopCache::builder(doer).interval(SECOND).clock(clock.clone());
+    if is_scheduled() { on_scheduler_of(clock, builder) } else { builder }
+}
+
+/// Whether this is the program `loop_scheduled`, which has the loop caches of the other tests on
+/// schedulers.
+fn is_scheduled() -> bool {
+    std::env::args().next().is_some_and(|program| program.contains("loop_scheduled"))
+}
+
+/// Puts a loop cache on a scheduler that goes by the same clock.
+fn on_scheduler_of<T: Send + Sync + 'static>(
+    clock: &ManualClock,
+    builder: LoopCacheBuilder<T>,
+) -> LoopCacheBuilder<T> {
+    builder.scheduler(&Scheduler::builder().clock(clock.clone()).build().unwrap())
+}
+
+/// Puts a loop cache on a scheduler that goes by another clock, and is everybody's.
+fn on_scheduler<T: Send + Sync + 'static>(builder: LoopCacheBuilder<T>) -> LoopCacheBuilder<T> {
+    static SHARED: OnceLock<Scheduler> = OnceLock::new();
+    builder.scheduler(SHARED.get_or_init(|| Scheduler::builder().build().unwrap()))
 }
 
 /// A Doer that says when it is in its call and stays there until it is let go.
@@ -49,7 +72,8 @@ pub(crate) fn gated(
         calls += 1;
         Ok::<_, &str>(calls)
     };
-    let cache =
-        set(LoopCache::builder(doer).interval(SECOND).clock(clock.clone())).build().unwrap();
+    let builder = LoopCache::builder(doer).interval(SECOND).clock(clock.clone());
+    let builder = if is_scheduled() { on_scheduler(builder) } else { builder };
+    let cache = set(builder).build().unwrap();
     Gated { entered, leave, cache }
 }

@@ -24,6 +24,8 @@ mod loops;
 mod process;
 #[cfg(unix)]
 mod runs;
+#[cfg(unix)]
+mod schedulers;
 
 #[cfg(unix)]
 const CASES: &[(&str, fn())] = &[
@@ -62,6 +64,10 @@ const CASES: &[(&str, fn())] = &[
     ("a_wait_that_others_poll", abi::a_wait_that_others_poll),
     #[cfg(feature = "capi")]
     ("frees_inside_callbacks", abi::frees_inside_callbacks),
+    ("a_scheduler_of_other_threads", schedulers::a_scheduler_of_other_threads),
+    ("workers_in_calls", schedulers::workers_in_calls),
+    ("a_scheduled_loop_that_forks", schedulers::a_scheduled_loop_that_forks),
+    ("busy_schedulers", schedulers::busy_schedulers),
     #[cfg(target_os = "linux")]
     ("threads_come_and_go", echo::threads_come_and_go),
 ];

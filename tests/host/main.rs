@@ -7,6 +7,7 @@
 mod common;
 
 mod oversubscribed;
+mod schedulers;
 mod standing;
 mod user_code;
 

@@ -35,7 +35,7 @@ enum Family {
     /// The echo cache: hits in memory, through a tier and in Redis, where `redis-server` is
     /// installed, and how often several processes load one value.
     Echo,
-    /// What work is scheduled with: timers that are set and taken back.
+    /// What work is scheduled with: timers that are set and taken back, ten thousand loops.
     Run,
     /// The way in from C, and from Go where `go` is installed.
     Ffi,

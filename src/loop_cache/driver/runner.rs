@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::forked;
+use super::scheduled::ScheduledRun;
 use super::ticker::Ticker;
-use crate::clock::Tick;
+use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,7 +64,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         drop(control);
         // Before foreign code has this thread: a Waker may block, or wait for the end of the next
         // run.
-        let refused = next.and_then(|next| self.shared.spawn(next).err());
+        let refused = next.and_then(|next| self.shared.launch(next).err());
         self.shared.changed.notify_all();
         self.shared.wake.notify_all();
         // A closed loop cache's Doer.
@@ -128,15 +129,24 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Run { number: control.run, begun, publisher: Publisher::new(), work, shared: self.clone() }
     }
 
-    /// Starts a run on a thread of its own. Whether this call did it.
+    /// Starts a run on the executor, or on a thread of its own. Whether this call did it.
     pub(in crate::loop_cache) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
         match self.begin(true)? {
             Begun::Exists { restart } => Ok(restart),
-            Begun::Run(run) => self.spawn(run).map(|()| true),
+            Begun::Run(run) => self.launch(run).map(|()| true),
         }
     }
 
-    pub(super) fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
+    /// Has a run go on by itself.
+    fn launch(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
+        match &self.settings.executor {
+            // If it is refused it is dropped, and the run ends with it.
+            Some(executor) => executor.adopt(Box::new(ScheduledRun::new(run))),
+            None => self.spawn(run),
+        }
+    }
+
+    fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
         let number = run.number;
         // If there is no thread to be had, the closure is dropped and the run ends with it.
         let thread = spawn(&self.settings.name, move || {
@@ -287,34 +297,44 @@ impl Call {
         refresh: bool,
     ) -> Call {
         shared.lock().begun += 1;
+        Call::counted(shared, ticker, started, refresh)
+    }
+
+    /// One that counts as begun already.
+    pub(super) fn counted<T: Send + Sync + 'static>(
+        shared: &Shared<T>,
+        ticker: &Ticker,
+        started: Tick,
+        refresh: bool,
+    ) -> Call {
         let timestamp = shared.settings.clock.wall();
         let lateness = if refresh { Duration::ZERO } else { started.since(ticker.due) };
         Call { started, timestamp, lateness, refresh }
     }
 
-    /// Publishes what came of it.
+    /// Publishes what came of it. When it ended.
     pub(super) fn end<T: Send + Sync + 'static>(
         self,
         shared: &Shared<T>,
         publisher: &mut Publisher<T>,
         ticker: &mut Ticker,
         result: Result<T>,
-    ) {
+    ) -> Tick {
         let ended = shared.now();
         let duration = ended.since(self.started);
         let error = result.as_ref().err().cloned();
         let entry = LoopEntry::new(result, self.timestamp, self.started, duration);
         let replaced = publisher.publish(shared, entry);
-        let skipped = ticker.next(ended, self.refresh, &shared.settings);
+        let skipped = ticker.next(ended, self.refresh);
 
         let mut control = shared.lock();
         control.done += 1;
-        let stats = &mut control.stats;
+        let stats = &mut control.counters;
         stats.calls += 1;
         stats.skipped_ticks += skipped;
-        stats.last_duration = duration;
-        stats.last_lateness = self.lateness;
-        stats.max_lateness = stats.max_lateness.max(self.lateness);
+        stats.last_duration = saturating_nanos(duration);
+        stats.last_lateness = saturating_nanos(self.lateness);
+        stats.max_lateness = stats.max_lateness.max(stats.last_lateness);
         let before = match &error {
             None => {
                 stats.consecutive_failures = 0;
@@ -336,5 +356,6 @@ impl Call {
             Some(error) if error.is_panicked() => shared.log(Level::Error, format_args!("{error}")),
             Some(error) => shared.log(Level::Warn, format_args!("failed: {error}")),
         }
+        ended
     }
 }

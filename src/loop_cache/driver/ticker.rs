@@ -12,6 +12,11 @@ pub(super) struct Ticker {
     pub(super) due: Tick,
     /// Without: what a fixed rate counts from.
     tick: Tick,
+    // Copies: they lie beside what is used with them.
+    schedule: Schedule,
+    /// In nanoseconds.
+    interval: u64,
+    jitter: u64,
     random: RandomState,
     draws: u64,
 }
@@ -19,36 +24,39 @@ pub(super) struct Ticker {
 impl Ticker {
     pub(super) fn new(begun: Tick, settings: &Settings) -> Ticker {
         let tick = begun.deadline(settings.first_delay);
-        Ticker { due: tick, tick, random: RandomState::new(), draws: 0 }
+        let (interval, jitter) =
+            (saturating_nanos(settings.interval), saturating_nanos(settings.jitter));
+        let (schedule, random) = (settings.schedule, RandomState::new());
+        Ticker { due: tick, tick, schedule, interval, jitter, random, draws: 0 }
     }
 
     /// Goes on after a call that ended at `ended`; how many ticks were skipped.
-    pub(super) fn next(&mut self, ended: Tick, refresh: bool, settings: &Settings) -> u64 {
-        let skipped = match settings.schedule {
+    pub(super) fn next(&mut self, ended: Tick, refresh: bool) -> u64 {
+        let skipped = match self.schedule {
             Schedule::FixedDelay => {
-                self.tick = ended.after(settings.interval);
+                self.tick = ended.after(Duration::from_nanos(self.interval));
                 0
             }
             // A refresh comes between two ticks and leaves them alone.
             Schedule::FixedRate if refresh => return 0,
-            Schedule::FixedRate => self.next_tick(ended, settings.interval),
+            Schedule::FixedRate => self.next_tick(ended),
         };
-        self.due = self.tick.after(self.jitter(settings.jitter));
+        self.due = self.tick.after(self.draw());
         skipped
     }
 
     /// Moves to the last tick that has come by `ended`, or else to the next; how many lie between.
-    fn next_tick(&mut self, ended: Tick, interval: Duration) -> u64 {
-        let interval = saturating_nanos(interval);
+    fn next_tick(&mut self, ended: Tick) -> u64 {
+        let interval = self.interval;
         let passed = saturating_nanos(ended.since(self.tick)) / interval;
         let ticks = passed.max(1);
         self.tick = self.tick.after(Duration::from_nanos(interval.saturating_mul(ticks)));
         ticks - 1
     }
 
-    /// A random duration of up to `most`.
-    fn jitter(&mut self, most: Duration) -> Duration {
-        let most = saturating_nanos(most);
+    /// A random duration of up to the jitter.
+    fn draw(&mut self) -> Duration {
+        let most = self.jitter;
         if most == 0 {
             return Duration::ZERO;
         }
@@ -64,11 +72,19 @@ mod tests {
 
     #[test]
     fn jitter_is_spread_over_all_that_it_may_be() {
-        let random = RandomState::new();
-        let mut ticker = Ticker { due: Tick::default(), tick: Tick::default(), random, draws: 0 };
-        assert_eq!(ticker.jitter(Duration::ZERO), Duration::ZERO);
+        let mut ticker = Ticker {
+            due: Tick::default(),
+            tick: Tick::default(),
+            schedule: Schedule::FixedDelay,
+            interval: 1_000_000_000,
+            jitter: 0,
+            random: RandomState::new(),
+            draws: 0,
+        };
+        assert_eq!(ticker.draw(), Duration::ZERO);
         let most = Duration::from_secs(1);
-        let drawn: Vec<Duration> = (0..1_000).map(|_| ticker.jitter(most)).collect();
+        ticker.jitter = saturating_nanos(most);
+        let drawn: Vec<Duration> = (0..1_000).map(|_| ticker.draw()).collect();
         assert!(drawn.iter().all(|jitter| *jitter <= most));
         let low = drawn.iter().filter(|jitter| **jitter < most / 2).count();
         assert!((300..700).contains(&low), "{low} of 1,000 in the lower half");

@@ -1,4 +1,7 @@
-//! What work is scheduled with: `timer`, an alarm that is set and taken back, as most timeouts are.
+//! What work is scheduled with: `timer`, an alarm that is set and taken back, as most timeouts are;
+//! `loops-…`, ten thousand loops on two threads.
+
+mod loops;
 
 use std::error::Error;
 use std::future::Future;
@@ -21,6 +24,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     for threads in THREADS {
         timer(bench, threads)?;
     }
+    loops::measure(bench)?;
     Ok(contract(bench))
 }
 
@@ -81,5 +85,6 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let allocations = bench.value("allocations", 1, "docache_timer");
     let limit = allocations.map(|_| 0.0);
     rows.push(Row::at_most("allocations timer", 1, allocations, limit, "none"));
+    rows.extend(loops::contract(bench));
     rows
 }

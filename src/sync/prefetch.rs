@@ -1,0 +1,37 @@
+//! A hint that something will soon be read or written.
+//!
+//! Work that goes over many objects, each of which has long left the processor's caches, waits for
+//! one cache line after the other where locks lie between. Asked for together they come together.
+
+/// As much as is worth asking for.
+const MOST: usize = 256;
+const LINE: usize = 64;
+
+/// Has what `place` refers to brought into the caches, or the beginning of it.
+#[inline(always)]
+pub(crate) fn prefetch<T: ?Sized>(place: &T) {
+    prefetch_at(std::ptr::from_ref(place).cast::<u8>(), size_of_val(place));
+}
+
+/// The same for what may not be there any more.
+#[inline(always)]
+pub(crate) fn prefetch_at(begin: *const u8, size: usize) {
+    let mut offset = 0;
+    while offset < size.min(MOST) {
+        line(begin.wrapping_add(offset));
+        offset += LINE;
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[inline(always)]
+fn line(address: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: it reads nothing that the program could see, and an address that is not there does
+    // no harm.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[inline(always)]
+fn line(_: *const u8) {}
