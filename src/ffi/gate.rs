@@ -30,8 +30,8 @@
 //!
 //! # Forks
 //! The threads of a process do not exist in its child, and neither do their holds and their waits:
-//! the word, and `WAITS`, say of which process they are. A lock that such a thread had is taken from
-//! it.
+//! the word, and `WAITS`, say of which process they are. A lock that such a thread had is taken
+//! from it.
 
 use std::cell::Cell;
 use std::mem;

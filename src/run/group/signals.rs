@@ -5,8 +5,8 @@
 //! never removed, which runs the actions that are registered. An actor of ours registers two: one
 //! that writes to a socket, which the actor's thread reads, and, the first time, one that stays for
 //! ever and does what the system would do by itself. The socket is one of datagrams: a write to one
-//! that nobody reads any more does not raise SIGPIPE, by which programs end that do not ignore it. [`LISTENERS`] has, for each signal, how many
-//! actors listen in which process, as one word.
+//! that nobody reads any more does not raise SIGPIPE, by which programs end that do not ignore it.
+//! [`LISTENERS`] has, for each signal, how many actors listen in which process, as one word.
 //!
 //! # Invariants
 //! - DEFAULT: while nobody of this process listens, a signal that did what the system does by

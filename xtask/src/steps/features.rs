@@ -28,8 +28,8 @@ const UNDECLARED: [&str; 1] = ["arc-swap"];
 
 /// `cargo hack` is run without --no-dev-deps: that rewrites Cargo.toml while it runs, and `clippy`
 /// of a library does not see the dev-dependencies anyway. `full` is what the other steps build;
-/// `signals` is of `run` and `redis-tls` of its client, so pairs with them say little more than they
-/// do by themselves; `capi,signals` is what the C libraries are built with.
+/// `signals` is of `run` and `redis-tls` of its client, so pairs with them say little more than
+/// they do by themselves; `capi,signals` is what the C libraries are built with.
 pub(super) fn powerset() -> Result<String> {
     tool::need(&[&tool::CARGO_HACK, &tool::CLIPPY])?;
     const ALONE: &str = "signals,redis-tls";
