@@ -184,6 +184,29 @@ static void inside_the_run(void) {
   checked("a run that forks");
 }
 
+/* Who listens to signals does so in the process in which that was asked for. */
+static void run_the_parents_signals(state *own) {
+  docache_run_report *report = NULL;
+  docache_run_cause cause = DOCACHE_RUN_CAUSE_INIT;
+  docache_error *error = NULL;
+  CHECK_STATUS(docache_run_group_run(own->idle, &report, &error), DOCACHE_DOER_FAILED);
+  CHECK_ERROR(error, DOCACHE_DOER_FAILED, "signals", "parent");
+  CHECK_OK(docache_run_report_cause(report, &cause, NULL));
+  CHECK(cause.kind == DOCACHE_RUN_FAILED && cause.status == DOCACHE_DOER_FAILED);
+  docache_run_report_free(report);
+  docache_run_group_free(own->idle);
+  run_own(own);
+}
+
+static void signals_of_the_parent(void) {
+  state own = {.begun = GATE_INIT};
+  own.idle = group_of(&own, wait_for_stop);
+  const docache_status added = docache_run_group_add_signals(own.idle, NULL, 0, NULL);
+  if (added == DOCACHE_OK) in_child(run_the_parents_signals, &own);
+  docache_run_group_free(own.idle);
+  checked("a child does not listen to its parent's signals");
+}
+
 int main(void) {
   state own = {.begun = GATE_INIT};
   for (int i = 0; i < CHILDREN; i++) in_child(run_own, &own);
@@ -191,5 +214,6 @@ int main(void) {
   beside_a_run();
   inside_an_actor();
   inside_the_run();
+  signals_of_the_parent();
   return all_checked("run_fork.c");
 }

@@ -94,6 +94,24 @@ static void be_hurried(void) {
   for (;;) pause();
 }
 
+static docache_status return_at_once(uintptr_t ctx, const docache_stop_token *stop,
+                                     docache_error **out_error) {
+  (void)ctx, (void)stop, (void)out_error;
+  return DOCACHE_OK;
+}
+
+/* Groups that are over before, or just as, they begin to listen. What wakes who listens must not
+   raise SIGPIPE, which ends a C program. */
+static void be_over_at_once(void) {
+  for (int i = 0; i < 500; i++) {
+    docache_run_group *group = group_with(return_at_once, NULL, 0);
+    if (i % 2 == 0) CHECK_OK(docache_run_group_stop(group, NULL));
+    CHECK_INT(run_and_free(group, DOCACHE_OK), ==,
+              i % 2 == 0 ? DOCACHE_RUN_STOPPED : DOCACHE_RUN_FINISHED);
+  }
+  exit(3);
+}
+
 static atomic_int taken_by;
 
 static void take(int number) {
@@ -170,6 +188,8 @@ int main(void) {
   const int unrun = child_after(be_killed_without_a_run, "o", (const int[]){SIGINT});
   CHECK(WIFSIGNALED(unrun) && WTERMSIG(unrun) == SIGINT);
   checked("after the group the signal is what it was");
+  CHECK_INT(exit_code(child_after(be_over_at_once, "", NULL)), ==, 3);
+  checked("groups that are over at once");
   CHECK_INT(exit_code(child_after(keep_out_of_it, "", NULL)), ==, 9);
   checked("the library's threads take no signals");
   return all_checked("run_signals.c");

@@ -85,6 +85,8 @@
 //!   docache-nats for a store on a server, and one for each loop that was started.
 //! - A docache_run_group that runs has one for each of its actors, which is named after it, and one
 //!   for each interrupt.
+//! - Their stacks have 2 MiB, unless the environment variable RUST_MIN_STACK says otherwise, in
+//!   bytes. A callback that needs more starts a thread of its own.
 //! - A program may simply end. One that looks for leaks, or that unloads the library, ends its
 //!   docache_run_groups and docache_run_loops, waits and calls, drives, loops, groups, caches and
 //!   stores in this order, and calls docache_shutdown last.

@@ -302,6 +302,33 @@ fn a_deadline_that_passes_is_a_timeout_and_a_detached_group_ends_by_itself() {
 }
 
 #[test]
+fn an_interrupt_that_does_not_return_is_named_and_waited_for_by_the_free() {
+    let group = Group::with(&docache_run_group_options { deadline_ns: 1_000_000, ..options() });
+    let ((let_go, stays), begun) = (mpsc::channel::<()>(), Arc::new(Barrier::new(2)));
+    let (stays, left) = (Mutex::new(stays), Arc::new(AtomicUsize::new(0)));
+    let (begins, leaves, handle) = (begun.clone(), left.clone(), group.handle());
+    let worker = Act::new("worker", move |stop| {
+        begins.wait();
+        stop.wait()
+    });
+    group.add(worker.interrupt(move |_| {
+        let _ = stays.lock().unwrap().recv();
+        leaves.fetch_add(1, Ordering::SeqCst);
+    }));
+    group.add(Act::new("stops", move |_| {
+        begun.wait();
+        Came::Status(handle.stop())
+    }));
+    let ran = group.run();
+    assert_eq!(ran.status, DOCACHE_TIMEOUT, "{}", ran.message);
+    let (name, parts) = &ran.report.unfinished()[0];
+    assert!(name == "worker" && parts & DOCACHE_RUN_IN_INTERRUPT != 0, "{name} {parts}");
+    drop(let_go);
+    drop(group);
+    assert_eq!(left.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_stage_may_have_a_deadline_of_its_own() {
     let Deaf { group, begun, let_go, .. } = deaf(0);
     // SAFETY: the group is there.

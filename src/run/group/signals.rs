@@ -4,8 +4,9 @@
 //! signal-hook has the handlers: one for each signal, installed when somebody first listens and
 //! never removed, which runs the actions that are registered. An actor of ours registers two: one
 //! that writes to a socket, which the actor's thread reads, and, the first time, one that stays for
-//! ever and does what the system would do by itself. [`LISTENERS`] has, for each signal, how many
-//! actors listen in which process, as one word.
+//! ever and does what the system would do by itself. The socket is one of datagrams: a write to one
+//! that nobody reads any more does not raise SIGPIPE, by which programs end that do not ignore it.
+//! [`LISTENERS`] has, for each signal, how many actors listen in which process, as one word.
 //!
 //! # Invariants
 //! - DEFAULT: while nobody of this process listens, a signal that did what the system does by
@@ -18,10 +19,13 @@
 //! The word is changed and read with SeqCst, as it is read in signal handlers, which is all but
 //! free at the pace at which people press keys.
 
+use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use signal_hook::consts::FORBIDDEN;
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::backend::{PollResult, SignalDelivery, SignalIterator};
+use signal_hook::iterator::exfiltrator::SignalOnly;
 use signal_hook::low_level::{emulate_default_handler, register};
 
 use super::actor::{Actor, Life};
@@ -81,6 +85,8 @@ impl Drop for Listens {
         }
     }
 }
+
+type Signals = SignalDelivery<UnixDatagram, SignalOnly>;
 
 /// What an actor has.
 struct Listener {
@@ -150,10 +156,11 @@ pub fn signals(signals: impl IntoIterator<Item = Signal>) -> Result<Actor> {
             let message = "the signals are listened to in the parent of this process";
             return Ended::Failed(None, Error::new(ErrorKind::Closed, message));
         }
-        if let Some(signals) = &mut listener.signals {
-            serve(signals, &Handle { shared: life.shared.clone() });
+        let Some(signals) = &mut listener.signals else { return Ended::Returned };
+        match serve(signals, &Handle { shared: life.shared.clone() }) {
+            Ok(()) => Ended::Returned,
+            Err(error) => Ended::Failed(None, Error::internal("cannot wait for signals", error)),
         }
-        Ended::Returned
     };
     let close = move |_: &Cause| {
         if let Some(handle) = &handle {
@@ -167,14 +174,31 @@ pub fn signals(signals: impl IntoIterator<Item = Signal>) -> Result<Actor> {
 }
 
 /// Tells a group of the signals that come, until it is closed.
-fn serve(signals: &mut Signals, handle: &Handle) {
+fn serve(signals: &mut Signals, handle: &Handle) -> io::Result<()> {
     let mut asked = false;
-    for number in signals.forever() {
+    let mut signals = SignalIterator::new(signals);
+    loop {
+        let number = match signals.poll_signal(&mut wait) {
+            PollResult::Signal(number) => number,
+            PollResult::Pending => continue,
+            PollResult::Closed => return Ok(()),
+            PollResult::Err(error) => return Err(error),
+        };
         let cause = Cause::Signal(Signal::from_number(number));
         if std::mem::replace(&mut asked, true) {
             handle.shared.stop_waiting(cause);
         } else {
             handle.stop_with(cause);
+        }
+    }
+}
+
+/// Waits until something was written.
+fn wait(socket: &mut UnixDatagram) -> io::Result<bool> {
+    loop {
+        match socket.recv(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read.map(|_| true),
         }
     }
 }
@@ -202,7 +226,8 @@ fn listen(signals: impl IntoIterator<Item = Signal>) -> Result<Listener> {
         for number in &numbers {
             keep_default(*number)?;
         }
-        Signals::new(&numbers)
+        let (read, write) = UnixDatagram::pair()?;
+        Signals::with_pipe(read, write, SignalOnly::default(), &numbers)
     });
     let signals = registered.map_err(|error| Error::internal("cannot listen to signals", error))?;
     Ok(Listener { signals: Some(signals), listens })
@@ -210,11 +235,11 @@ fn listen(signals: impl IntoIterator<Item = Signal>) -> Result<Listener> {
 
 /// Sees to it that a signal to which nobody listens does what the system does by itself, if it does
 /// so now (DEFAULT). The caller excludes others.
-fn keep_default(number: i32) -> std::io::Result<()> {
+fn keep_default(number: i32) -> io::Result<()> {
     let mut before = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: the place for what there is now is ours, and there is nothing to be set.
     if unsafe { libc::sigaction(number, std::ptr::null(), before.as_mut_ptr()) } != 0 {
-        return Err(std::io::Error::last_os_error());
+        return Err(io::Error::last_os_error());
     }
     // SAFETY: it was filled, as the call succeeded.
     if unsafe { before.assume_init() }.sa_sigaction != libc::SIG_DFL {

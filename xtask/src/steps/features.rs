@@ -28,12 +28,13 @@ const UNDECLARED: [&str; 1] = ["arc-swap"];
 
 /// `cargo hack` is run without --no-dev-deps: that rewrites Cargo.toml while it runs, and `clippy`
 /// of a library does not see the dev-dependencies anyway. `full` is what the other steps build;
-/// `signals` is of `run` alone and `redis-tls` of its client, so no pair with them says more than
-/// they do by themselves; `serde` comes with `redis` and `nats`, and has one pair besides.
+/// `signals` is of `run` and `redis-tls` of its client, so pairs with them say little more than
+/// they do by themselves; `serde` comes with `redis` and `nats`. `capi` has pairs with both, as the
+/// C libraries are built.
 pub(super) fn powerset() -> Result<String> {
     tool::need(&[&tool::CARGO_HACK, &tool::CLIPPY])?;
     const ALONE: &str = "serde,signals,redis-tls";
-    const PAIR: &str = "clippy --features capi,serde";
+    const PAIRS: [&str; 2] = ["capi,serde", "capi,signals"];
     const LIBRARY: &str = "-p docache --lib -- -D warnings";
     Cmd::cargo("hack clippy --feature-powerset --depth 2 --exclude-features")
         .arg(format!("full,{ALONE}"))
@@ -43,7 +44,9 @@ pub(super) fn powerset() -> Result<String> {
         .args(["--include-features", ALONE])
         .words(LIBRARY)
         .run()?;
-    Cmd::cargo(PAIR).words(LIBRARY).run()?;
+    PAIRS
+        .iter()
+        .try_for_each(|pair| Cmd::cargo("clippy --features").arg(*pair).words(LIBRARY).run())?;
     Ok(String::new())
 }
 
