@@ -9,6 +9,7 @@ mod programs;
 mod rust;
 mod strict;
 
+use crate::cost;
 use crate::run::Step;
 
 /// What a user would want to pass.
@@ -87,6 +88,11 @@ pub(crate) const VERIFY: &[Step] = &[
         run: features::dependencies,
     },
     Step { name: "msrv", about: "the rust-version of Cargo.toml", run: features::msrv },
+    Step {
+        name: "cost",
+        about: "no operation takes more instructions or misses",
+        run: cost::check,
+    },
     Step { name: "host", about: "30 s of each test with more threads than cores", run: rust::host },
     Step { name: "portable", about: "the cache's tests without membarrier", run: rust::portable },
     Step { name: "loom", about: "every interleaving of the loom models", run: loom::models },
