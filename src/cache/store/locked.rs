@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::expiry::wheel::TimerWheel;
 use super::place::{Deadline, Place};
-use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
+use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardConfig, ShardState};
 use super::slab::{ChunkPtr, place};
 use super::table::Table;
 use crate::cache::key::Lookup;
-use crate::cache::policy::PolicyEntries;
+use crate::cache::policy::{Admission, Mark, PolicyEntries};
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -26,6 +26,7 @@ const MIN_SHRINK_CAPACITY: usize = 64;
 /// A shard whose lock the caller has.
 pub(crate) struct Locked<'a, K, V, E, S> {
     pub(super) view: &'a ReadView<K, V>,
+    pub(super) config: &'a ShardConfig,
     hasher: &'a S,
     pub(crate) state: crate::lock::LockGuard<'a, ShardState<K, V, E>>,
 }
@@ -33,7 +34,26 @@ pub(crate) struct Locked<'a, K, V, E, S> {
 impl<K, V, E> Shard<K, V, E> {
     #[inline]
     pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
-        Locked { view: &self.view, hasher, state: self.state.lock() }
+        Locked { view: &self.view, config: &self.config, hasher, state: self.state.lock() }
+    }
+}
+
+impl<K, V, E, S> Locked<'_, K, V, E, S> {
+    /// What is retired weighs so much; what the listener is being shown is not known here.
+    pub(crate) fn retired_weight(&self) -> u64 {
+        if self.config.weighted {
+            self.state.limbo.weight() + self.state.pending_notifications.weight
+        } else {
+            self.state.unlinked() as u64
+        }
+    }
+
+    /// Whether so much is retired that a value of this weight had better wait for readers to let go
+    /// of some of it.
+    #[inline]
+    pub(crate) fn is_over_retired_limit(&self, weight: u32) -> bool {
+        self.config.weighted
+            && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
     }
 }
 
@@ -85,23 +105,13 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
 
 impl<K: Hash, V, S: BuildHasher> PolicyEntries for Entries<'_, K, V, S> {
     #[inline]
-    fn hits(&self, i: u32) -> u8 {
-        self.linked_place(i).hits()
+    fn mark(&self, i: u32) -> Mark {
+        self.linked_place(i).mark()
     }
 
     #[inline]
-    fn set_hits(&self, i: u32, hits: u8) {
-        self.linked_place(i).set_hits(hits);
-    }
-
-    #[inline]
-    fn history(&self, i: u32) -> u8 {
-        self.linked_place(i).history()
-    }
-
-    #[inline]
-    fn set_history(&self, i: u32, history: u8) {
-        self.linked_place(i).set_history(history);
+    fn set_mark(&self, i: u32, mark: Mark) {
+        self.linked_place(i).set_mark(mark);
     }
 
     #[inline]
@@ -123,7 +133,7 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     pub(super) fn entries(&self) -> Entries<'a, K, V, S> {
-        Entries { directory: self.state.slab.directory(), hasher: self.hasher }
+        Entries { directory: self.view.directory(), hasher: self.hasher }
     }
 
     /// To be called when a key is written or removed. A flight of the key is unregistered: nobody
@@ -197,7 +207,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// because a guard is held that was taken when it was linked.
     pub(crate) unsafe fn place(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the caller's promise.
-        unsafe { place(self.state.slab.directory(), index) }
+        unsafe { place(self.view.directory(), index) }
     }
 
     /// Stores the pair, in place of an earlier one of its key. On success `pair` is `None`. What is
@@ -213,7 +223,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let old = self.find(new.hash, key).map(|(index, place)| {
             (index, if place.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
         });
-        let max_weight = self.state.config.max_weight;
+        let max_weight = self.config.max_weight;
         let fits = u64::from(new.weight) <= max_weight;
         if let Some(index) = if fits { self.allocate() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
@@ -238,6 +248,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// A free place, for a new entry.
     #[inline(always)]
     fn allocate(&mut self) -> Option<u32> {
+        self.state.slab.take_next().or_else(|| self.allocate_slow())
+    }
+
+    /// The same if none was given back just before.
+    #[inline(never)]
+    fn allocate_slow(&mut self) -> Option<u32> {
         let index = self.state.slab.take()?;
         if self.state.slab.directory() != self.view.directory() {
             // Before the index (THERE).
@@ -259,49 +275,63 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if old.is_none() && self.state.len >= self.view.table().capacity() {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
-        if self.state.config.is_bounded() {
+        if self.config.is_bounded() {
             if now >= self.state.earliest_deadline {
                 self.evict_expired(old.map(|(old, _)| old), new, deferred);
             }
             self.note_deadline(index, new.deadline);
         }
-        let (entries, table) = (self.entries(), self.view.table());
-        let state = &mut *self.state;
-        let before = if state.config.weighted { state.policy.weight() } else { 0 };
-        let (len, limbo, pending) =
-            (&mut state.len, &mut state.limbo, &mut state.pending_notifications);
-        let (counts, erased) = (&mut state.counts, &mut state.erased_since_saturation);
-        let evict = |victim: u32, hash: Option<u64>| {
-            // SAFETY: linked, and then this call's or in limbo.
-            let place = unsafe { entries.place(victim) };
-            let cause = if place.deadline() <= now { Cause::Expired } else { Cause::Size };
-            // SAFETY: the lock is held (WRITER).
-            unsafe { erase(table, hash, victim, erased) };
-            *len -= 1;
-            counts.count(cause);
-            deferred.retire_or_notify(limbo, pending, Unlinked { index: victim, place, cause });
+        let (entries, weighted) = (self.entries(), self.config.weighted);
+        let before = if weighted { self.state.policy.weight() } else { 0 };
+        let admission = match old {
+            Some((old, _)) => self.state.policy.replace(&entries, old, index, weight),
+            None => self.state.policy.admit(&entries, index, hash, weight),
         };
-        match old {
-            Some((old, cause)) => {
-                state.policy.replace(&entries, old, index, weight, evict);
-                self.replace_in_table((old, cause), hash, index, deferred);
+        if admission != Admission::Done {
+            while let Some(victim) = self.state.policy.next_victim(&entries, weight) {
+                self.evict(victim, now, deferred);
             }
+            self.state.policy.enqueue(&entries, index, weight, admission);
+        }
+        match old {
+            Some(old) => self.replace_in_table(old, hash, index, deferred),
             None => {
-                state.policy.admit(&entries, index, hash, weight, evict);
+                let state = &mut *self.state;
+                let (table, erased) = (self.view.table(), &mut state.erased_since_saturation);
                 // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-                unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
+                unsafe { insert(table, hash, index, erased) };
                 state.len += 1;
             }
         }
         let state = &mut *self.state;
         state.counts.inserted += 1;
-        if state.config.weighted {
+        if weighted {
             let gone = before + u64::from(weight) - state.policy.weight();
             deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
         }
         if state.erased_since_saturation.is_some() {
             self.rebuild_if_due(deferred);
         }
+    }
+
+    /// Takes out what the policy has evicted.
+    #[inline(always)]
+    fn evict(
+        &mut self,
+        (victim, hash): (u32, Option<u64>),
+        now: Deadline,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        let (entries, table, state) = (self.entries(), self.view.table(), &mut *self.state);
+        // SAFETY: linked, and then this call's or in limbo.
+        let place = unsafe { entries.place(victim) };
+        let cause = if place.deadline() <= now { Cause::Expired } else { Cause::Size };
+        // SAFETY: the lock is held (WRITER).
+        unsafe { erase(table, hash, victim, &mut state.erased_since_saturation) };
+        state.len -= 1;
+        state.counts.count(cause);
+        let unlinked = Unlinked { index: victim, place, cause };
+        deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
     }
 
     /// Puts a filled entry in the place of another of its key, in the table, and retires that.
@@ -349,7 +379,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let leaves = u64::from(old.map_or(0, |old| self.state.policy.weight_of(old)));
-        let max = self.state.config.max_weight.saturating_add(leaves);
+        let max = self.config.max_weight.saturating_add(leaves);
         while self.state.policy.weight() + u64::from(new.weight) > max {
             let Some(expired) = self.find_expired(new.now, old) else { break };
             self.unlink(expired, Cause::Expired, deferred);
@@ -384,17 +414,27 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     }
 
     /// Takes an entry out.
-    #[inline(always)]
     pub(crate) fn unlink(
         &mut self,
         index: u32,
         cause: Cause,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
+        let hash = self.entries().try_hash(index);
+        self.unlink_hashed((index, hash), cause, deferred);
+    }
+
+    /// The same, with the hash of its key.
+    #[inline(always)]
+    pub(crate) fn unlink_hashed(
+        &mut self,
+        (index, hash): (u32, Option<u64>),
+        cause: Cause,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
         let entries = self.entries();
-        let state = &mut *self.state;
-        let before = if state.config.weighted { state.policy.weight() } else { 0 };
-        let hash = entries.try_hash(index);
+        let (weighted, state) = (self.config.weighted, &mut *self.state);
+        let before = if weighted { state.policy.weight() } else { 0 };
         // SAFETY: the lock is held (WRITER).
         unsafe { erase(self.view.table(), hash, index, &mut state.erased_since_saturation) };
         state.policy.remove(index);
@@ -404,7 +444,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let place = unsafe { entries.place(index) };
         let unlinked = Unlinked { index, place, cause };
         deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
-        if state.config.weighted {
+        if weighted {
             let gone = before - state.policy.weight();
             deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
         }
@@ -466,8 +506,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             let Some(index) = state.limbo.pop_elapsed() else { break };
             any = true;
             if needs_drop::<(K, V)>() {
-                // SAFETY: it was in limbo, so it is in use until it is given back.
-                deferred.push_reclaimed(index, unsafe { place(state.slab.directory(), index) });
+                deferred.push_reclaimed(index);
             } else {
                 // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
                 unsafe { state.slab.give_back(index) };

@@ -151,7 +151,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                     if locked.is_linked(hash, index) {
                         // Before the removal: `Eq` may panic in it (FRESH of `shard`).
                         locked.invalidate(hash, key, deferred);
-                        locked.unlink(index, Cause::Removed, deferred);
+                        locked.unlink_hashed((index, Some(hash)), Cause::Removed, deferred);
                         count += 1;
                     }
                 }
@@ -244,7 +244,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let table = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         state.table_generation += 1;
-        let policy = std::mem::replace(&mut state.policy, state.config.policy());
+        let policy = std::mem::replace(&mut state.policy, self.config.policy());
         (state.len, state.erased_since_saturation) = (0, None);
         (state.wheel, state.earliest_deadline) = (None, Deadline::NEVER);
         TakenContents { table, policy }
@@ -259,7 +259,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();
-        let state = &mut *self.state;
+        let (weighted, state) = (self.config.weighted, &mut *self.state);
         for at in buckets {
             let retire = |index| {
                 // SAFETY: in the table that was taken, which only the caller retires, so not yet in
@@ -269,7 +269,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 state.counts.count(cause);
                 let (limbo, pending) = (&mut state.limbo, &mut state.pending_notifications);
                 deferred.retire_or_notify(limbo, pending, Unlinked { index, place, cause });
-                if state.config.weighted {
+                if weighted {
                     let weight = u64::from(contents.policy.weight_of(index));
                     deferred.add_weight(limbo, pending, weight);
                 }
