@@ -52,31 +52,10 @@ pub(super) struct Adaptive<W: Weights> {
     queues: Queues<W, 3>,
     /// What was put in last: nothing else that can go goes after it.
     newest: u32,
-    defender: Defender,
     turns: Turns,
     limit: u64,
     balance: Balance,
     ghosts: Ghosts,
-}
-
-/// The entry that led the main queue when it last won a contest, its uses, and the epoch. As long as
-/// it leads the queue in this epoch, it wins against whoever it would have won against then: that it
-/// may have been hit since is found out by the first who is used more.
-#[derive(Clone, Copy, Debug)]
-struct Defender {
-    i: u32,
-    uses: u8,
-    epoch: u8,
-}
-
-impl Defender {
-    const NOBODY: Defender = Defender { i: u32::MAX, uses: 0, epoch: 0 };
-
-    /// Whether it stays where one that was used so often wants its place.
-    #[inline]
-    fn beats(self, uses: u8) -> bool {
-        uses <= self.uses + self.uses / 4
-    }
 }
 
 impl<W: Weights> Adaptive<W> {
@@ -84,7 +63,6 @@ impl<W: Weights> Adaptive<W> {
         Adaptive {
             queues: Queues::new(limit),
             newest: u32::MAX,
-            defender: Defender::NOBODY,
             turns: Turns::new(1),
             limit,
             balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),
@@ -232,11 +210,11 @@ impl<W: Weights> Adaptive<W> {
                 self.balance.probation_pays();
                 continue;
             }
-            if !self.main_has_room(self.queues.entry_weight(candidate))
-                && let Some(victim) = self.beaten_by(entries, candidate)
-            {
-                self.promote(entries, candidate);
-                return Some((victim, From::Main));
+            if !self.main_has_room(self.queues.entry_weight(candidate)) {
+                if let Some(victim) = self.beaten_by(entries, candidate) {
+                    self.promote(entries, candidate);
+                    return Some((victim, From::Main));
+                }
             }
             return Some((candidate, From::Small));
         }
@@ -258,18 +236,15 @@ impl<W: Weights> Adaptive<W> {
     /// A contest: the main queue's next victim, if a candidate was used clearly more in the past.
     #[inline]
     fn beaten_by(&mut self, entries: &impl PolicyEntries, candidate: u32) -> Option<u32> {
-        let (uses, epoch) = (self.uses(entries, candidate), self.turns.epoch());
-        let Defender { i, epoch: then, .. } = self.defender;
-        if then == epoch && self.queues.first(MAIN) == Some(i) && self.defender.beats(uses) {
-            return None;
-        }
-        let victim = self.main_victim(entries)?;
-        let defender = Defender { i: victim, uses: self.uses(entries, victim), epoch };
-        if defender.beats(uses) {
-            self.defender = defender;
-            return None;
-        }
-        Some(victim)
+        let first = self.queues.first(MAIN)?;
+        let mark = entries.mark(first);
+        let (victim, needed) = if mark.hits == 0 && first != self.newest {
+            (first, self.remember(entries, first, mark, 0))
+        } else {
+            let victim = self.main_victim(entries)?;
+            (victim, self.uses(entries, victim))
+        };
+        (self.uses(entries, candidate) > needed + needed / 4).then_some(victim)
     }
 
     /// The next entry that must prove itself or go, if those on probation fill their room. The

@@ -276,7 +276,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         now: Option<Tick>,
     ) -> Option<&'a Place<K, V>> {
         // SAFETY: the caller's promise.
-        let (_, entry) = unsafe { locked.find_unbounded(hash, key) }?;
+        let entry = unsafe { locked.find_unbounded(hash, key) }?.place;
         self.expiry.is_live_at(entry, now).then_some(entry)
     }
 

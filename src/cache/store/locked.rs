@@ -11,7 +11,7 @@ use super::expiry::wheel::TimerWheel;
 use super::place::{Deadline, Place};
 use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardConfig, ShardState};
 use super::slab::{ChunkPtr, place};
-use super::table::Table;
+use super::table::{Position, Table};
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Admission, Mark, PolicyEntries};
 use crate::cache::stats::Cause;
@@ -175,7 +175,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         key: &Q,
     ) -> Option<(u32, &Place<K, V>)> {
         // SAFETY: linked for as long as the lock is held, and the result borrows that.
-        unsafe { self.find_unbounded(hash, key) }
+        let Found { index, place, .. } = unsafe { self.find_unbounded(hash, key) }?;
+        Some((index, place))
     }
 
     /// [`find`](Locked::find), for callers that use the entry beyond the lock.
@@ -187,7 +188,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &self,
         hash: u64,
         key: &Q,
-    ) -> Option<(u32, &'a Place<K, V>)> {
+    ) -> Option<Found<'a, K, V>> {
         let test = |index| {
             // SAFETY: in the table, so in use; the rest is the caller's promise.
             let place = unsafe { self.place(index) };
@@ -196,7 +197,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             key.matches(found).then_some((index, place))
         };
         // SAFETY: the lock keeps the table.
-        unsafe { self.view.table().find(hash, test) }
+        let ((index, place), at) = unsafe { self.view.table().find_at(hash, test) }?;
+        Some(Found { index, place, at })
     }
 
     /// The entry of an index.
@@ -220,9 +222,13 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Result<(), Refused> {
         let Some((key, _)) = pair.as_ref() else { return Ok(()) };
-        let old = self.find(new.hash, key).map(|(index, place)| {
-            (index, if place.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
-        });
+        // SAFETY: linked for as long as the lock is held, and used no longer.
+        let old =
+            unsafe { self.find_unbounded(new.hash, key) }.map(|Found { index, place, at }| {
+                let expired = place.deadline() <= new.now;
+                let cause = if expired { Cause::Expired } else { Cause::Replaced };
+                Old { index, at, cause }
+            });
         let max_weight = self.config.max_weight;
         let fits = u64::from(new.weight) <= max_weight;
         if let Some(index) = if fits { self.allocate() } else { None } {
@@ -238,8 +244,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     }
 
     #[cold]
-    fn refuse(&mut self, old: Option<(u32, Cause)>, deferred: &mut Deferred<'a, K, V, E>) {
-        if let Some((index, cause)) = old {
+    fn refuse(&mut self, old: Option<Old>, deferred: &mut Deferred<'a, K, V, E>) {
+        if let Some(Old { index, cause, .. }) = old {
             self.unlink(index, cause, deferred);
         }
         self.state.counts.count(Cause::Refused);
@@ -268,7 +274,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &mut self,
         index: u32,
         new: &NewEntry,
-        old: Option<(u32, Cause)>,
+        old: Option<Old>,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let NewEntry { hash, weight, now, .. } = *new;
@@ -277,14 +283,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
         if self.config.is_bounded() {
             if now >= self.state.earliest_deadline {
-                self.evict_expired(old.map(|(old, _)| old), new, deferred);
+                self.evict_expired(old.map(|old| old.index), new, deferred);
             }
             self.note_deadline(index, new.deadline);
         }
         let (entries, weighted) = (self.entries(), self.config.weighted);
         let before = if weighted { self.state.policy.weight() } else { 0 };
         let admission = match old {
-            Some((old, _)) => self.state.policy.replace(&entries, old, index, weight),
+            Some(old) => self.state.policy.replace(&entries, old.index, index, weight),
             None => self.state.policy.admit(&entries, index, hash, weight),
         };
         if admission != Admission::Done {
@@ -294,7 +300,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.state.policy.enqueue(&entries, index, weight, admission);
         }
         match old {
-            Some(old) => self.replace_in_table(old, hash, index, deferred),
+            Some(old) => self.replace_in_table(old, index, deferred),
             None => {
                 let state = &mut *self.state;
                 let (table, erased) = (self.view.table(), &mut state.erased_since_saturation);
@@ -338,20 +344,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline(always)]
     fn replace_in_table(
         &mut self,
-        (old, cause): (u32, Cause),
-        hash: u64,
+        Old { index: old, at, cause }: Old,
         index: u32,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let (entries, table) = (self.entries(), self.view.table());
-        let state = &mut *self.state;
-        // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-        if !unsafe { table.replace(hash, old, index) } {
-            // SAFETY: as above.
-            unsafe { table.erase_anywhere(old) };
-            // SAFETY: as above.
-            unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
-        }
+        let (entries, state) = (self.entries(), &mut *self.state);
+        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was found
+        // under it, and no table was published since.
+        unsafe { self.view.table().replace(at, index) };
         state.counts.count(cause);
         // SAFETY: just unlinked, and then this call's or in limbo.
         let place = unsafe { entries.place(old) };
@@ -363,7 +363,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline(always)]
     fn note_deadline(&mut self, index: u32, deadline: Deadline) {
         let state = &mut *self.state;
-        state.earliest_deadline = state.earliest_deadline.min(deadline);
+        // Hardly ever: others read the line.
+        if deadline < state.earliest_deadline {
+            state.earliest_deadline = deadline;
+        }
         if let Some(wheel) = &mut state.wheel {
             wheel.set(index, deadline.units());
         }
@@ -420,23 +423,35 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         cause: Cause,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let hash = self.entries().try_hash(index);
-        self.unlink_hashed((index, hash), cause, deferred);
+        let (table, hash) = (self.view.table(), self.entries().try_hash(index));
+        // SAFETY: the lock is held (WRITER).
+        unsafe { erase(table, hash, index, &mut self.state.erased_since_saturation) };
+        self.note_unlinked(index, cause, deferred);
     }
 
-    /// The same, with the hash of its key.
-    #[inline(always)]
-    pub(crate) fn unlink_hashed(
+    /// Takes out the entry of this hash that was found there, under the lock.
+    #[inline]
+    pub(crate) fn unlink_at(
         &mut self,
-        (index, hash): (u32, Option<u64>),
+        (index, at): (u32, Position),
+        hash: u64,
         cause: Cause,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
+        // SAFETY: the lock is held (WRITER), and has been since the entry was found.
+        unsafe { self.view.table().erase_at(hash, at) };
+        if let Some(erased) = &mut self.state.erased_since_saturation {
+            *erased += 1;
+        }
+        self.note_unlinked(index, cause, deferred);
+    }
+
+    /// An entry is not in the table any more.
+    #[inline(always)]
+    fn note_unlinked(&mut self, index: u32, cause: Cause, deferred: &mut Deferred<'a, K, V, E>) {
         let entries = self.entries();
         let (weighted, state) = (self.config.weighted, &mut *self.state);
         let before = if weighted { state.policy.weight() } else { 0 };
-        // SAFETY: the lock is held (WRITER).
-        unsafe { erase(self.view.table(), hash, index, &mut state.erased_since_saturation) };
         state.policy.remove(index);
         state.len -= 1;
         state.counts.count(cause);
@@ -521,6 +536,22 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let wheel = self.state.wheel.as_ref().map_or(0, |wheel| wheel.memory());
         tables + self.state.slab.memory() + self.state.policy.memory() + wheel
     }
+}
+
+/// An entry that was found.
+#[derive(Debug)]
+pub(crate) struct Found<'a, K, V> {
+    pub(crate) index: u32,
+    pub(crate) place: &'a Place<K, V>,
+    pub(crate) at: Position,
+}
+
+/// The earlier entry of a key that is written: where it is, and why it goes.
+#[derive(Clone, Copy, Debug)]
+struct Old {
+    index: u32,
+    at: Position,
+    cause: Cause,
 }
 
 /// Why a value was not stored.

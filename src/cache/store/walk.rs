@@ -10,7 +10,7 @@ use super::deferred::{Deferred, Unlinked};
 use super::locked::Locked;
 use super::place::{Deadline, Place};
 use super::shard::Shard;
-use super::table::Table;
+use super::table::{Position, Table};
 use crate::cache::policy::Policy;
 use crate::cache::reclaim::pin;
 use crate::cache::stats::Cause;
@@ -148,10 +148,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             |locked, deferred| {
                 let mut count = 0;
                 for (hash, key, index) in unwanted {
-                    if locked.is_linked(hash, index) {
+                    if let Some(at) = locked.position_of(hash, index) {
                         // Before the removal: `Eq` may panic in it (FRESH of `shard`).
                         locked.invalidate(hash, key, deferred);
-                        locked.unlink_hashed((index, Some(hash)), Cause::Removed, deferred);
+                        locked.unlink_at((index, at), hash, Cause::Removed, deferred);
                         count += 1;
                     }
                 }
@@ -193,12 +193,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 }
 
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
-    /// Whether an entry that was found under a guard that is still held is still there.
-    fn is_linked(&self, hash: u64, index: u32) -> bool {
+    /// Where an entry is that was found under a guard that is still held, if it is still there.
+    fn position_of(&self, hash: u64, index: u32) -> Option<Position> {
         // SAFETY: the lock keeps the table. The guard keeps the place from being used again, so the
         // index is the entry's.
-        let found = unsafe { self.view.table().find(hash, |i| (i == index).then_some(())) };
-        found.is_some()
+        let found = unsafe { self.view.table().find_at(hash, |i| (i == index).then_some(())) };
+        found.map(|((), at)| at)
     }
 
     /// Removes those entries of some buckets that `cause_of` gives a cause for.

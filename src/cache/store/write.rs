@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::callback::CallbackScope;
 use super::core::Core;
 use super::deferred::{Deferred, Uncommon, Unlinked};
-use super::locked::{Locked, Refused};
+use super::locked::{Found, Locked, Refused};
 use super::shard::Shard;
 use super::slab::place;
 use crate::cache::reclaim::{advance, advance_throttled, ended, is_pinned, pin};
@@ -160,10 +160,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.drain_limbo(deferred);
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
-                let (index, place) = unsafe { locked.find_unbounded(hash, key) }?;
+                let Found { index, place, at } = unsafe { locked.find_unbounded(hash, key) }?;
                 let live = self.expiry.is_live_at(place, now);
                 let cause = if live { Cause::Removed } else { Cause::Expired };
-                locked.unlink_hashed((index, Some(hash)), cause, deferred);
+                locked.unlink_at((index, at), hash, cause, deferred);
                 locked.rebuild_if_due(deferred);
                 live.then_some(place)
             },

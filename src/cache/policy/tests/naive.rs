@@ -35,8 +35,6 @@ pub(super) struct Naive {
     pub(super) entries: Vec<Entry>,
     /// Up to eight in each set, the youngest first.
     memory: Vec<VecDeque<Slot>>,
-    /// Who was found to lead the main queue when it last won a contest, with which uses, and when.
-    defender: Option<(u32, u8, u8)>,
     /// Small, main.
     out: [u64; 2],
     patience: u64,
@@ -58,7 +56,6 @@ impl Naive {
             main: VecDeque::new(),
             entries: vec![Entry::default(); indices],
             memory: Vec::new(),
-            defender: None,
             out: [0, 0],
             patience: 0,
             evicted: 0,
@@ -233,18 +230,12 @@ impl Naive {
                 continue;
             }
             let full = !self.fits_main(e.weight);
-            let (h, epoch) = (self.history(x), self.epoch());
-            let front = self.main.front().copied();
-            let is_beaten = self.defender.is_some_and(|(i, needed, then)| {
-                Some(i) == front && then == epoch && h <= needed + needed / 4
-            });
-            if let Some(v) = (full && !is_beaten).then(|| self.victim()).flatten() {
+            if let Some(v) = full.then(|| self.victim()).flatten() {
                 let needed = self.uses(v);
-                if h > needed + needed / 4 {
+                if self.history(x) > needed + needed / 4 {
                     self.promote(x);
                     return self.evict_entry(v, true, entries.hash(v));
                 }
-                self.defender = Some((v, needed, epoch));
             }
             return self.evict_entry(x, false, entries.hash(x));
         }
