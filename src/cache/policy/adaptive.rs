@@ -4,7 +4,7 @@
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};
 use super::queue::{Queues, Weights};
-use super::{Admission, MAX_HITS, Mark, PolicyEntries};
+use super::{Admission, Evicted, MAX_HITS, Mark, PolicyEntries};
 
 /// The young part of those on probation: hits in it do not count, for they follow the insertion too
 /// closely to tell anything.
@@ -37,6 +37,12 @@ impl History {
         History(h.min(MAX_HISTORY) << 4 | epoch)
     }
 
+    /// Whether it was noted in this epoch.
+    #[inline]
+    fn is_of(self, epoch: u8) -> bool {
+        (self.0 ^ epoch) & 15 == 0
+    }
+
     /// `h` at `epoch`.
     #[inline]
     fn at(self, epoch: u8) -> u8 {
@@ -56,6 +62,16 @@ pub(super) struct Adaptive<W: Weights> {
     limit: u64,
     balance: Balance,
     ghosts: Ghosts,
+}
+
+/// An entry that is to go: the first of its queue, and of its list.
+#[derive(Clone, Copy, Debug)]
+struct Victim<E> {
+    i: u32,
+    entry: E,
+    from: From,
+    /// What its ghost is to remember.
+    h: u8,
 }
 
 impl<W: Weights> Adaptive<W> {
@@ -95,7 +111,8 @@ impl<W: Weights> Adaptive<W> {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
         let h = past + 1;
-        entries.set_mark(i, Mark { hits: 0, history: History::new(h, self.turns.epoch()).0 });
+        let history = History::new(h, self.turns.epoch()).0;
+        entries.set_mark(entries.entry(i), Mark { hits: 0, history });
         if W::DIFFER && weight == 0 {
             self.newest = i;
             self.queues.push(WINDOW, i, weight);
@@ -110,7 +127,7 @@ impl<W: Weights> Adaptive<W> {
             proven = self.main_has_room(weight)
                 || self
                     .main_victim(entries)
-                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.uses(entries, victim) + 1);
+                    .is_none_or(|i| h.min(MAX_HISTORY) > self.uses(entries, entries.entry(i)) + 1);
         }
         if proven { Admission::Main } else { Admission::Probation }
     }
@@ -123,8 +140,9 @@ impl<W: Weights> Adaptive<W> {
         new: u32,
         weight: u32,
     ) -> Admission {
-        let Mark { hits, history } = entries.mark(old);
-        entries.set_mark(new, Mark { hits: hits.saturating_add(1).min(MAX_HITS), history });
+        let Mark { hits, history } = entries.mark(entries.entry(old));
+        let mark = Mark { hits: hits.saturating_add(1).min(MAX_HITS), history };
+        entries.set_mark(entries.entry(new), mark);
         let Some(queue) = self.queues.queue_of(old) else {
             let proven = weight == 0 || self.main_has_room(weight);
             return if proven { Admission::Main } else { Admission::Probation };
@@ -145,12 +163,12 @@ impl<W: Weights> Adaptive<W> {
         &mut self,
         entries: &impl PolicyEntries,
         weight: u32,
-    ) -> Option<(u32, Option<u64>)> {
+    ) -> Option<Evicted> {
         if self.queues.weight() + u64::from(weight) <= self.limit {
             return None;
         }
-        let (victim, from) = self.victim(entries)?;
-        Some((victim, self.evict_entry(entries, victim, from)))
+        let victim = self.victim(entries)?;
+        Some(self.evict(entries, victim))
     }
 
     #[inline(always)]
@@ -197,54 +215,60 @@ impl<W: Weights> Adaptive<W> {
         if W::DIFFER { self.queues.weight() / (self.queues.len() as u64).max(1) } else { 1 }
     }
 
-    /// The entry that is to go, the first of its queue. It ends: each entry on probation that it
-    /// passes over leaves probation.
+    /// The entry that is to go. It ends: each entry on probation that it passes over leaves
+    /// probation.
     #[inline]
-    fn victim(&mut self, entries: &impl PolicyEntries) -> Option<(u32, From)> {
+    fn victim<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
         loop {
-            let Some(candidate) = self.candidate(entries) else {
+            let Some(i) = self.candidate(entries) else {
                 return self.victim_elsewhere(entries);
             };
-            if entries.mark(candidate).hits > 0 {
-                self.promote(entries, candidate);
+            let entry = entries.entry(i);
+            let mark = entries.mark(entry);
+            if mark.hits > 0 {
+                self.promote(entries, i);
                 self.balance.probation_pays();
                 continue;
             }
-            if !self.main_has_room(self.queues.entry_weight(candidate)) {
-                if let Some(victim) = self.beaten_by(entries, candidate) {
-                    self.promote(entries, candidate);
-                    return Some((victim, From::Main));
+            let h = self.remember(entries, entry, mark, 0);
+            if !self.main_has_room(self.queues.entry_weight(i)) {
+                if let Some(victim) = self.beaten_by(entries, h) {
+                    self.promote(entries, i);
+                    return Some(victim);
                 }
             }
-            return Some((candidate, From::Small));
+            return Some(Victim { i, entry, from: From::Small, h });
         }
     }
 
     /// The same if nobody on probation is a candidate.
     #[inline(never)]
-    fn victim_elsewhere(&mut self, entries: &impl PolicyEntries) -> Option<(u32, From)> {
-        if let Some(victim) = self.main_victim(entries) {
-            return Some((victim, From::Main));
-        }
-        // The newest is in the main queue alone, or all alone.
-        if let Some(victim) = self.on_probation() {
-            return Some((victim, From::Small));
-        }
-        self.queues.first(MAIN).map(|newest| (newest, From::Main))
+    fn victim_elsewhere<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
+        // If there is no victim the newest is in the main queue alone, or all alone.
+        let (i, from) = match (self.main_victim(entries), self.on_probation()) {
+            (Some(i), _) => (i, From::Main),
+            (None, Some(i)) => (i, From::Small),
+            (None, None) => (self.queues.first(MAIN)?, From::Main),
+        };
+        let entry = entries.entry(i);
+        Some(Victim { i, entry, from, h: self.absorb_hits(entries, entry) })
     }
 
-    /// A contest: the main queue's next victim, if a candidate was used clearly more in the past.
+    /// A contest: the main queue's next victim, if one that was used so often was used clearly more.
     #[inline]
-    fn beaten_by(&mut self, entries: &impl PolicyEntries, candidate: u32) -> Option<u32> {
-        let first = self.queues.first(MAIN)?;
-        let mark = entries.mark(first);
-        let (victim, needed) = if mark.hits == 0 && first != self.newest {
-            (first, self.remember(entries, first, mark, 0))
+    fn beaten_by<P: PolicyEntries>(&mut self, entries: &P, uses: u8) -> Option<Victim<P::Entry>> {
+        let mut i = self.queues.first(MAIN)?;
+        let mut entry = entries.entry(i);
+        let mark = entries.mark(entry);
+        let needed = if mark.hits == 0 && i != self.newest {
+            self.remember(entries, entry, mark, 0)
         } else {
-            let victim = self.main_victim(entries)?;
-            (victim, self.uses(entries, victim))
+            i = self.main_victim(entries)?;
+            entry = entries.entry(i);
+            self.uses(entries, entry)
         };
-        (self.uses(entries, candidate) > needed + needed / 4).then_some(victim)
+        let victim = Victim { i, entry, from: From::Main, h: needed.min(MAX_HISTORY) };
+        (uses > needed + needed / 4).then_some(victim)
     }
 
     /// The next entry that must prove itself or go, if those on probation fill their room. The
@@ -255,7 +279,7 @@ impl<W: Weights> Adaptive<W> {
         if filled < self.balance.small() && self.queues.len_of(MAIN) > 0 {
             return None;
         }
-        self.on_probation().filter(|&i| i != self.newest || entries.mark(i).hits > 0)
+        self.on_probation().filter(|&i| i != self.newest || entries.mark(entries.entry(i)).hits > 0)
     }
 
     /// The eldest on probation.
@@ -270,7 +294,8 @@ impl<W: Weights> Adaptive<W> {
     fn main_victim(&mut self, entries: &impl PolicyEntries) -> Option<u32> {
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
-            let mark = entries.mark(first);
+            let entry = entries.entry(first);
+            let mark = entries.mark(entry);
             if first == self.newest {
                 if self.queues.len_of(MAIN) == 1 {
                     return None;
@@ -278,7 +303,7 @@ impl<W: Weights> Adaptive<W> {
             } else if mark.hits == 0 {
                 return Some(first);
             } else {
-                self.remember(entries, first, mark, 1);
+                self.remember(entries, entry, mark, 1);
             }
             self.queues.move_first(MAIN, first);
         }
@@ -291,18 +316,18 @@ impl<W: Weights> Adaptive<W> {
     /// Moves the eldest on probation to the main queue.
     #[inline(never)]
     fn promote(&mut self, entries: &impl PolicyEntries, i: u32) {
-        self.absorb_hits(entries, i);
+        self.absorb_hits(entries, entries.entry(i));
         self.queues.move_first(MAIN, i);
     }
 
-    /// Leaves a ghost of an entry, the first of its queue, and unlinks it. Returns its hash.
+    /// Leaves a ghost of an entry and unlinks it.
     #[inline(always)]
-    fn evict_entry(&mut self, entries: &impl PolicyEntries, i: u32, from: From) -> Option<u64> {
-        let hash = entries.hash(i);
+    fn evict<P: PolicyEntries>(&mut self, entries: &P, victim: Victim<P::Entry>) -> Evicted {
+        let Victim { i, entry, from, h } = victim;
+        let hash = entries.hash(entry);
         if self.turns_are_unknown() {
             self.measure_turns();
         }
-        let h = self.absorb_hits(entries, i);
         if let Some(hash) = hash {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
@@ -311,7 +336,7 @@ impl<W: Weights> Adaptive<W> {
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }
-        hash
+        Evicted { i, hash }
     }
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
@@ -321,36 +346,40 @@ impl<W: Weights> Adaptive<W> {
             && self.queues.len_of(WINDOW) > 1
         {
             let Some(eldest) = self.queues.first(WINDOW) else { return };
-            self.absorb_hits(entries, eldest);
+            self.absorb_hits(entries, entries.entry(eldest));
             self.queues.hand_over();
         }
     }
 
     /// An entry's history, and the hits that will be added to it.
     #[inline]
-    fn uses(&self, entries: &impl PolicyEntries, i: u32) -> u8 {
-        let mark = entries.mark(i);
-        self.remember(entries, i, mark, 0) + mark.hits.min(MAX_HITS)
+    fn uses<P: PolicyEntries>(&self, entries: &P, entry: P::Entry) -> u8 {
+        let mark = entries.mark(entry);
+        self.remember(entries, entry, mark, 0) + mark.hits.min(MAX_HITS)
     }
 
     /// Turns so many hits of an entry with this mark into history, which it returns. What has not
     /// changed is not written: readers share the line.
     #[inline]
-    fn remember(&self, entries: &impl PolicyEntries, i: u32, mark: Mark, hits: u8) -> u8 {
-        let epoch = self.turns.epoch();
-        let h = (History(mark.history).at(epoch) + hits.min(MAX_HITS)).min(MAX_HISTORY);
+    fn remember<P: PolicyEntries>(&self, entries: &P, entry: P::Entry, mark: Mark, hits: u8) -> u8 {
+        let (was, epoch) = (History(mark.history), self.turns.epoch());
+        if hits == 0 && was.is_of(epoch) {
+            // As most are.
+            return was.0 >> 4;
+        }
+        let h = (was.at(epoch) + hits.min(MAX_HITS)).min(MAX_HISTORY);
         let now = Mark { hits: mark.hits - hits, history: History::new(h, epoch).0 };
         if now != mark {
-            entries.set_mark(i, now);
+            entries.set_mark(entry, now);
         }
         h
     }
 
     /// Turns an entry's hits into history.
     #[inline]
-    fn absorb_hits(&self, entries: &impl PolicyEntries, i: u32) -> u8 {
-        let mark = entries.mark(i);
-        self.remember(entries, i, mark, mark.hits)
+    fn absorb_hits<P: PolicyEntries>(&self, entries: &P, entry: P::Entry) -> u8 {
+        let mark = entries.mark(entry);
+        self.remember(entries, entry, mark, mark.hits)
     }
 
     #[inline]

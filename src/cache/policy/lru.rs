@@ -3,8 +3,8 @@
 //! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth
 //! keeping, so it is for those who need its order, not for those who want hits.
 
-use super::PolicyEntries;
 use super::queue::{Queues, Weights};
+use super::{Evicted, PolicyEntries};
 
 const QUEUE: usize = 0;
 
@@ -34,13 +34,13 @@ impl<W: Weights> Lru<W> {
         &mut self,
         entries: &impl PolicyEntries,
         weight: u32,
-    ) -> Option<(u32, Option<u64>)> {
+    ) -> Option<Evicted> {
         if self.queues.weight() + u64::from(weight) <= self.limit {
             return None;
         }
         let oldest = self.queues.first(QUEUE)?;
         self.queues.unlink_first(oldest);
-        Some((oldest, entries.hash(oldest)))
+        Some(Evicted { i: oldest, hash: entries.hash(entries.entry(oldest)) })
     }
 
     pub(super) fn enqueue(&mut self, i: u32, weight: u32) {

@@ -99,10 +99,13 @@ pub(crate) struct Mark {
 /// What a policy asks of the entries, which lie in the shard's slab; `i` is a slab index below
 /// 2^30.
 pub(crate) trait PolicyEntries {
-    fn mark(&self, i: u32) -> Mark;
-    fn set_mark(&self, i: u32, mark: Mark);
+    /// Where an entry is: what is asked of it more than once is asked by this.
+    type Entry: Copy;
+    fn entry(&self, i: u32) -> Self::Entry;
+    fn mark(&self, entry: Self::Entry) -> Mark;
+    fn set_mark(&self, entry: Self::Entry, mark: Mark);
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
-    fn hash(&self, i: u32) -> Option<u64>;
+    fn hash(&self, entry: Self::Entry) -> Option<u64>;
 }
 
 /// What is left to be done for an entry that was taken in.
@@ -116,6 +119,14 @@ pub(crate) enum Admission {
     Main,
     /// It joins the queue of this number, as a value that has become heavier does.
     Queue(u8),
+}
+
+/// An entry that was evicted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evicted {
+    pub(crate) i: u32,
+    /// Its hash, if it has one: without, no ghost is kept of it.
+    pub(crate) hash: Option<u64>,
 }
 
 /// A policy for shards that have a limit.
@@ -257,14 +268,13 @@ impl Policy {
         )
     }
 
-    /// Evicts an entry if there is no room for one more of this weight. The entry, and its hash, if
-    /// it has one: without, no ghost is kept of it.
+    /// Evicts an entry if there is no room for one more of this weight.
     #[inline(always)]
     pub(crate) fn next_victim(
         &mut self,
         entries: &impl PolicyEntries,
         weight: u32,
-    ) -> Option<(u32, Option<u64>)> {
+    ) -> Option<Evicted> {
         if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
             adaptive.next_victim(entries, weight)
         } else {
@@ -277,7 +287,7 @@ impl Policy {
         &mut self,
         entries: &impl PolicyEntries,
         weight: u32,
-    ) -> Option<(u32, Option<u64>)> {
+    ) -> Option<Evicted> {
         match &mut self.0 {
             AnyPolicy::Unbounded(_) | AnyPolicy::Adaptive(_) => None,
             AnyPolicy::AdaptiveByWeight(adaptive) => adaptive.next_victim(entries, weight),

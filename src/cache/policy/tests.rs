@@ -15,6 +15,12 @@ mod naive;
 struct Cells(Vec<(u64, Cell<u8>, Cell<u8>)>);
 
 impl PolicyEntries for Cells {
+    type Entry = u32;
+
+    fn entry(&self, i: u32) -> u32 {
+        i
+    }
+
     fn mark(&self, i: u32) -> Mark {
         let (_, hits, history) = &self.0[i as usize];
         Mark { hits: hits.get(), history: history.get() }
@@ -81,8 +87,8 @@ impl Shard {
             }
         };
         if admission != Admission::Done {
-            while let Some((victim, _)) = self.policy.next_victim(&self.cells, weight) {
-                evicted.push(victim);
+            while let Some(victim) = self.policy.next_victim(&self.cells, weight) {
+                evicted.push(victim.i);
             }
             self.policy.enqueue(&self.cells, i, weight, admission);
         }

@@ -13,7 +13,7 @@ use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardConfig, ShardSt
 use super::slab::{ChunkPtr, place};
 use super::table::{Position, Table};
 use crate::cache::key::Lookup;
-use crate::cache::policy::{Admission, Mark, PolicyEntries};
+use crate::cache::policy::{Admission, Evicted, Mark, PolicyEntries};
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -77,7 +77,7 @@ impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
 }
 
 /// The entries, as the policy sees them. It is made under the shard's lock and used only while that
-/// is held. [`linked_place`](Entries::linked_place) must only be given indices that are in the
+/// is held, and so is what it gives out. [`linked_place`](Entries::linked_place) must only be given indices that are in the
 /// table or known to the policy, although it is no `unsafe` function: [`PolicyEntries`], which
 /// calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
@@ -96,27 +96,36 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
 
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
-    pub(super) fn linked_place(&self, index: u32) -> &Place<K, V> {
+    pub(super) fn linked_place(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the policy knows only entries that are linked, or about to be (LINKED of the
         // policy, TABLE), and what is linked is not given back under the lock.
         unsafe { self.place(index) }
     }
 }
 
-impl<K: Hash, V, S: BuildHasher> PolicyEntries for Entries<'_, K, V, S> {
+impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V, S> {
+    type Entry = &'a Place<K, V>;
+
     #[inline]
-    fn mark(&self, i: u32) -> Mark {
-        self.linked_place(i).mark()
+    fn entry(&self, i: u32) -> &'a Place<K, V> {
+        self.linked_place(i)
     }
 
     #[inline]
-    fn set_mark(&self, i: u32, mark: Mark) {
-        self.linked_place(i).set_mark(mark);
+    fn mark(&self, entry: &'a Place<K, V>) -> Mark {
+        entry.mark()
     }
 
     #[inline]
-    fn hash(&self, i: u32) -> Option<u64> {
-        self.try_hash(i)
+    fn set_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
+        entry.set_mark(mark);
+    }
+
+    #[inline]
+    fn hash(&self, entry: &'a Place<K, V>) -> Option<u64> {
+        // SAFETY: the policy's entries are filled (TABLE).
+        let (key, _) = unsafe { entry.pair() };
+        contained(|| self.hasher.hash_one(key)).ok()
     }
 }
 
@@ -124,9 +133,7 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
     /// The hash of an entry's key, unless that panics.
     #[inline]
     fn try_hash(&self, i: u32) -> Option<u64> {
-        // SAFETY: the policy's and the table's indices are of filled entries (TABLE).
-        let (key, _) = unsafe { self.linked_place(i).pair() };
-        contained(|| self.hasher.hash_one(key)).ok()
+        self.hash(self.linked_place(i))
     }
 }
 
@@ -324,7 +331,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline(always)]
     fn evict(
         &mut self,
-        (victim, hash): (u32, Option<u64>),
+        Evicted { i: victim, hash }: Evicted,
         now: Deadline,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {

@@ -368,9 +368,9 @@ impl Table {
     /// # Safety
     /// The table is not freed meanwhile.
     unsafe fn locate(self, hash: u64, index: u32) -> Option<Position> {
-        let mask = self.mask();
-        let mut at = self.home(hash);
-        for _ in 0..=mask {
+        let (mask, home) = (self.mask(), self.home(hash));
+        let mut at = home;
+        loop {
             // SAFETY: a home, or masked; the caller keeps the table.
             let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
@@ -382,12 +382,11 @@ impl Table {
                 }
                 candidates &= candidates - 1;
             }
-            if ctrl.overflow() == 0 {
+            at = (at + 1) & mask;
+            if ctrl.overflow() == 0 || at == home {
                 return None;
             }
-            at = (at + 1) & mask;
         }
-        None
     }
 
     /// Takes an entry out whose hash is not to be relied on. O(capacity).
