@@ -94,13 +94,17 @@ pub struct CacheStats {
     pub memory: usize,
 }
 
-/// The counters of a shard, which change under its lock. In this order, so that a write to a full
-/// shard finds those that it changes in the line of the lock.
+/// What a shard counts of each write, under its lock.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Counts {
     pub(crate) inserted: u64,
     causes: [u64; CAUSES],
+}
+
+/// What a shard counts of loads and listeners, under its lock.
+#[derive(Debug, Default)]
+pub(crate) struct LoadCounts {
     loads: u64,
     load_failures: u64,
     load_time: Duration,
@@ -113,6 +117,17 @@ impl Counts {
         self.causes[cause as usize] += 1;
     }
 
+    pub(crate) fn add_to(&self, stats: &mut CacheStats) {
+        stats.inserted += self.inserted;
+        stats.evicted += self.causes[Cause::Size as usize];
+        stats.expired += self.causes[Cause::Expired as usize];
+        stats.removed += self.causes[Cause::Removed as usize];
+        stats.replaced += self.causes[Cause::Replaced as usize];
+        stats.refused += self.causes[Cause::Refused as usize];
+    }
+}
+
+impl LoadCounts {
     /// A load is over, after so long.
     #[inline]
     pub(crate) fn count_load(&mut self, took: Duration, success: bool) {
@@ -122,12 +137,6 @@ impl Counts {
     }
 
     pub(crate) fn add_to(&self, stats: &mut CacheStats) {
-        stats.inserted += self.inserted;
-        stats.evicted += self.causes[Cause::Size as usize];
-        stats.expired += self.causes[Cause::Expired as usize];
-        stats.removed += self.causes[Cause::Removed as usize];
-        stats.replaced += self.causes[Cause::Replaced as usize];
-        stats.refused += self.causes[Cause::Refused as usize];
         stats.loads += self.loads;
         stats.load_failures += self.load_failures;
         stats.load_time = stats.load_time.saturating_add(self.load_time);

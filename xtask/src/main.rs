@@ -4,6 +4,7 @@ mod app;
 mod archive;
 mod bench;
 mod cmd;
+mod cost;
 mod golang;
 mod header;
 mod mutants;
@@ -54,6 +55,8 @@ enum Command {
     GoLib(archive::Options),
     /// Our own benchmarks, then the side-by-side measurements
     Bench(bench::Options),
+    /// Count the instructions and cache misses of single operations, ours and of peers
+    Cost(cost::Options),
     /// Change the code in small ways, one at a time, and see whether its tests notice: a sample,
     /// about half an hour
     Mutants(mutants::Options),
@@ -84,6 +87,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Header { check: false } => header::write(),
         Command::GoLib(options) => archive::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Cost(options) => cost::run(&options),
         Command::Mutants(options) => mutants::run(&options),
     }
 }

@@ -296,7 +296,7 @@ where
                     );
                 }
                 if let Some(began) = began {
-                    locked.state.counts.count_load(ended.since(began), outcome.is_ok());
+                    locked.state.load_counts.count_load(ended.since(began), outcome.is_ok());
                 }
                 // SAFETY: the caller's promise. Everything that may panic comes before this, while
                 // the call still leads: then its drop hands the lead on.

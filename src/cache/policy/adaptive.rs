@@ -4,12 +4,12 @@
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};
 use super::queue::{Queues, Weights};
-use super::{MAX_HITS, PolicyEntries};
+use super::{Admission, Evicted, MAX_HITS, Mark, PolicyEntries};
 
 /// The young part of those on probation: hits in it do not count, for they follow the insertion too
 /// closely to tell anything.
 const WINDOW: usize = 0;
-/// The others on probation.
+/// The others on probation, which stand before it in one list.
 const SMALL: usize = 1;
 /// Those that proved themselves, or came while there was room.
 const MAIN: usize = 2;
@@ -37,6 +37,12 @@ impl History {
         History(h.min(MAX_HISTORY) << 4 | epoch)
     }
 
+    /// Whether it was noted in this epoch.
+    #[inline]
+    fn is_of(self, epoch: u8) -> bool {
+        (self.0 ^ epoch) & 15 == 0
+    }
+
     /// `h` at `epoch`.
     #[inline]
     fn at(self, epoch: u8) -> u8 {
@@ -48,14 +54,24 @@ impl History {
 /// What each eviction changes comes first.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Adaptive<W> {
+pub(super) struct Adaptive<W: Weights> {
     queues: Queues<W, 3>,
     /// What was put in last: nothing else that can go goes after it.
     newest: u32,
     turns: Turns,
-    balance: Balance,
     limit: u64,
+    balance: Balance,
     ghosts: Ghosts,
+}
+
+/// An entry that is to go: the first of its queue, and of its list.
+#[derive(Clone, Copy, Debug)]
+struct Victim<E> {
+    i: u32,
+    entry: E,
+    from: From,
+    /// What its ghost is to remember.
+    h: u8,
 }
 
 impl<W: Weights> Adaptive<W> {
@@ -64,8 +80,8 @@ impl<W: Weights> Adaptive<W> {
             queues: Queues::new(limit),
             newest: u32::MAX,
             turns: Turns::new(1),
-            balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),
             limit,
+            balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),
             ghosts: Ghosts::default(),
         }
     }
@@ -84,23 +100,23 @@ impl<W: Weights> Adaptive<W> {
         &self.balance
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(
         &mut self,
         entries: &impl PolicyEntries,
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32, Option<u64>),
-    ) {
+    ) -> Admission {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
         let h = past + 1;
-        entries.set_hits(i, 0);
-        entries.set_history(i, History::new(h, self.turns.epoch()).0);
+        let history = History::new(h, self.turns.epoch()).0;
+        entries.set_mark(entries.entry(i), Mark { hits: 0, history });
         if W::DIFFER && weight == 0 {
             self.newest = i;
-            return self.queues.push(WINDOW, i, weight);
+            self.queues.push(WINDOW, i, weight);
+            return Admission::Done;
         }
         let mut proven = self.main_has_room(weight);
         if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
@@ -111,38 +127,73 @@ impl<W: Weights> Adaptive<W> {
             proven = self.main_has_room(weight)
                 || self
                     .main_victim(entries)
-                    .is_none_or(|victim| h.min(MAX_HISTORY) > self.uses(entries, victim) + 1);
+                    .is_none_or(|i| h.min(MAX_HISTORY) > self.uses(entries, entries.entry(i)) + 1);
         }
-        self.make_room(entries, weight, evict);
-        self.newest = i;
-        self.enqueue(entries, i, weight, proven);
+        if proven { Admission::Main } else { Admission::Probation }
     }
 
+    #[inline]
     pub(super) fn replace(
         &mut self,
         entries: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, Option<u64>),
-    ) {
-        entries.set_hits(new, entries.hits(old).saturating_add(1).min(MAX_HITS));
-        entries.set_history(new, entries.history(old));
+    ) -> Admission {
+        let Mark { hits, history } = entries.mark(entries.entry(old));
+        let mark = Mark { hits: hits.saturating_add(1).min(MAX_HITS), history };
+        entries.set_mark(entries.entry(new), mark);
         let Some(queue) = self.queues.queue_of(old) else {
             let proven = weight == 0 || self.main_has_room(weight);
-            self.make_room(entries, weight, evict);
-            self.newest = new;
-            return self.enqueue(entries, new, weight, proven);
+            return if proven { Admission::Main } else { Admission::Probation };
         };
         let left = u64::from(self.queues.entry_weight(old));
         if weight > 0 && self.queues.weight() - left + u64::from(weight) <= self.limit {
             self.queues.substitute(old, new, weight);
-        } else {
-            self.queues.unlink(old);
-            self.make_room(entries, weight, evict);
-            self.queues.push(queue, new, weight);
+            self.newest = new;
+            return Admission::Done;
         }
-        self.newest = new;
+        self.queues.unlink(old);
+        Admission::Queue(queue as u8)
+    }
+
+    /// Evicts an entry if one more of this weight does not fit in.
+    #[inline(always)]
+    pub(super) fn next_victim(
+        &mut self,
+        entries: &impl PolicyEntries,
+        weight: u32,
+    ) -> Option<Evicted> {
+        if self.queues.weight() + u64::from(weight) <= self.limit {
+            return None;
+        }
+        let victim = self.victim(entries)?;
+        Some(self.evict(entries, victim))
+    }
+
+    #[inline(always)]
+    pub(super) fn enqueue(
+        &mut self,
+        entries: &impl PolicyEntries,
+        i: u32,
+        weight: u32,
+        admission: Admission,
+    ) {
+        self.newest = i;
+        match admission {
+            Admission::Probation => {
+                self.queues.push(WINDOW, i, weight);
+                self.drain_window(entries);
+            }
+            Admission::Main => self.queues.push(MAIN, i, weight),
+            Admission::Queue(queue) => self.push_into(queue.into(), i, weight),
+            Admission::Done => {}
+        }
+    }
+
+    #[cold]
+    fn push_into(&mut self, queue: usize, i: u32, weight: u32) {
+        self.queues.push(queue, i, weight);
     }
 
     #[inline]
@@ -152,16 +203,6 @@ impl<W: Weights> Adaptive<W> {
 
     pub(super) fn memory(&self) -> usize {
         self.queues.memory() + self.ghosts.memory()
-    }
-
-    #[inline]
-    fn enqueue(&mut self, entries: &impl PolicyEntries, i: u32, weight: u32, proven: bool) {
-        if proven {
-            self.queues.push(MAIN, i, weight);
-        } else {
-            self.queues.push(WINDOW, i, weight);
-            self.drain_window(entries);
-        }
     }
 
     /// Whether one more entry of this weight fits into what those on probation leave to the others.
@@ -174,51 +215,60 @@ impl<W: Weights> Adaptive<W> {
         if W::DIFFER { self.queues.weight() / (self.queues.len() as u64).max(1) } else { 1 }
     }
 
-    /// Evicts entries until one of this weight fits in.
+    /// The entry that is to go. It ends: each entry on probation that it passes over leaves
+    /// probation.
     #[inline]
-    fn make_room(
-        &mut self,
-        entries: &impl PolicyEntries,
-        weight: u32,
-        mut evict: impl FnMut(u32, Option<u64>),
-    ) {
-        while self.queues.weight() + u64::from(weight) > self.limit {
-            let Some((victim, hash)) = self.evict(entries) else { break };
-            evict(victim, hash);
-        }
-    }
-
-    /// Throws an entry out. It ends: each entry on probation that it passes over leaves probation.
-    fn evict(&mut self, entries: &impl PolicyEntries) -> Option<(u32, Option<u64>)> {
+    fn victim<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
         loop {
-            let Some(candidate) = self.candidate(entries) else {
-                if let Some(victim) = self.main_victim(entries) {
-                    return Some(self.evict_entry(entries, victim, From::Main));
-                }
-                // The newest is in the main queue alone, or all alone.
-                if let Some(victim) = self.on_probation() {
-                    return Some(self.evict_entry(entries, victim, From::Small));
-                }
-                let newest = self.queues.first(MAIN)?;
-                return Some(self.evict_entry(entries, newest, From::Main));
+            let Some(i) = self.candidate(entries) else {
+                return self.victim_elsewhere(entries);
             };
-            if entries.hits(candidate) > 0 {
-                self.promote(entries, candidate);
+            let entry = entries.entry(i);
+            let mark = entries.mark(entry);
+            if mark.hits > 0 {
+                self.promote(entries, i);
                 self.balance.probation_pays();
                 continue;
             }
-            if !self.main_has_room(self.queues.entry_weight(candidate)) {
-                // A contest: the one that was used clearly more in the past stays.
-                if let Some(victim) = self.main_victim(entries) {
-                    let needed = self.uses(entries, victim);
-                    if self.uses(entries, candidate) > needed + needed / 4 {
-                        self.promote(entries, candidate);
-                        return Some(self.evict_entry(entries, victim, From::Main));
-                    }
+            let h = self.remember(entries, entry, mark, 0);
+            if !self.main_has_room(self.queues.entry_weight(i)) {
+                if let Some(victim) = self.beaten_by(entries, h) {
+                    self.promote(entries, i);
+                    return Some(victim);
                 }
             }
-            return Some(self.evict_entry(entries, candidate, From::Small));
+            return Some(Victim { i, entry, from: From::Small, h });
         }
+    }
+
+    /// The same if nobody on probation is a candidate.
+    #[inline(never)]
+    fn victim_elsewhere<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
+        // If there is no victim the newest is in the main queue alone, or all alone.
+        let (i, from) = match (self.main_victim(entries), self.on_probation()) {
+            (Some(i), _) => (i, From::Main),
+            (None, Some(i)) => (i, From::Small),
+            (None, None) => (self.queues.first(MAIN)?, From::Main),
+        };
+        let entry = entries.entry(i);
+        Some(Victim { i, entry, from, h: self.absorb_hits(entries, entry) })
+    }
+
+    /// A contest: the main queue's next victim, if one that was used so often was used clearly more.
+    #[inline]
+    fn beaten_by<P: PolicyEntries>(&mut self, entries: &P, uses: u8) -> Option<Victim<P::Entry>> {
+        let mut i = self.queues.first(MAIN)?;
+        let mut entry = entries.entry(i);
+        let mark = entries.mark(entry);
+        let needed = if mark.hits == 0 && i != self.newest {
+            self.remember(entries, entry, mark, 0)
+        } else {
+            i = self.main_victim(entries)?;
+            entry = entries.entry(i);
+            self.uses(entries, entry)
+        };
+        let victim = Victim { i, entry, from: From::Main, h: needed.min(MAX_HISTORY) };
+        (uses > needed + needed / 4).then_some(victim)
     }
 
     /// The next entry that must prove itself or go, if those on probation fill their room. The
@@ -229,7 +279,7 @@ impl<W: Weights> Adaptive<W> {
         if filled < self.balance.small() && self.queues.len_of(MAIN) > 0 {
             return None;
         }
-        self.on_probation().filter(|&i| i != self.newest || entries.hits(i) > 0)
+        self.on_probation().filter(|&i| i != self.newest || entries.mark(entries.entry(i)).hits > 0)
     }
 
     /// The eldest on probation.
@@ -240,97 +290,96 @@ impl<W: Weights> Adaptive<W> {
 
     /// The next entry to go from the main queue, which it still leads. Those before it that were
     /// hit go round once more and are one hit poorer; the newest goes round, too.
-    #[inline]
+    #[inline(never)]
     fn main_victim(&mut self, entries: &impl PolicyEntries) -> Option<u32> {
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
-            let hits = entries.hits(first);
+            let entry = entries.entry(first);
+            let mark = entries.mark(entry);
             if first == self.newest {
                 if self.queues.len_of(MAIN) == 1 {
                     return None;
                 }
-            } else if hits == 0 {
+            } else if mark.hits == 0 {
                 return Some(first);
             } else {
-                self.remember(entries, first, 1);
-                entries.set_hits(first, hits - 1);
+                self.remember(entries, entry, mark, 1);
             }
-            self.queues.move_to(MAIN, first);
+            self.queues.move_first(MAIN, first);
         }
         if self.queues.first(MAIN) == Some(self.newest) {
-            self.queues.move_to(MAIN, self.newest);
+            self.queues.move_first(MAIN, self.newest);
         }
         self.queues.first(MAIN)
     }
 
+    /// Moves the eldest on probation to the main queue.
+    #[inline(never)]
     fn promote(&mut self, entries: &impl PolicyEntries, i: u32) {
-        self.absorb_hits(entries, i);
-        self.queues.move_to(MAIN, i);
+        self.absorb_hits(entries, entries.entry(i));
+        self.queues.move_first(MAIN, i);
     }
 
     /// Leaves a ghost of an entry and unlinks it.
-    #[inline]
-    fn evict_entry(
-        &mut self,
-        entries: &impl PolicyEntries,
-        i: u32,
-        from: From,
-    ) -> (u32, Option<u64>) {
-        let hash = entries.hash(i);
+    #[inline(always)]
+    fn evict<P: PolicyEntries>(&mut self, entries: &P, victim: Victim<P::Entry>) -> Evicted {
+        let Victim { i, entry, from, h } = victim;
+        let hash = entries.hash(entry);
         if self.turns_are_unknown() {
             self.measure_turns();
         }
-        let h = self.absorb_hits(entries, i);
         if let Some(hash) = hash {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
         self.balance.count(from, self.queues.entry_weight(i), self.turns.span());
-        self.queues.unlink(i);
+        self.queues.unlink_first(i);
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }
-        (i, hash)
+        Evicted { i, hash }
     }
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
-    #[inline]
+    #[inline(never)]
     fn drain_window(&mut self, entries: &impl PolicyEntries) {
         while self.queues.weight_of(WINDOW) > self.balance.window()
             && self.queues.len_of(WINDOW) > 1
         {
             let Some(eldest) = self.queues.first(WINDOW) else { return };
-            self.absorb_hits(entries, eldest);
-            self.queues.move_to(SMALL, eldest);
+            self.absorb_hits(entries, entries.entry(eldest));
+            self.queues.hand_over();
         }
     }
 
     /// An entry's history, and the hits that will be added to it.
     #[inline]
-    fn uses(&self, entries: &impl PolicyEntries, i: u32) -> u8 {
-        self.remember(entries, i, 0) + entries.hits(i).min(MAX_HITS)
+    fn uses<P: PolicyEntries>(&self, entries: &P, entry: P::Entry) -> u8 {
+        let mark = entries.mark(entry);
+        self.remember(entries, entry, mark, 0) + mark.hits.min(MAX_HITS)
     }
 
-    /// Adds hits to an entry's history, which it returns. What has not changed is not written:
-    /// readers share the line.
+    /// Turns so many hits of an entry with this mark into history, which it returns. What has not
+    /// changed is not written: readers share the line.
     #[inline]
-    fn remember(&self, entries: &impl PolicyEntries, i: u32, hits: u8) -> u8 {
-        let (was, epoch) = (History(entries.history(i)), self.turns.epoch());
-        let h = (was.at(epoch) + hits).min(MAX_HISTORY);
-        let now = History::new(h, epoch);
-        if now != was {
-            entries.set_history(i, now.0);
+    fn remember<P: PolicyEntries>(&self, entries: &P, entry: P::Entry, mark: Mark, hits: u8) -> u8 {
+        let (was, epoch) = (History(mark.history), self.turns.epoch());
+        if hits == 0 && was.is_of(epoch) {
+            // As most are.
+            return was.0 >> 4;
+        }
+        let h = (was.at(epoch) + hits.min(MAX_HITS)).min(MAX_HISTORY);
+        let now = Mark { hits: mark.hits - hits, history: History::new(h, epoch).0 };
+        if now != mark {
+            entries.set_mark(entry, now);
         }
         h
     }
 
     /// Turns an entry's hits into history.
     #[inline]
-    fn absorb_hits(&self, entries: &impl PolicyEntries, i: u32) -> u8 {
-        let hits = entries.hits(i).min(MAX_HITS);
-        if hits > 0 {
-            entries.set_hits(i, 0);
-        }
-        self.remember(entries, i, hits)
+    fn absorb_hits<P: PolicyEntries>(&self, entries: &P, entry: P::Entry) -> u8 {
+        let mark = entries.mark(entry);
+        self.remember(entries, entry, mark, mark.hits)
     }
 
     #[inline]

@@ -16,13 +16,13 @@ const FRACTION: u32 = 16;
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Balance {
+    /// In 1 / 2^[`FRACTION`], as the bounds are.
+    p: u64,
     /// Entries evicted from either part lately.
     small_out: u32,
     main_out: u32,
     /// How many more may be evicted from probation before it seems to be of no use.
     patience: u32,
-    /// In 1 / 2^[`FRACTION`], as the bounds are.
-    p: u64,
     least: u64,
     most: u64,
 }

@@ -11,8 +11,9 @@ use hashbrown::HashMap;
 
 /// Values by index; those that were not set, or were cleared, are the default.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct ByIndex<T> {
-    near: Vec<T>,
+    near: Box<[T]>,
     /// Those whose index is not below the length of `near`, unless they are the default.
     far: Option<Box<Far<T>>>,
 }
@@ -21,7 +22,7 @@ type Far<T> = HashMap<u32, T, FixedState>;
 
 impl<T> Default for ByIndex<T> {
     fn default() -> ByIndex<T> {
-        ByIndex { near: Vec::new(), far: None }
+        ByIndex { near: Box::default(), far: None }
     }
 }
 
@@ -101,7 +102,10 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
 
     /// Makes exactly so many indices near, which are more than there are.
     pub(super) fn grow(&mut self, near: usize) {
-        resize(&mut self.near, near);
+        let mut longer = Vec::with_capacity(near);
+        longer.extend_from_slice(&self.near);
+        longer.resize(near, T::default());
+        self.near = longer.into_boxed_slice();
         if let Some(far) = &mut self.far {
             let near = &mut self.near;
             let len = near.len();
@@ -112,15 +116,9 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
-        self.near.capacity() * size_of::<T>()
+        size_of_val(&*self.near)
             + self.far.as_ref().map_or(0, |far| far.capacity() * size_of::<(u32, T)>())
     }
-}
-
-/// Makes `vec` exactly as long as said, and no larger.
-pub(super) fn resize<T: Clone + Default>(vec: &mut Vec<T>, len: usize) {
-    vec.reserve_exact(len.saturating_sub(vec.len()));
-    vec.resize(len, T::default());
 }
 
 #[cfg(all(test, not(docache_loom)))]

@@ -3,13 +3,13 @@
 //! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth
 //! keeping, so it is for those who need its order, not for those who want hits.
 
-use super::PolicyEntries;
 use super::queue::{Queues, Weights};
+use super::{Evicted, PolicyEntries};
 
 const QUEUE: usize = 0;
 
 #[derive(Debug)]
-pub(super) struct Lru<W> {
+pub(super) struct Lru<W: Weights> {
     queues: Queues<W, 1>,
     limit: u64,
 }
@@ -28,32 +28,23 @@ impl<W: Weights> Lru<W> {
         self.limit
     }
 
-    #[inline]
-    pub(super) fn admit(
+    /// Evicts the oldest if one more of this weight does not fit in.
+    #[inline(never)]
+    pub(super) fn next_victim(
         &mut self,
         entries: &impl PolicyEntries,
-        i: u32,
         weight: u32,
-        mut evict: impl FnMut(u32, Option<u64>),
-    ) {
-        while self.queues.weight() + u64::from(weight) > self.limit {
-            let Some(oldest) = self.queues.first(QUEUE) else { break };
-            self.queues.unlink(oldest);
-            evict(oldest, entries.hash(oldest));
+    ) -> Option<Evicted> {
+        if self.queues.weight() + u64::from(weight) <= self.limit {
+            return None;
         }
-        self.queues.push(QUEUE, i, weight);
+        let oldest = self.queues.first(QUEUE)?;
+        self.queues.unlink_first(oldest);
+        Some(Evicted { i: oldest, hash: entries.hash(entries.entry(oldest)) })
     }
 
-    pub(super) fn replace(
-        &mut self,
-        entries: &impl PolicyEntries,
-        old: u32,
-        new: u32,
-        weight: u32,
-        evict: impl FnMut(u32, Option<u64>),
-    ) {
-        self.queues.unlink(old);
-        self.admit(entries, new, weight, evict);
+    pub(super) fn enqueue(&mut self, i: u32, weight: u32) {
+        self.queues.push(QUEUE, i, weight);
     }
 
     #[inline]

@@ -60,8 +60,8 @@
 //! be gained by evicting them.
 //!
 //! # Invariants
-//! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit)
-//!   on until it is evicted, replaced or removed. One that weighs nothing is in none, and never
+//! - LINKED: an entry that weighs something is in exactly one queue from
+//!   [`enqueue`](Policy::enqueue) on until it is evicted, replaced or removed. One that weighs nothing is in none, and never
 //!   evicted.
 //! - NEWEST: the entry that was inserted last is not the victim of the next insertion, if the shard
 //!   has room for two. (LRU has it first in line again once all others were used: its order is
@@ -87,17 +87,46 @@ use queue::{PerEntryWeight, UnitWeight};
 /// More hits than this tell nothing.
 pub(crate) const MAX_HITS: u8 = 3;
 
+/// What an entry carries for the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Hits since it was last set. Readers raise them meanwhile, up to [`MAX_HITS`].
+    pub(crate) hits: u8,
+    /// The policy's own.
+    pub(crate) history: u8,
+}
+
 /// What a policy asks of the entries, which lie in the shard's slab; `i` is a slab index below
 /// 2^30.
 pub(crate) trait PolicyEntries {
-    /// Hits since they were last set. Readers raise them meanwhile, up to [`MAX_HITS`].
-    fn hits(&self, i: u32) -> u8;
-    fn set_hits(&self, i: u32, hits: u8);
-    /// A byte of the entry that is the policy's own.
-    fn history(&self, i: u32) -> u8;
-    fn set_history(&self, i: u32, history: u8);
+    /// Where an entry is: what is asked of it more than once is asked by this.
+    type Entry: Copy;
+    fn entry(&self, i: u32) -> Self::Entry;
+    fn mark(&self, entry: Self::Entry) -> Mark;
+    fn set_mark(&self, entry: Self::Entry, mark: Mark);
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
-    fn hash(&self, i: u32) -> Option<u64>;
+    fn hash(&self, entry: Self::Entry) -> Option<u64>;
+}
+
+/// What is left to be done for an entry that was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Nothing: it is in its queue, and took nobody's room.
+    Done,
+    /// It joins those on probation, where there are such.
+    Probation,
+    /// It joins those that are proven.
+    Main,
+    /// It joins the queue of this number, as a value that has become heavier does.
+    Queue(u8),
+}
+
+/// An entry that was evicted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evicted {
+    pub(crate) i: u32,
+    /// Its hash, if it has one: without, no ghost is kept of it.
+    pub(crate) hash: Option<u64>,
 }
 
 /// A policy for shards that have a limit.
@@ -179,48 +208,126 @@ impl Policy {
         })
     }
 
-    /// Makes room for `i`, a new entry whose weight is at most the limit, and enqueues it. `evict`
-    /// is called with each entry that was evicted, and its hash, if it has one: without, no
-    /// ghost is kept of it. The entry's hits and history are set.
-    #[inline]
+    /// Takes in `i`, a new entry whose weight is at most the limit. Its hits and history are set.
+    /// Then [`next_victim`](Policy::next_victim) is called until there is none, and
+    /// [`enqueue`](Policy::enqueue), unless the answer is [`Done`](Admission::Done).
+    #[inline(always)]
     pub(crate) fn admit(
         &mut self,
         entries: &impl PolicyEntries,
         i: u32,
         hash: u64,
         weight: u32,
-        evict: impl FnMut(u32, Option<u64>),
-    ) {
-        with!(&mut self.0,
-            unbounded all => all.add(i, weight),
-            adaptive adaptive => adaptive.admit(entries, i, hash, weight, evict),
-            lru lru => lru.admit(entries, i, weight, evict),
-        );
+    ) -> Admission {
+        // The common case first, without a table of jumps, here and below.
+        if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
+            return adaptive.admit(entries, i, hash, weight);
+        }
+        self.admit_by_call(entries, i, hash, weight)
+    }
+
+    #[inline(never)]
+    fn admit_by_call(
+        &mut self,
+        entries: &impl PolicyEntries,
+        i: u32,
+        hash: u64,
+        weight: u32,
+    ) -> Admission {
+        match &mut self.0 {
+            AnyPolicy::AdaptiveByWeight(adaptive) => adaptive.admit(entries, i, hash, weight),
+            _ => Admission::Probation,
+        }
     }
 
     /// `new` takes over the place and the history of `old`: the same key got another value. That
     /// counts as a use, as it does with other caches: it is a hit more, or the young end of the LRU
-    /// queue.
+    /// queue. It goes on as [`admit`](Policy::admit) does.
     ///
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old`
     /// nor `new`), and it takes the young end of the queue that `old` was in. If `old` weighed
     /// nothing, it is enqueued as a new entry is.
+    #[inline]
     pub(crate) fn replace(
         &mut self,
         entries: &impl PolicyEntries,
         old: u32,
         new: u32,
         weight: u32,
-        evict: impl FnMut(u32, Option<u64>),
-    ) {
+    ) -> Admission {
         with!(&mut self.0,
             unbounded all => {
                 all.remove(old);
-                all.add(new, weight);
+                Admission::Probation
             },
-            adaptive adaptive => adaptive.replace(entries, old, new, weight, evict),
-            lru lru => lru.replace(entries, old, new, weight, evict),
-        );
+            adaptive adaptive => adaptive.replace(entries, old, new, weight),
+            lru lru => {
+                lru.remove(old);
+                Admission::Probation
+            },
+        )
+    }
+
+    /// Evicts an entry if there is no room for one more of this weight.
+    #[inline(always)]
+    pub(crate) fn next_victim(
+        &mut self,
+        entries: &impl PolicyEntries,
+        weight: u32,
+    ) -> Option<Evicted> {
+        if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
+            adaptive.next_victim(entries, weight)
+        } else {
+            self.next_victim_by_call(entries, weight)
+        }
+    }
+
+    #[inline(never)]
+    fn next_victim_by_call(
+        &mut self,
+        entries: &impl PolicyEntries,
+        weight: u32,
+    ) -> Option<Evicted> {
+        match &mut self.0 {
+            AnyPolicy::Unbounded(_) | AnyPolicy::Adaptive(_) => None,
+            AnyPolicy::AdaptiveByWeight(adaptive) => adaptive.next_victim(entries, weight),
+            AnyPolicy::Lru(lru) => lru.next_victim(entries, weight),
+            AnyPolicy::LruByWeight(lru) => lru.next_victim(entries, weight),
+        }
+    }
+
+    /// The second half of [`admit`](Policy::admit) and [`replace`](Policy::replace).
+    #[inline(always)]
+    pub(crate) fn enqueue(
+        &mut self,
+        entries: &impl PolicyEntries,
+        i: u32,
+        weight: u32,
+        admission: Admission,
+    ) {
+        if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
+            return adaptive.enqueue(entries, i, weight, admission);
+        }
+        self.enqueue_by_call(entries, i, weight, admission);
+    }
+
+    #[inline(never)]
+    fn enqueue_by_call(
+        &mut self,
+        entries: &impl PolicyEntries,
+        i: u32,
+        weight: u32,
+        admission: Admission,
+    ) {
+        match &mut self.0 {
+            AnyPolicy::Unbounded(all) => all.add(i, weight),
+            AnyPolicy::Adaptive(_) => {}
+            AnyPolicy::AdaptiveByWeight(adaptive) => {
+                adaptive.enqueue(entries, i, weight, admission);
+            }
+            AnyPolicy::Lru(lru) => lru.enqueue(i, weight),
+            AnyPolicy::LruByWeight(lru) => lru.enqueue(i, weight),
+        }
     }
 
     /// `i` was removed or has expired. No ghost is kept of it.

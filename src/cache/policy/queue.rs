@@ -6,10 +6,15 @@
 //! out the first entry, which is what a full shard does all day, therefore touches no node but its
 //! own.
 //!
+//! Where there is more than one queue, queue 0 stands behind queue 1 in one list: the first of the
+//! former goes over to the end of the latter without moving, also all day long.
+//!
 //! # Invariants
 //! - LINKED: every index that was pushed and not removed since is in exactly one queue, the one its
 //!   node names, and a queue reaches all its `len` entries from `first` as well as, backwards, from
 //!   `last`.
+//! - JOINED: in the list of queues 1 and 0, the last of queue 1 and the first of queue 0, if there
+//!   are both, are neighbours.
 //! - WEIGHTLESS: but those of weight 0 are in none, for queues say which entry goes when there is
 //!   too much.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
@@ -58,19 +63,58 @@ impl Node {
 
 /// One queue; entries join it behind the last.
 #[derive(Clone, Copy, Debug, Default)]
-struct Queue {
+struct Queue<T> {
     /// The oldest; undefined if the queue is empty.
     first: u32,
     /// The youngest; undefined if the queue is empty.
     last: u32,
     len: u32,
-    weight: u64,
+    /// What the entries weigh, unless that is their number.
+    weight: T,
+}
+
+impl<T: Total> Queue<T> {
+    #[inline]
+    fn weight(&self) -> u64 {
+        self.weight.get(self.len)
+    }
+}
+
+/// What the entries of a queue weigh together.
+pub(super) trait Total: Copy + Debug + Default {
+    fn get(self, len: u32) -> u64;
+    /// Some weight more, some less.
+    fn change(&mut self, more: u32, less: u32);
+}
+
+/// Their number.
+impl Total for () {
+    #[inline]
+    fn get(self, len: u32) -> u64 {
+        u64::from(len)
+    }
+
+    #[inline]
+    fn change(&mut self, _: u32, _: u32) {}
+}
+
+impl Total for u64 {
+    #[inline]
+    fn get(self, _: u32) -> u64 {
+        self
+    }
+
+    #[inline]
+    fn change(&mut self, more: u32, less: u32) {
+        *self = *self + u64::from(more) - u64::from(less);
+    }
 }
 
 /// What each entry weighs.
 pub(super) trait Weights: Debug + Default {
     /// Whether weights differ; else each is 1.
     const DIFFER: bool;
+    type Total: Total;
     fn get(&self, i: u32) -> u32;
     fn set(&mut self, i: u32, weight: u32);
     fn clear(&mut self, i: u32);
@@ -86,6 +130,7 @@ pub(super) struct UnitWeight;
 
 impl Weights for UnitWeight {
     const DIFFER: bool = false;
+    type Total = ();
 
     #[inline]
     fn get(&self, _: u32) -> u32 {
@@ -112,6 +157,7 @@ pub(super) struct PerEntryWeight(ByIndex<u32>);
 
 impl Weights for PerEntryWeight {
     const DIFFER: bool = true;
+    type Total = u64;
 
     #[inline]
     fn get(&self, i: u32) -> u32 {
@@ -140,23 +186,22 @@ impl Weights for PerEntryWeight {
 /// So many nodes are near in any case.
 const NEAR: usize = 1024;
 
-/// `N` queues (at most three) and the entries in them.
+/// `N` queues (at most three) and the entries in them. What each write looks at comes first.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Queues<W, const N: usize> {
-    queues: [Queue; N],
+pub(super) struct Queues<W: Weights, const N: usize> {
+    queues: [Queue<W::Total>; N],
+    /// How many nodes there will be, if that is known.
+    expected: u32,
     nodes: ByIndex<Node>,
     weights: W,
-    /// How many nodes there will be, if that is known.
-    expected: usize,
 }
 
 impl<W: Weights, const N: usize> Queues<W, N> {
     /// `limit`: that of the weights.
     pub(super) fn new(limit: u64) -> Self {
         const { assert!(N <= NOWHERE, "two bits say which queue") };
-        let expected =
-            if W::DIFFER { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+        let expected = if W::DIFFER { u32::MAX } else { u32::try_from(limit).unwrap_or(u32::MAX) };
         Queues {
             queues: [Queue::default(); N],
             nodes: ByIndex::default(),
@@ -172,7 +217,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
 
     #[inline]
     pub(super) fn weight(&self) -> u64 {
-        self.queues.iter().map(|queue| queue.weight).sum()
+        self.queues.iter().map(Queue::weight).sum()
     }
 
     #[inline]
@@ -182,7 +227,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
 
     #[inline]
     pub(super) fn weight_of(&self, queue: usize) -> u64 {
-        self.queues[queue].weight
+        self.queues[queue].weight()
     }
 
     #[inline]
@@ -214,30 +259,42 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     }
 
     /// Takes `i` out of its queue, if it is in one.
-    #[inline]
     pub(super) fn unlink(&mut self, i: u32) {
-        let weight = self.entry_weight(i);
         let node = self.nodes.get(i);
         if node.queue() == NOWHERE {
             return;
         }
+        let (prev, next) = self.neighbours(i, node);
+        let weight = self.entry_weight(i);
         let queue = &mut self.queues[node.queue()];
         if queue.first == i {
             queue.first = node.next();
-        } else if queue.last == i {
+        }
+        if queue.last == i {
             queue.last = node.prev;
-        } else {
-            self.nodes.update(node.prev, |prev| prev.set_next(node.next()));
-            self.nodes.update(node.next(), |next| next.prev = node.prev);
         }
         queue.len -= 1;
-        queue.weight -= u64::from(weight);
+        queue.weight.change(0, weight);
+        if let Some(prev) = prev {
+            self.nodes.update(prev, |prev| prev.set_next(node.next()));
+        }
+        if let Some(next) = next {
+            self.nodes.update(next, |next| next.prev = node.prev);
+        }
+        self.nodes.clear(i);
+        self.weights.clear(i);
+    }
+
+    /// Takes `i` out, which must be the first of its queue, and of the list.
+    #[inline]
+    pub(super) fn unlink_first(&mut self, i: u32) {
+        let weight = self.entry_weight(i);
+        self.leave_first(i, weight);
         self.nodes.clear(i);
         self.weights.clear(i);
     }
 
     /// Moves `i`, which must be in a queue, behind the last of `queue`.
-    #[inline]
     pub(super) fn move_to(&mut self, queue: usize, i: u32) {
         let weight = self.entry_weight(i);
         self.unlink(i);
@@ -245,26 +302,57 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, weight);
     }
 
+    /// Moves `i`, which must be the first of its queue, and of the list, behind the last of `queue`.
+    #[inline]
+    pub(super) fn move_first(&mut self, queue: usize, i: u32) {
+        let weight = self.entry_weight(i);
+        self.leave_first(i, weight);
+        self.link(queue, i, weight);
+    }
+
+    /// Has the first of queue 0, which there must be, be the last of queue 1: it stays where it is
+    /// in the list (JOINED).
+    #[inline]
+    pub(super) fn hand_over(&mut self) {
+        let i = self.queues[0].first;
+        let (weight, node) = (self.entry_weight(i), self.nodes.get(i));
+        let from = &mut self.queues[0];
+        from.first = node.next();
+        from.len -= 1;
+        from.weight.change(0, weight);
+        let to = &mut self.queues[1];
+        if to.len == 0 {
+            to.first = i;
+        }
+        to.last = i;
+        to.len += 1;
+        to.weight.change(weight, 0);
+        self.nodes.set(i, Node { prev: node.prev, next: node.next() | 1 << QUEUE_SHIFT });
+    }
+
     /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in
     /// one, is, and takes `old` out.
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
         self.make_node(new, weight);
         let node = self.nodes.get(old);
+        let (prev, next) = self.neighbours(old, node);
         let old_weight = self.entry_weight(old);
         let queue = &mut self.queues[node.queue()];
-        queue.weight = queue.weight - u64::from(old_weight) + u64::from(weight);
-        self.nodes.set(new, node);
-        self.nodes.clear(old);
-        self.weights.clear(old);
+        queue.weight.change(weight, old_weight);
         if queue.first == old {
             queue.first = new;
-        } else {
-            self.nodes.update(node.prev, |prev| prev.set_next(new));
         }
         if queue.last == old {
             queue.last = new;
-        } else {
-            self.nodes.update(node.next(), |next| next.prev = new);
+        }
+        self.nodes.set(new, node);
+        self.nodes.clear(old);
+        self.weights.clear(old);
+        if let Some(prev) = prev {
+            self.nodes.update(prev, |prev| prev.set_next(new));
+        }
+        if let Some(next) = next {
+            self.nodes.update(next, |next| next.prev = new);
         }
     }
 
@@ -273,19 +361,57 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.nodes.memory() + self.weights.memory()
     }
 
+    /// What stands before and behind `i`, whose node this is, in its list.
+    #[inline]
+    fn neighbours(&self, i: u32, node: Node) -> (Option<u32>, Option<u32>) {
+        let (number, queue) = (node.queue(), &self.queues[node.queue()]);
+        let follows = number == 0 && self.joined(1);
+        let leads = number == 1 && self.joined(0);
+        let prev = (queue.first != i || follows).then_some(node.prev);
+        let next = (queue.last != i || leads).then_some(node.next());
+        (prev, next)
+    }
+
+    /// Whether there are entries of this queue, 0 or 1, in a list with those of the other.
+    #[inline]
+    fn joined(&self, number: usize) -> bool {
+        N > 1 && self.queues[number].len > 0
+    }
+
+    #[inline]
+    fn leave_first(&mut self, i: u32, weight: u32) {
+        let node = self.nodes.get(i);
+        let queue = &mut self.queues[node.queue()];
+        debug_assert_eq!(queue.first, i);
+        queue.first = node.next();
+        queue.len -= 1;
+        queue.weight.change(0, weight);
+        debug_assert!(node.queue() != 0 || !self.joined(1));
+    }
+
     #[inline]
     fn link(&mut self, number: usize, i: u32, weight: u32) {
+        let before = match number {
+            0 if self.queues[0].len == 0 && self.joined(1) => &self.queues[1],
+            _ => &self.queues[number],
+        };
+        let prev = (before.len > 0).then_some(before.last);
+        let next = (number == 1 && self.joined(0)).then(|| self.queues[0].first);
         let queue = &mut self.queues[number];
-        let prev = queue.last;
         if queue.len == 0 {
             queue.first = i;
-        } else {
-            self.nodes.update(prev, |prev| prev.set_next(i));
         }
         queue.last = i;
         queue.len += 1;
-        queue.weight += u64::from(weight);
-        self.nodes.set(i, Node { prev, next: (number as u32) << QUEUE_SHIFT });
+        queue.weight.change(weight, 0);
+        if let Some(prev) = prev {
+            self.nodes.update(prev, |prev| prev.set_next(i));
+        }
+        if let Some(next) = next {
+            self.nodes.update(next, |next| next.prev = i);
+        }
+        let (prev, next) = (prev.unwrap_or_default(), next.unwrap_or_default());
+        self.nodes.set(i, Node { prev, next: next | (number as u32) << QUEUE_SHIFT });
     }
 
     #[inline]
@@ -306,12 +432,9 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         if needed > 2 * self.len() + NEAR {
             return;
         }
-        let had = self.nodes.near();
-        let some_more = if had < self.expected {
-            (2 * had).max(16).min(self.expected)
-        } else {
-            had + had / 16 + 4
-        };
+        let (had, expected) = (self.nodes.near(), self.expected as usize);
+        let some_more =
+            if had < expected { (2 * had).max(16).min(expected) } else { had + had / 16 + 4 };
         let wanted = needed.max(some_more);
         self.nodes.grow(wanted);
         self.weights.grow(wanted);
@@ -323,8 +446,12 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     /// The entries of each queue, oldest first.
     ///
     /// # Panics
-    /// If LINKED or WEIGHT does not hold.
+    /// If LINKED, JOINED or WEIGHT does not hold.
     pub(super) fn check(&self) -> [Vec<u32>; N] {
+        if self.joined(0) && self.joined(1) {
+            let (last, first) = (self.queues[1].last, self.queues[0].first);
+            assert_eq!((self.nodes.get(last).next(), self.nodes.get(first).prev), (first, last));
+        }
         std::array::from_fn(|number| {
             let queue = &self.queues[number];
             let (mut entries, mut at) = (Vec::new(), queue.first);
@@ -340,7 +467,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
             }
             assert!(entries.is_empty() || entries.last() == Some(&queue.last));
             let weight: u64 = entries.iter().map(|&i| u64::from(self.entry_weight(i))).sum();
-            assert_eq!(weight, queue.weight);
+            assert_eq!(weight, queue.weight());
             entries
         })
     }

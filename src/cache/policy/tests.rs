@@ -15,20 +15,20 @@ mod naive;
 struct Cells(Vec<(u64, Cell<u8>, Cell<u8>)>);
 
 impl PolicyEntries for Cells {
-    fn hits(&self, i: u32) -> u8 {
-        self.0[i as usize].1.get()
+    type Entry = u32;
+
+    fn entry(&self, i: u32) -> u32 {
+        i
     }
 
-    fn set_hits(&self, i: u32, hits: u8) {
-        self.0[i as usize].1.set(hits);
+    fn mark(&self, i: u32) -> Mark {
+        let (_, hits, history) = &self.0[i as usize];
+        Mark { hits: hits.get(), history: history.get() }
     }
 
-    fn history(&self, i: u32) -> u8 {
-        self.0[i as usize].2.get()
-    }
-
-    fn set_history(&self, i: u32, history: u8) {
-        self.0[i as usize].2.set(history);
+    fn set_mark(&self, i: u32, mark: Mark) {
+        self.0[i as usize].1.set(mark.hits);
+        self.0[i as usize].2.set(mark.history);
     }
 
     fn hash(&self, i: u32) -> Option<u64> {
@@ -70,7 +70,8 @@ impl Shard {
 
     fn get(&mut self, key: u64) -> bool {
         let Some(&(i, _)) = self.map.get(&key) else { return false };
-        self.cells.set_hits(i, (self.cells.hits(i) + 1).min(MAX_HITS));
+        let hits = &self.cells.0[i as usize].1;
+        hits.set((hits.get() + 1).min(MAX_HITS));
         self.policy.touch(i);
         true
     }
@@ -78,12 +79,18 @@ impl Shard {
     /// The keys that were evicted for it.
     fn insert(&mut self, key: u64, weight: u32) -> Vec<u64> {
         let (i, mut evicted) = (self.index(key), Vec::new());
-        match self.map.get(&key).copied() {
-            None => self.policy.admit(&self.cells, i, hash(key), weight, |j, _| evicted.push(j)),
+        let admission = match self.map.get(&key).copied() {
+            None => self.policy.admit(&self.cells, i, hash(key), weight),
             Some((old, _)) => {
-                self.policy.replace(&self.cells, old, i, weight, |j, _| evicted.push(j));
                 self.free.push(old);
+                self.policy.replace(&self.cells, old, i, weight)
             }
+        };
+        if admission != Admission::Done {
+            while let Some(victim) = self.policy.next_victim(&self.cells, weight) {
+                evicted.push(victim.i);
+            }
+            self.policy.enqueue(&self.cells, i, weight, admission);
         }
         self.map.insert(key, (i, weight));
         self.free.extend(&evicted);
@@ -369,10 +376,7 @@ fn follow(shard: &mut Shard, naive: &mut Naive, step: Step, limit: u64, weighted
     assert_eq!(shard.order(), queues);
     for &(i, _) in shard.map.values() {
         let entry = naive.entries[i as usize];
-        assert_eq!(
-            (shard.cells.hits(i), shard.cells.history(i)),
-            (entry.f, entry.h << 4 | entry.ep)
-        );
+        assert_eq!(shard.cells.mark(i), Mark { hits: entry.f, history: entry.h << 4 | entry.ep });
     }
 }
 
@@ -480,7 +484,7 @@ fn a_write_counts_as_a_use() {
         shard.insert(4, 1);
     }
     assert_eq!(shard.order(), order, "it keeps its place");
-    assert_eq!(shard.cells.hits(shard.map[&4].0), MAX_HITS);
+    assert_eq!(shard.cells.mark(shard.map[&4].0).hits, MAX_HITS);
 }
 
 #[test]
@@ -548,7 +552,7 @@ fn what_has_no_hash_leaves_no_ghost() {
         shard.hits(1_010..1_020);
         assert!(!shard.map.contains_key(&key));
         shard.insert(key, 1);
-        let h = shard.cells.history(shard.map[&key].0) >> 4;
+        let h = shard.cells.mark(shard.map[&key].0).history >> 4;
         assert_eq!(h > 1, ghost, "{key} is remembered as {h}");
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct GracePeriods {
 }
 
 /// The number of periods that had begun when something was unlinked. (RCU: a grace-period cookie.)
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GraceCookie(u64);
 
 impl GracePeriods {

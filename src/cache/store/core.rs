@@ -138,7 +138,7 @@ impl<K, V, E, S> Core<K, V, E, S> {
     /// Counts a load that came to nothing.
     #[cold]
     pub(crate) fn count_failed_load(&self, shard: &Shard<K, V, E>, took: Duration) {
-        shard.lock(&self.hasher).state.counts.count_load(took, false);
+        shard.lock(&self.hasher).state.load_counts.count_load(took, false);
     }
 
     /// Schedules a maintenance pass in the background, after a delay, unless one is scheduled
@@ -276,7 +276,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         now: Option<Tick>,
     ) -> Option<&'a Place<K, V>> {
         // SAFETY: the caller's promise.
-        let (_, entry) = unsafe { locked.find_unbounded(hash, key) }?;
+        let entry = unsafe { locked.find_unbounded(hash, key) }?.place;
         self.expiry.is_live_at(entry, now).then_some(entry)
     }
 
@@ -292,10 +292,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         for shard in &self.shards {
             let locked = self.lock(shard);
             locked.state.counts.add_to(stats);
+            locked.state.load_counts.add_to(stats);
             stats.len += locked.state.len;
             stats.weight += locked.state.policy.weight();
             stats.retired += locked.state.unlinked();
-            stats.retired_weight += locked.state.retired_weight();
+            stats.retired_weight += locked.retired_weight();
             stats.memory += locked.memory();
         }
         if let Some(counters) = &self.hit_counters {

@@ -7,7 +7,7 @@
 //! listener is to see go to its `pending_notifications`. Later writes and the background do the
 //! work.
 
-use std::mem::{MaybeUninit, needs_drop};
+use std::mem::needs_drop;
 
 use super::expiry::negative::Gone;
 use super::limbo::Limbo;
@@ -39,7 +39,7 @@ pub(crate) struct PendingNotifications {
 pub(crate) struct Deferred<'c, K, V, E> {
     /// Places that no reader can see any more: their pairs are to be dropped, then they are given
     /// back. They belong to this call alone. The first `count` are set.
-    reclaimed: [MaybeUninit<(u32, &'c Place<K, V>)>; MAX_RECLAIMED],
+    reclaimed: [u32; MAX_RECLAIMED],
     count: usize,
     /// Whether the cache has a listener.
     has_listener: bool,
@@ -67,7 +67,7 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     #[inline(always)]
     pub(crate) fn new(has_listener: bool, reentrant: bool) -> Self {
         Deferred {
-            reclaimed: [MaybeUninit::uninit(); MAX_RECLAIMED],
+            reclaimed: [0; MAX_RECLAIMED],
             count: 0,
             has_listener,
             reentrant,
@@ -129,15 +129,15 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
 
     /// Takes a place whose pair is to be dropped; at most [`MAX_RECLAIMED`].
     #[inline]
-    pub(crate) fn push_reclaimed(&mut self, index: u32, place: &'c Place<K, V>) {
-        self.reclaimed[self.count].write((index, place));
+    pub(crate) fn push_reclaimed(&mut self, index: u32) {
+        self.reclaimed[self.count] = index;
         self.count += 1;
     }
 
     /// The places whose pairs are to be dropped, which the caller then does.
     #[inline]
-    pub(crate) fn take_reclaimed(&mut self) -> Reclaimed<'c, K, V> {
-        Reclaimed { places: self.reclaimed, count: std::mem::take(&mut self.count) }
+    pub(crate) fn take_reclaimed(&mut self) -> ([u32; MAX_RECLAIMED], usize) {
+        (self.reclaimed, std::mem::take(&mut self.count))
     }
 
     /// Whether there is anything to be done.
@@ -154,18 +154,5 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     #[inline]
     pub(crate) fn has_reclaimed(&self) -> bool {
         self.count > 0
-    }
-}
-
-/// Places out of limbo.
-pub(crate) struct Reclaimed<'c, K, V> {
-    places: [MaybeUninit<(u32, &'c Place<K, V>)>; MAX_RECLAIMED],
-    count: usize,
-}
-
-impl<'c, K, V> Reclaimed<'c, K, V> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &'c Place<K, V>)> + '_ {
-        // SAFETY: the first `count` are written before that is counted up.
-        self.places[..self.count].iter().map(|place| unsafe { place.assume_init() })
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! # State
 //! `indices` are the retired entries, oldest first. They wait in batches, because taking a cookie
-//! costs a fence: `batches` counts those in front, each batch with the cookie that was taken when
-//! it was sealed; the last `unsealed` of them are in no batch yet. If entries have weights, a batch
+//! costs a fence: `in_front` counts those that are left of the first batch, and `batches` has the
+//! others, each batch with the cookie that was taken when it was sealed; the last `unsealed` of them
+//! are in no batch yet. If there is a batch, there is one in front. If entries have weights, a batch
 //! counts with its whole weight until its last entry has left. `tables` are tables that were
 //! replaced.
 //!
@@ -27,8 +28,7 @@ const BATCH: u32 = if cfg!(docache_loom) { 1 } else { 16 };
 #[derive(Clone, Copy, Debug)]
 struct Batch {
     cookie: GraceCookie,
-    /// How many of them are still here.
-    remaining: u32,
+    places: u32,
     weight: u64,
 }
 
@@ -48,7 +48,10 @@ fn is_large(table: Table) -> bool {
 #[repr(C)]
 pub(crate) struct Limbo {
     indices: VecDeque<u32>,
+    front_cookie: GraceCookie,
+    in_front: u32,
     unsealed: u32,
+    front_weight: u64,
     /// The weight of all that waits, in batches and in none.
     weight: u64,
     /// The weight of what is in no batch.
@@ -63,7 +66,10 @@ impl Limbo {
     pub(crate) fn new(batch_weight: u64) -> Limbo {
         Limbo {
             indices: VecDeque::new(),
+            front_cookie: GraceCookie::default(),
+            in_front: 0,
             unsealed: 0,
+            front_weight: 0,
             weight: 0,
             unsealed_weight: 0,
             batch_weight,
@@ -110,10 +116,12 @@ impl Limbo {
     #[inline]
     pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
         self.weight += weight;
-        match self.batches.back_mut() {
-            // The entries that weigh this have just filled, and sealed, that batch.
-            Some(last) if self.unsealed == 0 => last.weight += weight,
-            _ => self.unsealed_weight += weight,
+        if self.unsealed > 0 || self.in_front == 0 {
+            self.unsealed_weight += weight;
+        } else {
+            // The entries that weigh this have just filled, and sealed, the last batch.
+            let last = self.batches.back_mut().map(|last| &mut last.weight);
+            *last.unwrap_or(&mut self.front_weight) += weight;
         }
         let full = self.unsealed_weight >= self.batch_weight;
         if full {
@@ -131,11 +139,13 @@ impl Limbo {
     /// Seals the entries that are in no batch yet, if there are any.
     pub(crate) fn seal(&mut self) {
         if self.unsealed > 0 {
-            self.batches.push_back(Batch {
-                cookie: GraceCookie::take(),
-                remaining: self.unsealed,
-                weight: self.unsealed_weight,
-            });
+            let cookie = GraceCookie::take();
+            let batch = Batch { cookie, places: self.unsealed, weight: self.unsealed_weight };
+            if self.in_front == 0 {
+                self.put_in_front(batch);
+            } else {
+                self.batches.push_back(batch);
+            }
             (self.unsealed, self.unsealed_weight) = (0, 0);
         }
     }
@@ -143,22 +153,29 @@ impl Limbo {
     /// The oldest entry, if nobody can see it any more.
     #[inline]
     pub(crate) fn pop_elapsed(&mut self) -> Option<u32> {
-        let batch = self.batches.front_mut()?;
-        if !batch.cookie.has_elapsed() {
+        if self.in_front == 0 || !self.front_cookie.has_elapsed() {
             return None;
         }
-        batch.remaining -= 1;
-        if batch.remaining == 0 {
-            self.weight -= batch.weight;
-            self.batches.pop_front();
-            self.shrink();
+        self.in_front -= 1;
+        if self.in_front == 0 {
+            self.next_batch();
         }
         self.indices.pop_front()
     }
 
-    /// Gives memory back that the queues needed while a guard was held for long.
-    #[inline]
-    fn shrink(&mut self) {
+    fn put_in_front(&mut self, batch: Batch) {
+        self.front_cookie = batch.cookie;
+        (self.in_front, self.front_weight) = (batch.places, batch.weight);
+    }
+
+    /// The first batch has left. Gives memory back that the queues needed while a guard was held
+    /// for long.
+    #[inline(never)]
+    fn next_batch(&mut self) {
+        self.weight -= self.front_weight;
+        if let Some(batch) = self.batches.pop_front() {
+            self.put_in_front(batch);
+        }
         if self.indices.capacity() > MIN_SHRINK_LEN
             && self.indices.len() < self.indices.capacity() / 8
         {
@@ -194,6 +211,7 @@ impl Limbo {
             unsafe { table.free() };
         }
         self.batches.clear();
+        self.in_front = 0;
         (self.unsealed, self.unsealed_weight, self.weight) = (0, 0, 0);
         self.indices.drain(..)
     }

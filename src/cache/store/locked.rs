@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::expiry::wheel::TimerWheel;
 use super::place::{Deadline, Place};
-use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardState};
+use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardConfig, ShardState};
 use super::slab::{ChunkPtr, place};
-use super::table::Table;
+use super::table::{Position, Table};
 use crate::cache::key::Lookup;
-use crate::cache::policy::PolicyEntries;
+use crate::cache::policy::{Admission, Evicted, Mark, PolicyEntries};
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::contain::contained;
@@ -26,6 +26,7 @@ const MIN_SHRINK_CAPACITY: usize = 64;
 /// A shard whose lock the caller has.
 pub(crate) struct Locked<'a, K, V, E, S> {
     pub(super) view: &'a ReadView<K, V>,
+    pub(super) config: &'a ShardConfig,
     hasher: &'a S,
     pub(crate) state: crate::lock::LockGuard<'a, ShardState<K, V, E>>,
 }
@@ -33,7 +34,26 @@ pub(crate) struct Locked<'a, K, V, E, S> {
 impl<K, V, E> Shard<K, V, E> {
     #[inline]
     pub(crate) fn lock<'a, S>(&'a self, hasher: &'a S) -> Locked<'a, K, V, E, S> {
-        Locked { view: &self.view, hasher, state: self.state.lock() }
+        Locked { view: &self.view, config: &self.config, hasher, state: self.state.lock() }
+    }
+}
+
+impl<K, V, E, S> Locked<'_, K, V, E, S> {
+    /// What is retired weighs so much; what the listener is being shown is not known here.
+    pub(crate) fn retired_weight(&self) -> u64 {
+        if self.config.weighted {
+            self.state.limbo.weight() + self.state.pending_notifications.weight
+        } else {
+            self.state.unlinked() as u64
+        }
+    }
+
+    /// Whether so much is retired that a value of this weight had better wait for readers to let go
+    /// of some of it.
+    #[inline]
+    pub(crate) fn is_over_retired_limit(&self, weight: u32) -> bool {
+        self.config.weighted
+            && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
     }
 }
 
@@ -57,7 +77,7 @@ impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
 }
 
 /// The entries, as the policy sees them. It is made under the shard's lock and used only while that
-/// is held. [`linked_place`](Entries::linked_place) must only be given indices that are in the
+/// is held, and so is what it gives out. [`linked_place`](Entries::linked_place) must only be given indices that are in the
 /// table or known to the policy, although it is no `unsafe` function: [`PolicyEntries`], which
 /// calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
@@ -76,37 +96,36 @@ impl<'a, K, V, S> Entries<'a, K, V, S> {
 
     /// An entry of the policy's, for as long as it is one.
     #[inline(always)]
-    pub(super) fn linked_place(&self, index: u32) -> &Place<K, V> {
+    pub(super) fn linked_place(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the policy knows only entries that are linked, or about to be (LINKED of the
         // policy, TABLE), and what is linked is not given back under the lock.
         unsafe { self.place(index) }
     }
 }
 
-impl<K: Hash, V, S: BuildHasher> PolicyEntries for Entries<'_, K, V, S> {
+impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V, S> {
+    type Entry = &'a Place<K, V>;
+
     #[inline]
-    fn hits(&self, i: u32) -> u8 {
-        self.linked_place(i).hits()
+    fn entry(&self, i: u32) -> &'a Place<K, V> {
+        self.linked_place(i)
     }
 
     #[inline]
-    fn set_hits(&self, i: u32, hits: u8) {
-        self.linked_place(i).set_hits(hits);
+    fn mark(&self, entry: &'a Place<K, V>) -> Mark {
+        entry.mark()
     }
 
     #[inline]
-    fn history(&self, i: u32) -> u8 {
-        self.linked_place(i).history()
+    fn set_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
+        entry.set_mark(mark);
     }
 
     #[inline]
-    fn set_history(&self, i: u32, history: u8) {
-        self.linked_place(i).set_history(history);
-    }
-
-    #[inline]
-    fn hash(&self, i: u32) -> Option<u64> {
-        self.try_hash(i)
+    fn hash(&self, entry: &'a Place<K, V>) -> Option<u64> {
+        // SAFETY: the policy's entries are filled (TABLE).
+        let (key, _) = unsafe { entry.pair() };
+        contained(|| self.hasher.hash_one(key)).ok()
     }
 }
 
@@ -114,16 +133,14 @@ impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
     /// The hash of an entry's key, unless that panics.
     #[inline]
     fn try_hash(&self, i: u32) -> Option<u64> {
-        // SAFETY: the policy's and the table's indices are of filled entries (TABLE).
-        let (key, _) = unsafe { self.linked_place(i).pair() };
-        contained(|| self.hasher.hash_one(key)).ok()
+        self.hash(self.linked_place(i))
     }
 }
 
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     pub(super) fn entries(&self) -> Entries<'a, K, V, S> {
-        Entries { directory: self.state.slab.directory(), hasher: self.hasher }
+        Entries { directory: self.view.directory(), hasher: self.hasher }
     }
 
     /// To be called when a key is written or removed. A flight of the key is unregistered: nobody
@@ -165,7 +182,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         key: &Q,
     ) -> Option<(u32, &Place<K, V>)> {
         // SAFETY: linked for as long as the lock is held, and the result borrows that.
-        unsafe { self.find_unbounded(hash, key) }
+        let Found { index, place, .. } = unsafe { self.find_unbounded(hash, key) }?;
+        Some((index, place))
     }
 
     /// [`find`](Locked::find), for callers that use the entry beyond the lock.
@@ -177,7 +195,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &self,
         hash: u64,
         key: &Q,
-    ) -> Option<(u32, &'a Place<K, V>)> {
+    ) -> Option<Found<'a, K, V>> {
         let test = |index| {
             // SAFETY: in the table, so in use; the rest is the caller's promise.
             let place = unsafe { self.place(index) };
@@ -186,7 +204,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             key.matches(found).then_some((index, place))
         };
         // SAFETY: the lock keeps the table.
-        unsafe { self.view.table().find(hash, test) }
+        let ((index, place), at) = unsafe { self.view.table().find_at(hash, test) }?;
+        Some(Found { index, place, at })
     }
 
     /// The entry of an index.
@@ -197,7 +216,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// because a guard is held that was taken when it was linked.
     pub(crate) unsafe fn place(&self, index: u32) -> &'a Place<K, V> {
         // SAFETY: the caller's promise.
-        unsafe { place(self.state.slab.directory(), index) }
+        unsafe { place(self.view.directory(), index) }
     }
 
     /// Stores the pair, in place of an earlier one of its key. On success `pair` is `None`. What is
@@ -210,10 +229,14 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Result<(), Refused> {
         let Some((key, _)) = pair.as_ref() else { return Ok(()) };
-        let old = self.find(new.hash, key).map(|(index, place)| {
-            (index, if place.deadline() <= new.now { Cause::Expired } else { Cause::Replaced })
-        });
-        let max_weight = self.state.config.max_weight;
+        // SAFETY: linked for as long as the lock is held, and used no longer.
+        let old =
+            unsafe { self.find_unbounded(new.hash, key) }.map(|Found { index, place, at }| {
+                let expired = place.deadline() <= new.now;
+                let cause = if expired { Cause::Expired } else { Cause::Replaced };
+                Old { index, at, cause }
+            });
+        let max_weight = self.config.max_weight;
         let fits = u64::from(new.weight) <= max_weight;
         if let Some(index) = if fits { self.allocate() } else { None } {
             // SAFETY: just taken from the slab, under the lock.
@@ -228,8 +251,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     }
 
     #[cold]
-    fn refuse(&mut self, old: Option<(u32, Cause)>, deferred: &mut Deferred<'a, K, V, E>) {
-        if let Some((index, cause)) = old {
+    fn refuse(&mut self, old: Option<Old>, deferred: &mut Deferred<'a, K, V, E>) {
+        if let Some(Old { index, cause, .. }) = old {
             self.unlink(index, cause, deferred);
         }
         self.state.counts.count(Cause::Refused);
@@ -238,6 +261,12 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// A free place, for a new entry.
     #[inline(always)]
     fn allocate(&mut self) -> Option<u32> {
+        self.state.slab.take_next().or_else(|| self.allocate_slow())
+    }
+
+    /// The same if none was given back just before.
+    #[inline(never)]
+    fn allocate_slow(&mut self) -> Option<u32> {
         let index = self.state.slab.take()?;
         if self.state.slab.directory() != self.view.directory() {
             // Before the index (THERE).
@@ -252,50 +281,44 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         &mut self,
         index: u32,
         new: &NewEntry,
-        old: Option<(u32, Cause)>,
+        old: Option<Old>,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let NewEntry { hash, weight, now, .. } = *new;
         if old.is_none() && self.state.len >= self.view.table().capacity() {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
-        if self.state.config.is_bounded() {
+        if self.config.is_bounded() {
             if now >= self.state.earliest_deadline {
-                self.evict_expired(old.map(|(old, _)| old), new, deferred);
+                self.evict_expired(old.map(|old| old.index), new, deferred);
             }
             self.note_deadline(index, new.deadline);
         }
-        let (entries, table) = (self.entries(), self.view.table());
-        let state = &mut *self.state;
-        let before = if state.config.weighted { state.policy.weight() } else { 0 };
-        let (len, limbo, pending) =
-            (&mut state.len, &mut state.limbo, &mut state.pending_notifications);
-        let (counts, erased) = (&mut state.counts, &mut state.erased_since_saturation);
-        let evict = |victim: u32, hash: Option<u64>| {
-            // SAFETY: linked, and then this call's or in limbo.
-            let place = unsafe { entries.place(victim) };
-            let cause = if place.deadline() <= now { Cause::Expired } else { Cause::Size };
-            // SAFETY: the lock is held (WRITER).
-            unsafe { erase(table, hash, victim, erased) };
-            *len -= 1;
-            counts.count(cause);
-            deferred.retire_or_notify(limbo, pending, Unlinked { index: victim, place, cause });
+        let (entries, weighted) = (self.entries(), self.config.weighted);
+        let before = if weighted { self.state.policy.weight() } else { 0 };
+        let admission = match old {
+            Some(old) => self.state.policy.replace(&entries, old.index, index, weight),
+            None => self.state.policy.admit(&entries, index, hash, weight),
         };
-        match old {
-            Some((old, cause)) => {
-                state.policy.replace(&entries, old, index, weight, evict);
-                self.replace_in_table((old, cause), hash, index, deferred);
+        if admission != Admission::Done {
+            while let Some(victim) = self.state.policy.next_victim(&entries, weight) {
+                self.evict(victim, now, deferred);
             }
+            self.state.policy.enqueue(&entries, index, weight, admission);
+        }
+        match old {
+            Some(old) => self.replace_in_table(old, index, deferred),
             None => {
-                state.policy.admit(&entries, index, hash, weight, evict);
+                let state = &mut *self.state;
+                let (table, erased) = (self.view.table(), &mut state.erased_since_saturation);
                 // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-                unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
+                unsafe { insert(table, hash, index, erased) };
                 state.len += 1;
             }
         }
         let state = &mut *self.state;
         state.counts.inserted += 1;
-        if state.config.weighted {
+        if weighted {
             let gone = before + u64::from(weight) - state.policy.weight();
             deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
         }
@@ -304,24 +327,38 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
+    /// Takes out what the policy has evicted.
+    #[inline(always)]
+    fn evict(
+        &mut self,
+        Evicted { i: victim, hash }: Evicted,
+        now: Deadline,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        let (entries, table, state) = (self.entries(), self.view.table(), &mut *self.state);
+        // SAFETY: linked, and then this call's or in limbo.
+        let place = unsafe { entries.place(victim) };
+        let cause = if place.deadline() <= now { Cause::Expired } else { Cause::Size };
+        // SAFETY: the lock is held (WRITER).
+        unsafe { erase(table, hash, victim, &mut state.erased_since_saturation) };
+        state.len -= 1;
+        state.counts.count(cause);
+        let unlinked = Unlinked { index: victim, place, cause };
+        deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
+    }
+
     /// Puts a filled entry in the place of another of its key, in the table, and retires that.
     #[inline(always)]
     fn replace_in_table(
         &mut self,
-        (old, cause): (u32, Cause),
-        hash: u64,
+        Old { index: old, at, cause }: Old,
         index: u32,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let (entries, table) = (self.entries(), self.view.table());
-        let state = &mut *self.state;
-        // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-        if !unsafe { table.replace(hash, old, index) } {
-            // SAFETY: as above.
-            unsafe { table.erase_anywhere(old) };
-            // SAFETY: as above.
-            unsafe { insert(table, hash, index, &mut state.erased_since_saturation) };
-        }
+        let (entries, state) = (self.entries(), &mut *self.state);
+        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was found
+        // under it, and no table was published since.
+        unsafe { self.view.table().replace(at, index) };
         state.counts.count(cause);
         // SAFETY: just unlinked, and then this call's or in limbo.
         let place = unsafe { entries.place(old) };
@@ -333,7 +370,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline(always)]
     fn note_deadline(&mut self, index: u32, deadline: Deadline) {
         let state = &mut *self.state;
-        state.earliest_deadline = state.earliest_deadline.min(deadline);
+        // Hardly ever: others read the line.
+        if deadline < state.earliest_deadline {
+            state.earliest_deadline = deadline;
+        }
         if let Some(wheel) = &mut state.wheel {
             wheel.set(index, deadline.units());
         }
@@ -349,7 +389,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let leaves = u64::from(old.map_or(0, |old| self.state.policy.weight_of(old)));
-        let max = self.state.config.max_weight.saturating_add(leaves);
+        let max = self.config.max_weight.saturating_add(leaves);
         while self.state.policy.weight() + u64::from(new.weight) > max {
             let Some(expired) = self.find_expired(new.now, old) else { break };
             self.unlink(expired, Cause::Expired, deferred);
@@ -384,19 +424,41 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     }
 
     /// Takes an entry out.
-    #[inline(always)]
     pub(crate) fn unlink(
         &mut self,
         index: u32,
         cause: Cause,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let entries = self.entries();
-        let state = &mut *self.state;
-        let before = if state.config.weighted { state.policy.weight() } else { 0 };
-        let hash = entries.try_hash(index);
+        let (table, hash) = (self.view.table(), self.entries().try_hash(index));
         // SAFETY: the lock is held (WRITER).
-        unsafe { erase(self.view.table(), hash, index, &mut state.erased_since_saturation) };
+        unsafe { erase(table, hash, index, &mut self.state.erased_since_saturation) };
+        self.note_unlinked(index, cause, deferred);
+    }
+
+    /// Takes out the entry of this hash that was found there, under the lock.
+    #[inline]
+    pub(crate) fn unlink_at(
+        &mut self,
+        (index, at): (u32, Position),
+        hash: u64,
+        cause: Cause,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        // SAFETY: the lock is held (WRITER), and has been since the entry was found.
+        unsafe { self.view.table().erase_at(hash, at) };
+        if let Some(erased) = &mut self.state.erased_since_saturation {
+            *erased += 1;
+        }
+        self.note_unlinked(index, cause, deferred);
+    }
+
+    /// An entry is not in the table any more.
+    #[inline(always)]
+    fn note_unlinked(&mut self, index: u32, cause: Cause, deferred: &mut Deferred<'a, K, V, E>) {
+        let entries = self.entries();
+        let (weighted, state) = (self.config.weighted, &mut *self.state);
+        let before = if weighted { state.policy.weight() } else { 0 };
         state.policy.remove(index);
         state.len -= 1;
         state.counts.count(cause);
@@ -404,7 +466,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let place = unsafe { entries.place(index) };
         let unlinked = Unlinked { index, place, cause };
         deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
-        if state.config.weighted {
+        if weighted {
             let gone = before - state.policy.weight();
             deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
         }
@@ -466,8 +528,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             let Some(index) = state.limbo.pop_elapsed() else { break };
             any = true;
             if needs_drop::<(K, V)>() {
-                // SAFETY: it was in limbo, so it is in use until it is given back.
-                deferred.push_reclaimed(index, unsafe { place(state.slab.directory(), index) });
+                deferred.push_reclaimed(index);
             } else {
                 // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
                 unsafe { state.slab.give_back(index) };
@@ -482,6 +543,22 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let wheel = self.state.wheel.as_ref().map_or(0, |wheel| wheel.memory());
         tables + self.state.slab.memory() + self.state.policy.memory() + wheel
     }
+}
+
+/// An entry that was found.
+#[derive(Debug)]
+pub(crate) struct Found<'a, K, V> {
+    pub(crate) index: u32,
+    pub(crate) place: &'a Place<K, V>,
+    pub(crate) at: Position,
+}
+
+/// The earlier entry of a key that is written: where it is, and why it goes.
+#[derive(Clone, Copy, Debug)]
+struct Old {
+    index: u32,
+    at: Position,
+    cause: Cause,
 }
 
 /// Why a value was not stored.

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use crate::cache::policy::MAX_HITS;
+use crate::cache::policy::{MAX_HITS, Mark};
 use crate::clock::{DEADLINE_UNIT_BITS, META_LOW_BITS, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -97,17 +97,16 @@ impl Meta {
         self.0 as u8
     }
 
-    /// The policy's byte: how much the entry was used before, and when that was noted.
-    fn history(self) -> u8 {
-        (self.0 >> 8) as u8
+    /// The two low bytes. The policy's says how much the entry was used before, and when that was
+    /// noted.
+    #[inline(always)]
+    fn mark(self) -> Mark {
+        Mark { hits: self.hits(), history: (self.0 >> 8) as u8 }
     }
 
-    fn with_hits(self, hits: u8) -> Meta {
-        Meta(self.0 & !0xff | u64::from(hits))
-    }
-
-    fn with_history(self, history: u8) -> Meta {
-        Meta(self.0 & !0xff00 | u64::from(history) << 8)
+    #[inline(always)]
+    fn with_mark(self, mark: Mark) -> Meta {
+        Meta(self.0 & !0xffff | u64::from(mark.history) << 8 | u64::from(mark.hits))
     }
 }
 
@@ -175,20 +174,14 @@ impl<K, V> Place<K, V> {
         }
     }
 
-    pub(crate) fn hits(&self) -> u8 {
-        self.meta().hits()
+    #[inline]
+    pub(crate) fn mark(&self) -> Mark {
+        self.meta().mark()
     }
 
-    pub(crate) fn set_hits(&self, hits: u8) {
-        self.set(self.meta().with_hits(hits));
-    }
-
-    pub(crate) fn history(&self) -> u8 {
-        self.meta().history()
-    }
-
-    pub(crate) fn set_history(&self, history: u8) {
-        self.set(self.meta().with_history(history));
+    #[inline]
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        self.set(self.meta().with_mark(mark));
     }
 
     /// In a free place: the next one.
@@ -225,8 +218,9 @@ mod tests {
         let horizon = horizon_of(nanos(8));
         for hits in [0, u8::MAX] {
             let meta = |units| Meta::new(Deadline::of(Tick::from_nanos(nanos(units))));
-            assert!(!meta(8).with_history(hits).with_hits(hits).is_after(horizon));
-            assert!(meta(9).with_history(hits).with_hits(hits).is_after(horizon));
+            let mark = Mark { hits, history: hits };
+            assert!(!meta(8).with_mark(mark).is_after(horizon));
+            assert!(meta(9).with_mark(mark).is_after(horizon));
         }
     }
 
@@ -234,16 +228,9 @@ mod tests {
     fn the_parts_of_a_meta_word_do_not_disturb_each_other() {
         let deadline = Deadline::of(Tick::from_nanos(123_456_789_012));
         for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {
-            let metas = [
-                Meta::new(deadline).with_history(0xa5).with_history(history).with_hits(hits),
-                Meta::new(deadline).with_hits(0xa5).with_hits(hits).with_history(history),
-            ];
-            for meta in metas {
-                assert_eq!(
-                    (meta.deadline(), meta.history(), meta.hits()),
-                    (deadline, history, hits)
-                );
-            }
+            let (mark, other) = (Mark { hits, history }, Mark { hits: 0xa5, history: 0xa5 });
+            let meta = Meta::new(deadline).with_mark(other).with_mark(mark);
+            assert_eq!((meta.deadline(), meta.mark()), (deadline, mark));
         }
     }
 }

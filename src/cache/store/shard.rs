@@ -55,7 +55,7 @@ use super::table::{Bucket, Table};
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Policy, PolicyKind};
 use crate::cache::reclaim::Guard;
-use crate::cache::stats::Counts;
+use crate::cache::stats::{Counts, LoadCounts};
 use crate::contain::drop_contained;
 use crate::flight::Registry;
 use crate::lock::Lock;
@@ -85,11 +85,13 @@ impl<K, V> ReadView<K, V> {
     }
 }
 
-/// A shard: one cache line, which has the readers' [`ReadView`] and a pointer to the rest.
+/// A shard: one cache line, which has the readers' [`ReadView`], what else hardly ever changes, and
+/// a pointer to the rest.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Shard<K, V, E> {
     pub(super) view: ReadView<K, V>,
+    pub(super) config: ShardConfig,
     pub(super) state: Box<CachePadded<Lock<ShardState<K, V, E>>>>,
 }
 
@@ -107,7 +109,7 @@ pub(crate) struct ShardConfig {
 
 impl ShardConfig {
     /// The weight of retired entries above which a write waits for readers; see `limit_retired`.
-    fn max_retired_weight(&self) -> u64 {
+    pub(super) fn max_retired_weight(&self) -> u64 {
         if self.weighted { self.max_weight } else { u64::MAX }
     }
 
@@ -135,20 +137,16 @@ pub(crate) struct NewEntry {
 
 /// What is behind the lock.
 ///
-/// A write to a full shard dirties five cache lines of it: the first, which it shares with the
-/// lock, one of the slab, one of limbo and two of the policy. Few lines move, then, when two
-/// threads write to it in turn.
+/// A write to a full shard dirties four cache lines of it: the first, which it shares with the lock,
+/// one that has the end of the slab and the beginning of limbo, and two of the policy; and it reads
+/// one that hardly ever changes. Few lines move, then, when two threads write to it in turn.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ShardState<K, V, E> {
     pub(crate) len: usize,
     pub(crate) counts: Counts,
-    pub(crate) config: ShardConfig,
     /// A lower bound of the deadlines of the entries that may be evicted.
     pub(crate) earliest_deadline: Deadline,
-    /// The number of grace periods that had ended when a write last gave up waiting for readers:
-    /// until another one has ended, no write waits again.
-    pub(crate) gave_up_at: Option<u64>,
     /// The timer wheel of the entries that may be evicted. Built when a write to a full shard first
     /// looks for an expired one.
     pub(crate) wheel: Option<Box<TimerWheel>>,
@@ -156,19 +154,23 @@ pub(crate) struct ShardState<K, V, E> {
     /// that happened. Enough of them are a reason to rebuild the table.
     pub(crate) erased_since_saturation: Option<usize>,
     pub(crate) negative: Option<Box<NegativeCache<K, E>>>,
-    pub(crate) slab: Slab<K, V>,
-    pub(crate) limbo: Limbo,
-    /// How often the table was replaced. (Here, so that `policy` begins a cache line.)
+    pub(crate) flights: Registry<K, V, E>,
+    pub(crate) load_counts: LoadCounts,
+    /// How often the table was replaced.
     pub(crate) table_generation: u64,
-    pub(crate) policy: Policy,
-    pub(crate) pending_notifications: PendingNotifications,
-    /// Pairs that were refused inside user code.
-    pub(crate) refused: Vec<(K, V)>,
     /// Places of entries that other threads were at (dropping them, showing them to the listener,
     /// clearing a shard) when this process was forked off. Those threads are not here: the places
     /// are never given back.
     pub(crate) leaked_by_fork: usize,
-    pub(crate) flights: Registry<K, V, E>,
+    pub(crate) slab: Slab<K, V>,
+    pub(crate) limbo: Limbo,
+    /// The number of grace periods that had ended when a write last gave up waiting for readers:
+    /// until another one has ended, no write waits again.
+    pub(crate) gave_up_at: Option<u64>,
+    /// Pairs that were refused inside user code.
+    pub(crate) refused: Vec<(K, V)>,
+    pub(crate) policy: Policy,
+    pub(crate) pending_notifications: PendingNotifications,
 }
 
 /// Asserts that these begin a cache line, behind the 8 bytes of the lock.
@@ -178,9 +180,10 @@ const _: () = {
     const fn begins_line(offset: usize) {
         assert!((offset + 8) % 64 == 0);
     }
-    begins_line(offset_of!(ShardState<u64, u64, ()>, slab));
-    begins_line(offset_of!(ShardState<u64, u64, ()>, limbo));
+    begins_line(offset_of!(ShardState<u64, u64, ()>, earliest_deadline));
+    begins_line(offset_of!(ShardState<u64, u64, ()>, limbo) - Slab::<u64, u64>::HOT_BYTES);
     begins_line(offset_of!(ShardState<u64, u64, ()>, policy));
+    assert!(size_of::<Shard<u64, u64, ()>>() == 64);
 };
 
 // SAFETY: entries are read by all threads (K, V: Sync), and dropped by whichever of them reclaims
@@ -196,29 +199,12 @@ impl<K, V, E> ShardState<K, V, E> {
         (self.slab.used() - self.len).saturating_sub(self.leaked_by_fork)
     }
 
-    /// What they weigh; those that the listener is being shown are not known here.
-    pub(crate) fn retired_weight(&self) -> u64 {
-        if self.config.weighted {
-            self.limbo.weight() + self.pending_notifications.weight
-        } else {
-            self.unlinked() as u64
-        }
-    }
-
     /// Whether writes have left something that should not wait for the next write.
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn needs_maintenance(&self) -> bool {
         let few = !needs_drop::<(K, V)>() && self.limbo.len() < LAZY_RETIRED;
         let pending = !self.pending_notifications.entries.is_empty() || !self.refused.is_empty();
         pending || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
-    }
-
-    /// Whether so much is retired that a value of this weight had better wait for readers to let go
-    /// of some of it.
-    #[inline]
-    pub(crate) fn is_over_retired_limit(&self, weight: u32) -> bool {
-        self.config.weighted
-            && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
     }
 }
 
@@ -227,26 +213,26 @@ impl<K, V, E> Shard<K, V, E> {
         let state = ShardState {
             len: 0,
             counts: Counts::default(),
-            config,
             earliest_deadline: Deadline::NEVER,
-            gave_up_at: None,
             wheel: None,
             erased_since_saturation: None,
             negative: config.max_cached_errors.map(|max| Box::new(NegativeCache::new(max))),
+            flights: Registry::new(),
+            load_counts: LoadCounts::default(),
+            table_generation: 0,
+            leaked_by_fork: 0,
             slab: Slab::new(MAX_PLACES),
             limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),
-            table_generation: 0,
+            gave_up_at: None,
+            refused: Vec::new(),
             policy: config.policy(),
             pending_notifications: PendingNotifications::default(),
-            refused: Vec::new(),
-            leaked_by_fork: 0,
-            flights: Registry::new(),
         };
         let view = ReadView {
             table: AtomicPtr::new(Table::for_entries(1).as_ptr()),
             directory: AtomicPtr::new(state.slab.directory().cast_mut()),
         };
-        Shard { view, state: Box::new(CachePadded::new(Lock::new(state))) }
+        Shard { view, config, state: Box::new(CachePadded::new(Lock::new(state))) }
     }
 
     /// The entry of a key. O(1), wait-free but for the length of the search.
@@ -362,10 +348,10 @@ mod tests {
             max_cached_errors: None,
         };
         let shard = Shard::<u64, u64, ()>::new(config);
-        let mut state = shard.state.lock();
-        state.limbo.add_weight(30);
-        state.pending_notifications.weight = 4;
-        assert_eq!(state.retired_weight(), 34);
-        assert!(!state.is_over_retired_limit(66) && state.is_over_retired_limit(67));
+        let mut locked = shard.lock(&());
+        locked.state.limbo.add_weight(30);
+        locked.state.pending_notifications.weight = 4;
+        assert_eq!(locked.retired_weight(), 34);
+        assert!(!locked.is_over_retired_limit(66) && locked.is_over_retired_limit(67));
     }
 }

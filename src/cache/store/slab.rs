@@ -81,16 +81,10 @@ struct Chunk {
     queued: bool,
 }
 
-/// The places of a shard. What each write changes comes first.
+/// The places of a shard. What each write changes comes [last](Slab::HOT_BYTES).
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Slab<K, V> {
-    /// How many places are given out.
-    used: usize,
-    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Its
-    /// chunk still counts it as used. Places of high index are not kept here, so that indices can
-    /// become small again.
-    next: u32,
     chunks: Vec<Chunk>,
     /// Min-heap of the numbers of chunks that may have free places (full and freed ones are skipped
     /// when they come up). Low numbers come first, so that indices become small again after a
@@ -104,20 +98,30 @@ pub(crate) struct Slab<K, V> {
     max_places: usize,
     /// How many there are.
     places: usize,
+    /// How many places are given out.
+    used: usize,
+    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Its
+    /// chunk still counts it as used. Places of high index are not kept here, so that indices can
+    /// become small again.
+    next: u32,
 }
 
 impl<K, V> Slab<K, V> {
+    /// So many bytes at its end are what each write changes.
+    #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no cache lines"))]
+    pub(super) const HOT_BYTES: usize = size_of::<Self>() - std::mem::offset_of!(Self, used);
+
     /// An empty slab that may grow to `max_places` places.
     pub(crate) fn new(max_places: usize) -> Slab<K, V> {
         Slab {
-            used: 0,
-            next: NONE,
             chunks: Vec::new(),
             candidates: BinaryHeap::new(),
             directories: Vec::new(),
             freed: Vec::new(),
             max_places: max_places.min(MAX_PLACES),
             places: 0,
+            used: 0,
+            next: NONE,
         }
     }
 
@@ -139,14 +143,19 @@ impl<K, V> Slab<K, V> {
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// A free place, or `None` if there are no more. The directory may have moved.
+    /// The place that was given back last, if it is kept ready.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<u32> {
-        if self.next != NONE {
-            self.used += 1;
-            return Some(std::mem::replace(&mut self.next, NONE));
+    pub(crate) fn take_next(&mut self) -> Option<u32> {
+        if self.next == NONE {
+            return None;
         }
-        self.take_from_chunk()
+        self.used += 1;
+        Some(std::mem::replace(&mut self.next, NONE))
+    }
+
+    /// A free place, or `None` if there are no more. The directory may have moved.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        self.take_next().or_else(|| self.take_from_chunk())
     }
 
     fn take_from_chunk(&mut self) -> Option<u32> {

@@ -134,17 +134,29 @@ impl Bucket {
 
     /// Calls `test` with the indices in the slots of this tag, until it returns `Some`.
     #[inline(always)]
-    fn find<R>(&self, ctrl: Ctrl, tag: u64, test: &mut impl FnMut(u32) -> Option<R>) -> Option<R> {
+    fn find<R>(
+        &self,
+        ctrl: Ctrl,
+        tag: u64,
+        test: &mut impl FnMut(u32) -> Option<R>,
+    ) -> Option<(R, usize)> {
         let mut candidates = ctrl.candidates(tag);
         while candidates != 0 {
-            let found = test(self.indices[slot(candidates)].load(Ordering::Acquire));
-            if found.is_some() {
-                return found;
+            let slot = slot(candidates);
+            if let Some(found) = test(self.indices[slot].load(Ordering::Acquire)) {
+                return Some((found, slot));
             }
             candidates &= candidates - 1;
         }
         None
     }
+}
+
+/// Where an entry is in a table, for as long as it is there (STAY).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    bucket: usize,
+    slot: usize,
 }
 
 /// A table: the address of its first bucket, with 32 minus log2 of the number of buckets in the low
@@ -251,18 +263,28 @@ impl Table {
     /// # Safety
     /// The table is not freed meanwhile.
     #[inline(always)]
-    pub(crate) unsafe fn find<R>(
+    pub(crate) unsafe fn find<R>(self, hash: u64, test: impl FnMut(u32) -> Option<R>) -> Option<R> {
+        // SAFETY: the caller's promise.
+        unsafe { self.find_at(hash, test) }.map(|(found, _)| found)
+    }
+
+    /// The same, and where the entry is.
+    ///
+    /// # Safety
+    /// As [`find`](Table::find)'s.
+    #[inline(always)]
+    pub(crate) unsafe fn find_at<R>(
         self,
         hash: u64,
         mut test: impl FnMut(u32) -> Option<R>,
-    ) -> Option<R> {
+    ) -> Option<(R, Position)> {
         let home = self.home(hash);
         // SAFETY: a home is within the table, which the caller keeps.
         let bucket = unsafe { self.bucket(home) };
         let ctrl = bucket.ctrl();
         let found = bucket.find(ctrl, tag(hash), &mut test);
         if found.is_some() || ctrl.overflow() == 0 {
-            return found;
+            return found.map(|(found, slot)| (found, Position { bucket: home, slot }));
         }
         let mut at = (home + 1) & self.mask();
         while at != home {
@@ -271,7 +293,7 @@ impl Table {
             let ctrl = bucket.ctrl();
             let found = bucket.find(ctrl, tag(hash), &mut test);
             if found.is_some() || ctrl.overflow() == 0 {
-                return found;
+                return found.map(|(found, slot)| (found, Position { bucket: at, slot }));
             }
             at = (at + 1) & self.mask();
         }
@@ -302,16 +324,13 @@ impl Table {
         }
     }
 
-    /// Puts one entry in the place of another of the same key; false if that is not there.
+    /// Puts one entry in the place of another of the same key, which is there.
     ///
     /// # Safety
-    /// As [`insert`](Table::insert)'s.
-    pub(crate) unsafe fn replace(self, hash: u64, old: u32, new: u32) -> bool {
-        // SAFETY: the caller keeps the table.
-        let Some((at, slot)) = (unsafe { self.locate(hash, old) }) else { return false };
-        // SAFETY: located in the table.
-        unsafe { self.bucket(at) }.indices[slot].store(new, Ordering::Release);
-        true
+    /// As [`insert`](Table::insert)'s. The position is the other's, found in this table.
+    pub(crate) unsafe fn replace(self, at: Position, new: u32) {
+        // SAFETY: found in the table.
+        unsafe { self.bucket(at.bucket) }.indices[at.slot].store(new, Ordering::Release);
     }
 
     /// Takes an entry out; false if it is not there. (That only happens if its key's hash is not
@@ -321,28 +340,37 @@ impl Table {
     /// As [`insert`](Table::insert)'s.
     pub(crate) unsafe fn erase(self, hash: u64, index: u32) -> bool {
         // SAFETY: the caller keeps the table.
-        let Some((end, slot)) = (unsafe { self.locate(hash, index) }) else { return false };
+        let Some(at) = (unsafe { self.locate(hash, index) }) else { return false };
         // SAFETY: located in the table.
-        let bucket = unsafe { self.bucket(end) };
-        bucket.set_ctrl(bucket.ctrl().without(slot));
+        unsafe { self.erase_at(hash, at) };
+        true
+    }
+
+    /// Takes the entry out that is there.
+    ///
+    /// # Safety
+    /// As [`insert`](Table::insert)'s. The position is the entry's, found in this table by `hash`.
+    pub(crate) unsafe fn erase_at(self, hash: u64, found: Position) {
+        // SAFETY: found in the table.
+        let bucket = unsafe { self.bucket(found.bucket) };
+        bucket.set_ctrl(bucket.ctrl().without(found.slot));
         let mut at = self.home(hash);
-        while at != end {
+        while at != found.bucket {
             // SAFETY: a home, or masked; the caller keeps the table.
             let bucket = unsafe { self.bucket(at) };
             bucket.set_ctrl(bucket.ctrl().dec_overflow());
             at = (at + 1) & self.mask();
         }
-        true
     }
 
-    /// The bucket and slot of an entry, looked for from the home of `hash` on.
+    /// Where an entry is, looked for from the home of `hash` on.
     ///
     /// # Safety
     /// The table is not freed meanwhile.
-    unsafe fn locate(self, hash: u64, index: u32) -> Option<(usize, usize)> {
-        let mask = self.mask();
-        let mut at = self.home(hash);
-        for _ in 0..=mask {
+    unsafe fn locate(self, hash: u64, index: u32) -> Option<Position> {
+        let (mask, home) = (self.mask(), self.home(hash));
+        let mut at = home;
+        loop {
             // SAFETY: a home, or masked; the caller keeps the table.
             let bucket = unsafe { self.bucket(at) };
             let ctrl = bucket.ctrl();
@@ -350,16 +378,15 @@ impl Table {
             while candidates != 0 {
                 let slot = slot(candidates);
                 if bucket.indices[slot].load(Ordering::Relaxed) == index {
-                    return Some((at, slot));
+                    return Some(Position { bucket: at, slot });
                 }
                 candidates &= candidates - 1;
             }
-            if ctrl.overflow() == 0 {
+            at = (at + 1) & mask;
+            if ctrl.overflow() == 0 || at == home {
                 return None;
             }
-            at = (at + 1) & mask;
         }
-        None
     }
 
     /// Takes an entry out whose hash is not to be relied on. O(capacity).

@@ -10,7 +10,7 @@ use super::deferred::{Deferred, Unlinked};
 use super::locked::Locked;
 use super::place::{Deadline, Place};
 use super::shard::Shard;
-use super::table::Table;
+use super::table::{Position, Table};
 use crate::cache::policy::Policy;
 use crate::cache::reclaim::pin;
 use crate::cache::stats::Cause;
@@ -148,10 +148,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             |locked, deferred| {
                 let mut count = 0;
                 for (hash, key, index) in unwanted {
-                    if locked.is_linked(hash, index) {
+                    if let Some(at) = locked.position_of(hash, index) {
                         // Before the removal: `Eq` may panic in it (FRESH of `shard`).
                         locked.invalidate(hash, key, deferred);
-                        locked.unlink(index, Cause::Removed, deferred);
+                        locked.unlink_at((index, at), hash, Cause::Removed, deferred);
                         count += 1;
                     }
                 }
@@ -193,12 +193,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 }
 
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
-    /// Whether an entry that was found under a guard that is still held is still there.
-    fn is_linked(&self, hash: u64, index: u32) -> bool {
+    /// Where an entry is that was found under a guard that is still held, if it is still there.
+    fn position_of(&self, hash: u64, index: u32) -> Option<Position> {
         // SAFETY: the lock keeps the table. The guard keeps the place from being used again, so the
         // index is the entry's.
-        let found = unsafe { self.view.table().find(hash, |i| (i == index).then_some(())) };
-        found.is_some()
+        let found = unsafe { self.view.table().find_at(hash, |i| (i == index).then_some(())) };
+        found.map(|((), at)| at)
     }
 
     /// Removes those entries of some buckets that `cause_of` gives a cause for.
@@ -244,7 +244,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let table = self.view.table();
         self.view.table.store(Table::for_entries(1).as_ptr(), Ordering::Release);
         state.table_generation += 1;
-        let policy = std::mem::replace(&mut state.policy, state.config.policy());
+        let policy = std::mem::replace(&mut state.policy, self.config.policy());
         (state.len, state.erased_since_saturation) = (0, None);
         (state.wheel, state.earliest_deadline) = (None, Deadline::NEVER);
         TakenContents { table, policy }
@@ -259,7 +259,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();
-        let state = &mut *self.state;
+        let (weighted, state) = (self.config.weighted, &mut *self.state);
         for at in buckets {
             let retire = |index| {
                 // SAFETY: in the table that was taken, which only the caller retires, so not yet in
@@ -269,7 +269,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
                 state.counts.count(cause);
                 let (limbo, pending) = (&mut state.limbo, &mut state.pending_notifications);
                 deferred.retire_or_notify(limbo, pending, Unlinked { index, place, cause });
-                if state.config.weighted {
+                if weighted {
                     let weight = u64::from(contents.policy.weight_of(index));
                     deferred.add_weight(limbo, pending, weight);
                 }

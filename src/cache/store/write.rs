@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::callback::CallbackScope;
 use super::core::Core;
 use super::deferred::{Deferred, Uncommon, Unlinked};
-use super::locked::{Locked, Refused};
+use super::locked::{Found, Locked, Refused};
 use super::shard::Shard;
+use super::slab::place;
 use crate::cache::reclaim::{advance, advance_throttled, ended, is_pinned, pin};
 use crate::cache::stats::Cause;
 use crate::contain::{contained, drop_contained};
@@ -100,7 +101,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             .as_ref()
             .map(|tell| contained(|| tell(&key, &value, Cause::Refused)));
         if let Some(Err(_)) = notified {
-            self.lock(shard).state.counts.listener_panics += 1;
+            self.lock(shard).state.load_counts.listener_panics += 1;
         }
         drop_contained((key, value));
     }
@@ -111,7 +112,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     /// itself, or no grace period has ended since another write waited in vain.
     #[inline(always)]
     pub(crate) fn limit_retired(&self, shard: &Shard<K, V, E>, weight: u32) {
-        if self.settings.weigher.is_some() && self.lock(shard).state.is_over_retired_limit(weight) {
+        if self.settings.weigher.is_some() && self.lock(shard).is_over_retired_limit(weight) {
             self.wait_for_readers(shard, weight);
         }
     }
@@ -123,7 +124,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             // can.
             return self.schedule_maintenance_now();
         }
-        let is_over_retired_limit = || self.lock(shard).state.is_over_retired_limit(weight);
+        let is_over_retired_limit = || self.lock(shard).is_over_retired_limit(weight);
         for tries in 0.. {
             self.reclaim_all(shard);
             if !is_over_retired_limit() {
@@ -159,9 +160,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.drain_limbo(deferred);
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
-                let (index, place) = unsafe { locked.find_unbounded(hash, key) }?;
+                let Found { index, place, at } = unsafe { locked.find_unbounded(hash, key) }?;
                 let live = self.expiry.is_live_at(place, now);
-                locked.unlink(index, if live { Cause::Removed } else { Cause::Expired }, deferred);
+                let cause = if live { Cause::Removed } else { Cause::Expired };
+                locked.unlink_at((index, at), hash, cause, deferred);
                 locked.rebuild_if_due(deferred);
                 live.then_some(place)
             },
@@ -210,7 +212,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
         }
         drop(scope);
         let mut locked = self.core.lock(self.shard);
-        locked.state.counts.listener_panics += panics;
+        locked.state.load_counts.listener_panics += panics;
         let retire =
             |full, unlinked: Unlinked<'c, K, V>| locked.state.limbo.retire(unlinked.index) || full;
         let full = to_notify.into_iter().fold(false, retire);
@@ -220,15 +222,18 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
     /// Drops the pairs, and gives their places back.
     #[inline(never)]
     fn drop_reclaimed(&mut self) {
-        let reclaimed = self.deferred.take_reclaimed();
+        let (reclaimed, count) = self.deferred.take_reclaimed();
+        let reclaimed = &reclaimed[..count];
         let scope = CallbackScope::enter();
-        for (_, place) in reclaimed.iter() {
-            // SAFETY: it left limbo for this call alone, and is filled (ONCE).
+        for &index in reclaimed {
+            // SAFETY: it left limbo for this call alone, so it is in use until it is given back.
+            let place = unsafe { place(self.shard.view.directory(), index) };
+            // SAFETY: nobody else can see it, and it is filled (ONCE).
             unsafe { place.drop_pair(drop_contained) };
         }
         drop(scope);
         let mut locked = self.core.lock(self.shard);
-        for (index, _) in reclaimed.iter() {
+        for &index in reclaimed {
             // SAFETY: it left limbo for this call, which has just dropped its pair.
             unsafe { locked.state.slab.give_back(index) };
         }

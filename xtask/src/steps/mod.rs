@@ -9,6 +9,7 @@ mod programs;
 mod rust;
 mod strict;
 
+use crate::cost;
 use crate::run::{Step, Together};
 
 /// See [`Together`].
@@ -16,7 +17,7 @@ pub(crate) const TOGETHER: &[Together] = &[
     &["library", "build"],
     &["examples", "quickstart"],
     &["go-app", "go-examples"],
-    &["features", "fuzz-build"],
+    &["features", "fuzz-build", "cost"],
     &["go-race", "go-cgocheck"],
 ];
 
@@ -92,6 +93,11 @@ pub(crate) const VERIFY: &[Step] = &[
         run: features::powerset,
     },
     Step { name: "fuzz-build", about: "the fuzz targets are built", run: fuzz::build },
+    Step {
+        name: "cost",
+        about: "no operation takes more instructions or misses",
+        run: cost::check,
+    },
     Step {
         name: "dependencies",
         about: "nothing unexpected in the default features",

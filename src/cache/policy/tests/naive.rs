@@ -33,7 +33,8 @@ pub(super) struct Naive {
     pub(super) small: VecDeque<u32>,
     pub(super) main: VecDeque<u32>,
     pub(super) entries: Vec<Entry>,
-    memory: Vec<[Option<Slot>; 8]>,
+    /// Up to eight in each set, the youngest first.
+    memory: Vec<VecDeque<Slot>>,
     /// Small, main.
     out: [u64; 2],
     patience: u64,
@@ -148,19 +149,16 @@ impl Naive {
 
     fn put(&mut self, hash: u64, main: bool, h: u8) {
         let set = self.set(hash);
-        let place = (0..8)
-            .max_by_key(|&way| self.memory[set][way].map_or(4096, |slot| self.age(slot.tick)));
-        self.memory[set][place.unwrap()] =
-            Some(Slot { fp: Self::fp(hash), main, h, tick: self.tick() });
+        let slot = Slot { fp: Self::fp(hash), main, h, tick: self.tick() };
+        self.memory[set].push_front(slot);
+        self.memory[set].truncate(8);
     }
 
     fn take(&mut self, hash: u64) -> Option<Slot> {
         let set = self.set(hash);
-        self.memory
-            .get_mut(set)?
-            .iter_mut()
-            .find(|s| s.is_some_and(|s| s.fp == Self::fp(hash)))?
-            .take()
+        let slots = self.memory.get_mut(set)?;
+        let place = slots.iter().position(|slot| slot.fp == Self::fp(hash))?;
+        slots.remove(place)
     }
 
     fn begin(&mut self, entries: u64) {
@@ -168,7 +166,7 @@ impl Naive {
         self.span = entries.max(1);
         let sets = (3 * entries as usize).div_ceil(8);
         if sets > self.memory.len() {
-            self.memory = vec![[None; 8]; sets];
+            self.memory = vec![VecDeque::new(); sets];
         }
     }
 
