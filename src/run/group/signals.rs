@@ -227,7 +227,7 @@ fn listen(signals: impl IntoIterator<Item = Signal>) -> Result<Listener> {
             keep_default(*number)?;
         }
         let (read, write) = UnixDatagram::pair()?;
-        Signals::with_pipe(read, write, SignalOnly::default(), &numbers)
+        Signals::with_pipe(read, write, SignalOnly, &numbers)
     });
     let signals = registered.map_err(|error| Error::internal("cannot listen to signals", error))?;
     Ok(Listener { signals: Some(signals), listens })
