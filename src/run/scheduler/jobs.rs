@@ -108,6 +108,7 @@ impl JobTable {
     }
 
     /// When the first of those that nobody has is to be called: never later, and sometimes earlier.
+    /// The last unit of time does not come.
     pub(super) fn next(&self) -> Option<Tick> {
         if !self.called.is_empty() {
             return Some(Tick::default());
