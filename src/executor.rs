@@ -63,6 +63,8 @@ pub trait Job: Send {
 pub enum Next {
     /// At a tick of the executor's clock. [`Tick::MAX`] does not come.
     At(Tick),
+    /// At once, after those that are due already.
+    AtOnce,
     /// When its waker is woken.
     Called,
     /// Never; it is dropped.

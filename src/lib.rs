@@ -260,12 +260,13 @@
 //!   [`Closed`](ErrorKind::Closed). A loop whose own thread forks goes on in the child.
 //! - A [`run::Group`] or [`run::Loop`] that other threads run is over there: nobody waits for its
 //!   actors, its handles do nothing, and its signals do what they did before.
-//! - A [`run::Scheduler`] has nothing scheduled there but a call that forks, which goes on. Closures
-//!   that waited, or were in calls on other threads, are neither called nor dropped.
+//! - A [`run::Scheduler`] has nothing scheduled there but a call that forks, which goes on.
+//!   Closures that waited, or were in calls on other threads, are neither called nor dropped.
 //! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes
 //!   that wait or run stay the parent's.
-//! - A [`Context`] that another thread was just giving a child or a hook, or cancelling, and a
-//!   [`ManualClock`] that another thread was just setting an alarm on, must not be used in the
+//! - Waits and calls of the C ABI that another thread was just polling end there with
+//!   [`Closed`](ErrorKind::Closed).
+//! - A [`ManualClock`] that another thread was just setting an alarm on must not be used in the
 //!   child. (All else that a process shares among threads, such as a lock in a closure, is as usual
 //!   the program's own matter.)
 //!

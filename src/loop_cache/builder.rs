@@ -71,8 +71,8 @@ impl<T: Send + Sync + 'static> LoopCacheBuilder<T> {
         self
     }
 
-    /// The name of the thread, if it has one of its own, and the target of log records. Default `docache-loop`. Systems cut
-    /// thread names (Linux after 15 bytes).
+    /// The name of the thread, if it has one of its own, and the target of log records. Default
+    /// `docache-loop`. Systems cut thread names (Linux after 15 bytes).
     pub fn name(mut self, name: impl Into<String>) -> LoopCacheBuilder<T> {
         self.settings.name = name.into();
         self

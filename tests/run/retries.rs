@@ -1,10 +1,11 @@
 //! Each rule of a retry.
 
 use crate::jumping::JumpingClock;
-use docache::run::{Backoff, GaveUp, Retry, RetryError, retry, retry_async};
+use docache::run::{Backoff, GaveUp, Retry, RetryError, Scheduler, retry, retry_async};
 use docache::{Clock, Context};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::task::{Context as Task, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
@@ -241,4 +242,72 @@ fn a_context_ends_a_task_that_waits() {
     context.cancel();
     let Poll::Ready(Err(error)) = run.as_mut().poll(&mut task) else { panic!("it still waits") };
     assert!(matches!(error.reason(), GaveUp::Context(_)));
+}
+
+/// Runs a policy on a scheduler; the outcome.
+fn on_scheduler<T: Send + 'static, E: Send + 'static>(
+    policy: &Retry,
+    attempt: impl FnMut(&mut docache::run::Retrier) -> Result<T, E> + Send + 'static,
+) -> Result<T, RetryError<E>> {
+    let scheduler = Scheduler::builder().workers(1).build().unwrap();
+    let (tell, told) = channel();
+    policy.spawn_on(&scheduler, attempt, move |outcome| tell.send(outcome).unwrap()).unwrap();
+    told.recv().unwrap()
+}
+
+#[test]
+fn on_a_scheduler_the_rules_are_the_same_and_no_worker_waits() {
+    let (clock, policy) = on_clock();
+    let policy = policy.backoff(Backoff::constant(SECOND)).max_attempts(4);
+    let error = on_scheduler(&policy, |r| Err::<(), _>(r.iteration())).unwrap_err();
+    assert!(matches!(error.reason(), GaveUp::Attempts));
+    assert_eq!((error.attempts(), error.into_last()), (4, Some(4)));
+    assert_eq!(clock.waits(), [SECOND; 3]);
+    let at_once = on_scheduler(&Retry::new(), |r| if r.iteration() < 9 { Err(()) } else { Ok(7) });
+    assert_eq!(at_once.unwrap(), 7);
+    let budget = Retry::new().backoff(Backoff::constant(60 * SECOND)).budget(SECOND);
+    let error = on_scheduler(&budget, |_| Err::<(), _>("busy")).unwrap_err();
+    assert!(matches!(error.reason(), GaveUp::Budget));
+}
+
+#[test]
+fn on_a_scheduler_a_wait_ends_with_the_context() {
+    let context = Context::new();
+    let policy = Retry::new().backoff(Backoff::constant(3600 * SECOND)).context(&context);
+    let scheduler = Scheduler::builder().workers(1).build().unwrap();
+    let ((tell, told), (attempted, attempts)) = (channel(), channel());
+    let attempt = move |_: &mut docache::run::Retrier| {
+        attempted.send(()).unwrap();
+        Err::<(), _>("busy")
+    };
+    policy.spawn_on(&scheduler, attempt, move |outcome| tell.send(outcome).unwrap()).unwrap();
+    attempts.recv().unwrap();
+    // Before its wait or in it.
+    context.cancel();
+    let error = told.recv().unwrap().unwrap_err();
+    assert!(matches!(error.reason(), GaveUp::Context(_)) && error.last() == Some(&"busy"));
+    assert!(attempts.recv().is_err(), "the closures are dropped");
+    let error = on_scheduler(&policy, |_| Ok::<(), ()>(())).unwrap_err();
+    assert!(error.last().is_none());
+}
+
+#[test]
+fn on_a_scheduler_a_panic_or_the_end_of_the_scheduler_is_the_end() {
+    let scheduler = Scheduler::builder().workers(1).build().unwrap();
+    let (tell, told) = channel::<Result<(), RetryError<()>>>();
+    let attempt = |_: &mut docache::run::Retrier| -> Result<(), ()> {
+        std::panic::resume_unwind(Box::new("its own"))
+    };
+    let tells = tell.clone();
+    Retry::new().spawn_on(&scheduler, attempt, move |end| tells.send(end).unwrap()).unwrap();
+    let policy = Retry::new().backoff(Backoff::constant(3600 * SECOND));
+    let fail = |_: &mut docache::run::Retrier| Err(());
+    policy.spawn_on(&scheduler, fail, move |end| tell.send(end).unwrap()).unwrap();
+    while scheduler.stats().panics == 0 || scheduler.stats().calls < 2 {
+        std::thread::yield_now();
+    }
+    scheduler.shutdown();
+    assert!(told.recv().is_err(), "nobody is told");
+    let refused = policy.spawn_on(&scheduler, fail, |_| unreachable!()).unwrap_err();
+    assert!(refused.is_closed());
 }

@@ -1,8 +1,7 @@
 //! What a scheduler does with closures.
 
-use docache::ErrorKind;
-use docache::ManualClock;
-use docache::run::{Scheduler, SchedulerBuilder};
+use docache::run::{Retrier, Retry, Scheduler, SchedulerBuilder};
+use docache::{ErrorKind, LoopCache, ManualClock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
@@ -273,6 +272,23 @@ fn threads_end_when_nothing_is_scheduled_and_come_again() {
         leave.send(()).unwrap();
         until(|| scheduler.stats().workers == 0);
     }
+}
+
+#[test]
+fn what_is_to_be_called_at_once_is_not_late() {
+    let (clock, builder) = manual();
+    clock.advance(1_000 * SECOND);
+    let scheduler = builder.build().unwrap();
+    let (tell, told) = channel();
+    let policy = Retry::new().max_attempts(3);
+    let fails = |_: &mut Retrier| Err::<(), _>(());
+    policy.spawn_on(&scheduler, fails, move |outcome| tell.send(outcome).unwrap()).unwrap();
+    assert!(told.recv_timeout(LIMIT).unwrap().is_err());
+    let cache = LoopCache::builder(|| Ok::<_, std::io::Error>(())).interval(SECOND);
+    let cache = cache.scheduler(&scheduler).build().unwrap();
+    cache.start().unwrap();
+    cache.refresh().wait(LIMIT).unwrap();
+    assert_eq!(scheduler.stats().late, Duration::ZERO);
 }
 
 #[test]

@@ -49,6 +49,10 @@
 //! where one loop follows another every twenty capacities, it has 30 % and moka 40.
 //!
 //! # State and cost
+//! A write asks twice: [`admit`](Policy::admit) or [`replace`](Policy::replace) before there is
+//! room, [`enqueue`](Policy::enqueue) when there is; in between the caller takes out one
+//! [victim](Policy::next_victim) after the other.
+//!
 //! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of
 //! ghosts from the shard's first eviction on, and two bytes of its own. An operation takes constant
 //! time, amortized, and allocates nothing, except where links grow with the slab. There is no
@@ -61,8 +65,8 @@
 //!
 //! # Invariants
 //! - LINKED: an entry that weighs something is in exactly one queue from
-//!   [`enqueue`](Policy::enqueue) on until it is evicted, replaced or removed. One that weighs nothing is in none, and never
-//!   evicted.
+//!   [`enqueue`](Policy::enqueue) on until it is evicted, replaced or removed. One that weighs
+//!   nothing is in none, and never evicted.
 //! - NEWEST: the entry that was inserted last is not the victim of the next insertion, if the shard
 //!   has room for two. (LRU has it first in line again once all others were used: its order is
 //!   strict.)

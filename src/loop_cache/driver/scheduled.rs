@@ -10,7 +10,6 @@
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Waker};
-use std::time::Duration;
 
 use super::driven::{Driven, Next};
 use super::runner::Run;
@@ -41,14 +40,14 @@ impl<T: Send + Sync + 'static> ScheduledRun<T> {
     }
 
     /// When to be called again.
-    fn next(&mut self, now: Tick) -> executor::Next {
+    fn next(&mut self) -> executor::Next {
         let forks = forks();
         if self.listens != Some(forks) {
             let mut context = TaskContext::from_waker(&self.waker);
             let is_called = self.called.as_mut().poll(&mut context).is_ready();
             self.listens = (!is_called).then_some(forks);
             if is_called {
-                return executor::Next::At(now.deadline(Duration::ZERO));
+                return executor::Next::AtOnce;
             }
         }
         let due = self.driven.ticker.due;
@@ -65,8 +64,7 @@ impl<T: Send + Sync + 'static> Job for ScheduledRun<T> {
     fn enlist(&mut self, waker: &Waker) -> executor::Next {
         self.waker = waker.clone();
         self.driven.log_start();
-        let begun = self.driven.run.begun;
-        self.next(begun)
+        self.next()
     }
 
     fn run(&mut self, now: Tick, called: bool) -> Turn {
@@ -79,6 +77,6 @@ impl<T: Send + Sync + 'static> Job for ScheduledRun<T> {
             return Turn { next: executor::Next::Over, ended: None };
         }
         let ended = ended.filter(|_| self.on_executors_clock);
-        Turn { next: self.next(ended.unwrap_or(now)), ended }
+        Turn { next: self.next(), ended }
     }
 }

@@ -11,6 +11,7 @@
 
 mod error;
 mod retrier;
+mod scheduled;
 
 pub use error::{GaveUp, RetryError};
 pub use retrier::Retrier;
@@ -18,8 +19,10 @@ pub use retrier::Retrier;
 use std::time::Duration;
 
 use self::retrier::Limits;
+use self::scheduled::RetryJob;
 use super::backoff::Backoff;
 use crate::context::Context;
+use crate::executor::Executor;
 
 /// Calls `attempt` until it succeeds, at once and without end unless the attempt says otherwise
 /// through its [`Retrier`]. Blocks the calling thread. [`Retry`] says it beforehand.
@@ -247,5 +250,41 @@ impl Retry {
             }
             last = Some(error);
         }
+    }
+
+    /// The same on a [`Scheduler`](super::Scheduler): the attempts are made on its workers, and no
+    /// thread waits between them. `done` is called there once with the outcome. Takes a short lock;
+    /// calls neither closure itself.
+    ///
+    /// If an attempt panics it is not made again, and `done` is dropped without being called; the
+    /// panic is [counted](super::SchedulerStats::panics). So is `done` dropped when the scheduler
+    /// ends before the retry does.
+    ///
+    /// # Errors
+    /// Those of [`Scheduler::schedule_after`](super::Scheduler::schedule_after). Both closures have
+    /// then been dropped.
+    ///
+    /// ```
+    /// use docache::run::{Backoff, Retry, Scheduler};
+    /// use std::{sync::mpsc, time::Duration};
+    /// let scheduler = Scheduler::builder().build()?;
+    /// let policy = Retry::new().backoff(Backoff::constant(Duration::from_millis(1)));
+    /// let (tell, told) = mpsc::channel();
+    /// policy.spawn_on(
+    ///     &scheduler,
+    ///     |r| if r.iteration() < 3 { Err("busy") } else { Ok(r.iteration()) },
+    ///     move |outcome| tell.send(outcome).unwrap(),
+    /// )?;
+    /// assert_eq!(told.recv().unwrap().unwrap(), 3);
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn spawn_on<T: 'static, E: Send + 'static>(
+        &self,
+        scheduler: &impl Executor,
+        attempt: impl FnMut(&mut Retrier) -> Result<T, E> + Send + 'static,
+        done: impl FnOnce(Result<T, RetryError<E>>) + Send + 'static,
+    ) -> crate::error::Result<()> {
+        let retrier = Retrier::here(self.limits, self.context.as_ref());
+        scheduler.adopt(Box::new(RetryJob::new(retrier, attempt, done)))
     }
 }

@@ -71,6 +71,10 @@ impl Retrier {
         Retrier { iteration: 0, started, context: context.cloned(), place }
     }
 
+    pub(super) fn context(&self) -> Option<&Context> {
+        self.context.as_ref()
+    }
+
     fn now(&self) -> Tick {
         self.context.as_ref().map_or_else(|| SystemClock.now(), |context| context.clock().now())
     }

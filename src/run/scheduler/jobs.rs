@@ -16,6 +16,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::time::Duration;
 
 use crate::clock::{Tick, TimerId, Wheel};
 use crate::executor::{Job, Next};
@@ -151,6 +152,7 @@ impl JobTable {
         let Some(slot) = self.slot(id) else { return Some(job) };
         let Place::Runs { again } = slot.place else { return Some(job) };
         slot.quick = quick;
+        let next = if next == Next::AtOnce { Next::At(now.deadline(Duration::ZERO)) } else { next };
         match next {
             Next::Over => {
                 self.release(id.slot);
@@ -166,7 +168,9 @@ impl JobTable {
                 let timer = self.wheel.insert(Tick::from_nanos(unit), id.slot);
                 self.slots[id.slot as usize].place = Place::Waits(timer);
             }
-            Next::At(_) | Next::Called => (slot.job, slot.place) = (Some(job), Place::Sleeps),
+            Next::At(_) | Next::AtOnce | Next::Called => {
+                (slot.job, slot.place) = (Some(job), Place::Sleeps)
+            }
         }
         None
     }

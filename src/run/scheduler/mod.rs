@@ -39,8 +39,8 @@ use crate::executor::{Executor, Job, Jobs};
 ///
 /// A loop cache that was [built with it](crate::LoopCacheBuilder::scheduler) runs on it: ten
 /// thousand of them need no more than one thread. A call that takes long delays nobody else while a
-/// worker is free, and when all [workers](SchedulerBuilder::workers) have been in such calls for the
-/// [grace](SchedulerBuilder::grace), there is one more.
+/// worker is free, and when all [workers](SchedulerBuilder::workers) have been in such calls for
+/// the [grace](SchedulerBuilder::grace), there is one more.
 ///
 /// Clones are handles of one scheduler, and loop caches that were built with it have one each.
 ///
