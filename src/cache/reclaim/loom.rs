@@ -42,7 +42,7 @@ impl Drop for Guard {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GraceCookie(u64);
 
 impl GraceCookie {

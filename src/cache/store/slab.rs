@@ -6,6 +6,10 @@
 //! large. The addresses of the chunks are in the *directory*, an array that readers find through
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
+//! Two kinds of free places are kept ready, so that most writes do not look at a chunk: the one that
+//! was given back last, and a *run* of such as were never given out. Their chunks count them as
+//! used.
+//!
 //! # Invariants
 //! - LOCKED: places are given out and taken back under the shard's lock.
 //! - THERE: the published directory covers every index that is in a table, and has the address of
@@ -40,6 +44,8 @@ pub(crate) const fn chunk_places<K, V>() -> usize {
         _ => 512,
     }
 }
+/// The most places of a run.
+const RUN: u32 = 16;
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -70,10 +76,10 @@ pub(crate) unsafe fn place<'a, K, V>(
 struct Chunk {
     /// How many places it has.
     places: u32,
-    /// The high-water mark: how many of them were ever given out. The memory of the others is still
+    /// The high-water mark: how many of them were ever in a run. The memory of the others is still
     /// uninitialized.
     high_water: u32,
-    /// How many are given out.
+    /// How many are given out, or kept ready.
     used: u32,
     /// The first of those that were given back, by index; linked through themselves.
     free: u32,
@@ -99,11 +105,14 @@ pub(crate) struct Slab<K, V> {
     /// How many there are.
     places: usize,
     /// How many places are given out.
-    used: usize,
-    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Its
-    /// chunk still counts it as used. Places of high index are not kept here, so that indices can
-    /// become small again.
+    used: u32,
+    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Places of high
+    /// index are not kept here, so that indices can become small again.
     next: u32,
+    /// The run: from here on,
+    run_next: u32,
+    /// up to here.
+    run_end: u32,
 }
 
 impl<K, V> Slab<K, V> {
@@ -122,12 +131,14 @@ impl<K, V> Slab<K, V> {
             places: 0,
             used: 0,
             next: NONE,
+            run_next: 0,
+            run_end: 0,
         }
     }
 
     /// How many places are given out.
     pub(crate) fn used(&self) -> usize {
-        self.used
+        self.used as usize
     }
 
     pub(crate) fn directory(&self) -> *const ChunkPtr<K, V> {
@@ -143,14 +154,19 @@ impl<K, V> Slab<K, V> {
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// The place that was given back last, if it is kept ready.
+    /// A place that is kept ready, if there is one.
     #[inline]
     pub(crate) fn take_next(&mut self) -> Option<u32> {
-        if self.next == NONE {
+        let index = if self.next != NONE {
+            std::mem::replace(&mut self.next, NONE)
+        } else if self.run_next < self.run_end {
+            self.run_next += 1;
+            self.run_next - 1
+        } else {
             return None;
-        }
+        };
         self.used += 1;
-        Some(std::mem::replace(&mut self.next, NONE))
+        Some(index)
     }
 
     /// A free place, or `None` if there are no more. The directory may have moved.
@@ -160,30 +176,37 @@ impl<K, V> Slab<K, V> {
 
     fn take_from_chunk(&mut self) -> Option<u32> {
         let number = self.chunk_with_room()?;
+        let index = self.chunks[number].free;
+        if index == NONE {
+            self.begin_run(number);
+            return self.take_next();
+        }
+        let directory = self.directory();
         let chunk = &mut self.chunks[number];
-        let first = (number * chunk_places::<K, V>()) as u32;
-        let index = if chunk.free == NONE {
-            chunk.high_water += 1;
-            let number_in_chunk = chunk.high_water - 1;
-            let base = self.directories.last().expect("a chunk has an address")[number]
-                .load(Ordering::Relaxed);
-            // SAFETY: less than the chunk's places: it has a free one, and none that was given
-            // back.
-            let place = unsafe { base.add(number_in_chunk as usize) };
-            // SAFETY: it was never given out (`high_water`), so nobody has a reference to it.
-            unsafe { place.write(Place::vacant()) };
-            first + number_in_chunk
-        } else {
-            let index = chunk.free;
-            let directory = self.directory();
-            // SAFETY: given out before and given back, so it holds a `Place`, and its chunk is
-            // there.
-            self.chunks[number].free = unsafe { place(directory, index) }.next_free();
-            index
-        };
-        self.chunks[number].used += 1;
+        // SAFETY: given out before and given back, so it holds a `Place`, and its chunk is there.
+        chunk.free = unsafe { place(directory, index) }.next_free();
+        chunk.used += 1;
         self.used += 1;
         Some(index)
+    }
+
+    /// Keeps places of this chunk ready, which has room and none that was given back.
+    fn begin_run(&mut self, number: usize) {
+        let base = self.directories.last().expect("a chunk has an address")[number]
+            .load(Ordering::Relaxed);
+        let chunk = &mut self.chunks[number];
+        let begin = chunk.high_water;
+        let end = chunk.places.min(begin + RUN);
+        for at in begin..end {
+            // SAFETY: less than the chunk's places.
+            let place = unsafe { base.add(at as usize) };
+            // SAFETY: it was never given out (`high_water`), so nobody has a reference to it.
+            unsafe { place.write(Place::vacant()) };
+        }
+        chunk.used += end - begin;
+        chunk.high_water = end;
+        let first = (number * chunk_places::<K, V>()) as u32;
+        (self.run_next, self.run_end) = (first + begin, first + end);
     }
 
     /// Takes a place back.
@@ -192,7 +215,7 @@ impl<K, V> Slab<K, V> {
     /// It was given out, it is empty, and nobody can see it any more.
     #[inline]
     pub(crate) unsafe fn give_back(&mut self, index: u32) {
-        if self.next == NONE && (index as usize) < 2 * self.used + chunk_places::<K, V>() {
+        if self.next == NONE && (index as usize) < 2 * self.used() + chunk_places::<K, V>() {
             self.used -= 1;
             self.next = index;
         } else {
@@ -219,7 +242,7 @@ impl<K, V> Slab<K, V> {
         }
         // Up to two empty chunks are kept, so that a shard whose size hovers around a chunk's edge
         // does not allocate and free all the time.
-        if empty && self.places - self.used > 2 * chunk_places::<K, V>() {
+        if empty && self.places - self.used() > 2 * chunk_places::<K, V>() {
             // SAFETY: none of its places is given out (EMPTY).
             unsafe { self.free_chunk(number) };
         }
