@@ -49,6 +49,10 @@
 //! where one loop follows another every twenty capacities, it has 30 % and moka 40.
 //!
 //! # State and cost
+//! A write asks twice: [`admit`](Policy::admit) or [`replace`](Policy::replace) before there is room,
+//! [`enqueue`](Policy::enqueue) when there is; in between the caller takes out one
+//! [victim](Policy::next_victim) after the other.
+//!
 //! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of
 //! ghosts from the shard's first eviction on, and two bytes of its own. An operation takes constant
 //! time, amortized, and allocates nothing, except where links grow with the slab. There is no
