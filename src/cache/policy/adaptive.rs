@@ -254,7 +254,8 @@ impl<W: Weights> Adaptive<W> {
         Some(Victim { i, entry, from, h: self.absorb_hits(entries, entry) })
     }
 
-    /// A contest: the main queue's next victim, if one that was used so often was used clearly more.
+    /// A contest: the main queue's next victim, if one that was used so often was used clearly
+    /// more.
     #[inline]
     fn beaten_by<P: PolicyEntries>(&mut self, entries: &P, uses: u8) -> Option<Victim<P::Entry>> {
         let mut i = self.queues.first(MAIN)?;

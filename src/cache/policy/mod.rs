@@ -49,8 +49,8 @@
 //! where one loop follows another every twenty capacities, it has 30 % and moka 40.
 //!
 //! # State and cost
-//! A write asks twice: [`admit`](Policy::admit) or [`replace`](Policy::replace) before there is room,
-//! [`enqueue`](Policy::enqueue) when there is; in between the caller takes out one
+//! A write asks twice: [`admit`](Policy::admit) or [`replace`](Policy::replace) before there is
+//! room, [`enqueue`](Policy::enqueue) when there is; in between the caller takes out one
 //! [victim](Policy::next_victim) after the other.
 //!
 //! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of

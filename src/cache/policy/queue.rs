@@ -302,7 +302,8 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, weight);
     }
 
-    /// Moves `i`, which must be the first of its queue, and of the list, behind the last of `queue`.
+    /// Moves `i`, which must be the first of its queue, and of the list, behind the last of
+    /// `queue`.
     #[inline]
     pub(super) fn move_first(&mut self, queue: usize, i: u32) {
         let weight = self.entry_weight(i);

@@ -3,9 +3,9 @@
 //! # State
 //! `indices` are the retired entries, oldest first. They wait in batches, because taking a cookie
 //! costs a fence: `in_front` counts those that are left of the first batch, and `batches` has the
-//! others, each batch with the cookie that was taken when it was sealed; the last `unsealed` of them
-//! are in no batch yet. If there is a batch, there is one in front. If entries have weights, a batch
-//! counts with its whole weight until its last entry has left. `tables` are tables that were
+//! others, each batch with the cookie that was taken when it was sealed; the last `unsealed` of
+//! them are in no batch yet. If there is a batch, there is one in front. If entries have weights, a
+//! batch counts with its whole weight until its last entry has left. `tables` are tables that were
 //! replaced.
 //!
 //! # Invariants

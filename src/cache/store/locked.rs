@@ -77,9 +77,9 @@ impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
 }
 
 /// The entries, as the policy sees them. It is made under the shard's lock and used only while that
-/// is held, and so is what it gives out. [`linked_place`](Entries::linked_place) must only be given indices that are in the
-/// table or known to the policy, although it is no `unsafe` function: [`PolicyEntries`], which
-/// calls it, is a safe trait.
+/// is held, and so is what it gives out. [`linked_place`](Entries::linked_place) must only be given
+/// indices that are in the table or known to the policy, although it is no `unsafe` function:
+/// [`PolicyEntries`], which calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
     directory: *const ChunkPtr<K, V>,
     hasher: &'a S,
@@ -356,8 +356,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let (entries, state) = (self.entries(), &mut *self.state);
-        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was found
-        // under it, and no table was published since.
+        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was
+        // found under it, and no table was published since.
         unsafe { self.view.table().replace(at, index) };
         state.counts.count(cause);
         // SAFETY: just unlinked, and then this call's or in limbo.

@@ -6,9 +6,9 @@
 //! large. The addresses of the chunks are in the *directory*, an array that readers find through
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
-//! Two kinds of free places are kept ready, so that most writes do not look at a chunk: the one that
-//! was given back last, and a *run* of such as were never given out. Their chunks count them as
-//! used.
+//! Two kinds of free places are kept ready, so that most writes do not look at a chunk: the one
+//! that was given back last, and a *run* of such as were never given out. Their chunks count them
+//! as used.
 //!
 //! # Invariants
 //! - LOCKED: places are given out and taken back under the shard's lock.
@@ -106,8 +106,8 @@ pub(crate) struct Slab<K, V> {
     places: usize,
     /// How many places are given out.
     used: u32,
-    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Places of high
-    /// index are not kept here, so that indices can become small again.
+    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Places of
+    /// high index are not kept here, so that indices can become small again.
     next: u32,
     /// The run: from here on,
     run_next: u32,
