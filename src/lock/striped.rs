@@ -32,6 +32,7 @@ mod imp {
 
     use super::Order;
     use crate::lock::{Lock, LockGuard};
+    use crate::sync::barrier;
     use crate::sync::fork::{AtFork, LockLevel, register_once};
 
     const STRIPES: usize = 32;
@@ -123,6 +124,9 @@ mod imp {
     /// with no lock held.
     #[inline]
     pub(crate) fn watch() {
+        // Else a thread that waits for the inner of two locks asks for it, and who forks, and waits
+        // for the outer one, has the lock that this needs.
+        barrier::exists();
         static REGISTERED: AtomicBool = AtomicBool::new(false);
         register_once(&REGISTERED, LockLevel::Striped, &Tables);
     }

@@ -65,8 +65,8 @@
 //!
 //! # Invariants
 //! - LINKED: an entry that weighs something is in exactly one queue from
-//!   [`enqueue`](Policy::enqueue) on until it is evicted, replaced or removed. One that weighs
-//!   nothing is in none, and never evicted.
+//!   [`enqueue`](Policy::enqueue), or a [`replace`](Policy::replace) that is done, on until it is
+//!   evicted, replaced or removed. One that weighs nothing is in none, and never evicted.
 //! - NEWEST: the entry that was inserted last is not the victim of the next insertion, if the shard
 //!   has room for two. (LRU has it first in line again once all others were used: its order is
 //!   strict.)

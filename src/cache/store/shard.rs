@@ -137,9 +137,10 @@ pub(crate) struct NewEntry {
 
 /// What is behind the lock.
 ///
-/// A write to a full shard dirties four cache lines of it: the first, which it shares with the
-/// lock, one that has the end of the slab and the beginning of limbo, and two of the policy; and it
-/// reads one that hardly ever changes. Few lines move, then, when two threads write to it in turn.
+/// A write to a full shard dirties five cache lines of it: the first, which it shares with the
+/// lock, one that has the end of the slab and the beginning of limbo, and three of the policy; and
+/// it reads one that hardly ever changes. Few lines move, then, when two threads write to it in
+/// turn.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ShardState<K, V, E> {
