@@ -167,6 +167,9 @@ static int exit_code(int status) {
 }
 
 int main(void) {
+  /* Whoever started this in the background may have had it ignore SIGINT. */
+  CHECK(signal(SIGINT, SIG_DFL) != SIG_ERR);
+  CHECK(signal(SIGTERM, SIG_DFL) != SIG_ERR);
   docache_run_group *group = new_run_group(0);
   const docache_status added = docache_run_group_add_signals(group, NULL, 0, NULL);
   docache_run_group_free(group);
