@@ -8,7 +8,7 @@ use crate::cmd::Cmd;
 use crate::parallel;
 use crate::tool;
 
-const SECONDS: u64 = 20;
+const SECONDS: u64 = 15;
 const LONG_SECONDS: u64 = 600;
 /// When this has passed besides, the fuzzer itself is stuck.
 const LIMIT: Duration = Duration::from_secs(5 * 60);

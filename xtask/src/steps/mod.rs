@@ -111,7 +111,7 @@ pub(crate) const VERIFY: &[Step] = &[
     },
     Step { name: "portable", about: "the cache's tests without membarrier", run: rust::portable },
     Step { name: "loom", about: "every interleaving of the loom models", run: loom::models },
-    Step { name: "fuzz", about: "20 s of every fuzz target", run: fuzz::smoke },
+    Step { name: "fuzz", about: "15 s of every fuzz target", run: fuzz::smoke },
     Step {
         name: "sanitizers",
         about: "C and C++ programs under ASan and UBSan",

@@ -99,8 +99,8 @@ pub(super) fn examples() -> Result<String> {
 }
 
 pub(super) fn quickstart() -> Result<String> {
-    Cmd::cargo("build --release -p quickstart --target-dir target").run()?;
-    let shown = Cmd::new("target/release/quickstart").limit(QUICKSTART_LIMIT).read()?;
+    Cmd::cargo("build -p quickstart --target-dir target").run()?;
+    let shown = Cmd::new("target/debug/quickstart").limit(QUICKSTART_LIMIT).read()?;
     println!("{shown}");
     let wide = shown.lines().find(|line| line.chars().count() > TERMINAL);
     ensure!(wide.is_none(), "more than {TERMINAL} columns: {}", wide.unwrap_or_default());
