@@ -275,6 +275,28 @@ fn threads_end_when_nothing_is_scheduled_and_come_again() {
 }
 
 #[test]
+fn threads_end_when_what_they_rested_for_was_cancelled() {
+    let scheduler = Scheduler::builder().workers(2).build().unwrap();
+    let far = || scheduler.schedule_after(Duration::from_secs(3600), || ()).unwrap();
+    assert!(far().cancel());
+    until(|| scheduler.stats().workers == 0);
+    // The same with one that follows, and has the last call.
+    let waits = far();
+    let (work, entered, leave) = gated();
+    scheduler.schedule_after(Duration::ZERO, work).unwrap();
+    entered.recv().unwrap();
+    until(|| scheduler.stats().workers == 2);
+    let (last, last_entered, last_leave) = gated();
+    scheduler.schedule_after(Duration::ZERO, last).unwrap();
+    last_entered.recv().unwrap();
+    leave.send(()).unwrap();
+    until(|| scheduler.stats().busy == 1);
+    assert!(waits.cancel());
+    last_leave.send(()).unwrap();
+    until(|| scheduler.stats().workers == 0);
+}
+
+#[test]
 fn what_is_to_be_called_at_once_is_not_late() {
     let (clock, builder) = manual();
     clock.advance(1_000 * SECOND);

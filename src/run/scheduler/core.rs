@@ -161,8 +161,14 @@ impl Core {
 
     /// Takes a job back that has not been called. Whether it was in time.
     pub(super) fn cancel(&self, id: JobId) -> bool {
-        let job = self.lock().jobs.remove(id);
+        let mut state = self.lock();
+        let job = state.jobs.remove(id);
         let in_time = job.is_some();
+        let wake = if in_time { state.took_back() } else { None };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.wake();
+        }
         drop_contained(job);
         in_time
     }

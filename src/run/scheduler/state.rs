@@ -293,7 +293,7 @@ impl State {
         if self.leader.is_some() {
             self.workers[me].doing = Doing::Follows;
             self.followers.push(me);
-            return Some(if spare { Rest::Linger } else { Rest::Called });
+            return Some(if spare || idle { Rest::Linger } else { Rest::Called });
         }
         self.workers[me].doing = Doing::Leads;
         self.leader = Some(me);
@@ -317,6 +317,12 @@ impl State {
         };
         self.workers[next].sent_home = true;
         Act { wake: self.wake_follower().or_else(|| self.wake_leader()), ..Act::default() }
+    }
+
+    /// A job was taken back: if it was the last one, the leader that rests for it is to linger.
+    pub(super) fn took_back(&mut self) -> Option<Waker> {
+        let rests_for_it = self.jobs.len() == 0 && self.looks_at != Tick::MAX;
+        if rests_for_it { self.wake_leader() } else { None }
     }
 
     /// An alarm rings: if nobody looks at the jobs, somebody is made to.
