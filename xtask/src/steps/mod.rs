@@ -18,7 +18,6 @@ pub(crate) const TOGETHER: &[Together] = &[
     &["examples", "quickstart"],
     &["go-app", "go-examples"],
     &["features", "fuzz-build", "cost"],
-    &["go-race", "go-cgocheck"],
 ];
 
 /// What a user would want to pass.
