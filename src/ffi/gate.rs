@@ -31,20 +31,19 @@
 //! # Forks
 //! The threads of a process do not exist in its child, and neither do their holds and waits: the
 //! word and `WAITS` say of which process they are. No lock may be left by a thread that is not
-//! there: what lies behind the gate has none; that of `WAITS` is marked; and those of `over` are
-//! held only by threads that have found the gate closed, of which no other comes in a child, where
-//! a gate that was closed has no hold.
+//! there: what lies behind the gate has none, nor has `over`, a word to sleep on; that of `WAITS`
+//! is marked.
 
 use std::cell::Cell;
 use std::mem;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::contain::drop_contained;
 use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::{self, forks};
-use crate::sync::thread;
+use crate::sync::{parking, thread};
 
 mod behind;
 
@@ -104,8 +103,8 @@ impl Word {
 pub(super) struct Gate {
     word: AtomicU64,
     behind: Behind,
-    over: Mutex<bool>,
-    ended: Condvar,
+    /// 1 once the object has ended; until then those who wait for that sleep on it.
+    over: AtomicU32,
 }
 
 impl std::fmt::Debug for Gate {
@@ -122,8 +121,7 @@ impl Gate {
         Arc::new(Gate {
             word: AtomicU64::new(Word::open(forks()).0),
             behind: Behind::default(),
-            over: Mutex::new(false),
-            ended: Condvar::new(),
+            over: AtomicU32::new(0),
         })
     }
 
@@ -189,9 +187,8 @@ impl Gate {
             return;
         }
         if let Some(_wait) = self.begin_wait() {
-            let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-            while !*over {
-                over = self.ended.wait(over).unwrap_or_else(PoisonError::into_inner);
+            while self.over.load(Ordering::Acquire) == 0 {
+                parking::wait(&self.over, 0, None);
             }
         }
     }
@@ -252,8 +249,8 @@ impl Gate {
                 drop_contained(next);
             }
         });
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.ended.notify_all();
+        self.over.store(1, Ordering::Release);
+        while parking::wake_one(&self.over) {}
     }
 }
 
