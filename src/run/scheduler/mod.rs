@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: [`jobs`] says where each job is and which one is next, [`state`] what each
 //! worker is doing and who looks at the jobs, [`core`] puts these behind one lock, [`worker`] is a
-//! thread. Time lies on a timer wheel of the clock's.
+//! thread, and [`requests`] is what all others ask for. Time lies on a timer wheel of the clock's.
 //!
 //! # Who looks at the clock
 //! Of the workers that have nothing to do one is the *leader*: it rests until the first job is due.
@@ -16,6 +16,7 @@ mod builder;
 mod closures;
 mod core;
 mod jobs;
+mod requests;
 mod state;
 mod stats;
 mod worker;

@@ -1,27 +1,37 @@
-//! A worker's thread.
+//! What workers do: their threads, and their sections.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Core, Step};
+use super::core::Core;
 use super::jobs::Taken;
-use super::state::{Done, Rest};
-use crate::clock::{Tick, park, park_until};
+use super::state::{Act, Done, Rest, State};
+use crate::clock::{Clock, SystemClock, Tick, park, park_until};
 use crate::contain::{contained, drop_contained};
-use crate::executor::{Next, Turn};
+use crate::executor::{Job, Next, Turn};
+use crate::lock::LockGuard;
 use crate::sync::fork::forks;
 use crate::sync::thread;
 use crate::wait::ThreadParker;
 
+/// What a worker is to do.
+enum Step {
+    Call(Taken),
+    Drop(Box<dyn Job>),
+    Rest(Rest),
+    Leave,
+}
+
 /// How long a worker stays that has nothing to do.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the library calls these threads.
 pub(crate) const THREAD: &str = "docache-sched";
 
 /// Starts the thread of a worker that has a place.
-pub(super) fn start(core: &Arc<Core>, me: usize) -> io::Result<()> {
+fn start(core: &Arc<Core>, me: usize) -> io::Result<()> {
     let (name, core) = (core.name.clone(), core.clone());
     let body = move || work(&core, me);
     #[cfg(not(docache_loom))]
@@ -71,6 +81,71 @@ fn call(taken: Taken, now: Tick) -> (Done, Option<Tick>) {
 }
 
 impl Core {
+    /// Does what a section left to do. An error: nobody is there, and no thread to be had.
+    pub(super) fn act(self: &Arc<Core>, act: Act) -> io::Result<()> {
+        if let Some(wake) = act.wake {
+            wake.wake();
+        }
+        if let Some(at) = act.watch {
+            self.set_watch(at);
+        }
+        let Some(me) = act.start else { return Ok(()) };
+        start(self, me).or_else(|error| {
+            let mut state = self.lock();
+            state.leave(me);
+            let alone = state.threads == 0;
+            drop(state);
+            self.set_watch(SystemClock.now().after(LINGER));
+            if alone { Err(error) } else { Ok(()) }
+        })
+    }
+
+    fn set_watch(&self, at: Tick) {
+        if !cfg!(docache_loom) {
+            // It is not taken back: when it rings for nothing, nothing is done.
+            mem::forget(SystemClock.alarm(at, self.watch.clone()));
+        }
+    }
+
+    /// A worker comes to the lock: what it brings back, what it is to do next. `lingered`: it had
+    /// nothing to do for so long that it may go.
+    fn step(self: &Arc<Core>, me: usize, now: Tick, done: Option<Done>, lingered: bool) -> Step {
+        let mut state = self.lock();
+        state.come_back(me, now);
+        if let Some(over) = done.and_then(|done| state.settle(done, now)) {
+            state.go_busy(me, None);
+            let act = state.attend(now, self.real(now), true);
+            drop(state);
+            let _ = self.act(act);
+            return Step::Drop(over);
+        }
+        if state.closed {
+            return self.leave(state, me);
+        }
+        if let Some(taken) = state.jobs.take(now) {
+            state.go_busy(me, Some(taken.id));
+            let late = now.since(taken.at);
+            let act = state.begin_call(taken.quick, late, now, self.real(now));
+            drop(state);
+            // Without a thread an alarm tries again.
+            let _ = self.act(act);
+            return Step::Call(taken);
+        }
+        match state.rest(me, lingered) {
+            Some(rest) => Step::Rest(rest),
+            None => self.leave(state, me),
+        }
+    }
+
+    fn leave(self: &Arc<Core>, mut state: LockGuard<'_, State>, me: usize) -> Step {
+        state.leave(me);
+        let act = state.send_home();
+        drop(state);
+        let _ = self.act(act);
+        self.quiet.notify_all();
+        Step::Leave
+    }
+
     fn rest(&self, parker: &ThreadParker, rest: Rest) {
         match rest {
             Rest::Until(at) => park_until(&parker.parker, &*self.clock, at, &parker.waker),

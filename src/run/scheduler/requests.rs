@@ -1,0 +1,199 @@
+//! What the handles, the wakers of jobs and the alarms ask of a scheduler.
+
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
+
+#[cfg(not(docache_loom))]
+use std::sync::OnceLock;
+
+use super::core::Core;
+use super::jobs::JobId;
+use super::state::{Limits, State};
+use crate::clock::{self, Clock, ClockIdentity, SystemClock, Tick};
+use crate::contain::{contained, drop_contained};
+use crate::error::{Error, ErrorKind, Result};
+use crate::executor::{Job, Next};
+use crate::lock::{Lock, LockGuard};
+#[cfg(not(docache_loom))]
+use crate::sync::fork;
+use crate::sync::thread::{self, Token};
+use crate::wait::{Event, Wait, WaitList, block_on};
+
+impl Core {
+    pub(super) fn new(
+        limits: Limits,
+        name: String,
+        clock: Arc<dyn Clock>,
+        identity: Option<ClockIdentity>,
+    ) -> Arc<Core> {
+        clock::prepare();
+        let core = Arc::new_cyclic(|core: &Weak<Core>| Core {
+            state: Lock::new(State::new(limits)),
+            name,
+            clock,
+            identity,
+            real: limits.real,
+            watch: Arc::new(Watch(core.clone())).into(),
+            quiet: WaitList::new(),
+            #[cfg(not(docache_loom))]
+            fork_registration: OnceLock::new(),
+        });
+        #[cfg(not(docache_loom))]
+        {
+            crate::housekeeping::watch();
+            let member: Weak<Core> = Arc::downgrade(&core);
+            let _ = core.fork_registration.set(fork::register(member));
+        }
+        core
+    }
+
+    /// Takes a job in that is to be called at `at`.
+    pub(super) fn insert(self: &Arc<Core>, job: Box<dyn Job>, at: Tick) -> Result<JobId> {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            drop_contained(job);
+            return Err(closed());
+        }
+        let id = state.jobs.reserve();
+        self.put(state, id, job, Next::At(at), now).map(|()| id)
+    }
+
+    /// Takes a job in that is to know how it can be called.
+    pub(super) fn adopt(self: &Arc<Core>, mut job: Box<dyn Job>) -> Result<()> {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            drop_contained(job);
+            return Err(closed());
+        }
+        let id = state.jobs.reserve();
+        drop(state);
+        let waker = Waker::from(Arc::new(JobWaker { core: Arc::downgrade(self), id }));
+        let next = contained(|| job.enlist(&waker)).unwrap_or(Next::Over);
+        self.put(self.lock(), id, job, next, now)
+    }
+
+    fn put(
+        self: &Arc<Core>,
+        mut state: LockGuard<'_, State>,
+        id: JobId,
+        job: Box<dyn Job>,
+        next: Next,
+        now: Tick,
+    ) -> Result<()> {
+        let spare = state.jobs.settle(id, job, next, false, now);
+        let is_closed = state.closed;
+        let act = state.attend(now, self.real(now), true);
+        drop(state);
+        drop_contained(spare);
+        if is_closed {
+            return Err(closed());
+        }
+        self.act(act).map_err(|error| {
+            let job = self.lock().jobs.remove(id);
+            drop_contained(job);
+            Error::internal("cannot start a thread", error)
+        })
+    }
+
+    /// Calls a job out of turn.
+    fn call(self: &Arc<Core>, id: JobId) {
+        let now = self.now();
+        let mut state = self.lock();
+        if !state.jobs.call(id, now) {
+            return;
+        }
+        let act = state.attend(now, self.real(now), true);
+        drop(state);
+        // Without a thread an alarm tries again.
+        let _ = self.act(act);
+    }
+
+    /// Takes a job back that has not been called. Whether it was in time.
+    pub(super) fn cancel(&self, id: JobId) -> bool {
+        let mut state = self.lock();
+        let job = state.jobs.remove(id);
+        let in_time = job.is_some();
+        let wake = if in_time { state.took_back() } else { None };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.wake();
+        }
+        drop_contained(job);
+        in_time
+    }
+
+    /// An alarm rings.
+    fn ring(self: &Arc<Core>) {
+        let now = self.now();
+        let act = self.lock().ring(now, self.real(now));
+        let _ = self.act(act);
+    }
+
+    /// Takes no more jobs, drops those that wait, and sends the workers away; waits for nobody.
+    pub(super) fn close(self: &Arc<Core>) {
+        let mut state = self.lock();
+        state.closed = true;
+        let jobs = state.jobs.clear();
+        let act = state.send_home();
+        drop(state);
+        let _ = self.act(act);
+        jobs.into_iter().for_each(drop_contained);
+    }
+
+    /// Waits for the calls under way, unless the calling thread is in one.
+    pub(super) fn wait_until_quiet(self: &Arc<Core>) {
+        let _ = block_on(Wait::new(Quiet(self.clone(), thread::token())), &SystemClock, None);
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the scheduler was shut down")
+}
+
+/// That no thread is in a call of a closed scheduler, or that the one that waits is.
+struct Quiet(Arc<Core>, Token);
+
+// SAFETY: the list lies in the core that the event holds.
+unsafe impl Event for Quiet {
+    type Output = ();
+
+    fn list(&self) -> &WaitList {
+        &self.0.quiet
+    }
+
+    fn check(&mut self) -> Option<()> {
+        self.0.lock().is_quiet(self.1).then_some(())
+    }
+}
+
+struct Watch(Weak<Core>);
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        if let Some(core) = self.0.upgrade() {
+            core.ring();
+        }
+    }
+}
+
+/// How a job is called out of turn.
+struct JobWaker {
+    core: Weak<Core>,
+    id: JobId,
+}
+
+impl Wake for JobWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(core) = self.core.upgrade() {
+            core.call(self.id);
+        }
+    }
+}
