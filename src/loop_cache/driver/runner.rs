@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::forked;
-use super::scheduled::ScheduledRun;
 use super::ticker::Ticker;
 use crate::clock::{Tick, saturating_nanos};
 use crate::contain::{contained, drop_contained};
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
 use crate::loop_cache::doer::{Lent, Work};
@@ -16,7 +14,6 @@ use crate::loop_cache::publisher::Publisher;
 use crate::loop_cache::shared::{Control, Shared};
 use crate::loop_cache::view::LoopEntry;
 use crate::loop_cache::waits::{Called, Calling, Ending};
-use crate::sync::spawn::spawn;
 use crate::sync::thread;
 use crate::wait::{Wait, block_on};
 
@@ -28,7 +25,11 @@ pub(super) struct Run<T: Send + Sync + 'static> {
     pub(super) publisher: Publisher<T>,
     /// `Some` until the run ends.
     pub(super) work: Option<Box<dyn Work<T>>>,
+    launch: Launch<T>,
 }
+
+/// How a run is started that goes on by itself, if another one is wanted after this one.
+pub(super) type Launch<T> = fn(&Arc<Shared<T>>, Run<T>) -> Result<()>;
 
 impl<T: Send + Sync + 'static> Drop for Run<T> {
     fn drop(&mut self) {
@@ -53,7 +54,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         let next = if restart {
             // Under the same lock: to everyone else there is no moment without a run, in which a
             // stop would find none.
-            Some(self.shared.next_run(&mut control, begun, work.take()))
+            Some(self.shared.next_run(&mut control, begun, work.take(), self.launch))
         } else {
             control.stopping = false;
             if !control.closed {
@@ -64,7 +65,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         drop(control);
         // Before foreign code has this thread: a Waker may block, or wait for the end of the next
         // run.
-        let refused = next.and_then(|next| self.shared.launch(next).err());
+        let refused = next.and_then(|next| (self.launch)(&self.shared, next).err());
         self.shared.changed.notify_all();
         self.shared.wake.notify_all();
         // A closed loop cache's Doer.
@@ -75,12 +76,8 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
     }
 }
 
-fn busy() -> Error {
-    Error::new(ErrorKind::Busy, "the loop cache is running already")
-}
-
 /// What [`Shared::begin`] found.
-enum Begun<T: Send + Sync + 'static> {
+pub(super) enum Begun<T: Send + Sync + 'static> {
     Run(Run<T>),
     /// A run exists; whether another one was asked for now, because it is stopping.
     Exists {
@@ -90,7 +87,11 @@ enum Begun<T: Send + Sync + 'static> {
 
 impl<T: Send + Sync + 'static> Shared<T> {
     /// Begins a run, unless there is one.
-    fn begin(self: &Arc<Shared<T>>, restart: bool) -> Result<Begun<T>> {
+    pub(super) fn begin(
+        self: &Arc<Shared<T>>,
+        restart: bool,
+        launch: Launch<T>,
+    ) -> Result<Begun<T>> {
         if let Some(error) = self.settings.context.error() {
             return Err(error);
         }
@@ -109,7 +110,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             return Ok(Begun::Exists { restart });
         }
         let Some(work) = control.work.take() else { return Err(forked::lost()) };
-        Ok(Begun::Run(self.next_run(&mut control, begun, Some(work))))
+        Ok(Begun::Run(self.next_run(&mut control, begun, Some(work), launch)))
     }
 
     /// The next run. The caller holds the lock, under which there was none or the last one has just
@@ -119,6 +120,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         control: &mut Control<T>,
         begun: Tick,
         mut work: Option<Box<dyn Work<T>>>,
+        launch: Launch<T>,
     ) -> Run<T> {
         debug_assert!(work.is_some() && !control.is_running(), "HOME");
         control.run += 1;
@@ -126,80 +128,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
         control.by_context = false;
         control.driven = false;
         control.lent = work.as_deref_mut().map(Lent::new);
-        Run { number: control.run, begun, publisher: Publisher::new(), work, shared: self.clone() }
-    }
-
-    /// Starts a run on the executor, or on a thread of its own. Whether this call did it.
-    pub(in crate::loop_cache) fn start(self: &Arc<Shared<T>>) -> Result<bool> {
-        match self.begin(true)? {
-            Begun::Exists { restart } => Ok(restart),
-            Begun::Run(run) => self.launch(run).map(|()| true),
-        }
-    }
-
-    /// Has a run go on by itself.
-    fn launch(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
-        match &self.settings.executor {
-            // If it is refused it is dropped, and the run ends with it.
-            Some(executor) => executor.adopt(Box::new(ScheduledRun::new(run))),
-            None => self.spawn(run),
-        }
-    }
-
-    fn spawn(self: &Arc<Shared<T>>, run: Run<T>) -> Result<()> {
-        let number = run.number;
-        // If there is no thread to be had, the closure is dropped and the run ends with it.
-        let thread = spawn(&self.settings.name, move || {
-            thread::set_ours();
-            let mut run = run;
-            drive(&mut run);
-        })
-        .map_err(|error| Error::internal("cannot start a thread", error))?;
-        let mut control = self.lock();
-        // A thread that is done already, or that a later run has replaced, needs nobody to join it.
-        let spare =
-            if control.run == number { control.thread.replace((number, thread)) } else { None };
-        drop(control);
-        drop(spare);
-        Ok(())
-    }
-
-    /// Begins a run that the caller drives.
-    #[cfg(feature = "capi")]
-    pub(super) fn begin_driven(self: &Arc<Shared<T>>) -> Result<Run<T>> {
-        let Begun::Run(run) = self.begin(false)? else { return Err(busy()) };
-        let mut control = self.lock();
-        control.driven = true;
-        // In the child of a fork the host has the run, and the Doer with it.
-        control.lent = None;
-        drop(control);
-        Ok(run)
-    }
-
-    /// Runs on the calling thread.
-    pub(in crate::loop_cache) fn run(self: &Arc<Shared<T>>, context: &Context) -> Result<()> {
-        if let Some(error) = context.error() {
-            return Err(error);
-        }
-        let Begun::Run(mut run) = self.begin(false)? else {
-            return Err(busy());
-        };
-        let (number, weak) = (run.number, Arc::downgrade(self));
-        let hook = context.on_cancel(move || {
-            if let Some(shared) = weak.upgrade() {
-                shared.stop_run(number);
-            }
-        });
-        drive(&mut run);
-        let by_context = self.lock().by_context;
-        drop(run);
-        hook.remove();
-        let cause = if by_context {
-            context.error().or_else(|| self.settings.context.error())
-        } else {
-            None
-        };
-        cause.map_or(Ok(()), Err)
+        let (number, publisher, shared) = (control.run, Publisher::new(), self.clone());
+        Run { shared, number, begun, publisher, work, launch }
     }
 
     /// Asks the run to end and waits until it has, unless called on its own thread.
