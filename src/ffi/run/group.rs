@@ -4,15 +4,16 @@ use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
 use super::actor::{ActorPlan, docache_run_actor, name_of};
-use super::handle::{self, docache_run_handle};
+use super::handle::docache_run_handle;
 use super::options::docache_run_group_options;
 use super::repeat::docache_run_loop;
 use super::report::docache_run_report;
 use super::runner::{Part, Runner};
+use super::runs::{self, Runs};
 use crate::error::{Error, Result};
 use crate::ffi::boundary::{
     DOCACHE_OK, Out, Registration, borrow, docache_drop_fn, docache_error, docache_status, guard,
-    is_usable, quietly, timeout, versioned,
+    versioned,
 };
 
 /// A group: actors that run together and stop together. It is run once, and then only good for
@@ -20,6 +21,12 @@ use crate::ffi::boundary::{
 #[derive(Debug)]
 pub struct docache_run_group {
     runner: Arc<Runner>,
+}
+
+impl Runs for docache_run_group {
+    fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
 }
 
 /// Makes a group without actors. `options` may be NULL: all defaults. Nothing that they point to is
@@ -73,19 +80,29 @@ pub unsafe extern "C" fn docache_run_group_add(
     })
 }
 
-/// Gives what is behind a handle to a group, as an actor.
+/// Gives what is behind a handle to a group, as an actor, and frees the handle.
 ///
 /// # Safety
-/// SPAN.
-unsafe fn give(
-    group: &docache_run_group,
+/// HANDLE, SPAN.
+unsafe fn give_away<H: Runs>(
+    group: *const docache_run_group,
     (name, name_len): (*const c_char, usize),
     stage: u32,
-    inner: &Arc<Runner>,
-) -> Result<()> {
-    // SAFETY: the caller's promise.
-    let name = unsafe { name_of(name, name_len, "name") }?;
-    group.runner.give(name, stage, inner)
+    inner: *mut H,
+    out_error: *mut *mut docache_error,
+) -> docache_status {
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let outer = unsafe { borrow(group, "group") }?;
+        // SAFETY: the caller's promise.
+        let runner = unsafe { borrow(inner, "inner") }?.runner();
+        // SAFETY: the caller's promise.
+        let name = unsafe { name_of(name, name_len, "name") }?;
+        outer.runner.give(name, stage, runner)?;
+        // SAFETY: HANDLE: it came from `Box::into_raw` and was given away.
+        drop(unsafe { Box::from_raw(inner) });
+        Ok(DOCACHE_OK)
+    })
 }
 
 /// Adds another group, `inner`, as an actor of this one, with stages and deadlines of its own. It
@@ -107,21 +124,13 @@ pub unsafe extern "C" fn docache_run_group_add_group(
     inner: *mut docache_run_group,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        if std::ptr::eq(group, inner) && !group.is_null() {
-            let accepted = "give another group";
-            return Err(Error::invalid_argument("inner", "the group itself", accepted));
-        }
-        // SAFETY: the caller's promise.
-        let outer = unsafe { borrow(group, "group") }?;
-        // SAFETY: the caller's promise.
-        let runner = &unsafe { borrow(inner, "inner") }?.runner;
-        // SAFETY: the caller's promise.
-        unsafe { give(outer, (name, name_len), stage, runner) }?;
-        // SAFETY: HANDLE: it came from `Box::into_raw` and was given away.
-        drop(unsafe { Box::from_raw(inner) });
-        Ok(DOCACHE_OK)
-    })
+    if std::ptr::eq(group, inner) && !group.is_null() {
+        return guard(out_error, || {
+            Err(Error::invalid_argument("inner", "the group itself", "give another group"))
+        });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { give_away(group, (name, name_len), stage, inner, out_error) }
 }
 
 /// Adds a loop as an actor of the group, in the manner of docache_run_group_add_group. It stops
@@ -138,17 +147,8 @@ pub unsafe extern "C" fn docache_run_group_add_loop(
     inner: *mut docache_run_loop,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let outer = unsafe { borrow(group, "group") }?;
-        // SAFETY: the caller's promise.
-        let runner = &unsafe { borrow(inner, "inner") }?.runner;
-        // SAFETY: the caller's promise.
-        unsafe { give(outer, (name, name_len), stage, runner) }?;
-        // SAFETY: HANDLE: it came from `Box::into_raw` and was given away.
-        drop(unsafe { Box::from_raw(inner) });
-        Ok(DOCACHE_OK)
-    })
+    // SAFETY: the caller's promise.
+    unsafe { give_away(group, (name, name_len), stage, inner, out_error) }
 }
 
 /// Has the group stop, without a failure, when the process is sent one of `signals`, by number;
@@ -223,12 +223,8 @@ pub unsafe extern "C" fn docache_run_group_stage_deadline(
     timeout_ns: i64,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let group = unsafe { borrow(group, "group") }?;
-        group.runner.stage_deadline(stage, timeout(timeout_ns))?;
-        Ok(DOCACHE_OK)
-    })
+    // SAFETY: the caller's promise.
+    unsafe { runs::stage_deadline((group, "group"), stage, timeout_ns, out_error) }
 }
 
 /// Writes a share of what stops the group from anywhere, also after it was freed. \[NC\]
@@ -241,14 +237,8 @@ pub unsafe extern "C" fn docache_run_group_handle(
     out: *mut *mut docache_run_handle,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle(out, "out") }?;
-        // SAFETY: the caller's promise.
-        let group = unsafe { borrow(group, "group") }?;
-        docache_run_handle::hand_out(&out, group.runner.handle().clone());
-        Ok(DOCACHE_OK)
-    })
+    // SAFETY: the caller's promise.
+    unsafe { runs::hand_out((group, "group"), out, out_error) }
 }
 
 /// docache_run_handle_stop for the group. It may come from anywhere, one of its actors included.
@@ -262,7 +252,7 @@ pub unsafe extern "C" fn docache_run_group_stop(
     out_error: *mut *mut docache_error,
 ) -> docache_status {
     // SAFETY: the caller's promise.
-    guard(out_error, || Ok(handle::stop(unsafe { borrow(group, "group") }?.runner.handle())))
+    unsafe { runs::stop((group, "group"), out_error) }
 }
 
 /// Runs the actors, each on a thread of its own, and blocks until they have stopped or been given
@@ -287,28 +277,8 @@ pub unsafe extern "C" fn docache_run_group_run(
     out_report: *mut *mut docache_run_report,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { report_place(out_report) }?;
-        // The group may be freed meanwhile.
-        // SAFETY: the caller's promise.
-        let runner = unsafe { borrow(group, "group") }?.runner.clone();
-        runner.run(out.as_ref())
-    })
-}
-
-/// The place for a report, which is NULL until there is one.
-///
-/// # Safety
-/// SPAN.
-pub(super) unsafe fn report_place(
-    out_report: *mut *mut docache_run_report,
-) -> Result<Option<Out<*mut docache_run_report>>> {
-    if out_report.is_null() {
-        return Ok(None);
-    }
     // SAFETY: the caller's promise.
-    unsafe { Out::handle(out_report, "out_report") }.map(Some)
+    unsafe { runs::run((group, "group"), out_report, out_error) }
 }
 
 /// Frees the handle. If the group runs, it is told to stop; this waits until the run is over and
@@ -326,11 +296,8 @@ pub(super) unsafe fn report_place(
 /// to call its actors, and calls from inside of which it is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_run_group_free(group: *mut docache_run_group) {
-    if is_usable(group) {
-        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        let owned = unsafe { Box::from_raw(group) };
-        quietly((), || owned.runner.free(true));
-    }
+    // SAFETY: the caller's promise.
+    unsafe { runs::free(group, true) }
 }
 
 /// Frees the handle without waiting: for programs that go on although an actor is stuck. What runs
@@ -341,9 +308,6 @@ pub unsafe extern "C" fn docache_run_group_free(group: *mut docache_run_group) {
 /// As docache_run_group_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_run_group_detach(group: *mut docache_run_group) {
-    if is_usable(group) {
-        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        let owned = unsafe { Box::from_raw(group) };
-        quietly((), || owned.runner.free(false));
-    }
+    // SAFETY: the caller's promise.
+    unsafe { runs::free(group, false) }
 }

@@ -18,11 +18,6 @@ impl docache_run_handle {
     }
 }
 
-/// Tells it to stop: OK, or MISS if it was stopping, or had stopped, already.
-pub(super) fn stop(handle: &Handle) -> docache_status {
-    if handle.stop() { DOCACHE_OK } else { DOCACHE_MISS }
-}
-
 /// Has the group or loop stop: its actors are interrupted, stage by stage. One that does not run
 /// yet will not start any. Returns at once: OK, or MISS if it was stopping, or had stopped,
 /// already. It takes a lock, so it is not for signal handlers: see docache_run_group_add_signals.
@@ -35,8 +30,11 @@ pub unsafe extern "C" fn docache_run_handle_stop(
     handle: *const docache_run_handle,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    // SAFETY: the caller's promise.
-    guard(out_error, || Ok(stop(&unsafe { borrow(handle, "handle") }?.0)))
+    guard(out_error, || {
+        // SAFETY: the caller's promise.
+        let stopped = unsafe { borrow(handle, "handle") }?.0.stop();
+        Ok(if stopped { DOCACHE_OK } else { DOCACHE_MISS })
+    })
 }
 
 /// The same, and ends the wait for the actors: those of later stages are still interrupted, but the

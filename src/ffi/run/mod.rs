@@ -28,6 +28,7 @@ mod handle;
 
 mod options;
 mod runner;
+mod runs;
 
 mod group;
 mod repeat;

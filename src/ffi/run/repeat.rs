@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use super::actor::{LoopActorPlan, docache_run_loop_actor};
-use super::group::report_place;
-use super::handle::{self, docache_run_handle};
+use super::handle::docache_run_handle;
 use super::options::docache_run_loop_options;
 use super::report::docache_run_report;
 use super::runner::{Part, Runner};
+use super::runs::{self, Runs};
 use crate::ffi::boundary::{
     DOCACHE_OK, Out, Registration, borrow, docache_drop_fn, docache_error, docache_status, guard,
-    is_usable, quietly, timeout, versioned,
+    versioned,
 };
 
 /// A loop: actors that are repeated until it is stopped, whatever they fail with. It is run once,
 /// and then only good for being freed.
 #[derive(Debug)]
 pub struct docache_run_loop {
-    pub(super) runner: Arc<Runner>,
+    runner: Arc<Runner>,
+}
+
+impl Runs for docache_run_loop {
+    fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
 }
 
 /// Makes a loop without actors; running, it waits to be stopped. `options` may be NULL: all
@@ -80,12 +86,8 @@ pub unsafe extern "C" fn docache_run_loop_stage_deadline(
     timeout_ns: i64,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { borrow(handle, "handle") }?;
-        handle.runner.stage_deadline(stage, timeout(timeout_ns))?;
-        Ok(DOCACHE_OK)
-    })
+    // SAFETY: the caller's promise.
+    unsafe { runs::stage_deadline((handle, "handle"), stage, timeout_ns, out_error) }
 }
 
 /// Writes a share of what stops the loop from anywhere, also after it was freed. \[NC\]
@@ -98,14 +100,8 @@ pub unsafe extern "C" fn docache_run_loop_handle(
     out: *mut *mut docache_run_handle,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle(out, "out") }?;
-        // SAFETY: the caller's promise.
-        let handle = unsafe { borrow(handle, "handle") }?;
-        docache_run_handle::hand_out(&out, handle.runner.handle().clone());
-        Ok(DOCACHE_OK)
-    })
+    // SAFETY: the caller's promise.
+    unsafe { runs::hand_out((handle, "handle"), out, out_error) }
 }
 
 /// docache_run_handle_stop for the loop. It may come from anywhere, one of its actors included.
@@ -119,7 +115,7 @@ pub unsafe extern "C" fn docache_run_loop_stop(
     out_error: *mut *mut docache_error,
 ) -> docache_status {
     // SAFETY: the caller's promise.
-    guard(out_error, || Ok(handle::stop(unsafe { borrow(handle, "handle") }?.runner.handle())))
+    unsafe { runs::stop((handle, "handle"), out_error) }
 }
 
 /// Repeats the actors, each on a thread of its own, and blocks until the loop was told to stop (or
@@ -137,14 +133,8 @@ pub unsafe extern "C" fn docache_run_loop_run(
     out_report: *mut *mut docache_run_report,
     out_error: *mut *mut docache_error,
 ) -> docache_status {
-    guard(out_error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { report_place(out_report) }?;
-        // The loop may be freed meanwhile.
-        // SAFETY: the caller's promise.
-        let runner = unsafe { borrow(handle, "handle") }?.runner.clone();
-        runner.run(out.as_ref())
-    })
+    // SAFETY: the caller's promise.
+    unsafe { runs::run((handle, "handle"), out_report, out_error) }
 }
 
 /// Frees the handle, as docache_run_group_free. \[CB\] only `drop` \[BLK\]
@@ -153,11 +143,8 @@ pub unsafe extern "C" fn docache_run_loop_run(
 /// As docache_run_group_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_run_loop_free(handle: *mut docache_run_loop) {
-    if is_usable(handle) {
-        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        let owned = unsafe { Box::from_raw(handle) };
-        quietly((), || owned.runner.free(true));
-    }
+    // SAFETY: the caller's promise.
+    unsafe { runs::free(handle, true) }
 }
 
 /// Frees the handle without waiting, as docache_run_group_detach. \[CB\] only `drop`
@@ -166,9 +153,6 @@ pub unsafe extern "C" fn docache_run_loop_free(handle: *mut docache_run_loop) {
 /// As docache_run_group_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn docache_run_loop_detach(handle: *mut docache_run_loop) {
-    if is_usable(handle) {
-        // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
-        let owned = unsafe { Box::from_raw(handle) };
-        quietly((), || owned.runner.free(false));
-    }
+    // SAFETY: the caller's promise.
+    unsafe { runs::free(handle, false) }
 }
