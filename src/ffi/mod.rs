@@ -190,6 +190,7 @@ mod loop_cache;
 mod notify;
 mod perform;
 mod perform_key;
+mod polled;
 mod run;
 mod shutdown;
 mod store;

@@ -14,6 +14,7 @@ use crate::ffi::boundary::{
 };
 use crate::ffi::notify::{self, docache_notify_fn};
 use crate::ffi::perform::{explain, finished};
+use crate::ffi::polled::Pollable;
 use crate::ffi::value::{Value, docache_value, start};
 use crate::flight::FlightError;
 
@@ -128,7 +129,7 @@ pub unsafe extern "C" fn docache_echo_call_on_ready(
     guard(out_error, || {
         // SAFETY: the caller's promise.
         let task = &unsafe { borrow(call, "call") }?.0;
-        let armed = task.on_ready(notify::required(notify)?, token)?;
+        let armed = task.arm(notify::required(notify)?, token)?;
         Ok(if armed { DOCACHE_PENDING } else { DOCACHE_OK })
     })
 }
@@ -250,7 +251,7 @@ pub unsafe extern "C" fn docache_echo_call_free(call: *mut docache_echo_call) {
     quietly((), || {
         // SAFETY: HANDLE: it came from `Box::into_raw` and is freed once.
         let owned = unsafe { Box::from_raw(call) };
-        owned.0.give_up();
+        owned.0.free();
         owned.0.gate.clone().close(owned);
     });
 }

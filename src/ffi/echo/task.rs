@@ -1,30 +1,19 @@
 //! A fetch or a refresh that needs no thread: a future that whoever wakes it polls.
 //!
 //! # State
-//! Behind one lock: the future (unless it is being polled or over), its result (from then on), and
-//! who is to be notified. Behind another, the [`Lead`]: whether the future has come to the point at
-//! which its caller must do the work, and then what he has brought. The task is its own Waker.
-//!
-//! A wait (`ffi/wait.rs`) is polled likewise; but it has no lead, and is over when it is freed, so
-//! the two are apart on purpose.
+//! A [polled](crate::ffi::polled) future. Behind a lock of its own, the [`Lead`]: whether the future
+//! has come to the point at which its caller must do the work, and then what he has brought.
 //!
 //! # Invariants
-//! - ONE-POLLER: while `poller` is set the future is with the thread that set it. Others leave a
-//!   mark, `woken`, and that thread polls once more. So the future is polled, and dropped, without
-//!   the lock, by one thread at a time.
-//! - NOTIFY-ONCE: see [`Notify`].
-//! - NO-LOST-WAKEUP: whoever has polled takes an armed notification with it if there is a result or
-//!   the lead; arming looks for these first.
 //! - FLAT: a thread polls what it wakes while it polls afterwards, from a list; so the stack does
 //!   not grow with the number of those who wait for each other.
 //! - FINISHED: the future of a call that was finished is not dropped when the call is freed: it is
 //!   to write the value, and whatever wakes it for that keeps the task.
-//! - COPIED: `poller` says of which process the thread is. In the child of a fork the future of one
-//!   that is not there is lost: the call ends with an error. So does the work, if such a thread was
-//!   just at its lead.
+//! - COPIED: in the child of a fork the work is lost, too, if a thread that is not there was just at
+//!   its lead.
 //!
 //! # Locks
-//! The state's is taken before the lead's. Neither is held while anything of others is called.
+//! The future's is taken before the lead's. Neither is held while anything of others is called.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -39,14 +28,12 @@ use crate::echo::{Polls, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::gate::Gate;
 use crate::ffi::notify::{self, Notify};
+use crate::ffi::polled::{Pollable, Polled};
 use crate::ffi::value::Value;
 use crate::lock::{Lock, LockGuard};
-use crate::sync::fork::forks;
 
 /// What a task comes to: a value and where it comes from, or, for a refresh, nothing.
 pub(super) type Outcome = Result<Option<(Value, Status)>>;
-
-type Driven = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// A call of docache_echo_begin or docache_echo_refresh_begin. One owner; its functions may be
 /// called from any thread.
@@ -157,29 +144,35 @@ impl Drop for Leading {
     }
 }
 
-struct State {
-    future: Option<Driven>,
-    result: Option<Outcome>,
-    notify: Notify,
-    /// The process whose thread polls, by the number of forks before it.
-    poller: Option<u32>,
-    woken: bool,
-    freed: bool,
-}
-
-impl State {
-    fn new(future: Option<Driven>, result: Option<Outcome>) -> State {
-        State { future, result, notify: Notify::None, poller: None, woken: false, freed: false }
-    }
-}
-
 /// See the [module](self).
 pub(super) struct Task {
-    state: Lock<State>,
+    polled: Polled<Option<(Value, Status)>>,
     lead: Arc<Lead>,
     pub(super) key: Arc<str>,
     pub(super) common: Common,
     pub(super) gate: Arc<Gate>,
+}
+
+impl Pollable for Task {
+    type Output = Option<(Value, Status)>;
+
+    const NAME: &'static str = "call";
+
+    fn polled(&self) -> &Polled<Self::Output> {
+        &self.polled
+    }
+
+    fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    fn is_ready_early(&self) -> bool {
+        self.lead.leads()
+    }
+
+    fn outlives_handle(&self) -> bool {
+        self.lead.is_finished()
+    }
 }
 
 /// What there is to say about a task.
@@ -197,72 +190,10 @@ impl Task {
         lead: Arc<Lead>,
         future: impl Future<Output = Outcome> + Send + 'static,
     ) -> Arc<Task> {
-        let state = Lock::new(State::new(Some(Box::pin(future)), None));
-        let task = Arc::new(Task { state, lead, key, common, gate: Gate::new() });
+        let polled = Polled::new(Box::pin(future));
+        let task = Arc::new(Task { polled, lead, key, common, gate: Gate::new() });
         task.on_behalf(|| task.drive());
         task
-    }
-
-    /// See COPIED.
-    fn lock(&self) -> LockGuard<'_, State> {
-        let (mut state, torn) = self.state.lock_marked();
-        if torn || state.poller.is_some_and(|process| process != forks()) {
-            let lost = State::new(None, Some(Err(notify::lost_in_fork("call"))));
-            std::mem::forget(std::mem::replace(&mut *state, lost));
-        }
-        state
-    }
-
-    /// Polls, unless there is a result or somebody else polls (ONE-POLLER).
-    fn drive(self: &Arc<Task>) {
-        while let Some(future) = self.begin_poll() {
-            if !self.poll(future) {
-                return;
-            }
-        }
-    }
-
-    fn begin_poll(&self) -> Option<Driven> {
-        let mut state = self.lock();
-        if state.poller.is_some() {
-            state.woken = true;
-            return None;
-        }
-        let future = state.future.take()?;
-        state.poller = Some(forks());
-        state.woken = false;
-        Some(future)
-    }
-
-    /// Polls once; whether a wake came meanwhile.
-    fn poll(self: &Arc<Task>, mut future: Driven) -> bool {
-        let waker = Waker::from(self.clone());
-        let polled = contained(|| future.as_mut().poll(&mut TaskContext::from_waker(&waker)));
-        let (future, result) = match polled {
-            Ok(Poll::Pending) => (Some(future), None),
-            Ok(Poll::Ready(result)) => {
-                drop_contained(future);
-                (None, Some(result))
-            }
-            Err(panic) => {
-                drop_contained(future);
-                (None, Some(Err(panic)))
-            }
-        };
-        let mut state = self.lock();
-        state.poller = None;
-        state.result = result;
-        let given_up = state.freed && !self.lead.is_finished();
-        let spare = if given_up { future } else { std::mem::replace(&mut state.future, future) };
-        let again = state.woken && !given_up;
-        let is_due = state.result.is_some() || self.lead.leads();
-        let due = if is_due { state.notify.fire() } else { None };
-        drop(state);
-        drop_contained(spare);
-        if let Some(due) = due {
-            self.gate.during(|| due.call());
-        }
-        again
     }
 
     /// Looks.
@@ -273,26 +204,6 @@ impl Task {
             None if self.lead.leads() => Seen::Leads,
             None => Seen::Pending,
         }
-    }
-
-    /// Arms a notification; false: there is something to see already.
-    pub(super) fn on_ready(
-        &self,
-        notify: unsafe extern "C-unwind" fn(usize),
-        token: usize,
-    ) -> Result<bool> {
-        let mut state = self.lock();
-        state.notify.check_unused("call")?;
-        if state.result.is_some() || self.lead.leads() {
-            return Ok(false);
-        }
-        state.notify = Notify::Armed(notify, token);
-        Ok(true)
-    }
-
-    /// Takes the notification back: whether it will never be called.
-    pub(super) fn cancel(&self) -> bool {
-        self.lock().notify.cancel()
     }
 
     /// Brings what the work came to. There may be another notification from then on.
@@ -308,12 +219,8 @@ impl Task {
     }
 
     /// Gives it up, unless it was finished (FINISHED).
-    pub(super) fn give_up(&self) {
-        let mut state = self.lock();
-        state.freed = true;
-        state.notify.cancel();
-        let future = if self.lead.is_finished() { None } else { state.future.take() };
-        drop(state);
+    pub(super) fn free(&self) {
+        let future = self.give_up();
         self.on_behalf(|| drop_contained(future));
     }
 
