@@ -1,31 +1,16 @@
 //! The callbacks of actors.
 
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use docache::ffi::*;
 
 use super::script::{Does, Reacts};
-use super::world::{Slot, World};
+use super::world::{Act, Slot, World};
 use crate::abi::outcome::message_of;
-use crate::abi::registry::{Registration, ctx};
+use crate::abi::registry::ctx;
 use crate::patience::soon;
-
-/// An actor: what it does, and what has become of it. It lives as long as its world.
-pub(crate) struct Act {
-    pub(crate) world: Weak<World>,
-    pub(crate) slot: Weak<Slot>,
-    pub(crate) does: Does,
-    pub(crate) interrupt: Reacts,
-    pub(crate) failure: Reacts,
-    /// After so many calls it stops its loop.
-    pub(crate) most: u32,
-    pub(crate) calls: AtomicU32,
-    pub(crate) inside: AtomicU32,
-    pub(crate) interrupted: AtomicBool,
-    pub(crate) registration: Registration,
-}
 
 /// Counts who is inside of the callbacks of an actor.
 struct Inside<'a>(&'a Act);

@@ -4,6 +4,7 @@
 //! agree; and everything ends. Retries, which run on one thread, have an exact model.
 
 mod acts;
+mod calls;
 mod reports;
 mod retries;
 mod script;
