@@ -1,50 +1,23 @@
 /* A C program that forks: a prefork server whose parent's threads are idle or busy, a daemon, and
    exit() with running loops. And one that waits for signals. */
 #define _GNU_SOURCE
-#include <signal.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "check.h"
+#include "child.h"
 
 enum { CHILDREN = 20 };
 
 static const uint8_t *const KEY = (const uint8_t *)"key";
 #define KEY_LEN 3
 
-static int reports[2];
-
-/* How a child ends that has done well: it is killed. So nobody takes for leaked what its parent's
-   threads have on stacks that are not there any more. */
-static void end_well(int report) {
-  CHECK_INT(write(report, "w", 1), ==, 1);
-  for (;;) pause();
-}
-
-/* Waits for the report, and ends the child. */
-static void expect_report(int from, pid_t child) {
-  char report = 0;
-  CHECK_INT(read(from, &report, 1), ==, 1);
-  CHECK_INT(report, ==, 'w');
-  CHECK_INT(kill(child, SIGKILL), ==, 0);
-}
+/* In a child: where it reports to. */
+static int report_to;
 
 /* Forks and has the child do `body`; it must end by itself, and well. */
 static void in_child(void (*body)(void *), void *argument) {
-  CHECK_INT(pipe(reports), ==, 0);
-  fflush(NULL);
-  const pid_t child = fork();
-  CHECK_INT(child, >=, 0);
-  if (child == 0) {
-    alarm(CHECK_PATIENCE_S);
-    body(argument);
-    end_well(reports[1]);
-  }
-  close(reports[1]);
-  expect_report(reports[0], child);
-  CHECK_INT(waitpid(child, NULL, 0), ==, child);
-  close(reports[0]);
+  report_to = fork_and_wait();
+  if (report_to == 0) return;
+  body(argument);
+  end_well(report_to);
 }
 
 static void nap_ms(long ms) {
@@ -309,7 +282,7 @@ static void a_drive_goes_on_in_both(void) {
 
 static void free_running(void) {
   docache_loop_free(running);
-  if (getpid() != first_process) end_well(reports[1]);
+  if (getpid() != first_process) end_well(report_to);
 }
 
 static void exit_with_it(void *start) {

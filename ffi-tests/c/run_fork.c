@@ -1,12 +1,8 @@
 /* Groups and forks: a child makes and runs its own, runs what its parent had not run yet, and frees
    what its parent runs, also if the fork fell into an actor or came from one. */
 #define _GNU_SOURCE
-#include <signal.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "check.h"
+#include "child.h"
 #include "run.h"
 
 enum { CHILDREN = 10 };
@@ -18,34 +14,6 @@ typedef struct state {
   atomic_uint runs, drops;
   int report; /* in a child of the logger's: where it reports to */
 } state;
-
-/* A child that has done well says so and is killed, so that nobody takes for leaked what its
-   parent's threads have on stacks that are not there any more. */
-static void end_well(int report) {
-  CHECK_INT(write(report, "w", 1), ==, 1);
-  for (;;) pause();
-}
-
-/* In the child: where it reports to. In the parent 0, when the child has ended, and well. */
-static int fork_and_wait(void) {
-  int reports[2];
-  CHECK_INT(pipe(reports), ==, 0);
-  fflush(NULL);
-  const pid_t child = fork();
-  CHECK_INT(child, >=, 0);
-  if (child == 0) {
-    alarm(CHECK_PATIENCE_S);
-    return reports[1];
-  }
-  close(reports[1]);
-  char report = 0;
-  CHECK_INT(read(reports[0], &report, 1), ==, 1);
-  CHECK_INT(report, ==, 'w');
-  CHECK_INT(kill(child, SIGKILL), ==, 0);
-  CHECK_INT(waitpid(child, NULL, 0), ==, child);
-  close(reports[0]);
-  return 0;
-}
 
 static void in_child(void (*body)(state *), state *argument) {
   const int report = fork_and_wait();

@@ -2,13 +2,9 @@
    children that do the same: whatever a thread is in the midst of when the process is copied, the
    child works. */
 #define _GNU_SOURCE
-#include <signal.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "../threads.h"
 #include "check.h"
+#include "child.h"
 #include "run.h"
 
 /* The allocator of AddressSanitizer does not survive a fork in the midst of an allocation. */
@@ -110,27 +106,13 @@ static void *make_a_storm(void *first) {
 
 /* In a child the groups of the parent's threads are not there, nor are their drops. */
 static void storm_in_child(void) {
-  int reports[2];
-  CHECK_INT(pipe(reports), ==, 0);
-  fflush(NULL);
-  const pid_t child = fork();
-  CHECK_INT(child, >=, 0);
-  if (child == 0) {
-    alarm(CHECK_PATIENCE_S);
-    atomic_store(&made, 0);
-    atomic_store(&dropped_all, 0);
-    for (unsigned round = 0; round < 3; round++) storm(round);
-    await_drops();
-    CHECK_INT(write(reports[1], "w", 1), ==, 1);
-    for (;;) pause();
-  }
-  close(reports[1]);
-  char report = 0;
-  CHECK_INT(read(reports[0], &report, 1), ==, 1);
-  CHECK_INT(report, ==, 'w');
-  CHECK_INT(kill(child, SIGKILL), ==, 0);
-  CHECK_INT(waitpid(child, NULL, 0), ==, child);
-  close(reports[0]);
+  const int report = fork_and_wait();
+  if (report == 0) return;
+  atomic_store(&made, 0);
+  atomic_store(&dropped_all, 0);
+  for (unsigned round = 0; round < 3; round++) storm(round);
+  await_drops();
+  end_well(report);
 }
 
 int main(void) {

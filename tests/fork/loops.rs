@@ -121,20 +121,25 @@ pub(crate) fn those_who_wait_for_a_loop() {
     });
 }
 
+/// In a child: each loop cache can be started again.
+pub(crate) fn all_go_on(caches: &[LoopCache<u64>]) {
+    for cache in caches {
+        assert!(!cache.is_running());
+        let seen = cache.version();
+        // It fell into the Doer's call, perhaps.
+        if cache.start().is_ok() {
+            assert!(cache.changed(seen).wait(LIMIT).is_ok());
+        }
+        cache.stop();
+    }
+}
+
 pub(crate) fn busy_loops() {
     let mut caches: Vec<_> = (0..8).map(|_| counter(Duration::from_micros(50))).collect();
     caches.iter().for_each(|cache| assert!(cache.start().unwrap()));
     for _ in 0..100 {
         in_child(|| {
-            for cache in &caches {
-                assert!(!cache.is_running());
-                let seen = cache.version();
-                // It fell into the Doer's call, perhaps.
-                if cache.start().is_ok() {
-                    assert!(cache.changed(seen).wait(LIMIT).is_ok());
-                }
-                cache.stop();
-            }
+            all_go_on(&caches);
             caches.clear();
         });
     }

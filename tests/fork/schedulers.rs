@@ -7,6 +7,7 @@ use std::time::Duration;
 use docache::run::Scheduler;
 use docache::{ErrorKind, LoopCache};
 
+use crate::loops::all_go_on;
 use crate::process::{in_child, status_of, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -127,15 +128,7 @@ pub(crate) fn busy_schedulers() {
     caches.iter().for_each(|cache| assert!(cache.start().unwrap()));
     for _ in 0..100 {
         in_child(|| {
-            for cache in &caches {
-                assert!(!cache.is_running());
-                let seen = cache.version();
-                // It fell into the Doer's call, perhaps.
-                if cache.start().is_ok() {
-                    assert!(cache.changed(seen).wait(LIMIT).is_ok());
-                }
-                cache.stop();
-            }
+            all_go_on(&caches);
             calls_closures(&scheduler);
             caches.clear();
         });
