@@ -56,7 +56,7 @@ impl<T: Send + Sync + 'static> Reader<T> {
     /// The value of the last success.
     #[inline]
     pub fn value(&mut self) -> Option<&T> {
-        self.latest()?.value()
+        self.view().latest_value()
     }
 
     /// The newest view to keep: one reference count.

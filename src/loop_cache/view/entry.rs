@@ -112,7 +112,8 @@ impl<T> LoopEntry<T> {
 /// changes.
 pub struct View<T> {
     ring: Ring<Arc<LoopEntry<T>>>,
-    pub(in crate::loop_cache) latest: Option<Arc<LoopEntry<T>>>,
+    /// A success (SUCCESS).
+    latest: Option<Arc<LoopEntry<T>>>,
     pub(in crate::loop_cache) newest: Option<Arc<LoopEntry<T>>>,
     pub(in crate::loop_cache) version: u64,
 }
@@ -178,6 +179,17 @@ impl<T> View<T> {
     #[must_use]
     pub fn latest(&self) -> Option<&LoopEntry<T>> {
         self.latest.as_deref()
+    }
+
+    /// The value of the last success.
+    #[inline]
+    pub(in crate::loop_cache) fn latest_value(&self) -> Option<&T> {
+        match self.latest.as_ref()?.result() {
+            Ok(value) => Some(value),
+            // SAFETY: SUCCESS: only `push` sets `latest`, to an entry with a value, and the result
+            // of an entry never changes.
+            Err(_) => unsafe { std::hint::unreachable_unchecked() },
+        }
     }
 
     /// The last result, success or not, whether or not it is among the results kept.
