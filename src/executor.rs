@@ -54,6 +54,10 @@ pub trait Job: Send {
     /// when it is due first.
     fn enlist(&mut self, waker: &Waker) -> Next;
 
+    /// Asks for what [`run`](Job::run) will touch. A lock is held: it must be short, and call no
+    /// code of users.
+    fn prefetch(&self) {}
+
     /// Does what is due. `now` is a reading of the executor's clock. A panic is the end of it.
     fn run(&mut self, now: Tick, called: bool) -> Turn;
 }

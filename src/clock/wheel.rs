@@ -200,6 +200,23 @@ impl<T> Wheel<T> {
         self.first().map(|(_, slot)| Tick::from_nanos(self.slots[slot as usize].earliest))
     }
 
+    /// The two that are likely to be due next. A hint: it looks into two slots at the most.
+    #[inline]
+    pub(crate) fn upcoming(&self) -> [Option<&T>; 2] {
+        let Some((level, slot)) = self.first() else { return [None; 2] };
+        let node = |i: u32| self.nodes.get(i as usize);
+        let first = node(self.slots[slot as usize].first);
+        let mut second = first.and_then(|first| node(first.next));
+        if second.is_none() {
+            let others = self.filled[level as usize] & (self.filled[level as usize] - 1);
+            if others != 0 {
+                let other = level * SLOTS as u32 + others.trailing_zeros();
+                second = node(self.slots[other as usize].first);
+            }
+        }
+        [first, second].map(|node| node.and_then(|node| node.item.as_ref()))
+    }
+
     /// Gives back the memory of a wheel that is empty.
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {

@@ -86,7 +86,7 @@ impl<T: Send + Sync + 'static> Driven<T> {
 
     /// Asks for what a call touches, much of which it would otherwise wait for at a lock.
     #[inline]
-    fn prefetch(&self) {
+    pub(super) fn prefetch(&self) {
         let Run { shared, publisher, work, .. } = &self.run;
         shared.prefetch();
         publisher.prefetch();
@@ -97,7 +97,6 @@ impl<T: Send + Sync + 'static> Driven<T> {
 
     /// Calls the Doer if that is to be done at `now`. What was, and when the call ended.
     pub(super) fn call_if_due(&mut self, now: Tick) -> (Next, Option<Tick>) {
-        self.prefetch();
         let mut control = self.run.shared.lock();
         let next = self.next_if(control.called(self.run.number), now);
         let Next::Call { refresh, .. } = next else { return (next, None) };
@@ -107,7 +106,6 @@ impl<T: Send + Sync + 'static> Driven<T> {
         drop(control);
         let Run { shared, publisher, work, .. } = &mut self.run;
         let call = Call::counted(shared, &self.ticker, now, refresh);
-        publisher.prefetch_entry();
         let result = work.as_mut().map(|work| work.perform());
         let ended = result.map(|result| call.end(shared, publisher, &mut self.ticker, result));
         shared.lock().runner = None;

@@ -66,7 +66,7 @@ impl<T: Send + Sync + 'static> Drop for Run<T> {
         // Before foreign code has this thread: a Waker may block, or wait for the end of the next
         // run.
         let refused = next.and_then(|next| (self.launch)(&self.shared, next).err());
-        self.shared.changed.notify_all();
+        self.shared.output.changed.notify_all();
         self.shared.wake.notify_all();
         // A closed loop cache's Doer.
         drop_contained(work);
@@ -278,7 +278,7 @@ impl Call {
             }
         };
         drop(control);
-        shared.changed.notify_all();
+        shared.output.changed.notify_all();
         publisher.settle(replaced);
         drop_contained(before);
         match error {

@@ -67,6 +67,10 @@ impl<T: Send + Sync + 'static> Job for ScheduledRun<T> {
         self.next()
     }
 
+    fn prefetch(&self) {
+        self.driven.prefetch();
+    }
+
     fn run(&mut self, now: Tick, called: bool) -> Turn {
         if called {
             self.listens = None;

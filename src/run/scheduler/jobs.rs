@@ -230,7 +230,22 @@ impl JobTable {
     #[inline]
     fn take_due(&mut self, now: Tick) -> Option<Taken> {
         let i = self.wheel.pop_due(Tick::from_nanos(now.as_nanos() >> self.coarse))?;
+        self.prefetch_upcoming();
         self.hand_out(i, false)
+    }
+
+    /// Asks for what the next calls touch: of the second job that comes the job itself, of the first
+    /// one, which was asked for with the call before, what that leads to.
+    #[inline]
+    fn prefetch_upcoming(&self) {
+        let [first, second] = self.wheel.upcoming();
+        let job = |i: &u32| self.slots[*i as usize].job.as_deref();
+        if let Some(job) = first.and_then(job) {
+            job.prefetch();
+        }
+        if let Some(job) = second.and_then(job) {
+            prefetch(job);
+        }
     }
 
     fn take_called(&mut self) -> Option<Taken> {

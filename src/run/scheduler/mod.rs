@@ -54,7 +54,7 @@ use crate::executor::{Executor, Job, Jobs};
 ///
 /// # Time
 /// A call begins no sooner than it is due. Calls that are due close to each other share a wake-up:
-/// where there are many, one begins up to a millisecond late. After the process has stood still
+/// where there are many, one begins up to 1.5 ms late. After the process has stood still
 /// each loop is called once, not once for each interval that was missed.
 ///
 /// # Panics

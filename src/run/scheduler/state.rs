@@ -21,7 +21,7 @@ use crate::sync::thread::Token;
 
 /// How the leader rests on a clock of real time: never for less than this after it last woke, so
 /// that jobs that are due close to each other share a wake-up.
-const COALESCE: Duration = Duration::from_millis(1);
+const COALESCE: Duration = Duration::from_micros(1_500);
 /// A call that took less is likely to be as short the next time.
 const QUICK: Duration = Duration::from_micros(100);
 /// For how long a worker calls jobs that are due before it wakes another one to share them.
