@@ -234,14 +234,14 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     #[inline]
     #[must_use]
     pub fn latest(&self) -> Option<Reading<'_, T>> {
-        Reading::new(self.shared.view.load(), &*self.shared.settings.clock)
+        Reading::new(self.shared.output.view.load(), &*self.shared.settings.clock)
     }
 
     /// The results kept, as one immutable whole: O(1), sharing and not copying them. Lock-free.
     #[inline]
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<T> {
-        Snapshot(self.shared.view.load_full())
+        Snapshot(self.shared.output.view.load_full())
     }
 
     /// A handle for one thread, whose steady-state read is a single atomic load.
@@ -258,13 +258,13 @@ impl<T: Send + Sync + 'static> LoopCache<T> {
     #[must_use]
     pub fn version(&self) -> u64 {
         // Acquire: who sees a version finds that view, or a newer one.
-        self.shared.version.load(Ordering::Acquire)
+        self.shared.output.version.load(Ordering::Acquire)
     }
 
     /// The version word itself, for bindings that keep a copy of their own.
     #[cfg(feature = "capi")]
     pub(crate) fn version_word(&self) -> *const u64 {
-        let word: &crate::sync::atomic::AtomicU64 = &self.shared.version;
+        let word: &crate::sync::atomic::AtomicU64 = &self.shared.output.version;
         std::ptr::from_ref(word).cast()
     }
 

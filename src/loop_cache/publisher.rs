@@ -7,6 +7,9 @@
 //! but that the writer does not wait for readers. If one still has it, the next view is a copy that
 //! shares with the published one what a push does not touch.
 //!
+//! A view of no more than one result needs no twin: a new one is cheaper than what it takes to make
+//! an old one equal.
+//!
 //! # Invariants
 //! - TWIN: between two calls of `publish` and `settle`, `twin` shows what the published view shows.
 //!   So it keeps no result alive that no reader can see.
@@ -21,19 +24,22 @@ use crate::sync::prefetch::{prefetch, prefetch_at};
 /// The runner's means to publish.
 pub(super) struct Publisher<T> {
     twin: Option<Arc<View<T>>>,
-    /// Where the published view is likely to be, to be asked for and never followed.
+    /// Where the published view and its newest entry are likely to be, to be asked for and never
+    /// followed.
     published: usize,
+    newest: usize,
 }
 
 /// What a publication leaves to be dropped; [`Publisher::settle`] does.
 pub(super) struct Replaced<T> {
     view: Arc<View<T>>,
-    entry: Arc<LoopEntry<T>>,
+    /// What is to be added to it if it becomes the twin.
+    entry: Option<Arc<LoopEntry<T>>>,
 }
 
 impl<T: Send + Sync + 'static> Publisher<T> {
     pub(super) fn new() -> Publisher<T> {
-        Publisher { twin: None, published: 0 }
+        Publisher { twin: None, published: 0, newest: 0 }
     }
 
     /// Asks for what the next publication touches.
@@ -43,28 +49,32 @@ impl<T: Send + Sync + 'static> Publisher<T> {
             prefetch(&**twin);
         }
         prefetch_at(std::ptr::without_provenance(self.published), size_of::<View<T>>());
-    }
-
-    /// The same for what lies behind that, once that is there.
-    #[inline]
-    pub(super) fn prefetch_entry(&self) {
-        if let Some(newest) = self.twin.as_ref().and_then(|twin| twin.newest.as_ref()) {
-            prefetch(&**newest);
-        }
+        prefetch_at(std::ptr::without_provenance(self.newest), size_of::<LoopEntry<T>>());
     }
 
     /// Publishes a result. No value is dropped in here.
     pub(super) fn publish(&mut self, shared: &Shared<T>, mut entry: LoopEntry<T>) -> Replaced<T> {
-        let mut view = self.twin.take().unwrap_or_else(|| shared.view.load_full());
-        let version = view.version + 1;
+        let output = &shared.output;
+        // Only the runner writes it.
+        let version = output.version.load(Ordering::Relaxed) + 1;
         entry.sequence = version;
         let entry = Arc::new(entry);
-        // In place if it is the twin, else in a copy.
-        Arc::make_mut(&mut view).push(entry.clone());
+        self.newest = Arc::as_ptr(&entry).addr();
+        let (view, entry) = if shared.settings.capacity <= 1 {
+            (
+                Arc::new(View::after(|| output.view.load_full(), shared.settings.capacity, entry)),
+                None,
+            )
+        } else {
+            let mut view = self.twin.take().unwrap_or_else(|| output.view.load_full());
+            // In place if it is the twin, else in a copy.
+            Arc::make_mut(&mut view).push(entry.clone());
+            (view, Some(entry))
+        };
         self.published = Arc::as_ptr(&view).addr();
-        let view = shared.view.swap(view);
+        let view = output.view.swap(view);
         // Release: VERSION.
-        shared.version.store(version, Ordering::Release);
+        output.version.store(version, Ordering::Release);
         Replaced { view, entry }
     }
 
@@ -72,6 +82,7 @@ impl<T: Send + Sync + 'static> Publisher<T> {
     /// replaced view as the twin if nobody else has it.
     pub(super) fn settle(&mut self, replaced: Replaced<T>) {
         let Replaced { mut view, entry } = replaced;
+        let Some(entry) = entry else { return };
         if let Some(alone) = Arc::get_mut(&mut view) {
             alone.push(entry);
             self.twin = Some(view);
@@ -85,6 +96,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Tick;
+    use crate::error::Error;
     use crate::loop_cache::LoopCache;
 
     type Value = Arc<()>;
@@ -123,6 +135,33 @@ mod tests {
         assert!(Arc::ptr_eq(snapshot.get(0).unwrap().value().unwrap(), &values[1]));
         drop(snapshot);
         assert_eq!(alive(), [false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_view_of_one_result_or_none_shows_the_last_success_beside_a_failure() {
+        for capacity in [0, 1] {
+            let (cache, mut publisher) = (cache(capacity), Publisher::new());
+            let value = Value::default();
+            push(&mut publisher, &cache, &value);
+            let failed = LoopEntry::new(
+                Err(Error::internal("for a test", "no")),
+                SystemTime::UNIX_EPOCH,
+                Tick::default(),
+                Duration::default(),
+            );
+            let replaced = publisher.publish(&cache.shared, failed);
+            publisher.settle(replaced);
+            let view = cache.snapshot();
+            assert_eq!((view.version(), view.len()), (2, capacity));
+            assert_eq!(view.latest().map(LoopEntry::sequence), Some(1));
+            assert_eq!(view.newest().map(LoopEntry::sequence), Some(2));
+            assert_eq!(view.get(0).map(LoopEntry::sequence), (capacity == 1).then_some(2));
+            assert!(view.get(1).is_none());
+            drop(view);
+            push(&mut publisher, &cache, &Value::default());
+            assert_eq!(Arc::strong_count(&value), 1, "nobody can see it");
+            assert_eq!(cache.snapshot().newest().map(LoopEntry::sequence), Some(3));
+        }
     }
 
     #[test]

@@ -143,11 +143,17 @@ impl<T> Control<T> {
     }
 }
 
+/// What a publication writes and those look at who wait for one: in one cache line.
+#[repr(C)]
+pub(super) struct Output<T> {
+    pub(super) view: Latest<View<T>>,
+    pub(super) version: AtomicU64,
+    pub(super) changed: WaitList,
+}
+
 pub(super) struct Shared<T> {
     pub(super) settings: Settings,
-    pub(super) view: CachePadded<Latest<View<T>>>,
-    pub(super) version: CachePadded<AtomicU64>,
-    pub(super) changed: WaitList,
+    pub(super) output: CachePadded<Output<T>>,
     pub(super) wake: WaitList,
     pub(super) control: CachePadded<Lock<Control<T>>>,
     /// That a fork leaves it whole.
@@ -178,9 +184,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
         };
         let context = settings.context.clone();
         let shared = Arc::new(Shared {
-            view: CachePadded::new(Latest::new(View::empty(settings.capacity))),
-            version: CachePadded::new(AtomicU64::new(0)),
-            changed: WaitList::new(),
+            output: CachePadded::new(Output {
+                view: Latest::new(View::empty(settings.capacity)),
+                version: AtomicU64::new(0),
+                changed: WaitList::new(),
+            }),
             wake: WaitList::new(),
             control: CachePadded::new(Lock::new(control)),
             #[cfg(not(docache_loom))]
@@ -211,9 +219,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     #[inline]
     pub(super) fn prefetch(&self) {
         prefetch(&*self.control);
-        prefetch(&*self.view);
-        prefetch(&*self.version);
-        prefetch(&self.changed);
+        prefetch(&*self.output);
         prefetch(&self.settings.clock);
         prefetch(&self.settings.logger);
     }
@@ -244,7 +250,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     fn tell_of_the_end(&self, running: bool) {
         self.wake.notify_all();
         if !running {
-            self.changed.notify_all();
+            self.output.changed.notify_all();
         }
     }
 
@@ -309,6 +315,6 @@ impl<T> Deref for Published<T> {
     type Target = Latest<View<T>>;
 
     fn deref(&self) -> &Latest<View<T>> {
-        &self.0.view
+        &self.0.output.view
     }
 }

@@ -73,7 +73,7 @@ unsafe impl<T: Send + Sync + 'static> Event for Ending<T> {
     type Output = ();
 
     fn list(&self) -> &WaitList {
-        &self.shared.changed
+        &self.shared.output.changed
     }
 
     fn check(&mut self) -> Option<()> {
@@ -92,13 +92,13 @@ unsafe impl<T: Send + Sync + 'static> Event for Newer<T> {
     type Output = Result<u64>;
 
     fn list(&self) -> &WaitList {
-        &self.shared.changed
+        &self.shared.output.changed
     }
 
     fn check(&mut self) -> Option<Result<u64>> {
         // Once it is over there may still be a last result, published before.
         let over = self.shared.over();
-        let version = self.shared.version.load(Ordering::Acquire);
+        let version = self.shared.output.version.load(Ordering::Acquire);
         if version > self.since { Some(Ok(version)) } else { over.map(Err) }
     }
 }
@@ -113,12 +113,12 @@ unsafe impl<T: Send + Sync + 'static> Event for First<T> {
     type Output = Result<()>;
 
     fn list(&self) -> &WaitList {
-        &self.shared.changed
+        &self.shared.output.changed
     }
 
     fn check(&mut self) -> Option<Result<()>> {
         let over = self.shared.over();
-        if self.shared.view.load().latest().is_some() { Some(Ok(())) } else { over.map(Err) }
+        if self.shared.output.view.load().latest().is_some() { Some(Ok(())) } else { over.map(Err) }
     }
 }
 
@@ -134,7 +134,7 @@ unsafe impl<T: Send + Sync + 'static> Event for Requested<T> {
     type Output = Result<Arc<LoopEntry<T>>>;
 
     fn list(&self) -> &WaitList {
-        &self.shared.changed
+        &self.shared.output.changed
     }
 
     fn check(&mut self) -> Option<Result<Arc<LoopEntry<T>>>> {
@@ -146,7 +146,7 @@ unsafe impl<T: Send + Sync + 'static> Event for Requested<T> {
         if done {
             // ORDER: a call that is done has been published.
             return Some(
-                self.shared.view.load().newest.clone().ok_or_else(|| unreachable!("ORDER")),
+                self.shared.output.view.load().newest_entry().ok_or_else(|| unreachable!("ORDER")),
             );
         }
         ended.then(stopped)

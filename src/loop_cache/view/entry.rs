@@ -111,10 +111,12 @@ impl<T> LoopEntry<T> {
 /// Borrowed from a [`Reader`](crate::Reader) or owned as a [`Snapshot`]; nothing in it ever
 /// changes.
 pub struct View<T> {
+    /// Empty if it would have one place: that is the last result.
     ring: Ring<Arc<LoopEntry<T>>>,
     /// A success (SUCCESS).
     latest: Option<Arc<LoopEntry<T>>>,
-    pub(in crate::loop_cache) newest: Option<Arc<LoopEntry<T>>>,
+    /// The last result, if it is no success.
+    failure: Option<Arc<LoopEntry<T>>>,
     pub(in crate::loop_cache) version: u64,
 }
 
@@ -124,7 +126,7 @@ impl<T> Clone for View<T> {
         View {
             ring: self.ring.clone(),
             latest: self.latest.clone(),
-            newest: self.newest.clone(),
+            failure: self.failure.clone(),
             version: self.version,
         }
     }
@@ -132,17 +134,34 @@ impl<T> Clone for View<T> {
 
 impl<T> View<T> {
     pub(in crate::loop_cache) fn empty(capacity: usize) -> View<T> {
-        View { ring: Ring::new(capacity), latest: None, newest: None, version: 0 }
+        View { ring: Ring::new(capacity), latest: None, failure: None, version: 0 }
+    }
+
+    /// The view of at most one result that follows `before` when `entry` arrives: O(1).
+    pub(in crate::loop_cache) fn after(
+        before: impl FnOnce() -> Arc<View<T>>,
+        capacity: usize,
+        entry: Arc<LoopEntry<T>>,
+    ) -> View<T> {
+        let mut view = View::empty(capacity);
+        if entry.result.is_err() {
+            view.latest = before().latest.clone();
+        }
+        view.push(entry);
+        view
     }
 
     /// Becomes the view that follows when `entry` arrives: O(log capacity).
     pub(in crate::loop_cache) fn push(&mut self, entry: Arc<LoopEntry<T>>) {
         self.version = entry.sequence;
-        self.ring.push(entry.clone());
-        if entry.result.is_ok() {
-            self.latest = Some(entry.clone());
+        if self.capacity() > 1 {
+            self.ring.push(entry.clone());
         }
-        self.newest = Some(entry);
+        if entry.result.is_ok() {
+            (self.latest, self.failure) = (Some(entry), None);
+        } else {
+            self.failure = Some(entry);
+        }
     }
 
     /// The version: how many results there have been; 0 before the first.
@@ -154,7 +173,10 @@ impl<T> View<T> {
     /// How many results the view has: at most the capacity.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ring.len()
+        if self.capacity() > 1 {
+            return self.ring.len();
+        }
+        usize::from(self.newest().is_some()).min(self.capacity())
     }
 
     /// Whether it has none.
@@ -172,7 +194,10 @@ impl<T> View<T> {
     /// The `index`-th result, 0 being the oldest: O(log capacity).
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&LoopEntry<T>> {
-        self.ring.get(index).map(|entry| &**entry)
+        if self.capacity() > 1 {
+            return self.ring.get(index).map(|entry| &**entry);
+        }
+        self.newest().filter(|_| index < self.capacity())
     }
 
     /// The last success, whether or not it is among the results kept.
@@ -192,10 +217,15 @@ impl<T> View<T> {
         }
     }
 
+    /// A share of the last result.
+    pub(in crate::loop_cache) fn newest_entry(&self) -> Option<Arc<LoopEntry<T>>> {
+        self.failure.as_ref().or(self.latest.as_ref()).cloned()
+    }
+
     /// The last result, success or not, whether or not it is among the results kept.
     #[must_use]
     pub fn newest(&self) -> Option<&LoopEntry<T>> {
-        self.newest.as_deref()
+        self.failure.as_deref().or(self.latest())
     }
 
     /// The results, oldest first.
