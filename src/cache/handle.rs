@@ -310,7 +310,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.core.clear();
     }
 
-    /// Takes out every entry for which `keep` is false, and says how many that were.
+    /// Takes out every entry for which `keep` is false, and says how many were removed.
     ///
     /// Keys that are only being loaded are not shown, and what they load is kept: against loads
     /// there are [`remove`](Cache::remove) and [`clear`](Cache::clear).

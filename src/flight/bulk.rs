@@ -4,7 +4,7 @@
 //! for those that it leads and completes them; only then does it wait. So nobody waits while others
 //! wait for its leads, and bulk calls that overlap in any way end. A lead that is handed to it
 //! while it waits it serves at once, whatever else it still waits for: it looks at all of its calls
-//! each time that it is woken, which for those that still wait is one load.
+//! each time that it is woken, which for those that still wait is one atomic load.
 
 use std::convert::Infallible;
 use std::hash::Hash;
@@ -267,13 +267,12 @@ fn poll_all<D: Domain>(
             match part.flight_call.poll(cx) {
                 Poll::Pending => waits = true,
                 Poll::Ready(WaitResult::Leads) => {
-                    part.flight_call.call().enter_work();
                     if part.flight_call.recheck() {
+                        part.flight_call.call().enter_work();
                         led.push(index);
                     } else {
                         part.result =
                             Some(part.flight_call.own_result(part.flight_call.complete()));
-                        part.flight_call.call().leave_work();
                     }
                 }
                 Poll::Ready(end) => {

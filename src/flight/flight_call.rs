@@ -112,7 +112,7 @@ impl<D: Domain> FlightCall<D> {
     }
 
     /// Ends the flight that this call leads, with the outcome that was [put](Self::put) into it.
-    /// True if others got it too.
+    /// True if others waited for it.
     #[inline]
     pub(super) fn complete(&self) -> bool {
         let complete = |outcome: Option<&OutcomeOf<D>>| match outcome {
@@ -174,8 +174,13 @@ impl<D: Domain> FlightCall<D> {
         debug_assert_eq!(self.call.state(), State::Leads);
         // SAFETY: as in `enter`.
         let staged = unsafe { self.staged() };
+        // A value that is there is cloned, and the call leads: a call of its key from in there is
+        // reentrant.
+        self.call.enter_work();
         // SAFETY: it is ours, and leads.
-        unsafe { self.domain.recheck(&self.call, staged) }
+        let is_needed = unsafe { self.domain.recheck(&self.call, staged) };
+        self.call.leave_work();
+        is_needed
     }
 
     /// Takes the outcome of a call that has one and does not wait.

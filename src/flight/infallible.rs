@@ -1,4 +1,4 @@
-//! Work that cannot fail, as work that could.
+//! Adapts work that cannot fail to the interface of work that can.
 
 use std::convert::Infallible;
 use std::pin::Pin;

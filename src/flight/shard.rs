@@ -32,7 +32,7 @@ impl<K: ?Sized, T, E> FlightShard<K, T, E> {
         FlightShard { registry: Lock::new(Registry::new()) }
     }
 
-    /// The registry with its lock held, which knows of calls that are there (COPIED).
+    /// Locks the registry; in the child of a fork it first forgets the parent's calls (COPIED).
     #[inline]
     fn lock(&self) -> LockGuard<'_, Registry<K, T, E>> {
         let (mut registry, torn) = self.registry.lock_marked();

@@ -1,8 +1,9 @@
 //! Flights of groups and caches: who leads or waits in another thread is neither joined nor waited
 //! for nor touched.
 
+use std::cell::Cell;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context as TaskContext, Poll, Wake};
 
@@ -158,6 +159,131 @@ pub(crate) fn a_flight_of_ones_own() {
         });
         kinds.cache.clear();
     }
+}
+
+thread_local!(static FORKS_IN: Cell<u32> = const { Cell::new(0) });
+static FORKED: AtomicI32 = AtomicI32::new(-1);
+
+/// Forks if it is the thread's turn: at the last of the calls that were set.
+fn count_down() {
+    match FORKS_IN.get() {
+        0 => {}
+        1 => {
+            FORKS_IN.set(0);
+            // SAFETY: both go on as this crate says that they can.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: it ends a child that hangs.
+                unsafe { libc::alarm(60) };
+                use_stacks();
+            }
+            FORKED.store(child, Ordering::SeqCst);
+        }
+        left => FORKS_IN.set(left - 1),
+    }
+}
+
+/// A value whose `Clone` and destructor may fork.
+struct Forking {
+    number: u64,
+    forks_when_cloned: bool,
+}
+
+impl Forking {
+    const fn new(number: u64) -> Forking {
+        Forking { number, forks_when_cloned: true }
+    }
+}
+
+impl Clone for Forking {
+    fn clone(&self) -> Forking {
+        if self.forks_when_cloned {
+            count_down();
+        }
+        Forking { ..*self }
+    }
+}
+
+impl Drop for Forking {
+    fn drop(&mut self) {
+        if !self.forks_when_cloned {
+            count_down();
+        }
+    }
+}
+
+/// Runs `lead` while two others wait for it; it forks before it tells them, and comes back in both
+/// processes, each of which goes on with `check`.
+fn forks_before_it_tells<F: Fn() -> u64 + Sync>(
+    lead: impl FnOnce(&dyn Fn()),
+    join: F,
+    check: impl Fn(),
+) {
+    FORKED.store(-1, Ordering::SeqCst);
+    let barrier = Barrier::new(3);
+    std::thread::scope(|scope| {
+        let others_join = || {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    assert_eq!(join(), 7);
+                });
+            }
+            barrier.wait();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        };
+        lead(&others_join);
+        check();
+        if FORKED.load(Ordering::SeqCst) == 0 {
+            // SAFETY: it ends the child, which has none of the threads that the scope waits for.
+            unsafe { libc::_exit(0) };
+        }
+    });
+    let child = FORKED.load(Ordering::SeqCst);
+    assert!(child > 0, "it has forked");
+    assert_eq!(status_of(child), 0);
+}
+
+pub(crate) fn a_clone_that_forks() {
+    let group = KeyedGroup::<u64, Forking>::builder().shards(1).build().unwrap();
+    let lead = |others_join: &dyn Fn()| {
+        let work = || {
+            others_join();
+            FORKS_IN.set(1);
+            Forking::new(7)
+        };
+        assert_eq!(group.run(&1, work).number, 7);
+    };
+    let check = || {
+        assert_eq!(group.in_flight(), 0);
+        assert_eq!(group.run(&1, || Forking::new(9)).number, 9);
+    };
+    forks_before_it_tells(lead, || group.run(&1, || Forking::new(8)).number, check);
+}
+
+pub(crate) fn a_destructor_that_forks() {
+    let builder = Cache::builder().max_weight(8).weigher(|_, _: &Forking| 1).shards(1).no_sweep();
+    let cache: Cache<u64, Forking> = builder.build().unwrap();
+    let value = |number| Forking { number, forks_when_cloned: false };
+    let lead = |others_join: &dyn Fn()| {
+        let work = || {
+            others_join();
+            // What is retired from here on is dropped when the load ends: there is no room for it.
+            let guard = cache.pin();
+            (100..120).for_each(|key| cache.insert(key, value(key)));
+            drop(guard);
+            FORKS_IN.set(1);
+            value(7)
+        };
+        assert_eq!(cache.fetch(&1, work).number, 7);
+        assert_eq!(FORKS_IN.get(), 0, "a destructor has forked");
+    };
+    let check = || {
+        cache.clear();
+        assert_eq!(cache.fetch(&1, || value(9)).number, 9);
+        assert_eq!(cache.fetch(&2, || value(9)).number, 9);
+    };
+    forks_before_it_tells(lead, || cache.fetch(&1, || value(8)).number, check);
 }
 
 /// Work that says at the barrier that it has begun, and ends once it is let go.

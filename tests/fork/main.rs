@@ -42,6 +42,8 @@ const CASES: &[(&str, fn())] = &[
     ("only_what_is_used_starts_threads", caches::only_what_is_used_starts_threads),
     ("flights_of_others", flights::flights_of_others),
     ("a_flight_of_ones_own", flights::a_flight_of_ones_own),
+    ("a_clone_that_forks", flights::a_clone_that_forks),
+    ("a_destructor_that_forks", flights::a_destructor_that_forks),
     ("a_bulk_call_of_ones_own", flights::a_bulk_call_of_ones_own),
     ("a_future_that_waited", flights::a_future_that_waited),
     ("busy_groups", flights::busy_groups),

@@ -160,6 +160,31 @@ fn destructors_that_take_other_entries_out_do_not_recurse() {
 }
 
 #[test]
+fn destructors_of_cached_errors_that_take_others_out_do_not_recurse() {
+    struct Dependent(u64);
+    static CACHE: OnceLock<Cache<u64, u64, Dependent>> = OnceLock::new();
+    static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+    static DROPPED: AtomicU64 = AtomicU64::new(0);
+    impl Drop for Dependent {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            deeper(&DEEPEST, || {
+                CACHE.get().unwrap().remove(&(self.0 + 1));
+            });
+        }
+    }
+    let _turn = turn();
+    let builder = Cache::builder().negative_ttl(Duration::from_secs(3_600)).no_sweep();
+    let cache = CACHE.get_or_init(|| builder.build().unwrap());
+    for key in 0..20_000 {
+        assert!(cache.try_fetch(&key, || Err(Dependent(key))).is_err());
+    }
+    cache.remove(&0);
+    until(|| DROPPED.load(Ordering::Relaxed) == 20_000);
+    assert_eq!(DEEPEST.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_listener_that_puts_back_what_left_does_not_recurse() {
     static CACHE: OnceLock<Cache<u64, Arc<u64>>> = OnceLock::new();
     static DEEPEST: AtomicUsize = AtomicUsize::new(0);

@@ -37,8 +37,8 @@ use crate::flight::{
 pub use detached::DetachedFetch;
 pub use options::{FetchOptions, Loaded, WaitLimit};
 
-/// What a call of a cache keeps: its load, and what is staged of the result, to be stored when the
-/// flight ends.
+/// What a call of a cache keeps: when its load began, and what it stages of the result, to be stored
+/// when the flight ends.
 pub(crate) struct Staged<K, V> {
     /// When this call's load began, while it is under way.
     began: Option<Tick>,
@@ -258,7 +258,7 @@ where
         staged: &mut Staged<K, V>,
     ) -> bool {
         let core = &self.cache.core;
-        let (began, ended) = (staged.began.take(), self.now());
+        let ended = self.now();
         let mut now = ended;
         if core.settings.weigher.is_some() && staged.pair.is_some() {
             // Destructors run in here while the call still leads: one that fetches the same key
@@ -277,6 +277,8 @@ where
             self.shard,
             |locked, deferred| {
                 locked.drain_limbo(deferred);
+                // A destructor or a clock may have forked since the call was last looked at.
+                me.reset_if_forked();
                 // FRESH.
                 // SAFETY: the caller's promise.
                 let registered = unsafe { locked.state.flights.is_registered(me) };
@@ -295,7 +297,7 @@ where
                         deferred,
                     );
                 }
-                if let Some(began) = began {
+                if let Some(began) = staged.began.take() {
                     locked.state.load_counts.count_load(ended.since(began), outcome.is_ok());
                 }
                 // SAFETY: the caller's promise. Everything that may panic comes before this, while

@@ -105,7 +105,8 @@ enum GuardInner {
     Epoch(crossbeam_epoch::Guard),
 }
 
-/// A guard. Wait-free; the first of a thread takes a lock and may allocate.
+/// A guard. Wait-free (lock-free with `epochs`); the first of a thread takes a lock and may
+/// allocate.
 #[inline(always)]
 pub(crate) fn pin() -> Guard {
     match RECORD.get() {

@@ -10,8 +10,8 @@
 //! # A grace period
 //! A thread that wants one to [end](Records::advance) holds the lock of `holdouts`. It counts the
 //! period as begun, does the heavy fence, and then, under the lock of `lists`, writes down the
-//! counters of those taken records whose depth is not 0. The period has ended when the section
-//! number of each of those has moved. So a period costs time in proportion to the records that are
+//! counters of those taken records whose depth is not 0. The period has ended when each of those
+//! has had a depth of 0 or another section number. So a period costs time in proportion to the records that are
 //! taken.
 //!
 //! # Invariants
@@ -41,7 +41,7 @@
 //! after H, hence after F. If R gave its record back before N, the same lock orders all that R read
 //! before N. If a record in the list has a new owner, its section number has moved, so nobody waits
 //! for it. (The number has 16 bits and wraps: at worst a period waits for a guard that it need not
-//! wait for.)
+//! wait for. It never waits for a record without guards.)
 //!
 //! A guard may also be taken for something that was found before it, under the lock under which W
 //! unlinks. Then E happens before the unlocking, and so before U and F; and N, which comes after F,
@@ -325,7 +325,12 @@ impl Records {
 
 /// Strikes off the records that have unpinned. True if none is left.
 fn have_left(holdouts: &mut Vec<(&'static Record, ReaderCtr)>) -> bool {
-    holdouts.retain(|(record, ctr)| record.seen().is_same_section(*ctr));
+    holdouts.retain(|(record, noted)| {
+        let now = record.seen();
+        // The depth too: a thread that reads no more stays in the section that it has come to,
+        // which may have the number that was noted.
+        now.is_pinned() && now.is_same_section(*noted)
+    });
     holdouts.is_empty()
 }
 
@@ -381,6 +386,26 @@ mod tests {
         early.pin();
         early.repin();
         assert_eq!(early.ctr().0 & ReaderCtr::NESTING, 2, "the other guard keeps what it holds");
+    }
+
+    #[test]
+    fn a_thread_that_reads_no_more_is_not_waited_for_whatever_its_section_number() {
+        let (records, periods) = new();
+        let record = records.take();
+        record.pin();
+        let cookie = periods.cookie();
+        records.advance(&periods);
+        assert!(!periods.has_elapsed(cookie));
+        let noted = record.ctr();
+        assert!(!record.unpin());
+        // As many sections as bring the number back to the one that was noted.
+        for _ in 1..1 << 16 {
+            record.pin();
+            assert!(!record.unpin());
+        }
+        assert!(record.ctr().is_same_section(noted) && !record.is_pinned());
+        records.advance(&periods);
+        assert!(periods.has_elapsed(cookie));
     }
 
     #[test]

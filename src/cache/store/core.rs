@@ -28,6 +28,7 @@ pub(crate) enum Access {
     Peek,
 }
 
+/// The shards of a cache, and what applies to all of them.
 pub(crate) struct Core<K, V, E, S> {
     shards: Box<[Shard<K, V, E>]>,
     /// The number of shards, less one.
@@ -276,7 +277,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         now: Option<Tick>,
     ) -> Option<&'a Place<K, V>> {
         // SAFETY: the caller's promise.
-        let entry = unsafe { locked.find_unbounded(hash, key) }?.place;
+        let entry = unsafe { locked.find_beyond_lock(hash, key) }?.place;
         self.expiry.is_live_at(entry, now).then_some(entry)
     }
 

@@ -39,7 +39,7 @@ impl<K, V, E> Shard<K, V, E> {
 }
 
 impl<K, V, E, S> Locked<'_, K, V, E, S> {
-    /// What is retired weighs so much; what the listener is being shown is not known here.
+    /// The weight of the retired entries, but not of those that the listener is being shown.
     pub(crate) fn retired_weight(&self) -> u64 {
         if self.config.weighted {
             self.state.limbo.weight() + self.state.pending_notifications.weight
@@ -182,7 +182,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         key: &Q,
     ) -> Option<(u32, &Place<K, V>)> {
         // SAFETY: linked for as long as the lock is held, and the result borrows that.
-        let Found { index, place, .. } = unsafe { self.find_unbounded(hash, key) }?;
+        let Found { index, place, .. } = unsafe { self.find_beyond_lock(hash, key) }?;
         Some((index, place))
     }
 
@@ -191,7 +191,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// # Safety
     /// The result is used as [`place`](Locked::place) demands.
     #[inline]
-    pub(crate) unsafe fn find_unbounded<Q: Lookup<K> + ?Sized>(
+    pub(crate) unsafe fn find_beyond_lock<Q: Lookup<K> + ?Sized>(
         &self,
         hash: u64,
         key: &Q,
@@ -231,7 +231,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let Some((key, _)) = pair.as_ref() else { return Ok(()) };
         // SAFETY: linked for as long as the lock is held, and used no longer.
         let old =
-            unsafe { self.find_unbounded(new.hash, key) }.map(|Found { index, place, at }| {
+            unsafe { self.find_beyond_lock(new.hash, key) }.map(|Found { index, place, at }| {
                 let expired = place.deadline() <= new.now;
                 let cause = if expired { Cause::Expired } else { Cause::Replaced };
                 Old { index, at, cause }
@@ -264,7 +264,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         self.state.slab.take_next().or_else(|| self.allocate_slow())
     }
 
-    /// The same if none was given back just before.
+    /// The same, when the slab keeps no place ready.
     #[inline(never)]
     fn allocate_slow(&mut self) -> Option<u32> {
         let index = self.state.slab.take()?;
@@ -388,8 +388,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         new: &NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        let leaves = u64::from(old.map_or(0, |old| self.state.policy.weight_of(old)));
-        let max = self.config.max_weight.saturating_add(leaves);
+        let freed_weight = u64::from(old.map_or(0, |old| self.state.policy.weight_of(old)));
+        let max = self.config.max_weight.saturating_add(freed_weight);
         while self.state.policy.weight() + u64::from(new.weight) > max {
             let Some(expired) = self.find_expired(new.now, old) else { break };
             self.unlink(expired, Cause::Expired, deferred);
@@ -412,8 +412,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         });
         let policy = &state.policy;
         let deadline_of = |index| {
-            let counts = policy.holds(index) && Some(index) != old;
-            counts.then(|| entries.linked_place(index).deadline().units())
+            let takes_room = policy.holds(index) && Some(index) != old;
+            takes_room.then(|| entries.linked_place(index).deadline().units())
         };
         let found = wheel.expired(now.units(), deadline_of);
         if found.is_none() {
@@ -522,9 +522,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             return false;
         }
         // What need not be dropped may wait until its place is wanted, unless it is much.
-        let one = !needs_drop::<(K, V)>() && state.limbo.len() < LAZY_RETIRED;
+        let only_one = !needs_drop::<(K, V)>() && state.limbo.len() < LAZY_RETIRED;
         let mut any = false;
-        for _ in 0..if one { 1 } else { MAX_RECLAIMED } {
+        for _ in 0..if only_one { 1 } else { MAX_RECLAIMED } {
             let Some(index) = state.limbo.pop_elapsed() else { break };
             any = true;
             if needs_drop::<(K, V)>() {

@@ -12,6 +12,7 @@ use super::locked::Locked;
 use super::place::Deadline;
 use super::shard::Shard;
 use crate::cache::reclaim::advance;
+use crate::contain::drop_contained;
 
 /// How many rounds the background does in a row while its own listeners and destructors leave more
 /// to do, as a long chain of entries that own one another does.
@@ -111,11 +112,18 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         true
     }
 
-    /// Notifies the listener of entries that left inside user code. True if there were any.
+    /// Does what writes inside user code have left: notifies the listener, drops cached errors.
+    /// True if there was anything.
     fn notify_pending(&self, shard: &Shard<K, V, E>) -> bool {
-        let refused = std::mem::take(&mut self.lock(shard).state.refused);
-        let any = !refused.is_empty();
+        let mut locked = self.lock(shard);
+        let refused = std::mem::take(&mut locked.state.refused);
+        let errors = std::mem::take(&mut locked.state.dropped_errors);
+        drop(locked);
+        let any = !refused.is_empty() || !errors.is_empty();
         refused.into_iter().for_each(|pair| self.notify_refused(shard, pair));
+        let scope = CallbackScope::enter();
+        errors.into_iter().for_each(drop_contained);
+        drop(scope);
         if self.listener().is_none() {
             return any;
         }

@@ -69,7 +69,7 @@ impl<K, V> Drop for DropInPlace<'_, K, V> {
 /// Readers and the policy load and store the whole word, Relaxed, without a read-modify-write: an
 /// update of the two low bytes may be lost, and they are only hints. A reader stores before its
 /// guard goes, so never after the place has been given to another entry (GRACE of
-/// `reclaim::records`).
+/// `reclaim::records` and `reclaim::epochs`).
 #[derive(Clone, Copy)]
 pub(crate) struct Meta(u64);
 
@@ -97,8 +97,7 @@ impl Meta {
         self.0 as u8
     }
 
-    /// The two low bytes. The policy's says how much the entry was used before, and when that was
-    /// noted.
+    /// The two low bytes. The policy's holds the past use, and the epoch in which it was recorded.
     #[inline(always)]
     fn mark(self) -> Mark {
         Mark { hits: self.hits(), history: (self.0 >> 8) as u8 }

@@ -46,7 +46,7 @@ use crossbeam_utils::CachePadded;
 #[cfg(not(docache_loom))]
 use super::callback::CallbackScope;
 use super::deferred::PendingNotifications;
-use super::expiry::negative::NegativeCache;
+use super::expiry::negative::{Gone, NegativeCache};
 use super::expiry::wheel::TimerWheel;
 use super::limbo::Limbo;
 use super::place::{Deadline, Place};
@@ -125,7 +125,7 @@ impl ShardConfig {
     }
 }
 
-/// What a new entry is to be, beside its key and value.
+/// What comes with a new entry, beside its key and value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEntry {
     pub(crate) hash: u64,
@@ -159,8 +159,8 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) load_counts: LoadCounts,
     /// How often the table was replaced.
     pub(crate) table_generation: u64,
-    /// Places of entries that other threads were at (dropping them, showing them to the listener,
-    /// clearing a shard) when this process was forked off. Those threads are not here: the places
+    /// Places of entries that other threads were working on (dropping them, showing them to the
+    /// listener, clearing a shard) when this process was forked off. Those threads are not here: the places
     /// are never given back.
     pub(crate) leaked_by_fork: usize,
     pub(crate) slab: Slab<K, V>,
@@ -172,6 +172,8 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) refused: Vec<(K, V)>,
     pub(crate) policy: Policy,
     pub(crate) pending_notifications: PendingNotifications,
+    /// Cached errors that left inside user code.
+    pub(crate) dropped_errors: Vec<Gone<K, E>>,
 }
 
 /// Asserts that these begin a cache line, behind the 8 bytes of the lock.
@@ -204,7 +206,9 @@ impl<K, V, E> ShardState<K, V, E> {
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no background"))]
     pub(crate) fn needs_maintenance(&self) -> bool {
         let few = !needs_drop::<(K, V)>() && self.limbo.len() < LAZY_RETIRED;
-        let pending = !self.pending_notifications.entries.is_empty() || !self.refused.is_empty();
+        let pending = !self.pending_notifications.entries.is_empty()
+            || !self.refused.is_empty()
+            || !self.dropped_errors.is_empty();
         pending || !(few || self.limbo.is_empty()) || self.limbo.has_large_tables()
     }
 }
@@ -226,6 +230,7 @@ impl<K, V, E> Shard<K, V, E> {
             limbo: Limbo::new((config.max_retired_weight() / 8).max(1)),
             gave_up_at: None,
             refused: Vec::new(),
+            dropped_errors: Vec::new(),
             policy: config.policy(),
             pending_notifications: PendingNotifications::default(),
         };
@@ -328,6 +333,7 @@ impl<K, V, E> Drop for Shard<K, V, E> {
         state.limbo.drain().for_each(free);
         state.pending_notifications.entries.drain(..).for_each(|(index, _)| free(index));
         state.refused.drain(..).for_each(drop_contained);
+        state.dropped_errors.drain(..).for_each(drop_contained);
         if let Some(negative) = &mut state.negative {
             let mut gone = Vec::new();
             negative.clear(&mut gone);

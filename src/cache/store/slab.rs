@@ -6,9 +6,9 @@
 //! large. The addresses of the chunks are in the *directory*, an array that readers find through
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
-//! Two kinds of free places are kept ready, so that most writes do not look at a chunk: the one
-//! that was given back last, and a *run* of such as were never given out. Their chunks count them
-//! as used.
+//! Two kinds of free places are kept ready, so that most writes do not look at a chunk: one that
+//! was given back, and a *run* of places that were never given out. Their chunks count them as
+//! used.
 //!
 //! # Invariants
 //! - LOCKED: places are given out and taken back under the shard's lock.
@@ -116,7 +116,7 @@ pub(crate) struct Slab<K, V> {
 }
 
 impl<K, V> Slab<K, V> {
-    /// So many bytes at its end are what each write changes.
+    /// The size of its tail, which every write changes.
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no cache lines"))]
     pub(super) const HOT_BYTES: usize = size_of::<Self>() - std::mem::offset_of!(Self, used);
 
@@ -326,7 +326,7 @@ impl<K, V> Slab<K, V> {
         let base = self.directories.last().expect("a chunk has an address")[number]
             .load(Ordering::Relaxed);
         // SAFETY: allocated in `grow` with this layout, and used by nobody, as the caller promises.
-        // An `Place` itself needs no destructor.
+        // A `Place` itself needs no destructor.
         unsafe { dealloc(base.cast(), layout::<K, V>(chunk.places as usize)) };
     }
 }
@@ -340,10 +340,10 @@ impl<K, V> Drop for Slab<K, V> {
     }
 }
 
-/// The layout of a chunk of so many entries, aligned so that they straddle as few cache lines as
+/// The layout of a chunk of so many places, aligned so that they straddle as few cache lines as
 /// possible.
 fn layout<K, V>(places: usize) -> Layout {
-    let layout = Layout::array::<Place<K, V>>(places).expect("a chunk of entries fits into memory");
+    let layout = Layout::array::<Place<K, V>>(places).expect("a chunk of places fits into memory");
     layout.align_to(64).expect("cache lines are small")
 }
 

@@ -15,8 +15,8 @@
 //!   during it the key was in no slot.
 //! - COUNTED: an overflow count is never too low, as long as the `Hash` of keys is stable. `insert`
 //!   raises those of the buckets that it passes before it sets the tag; `erase` clears the tag
-//!   before it lowers them. (`erase_anywhere` leaves them too high, which only lengthens searches;
-//!   see `erased_since_saturation` in [`ShardState`](super::shard::ShardState).)
+//!   before it lowers them. (`erase_anywhere` leaves them too high, which only lengthens searches
+//!   until the table is next rebuilt.)
 //! - TAGGED: in the published table, a slot whose tag is set holds the index of a filled place.
 //!   What a reader finds under a guard, in the table that it loaded under the same guard, stays
 //!   filled until that guard goes, even if the entry is taken out or the table is replaced
@@ -207,7 +207,7 @@ impl Table {
         drop(unsafe { Box::from_raw(all.as_ptr()) });
     }
 
-    /// How many entries so many buckets are for: a load factor of four fifths.
+    /// How many entries this many buckets are meant for: a load factor of four fifths.
     fn capacity_of(buckets: usize) -> usize {
         buckets * SLOTS * 4 / 5
     }

@@ -107,7 +107,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     }
 
     /// Removes what `keep` returns false for; it is shown what has not expired, without a lock.
-    /// Returns how many that were.
+    /// Returns how many were removed.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> usize {
         let mut count = 0;
         for shard in self.shards() {

@@ -2,7 +2,8 @@
 //!
 //! The order of a write: compute the weight, without a lock; lock the shard; take a few pairs out
 //! of limbo; write; unlock; show the listener what was removed; drop the pairs from limbo. So no
-//! user code but `Hash` and `Eq` runs under the lock, and no reader ever runs a destructor.
+//! user code but `Hash`, `Eq` and `Borrow` runs under the lock, and no reader ever runs a
+//! destructor.
 //! [`Core::with_shard`] keeps that order.
 
 use std::borrow::Borrow;
@@ -27,7 +28,7 @@ const WAIT_TRIES: usize = 10;
 const WAIT_PAUSE: Duration = Duration::from_micros(200);
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
-    /// Has `f` write to a shard; does what that leaves when the lock is given back.
+    /// Runs `f` under the shard's lock, then the deferred work after unlocking.
     #[inline(always)]
     pub(crate) fn with_shard<'a, R>(
         &'a self,
@@ -108,7 +109,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
 
     /// Where entries have weights: keeps the weight of the retired entries, together with `weight`,
     /// below the shard's limit if it can. Drops the retired entries that no reader can see. If that
-    /// is not enough, waits a few milliseconds for readers, unless the calling thread has a guard
+    /// is not enough, waits for readers ([`WAIT_TRIES`]), unless the calling thread has a guard
     /// itself, or no grace period has ended since another write waited in vain.
     #[inline(always)]
     pub(crate) fn limit_retired(&self, shard: &Shard<K, V, E>, weight: u32) {
@@ -160,7 +161,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 locked.drain_limbo(deferred);
                 locked.invalidate(hash, key, deferred);
                 // SAFETY: the guard is dropped when the value was used.
-                let Found { index, place, at } = unsafe { locked.find_unbounded(hash, key) }?;
+                let Found { index, place, at } = unsafe { locked.find_beyond_lock(hash, key) }?;
                 let live = self.expiry.is_live_at(place, now);
                 let cause = if live { Cause::Removed } else { Cause::Expired };
                 locked.unlink_at((index, at), hash, cause, deferred);
@@ -194,8 +195,13 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
                 self.notify_listener(uncommon.to_notify, uncommon.to_notify_weight);
             self.deferred.needs_maintenance |= needs_drop::<(K, V)>();
         }
+        let mut errors = uncommon.errors;
+        if !errors.is_empty() && CallbackScope::is_active() {
+            self.core.lock(self.shard).state.dropped_errors.append(&mut errors);
+            return self.core.schedule_maintenance_now();
+        }
         let _scope = CallbackScope::enter();
-        uncommon.errors.into_iter().for_each(drop_contained);
+        errors.into_iter().for_each(drop_contained);
     }
 
     /// Notifies the listener of entries, and sends them to limbo. True if that filled a batch

@@ -150,9 +150,10 @@ impl<K: ?Sized, T, E> Call<K, T, E> {
         self.state.get()
     }
 
-    /// To be called before the owner does anything with a call that may be in a flight (COPIED).
+    /// To be called before the owner does anything with a call that may be in a flight, and again
+    /// after user code, which may fork (COPIED).
     #[inline]
-    pub(in crate::flight) fn reset_if_forked(&self) {
+    pub(crate) fn reset_if_forked(&self) {
         if self.forks.load(Ordering::Relaxed) != forks() {
             self.reset_after_fork();
         }

@@ -83,6 +83,8 @@ fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
         // Whether all clones succeeded: a relay must have the real outcome.
         let whole = copies.iter().flatten().all(|copy| copy.is_ok() == outcome.is_ok());
         let registry = domain.registry();
+        // A `Clone` may have forked (COPIED).
+        me.call().reset_if_forked();
         match me.parked_next().filter(|_| whole) {
             Some(relay) => deliver_with_relay(me, relay, &mut copies[..count], &mut wakers),
             None => deliver_to_last(me, &mut copies[..count], &mut wakers),
@@ -101,6 +103,8 @@ fn deliver_by<D: Domain + ?Sized, const MAX: usize>(
 /// How many calls the next batch serves, up to `max`.
 fn batch_len<D: Domain + ?Sized>(domain: &D, me: CallPtrOf<D>, max: usize) -> usize {
     let _registry = domain.registry();
+    // A Waker, or the destructor of a clone, may have forked (COPIED).
+    me.call().reset_if_forked();
     // A leader serves one parked thread, and leaves the rest to it.
     let leads = me.call().state() == State::Leads;
     let max = if leads && me.parked_next().is_some() { 1 } else { max };

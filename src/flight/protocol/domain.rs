@@ -17,7 +17,8 @@ pub(crate) type OutcomeOf<D> = Outcome<<D as Domain>::Value, <D as Domain>::Erro
 pub(super) type CallPtrOf<D> =
     CallPtr<<D as Domain>::Key, <D as Domain>::Value, <D as Domain>::Error>;
 
-/// How one call gets at the registry of its flight, which lies behind a lock, and what is done in
+/// What lets one code run the flights of groups and of caches: how one call gets at the registry of
+/// its flight, which lies behind a lock, and what is done in
 /// the same critical sections.
 ///
 /// Two types implement it: a reference to a shard of a group, which is the bare registry; and what
@@ -76,7 +77,7 @@ pub(crate) unsafe trait Domain {
     );
 
     /// Ends the flight that `me` leads: later calls of its key begin a new one, and those that wait
-    /// get the outcome. True if any did.
+    /// get the outcome. True if any waited.
     ///
     /// # Safety
     /// `me` belongs to the caller and leads in this registry.

@@ -1,7 +1,7 @@
 //! When the entries of a cache expire, and by which clock.
 //!
-//! Deadlines are set by the clock of writes, and looked at by that of reads: the same, unless
-//! entries expire only when they are swept, since time stands still for reads then.
+//! Deadlines are set by the clock of writes, and looked at by that of reads. They are the same
+//! clock, unless entries expire only when they are swept: reads then use one that stands still.
 //!
 //! Below: the [timer wheel](wheel) of the deadlines, and the [cached errors](negative), which
 //! expire as well.

@@ -21,7 +21,7 @@ struct CachedError<K, E> {
     key: K,
     error: Arc<E>,
     expires: Tick,
-    /// No other error of the shard ever had it.
+    /// Unique among all errors that the shard ever cached.
     number: u64,
 }
 

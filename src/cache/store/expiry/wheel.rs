@@ -5,7 +5,7 @@
 //! deadline's group there. When `elapsed` reaches a slot its indices move to lower levels, until
 //! each is in a slot of a single unit.
 //!
-//! Removal is lazy: nothing is told here when an entry leaves. An index keeps its slot until that
+//! Removal is lazy: the wheel is not told when an entry leaves. An index keeps its slot until that
 //! slot's time has come. Then the caller is asked for the deadline of the entry that the index
 //! holds now, and the index moves on, or is taken out if there is none. Only an index that is
 //! reused with a deadline before its slot begins is moved at once. So an index is in at most one
@@ -131,7 +131,7 @@ struct Level {
 }
 
 impl TimerWheel {
-    /// None yet, and no memory.
+    /// An empty wheel; allocates nothing.
     pub(crate) fn new() -> Self {
         TimerWheel {
             elapsed: 0,
