@@ -270,8 +270,8 @@ where
             now = self.now();
         }
         let new = core.new_entry(me.hash, staged.weight, staged.ttl.or(self.ttl), now);
-        let until = |ttl| now.after(ttl);
-        let until = staged.error_key.as_ref().and(core.settings.negative_ttl).map(until);
+        let error_ttl = staged.error_key.as_ref().and(core.settings.negative_ttl);
+        let until = error_ttl.map(|ttl| now.after(ttl));
         let mut refused = false;
         let has_waiters = core.with_shard_then(
             self.shard,
@@ -290,12 +290,8 @@ where
                 if let (true, Some(until), Err(Failure::Failed(error))) =
                     (registered, until, outcome)
                 {
-                    locked.cache_error(
-                        me.hash,
-                        (&mut staged.error_key, error.clone()),
-                        until,
-                        deferred,
-                    );
+                    let error = (&mut staged.error_key, error.clone());
+                    locked.cache_error(me.hash, error, until, deferred);
                 }
                 if let Some(began) = staged.began.take() {
                     locked.state.load_counts.count_load(ended.since(began), outcome.is_ok());

@@ -203,6 +203,11 @@ pub(crate) fn finish(world: &World, pick: Pick, report: Report) {
     let Some((held, stage)) = held.zip(stage) else {
         return finished.is(DOCACHE_INVALID_ARGUMENT);
     };
+    check_finished(&held, stage, &finished);
+}
+
+/// Whether a call could be finished that was seen at `stage`.
+fn check_finished(held: &Held, stage: Stage, finished: &Outcome) {
     let is_taken = matches!(finished.status, DOCACHE_OK | DOCACHE_PENDING);
     match stage {
         Stage::Leads if held.refreshes => assert!(is_taken || finished.status == DOCACHE_CLOSED),
