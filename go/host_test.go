@@ -176,12 +176,12 @@ func processorTime(t testing.TB) time.Duration {
 }
 
 // tickCost is the processor time of one call.
-func tickCost(t testing.TB, start func() loops) float64 {
+func tickCost(t testing.TB, span time.Duration, start func() loops) float64 {
 	l := start()
 	defer l.stop()
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(span / 8)
 	calls, used := l.calls(), processorTime(t)
-	time.Sleep(150 * time.Millisecond)
+	time.Sleep(span)
 	return float64(processorTime(t)-used) / float64(l.calls()-calls)
 }
 
@@ -191,8 +191,8 @@ func TestTicksAreCheap(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			var ratios, costs []float64
 			for range rounds {
-				theirs := tickCost(t, func() loops { return startPlains(n, tickInterval) })
-				ours := tickCost(t, func() loops { return startOurs(t, n, tickInterval) })
+				theirs := tickCost(t, tickSpan, func() loops { return startPlains(n, tickInterval) })
+				ours := tickCost(t, tickSpan, func() loops { return startOurs(t, n, tickInterval) })
 				ratios, costs = append(ratios, ours/theirs), append(costs, ours)
 			}
 			m := median(ratios)

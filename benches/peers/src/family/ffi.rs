@@ -151,7 +151,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     go::measure(
         bench,
         "go",
-        "^Benchmark(Latest|LatestWhileChanging|Data|Tick|Tick8|Tick60|Lateness|Lateness8|Lateness60)$",
+        "^Benchmark(Latest|LatestWhileChanging|Data|Tick(8|60|10000)?|Lateness(8|60)?)$",
     )?;
     go::measure(bench, "go/cache", "^BenchmarkGet$")?;
     Ok(contract(bench))
