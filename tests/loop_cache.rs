@@ -106,6 +106,30 @@ fn a_fixed_rate_keeps_its_rhythm_and_counts_what_it_skips() {
 }
 
 #[test]
+fn a_call_that_comes_late_makes_up_for_all_that_came_before_it() {
+    let clock = ManualClock::new();
+    let Gated { entered, leave, cache } =
+        gated(&clock, |builder| builder.schedule(Schedule::FixedRate));
+    cache.start().unwrap();
+    entered.recv().unwrap();
+    leave.send(()).unwrap();
+    cache.changed(0).wait(None).unwrap();
+    // As if the process had stood still: the call due at 1 comes at 10.5, and the next at 11.
+    clock.advance(SECOND * 21 / 2);
+    entered.recv().unwrap();
+    leave.send(()).unwrap();
+    cache.changed(1).wait(None).unwrap();
+    clock.advance(SECOND / 2 - Duration::from_nanos(1));
+    assert!(cache.changed(2).wait(Duration::ZERO).unwrap_err().is_timeout());
+    clock.advance(Duration::from_nanos(1));
+    entered.recv().unwrap();
+    leave.send(()).unwrap();
+    cache.changed(2).wait(None).unwrap();
+    cache.stop();
+    assert_eq!(cache.stats().skipped_ticks, 9);
+}
+
+#[test]
 fn a_fixed_delay_counts_from_the_end_of_a_call() {
     let clock = ManualClock::new();
     let Gated { entered, leave, cache } = gated(&clock, |builder| builder);

@@ -90,7 +90,7 @@ pub struct LoopCacheStats {
     pub consecutive_failures: u64,
     /// The last failure's error, also after later successes.
     pub last_error: Option<Error>,
-    /// Ticks of a fixed rate that a call's end, or its jitter, found passed already.
+    /// Ticks of a fixed rate that came before or during calls, and that no call was made for.
     pub skipped_ticks: u64,
     /// How long the last call took.
     pub last_duration: Duration,

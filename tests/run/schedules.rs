@@ -106,13 +106,16 @@ impl Model {
     fn call(&mut self, due: Due, refresh: bool) {
         self.log.push((due.who, self.now));
         let Some(work) = self.work.get(due.who).copied() else { return };
+        let passed = |now: u64| now.saturating_sub(due.tick) / work.interval;
+        let began = passed(self.now);
         self.now += work.takes;
         let tick = if !work.fixed_rate {
             self.now + work.interval
         } else if refresh {
             due.tick
         } else {
-            due.tick + work.interval * (self.now.saturating_sub(due.tick) / work.interval).max(1)
+            // The last that came during the call, or else the next one.
+            due.tick + work.interval * passed(self.now).max(began + 1)
         };
         self.order += 1;
         self.dues.push(Due { at: tick, order: self.order, who: due.who, tick });

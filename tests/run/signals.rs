@@ -1,13 +1,16 @@
 //! Real signals, sent to child processes: this program, run again with a case to play.
 
 use crate::wait;
-use docache::ErrorKind;
-use docache::run::{self, Actor, Cause, Group, Signal};
+use docache::run::{self, Actor, Cause, Group, Scheduler, Signal};
+use docache::{ErrorKind, LoopCache, Schedule};
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CASE: &str = "DOCACHE_RUN_CASE";
 
@@ -72,6 +75,7 @@ fn a_case() {
         "forked" => forked(),
         "threads" => threads(),
         "nested" => nested(),
+        "stops" => stops(),
         _ => unreachable!("{case}"),
     };
     std::process::exit(code);
@@ -304,4 +308,52 @@ fn what_cannot_be_listened_to_is_refused() {
     let error = run::signals([]).unwrap_err();
     assert!(error.to_string().starts_with("signals: an empty list"), "{error}");
     assert!(run::signals([Signal::from_number(65)]).is_err());
+}
+
+/// Counts the calls of loops around a time in which the process stands still.
+fn stops() -> i32 {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    let scheduler = Scheduler::builder().workers(2).build().unwrap();
+    let calls: Arc<[AtomicU64]> = (0..50).map(|_| AtomicU64::new(0)).collect();
+    let caches: Vec<_> = (0..calls.len())
+        .map(|i| {
+            let calls = calls.clone();
+            let doer = move || Ok::<_, Infallible>(calls[i].fetch_add(1, Ordering::Relaxed));
+            let cache = LoopCache::builder(doer).interval(INTERVAL);
+            let cache = cache.schedule(Schedule::FixedRate).scheduler(&scheduler).build().unwrap();
+            assert!(cache.start().unwrap());
+            cache
+        })
+        .collect();
+    let counts = || calls.iter().map(|calls| calls.load(Ordering::Relaxed)).collect::<Vec<_>>();
+    say("ready");
+    let (mut before, mut looked) = (counts(), Instant::now());
+    while looked.elapsed() < Duration::from_secs(1) {
+        (before, looked) = (counts(), Instant::now());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let resumed = Instant::now();
+    std::thread::sleep(INTERVAL / 2);
+    let after = counts();
+    // One that makes up for all that were missed, one whose time comes just then, and those that
+    // this thread was too late for.
+    let fair = 2 + resumed.elapsed().as_nanos() / INTERVAL.as_nanos();
+    for ((before, after), cache) in before.iter().zip(&after).zip(&caches) {
+        assert!(after > before && u128::from(after - before) <= fair, "{before} {after}");
+        assert!(cache.stats().skipped_ticks >= 3, "{:?}", cache.stats());
+    }
+    say("fine");
+    7
+}
+
+#[test]
+fn a_process_that_was_stopped_makes_up_for_one_call_of_each_loop() {
+    let mut case = Case::start("stops");
+    case.hear("ready");
+    std::thread::sleep(Duration::from_millis(300));
+    case.send(Signal::from_number(libc::SIGSTOP));
+    std::thread::sleep(Duration::from_secs(2));
+    case.send(Signal::from_number(libc::SIGCONT));
+    case.hear("fine");
+    assert_eq!(case.end().code(), Some(7));
 }

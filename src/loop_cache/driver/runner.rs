@@ -255,7 +255,7 @@ impl Call {
         let error = result.as_ref().err().cloned();
         let entry = LoopEntry::new(result, self.timestamp, self.started, duration);
         let replaced = publisher.publish(shared, entry);
-        let skipped = ticker.next(ended, self.refresh);
+        let skipped = ticker.next((self.started, ended), self.refresh);
 
         let mut control = shared.lock();
         control.done += 1;

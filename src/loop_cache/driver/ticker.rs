@@ -30,8 +30,8 @@ impl Ticker {
         Ticker { due: tick, tick, schedule, interval, jitter, random, draws: 0 }
     }
 
-    /// Goes on after a call that ended at `ended`; how many ticks were skipped.
-    pub(super) fn next(&mut self, ended: Tick, refresh: bool) -> u64 {
+    /// Goes on after a call that lasted so long; how many ticks were skipped.
+    pub(super) fn next(&mut self, (started, ended): (Tick, Tick), refresh: bool) -> u64 {
         let skipped = match self.schedule {
             Schedule::FixedDelay => {
                 self.tick = ended.after(Duration::from_nanos(self.interval));
@@ -39,17 +39,18 @@ impl Ticker {
             }
             // A refresh comes between two ticks and leaves them alone.
             Schedule::FixedRate if refresh => return 0,
-            Schedule::FixedRate => self.next_tick(ended),
+            Schedule::FixedRate => self.next_tick(started, ended),
         };
         self.due = self.tick.after(self.draw());
         skipped
     }
 
-    /// Moves to the last tick that has come by `ended`, or else to the next; how many lie between.
-    fn next_tick(&mut self, ended: Tick) -> u64 {
+    /// Moves to the last tick that has come during the call, or else to the next after it; how many
+    /// lie between. A call that begins late is the one that makes up for all that came before it.
+    fn next_tick(&mut self, started: Tick, ended: Tick) -> u64 {
         let interval = self.interval;
-        let passed = saturating_nanos(ended.since(self.tick)) / interval;
-        let ticks = passed.max(1);
+        let passed = |at: Tick| saturating_nanos(at.since(self.tick)) / interval;
+        let ticks = passed(ended).max(passed(started).saturating_add(1));
         self.tick = self.tick.after(Duration::from_nanos(interval.saturating_mul(ticks)));
         ticks - 1
     }
