@@ -1,5 +1,6 @@
 //! What work is scheduled with: `timer`, an alarm that is set and taken back, as most timeouts are;
-//! `loops-…`, ten thousand loops on two threads.
+//! `retry`, attempts that fail and are made again without a delay; `loops-…`, ten thousand loops on
+//! two threads.
 
 mod loops;
 
@@ -10,6 +11,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use backon::{BlockingRetryable, ConstantBuilder};
+use docache::run::Retry;
 use docache::{Clock, SystemClock};
 use tokio::runtime::{Builder, Handle};
 
@@ -24,6 +27,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     for threads in THREADS {
         timer(bench, threads)?;
     }
+    retry(bench);
     loops::measure(bench)?;
     Ok(contract(bench))
 }
@@ -73,6 +77,33 @@ fn sleeps(handle: &Handle, n: u64) {
     }
 }
 
+/// How often an attempt is made; the last one succeeds.
+const ATTEMPTS: u64 = 8;
+
+/// What a retry costs for each of its attempts, beside the attempt.
+fn retry(bench: &mut Bench) {
+    fn attempt(made: &mut u64) -> Result<u64, u64> {
+        *made = black_box(*made + 1);
+        if *made % ATTEMPTS == 0 { Ok(*made) } else { Err(*made) }
+    }
+    let subjects = [
+        Subject::new("docache", |n| {
+            let (policy, mut made) = (Retry::new().max_attempts(ATTEMPTS), 0);
+            for _ in 0..n.div_ceil(ATTEMPTS) {
+                let _ = black_box(policy.run(|_| attempt(&mut made)));
+            }
+        }),
+        Subject::new("backon", |n| {
+            let policy = ConstantBuilder::default().with_delay(Duration::ZERO);
+            let (policy, mut made) = (policy.with_max_times(ATTEMPTS as usize), 0);
+            for _ in 0..n.div_ceil(ATTEMPTS) {
+                let _ = black_box((|| attempt(&mut made)).retry(policy).call());
+            }
+        }),
+    ];
+    bench.case("retry", 1, &subjects);
+}
+
 fn contract(bench: &Bench) -> Vec<Row> {
     let mut rows: Vec<Row> = THREADS
         .iter()
@@ -85,6 +116,8 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let allocations = bench.value("allocations", 1, "docache_timer");
     let limit = allocations.map(|_| 0.0);
     rows.push(Row::at_most("allocations timer", 1, allocations, limit, "none"));
+    let retry = |subject| bench.value("retry", 1, subject);
+    rows.push(Row::at_most("retry", 1, retry("docache"), retry("backon"), "backon"));
     rows.extend(loops::contract(bench));
     rows
 }
