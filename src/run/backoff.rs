@@ -85,16 +85,16 @@ impl Backoff {
     /// The longest delay that there may be after so many tries.
     #[must_use]
     pub fn longest(&self, tries: u64) -> Duration {
-        let doubled = u32::try_from(tries.saturating_sub(1)).ok();
-        let factor = match doubled {
-            _ if !self.doubles => 1,
-            Some(doubled) => 1_u64.checked_shl(doubled).unwrap_or(u64::MAX),
-            None => u64::MAX,
+        let doubled = if self.doubles { tries.saturating_sub(1) } else { 0 };
+        let delay = if doubled == 0 {
+            // What is not multiplied keeps all that a duration can say.
+            self.first
+        } else {
+            let doubled = u32::try_from(doubled).ok();
+            let factor = doubled.and_then(|doubled| 1_u64.checked_shl(doubled)).unwrap_or(u64::MAX);
+            let delay = u128::from(factor).saturating_mul(self.first.as_nanos());
+            u64::try_from(delay).map_or(Duration::MAX, Duration::from_nanos)
         };
-        let delay = u128::from(factor).saturating_mul(self.first.as_nanos());
-        let delay = u64::try_from(delay).map_or(Duration::MAX, Duration::from_nanos);
-        // What is not multiplied keeps all that a duration can say.
-        let delay = if factor == 1 { self.first } else { delay };
         self.cap.map_or(delay, |cap| delay.min(cap))
     }
 

@@ -86,19 +86,22 @@ impl Retrier {
         }
     }
 
-    fn limits(&self) -> Limits {
+    #[inline]
+    fn asked<R>(&self, f: impl FnOnce(&Asks) -> R) -> R {
         match &self.place {
-            Place::Here(asks) => asks.limits,
-            Place::Shared(asks) => asks.lock().limits,
+            Place::Here(asks) => f(asks),
+            Place::Shared(asks) => f(&asks.lock()),
         }
     }
 
     /// Why the first attempt, or the next one after its wait, is not to be made.
+    #[inline]
     pub(super) fn refuse(&self) -> Option<GaveUp> {
         if let Some(error) = self.context.as_ref().and_then(Context::error) {
             return Some(GaveUp::Context(error));
         }
-        let deadline = self.limits().budget.map(|budget| self.started.deadline(budget))?;
+        let budget = self.asked(|asks| asks.limits.budget)?;
+        let deadline = self.started.deadline(budget);
         // The first attempt is always made.
         (self.iteration > 0 && self.now().is_past(deadline)).then_some(GaveUp::Budget)
     }
@@ -111,19 +114,22 @@ impl Retrier {
 
     /// The attempt has failed: how long to wait before the next one.
     pub(super) fn failed(&mut self) -> Result<Duration, GaveUp> {
-        let Asks { limits, delay, stop } = self.asks(|asks| *asks);
+        let (stop, attempts, budget, asked, backoff) = self.asked(|asks| {
+            let Asks { limits, delay, stop } = asks;
+            let backoff = limits.backoff.delay(self.iteration);
+            (*stop, limits.attempts, limits.budget, *delay, backoff)
+        });
         if stop {
             return Err(GaveUp::Stopped);
         }
-        if limits.attempts.is_some_and(|attempts| self.iteration >= attempts) {
+        if attempts.is_some_and(|attempts| self.iteration >= attempts) {
             return Err(GaveUp::Attempts);
         }
         if let Some(error) = self.context.as_ref().and_then(Context::error) {
             return Err(GaveUp::Context(error));
         }
-        let backoff = limits.backoff.delay(self.iteration);
-        let delay = delay.map_or(backoff, |asked| asked.max(backoff));
-        if let Some(budget) = limits.budget {
+        let delay = asked.map_or(backoff, |asked| asked.max(backoff));
+        if let Some(budget) = budget {
             // Not to wait for what would not come.
             if self.now().after(delay).is_past(self.started.deadline(budget)) {
                 return Err(GaveUp::Budget);
@@ -240,7 +246,7 @@ impl Retrier {
     /// ```
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        let budget = self.limits().budget?;
+        let budget = self.asked(|asks| asks.limits.budget)?;
         Some(self.started.deadline(budget).since(self.now()))
     }
 }

@@ -116,8 +116,6 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let allocations = bench.value("allocations", 1, "docache_timer");
     let limit = allocations.map(|_| 0.0);
     rows.push(Row::at_most("allocations timer", 1, allocations, limit, "none"));
-    let retry = |subject| bench.value("retry", 1, subject);
-    rows.push(Row::at_most("retry", 1, retry("docache"), retry("backon"), "backon"));
     rows.extend(loops::contract(bench));
     rows
 }
