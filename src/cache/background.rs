@@ -8,15 +8,21 @@
 //! Threads take jobs from the queue; they are started when there is something to do and end after
 //! [`LINGER`] without.
 //!
+//! A cache that has an executor gives its job to that instead, as a [`Pass`], each time it has
+//! something due: an idle cache costs the executor nothing. A pass that the executor refuses or
+//! drops goes to the queue.
+//!
 //! # Isolation
 //! A job runs user code, which may take as long as it likes. So whenever a thread runs a job there
 //! is another that watches: if the queue has not moved for [`PATIENCE`] it runs the next job
 //! itself, and then there is one more to watch. A cache whose code does not return costs a thread,
-//! and holds up no other cache. Panics are contained, also those of destructors.
+//! and holds up no other cache. Panics are contained, also those of destructors. An executor sees
+//! to that by itself.
 //!
 //! # In the child of a fork
 //! There are no threads, and no job is queued or run. When the child first uses a cache (or a
-//! clock), whatever was due at the fork is demanded again, and whatever has lost its alarm.
+//! clock), whatever was due at the fork is demanded again, and whatever has lost its alarm. A
+//! job that forks returns to its thread there, which then leaves, or to its executor.
 //!
 //! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as
 //! something is queued.
@@ -30,9 +36,13 @@ use std::time::{Duration, Instant};
 use super::settings::{Around, TimeSource};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
+use crate::executor::Jobs;
 use crate::housekeeping;
 use crate::lock::Lock;
-use crate::sync::fork::{self, AcrossFork, AtFork};
+use crate::sync::fork::{self, AcrossFork, AtFork, forks};
+use scheduled::Pass;
+
+mod scheduled;
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -92,6 +102,8 @@ struct BackgroundJob {
     interval: Option<Duration>,
     /// Is given each pass, to do it or leave it out.
     around: Option<Around>,
+    /// What runs it, if not the threads here.
+    executor: Option<Arc<dyn Jobs>>,
     state: Lock<State>,
 }
 
@@ -107,7 +119,18 @@ impl BackgroundJob {
         let queue = !std::mem::replace(&mut state.queued, true);
         drop(state);
         if queue {
-            WORKERS.push(self.clone());
+            self.queue();
+        }
+    }
+
+    /// Has a thread run it.
+    fn queue(self: &Arc<Self>) {
+        match &self.executor {
+            // If it is refused it goes to the threads here.
+            Some(executor) => {
+                let _ = executor.adopt(Box::new(Pass::new(self.clone())));
+            }
+            None => WORKERS.push(self.clone()),
         }
     }
 
@@ -154,6 +177,7 @@ impl BackgroundJob {
 
     /// Does what is due.
     fn run(self: &Arc<Self>) {
+        let forks_before = forks();
         let mut state = self.state.lock();
         let due = std::mem::take(&mut state.due);
         state.doing = due;
@@ -177,13 +201,17 @@ impl BackgroundJob {
             Some(around) => around(&mut work),
             None => work(),
         });
+        if forks_before != forks() {
+            // The cache's code has forked, and in this child it is all demanded again.
+            return;
+        }
         let mut state = self.state.lock();
         state.doing = Due::default();
         let again = state.due.is_any();
         state.queued = again;
         drop(state);
         if again {
-            WORKERS.push(self.clone());
+            self.queue();
         }
     }
 }
@@ -213,6 +241,7 @@ impl BackgroundHandle {
         clock: TimeSource,
         interval: Option<Duration>,
         around: Option<Around>,
+        executor: Option<Arc<dyn Jobs>>,
     ) -> BackgroundHandle {
         static REGISTERED: AtomicBool = AtomicBool::new(false);
         fork::register_once(&REGISTERED, fork::LockLevel::Upkeep, &WORKERS);
@@ -222,6 +251,7 @@ impl BackgroundHandle {
             clock,
             interval,
             around,
+            executor,
             state: Lock::new(State::default()),
         }))
     }
@@ -440,15 +470,20 @@ impl Workers {
                 queue = wait.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            queue = self.work(queue);
+            match self.work(queue) {
+                Some(back) => queue = back,
+                None => return,
+            }
         }
     }
 
-    /// Runs jobs until there are no more.
-    fn work<'a>(&'static self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue>
+    /// Runs jobs until there are no more. `None` in the child of a fork that one of them made: it
+    /// has no such thread.
+    fn work<'a>(&'static self, mut queue: MutexGuard<'a, Queue>) -> Option<MutexGuard<'a, Queue>>
     where
         'static: 'a,
     {
+        let forks_before = forks();
         queue.watching -= 1;
         queue.busy += 1;
         while let Some(job) = queue.jobs.pop_front() {
@@ -459,11 +494,14 @@ impl Workers {
             job.run();
             // With it may go what is left of a cache.
             let _ = contained(|| drop(job));
+            if forks_before != forks() {
+                return None;
+            }
             queue = lock(&self.queue);
         }
         queue.busy -= 1;
         queue.watching += 1;
-        queue
+        Some(queue)
     }
 }
 
@@ -484,7 +522,8 @@ mod tests {
     #[test]
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
-        let BackgroundHandle(job) = &BackgroundHandle::new(cache, TimeSource::Coarse, None, None);
+        let BackgroundHandle(job) =
+            &BackgroundHandle::new(cache, TimeSource::Coarse, None, None, None);
         let alarm = || {
             SystemClock
                 .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())

@@ -18,6 +18,8 @@ pub(crate) mod cache;
 pub(crate) mod flight;
 #[cfg(target_os = "linux")]
 pub(crate) mod seccomp;
+#[cfg(target_os = "linux")]
+pub(crate) mod threads;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 

@@ -26,6 +26,9 @@ mod process;
 mod runs;
 #[cfg(unix)]
 mod schedulers;
+#[cfg(target_os = "linux")]
+#[path = "../common/threads.rs"]
+mod threads;
 
 #[cfg(unix)]
 const CASES: &[(&str, fn())] = &[
@@ -70,6 +73,8 @@ const CASES: &[(&str, fn())] = &[
     ("workers_in_calls", schedulers::workers_in_calls),
     ("a_scheduled_loop_that_forks", schedulers::a_scheduled_loop_that_forks),
     ("busy_schedulers", schedulers::busy_schedulers),
+    ("a_cache_that_a_scheduler_sweeps", schedulers::a_cache_that_a_scheduler_sweeps),
+    ("sweeps_that_fork", schedulers::sweeps_that_fork),
     #[cfg(target_os = "linux")]
     ("threads_come_and_go", echo::threads_come_and_go),
 ];
