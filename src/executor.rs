@@ -10,6 +10,7 @@
 //!   before it is called count as one.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::Waker;
 
 use crate::clock::{ClockIdentity, Tick};
@@ -34,8 +35,12 @@ pub trait Executor: Jobs {}
 
 /// What an executor does.
 pub trait Jobs: fmt::Debug + Send + Sync + 'static {
-    /// The executor as something to keep.
-    fn handle(&self) -> std::sync::Arc<dyn Jobs>;
+    /// The executor as something to keep, which keeps it going.
+    fn handle(&self) -> Arc<dyn Jobs>;
+
+    /// [`adopt`](Jobs::adopt), for those who do not keep it going: wherever that ends, others' jobs
+    /// are dropped, which is nothing for a thread that serves alarms.
+    fn intake(&self) -> Intake;
 
     /// Whether the ticks of a clock are those that a job names in [`Next::At`].
     fn tells(&self, clock: ClockIdentity) -> bool;
@@ -47,6 +52,9 @@ pub trait Jobs: fmt::Debug + Send + Sync + 'static {
     /// then been dropped.
     fn adopt(&self, job: Box<dyn Job>) -> Result<()>;
 }
+
+/// See [`Jobs::intake`].
+pub(crate) type Intake = Arc<dyn Fn(Box<dyn Job>) -> Result<()> + Send + Sync>;
 
 /// Recurring work.
 pub trait Job: Send {

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use super::settings::{Around, TimeSource};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
-use crate::executor::Jobs;
+use crate::executor::{Intake, Jobs};
 use crate::housekeeping;
 use crate::lock::Lock;
 use crate::sync::fork::{self, AcrossFork, AtFork, forks};
@@ -103,7 +103,7 @@ struct BackgroundJob {
     /// Is given each pass, to do it or leave it out.
     around: Option<Around>,
     /// What runs it, if not the threads here.
-    executor: Option<Arc<dyn Jobs>>,
+    intake: Option<Intake>,
     state: Lock<State>,
 }
 
@@ -125,10 +125,10 @@ impl BackgroundJob {
 
     /// Has a thread run it.
     fn queue(self: &Arc<Self>) {
-        match &self.executor {
+        match &self.intake {
             // If it is refused it goes to the threads here.
-            Some(executor) => {
-                let _ = executor.adopt(Box::new(Pass::new(self.clone())));
+            Some(adopt) => {
+                let _ = adopt(Box::new(Pass::new(self.clone())));
             }
             None => WORKERS.push(self.clone()),
         }
@@ -232,8 +232,14 @@ impl Wake for MaintenanceAlarm {
     }
 }
 
-/// A cache's share in the background, for as long as the cache lives.
-pub(crate) struct BackgroundHandle(Arc<BackgroundJob>);
+/// A cache's share in the background, for as long as the cache lives. It is one word of the cache's.
+pub(crate) struct BackgroundHandle(Box<Share>);
+
+struct Share {
+    job: Arc<BackgroundJob>,
+    /// Is kept going.
+    _executor: Option<Arc<dyn Jobs>>,
+}
 
 impl BackgroundHandle {
     pub(crate) fn new(
@@ -246,35 +252,31 @@ impl BackgroundHandle {
         static REGISTERED: AtomicBool = AtomicBool::new(false);
         fork::register_once(&REGISTERED, fork::LockLevel::Upkeep, &WORKERS);
         housekeeping::watch();
-        BackgroundHandle(Arc::new(BackgroundJob {
-            cache,
-            clock,
-            interval,
-            around,
-            executor,
-            state: Lock::new(State::default()),
-        }))
+        let intake = executor.as_ref().map(|executor| executor.intake());
+        let state = Lock::new(State::default());
+        let job = Arc::new(BackgroundJob { cache, clock, interval, around, intake, state });
+        BackgroundHandle(Box::new(Share { job, _executor: executor }))
     }
 
     /// Has the cache swept from now on, if it is to be.
     pub(crate) fn start(&self) {
-        self.0.arm_sweep();
+        self.0.job.arm_sweep();
     }
 
     /// Has the cache maintained after a while.
     pub(crate) fn maintain_later(&self) {
-        self.0.arm_maintenance();
+        self.0.job.arm_maintenance();
     }
 
     /// Has the cache maintained soon.
     pub(crate) fn maintain_now(&self) {
-        self.0.demand(Due { sweep: false, maintenance: true });
+        self.0.job.demand(Due { sweep: false, maintenance: true });
     }
 }
 
 impl Drop for BackgroundHandle {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.job.state.lock();
         state.closed = true;
         let alarms = (state.sweep.take(), state.maintenance.take());
         drop(state);
@@ -285,14 +287,14 @@ impl Drop for BackgroundHandle {
 /// What a fork does with it: see [`AtFork`].
 impl BackgroundHandle {
     pub(crate) fn hold(&self) {
-        self.0.state.hold();
+        self.0.job.state.hold();
     }
 
     /// # Safety
     /// The calling thread holds it.
     pub(crate) unsafe fn release(&self) {
         // SAFETY: the caller's promise.
-        unsafe { self.0.state.release() };
+        unsafe { self.0.job.state.release() };
     }
 
     /// # Safety
@@ -304,19 +306,19 @@ impl BackgroundHandle {
             state.due.add(std::mem::take(&mut state.doing));
         };
         // SAFETY: the caller's promise.
-        unsafe { self.0.state.reset_in_child(reset) };
+        unsafe { self.0.job.state.reset_in_child(reset) };
     }
 
     /// Has that done which was due at the fork, or whose alarm was lost there.
     pub(crate) fn revive(&self) {
-        let state = self.0.state.lock();
+        let state = self.0.job.state.lock();
         let is_lost =
             |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
         let mut due = state.due;
         due.add(Due { sweep: is_lost(&state.sweep), maintenance: is_lost(&state.maintenance) });
         drop(state);
         if due.is_any() {
-            self.0.demand(due);
+            self.0.job.demand(due);
         }
     }
 }
@@ -522,8 +524,8 @@ mod tests {
     #[test]
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
-        let BackgroundHandle(job) =
-            &BackgroundHandle::new(cache, TimeSource::Coarse, None, None, None);
+        let handle = BackgroundHandle::new(cache, TimeSource::Coarse, None, None, None);
+        let job = &handle.0.job;
         let alarm = || {
             SystemClock
                 .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())

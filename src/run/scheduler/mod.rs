@@ -34,7 +34,7 @@ pub(crate) use worker::THREAD;
 use self::core::Core;
 use crate::clock::ClockIdentity;
 use crate::error::Result;
-use crate::executor::{Executor, Job, Jobs};
+use crate::executor::{Executor, Intake, Job, Jobs};
 
 /// Calls loops and closures when they are due, on a few threads that they share.
 ///
@@ -182,6 +182,14 @@ impl Executor for Scheduler {}
 impl Jobs for Scheduler {
     fn handle(&self) -> Arc<dyn Jobs> {
         Arc::new(self.clone())
+    }
+
+    fn intake(&self) -> Intake {
+        let core = Arc::downgrade(&self.0.0);
+        Arc::new(move |job| match core.upgrade() {
+            Some(core) => core.adopt(job),
+            None => requests::refuse(job),
+        })
     }
 
     fn tells(&self, clock: ClockIdentity) -> bool {
