@@ -9,9 +9,13 @@
 //! - HEARD: a job whose waker is woken is called after that, if it is not over. Wake-ups that come
 //!   before it is called count as one.
 
+mod steps;
+
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
+
+pub(crate) use steps::{Stepping, Steps};
 
 use crate::clock::{ClockIdentity, Tick};
 use crate::error::Result;

@@ -7,42 +7,34 @@ mod common;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use common::SECOND;
+use common::bench::{BENCH, Bench, gone, thread_name};
 use common::cache::turn;
 use common::flight::{hush, until};
 use common::threads::threads_called;
-use docache::run::{Scheduler, SchedulerBuilder};
-use docache::{Cache, CacheBuilder, Cause, ManualClock};
+use docache::run::Scheduler;
+use docache::{Cache, CacheBuilder, Cause};
 
 const SWEEP: &str = "docache-sweep";
 
-/// A scheduler on a clock that stands still, and caches on both: entries live for a second, and are
-/// swept every second.
-struct Bench {
-    clock: ManualClock,
-    scheduler: Scheduler,
+/// Caches on the bench: entries live for a second, and are swept every second.
+trait Caches {
+    fn cache(&self) -> CacheBuilder<u64, u64>;
+
+    /// A cache whose listener tells the name of its thread.
+    fn telling(&self) -> (Cache<u64, u64>, Receiver<String>);
 }
 
-impl Bench {
-    fn new(set: impl FnOnce(SchedulerBuilder) -> SchedulerBuilder) -> Bench {
-        let clock = ManualClock::new();
-        let builder = Scheduler::builder().clock(clock.clone()).name("bench");
-        Bench { clock, scheduler: set(builder).build().unwrap() }
-    }
-
+impl Caches for Bench {
     fn cache(&self) -> CacheBuilder<u64, u64> {
         let builder = Cache::builder().time_to_live(SECOND).sweep_interval(SECOND).shards(1);
         builder.clock(self.clock.clone()).scheduler(&self.scheduler)
     }
 
-    /// A cache whose listener tells the name of its thread.
     fn telling(&self) -> (Cache<u64, u64>, Receiver<String>) {
         let (tell, told) = channel();
-        let listener = move |_: &u64, _: &u64, _| {
-            tell.send(std::thread::current().name().unwrap_or_default().to_owned()).unwrap();
-        };
+        let listener = move |_: &u64, _: &u64, _| tell.send(thread_name()).unwrap();
         (self.cache().on_evict(listener).build().unwrap(), told)
     }
 }
@@ -68,7 +60,7 @@ fn sweeps_are_calls_of_the_scheduler_and_need_no_other_thread() {
     assert_eq!((stats.workers, stats.scheduled), (0, 0), "nothing is due");
     for key in 2..5 {
         bench.clock.advance(SECOND);
-        assert_eq!(told.recv().unwrap(), "bench");
+        assert_eq!(told.recv().unwrap(), BENCH);
         // The next sweep counts from the end of this one.
         until(|| bench.scheduler.stats().busy == 0);
         assert!(cache.is_empty());
@@ -84,11 +76,11 @@ fn a_thousand_caches_that_are_idle_cost_no_thread() {
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let caches: Vec<_> = (0..1_000).map(|_| bench.cache().build().unwrap()).collect();
     caches.iter().for_each(|cache| cache.insert(1, 1));
-    assert_eq!(threads_called("bench"), 0);
+    assert_eq!(threads_called(BENCH), 0);
     bench.clock.advance(SECOND);
     until(|| caches.iter().all(Cache::is_empty));
-    assert!(threads_called("bench") <= 1 && threads_called(SWEEP) == 0);
-    until(|| bench.scheduler.stats().scheduled == 0);
+    assert!(threads_called(BENCH) <= 1 && threads_called(SWEEP) == 0);
+    until(|| bench.scheduled() == 0);
     assert_eq!(bench.scheduler.stats().calls, 1_000);
 }
 
@@ -100,8 +92,7 @@ fn what_a_listener_leaves_to_the_background_is_done_by_the_scheduler() {
     let scheduler = Scheduler::builder().name("upkeep").build().unwrap();
     let (tell, told) = channel();
     let listener = move |key: &u64, _: &u64, _| {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        tell.send((*key, name)).unwrap();
+        tell.send((*key, thread_name())).unwrap();
         if *key == 1 {
             CACHE.get().unwrap().remove(&2);
         }
@@ -133,11 +124,11 @@ fn a_listener_that_blocks_or_panics_holds_up_no_other_cache() {
     gates.iter().for_each(|(entered, _)| entered.recv().unwrap());
     until(|| others.iter().all(Cache::is_empty) && bad.is_empty());
     assert_eq!(bad.stats().listener_panics, 1);
-    until(|| bench.scheduler.stats().scheduled == 3);
+    until(|| bench.scheduled() == 3);
     stuck.iter().for_each(|cache| cache.insert(2, 2));
     assert_eq!(threads_called(SWEEP), 0);
     drop(gates);
-    until(|| bench.scheduler.stats().scheduled == 0);
+    until(|| bench.scheduled() == 0);
 }
 
 #[test]
@@ -150,51 +141,39 @@ fn after_the_scheduler_has_ended_the_librarys_threads_sweep() {
     bench.clock.advance(SECOND);
     assert_eq!(told.recv().unwrap(), SWEEP);
     assert!(cache.is_empty());
-    until(|| threads_called(SWEEP) == 0);
+    gone(SWEEP);
 }
 
 #[test]
 fn a_sweep_that_waits_when_the_scheduler_ends_is_done_all_the_same() {
     let _turn = turn();
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
-    let ((enter, entered), (leave, left)) = (channel(), channel::<()>());
-    let block = move || {
-        enter.send(()).unwrap();
-        let _ = left.recv();
-    };
-    bench.scheduler.schedule_after(Duration::ZERO, block).unwrap();
-    entered.recv().unwrap();
+    let leave = bench.block();
     let (cache, told) = bench.telling();
     cache.insert(1, 1);
     bench.clock.advance(SECOND);
-    assert_eq!(bench.scheduler.stats().scheduled, 2, "it waits for the only worker");
+    assert_eq!(bench.scheduled(), 2, "it waits for the only worker");
     std::thread::scope(|scope| {
         scope.spawn(|| bench.scheduler.shutdown());
         assert_eq!(told.recv().unwrap(), SWEEP);
         drop(leave);
     });
-    until(|| threads_called(SWEEP) == 0);
+    gone(SWEEP);
 }
 
 #[test]
 fn a_sweep_of_a_cache_that_is_gone_is_nobodys() {
     let _turn = turn();
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
-    let ((enter, entered), (leave, left)) = (channel(), channel::<()>());
-    let block = move || {
-        enter.send(()).unwrap();
-        let _ = left.recv();
-    };
-    bench.scheduler.schedule_after(Duration::ZERO, block).unwrap();
-    entered.recv().unwrap();
+    let leave = bench.block();
     let caches: Vec<_> = (0..2).map(|_| bench.cache().build().unwrap()).collect();
     caches.iter().for_each(|cache| cache.insert(1, 1));
     bench.clock.advance(SECOND);
     drop(caches);
-    assert_eq!(bench.scheduler.stats().scheduled, 3);
+    assert_eq!(bench.scheduled(), 3);
     std::thread::scope(|scope| {
         scope.spawn(|| bench.scheduler.shutdown());
-        until(|| bench.scheduler.stats().scheduled == 0);
+        until(|| bench.scheduled() == 0);
         drop(leave);
     });
     assert_eq!(threads_called(SWEEP), 0);
@@ -220,7 +199,7 @@ fn a_cache_may_go_in_its_own_listener_and_its_scheduler_with_it() {
     clock.advance(SECOND);
     until(|| calls.load(Ordering::SeqCst) == 2);
     until(|| Arc::strong_count(&slot) == 1);
-    until(|| threads_called("bench") == 0);
+    gone(BENCH);
     assert_eq!(threads_called(SWEEP), 0);
 }
 
@@ -234,7 +213,7 @@ fn a_scheduler_ends_after_its_caches() {
     told.recv().unwrap();
     drop(cache);
     bench.scheduler.shutdown();
-    assert_eq!(bench.scheduler.stats().scheduled, 0);
+    assert_eq!(bench.scheduled(), 0);
     bench.clock.advance(SECOND);
     until(|| bench.scheduler.stats().workers == 0);
     assert_eq!(threads_called(SWEEP), 0);

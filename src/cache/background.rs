@@ -8,9 +8,8 @@
 //! Threads take jobs from the queue; they are started when there is something to do and end after
 //! [`LINGER`] without.
 //!
-//! A cache that has an executor gives its job to that instead, as a [`Pass`], each time it has
-//! something due: an idle cache costs the executor nothing. A pass that the executor refuses or
-//! drops goes to the queue.
+//! A cache that has an executor gives its job to that instead, each time it has something due: an
+//! idle cache costs the executor nothing. What the executor refuses or drops goes to the queue.
 //!
 //! # Isolation
 //! A job runs user code, which may take as long as it likes. So whenever a thread runs a job there
@@ -36,13 +35,10 @@ use std::time::{Duration, Instant};
 use super::settings::{Around, TimeSource};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
-use crate::executor::{Intake, Jobs};
+use crate::executor::{Intake, Jobs, Stepping, Steps};
 use crate::housekeeping;
 use crate::lock::Lock;
 use crate::sync::fork::{self, AcrossFork, AtFork, forks};
-use scheduled::Pass;
-
-mod scheduled;
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -128,7 +124,7 @@ impl BackgroundJob {
         match &self.intake {
             // If it is refused it goes to the threads here.
             Some(adopt) => {
-                let _ = adopt(Box::new(Pass::new(self.clone())));
+                let _ = adopt(Box::new(Stepping::new(self.clone())));
             }
             None => WORKERS.push(self.clone()),
         }
@@ -175,8 +171,8 @@ impl BackgroundJob {
         drop(spare);
     }
 
-    /// Does what is due.
-    fn run(self: &Arc<Self>) {
+    /// Does what is due. Whether more is due by then.
+    fn run(self: &Arc<Self>) -> bool {
         let forks_before = forks();
         let mut state = self.state.lock();
         let due = std::mem::take(&mut state.due);
@@ -203,15 +199,24 @@ impl BackgroundJob {
         });
         if forks_before != forks() {
             // The cache's code has forked, and in this child it is all demanded again.
-            return;
+            return false;
         }
         let mut state = self.state.lock();
         state.doing = Due::default();
         let again = state.due.is_any();
         state.queued = again;
-        drop(state);
-        if again {
-            self.queue();
+        again
+    }
+}
+
+impl Steps for BackgroundJob {
+    fn step(self: &Arc<Self>) -> bool {
+        self.run()
+    }
+
+    fn lost(self: &Arc<Self>) {
+        if self.cache.strong_count() > 0 {
+            WORKERS.push(self.clone());
         }
     }
 }
@@ -493,7 +498,9 @@ impl Workers {
             let watched = self.see_to_a_watcher(&mut queue);
             drop(queue);
             self.try_again_unless(watched);
-            job.run();
+            if job.run() {
+                job.queue();
+            }
             // With it may go what is left of a cache.
             let _ = contained(|| drop(job));
             if forks_before != forks() {

@@ -25,7 +25,6 @@ use super::stats::Cause;
 use super::store::core::Core;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
-#[cfg(not(docache_loom))]
 use crate::executor::{Executor, Jobs};
 use crate::flight::{ErrorStyle, name_by_debug};
 use crate::sync::barrier;
@@ -100,7 +99,6 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     listener: Option<Listener<K, V>>,
     #[cfg(not(docache_loom))]
     around: Option<Around>,
-    #[cfg(not(docache_loom))]
     executor: Option<Arc<dyn Jobs>>,
     shards: Option<usize>,
     hasher: S,
@@ -126,7 +124,6 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             listener: None,
             #[cfg(not(docache_loom))]
             around: None,
-            #[cfg(not(docache_loom))]
             executor: None,
             shards: None,
             hasher: RandomState::default(),
@@ -295,10 +292,14 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
     /// }
     /// # Ok::<(), docache::Error>(())
     /// ```
-    #[cfg(not(docache_loom))]
     #[doc(alias = "executor")]
-    pub fn scheduler(mut self, scheduler: &impl Executor) -> Self {
-        self.executor = Some(scheduler.handle());
+    pub fn scheduler(self, scheduler: &impl Executor) -> Self {
+        self.executor(Some(scheduler.handle()))
+    }
+
+    /// The same by what was kept of it.
+    pub(crate) fn executor(mut self, executor: Option<Arc<dyn Jobs>>) -> Self {
+        self.executor = executor;
         self
     }
 
@@ -327,7 +328,6 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             listener: self.listener,
             #[cfg(not(docache_loom))]
             around: self.around,
-            #[cfg(not(docache_loom))]
             executor: self.executor,
             shards: self.shards,
             hasher,

@@ -58,6 +58,8 @@ const CASES: &[(&str, fn())] = &[
     ("busy_contexts", contexts::busy_contexts),
     ("a_load_of_another_thread", echo::a_load_of_another_thread),
     ("a_refresh_of_another_thread", echo::a_refresh_of_another_thread),
+    ("a_refresh_on_a_scheduler", echo::a_refresh_on_a_scheduler),
+    ("a_refresh_that_forks", echo::a_refresh_that_forks),
     ("renewals", echo::renewals),
     ("a_group_of_other_threads", runs::a_group_of_other_threads),
     ("a_group_that_does_not_run_yet", runs::a_group_that_does_not_run_yet),

@@ -11,10 +11,11 @@ use loom::thread;
 
 /// A queue whose workers are loom's threads, which its threads are too.
 fn queue(size: usize) -> Arc<Queue> {
-    Queue::with_threads(size, 1, |queue| {
+    let spawn = |queue: Arc<Queue>| {
         thread::spawn(move || queue.serve());
         Ok(())
-    })
+    };
+    Queue::with(size, 1, spawn, None)
 }
 
 fn counting(count: &Arc<AtomicUsize>) -> Work {
