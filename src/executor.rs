@@ -42,8 +42,9 @@ pub trait Jobs: fmt::Debug + Send + Sync + 'static {
     /// The executor as something to keep, which keeps it going.
     fn handle(&self) -> Arc<dyn Jobs>;
 
-    /// [`adopt`](Jobs::adopt), for those who do not keep it going: wherever that ends, others' jobs
-    /// are dropped, which is nothing for a thread that serves alarms.
+    /// [`adopt`](Jobs::adopt) for those who do not keep the executor going, such as what alarms
+    /// wake: who lets go of it last drops the jobs of others, and a thread that serves alarms must
+    /// not.
     fn intake(&self) -> Intake;
 
     /// Whether the ticks of a clock are those that a job names in [`Next::At`].
