@@ -9,8 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use common::SECOND;
-use common::bench::{BENCH, Bench, gone, thread_name};
-use common::cache::turn;
+use common::bench::{BENCH, Bench, alone, gone, thread_name};
 use common::flight::{hush, until};
 use common::threads::threads_called;
 use docache::run::Scheduler;
@@ -52,7 +51,7 @@ fn held() -> (impl Fn(&u64, &u64, Cause) + Send + Sync, Receiver<()>, Sender<()>
 
 #[test]
 fn sweeps_are_calls_of_the_scheduler_and_need_no_other_thread() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder);
     let (cache, told) = bench.telling();
     cache.insert(1, 1);
@@ -72,7 +71,7 @@ fn sweeps_are_calls_of_the_scheduler_and_need_no_other_thread() {
 
 #[test]
 fn a_thousand_caches_that_are_idle_cost_no_thread() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let caches: Vec<_> = (0..1_000).map(|_| bench.cache().build().unwrap()).collect();
     caches.iter().for_each(|cache| cache.insert(1, 1));
@@ -87,7 +86,7 @@ fn a_thousand_caches_that_are_idle_cost_no_thread() {
 #[test]
 fn what_a_listener_leaves_to_the_background_is_done_by_the_scheduler() {
     static CACHE: OnceLock<Cache<u64, u64>> = OnceLock::new();
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     // Not the cache's clock: maintenance goes by real time.
     let scheduler = Scheduler::builder().name("upkeep").build().unwrap();
     let (tell, told) = channel();
@@ -108,7 +107,7 @@ fn what_a_listener_leaves_to_the_background_is_done_by_the_scheduler() {
 
 #[test]
 fn a_listener_that_blocks_or_panics_holds_up_no_other_cache() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(4));
     let held: Vec<_> = (0..3).map(|_| held()).collect();
     let (mut stuck, mut gates) = (Vec::new(), Vec::new());
@@ -133,7 +132,7 @@ fn a_listener_that_blocks_or_panics_holds_up_no_other_cache() {
 
 #[test]
 fn after_the_scheduler_has_ended_the_librarys_threads_sweep() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder);
     let (cache, told) = bench.telling();
     bench.scheduler.shutdown();
@@ -146,7 +145,7 @@ fn after_the_scheduler_has_ended_the_librarys_threads_sweep() {
 
 #[test]
 fn a_sweep_that_waits_when_the_scheduler_ends_is_done_all_the_same() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let leave = bench.block();
     let (cache, told) = bench.telling();
@@ -163,7 +162,7 @@ fn a_sweep_that_waits_when_the_scheduler_ends_is_done_all_the_same() {
 
 #[test]
 fn a_sweep_of_a_cache_that_is_gone_is_nobodys() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let leave = bench.block();
     let caches: Vec<_> = (0..2).map(|_| bench.cache().build().unwrap()).collect();
@@ -181,7 +180,7 @@ fn a_sweep_of_a_cache_that_is_gone_is_nobodys() {
 
 #[test]
 fn a_cache_may_go_in_its_own_listener_and_its_scheduler_with_it() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder);
     let slot: Arc<Mutex<Option<Cache<u64, u64>>>> = Arc::default();
     let (own, calls) = (slot.clone(), Arc::new(AtomicUsize::new(0)));
@@ -205,7 +204,7 @@ fn a_cache_may_go_in_its_own_listener_and_its_scheduler_with_it() {
 
 #[test]
 fn a_scheduler_ends_after_its_caches() {
-    let _turn = turn();
+    let _turn = alone(SWEEP);
     let bench = Bench::new(|builder| builder);
     let (cache, told) = bench.telling();
     cache.insert(1, 1);

@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::SECOND;
-use common::bench::{BENCH, Bench, gone, thread_name};
-use common::cache::turn;
+use common::bench::{BENCH, Bench, alone, gone, thread_name};
 use common::flight::until;
 use common::threads::threads_called;
 use docache::Context;
@@ -100,7 +99,7 @@ fn value(lazy: &Lazy, key: &str) -> u32 {
 
 #[test]
 fn refreshes_are_calls_of_the_scheduler_and_need_no_other_thread() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder);
     let lazy = bench.lazy().build().unwrap();
     bench.make_stale(&[&lazy], &["a", "b"]);
@@ -119,7 +118,7 @@ fn refreshes_are_calls_of_the_scheduler_and_need_no_other_thread() {
 
 #[test]
 fn as_many_refreshes_run_as_the_cache_has_workers() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder.workers(4));
     let lazy = bench.lazy().workers(2).build().unwrap();
     let keys = ["a", "b", "c", "d", "e"];
@@ -139,7 +138,7 @@ fn as_many_refreshes_run_as_the_cache_has_workers() {
 
 #[test]
 fn a_refresh_that_blocks_leaves_others_working() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(4));
     let stuck: Vec<_> = (0..3).map(|_| bench.lazy().build().unwrap()).collect();
     let other = bench.lazy().build().unwrap();
@@ -159,7 +158,7 @@ fn a_refresh_that_blocks_leaves_others_working() {
 
 #[test]
 fn after_the_scheduler_has_ended_refreshes_have_threads() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder);
     let lazy = bench.lazy().build().unwrap();
     bench.make_stale(&[&lazy], &["key"]);
@@ -175,7 +174,7 @@ fn after_the_scheduler_has_ended_refreshes_have_threads() {
 
 #[test]
 fn refreshes_that_wait_when_the_scheduler_ends_go_on() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let (runs, waits) = (bench.lazy().build().unwrap(), bench.lazy().build().unwrap());
     bench.make_stale(&[&runs, &waits], &["a", "b"]);
@@ -199,7 +198,7 @@ fn refreshes_that_wait_when_the_scheduler_ends_go_on() {
 
 #[test]
 fn a_shutdown_drops_what_no_worker_has_taken() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let lazy = bench.lazy().build().unwrap();
     bench.make_stale(&[&lazy], &["a", "b"]);
@@ -216,7 +215,7 @@ fn a_shutdown_drops_what_no_worker_has_taken() {
 
 #[test]
 fn a_cache_may_go_in_its_own_refresh_and_its_scheduler_with_it() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder);
     let lazy = bench.lazy().build().unwrap();
     bench.make_stale(&[&lazy], &["key"]);
@@ -270,7 +269,7 @@ fn owing(bench: &Bench) -> (EchoCache<Chaos<Memory>, u32, String>, Chaos<Memory>
 
 #[test]
 fn between_two_tries_to_give_a_lock_back_no_worker_waits() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder.workers(1).max_workers(1));
     let (_echo, store) = owing(&bench);
     bench.clock.advance(SECOND);
@@ -281,7 +280,7 @@ fn between_two_tries_to_give_a_lock_back_no_worker_waits() {
 
 #[test]
 fn a_lock_that_is_owed_when_the_scheduler_ends_is_given_back() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder);
     let (echo, store) = owing(&bench);
     bench.scheduler.shutdown();
@@ -292,7 +291,7 @@ fn a_lock_that_is_owed_when_the_scheduler_ends_is_given_back() {
 
 #[test]
 fn locks_are_renewed_by_the_scheduler() {
-    let _turn = turn();
+    let _turn = alone(THREAD);
     let bench = Bench::new(|builder| builder);
     let store = Chaos::new(bench.store());
     let echo: EchoCache<_, u32, String> = EchoCache::builder(store.clone())

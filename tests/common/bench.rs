@@ -2,9 +2,11 @@
 
 use docache::ManualClock;
 use docache::run::{Scheduler, SchedulerBuilder};
+use std::sync::MutexGuard;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use super::cache::turn;
 use super::flight::until;
 use super::threads::threads_called;
 
@@ -39,6 +41,14 @@ impl Bench {
         entered.recv().unwrap();
         leave
     }
+}
+
+/// A test that counts threads: those of the one before, of the bench and of this name, have ended.
+#[track_caller]
+pub(crate) fn alone(name: &str) -> MutexGuard<'static, ()> {
+    let turn = turn();
+    [BENCH, name].into_iter().for_each(gone);
+    turn
 }
 
 /// The name of the calling thread.
