@@ -9,8 +9,13 @@
 //! - HEARD: a job whose waker is woken is called after that, if it is not over. Wake-ups that come
 //!   before it is called count as one.
 
+mod steps;
+
 use std::fmt;
+use std::sync::Arc;
 use std::task::Waker;
+
+pub(crate) use steps::{Stepping, Steps};
 
 use crate::clock::{ClockIdentity, Tick};
 use crate::error::Result;
@@ -34,8 +39,13 @@ pub trait Executor: Jobs {}
 
 /// What an executor does.
 pub trait Jobs: fmt::Debug + Send + Sync + 'static {
-    /// The executor as something to keep.
-    fn handle(&self) -> std::sync::Arc<dyn Jobs>;
+    /// The executor as something to keep, which keeps it going.
+    fn handle(&self) -> Arc<dyn Jobs>;
+
+    /// [`adopt`](Jobs::adopt) for those who do not keep the executor going, such as what alarms
+    /// wake: who lets go of it last drops the jobs of others, and a thread that serves alarms must
+    /// not.
+    fn intake(&self) -> Intake;
 
     /// Whether the ticks of a clock are those that a job names in [`Next::At`].
     fn tells(&self, clock: ClockIdentity) -> bool;
@@ -47,6 +57,9 @@ pub trait Jobs: fmt::Debug + Send + Sync + 'static {
     /// then been dropped.
     fn adopt(&self, job: Box<dyn Job>) -> Result<()>;
 }
+
+/// See [`Jobs::intake`].
+pub(crate) type Intake = Arc<dyn Fn(Box<dyn Job>) -> Result<()> + Send + Sync>;
 
 /// Recurring work.
 pub trait Job: Send {

@@ -15,7 +15,7 @@
 //! | results that many processes share, or that are better stale than late | one load for all of them, kept in a [store](echo::Store) | [`EchoCache`](echo::EchoCache); [`LazyEchoCache`](echo::LazyEchoCache) serves stale values at once |
 //! | parts of a program that live and end together | to start them, stop them all when one fails or a signal comes, in order and with deadlines, and know who did not stop | [`run::Group`] |
 //! | work that is to be done again and again, whatever it fails with | to repeat it until it is told to stop, with pauses and backoffs | [`run::Loop`] |
-//! | thousands of loop caches, or calls that are to come later | to have them on a few threads | [`run::Scheduler`] |
+//! | thousands of loop caches, caches to be swept or refreshed, or calls that are to come later | to have them on a few threads | [`run::Scheduler`] |
 //! | a call that may succeed if it is made again | to retry it, by rules | [`run::retry()`], [`run::Retry`] |
 //! | callers who cannot wait for ever | to give up waiting, at a deadline or when told to | [`Context`], with [options](Cache::options) of a fetch, and the forms of groups that end in `_in` |
 //!
@@ -262,6 +262,7 @@
 //!   actors, its handles do nothing, and its signals do what they did before.
 //! - A [`run::Scheduler`] has nothing scheduled there but a call that forks, which goes on.
 //!   Closures that waited, or were in calls on other threads, are neither called nor dropped.
+//!   Caches that it sweeps or refreshes are so in the child, too.
 //! - Refresh locks of other threads in a [`MemoryStore`](echo::MemoryStore) are free. Refreshes
 //!   that wait or run stay the parent's.
 //! - Waits and calls of the C ABI that another thread was just polling end there with

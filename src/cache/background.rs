@@ -8,15 +8,20 @@
 //! Threads take jobs from the queue; they are started when there is something to do and end after
 //! [`LINGER`] without.
 //!
+//! A cache that has an executor gives its job to that instead, each time it has something due: an
+//! idle cache costs the executor nothing. What the executor refuses or drops goes to the queue.
+//!
 //! # Isolation
 //! A job runs user code, which may take as long as it likes. So whenever a thread runs a job there
 //! is another that watches: if the queue has not moved for [`PATIENCE`] it runs the next job
 //! itself, and then there is one more to watch. A cache whose code does not return costs a thread,
-//! and holds up no other cache. Panics are contained, also those of destructors.
+//! and holds up no other cache. Panics are contained, also those of destructors. An executor sees
+//! to that by itself.
 //!
 //! # In the child of a fork
 //! There are no threads, and no job is queued or run. When the child first uses a cache (or a
-//! clock), whatever was due at the fork is demanded again, and whatever has lost its alarm.
+//! clock), whatever was due at the fork is demanded again, and whatever has lost its alarm. A
+//! job that forks returns to its thread there, which then leaves, or to its executor.
 //!
 //! If the system gives no thread, an [alarm](Again) tries again from time to time for as long as
 //! something is queued.
@@ -30,9 +35,10 @@ use std::time::{Duration, Instant};
 use super::settings::{Around, TimeSource};
 use crate::clock::{Alarm, Clock, SystemClock};
 use crate::contain::contained;
+use crate::executor::{Intake, Jobs, Stepping, Steps};
 use crate::housekeeping;
 use crate::lock::Lock;
-use crate::sync::fork::{self, AcrossFork, AtFork};
+use crate::sync::fork::{self, AcrossFork, AtFork, forks};
 
 /// How long a thread waits for the queue to move before it takes part.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -92,6 +98,8 @@ struct BackgroundJob {
     interval: Option<Duration>,
     /// Is given each pass, to do it or leave it out.
     around: Option<Around>,
+    /// What runs it, if not the threads here.
+    intake: Option<Intake>,
     state: Lock<State>,
 }
 
@@ -107,7 +115,18 @@ impl BackgroundJob {
         let queue = !std::mem::replace(&mut state.queued, true);
         drop(state);
         if queue {
-            WORKERS.push(self.clone());
+            self.queue();
+        }
+    }
+
+    /// Has a thread run it.
+    fn queue(self: &Arc<Self>) {
+        match &self.intake {
+            // If it is refused it goes to the threads here.
+            Some(adopt) => {
+                let _ = adopt(Box::new(Stepping::new(self.clone())));
+            }
+            None => WORKERS.push(self.clone()),
         }
     }
 
@@ -152,8 +171,9 @@ impl BackgroundJob {
         drop(spare);
     }
 
-    /// Does what is due.
-    fn run(self: &Arc<Self>) {
+    /// Does what is due. Whether more is due by then.
+    fn run(self: &Arc<Self>) -> bool {
+        let forks_before = forks();
         let mut state = self.state.lock();
         let due = std::mem::take(&mut state.due);
         state.doing = due;
@@ -177,12 +197,25 @@ impl BackgroundJob {
             Some(around) => around(&mut work),
             None => work(),
         });
+        if forks_before != forks() {
+            // The cache's code has forked, and in this child it is all demanded again.
+            return false;
+        }
         let mut state = self.state.lock();
         state.doing = Due::default();
         let again = state.due.is_any();
         state.queued = again;
-        drop(state);
-        if again {
+        again
+    }
+}
+
+impl Steps for BackgroundJob {
+    fn step(self: &Arc<Self>) -> bool {
+        self.run()
+    }
+
+    fn lost(self: &Arc<Self>) {
+        if self.cache.strong_count() > 0 {
             WORKERS.push(self.clone());
         }
     }
@@ -204,8 +237,14 @@ impl Wake for MaintenanceAlarm {
     }
 }
 
-/// A cache's share in the background, for as long as the cache lives.
-pub(crate) struct BackgroundHandle(Arc<BackgroundJob>);
+/// A cache's share in the background, for as long as the cache lives. It is one word of the cache's.
+pub(crate) struct BackgroundHandle(Box<Share>);
+
+struct Share {
+    job: Arc<BackgroundJob>,
+    /// Is kept going.
+    _executor: Option<Arc<dyn Jobs>>,
+}
 
 impl BackgroundHandle {
     pub(crate) fn new(
@@ -213,38 +252,36 @@ impl BackgroundHandle {
         clock: TimeSource,
         interval: Option<Duration>,
         around: Option<Around>,
+        executor: Option<Arc<dyn Jobs>>,
     ) -> BackgroundHandle {
         static REGISTERED: AtomicBool = AtomicBool::new(false);
         fork::register_once(&REGISTERED, fork::LockLevel::Upkeep, &WORKERS);
         housekeeping::watch();
-        BackgroundHandle(Arc::new(BackgroundJob {
-            cache,
-            clock,
-            interval,
-            around,
-            state: Lock::new(State::default()),
-        }))
+        let intake = executor.as_ref().map(|executor| executor.intake());
+        let state = Lock::new(State::default());
+        let job = Arc::new(BackgroundJob { cache, clock, interval, around, intake, state });
+        BackgroundHandle(Box::new(Share { job, _executor: executor }))
     }
 
     /// Has the cache swept from now on, if it is to be.
     pub(crate) fn start(&self) {
-        self.0.arm_sweep();
+        self.0.job.arm_sweep();
     }
 
     /// Has the cache maintained after a while.
     pub(crate) fn maintain_later(&self) {
-        self.0.arm_maintenance();
+        self.0.job.arm_maintenance();
     }
 
     /// Has the cache maintained soon.
     pub(crate) fn maintain_now(&self) {
-        self.0.demand(Due { sweep: false, maintenance: true });
+        self.0.job.demand(Due { sweep: false, maintenance: true });
     }
 }
 
 impl Drop for BackgroundHandle {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.job.state.lock();
         state.closed = true;
         let alarms = (state.sweep.take(), state.maintenance.take());
         drop(state);
@@ -255,14 +292,14 @@ impl Drop for BackgroundHandle {
 /// What a fork does with it: see [`AtFork`].
 impl BackgroundHandle {
     pub(crate) fn hold(&self) {
-        self.0.state.hold();
+        self.0.job.state.hold();
     }
 
     /// # Safety
     /// The calling thread holds it.
     pub(crate) unsafe fn release(&self) {
         // SAFETY: the caller's promise.
-        unsafe { self.0.state.release() };
+        unsafe { self.0.job.state.release() };
     }
 
     /// # Safety
@@ -274,19 +311,19 @@ impl BackgroundHandle {
             state.due.add(std::mem::take(&mut state.doing));
         };
         // SAFETY: the caller's promise.
-        unsafe { self.0.state.reset_in_child(reset) };
+        unsafe { self.0.job.state.reset_in_child(reset) };
     }
 
     /// Has that done which was due at the fork, or whose alarm was lost there.
     pub(crate) fn revive(&self) {
-        let state = self.0.state.lock();
+        let state = self.0.job.state.lock();
         let is_lost =
             |kept: &Option<(u64, Alarm)>| kept.as_ref().is_some_and(|(_, alarm)| alarm.is_spent());
         let mut due = state.due;
         due.add(Due { sweep: is_lost(&state.sweep), maintenance: is_lost(&state.maintenance) });
         drop(state);
         if due.is_any() {
-            self.0.demand(due);
+            self.0.job.demand(due);
         }
     }
 }
@@ -440,15 +477,20 @@ impl Workers {
                 queue = wait.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            queue = self.work(queue);
+            match self.work(queue) {
+                Some(back) => queue = back,
+                None => return,
+            }
         }
     }
 
-    /// Runs jobs until there are no more.
-    fn work<'a>(&'static self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue>
+    /// Runs jobs until there are no more. `None` in the child of a fork that one of them made: it
+    /// has no such thread.
+    fn work<'a>(&'static self, mut queue: MutexGuard<'a, Queue>) -> Option<MutexGuard<'a, Queue>>
     where
         'static: 'a,
     {
+        let forks_before = forks();
         queue.watching -= 1;
         queue.busy += 1;
         while let Some(job) = queue.jobs.pop_front() {
@@ -456,14 +498,19 @@ impl Workers {
             let watched = self.see_to_a_watcher(&mut queue);
             drop(queue);
             self.try_again_unless(watched);
-            job.run();
+            if job.run() {
+                job.queue();
+            }
             // With it may go what is left of a cache.
             let _ = contained(|| drop(job));
+            if forks_before != forks() {
+                return None;
+            }
             queue = lock(&self.queue);
         }
         queue.busy -= 1;
         queue.watching += 1;
-        queue
+        Some(queue)
     }
 }
 
@@ -484,7 +531,8 @@ mod tests {
     #[test]
     fn an_alarm_that_is_kept_late_takes_no_later_one_back() {
         let cache: Weak<Nothing> = Weak::new();
-        let BackgroundHandle(job) = &BackgroundHandle::new(cache, TimeSource::Coarse, None, None);
+        let handle = BackgroundHandle::new(cache, TimeSource::Coarse, None, None, None);
+        let job = &handle.0.job;
         let alarm = || {
             SystemClock
                 .alarm(SystemClock.now().after(Duration::from_secs(3600)), Waker::noop().clone())

@@ -25,6 +25,7 @@ use super::stats::Cause;
 use super::store::core::Core;
 use crate::clock::{self, Clock};
 use crate::error::{Error, Result};
+use crate::executor::{Executor, Jobs};
 use crate::flight::{ErrorStyle, name_by_debug};
 use crate::sync::barrier;
 #[cfg(not(docache_loom))]
@@ -98,6 +99,7 @@ pub struct CacheBuilder<K, V, E = Infallible, S = RandomState> {
     listener: Option<Listener<K, V>>,
     #[cfg(not(docache_loom))]
     around: Option<Around>,
+    executor: Option<Arc<dyn Jobs>>,
     shards: Option<usize>,
     hasher: S,
     clock: Option<Arc<dyn Clock>>,
@@ -122,6 +124,7 @@ impl<K, V, E> CacheBuilder<K, V, E> {
             listener: None,
             #[cfg(not(docache_loom))]
             around: None,
+            executor: None,
             shards: None,
             hasher: RandomState::default(),
             clock: None,
@@ -153,8 +156,8 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
 
     /// How often expired entries are taken out, beside those that new ones replace. Default 20
     /// minutes; at least 1 ms. It happens on a thread named `docache-sweep`, which is there only
-    /// while there is something to do; a cache whose listener or destructors block holds up no
-    /// other.
+    /// while there is something to do, or on a [scheduler](CacheBuilder::scheduler); a cache whose
+    /// listener or destructors block holds up no other.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
         self.sweep = Some(interval);
         self
@@ -263,6 +266,43 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
         self
     }
 
+    /// What sweeps the cache, and does whatever else there is to do in the background: a
+    /// [`Scheduler`](crate::run::Scheduler), which many share. Default: threads of this crate's,
+    /// named `docache-sweep`.
+    ///
+    /// The cache has something scheduled only while something is due, and keeps a handle of the
+    /// scheduler. Listeners and destructors that block have the scheduler
+    /// [start](crate::run::SchedulerBuilder::max_workers) more workers, so that other caches are
+    /// swept all the same. After the scheduler's [`shutdown`](crate::run::Scheduler::shutdown) the
+    /// cache is swept as by default. How often it is swept goes by the cache's clock, whatever that
+    /// of the scheduler.
+    ///
+    /// ```
+    /// use docache::{Cache, run::Scheduler};
+    /// use std::time::Duration;
+    /// let scheduler = Scheduler::builder().build()?;
+    /// let sessions: Cache<u64, String> = Cache::builder()
+    ///     .time_to_live(Duration::from_millis(5))
+    ///     .sweep_interval(Duration::from_millis(10))
+    ///     .scheduler(&scheduler)
+    ///     .build()?;
+    /// sessions.insert(1, "ada".into());
+    /// while !sessions.is_empty() {
+    ///     std::thread::sleep(Duration::from_millis(1));
+    /// }
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    #[doc(alias = "executor")]
+    pub fn scheduler(self, scheduler: &impl Executor) -> Self {
+        self.executor(Some(scheduler.handle()))
+    }
+
+    /// The same by what was kept of it.
+    pub(crate) fn executor(mut self, executor: Option<Arc<dyn Jobs>>) -> Self {
+        self.executor = executor;
+        self
+    }
+
     /// Into how many parts the cache is split, each with a lock and a policy of its own: 1 to
     /// 65,536, rounded up to a power of two, and at most as many as the capacity. Default 64, or as
     /// many as leave 128 entries for each; 8 where entries have weights.
@@ -288,6 +328,7 @@ impl<K, V, E, S> CacheBuilder<K, V, E, S> {
             listener: self.listener,
             #[cfg(not(docache_loom))]
             around: self.around,
+            executor: self.executor,
             shards: self.shards,
             hasher,
             clock: self.clock,
@@ -424,7 +465,9 @@ where
         });
         let read_clock = if self.expire_on_sweep_only { TimeSource::Frozen } else { clock.clone() };
         #[cfg(not(docache_loom))]
-        let (background_clock, interval, around) = (clock.clone(), self.sweep, self.around);
+        let (background_clock, interval) = (clock.clone(), self.sweep);
+        #[cfg(not(docache_loom))]
+        let (around, executor) = (self.around, self.executor);
         let settings = Settings {
             hasher: self.hasher,
             shards,
@@ -448,8 +491,9 @@ where
         let inner = Arc::new(Inner { core: Core::new(settings), coalesced: AtomicU64::new(0) });
         #[cfg(not(docache_loom))]
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<K, V, E, S>>| {
+            let weak = weak.clone();
             let background =
-                BackgroundHandle::new(weak.clone(), background_clock, interval, around);
+                BackgroundHandle::new(weak, background_clock, interval, around, executor);
             Inner {
                 core: Core::new(settings, background),
                 coalesced: AtomicU64::new(0),

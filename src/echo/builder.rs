@@ -10,6 +10,7 @@ use super::core::{Core, Hook, IsNegative, Lives, Settings};
 use super::load::inner::Inner;
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::executor::Jobs;
 
 /// How long values live if nothing else is said.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
@@ -27,6 +28,7 @@ pub(super) struct Common<T> {
     pub(super) record_stats: bool,
     pub(super) hook: Option<Hook>,
     pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) executor: Option<Arc<dyn Jobs>>,
 }
 
 impl<T> Common<T> {
@@ -39,6 +41,7 @@ impl<T> Common<T> {
             record_stats: false,
             hook: None,
             clock: None,
+            executor: None,
         }
     }
 
@@ -156,6 +159,41 @@ macro_rules! common_options {
             self
         }
 
+        /// What the cache's jobs in the background run on, a
+        /// [`Scheduler`](crate::run::Scheduler), which many share: renewals of refresh locks, and
+        /// the refreshes of a lazy cache. Default: threads `docache-echo` of the cache's own.
+        ///
+        /// The limits are those of threads: as many refreshes at once as the cache has workers,
+        /// and four more jobs for its locks. The cache has something scheduled only while
+        /// there is something to do, and keeps a handle of the scheduler. Work or a store that
+        /// blocks has the scheduler [start](crate::run::SchedulerBuilder::max_workers) more
+        /// threads. After the scheduler's [`shutdown`](crate::run::Scheduler::shutdown) the cache
+        /// has threads of its own; refreshes that waited on it go on there.
+        ///
+        /// ```
+        /// use docache::echo::{LazyEchoCache, MemoryStore, Status};
+        /// use docache::run::Scheduler;
+        /// use std::time::Duration;
+        /// let scheduler = Scheduler::builder().build()?;
+        /// let store = MemoryStore::builder().scheduler(&scheduler).build()?;
+        /// let rates: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(store)
+        ///     .refresh_after(Duration::from_nanos(1))
+        ///     .scheduler(&scheduler)
+        ///     .build()?;
+        /// rates.fetch("eur", || Ok(1)).unwrap();
+        /// std::thread::sleep(Duration::from_millis(5));
+        /// let stale = rates.fetch("eur", || Ok(2)).unwrap();
+        /// assert!(matches!(stale.status, Status::Stale { .. }));
+        /// rates.shutdown(Duration::from_secs(5)); // lets the refresh end
+        /// assert_eq!(*rates.fetch("eur", || Ok(3)).unwrap(), 2);
+        /// # Ok::<(), docache::Error>(())
+        /// ```
+        #[doc(alias = "executor")]
+        pub fn scheduler(mut self, scheduler: &impl crate::executor::Executor) -> Self {
+            self.common.executor = Some(scheduler.handle());
+            self
+        }
+
         /// Measures time on this clock. Default: [`SystemClock`](crate::SystemClock). A store has
         /// a clock of its own.
         pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -227,10 +265,11 @@ impl<S, T, E> EchoCacheBuilder<S, T, E> {
     ///     .unwrap_err();
     /// assert_eq!(error.to_string(), "store_budget: 0ns is not accepted; give at least 1ns");
     /// ```
-    pub fn build(self) -> Result<EchoCache<S, T, E>> {
+    pub fn build(mut self) -> Result<EchoCache<S, T, E>> {
         positive("ttl", self.ttl.unwrap_or(Duration::MAX))?;
+        let executor = self.common.executor.take();
         let settings = self.common.settings(Lives::Kept(self.ttl), LOCK_TTL, None)?;
-        Ok(EchoCache::with(Inner::new(self.store, Core::new(settings, None))))
+        Ok(EchoCache::with(Inner::new(self.store, Core::new(settings, None), executor)))
     }
 }
 

@@ -83,7 +83,8 @@
 //! could not be given back are tried again, by at most four more such threads of the cache; a store
 //! that hangs there costs no other cache anything. Hooks run wherever something happens. All of
 //! these threads start when they are needed, block the host's signals and leave when they have been
-//! idle for a second.
+//! idle for a second. Instead of them a cache can have jobs, as many, on a
+//! [scheduler](LazyEchoCacheBuilder::scheduler) that many share.
 //!
 //! # Invariants
 //! - ONE-LOAD: in a process, loads of a key run one at a time: they are its flights' work. Across

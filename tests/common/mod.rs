@@ -14,10 +14,14 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 pub(crate) mod allocations;
+#[cfg(target_os = "linux")]
+pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod flight;
 #[cfg(target_os = "linux")]
 pub(crate) mod seccomp;
+#[cfg(target_os = "linux")]
+pub(crate) mod threads;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -32,10 +36,15 @@ pub(crate) fn counter(clock: &ManualClock) -> LoopCacheBuilder<u64> {
     if is_scheduled() { on_scheduler_of(clock, builder) } else { builder }
 }
 
-/// Whether this is the program `loop_scheduled`, which has the loop caches of the other tests on
-/// schedulers.
-fn is_scheduled() -> bool {
-    std::env::args().next().is_some_and(|program| program.contains("loop_scheduled"))
+/// Whether this is a program that has the caches of the other tests on schedulers:
+/// `loop_scheduled`, `echo_scheduled`.
+pub(crate) fn is_scheduled() -> bool {
+    std::env::args().next().is_some_and(|program| program.contains("_scheduled"))
+}
+
+/// A scheduler that goes by this clock.
+pub(crate) fn scheduler_of(clock: &ManualClock) -> Scheduler {
+    Scheduler::builder().clock(clock.clone()).build().unwrap()
 }
 
 /// Puts a loop cache on a scheduler that goes by the same clock.
@@ -43,7 +52,7 @@ fn on_scheduler_of<T: Send + Sync + 'static>(
     clock: &ManualClock,
     builder: LoopCacheBuilder<T>,
 ) -> LoopCacheBuilder<T> {
-    builder.scheduler(&Scheduler::builder().clock(clock.clone()).build().unwrap())
+    builder.scheduler(&scheduler_of(clock))
 }
 
 /// Puts a loop cache on a scheduler that goes by another clock, and is everybody's.

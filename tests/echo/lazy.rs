@@ -10,8 +10,8 @@ use docache::echo::{
     LazyEchoCache, LazyEchoCacheBuilder, MemoryStore, ShutdownReport, Status, Warning,
 };
 
-use crate::common::SECOND;
 use crate::common::flight::{Task, hush, message_of, until};
+use crate::common::{SECOND, is_scheduled, scheduler_of};
 
 type Memory = MemoryStore<u32>;
 type Lazy = LazyEchoCache<Memory, u32, String>;
@@ -21,12 +21,18 @@ const LONG: Duration = Duration::from_secs(60);
 /// Fresh for 1 s, stale for 2 s, and for 4 s if it cannot be loaded.
 fn builder(clock: &ManualClock) -> LazyEchoCacheBuilder<Memory, u32, String> {
     let store = MemoryStore::builder().clock(clock.clone()).build().unwrap();
-    LazyEchoCache::builder(store)
+    builder_over(store, clock)
+}
+
+/// In the program `echo_scheduled` its refreshes run on a scheduler.
+fn builder_over(store: Memory, clock: &ManualClock) -> LazyEchoCacheBuilder<Memory, u32, String> {
+    let builder = LazyEchoCache::builder(store)
         .refresh_after(SECOND)
         .expires(2 * SECOND)
         .stale_until(4 * SECOND)
         .record_stats(true)
-        .clock(clock.clone())
+        .clock(clock.clone());
+    if is_scheduled() { builder.scheduler(&scheduler_of(clock)) } else { builder }
 }
 
 fn stale(age: Duration) -> Status {
@@ -207,12 +213,7 @@ fn the_last_handle_drops_what_waits() {
 fn two_processes_refresh_once() {
     let clock = ManualClock::new();
     let ours = builder(&clock).build().unwrap();
-    let theirs: Lazy = LazyEchoCache::builder(ours.store().clone())
-        .refresh_after(SECOND)
-        .expires(2 * SECOND)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let theirs = builder_over(ours.store().clone(), &clock).build().unwrap();
     ours.fetch("key", || Ok(1)).unwrap();
     clock.advance(SECOND);
     let (refresh, entered, leave) = held();

@@ -291,7 +291,7 @@ pub(crate) fn a_child_of_a_child() {
 
 #[cfg(target_os = "linux")]
 pub(crate) fn only_what_is_used_starts_threads() {
-    use crate::process::threads;
+    use crate::threads::threads;
     let cache = Arc::new(short_lived());
     cache.insert(1, Box::new(1));
     until(|| cache.get(&1).is_none());

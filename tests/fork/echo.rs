@@ -1,13 +1,16 @@
 //! Echo caches: locks, refreshes and renewals of threads that are not there.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use docache::echo::{EchoCache, LazyEchoCache, MemoryStore, Status};
+use docache::echo::{EchoCache, LazyEchoCache, LazyEchoCacheBuilder, MemoryStore, Status};
+use docache::run::Scheduler;
 
+use crate::process::{in_child, status_of, until};
 #[cfg(target_os = "linux")]
-use crate::process::threads;
-use crate::process::{in_child, until};
+use crate::threads::threads_called;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -43,10 +46,20 @@ pub(crate) fn a_load_of_another_thread() {
 
 /// What is queued and run stays the parent's; the child refreshes by itself.
 pub(crate) fn a_refresh_of_another_thread() {
-    let lazy: LazyEchoCache<_, u32, String> = LazyEchoCache::builder(MemoryStore::new(100))
-        .refresh_after(Duration::from_millis(5))
-        .build()
-        .unwrap();
+    refresh_of_another_thread(|builder| builder);
+}
+
+pub(crate) fn a_refresh_on_a_scheduler() {
+    let scheduler = Scheduler::builder().workers(1).max_workers(1).build().unwrap();
+    refresh_of_another_thread(|builder| builder.scheduler(&scheduler));
+    assert!(scheduler.stats().calls > 0);
+}
+
+type LazyBuilder = LazyEchoCacheBuilder<MemoryStore<u32>, u32, String>;
+
+fn refresh_of_another_thread(set: impl FnOnce(LazyBuilder) -> LazyBuilder) {
+    let builder = LazyEchoCache::builder(MemoryStore::new(100));
+    let lazy = set(builder.refresh_after(Duration::from_millis(5))).build().unwrap();
     let (enter, entered) = mpsc::channel();
     let (leave, left) = mpsc::channel::<()>();
     for key in ["busy", "waits"] {
@@ -108,7 +121,7 @@ pub(crate) fn threads_come_and_go() {
         .build()
         .unwrap();
     lazy.fetch("key", || Ok(1)).unwrap();
-    let ours = || threads().iter().filter(|name| *name == "docache-echo").count();
+    let ours = || threads_called("docache-echo");
     assert_eq!(ours(), 0);
     let (tell, told) = mpsc::channel();
     until(|| {
@@ -127,4 +140,45 @@ pub(crate) fn threads_come_and_go() {
     assert!(!is_blocked(libc::SIGSEGV));
     assert!(ours() <= 1);
     until(|| ours() == 0);
+}
+
+/// The child has its scheduler's worker, who goes on, and no refresh.
+pub(crate) fn a_refresh_that_forks() {
+    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    let scheduler = Scheduler::builder().build().unwrap();
+    let builder: LazyBuilder = LazyEchoCache::builder(MemoryStore::new(100));
+    let lazy = builder.refresh_after(Duration::from_millis(5)).scheduler(&scheduler);
+    let lazy = lazy.build().unwrap();
+    for key in ["forks", "other"] {
+        lazy.fetch(key, || Ok(1)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(10));
+    let (inside, stays) = (lazy.clone(), scheduler.clone());
+    let check = move || {
+        until(|| stays.stats().calls > 0 && stays.stats().busy == 0);
+        assert_eq!((inside.refreshing(), stays.stats().scheduled), (0, 0));
+        inside.fetch("other", || Ok(3)).unwrap();
+        until(|| inside.refreshing() == 0);
+        assert_eq!(inside.fetch("other", || Ok(4)).unwrap().value, 3);
+    };
+    let refresh = move || {
+        // SAFETY: both go on as this crate says that they can.
+        let child = unsafe { libc::fork() };
+        CHILD.store(child, Ordering::SeqCst);
+        if child == 0 {
+            // SAFETY: it ends a child that hangs.
+            unsafe { libc::alarm(60) };
+            std::thread::spawn(move || {
+                let passed = catch_unwind(AssertUnwindSafe(check)).is_ok();
+                // SAFETY: it ends the child.
+                unsafe { libc::_exit(i32::from(!passed)) };
+            });
+        }
+        Ok(2)
+    };
+    lazy.fetch("forks", refresh).unwrap();
+    until(|| CHILD.load(Ordering::SeqCst) > 0);
+    assert_eq!(status_of(CHILD.load(Ordering::SeqCst)), 0);
+    assert!(lazy.shutdown(LONG).running.is_empty());
+    assert_eq!(lazy.fetch("forks", || Ok(3)).unwrap().value, 2);
 }

@@ -26,6 +26,9 @@ mod process;
 mod runs;
 #[cfg(unix)]
 mod schedulers;
+#[cfg(target_os = "linux")]
+#[path = "../common/threads.rs"]
+mod threads;
 
 #[cfg(unix)]
 const CASES: &[(&str, fn())] = &[
@@ -55,6 +58,8 @@ const CASES: &[(&str, fn())] = &[
     ("busy_contexts", contexts::busy_contexts),
     ("a_load_of_another_thread", echo::a_load_of_another_thread),
     ("a_refresh_of_another_thread", echo::a_refresh_of_another_thread),
+    ("a_refresh_on_a_scheduler", echo::a_refresh_on_a_scheduler),
+    ("a_refresh_that_forks", echo::a_refresh_that_forks),
     ("renewals", echo::renewals),
     ("a_group_of_other_threads", runs::a_group_of_other_threads),
     ("a_group_that_does_not_run_yet", runs::a_group_that_does_not_run_yet),
@@ -70,6 +75,8 @@ const CASES: &[(&str, fn())] = &[
     ("workers_in_calls", schedulers::workers_in_calls),
     ("a_scheduled_loop_that_forks", schedulers::a_scheduled_loop_that_forks),
     ("busy_schedulers", schedulers::busy_schedulers),
+    ("a_cache_that_a_scheduler_sweeps", schedulers::a_cache_that_a_scheduler_sweeps),
+    ("sweeps_that_fork", schedulers::sweeps_that_fork),
     #[cfg(target_os = "linux")]
     ("threads_come_and_go", echo::threads_come_and_go),
 ];

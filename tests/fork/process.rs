@@ -74,13 +74,3 @@ pub(crate) fn until(is_so: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
-
-/// The names of the process's threads.
-#[cfg(target_os = "linux")]
-pub(crate) fn threads() -> Vec<String> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let name = |task: std::io::Result<std::fs::DirEntry>| {
-        std::fs::read_to_string(task.unwrap().path().join("comm"))
-    };
-    tasks.filter_map(|task| name(task).ok()).map(|name| name.trim().to_owned()).collect()
-}

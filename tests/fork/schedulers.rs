@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use docache::run::Scheduler;
-use docache::{ErrorKind, LoopCache};
+use docache::{Cache, CacheBuilder, ErrorKind, LoopCache};
 
 use crate::loops::all_go_on;
 use crate::process::{in_child, status_of, until};
@@ -133,4 +134,105 @@ pub(crate) fn busy_schedulers() {
             caches.clear();
         });
     }
+}
+
+const SHORT: Duration = Duration::from_millis(20);
+
+fn swept() -> CacheBuilder<u64, u64> {
+    Cache::builder().shards(1).time_to_live(SHORT).sweep_interval(SHORT)
+}
+
+/// In the parent one cache's sweep does not return, and another one waits for its turn.
+pub(crate) fn a_cache_that_a_scheduler_sweeps() {
+    static GO: AtomicBool = AtomicBool::new(false);
+    static INSIDE: AtomicBool = AtomicBool::new(false);
+    let scheduler = Scheduler::builder().workers(1).max_workers(1).build().unwrap();
+    let listener = |key: &u64, _: &u64, _| {
+        if *key == 1 {
+            INSIDE.store(true, Ordering::SeqCst);
+            until(|| GO.load(Ordering::SeqCst));
+        }
+    };
+    let blocks = swept().on_evict(listener).scheduler(&scheduler).build().unwrap();
+    blocks.insert(1, 1);
+    until(|| INSIDE.load(Ordering::SeqCst));
+    let waits = swept().scheduler(&scheduler).build().unwrap();
+    waits.insert(1, 1);
+    until(|| scheduler.stats().scheduled == 2);
+    in_child(|| {
+        blocks.insert(2, 2);
+        until(|| blocks.is_empty() && waits.is_empty());
+        assert!(scheduler.stats().calls > 0 && scheduler.stats().workers <= 1);
+        scheduler.shutdown();
+        [&blocks, &waits].iter().for_each(|cache| cache.insert(2, 2));
+        until(|| blocks.is_empty() && waits.is_empty());
+        drop(waits);
+    });
+    GO.store(true, Ordering::SeqCst);
+    until(|| blocks.is_empty() && scheduler.stats().scheduled == 0);
+}
+
+/// The child's only thread is the one that sweeps. One of the library's leaves there, a scheduler's
+/// worker stays.
+pub(crate) fn sweeps_that_fork() {
+    sweep_that_forks(None);
+    sweep_that_forks(Some(&Scheduler::builder().build().unwrap()));
+}
+
+/// Tells when its thread ends.
+struct Leaves;
+
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        LEFT.store(true, Ordering::SeqCst);
+    }
+}
+
+fn sweep_that_forks(scheduler: Option<&Scheduler>) {
+    static CHILD: AtomicI32 = AtomicI32::new(0);
+    thread_local!(static HERE: Leaves = const { Leaves });
+    CHILD.store(-1, Ordering::SeqCst);
+    let (slot, stays): (Arc<OnceLock<Cache<u64, u64>>>, _) = (Arc::default(), scheduler.cloned());
+    let own = slot.clone();
+    let check = move || {
+        let cache = own.get().unwrap();
+        until(|| match &stays {
+            Some(scheduler) => scheduler.stats().busy == 0 && scheduler.stats().calls > 0,
+            None => LEFT.load(Ordering::SeqCst),
+        });
+        cache.insert(3, 3);
+        until(|| cache.is_empty());
+        // SAFETY: it ends the child.
+        unsafe { libc::_exit(0) };
+    };
+    let check = Mutex::new(Some(check));
+    let listener = move |key: &u64, _: &u64, _| {
+        if *key != 1 {
+            return;
+        }
+        // SAFETY: both go on as this crate says that they can.
+        let child = unsafe { libc::fork() };
+        CHILD.store(child, Ordering::SeqCst);
+        if child == 0 {
+            // SAFETY: it ends a child that hangs.
+            unsafe { libc::alarm(60) };
+            // SAFETY: it ends one whose only thread panics.
+            std::panic::set_hook(Box::new(|_| unsafe { libc::_exit(1) }));
+            HERE.with(|_| ());
+            std::thread::spawn(check.lock().unwrap().take().unwrap());
+        }
+    };
+    let builder = swept().on_evict(listener);
+    let builder = match scheduler {
+        Some(scheduler) => builder.scheduler(scheduler),
+        None => builder,
+    };
+    let cache = slot.get_or_init(|| builder.build().unwrap());
+    cache.insert(1, 1);
+    until(|| CHILD.load(Ordering::SeqCst) > 0);
+    assert_eq!(status_of(CHILD.load(Ordering::SeqCst)), 0);
+    cache.insert(2, 2);
+    until(|| cache.is_empty());
 }

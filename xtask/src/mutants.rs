@@ -91,6 +91,7 @@ const CACHE: &[&str] = &[
     "cache_linear",
     "cache_model",
     "cache_re*",
+    "cache_scheduled",
     "cache_t*",
 ];
 

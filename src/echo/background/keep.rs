@@ -1,7 +1,7 @@
 //! Keeping a refresh lock while a thread is busy loading.
 //!
 //! A thread that loads cannot renew its lock at the same time. So an alarm rings at a third of the
-//! lock's time to live, and a thread of the [cache](super::upkeep) makes the call; then the alarm
+//! lock's time to live, and a worker of the [cache's](super::upkeep) makes the call; then the alarm
 //! is set again. (A task renews its lock in its own future.)
 //!
 //! # Invariants

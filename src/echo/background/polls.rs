@@ -27,7 +27,7 @@ impl Drop for Handle {
 impl Polls {
     /// No thread is there yet.
     pub(crate) fn new() -> Polls {
-        Polls(Arc::new(Handle(Queue::new(usize::MAX, THREADS))))
+        Polls(Arc::new(Handle(Queue::new(usize::MAX, THREADS, None))))
     }
 
     /// Tells the cache from others that are there.

@@ -1,11 +1,13 @@
-//! Refreshes that wait for a thread: bounded, one for each key, run by few threads.
+//! Refreshes that wait for a thread: bounded, one for each key, run by few workers, which are
+//! threads or, if the queue has an executor, jobs of that.
 //!
 //! # State
 //! - `marks`: the keys that have a refresh, from the moment at which it is accepted until it is
 //!   over. It waits, or a worker runs it, or it runs outside, on its user's executor.
 //! - `hints`: the same, as far as it can be told without the lock.
 //! - `waiting`: those that wait, in the order in which they came.
-//! - `workers` and `busy`: how many threads there are, and how many of them run something.
+//! - `workers` and `busy`: how many workers there are, and how many of them run something. A thread
+//!   that has nothing to do stays for a while; a job leaves.
 //! - `closed`: nothing is accepted any more. It is set once.
 //!
 //! # Invariants
@@ -31,6 +33,7 @@ use hashbrown::HashTable;
 
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::contain::{contained, drop_contained};
+use crate::executor::{Intake, Stepping, Steps};
 use crate::lock::{Lock, LockGuard};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::fork::forks;
@@ -140,17 +143,19 @@ pub(in crate::echo) struct Queue {
     size: usize,
     workers: usize,
     spawn: Spawn,
+    /// What takes workers, if they are no threads.
+    intake: Option<Intake>,
 }
 
 impl Queue {
-    /// A queue for so many refreshes that wait, with so many threads, none of which is there yet.
-    pub(in crate::echo) fn new(size: usize, workers: usize) -> Arc<Queue> {
-        Queue::with_threads(size, workers, |queue| {
-            crate::housekeeping::spawn(THREAD, move || queue.serve())
-        })
+    /// A queue for so many refreshes that wait, with so many workers, none of which is there yet:
+    /// jobs if there is an `intake` for them, or else threads.
+    pub(in crate::echo) fn new(size: usize, workers: usize, intake: Option<Intake>) -> Arc<Queue> {
+        let spawn = |queue: Arc<Queue>| crate::housekeeping::spawn(THREAD, move || queue.serve());
+        Queue::with(size, workers, spawn, intake)
     }
 
-    pub(in crate::echo) fn with_threads(size: usize, workers: usize, spawn: Spawn) -> Arc<Queue> {
+    fn with(size: usize, workers: usize, spawn: Spawn, intake: Option<Intake>) -> Arc<Queue> {
         Arc::new(Queue {
             state: Lock::new(State::new()),
             hints: Hints::new(size),
@@ -160,6 +165,7 @@ impl Queue {
             size,
             workers,
             spawn,
+            intake,
         })
     }
 
@@ -231,28 +237,39 @@ impl Queue {
             state.workers += 1;
         }
         drop(state);
-        if starts && (self.spawn)(self.clone()).is_err() {
-            return self.without_a_thread();
+        if starts && !self.start_worker() {
+            return Offer::Threadless;
         }
         self.work.notify_all();
         Offer::Accepted
     }
 
-    /// A worker could not be started. If there is none, nobody will run what waits.
+    /// Starts a worker, who has his place already. Whether there is one.
+    fn start_worker(self: &Arc<Self>) -> bool {
+        let Some(adopt) = &self.intake else { return self.start_thread() };
+        // One that is refused has seen to a thread.
+        adopt(Box::new(Stepping::new(self.clone()))).is_ok() || self.lock().workers > 0
+    }
+
+    fn start_thread(self: &Arc<Self>) -> bool {
+        (self.spawn)(self.clone()).is_ok() || self.without_a_thread()
+    }
+
+    /// A worker could not be started. Whether there are others; if not, nobody will run what waits.
     #[cold]
-    fn without_a_thread(&self) -> Offer {
+    fn without_a_thread(&self) -> bool {
         let mut state = self.lock();
         state.workers -= 1;
         if state.workers > 0 {
             drop(state);
             self.work.notify_all();
-            return Offer::Accepted;
+            return true;
         }
         let dropped = self.empty(&mut state);
         drop(state);
         self.ends.notify_all();
         drop_waiting(dropped);
-        Offer::Threadless
+        false
     }
 
     /// Takes out all that waits.
@@ -286,18 +303,25 @@ impl Queue {
         self.ends.notify_all();
     }
 
-    /// What a worker does.
+    /// What a worker does that is a thread.
     fn serve(&self) {
-        let forks = forks();
         while let Some(next) = self.next() {
-            let Waiting { hash, key, work } = next;
-            let _ = contained(work);
-            if forks != crate::sync::fork::forks() {
-                // The refresh has forked, and this is the child, which has no such worker.
+            if !self.run(next) {
                 return;
             }
-            self.end(hash, &key, |state| &mut state.busy);
         }
+    }
+
+    /// Runs a refresh. Whether the worker is still there: not if the refresh has forked and this is
+    /// the child.
+    fn run(&self, Waiting { hash, key, work }: Waiting) -> bool {
+        let forks_before = forks();
+        let _ = contained(work);
+        if forks_before != forks() {
+            return false;
+        }
+        self.end(hash, &key, |state| &mut state.busy);
+        true
     }
 
     /// What is next; `None` if the worker is to go.
@@ -305,14 +329,23 @@ impl Queue {
         // Time does not pass in a model.
         let deadline = (!cfg!(docache_loom)).then(|| SystemClock.now().after(LINGER));
         let next = block_on(Wait::new(Next(self)), &SystemClock, deadline);
-        next.unwrap_or_else(|| {
-            let mut state = self.lock();
-            let next = state.take();
-            if next.is_none() {
-                state.workers -= 1;
-            }
-            next
-        })
+        next.unwrap_or_else(|| self.take_or_leave())
+    }
+
+    /// What is next; if nothing is the worker goes.
+    fn take_or_leave(&self) -> Option<Waiting> {
+        let mut state = self.lock();
+        let next = state.take();
+        state.workers -= usize::from(next.is_none());
+        next
+    }
+
+    /// Whether a worker that runs nothing stays; if nothing waits it goes.
+    fn stays(&self) -> bool {
+        let mut state = self.lock();
+        let stays = !state.waiting.is_empty();
+        state.workers -= usize::from(!stays);
+        stays
     }
 
     /// Accepts nothing any more, and gives what there is until `deadline` to end. `None` if it was
@@ -351,6 +384,20 @@ impl Queue {
         self.work.notify_all();
         self.ends.notify_all();
         drop_waiting(dropped);
+    }
+}
+
+/// A worker that is a job: each of its steps runs one refresh.
+impl Steps for Queue {
+    fn step(self: &Arc<Self>) -> bool {
+        self.take_or_leave().is_some_and(|next| self.run(next)) && self.stays()
+    }
+
+    /// A thread takes its place, if something waits.
+    fn lost(self: &Arc<Self>) {
+        if self.stays() {
+            self.start_thread();
+        }
     }
 }
 

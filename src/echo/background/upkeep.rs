@@ -3,14 +3,15 @@
 //!
 //! A call that takes a lock may come too late for its caller, who goes on without it; the lock may
 //! have been taken all the same. And the call that gives it back may fail. Such a lock is owed: a
-//! thread of the cache, which is there only while there is something to do, tries again and again
-//! until the store answers, or until the lock's time is over in any case.
+//! thread of the cache, which is there only while there is something to do, or a job of its
+//! executor's, tries again and again until the store answers, or until the lock's time is over in
+//! any case.
 //!
 //! # State
-//! A list, and whether a thread serves it. It keeps the cache alive meanwhile.
+//! A list, and whether anybody serves it, who keeps the cache alive meanwhile.
 //!
 //! # Invariants
-//! - SERVED: while something is owed a thread serves the list, or could not be had; whoever owes
+//! - SERVED: while something is owed somebody serves the list, or could not be had; whoever owes
 //!   next tries again. `is_served` changes under the lock that the list is behind.
 //! - IN-TURN: what fails goes to the end. While the store fails there is one call to it at a time,
 //!   and a nap after each.
@@ -18,7 +19,7 @@
 //!
 //! In the child of a fork nothing is owed: locks are those of the parent.
 //!
-//! The thread's work is in [`load`](crate::echo::load).
+//! The work is in [`load`](crate::echo::load).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::context::Context;
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 use crate::echo::store::{AsyncStore, Calls, Life, Store, Tasks, Within, Written, blocking, drive};
+use crate::executor::Jobs;
 use crate::lock::{Lock, LockGuard};
 use crate::sync::fork::forks;
 
@@ -130,14 +132,18 @@ impl<S, T> State<S, T> {
 
 /// What a cache does in the background for its locks.
 pub(in crate::echo) struct Upkeep<S, T> {
-    /// Renewals, and the thread that serves what is owed.
+    /// Renewals, and who serves what is owed.
     pub(in crate::echo) queue: Arc<Queue>,
+    /// What the cache's jobs run on, if not on threads of its own.
+    pub(in crate::echo) executor: Option<Arc<dyn Jobs>>,
     state: Lock<State<S, T>>,
 }
 
 impl<S, T> Upkeep<S, T> {
-    pub(in crate::echo) fn new() -> Upkeep<S, T> {
-        Upkeep { queue: Queue::new(usize::MAX, THREADS), state: Lock::new(State::new()) }
+    pub(in crate::echo) fn new(executor: Option<Arc<dyn Jobs>>) -> Upkeep<S, T> {
+        let intake = executor.as_ref().map(|executor| executor.intake());
+        let queue = Queue::new(usize::MAX, THREADS, intake);
+        Upkeep { queue, executor, state: Lock::new(State::new()) }
     }
 
     fn lock(&self) -> LockGuard<'_, State<S, T>> {

@@ -104,10 +104,10 @@ impl<S, T, E> LazyEchoCacheBuilder<S, T, E> {
         self
     }
 
-    /// How many threads run refreshes at most. Default: 1.
+    /// How many refreshes run at most at the same time, each on a thread. Default: 1.
     #[doc(alias = "WithWorkerCount")]
-    pub fn workers(mut self, threads: usize) -> Self {
-        self.workers = threads;
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -175,7 +175,7 @@ impl<S, T, E> LazyEchoCacheBuilder<S, T, E> {
     /// let text = "expires: 5s is not accepted; give at least refresh_after, which is 10s";
     /// assert_eq!(error.to_string(), text);
     /// ```
-    pub fn build(self) -> Result<LazyEchoCache<S, T, E>> {
+    pub fn build(mut self) -> Result<LazyEchoCache<S, T, E>> {
         let expires = self.expires.unwrap_or(TIME_TO_LIVE.max(self.refresh_after));
         let stale_until = self.stale_until.unwrap_or(expires);
         let ages = Ages { refresh_after: self.refresh_after, expires, stale_until }.check()?;
@@ -196,12 +196,14 @@ impl<S, T, E> LazyEchoCacheBuilder<S, T, E> {
         }
         let lock_ttl = self.refresh_timeout.saturating_add(LOCK_GRACE);
         let lives = Lives::Refreshed(ages, self.beta);
+        let executor = self.common.executor.take();
+        let intake = executor.as_ref().map(|executor| executor.intake());
         let settings = self.common.settings(lives, lock_ttl, Some(self.refresh_timeout))?;
         let backoff = self.backoff.map(checked).transpose()?;
         let pauses = Pauses::new(backoff, settings.clock.clone())?;
         Ok(LazyEchoCache::with(Lazy {
-            inner: Arc::new(Inner::new(self.store, Core::new(settings, Some(pauses)))),
-            queue: Queue::new(self.queue_size, self.workers),
+            inner: Arc::new(Inner::new(self.store, Core::new(settings, Some(pauses)), executor)),
+            queue: Queue::new(self.queue_size, self.workers, intake),
             hasher: RandomState::default(),
             refresh_timeout: self.refresh_timeout,
             spawner: self.spawner,

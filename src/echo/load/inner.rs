@@ -1,11 +1,14 @@
 //! What the handles of a cache share.
 
+use std::sync::Arc;
+
 use super::lead::Flown;
 use crate::context::Context;
 use crate::echo::background::upkeep::Upkeep;
 use crate::echo::core::{Core, count};
 use crate::echo::error::{Operation, Warning};
 use crate::echo::store::Within;
+use crate::executor::Jobs;
 use crate::flight::KeyedGroup;
 
 /// A store, the flights of its keys in this process, and how to go about it.
@@ -17,8 +20,13 @@ pub(in crate::echo) struct Inner<S, T, E> {
 }
 
 impl<S, T, E> Inner<S, T, E> {
-    pub(in crate::echo) fn new(store: S, core: Core<T>) -> Inner<S, T, E> {
-        Inner { store, core, upkeep: Upkeep::new(), group: KeyedGroup::new() }
+    /// With an executor for its jobs, which it keeps going, or with threads of its own.
+    pub(in crate::echo) fn new(
+        store: S,
+        core: Core<T>,
+        executor: Option<Arc<dyn Jobs>>,
+    ) -> Inner<S, T, E> {
+        Inner { store, core, upkeep: Upkeep::new(executor), group: KeyedGroup::new() }
     }
 
     pub(in crate::echo) fn within<'a>(&'a self, context: Option<&'a Context>) -> Within<'a> {

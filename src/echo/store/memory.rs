@@ -13,6 +13,7 @@ use crate::clock::{Clock, CoarseClock, Tick, saturating_nanos};
 use crate::echo::error::StoreError;
 use crate::echo::lock::RefreshLock;
 use crate::error::Result;
+use crate::executor::{Executor, Jobs};
 
 #[derive(Clone)]
 struct Entry<T> {
@@ -123,6 +124,7 @@ impl<T: Clone + Send + Sync + 'static> MemoryStore<T> {
             policy: EvictionPolicy::default(),
             shards: None,
             clock: None,
+            executor: None,
             value: PhantomData,
         }
     }
@@ -295,6 +297,7 @@ pub struct MemoryStoreBuilder<T> {
     policy: EvictionPolicy,
     shards: Option<usize>,
     clock: Option<Arc<dyn Clock>>,
+    executor: Option<Arc<dyn Jobs>>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -324,13 +327,21 @@ impl<T: Clone + Send + Sync + 'static> MemoryStoreBuilder<T> {
         self
     }
 
+    /// What sweeps the store, as
+    /// [`CacheBuilder::scheduler`](crate::CacheBuilder::scheduler) says.
+    pub fn scheduler(mut self, scheduler: &impl Executor) -> Self {
+        self.executor = Some(scheduler.handle());
+        self
+    }
+
     /// The store.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) as
     /// [`CacheBuilder::build`](crate::CacheBuilder::build).
     pub fn build(self) -> Result<MemoryStore<T>> {
-        let mut cache = Cache::<Box<str>, Entry<T>>::builder().never_expire().policy(self.policy);
+        let cache = Cache::<Box<str>, Entry<T>>::builder().never_expire().policy(self.policy);
+        let mut cache = cache.executor(self.executor);
         if let Some(capacity) = self.capacity {
             cache = cache.capacity(capacity);
         }

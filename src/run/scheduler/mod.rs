@@ -34,16 +34,17 @@ pub(crate) use worker::THREAD;
 use self::core::Core;
 use crate::clock::ClockIdentity;
 use crate::error::Result;
-use crate::executor::{Executor, Job, Jobs};
+use crate::executor::{Executor, Intake, Job, Jobs};
 
 /// Calls loops and closures when they are due, on a few threads that they share.
 ///
 /// A loop cache that was [built with it](crate::LoopCacheBuilder::scheduler) runs on it: ten
-/// thousand of them need no more than one thread. A call that takes long delays nobody else while a
+/// thousand of them need no more than one thread. A [cache](crate::CacheBuilder::scheduler) can be
+/// swept by it, and a [lazy echo cache](crate::echo::LazyEchoCacheBuilder::scheduler) refreshed. A call that takes long delays nobody else while a
 /// worker is free, and when all [workers](SchedulerBuilder::workers) have been in such calls for
 /// the [grace](SchedulerBuilder::grace), there is one more.
 ///
-/// Clones are handles of one scheduler, and loop caches that were built with it have one each.
+/// Clones are handles of one scheduler, and caches that were built with it have one each.
 ///
 /// # Life
 /// There is no thread before something is scheduled, and while nothing is due none wakes up.
@@ -64,7 +65,7 @@ use crate::executor::{Executor, Job, Jobs};
 /// # Signals and fork
 /// The threads block signals as [all threads of this crate](crate#signals) do. In the child of a
 /// fork nothing is scheduled: loops that ran count as stopped and can be started again, and
-/// closures that waited are neither called nor dropped. The scheduler itself goes on there. A call
+/// closures that waited are neither called nor dropped. What caches have due is scheduled anew. The scheduler itself goes on there. A call
 /// that forks goes on in both processes.
 ///
 /// ```
@@ -149,7 +150,8 @@ impl Scheduler {
 
     /// Ends the scheduler for all its handles and waits for the calls under way: after that it
     /// calls nothing. Closures that wait are dropped, and loops that run on it stop; these can be
-    /// started no more. Called from inside a call of its own it does not wait.
+    /// started no more. Caches that it swept or refreshed have threads of their own from then on.
+    /// Called from inside a call of its own it does not wait.
     ///
     /// ```
     /// # use docache::run::Scheduler;
@@ -182,6 +184,14 @@ impl Executor for Scheduler {}
 impl Jobs for Scheduler {
     fn handle(&self) -> Arc<dyn Jobs> {
         Arc::new(self.clone())
+    }
+
+    fn intake(&self) -> Intake {
+        let core = Arc::downgrade(&self.0.0);
+        Arc::new(move |job| match core.upgrade() {
+            Some(core) => core.adopt(job),
+            None => requests::refuse(job),
+        })
     }
 
     fn tells(&self, clock: ClockIdentity) -> bool {

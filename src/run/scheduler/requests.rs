@@ -53,8 +53,7 @@ impl Core {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            drop_contained(job);
-            return Err(closed());
+            return refuse(job);
         }
         let id = state.jobs.reserve();
         self.put(state, id, job, Next::At(at), now).map(|()| id)
@@ -66,8 +65,7 @@ impl Core {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            drop_contained(job);
-            return Err(closed());
+            return refuse(job);
         }
         let id = state.jobs.reserve();
         drop(state);
@@ -148,6 +146,12 @@ impl Core {
     pub(super) fn wait_until_quiet(self: &Arc<Core>) {
         let _ = block_on(Wait::new(Quiet(self.clone(), thread::token())), &SystemClock, None);
     }
+}
+
+/// Answers for a scheduler that has ended.
+pub(super) fn refuse<T>(job: Box<dyn Job>) -> Result<T> {
+    drop_contained(job);
+    Err(closed())
 }
 
 fn closed() -> Error {

@@ -21,7 +21,7 @@ pub struct SchedulerStats {
     pub workers: usize,
     /// Those that are in a call.
     pub busy: usize,
-    /// Loops and closures that are scheduled, including those in a call.
+    /// Loops, closures and what caches have due, including those in a call.
     pub scheduled: usize,
     /// Calls that have ended.
     pub calls: u64,

@@ -5,16 +5,33 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::executor::{Job, Next};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::model;
 use loom::thread;
 
+fn spawn(queue: Arc<Queue>) -> io::Result<()> {
+    thread::spawn(move || queue.serve());
+    Ok(())
+}
+
 /// A queue whose workers are loom's threads, which its threads are too.
 fn queue(size: usize) -> Arc<Queue> {
-    Queue::with_threads(size, 1, |queue| {
-        thread::spawn(move || queue.serve());
+    Queue::with(size, 1, spawn, None)
+}
+
+/// One whose worker is a job, which is called until it is over, or so often and then dropped.
+fn queue_of_jobs(size: usize, calls: usize) -> Arc<Queue> {
+    let adopt = move |mut job: Box<dyn Job>| {
+        thread::spawn(move || {
+            let mut calls = 0..calls;
+            let is_over =
+                |job: &mut Box<dyn Job>| job.run(Tick::default(), false).next == Next::Over;
+            while calls.next().is_some() && !is_over(&mut job) {}
+        });
         Ok(())
-    })
+    };
+    Queue::with(size, 1, spawn, Some(Arc::new(adopt)))
 }
 
 fn counting(count: &Arc<AtomicUsize>) -> Work {
@@ -70,4 +87,26 @@ fn a_deadline_that_is_over_against_a_worker() {
         let ran = ran.load(Ordering::Relaxed);
         assert!(of_key + ran >= 1 && of_key <= 1, "it is reported once, or over: {left:?}");
     });
+}
+
+#[test]
+fn two_offers_against_a_worker_that_is_a_job_and_leaves() {
+    model(|| two_offers(&queue_of_jobs(2, usize::MAX)));
+}
+
+#[test]
+fn two_offers_against_a_worker_that_is_a_job_and_lost() {
+    model(|| two_offers(&queue_of_jobs(2, 0)));
+    model(|| two_offers(&queue_of_jobs(2, 1)));
+}
+
+fn two_offers(queue: &Arc<Queue>) {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let other = {
+        let (queue, ran) = (queue.clone(), ran.clone());
+        thread::spawn(move || offer(&queue, "other", &ran))
+    };
+    assert_eq!(offer(queue, "key", &ran) + other.join().unwrap(), 2);
+    let left = queue.shutdown(&ManualClock::new(), Tick::MAX).unwrap();
+    assert_eq!(ran.load(Ordering::Relaxed), 2, "nothing is left behind: {left:?}");
 }
