@@ -237,7 +237,8 @@ impl Wake for MaintenanceAlarm {
     }
 }
 
-/// A cache's share in the background, for as long as the cache lives. It is one word of the cache's.
+/// A cache's share in the background, for as long as the cache lives. It is one word of the
+/// cache's.
 pub(crate) struct BackgroundHandle(Box<Share>);
 
 struct Share {

@@ -15,9 +15,9 @@ pub enum Schedule {
     /// An interval after the last call returned: a slow Doer slows the loop down.
     #[default]
     FixedDelay,
-    /// An interval after the last call was due. Of the ticks that come during a call the last is made
-    /// up for at once; the others, and those that a late call itself makes up for, are skipped and
-    /// counted, and the rhythm is kept.
+    /// An interval after the last call was due. Of the ticks that come during a call the last is
+    /// made up for at once; the others, and those that a late call itself makes up for, are skipped
+    /// and counted, and the rhythm is kept.
     FixedRate,
 }
 

@@ -37,8 +37,8 @@ use crate::flight::{
 pub use detached::DetachedFetch;
 pub use options::{FetchOptions, Loaded, WaitLimit};
 
-/// What a call of a cache keeps: when its load began, and what it stages of the result, to be stored
-/// when the flight ends.
+/// What a call of a cache keeps: when its load began, and what it stages of the result, to be
+/// stored when the flight ends.
 pub(crate) struct Staged<K, V> {
     /// When this call's load began, while it is under way.
     began: Option<Tick>,

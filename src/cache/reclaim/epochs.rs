@@ -9,9 +9,9 @@
 //!
 //! # Orderings
 //! A reader that pins after the period has begun must not find what was unlinked. A writer W does a
-//! SeqCst fence between unlinking and taking the cookie. `advance` begins the period, and then crossbeam
-//! takes the deferred function in: it does a SeqCst fence and reads the epoch that the function is
-//! for. A reader does one in its pin, after it has read the epoch.
+//! SeqCst fence between unlinking and taking the cookie. `advance` begins the period, and then
+//! crossbeam takes the deferred function in: it does a SeqCst fence and reads the epoch that the
+//! function is for. A reader does one in its pin, after it has read the epoch.
 //! - The cookie was taken before the period began, so W's fence comes before that of `advance`:
 //!   else W would have seen the period.
 //! - The function runs only when all readers of its epoch and of earlier ones are gone. One that is

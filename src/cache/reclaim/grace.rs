@@ -3,8 +3,8 @@
 //! # Invariants
 //! - ONE: `begun - 1 <= ended <= begun`. (In a child that was forked while a period of `epochs` was
 //!   under way, `ended` may be two behind `begun` until the next period ends: cookies elapse later,
-//!   never earlier.) Both are stored only by the thread that may begin a period: the holder of the lock of `holdouts` in
-//!   `records`, of the flag UNDER_WAY in `epochs`.
+//!   never earlier.) Both are stored only by the thread that may begin a period: the holder of the
+//!   lock of `holdouts` in `records`, of the flag UNDER_WAY in `epochs`.
 //! - COOKIE: a cookie is a value of `begun`, and has elapsed when `ended` is greater. After a
 //!   [`cancel`](GracePeriods::cancel) a later period gets the same number, so a cookie taken in
 //!   between elapses one period later, never earlier.

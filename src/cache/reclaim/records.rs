@@ -11,8 +11,8 @@
 //! A thread that wants one to [end](Records::advance) holds the lock of `holdouts`. It counts the
 //! period as begun, does the heavy fence, and then, under the lock of `lists`, writes down the
 //! counters of those taken records whose depth is not 0. The period has ended when each of those
-//! has had a depth of 0 or another section number. So a period costs time in proportion to the records that are
-//! taken.
+//! has had a depth of 0 or another section number. So a period costs time in proportion to the
+//! records that are taken.
 //!
 //! # Invariants
 //! - TAKEN: only a record in `lists.taken` has guards. Its `position` is its index there; both

@@ -160,8 +160,8 @@ pub(crate) struct ShardState<K, V, E> {
     /// How often the table was replaced.
     pub(crate) table_generation: u64,
     /// Places of entries that other threads were working on (dropping them, showing them to the
-    /// listener, clearing a shard) when this process was forked off. Those threads are not here: the places
-    /// are never given back.
+    /// listener, clearing a shard) when this process was forked off. Those threads are not here:
+    /// the places are never given back.
     pub(crate) leaked_by_fork: usize,
     pub(crate) slab: Slab<K, V>,
     pub(crate) limbo: Limbo,

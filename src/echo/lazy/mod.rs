@@ -2,7 +2,8 @@
 //!
 //! # Who does what
 //! A fetch that finds its value due puts its own work into the [queue](super::background::queue)
-//! and returns. A worker, or the user's executor, runs it in the flight of the key, so that a fetch which needs the value meanwhile waits for that instead of loading beside it.
+//! and returns. A worker, or the user's executor, runs it in the flight of the key, so that a fetch
+//! which needs the value meanwhile waits for that instead of loading beside it.
 //!
 //! A refresh keeps what it needs alive, and with it the cache. So that a cache goes when its last
 //! handle does, that handle closes the queue, which drops what waits.
@@ -99,8 +100,8 @@ pub struct ShutdownReport {
 /// # Threads
 /// Refreshes run on threads named `docache-echo`, which are started when there is something to do,
 /// block the host's signals and leave when there was nothing to do for a second, or on a
-/// [scheduler](LazyEchoCacheBuilder::scheduler). In the child of a fork the queue is empty: what was
-/// queued stays the parent's.
+/// [scheduler](LazyEchoCacheBuilder::scheduler). In the child of a fork the queue is empty: what
+/// was queued stays the parent's.
 ///
 /// ```
 /// use docache::ManualClock;

@@ -1,16 +1,16 @@
 //! A fetch or a refresh that needs no thread: a future that whoever wakes it polls.
 //!
 //! # State
-//! A [polled](crate::ffi::polled) future. Behind a lock of its own, the [`Lead`]: whether the future
-//! has come to the point at which its caller must do the work, and then what he has brought.
+//! A [polled](crate::ffi::polled) future. Behind a lock of its own, the [`Lead`]: whether the
+//! future has come to the point at which its caller must do the work, and then what he has brought.
 //!
 //! # Invariants
 //! - FLAT: a thread polls what it wakes while it polls afterwards, from a list; so the stack does
 //!   not grow with the number of those who wait for each other.
 //! - FINISHED: the future of a call that was finished is not dropped when the call is freed: it is
 //!   to write the value, and whatever wakes it for that keeps the task.
-//! - COPIED: in the child of a fork the work is lost, too, if a thread that is not there was just at
-//!   its lead.
+//! - COPIED: in the child of a fork the work is lost, too, if a thread that is not there was just
+//!   at its lead.
 //!
 //! # Locks
 //! The future's is taken before the lead's. Neither is held while anything of others is called.

@@ -234,8 +234,8 @@ impl JobTable {
         self.hand_out(i, false)
     }
 
-    /// Asks for what the next calls touch: of the second job that comes the job itself, of the first
-    /// one, which was asked for with the call before, what that leads to.
+    /// Asks for what the next calls touch: of the second job that comes the job itself, of the
+    /// first one, which was asked for with the call before, what that leads to.
     #[inline]
     fn prefetch_upcoming(&self) {
         let [first, second] = self.wheel.upcoming();

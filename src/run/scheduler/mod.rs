@@ -40,9 +40,10 @@ use crate::executor::{Executor, Intake, Job, Jobs};
 ///
 /// A loop cache that was [built with it](crate::LoopCacheBuilder::scheduler) runs on it: ten
 /// thousand of them need no more than one thread. A [cache](crate::CacheBuilder::scheduler) can be
-/// swept by it, and a [lazy echo cache](crate::echo::LazyEchoCacheBuilder::scheduler) refreshed. A call that takes long delays nobody else while a
-/// worker is free, and when all [workers](SchedulerBuilder::workers) have been in such calls for
-/// the [grace](SchedulerBuilder::grace), there is one more.
+/// swept by it, and a [lazy echo cache](crate::echo::LazyEchoCacheBuilder::scheduler) refreshed. A
+/// call that takes long delays nobody else while a worker is free, and when all
+/// [workers](SchedulerBuilder::workers) have been in such calls for the
+/// [grace](SchedulerBuilder::grace), there is one more.
 ///
 /// Clones are handles of one scheduler, and caches that were built with it have one each.
 ///
@@ -65,8 +66,8 @@ use crate::executor::{Executor, Intake, Job, Jobs};
 /// # Signals and fork
 /// The threads block signals as [all threads of this crate](crate#signals) do. In the child of a
 /// fork nothing is scheduled: loops that ran count as stopped and can be started again, and
-/// closures that waited are neither called nor dropped. What caches have due is scheduled anew. The scheduler itself goes on there. A call
-/// that forks goes on in both processes.
+/// closures that waited are neither called nor dropped. What caches have due is scheduled anew. The
+/// scheduler itself goes on there. A call that forks goes on in both processes.
 ///
 /// ```
 /// use docache::{LoopCache, run::Scheduler};
