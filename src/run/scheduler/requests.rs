@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 #[cfg(not(docache_loom))]
 use std::sync::OnceLock;
@@ -144,9 +145,12 @@ impl Core {
         jobs.into_iter().for_each(drop_contained);
     }
 
-    /// Waits for the calls under way, unless the calling thread is in one.
-    pub(super) fn wait_until_quiet(self: &Arc<Core>) {
-        let _ = block_on(Wait::new(Quiet(self.clone(), thread::token())), &SystemClock, None);
+    /// Waits for the calls under way, unless the calling thread is in one. Whether they have ended
+    /// within the limit.
+    pub(super) fn wait_until_quiet(self: &Arc<Core>, limit: Option<Duration>) -> bool {
+        let deadline = limit.map(|limit| SystemClock.now().deadline(limit));
+        let quiet = Wait::new(Quiet(self.clone(), thread::token()));
+        block_on(quiet, &SystemClock, deadline).is_some()
     }
 }
 
