@@ -226,6 +226,33 @@ fn a_wake_up_against_a_call() {
     });
 }
 
+/// Is called again at once, the first time.
+struct Twice(usize, Arc<Count>);
+
+impl Job for Twice {
+    fn enlist(&mut self, _: &Waker) -> Next {
+        Next::AtOnce
+    }
+
+    fn run(&mut self, _: Tick, _: bool) -> Turn {
+        self.0 += 1;
+        self.1.add();
+        Turn { next: if self.0 < 2 { Next::AtOnce } else { Next::Over }, ended: None }
+    }
+}
+
+#[test]
+fn what_a_call_brings_back_against_who_rests() {
+    model(|| {
+        let (_, scheduler) = scheduler(2);
+        let called = Arc::new(Count::default());
+        let later = scheduler.schedule_after(SECOND, || unreachable!()).unwrap();
+        scheduler.adopt(Box::new(Twice(0, called.clone()))).unwrap();
+        called.wait_for(2);
+        assert!(later.cancel());
+    });
+}
+
 #[test]
 fn a_loop_that_is_stopped_against_its_call() {
     model(|| {

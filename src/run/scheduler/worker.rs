@@ -131,10 +131,12 @@ impl Core {
             let _ = self.act(act);
             return Step::Call(taken);
         }
-        match state.rest(me, lingered) {
-            Some(rest) => Step::Rest(rest),
-            None => self.leave(state, me),
+        let Some((rest, wake)) = state.rest(me, lingered) else { return self.leave(state, me) };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.wake();
         }
+        Step::Rest(rest)
     }
 
     fn leave(self: &Arc<Core>, mut state: LockGuard<'_, State>, me: usize) -> Step {
