@@ -165,10 +165,11 @@
 //! in the child, and the Doer must cope with being called again on its data as they are. A loop
 //! whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
 //! over, and can be freed; one that did not run yet can be run. A scheduler can be used, but what
-//! it was to call is not called in the child; `drop` of that is, when it is cancelled or the
-//! scheduler is freed or shut down. A docache_call, or a wait, that was begun is to be polled, or
-//! freed, by the child itself: nobody notifies it of what threads would have done that are not
-//! there. One that another thread was using at the moment of the fork must not be used.
+//! it was to call is not called in the child; `drop` of that is, when it is cancelled, or when the
+//! scheduler is freed or shut down, also if another thread was calling it. A docache_call, or a
+//! wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of what
+//! threads would have done that are not there. One that another thread was using at the moment of
+//! the fork must not be used.
 //!
 //! # Safety
 //! What a caller of every function promises:

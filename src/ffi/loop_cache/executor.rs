@@ -1,8 +1,9 @@
 //! A loop on a scheduler.
 //!
-//! A thread that exists for one loop is known to [serve](crate::ffi::gate::serve) it. A worker
-//! serves many, so each turn of a loop is a call of that loop's gate: what the turn frees, the
-//! Doer's callback or the `drop` of a result, is freed inside of it.
+//! A thread that exists for one loop is known to [serve](crate::ffi::gate::serve) it, and is joined
+//! when that stops. A worker serves many, so each turn of a loop is a call of that loop's gate: what
+//! the turn frees, the Doer's callback or the `drop` of a result, is freed inside of it. And the run
+//! has a hold of the gate until it is gone, with all that it has of the loop.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -10,7 +11,7 @@ use std::task::Waker;
 use crate::clock::{ClockIdentity, Tick};
 use crate::error::Result;
 use crate::executor::{Executor, Job, Jobs, Next, Turn};
-use crate::ffi::gate::Gate;
+use crate::ffi::gate::{Gate, KeptHold};
 use crate::run::Scheduler;
 
 /// A share of a scheduler, for one loop.
@@ -38,7 +39,8 @@ impl Jobs for LoopExecutor {
     }
 
     fn adopt(&self, job: Box<dyn Job>) -> Result<()> {
-        self.scheduler.adopt(Box::new(LoopJob { job: Some(job), gate: self.gate.clone() }))
+        let (gate, hold) = (self.gate.clone(), self.gate.hold());
+        self.scheduler.adopt(Box::new(LoopJob { job: Some(job), gate, _hold: hold }))
     }
 }
 
@@ -46,25 +48,27 @@ impl Jobs for LoopExecutor {
 struct LoopJob {
     /// `Some` until this is dropped.
     job: Option<Box<dyn Job>>,
+    /// Given back before the share of its gate, and after the job.
+    _hold: Option<KeptHold>,
     gate: Arc<Gate>,
 }
 
 impl Job for LoopJob {
     fn enlist(&mut self, waker: &Waker) -> Next {
-        let LoopJob { job, gate } = self;
+        let LoopJob { job, gate, .. } = self;
         gate.call(|| job.as_mut().map_or(Next::Over, |job| job.enlist(waker)))
     }
 
     fn run(&mut self, now: Tick, called: bool) -> Turn {
         let over = Turn { next: Next::Over, ended: None };
-        let LoopJob { job, gate } = self;
+        let LoopJob { job, gate, .. } = self;
         gate.call(|| job.as_mut().map_or(over, |job| job.run(now, called)))
     }
 }
 
 impl Drop for LoopJob {
     fn drop(&mut self) {
-        let LoopJob { job, gate } = self;
+        let LoopJob { job, gate, .. } = self;
         gate.call(|| drop(job.take()));
     }
 }

@@ -14,6 +14,7 @@ use crate::ffi::gate::Gate;
 use crate::lock::Lock;
 use crate::run::{Scheduled, Scheduler};
 use crate::sync::fork::{self, AtFork, ForkRegistration};
+use crate::sync::thread::{self, Token};
 
 /// What a scheduler calls. It must not throw, unwind or longjmp.
 pub type docache_scheduler_call_fn = Option<unsafe extern "C-unwind" fn(ctx: usize)>;
@@ -21,22 +22,39 @@ pub type docache_scheduler_call_fn = Option<unsafe extern "C-unwind" fn(ctx: usi
 /// The same, there.
 pub(super) type Callback = unsafe extern "C-unwind" fn(ctx: usize);
 
-/// A call that waits. Dropping it drops its registration.
+/// A call. Dropping it drops its registration.
 pub(super) struct Call {
     pub(super) callback: Callback,
     pub(super) registration: Registration,
 }
 
-/// A call in the table, and its closure, once that is known.
-struct Waiting {
-    call: Call,
-    scheduled: Option<Scheduled>,
+/// What has become of a call.
+enum Stage {
+    /// It waits; its closure, once that is known.
+    Waits(Option<Scheduled>),
+    /// It is being made, by this thread.
+    Runs(Token),
+    /// It was being made by a thread of the parent's when this process was forked.
+    Lost,
 }
 
-impl Waiting {
+struct Entry {
+    call: Call,
+    stage: Stage,
+}
+
+impl Entry {
+    fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Waits(_))
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self.stage, Stage::Runs(_))
+    }
+
     /// Takes the closure back, which would find nothing.
     fn into_call(self) -> Call {
-        if let Some(scheduled) = self.scheduled {
+        if let Stage::Waits(Some(scheduled)) = self.stage {
             scheduled.cancel();
         }
         self.call
@@ -45,12 +63,12 @@ impl Waiting {
 
 #[derive(Default)]
 struct Table {
-    waiting: BTreeMap<u64, Waiting>,
+    entries: BTreeMap<u64, Entry>,
     numbered: u64,
     is_closed: bool,
 }
 
-/// The calls of a scheduler that wait. See the [module](super).
+/// The calls of a scheduler. See the [module](super).
 pub(super) struct Calls {
     table: Lock<Table>,
     gate: Arc<Gate>,
@@ -97,8 +115,8 @@ impl Calls {
     /// Notes the closure of a call. If that was made or taken out by now, there is to be none.
     fn note(&self, number: u64, scheduled: Scheduled) {
         let mut table = self.table.lock();
-        if let Some(waiting) = table.waiting.get_mut(&number) {
-            waiting.scheduled = Some(scheduled);
+        if let Some(Entry { stage: Stage::Waits(place), .. }) = table.entries.get_mut(&number) {
+            *place = Some(scheduled);
             return;
         }
         drop(table);
@@ -113,41 +131,64 @@ impl Calls {
         }
         table.numbered += 1;
         let number = table.numbered;
-        table.waiting.insert(number, Waiting { call, scheduled: None });
+        table.entries.insert(number, Entry { call, stage: Stage::Waits(None) });
         Ok(number)
-    }
-
-    /// Takes a call out, if it waits (ONE-TAKER).
-    fn take(&self, number: u64) -> Option<Waiting> {
-        self.table.lock().waiting.remove(&number)
     }
 
     /// Makes a call that is due, unless it was taken out, or the scheduler was freed.
     fn make(&self, number: u64) {
         self.gate.during(|| {
-            let Some(Waiting { call, .. }) = self.take(number) else { return };
+            let Some((callback, ctx)) = self.begin(number) else { return };
+            let _end = End { calls: self, number };
             // SAFETY: CALLBACK.
-            unsafe { (call.callback)(call.registration.ctx) };
+            unsafe { callback(ctx) };
         });
     }
 
-    /// Whether a call was taken out by this.
+    fn begin(&self, number: u64) -> Option<(Callback, usize)> {
+        let mut table = self.table.lock();
+        let entry = table.entries.get_mut(&number).filter(|entry| entry.waits())?;
+        entry.stage = Stage::Runs(thread::token());
+        Some((entry.call.callback, entry.call.registration.ctx))
+    }
+
+    /// Takes a call out, if it waits. Whether it did.
     fn cancel(&self, number: u64) -> bool {
-        let cancelled = self.gate.during(|| self.take(number).map(Waiting::into_call).is_some());
+        let take = || {
+            let mut table = self.table.lock();
+            table.entries.get(&number).filter(|entry| entry.waits())?;
+            table.entries.remove(&number)
+        };
+        let cancelled = self.gate.during(|| take().map(Entry::into_call).is_some());
         cancelled.unwrap_or(false)
     }
 
     fn is_waiting(&self, number: u64) -> bool {
-        self.table.lock().waiting.contains_key(&number)
+        self.table.lock().entries.get(&number).is_some_and(Entry::waits)
     }
 
-    /// Takes all calls out, and no more in.
+    /// Takes all calls out that are not being made, and no more in.
     pub(super) fn close(&self) -> Vec<Call> {
         let mut table = self.table.lock();
         table.is_closed = true;
-        let waiting = mem::take(&mut table.waiting);
+        let entries = mem::take(&mut table.entries).into_iter();
+        let (kept, gone): (_, BTreeMap<_, _>) = entries.partition(|(_, entry)| entry.runs());
+        table.entries = kept;
         drop(table);
-        waiting.into_values().map(Waiting::into_call).collect()
+        gone.into_values().map(Entry::into_call).collect()
+    }
+}
+
+/// The end of a call that was made, whether it returns or unwinds.
+struct End<'c> {
+    calls: &'c Calls,
+    number: u64,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let entry = self.calls.table.lock().entries.remove(&self.number);
+        drop(entry);
     }
 }
 
@@ -162,9 +203,17 @@ impl AtFork for Calls {
     }
 
     unsafe fn reset_in_child(&self) {
-        // What waits is made no more, but still dropped once.
+        let token = thread::token();
+        // What waits is made no more here, but still dropped once, and so is what others made.
+        let lose = |table: &mut Table| {
+            for entry in table.entries.values_mut() {
+                if matches!(entry.stage, Stage::Runs(by) if by != token) {
+                    entry.stage = Stage::Lost;
+                }
+            }
+        };
         // SAFETY: the caller's promise.
-        unsafe { self.table.reset_in_child(|_| ()) };
+        unsafe { self.table.reset_in_child(lose) };
     }
 }
 

@@ -1,14 +1,15 @@
 //! Family `run`: schedulers. Below the loop caches, which may run on one.
 //!
 //! # State
-//! The calls that wait lie in a [table](calls::Calls) by number, each with its registration; the
-//! scheduler of `crate::run` has closures that know a number.
+//! The calls lie in a [table](calls::Calls) by number, each with its registration, until they have
+//! been made; the scheduler of `crate::run` has closures that know a number. In the child of a fork
+//! nobody makes them, but they are still let go of.
 //!
 //! # Invariants
-//! - ONE-TAKER: a call leaves the table once: to be made, to be cancelled, or with the scheduler.
-//!   Whoever takes it drops its registration.
-//! - HELD: a call is taken and made, and its registration dropped, with a hold of the scheduler's
-//!   gate. So a free, after which nobody gets one, waits for that.
+//! - ONCE: a call leaves the table once: when it has been made, when it is cancelled, or with the
+//!   scheduler. Whoever takes it out drops its registration.
+//! - HELD: a call is made, and its registration dropped, with a hold of the scheduler's gate. So a
+//!   free, after which nobody gets one, waits for that.
 
 // The header has what they declare in this order.
 mod options;

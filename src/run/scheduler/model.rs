@@ -226,7 +226,7 @@ fn a_wake_up_against_a_call() {
     });
 }
 
-/// Is called again at once, the first time.
+/// Is called at once, and again a second later.
 struct Twice(usize, Arc<Count>);
 
 impl Job for Twice {
@@ -234,20 +234,24 @@ impl Job for Twice {
         Next::AtOnce
     }
 
-    fn run(&mut self, _: Tick, _: bool) -> Turn {
+    fn run(&mut self, now: Tick, _: bool) -> Turn {
         self.0 += 1;
         self.1.add();
-        Turn { next: if self.0 < 2 { Next::AtOnce } else { Next::Over }, ended: None }
+        let next = if self.0 < 2 { Next::At(now.after(SECOND)) } else { Next::Over };
+        Turn { next, ended: None }
     }
 }
 
 #[test]
 fn what_a_call_brings_back_against_who_rests() {
     model(|| {
-        let (_, scheduler) = scheduler(2);
+        let (clock, scheduler) = scheduler(2);
         let called = Arc::new(Count::default());
-        let later = scheduler.schedule_after(SECOND, || unreachable!()).unwrap();
+        // While the call is under way the other worker rests until then.
+        let later = scheduler.schedule_after(3 * SECOND, || unreachable!()).unwrap();
         scheduler.adopt(Box::new(Twice(0, called.clone()))).unwrap();
+        called.wait_for(1);
+        clock.advance(SECOND);
         called.wait_for(2);
         assert!(later.cancel());
     });

@@ -1,5 +1,6 @@
 //! What the handles, the wakers of jobs and the alarms ask of a scheduler.
 
+use std::mem;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -138,10 +139,12 @@ impl Core {
     pub(super) fn close(self: &Arc<Core>) {
         let mut state = self.lock();
         state.closed = true;
-        let jobs = state.jobs.clear();
+        let (jobs, alarms) = (state.jobs.clear(), mem::take(&mut state.alarms));
         let act = state.send_home();
         drop(state);
         let _ = self.act(act);
+        // The thread that serves them need not stay for these.
+        drop(alarms);
         jobs.into_iter().for_each(drop_contained);
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::jobs::{JobId, JobTable};
 use super::stats::Counters;
-use crate::clock::Tick;
+use crate::clock::{Alarm, Tick};
 use crate::executor::{Job, Next};
 use crate::sync::thread::Token;
 
@@ -106,6 +106,8 @@ pub(super) struct State {
     pub(super) closed: bool,
     /// When the first of the alarms rings that are set.
     watch_at: Tick,
+    /// All that are, and some that have rung.
+    pub(super) alarms: Vec<Alarm>,
     /// Calls begun, and how many there were when an alarm last rang.
     turns: u64,
     turns_watched: u64,
@@ -128,6 +130,7 @@ impl State {
             busy: 0,
             closed: false,
             watch_at: Tick::MAX,
+            alarms: Vec::new(),
             turns: 0,
             turns_watched: 0,
             is_stuck: false,
