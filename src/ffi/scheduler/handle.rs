@@ -101,10 +101,12 @@ pub unsafe extern "C" fn docache_scheduler_call_after(
 
 /// Ends the scheduler, for loops that run on it as well: calls that wait are not made, and their
 /// `drop` is called; loops stop, and cannot be started again; this waits until the callbacks under
-/// way are over. OK: so it is. TIMEOUT: some are not; nothing else is called any more. Inside a
-/// callback of the scheduler's own, or of a loop on it, it does not wait, nor where threads would
-/// wait for each other in a circle. The handle is still to be freed. \[CB\] only `drop`, and the
-/// loggers and Doers' `drop` of loops \[BLK\]
+/// way are over, those of loops included. OK: so it is. TIMEOUT: some are not; nothing else is
+/// called any more. The handle is still to be freed.
+///
+/// Inside a callback of the scheduler's own, or of a loop on it, it does not wait. Inside callbacks
+/// of other objects give a timeout, unless no loop on the scheduler waits for these. \[CB\] only
+/// `drop`, and the loggers and Doers' `drop` of loops \[BLK\]
 ///
 /// # Safety
 /// HANDLE.
