@@ -165,12 +165,12 @@
  * stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
  * in the child, and the Doer must cope with being called again on its data as they are. A loop
  * whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
- * over, and can be freed; one that did not run yet can be run. A scheduler can be used, but what it
- * was to call is not called in the child; `drop` of that is, when it is cancelled or the scheduler
- * is freed or shut down. A docache_call, or a wait, that was begun
- * is to be polled, or freed, by the child itself: nobody notifies it of what threads would have
- * done that are not there. One that another thread was using at the moment of the fork must not be
- * used.
+ * over, and can be freed; one that did not run yet can be run. A scheduler can be used, but what
+ * it was to call is not called in the child; `drop` of that is, when it is cancelled, or when the
+ * scheduler is freed or shut down, also if another thread was calling it. A docache_call, or a
+ * wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of what
+ * threads would have done that are not there. One that another thread was using at the moment of
+ * the fork must not be used.
  *
  * # Safety
  * What a caller of every function promises:
@@ -3910,10 +3910,12 @@ docache_status docache_scheduler_call_after(const struct docache_scheduler *sche
 /**
  * Ends the scheduler, for loops that run on it as well: calls that wait are not made, and their
  * `drop` is called; loops stop, and cannot be started again; this waits until the callbacks under
- * way are over. OK: so it is. TIMEOUT: some are not; nothing else is called any more. Inside a
- * callback of the scheduler's own, or of a loop on it, it does not wait, nor where threads would
- * wait for each other in a circle. The handle is still to be freed. [CB] only `drop`, and the
- * loggers and Doers' `drop` of loops [BLK]
+ * way are over, those of loops included. OK: so it is. TIMEOUT: some are not; nothing else is
+ * called any more. The handle is still to be freed.
+ *
+ * Inside a callback of the scheduler's own, or of a loop on it, it does not wait. Inside callbacks
+ * of other objects give a timeout, unless no loop on the scheduler waits for these. [CB] only
+ * `drop`, and the loggers and Doers' `drop` of loops [BLK]
  *
  * # Safety
  * HANDLE.

@@ -17,7 +17,9 @@ use crate::abi::place::{Given, Place};
 use crate::abi::registry::{Registration, ctx};
 use crate::patience::soon;
 
-const HOUR: u64 = 3_600_000_000_000;
+/// When a call comes that is mostly taken back before: soon enough for what watches it, a thread
+/// that sleeps until then, to be gone at the end of the case.
+const LATER: u64 = 200_000_000;
 /// No more of a kind than these.
 const MOST: usize = 6;
 
@@ -313,7 +315,11 @@ impl Schedulers {
         let called = self.called(own, plan, false);
         let callback: docache_scheduler_call_fn =
             if plan.no_callback.0 { None } else { Some(make_call) };
-        let delay = if plan.delay >= 128 { HOUR } else { u64::from(plan.delay) * 2_000 };
+        let delay = match plan.delay {
+            soon @ 0..128 => u64::from(soon) * 2_000,
+            128..160 => LATER,
+            _ => u64::MAX,
+        };
         let mut place: Place<*mut docache_scheduled> = Place::one(plan.out);
         let give = |scheduler: *mut docache_scheduler| {
             // Before it is given away, since it may be freed as soon as it is.
@@ -356,7 +362,7 @@ impl Schedulers {
             // SAFETY: its fields are numbers, and pointers or NULL.
             let mut options: docache_loop_options = unsafe { std::mem::zeroed() };
             options.size = size_of::<docache_loop_options>();
-            options.interval_ns = if plan.delay >= 128 { HOUR } else { 20_000 };
+            options.interval_ns = if plan.delay >= 128 { u64::MAX } else { 20_000 };
             options.scheduler = scheduler;
             let mut out = null_mut();
             let (ctx, drops) = (ctx(&doer), doer.registration.callback(drop_call));
