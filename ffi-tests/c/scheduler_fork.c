@@ -14,13 +14,6 @@ typedef struct state {
   test_doer doer;
 } state;
 
-static void in_child(void (*body)(state *), state *argument) {
-  const int report = fork_and_wait();
-  if (report == 0) return;
-  body(argument);
-  end_well(report);
-}
-
 static void call_now(docache_scheduler *scheduler) {
   scheduled_work work = SCHEDULED_WORK_INIT;
   call_later(scheduler, 1 * MS, count_call, &work);
@@ -67,7 +60,7 @@ static void beside_calls(void) {
   call_later(own.scheduler, HOUR, count_call, &own.work);
   call_later(own.scheduler, 0, begin_and_stay, &own.stuck);
   gate_pass(&own.stuck.begun);
-  for (int i = 0; i < CHILDREN; i++) in_child(i % 2 == 0 ? use_and_free : shut_down, &own);
+  for (int i = 0; i < CHILDREN; i++) IN_CHILD(i % 2 == 0 ? use_and_free : shut_down, &own);
   gate_open(&own.stuck.stays, 1);
   call_now(own.scheduler);
   refresh_now(own.loop);
