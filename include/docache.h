@@ -13,6 +13,7 @@
  *   in all processes, share one fetch; and what is stale can be served while it is refreshed.
  * - docache_run_: groups of actors, which run side by side and end together; loops, which repeat
  *   theirs; calls that are made again when they fail.
+ * - docache_scheduler_: calls that come later, and many loop caches, on a few threads.
  * - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
  *   notified, poll.
  * - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
@@ -83,14 +84,15 @@
  * - The library starts threads when they are needed: docache-clock while caches are used,
  *   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
  *   while one is, docache-echo while an echo cache refreshes or keeps its locks, docache-redis or
- *   docache-nats for a store on a server, and one for each loop that was started.
+ *   docache-nats for a store on a server, docache-sched while a scheduler has something to do, and
+ *   one for each loop that was started, unless that is on a scheduler.
  * - A docache_run_group that runs has one for each of its actors, which is named after it, and one
  *   for each interrupt.
  * - Their stacks have 2 MiB, unless the environment variable RUST_MIN_STACK says otherwise, in
  *   bytes. A callback that needs more starts a thread of its own.
  * - A program may simply end. One that looks for leaks, or that unloads the library, ends its
- *   docache_run_groups and docache_run_loops, waits and calls, drives, loops, groups, caches and
- *   stores in this order, and calls docache_shutdown last.
+ *   docache_run_groups and docache_run_loops, waits and calls, drives, loops, schedulers, groups,
+ *   caches and stores in this order, and calls docache_shutdown last.
  *
  * # Conventions
  * - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
@@ -134,7 +136,7 @@
  * - What a callback is given, and the value and error in a docache_entry: borrowed.
  *
  * # Freeing
- * - When `_free` of a loop, a cache, an echo cache, a wait, a docache_run_group or a
+ * - When `_free` of a loop, a cache, an echo cache, a wait, a scheduler, a docache_run_group or a
  *   docache_run_loop has returned, none of the object's callbacks runs or will, and `drop` of its
  *   registrations has been called. So it waits for callbacks that run on the library's own
  *   threads, and must not be called with anything held, such as a mutex, that they need.
@@ -147,6 +149,8 @@
  *   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
  *   when the last of them is over; without a listener, at once. A docache_echo_call outlives its
  *   cache as well, and has a share of the store.
+ * - Loops on a scheduler have shares of it: their callbacks are their own, and they go on when it
+ *   is freed.
  * - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is
  *   a cache, inside a write, its sweep or its free.
  *
@@ -161,10 +165,12 @@
  * stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
  * in the child, and the Doer must cope with being called again on its data as they are. A loop
  * whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
- * over, and can be freed; one that did not run yet can be run. A call, or a wait, that was begun
- * is to be polled, or freed, by the child itself: nobody notifies it of what threads would have
- * done that are not there. One that another thread was using at the moment of the fork must not be
- * used.
+ * over, and can be freed; one that did not run yet can be run. A scheduler can be used, but what
+ * it was to call is not called in the child; `drop` of that is, when it is cancelled, or when the
+ * scheduler is freed or shut down, also if another thread was calling it. A docache_call, or a
+ * wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of what
+ * threads would have done that are not there. One that another thread was using at the moment of
+ * the fork must not be used.
  *
  * # Safety
  * What a caller of every function promises:
@@ -583,6 +589,17 @@ typedef struct docache_run_loop docache_run_loop;
  * borrowed, for as long as the report is there.
  */
 typedef struct docache_run_report docache_run_report;
+
+/**
+ * A call that a scheduler is to make. It keeps nothing going, and may outlive its scheduler.
+ */
+typedef struct docache_scheduled docache_scheduled;
+
+/**
+ * A scheduler: makes calls when they are due, and runs loop caches, on a few threads that they
+ * share.
+ */
+typedef struct docache_scheduler docache_scheduler;
 
 /**
  * An immutable view of the results that a loop cache kept at one moment, oldest first. Shared by
@@ -1388,6 +1405,11 @@ typedef struct docache_loop_options {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * What docache_loop_start runs the loop on, instead of a thread of its own; the loop takes a
+   * share. The Doer may then be called on different threads, one at a time. NULL: a thread.
+   */
+  const struct docache_scheduler *scheduler;
 } docache_loop_options;
 
 /**
@@ -1779,6 +1801,88 @@ typedef struct docache_run_retry_options {
 typedef docache_status (*docache_run_attempt_fn)(uintptr_t ctx,
                                                  struct docache_retrier *retrier,
                                                  struct docache_error **out_error);
+
+/**
+ * How a scheduler is to be. Begin with DOCACHE_SCHEDULER_OPTIONS_INIT and set what you need.
+ */
+typedef struct docache_scheduler_options {
+  /**
+   * sizeof(docache_scheduler_options), as the caller was compiled.
+   */
+  size_t size;
+  /**
+   * The name of the threads, of which the system may show 15 bytes; copied. "docache-sched" if
+   * `name_len` is 0.
+   */
+  const char *name;
+  /**
+   * The length of `name`.
+   */
+  size_t name_len;
+  /**
+   * For how long all workers may be in callbacks while something is due, before they count as
+   * stuck and there is one more. 0: 10 ms.
+   */
+  uint64_t grace_ns;
+  /**
+   * How many threads there are at most while none of them is stuck. 0: 2.
+   */
+  size_t workers;
+  /**
+   * How many there may be when others are stuck, at least `workers`. A callback that stops or
+   * frees a loop on the same scheduler needs another worker to be there. 0: 64, or `workers` if
+   * that is more.
+   */
+  size_t max_workers;
+} docache_scheduler_options;
+
+/**
+ * What a scheduler calls. It must not throw, unwind or longjmp.
+ */
+typedef void (*docache_scheduler_call_fn)(uintptr_t ctx);
+
+/**
+ * What a scheduler has now, and counters since it was made.
+ */
+typedef struct docache_scheduler_counters {
+  /**
+   * In: sizeof(docache_scheduler_counters), as the caller was compiled. Stays as it is.
+   */
+  size_t size;
+  /**
+   * Worker threads.
+   */
+  uint64_t workers;
+  /**
+   * Those that are in a callback.
+   */
+  uint64_t busy;
+  /**
+   * Loops and calls that are scheduled, including those that are called now.
+   */
+  uint64_t scheduled;
+  /**
+   * Calls that have ended, those of loops included.
+   */
+  uint64_t calls;
+  /**
+   * Callbacks that unwound, against their contract; those of loops are in docache_loop_counters.
+   */
+  uint64_t panics;
+  /**
+   * The greatest time by which a call began after it was due.
+   */
+  uint64_t max_lateness_ns;
+  /**
+   * How often something was due, and all workers had been in callbacks that did not return for
+   * longer than the grace.
+   */
+  uint64_t stuck;
+  /**
+   * Workers started because of that, beyond the usual number.
+   */
+  uint64_t grown;
+} docache_scheduler_counters;
 
 /**
  * Done.
@@ -2901,10 +3005,11 @@ docache_status docache_loop_new(const struct docache_loop_options *options,
 void docache_loop_free(struct docache_loop *handle);
 
 /**
- * Starts the loop on a thread of its own. A loop that is running is fine; one that is about to
- * stop runs again as soon as the Doer's call ends. On Unix the thread blocks all signals but
- * SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of the library do; threads and
- * processes that the Doer starts inherit that. [CB] only the logger
+ * Starts the loop on a thread of its own, or on its scheduler. A loop that is running is fine; one
+ * that is about to stop runs again as soon as the Doer's call ends. On Unix the thread blocks all
+ * signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of the library do;
+ * threads and processes that the Doer starts inherit that. CLOSED if its scheduler was shut down.
+ * [CB] only the logger
  *
  * # Safety
  * HANDLE.
@@ -3770,6 +3875,110 @@ docache_status docache_retrier_set_max_attempts(struct docache_retrier *retrier,
                                                 struct docache_error **out_error);
 
 /**
+ * Makes a scheduler, without a thread yet. `options` may be NULL: all defaults. Nothing that they
+ * point to is needed afterwards. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_scheduler_new(const struct docache_scheduler_options *options,
+                                     struct docache_scheduler **out,
+                                     struct docache_error **out_error);
+
+/**
+ * Has `callback(ctx)` called once after `delay_ns`, on a thread of the scheduler's: never sooner,
+ * and up to a millisecond later when others are due close to it. `drop(ctx)`, if there is a
+ * `drop`, is called exactly once: after the callback, on its thread, or when it will not be called
+ * any more, also when this function fails.
+ *
+ * `out` may be NULL; what is written there can cancel the call, and is the caller's to free. The
+ * callback may be called before this has returned; it may free the scheduler even then.
+ *
+ * CLOSED after a docache_scheduler_shutdown. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE, SPAN, CALLBACK.
+ */
+docache_status docache_scheduler_call_after(const struct docache_scheduler *scheduler,
+                                            uint64_t delay_ns,
+                                            docache_scheduler_call_fn callback,
+                                            uintptr_t ctx,
+                                            docache_drop_fn drop,
+                                            struct docache_scheduled **out,
+                                            struct docache_error **out_error);
+
+/**
+ * Ends the scheduler, for loops that run on it as well: calls that wait are not made, and their
+ * `drop` is called; loops stop, and cannot be started again; this waits until the callbacks under
+ * way are over, those of loops included. OK: so it is. TIMEOUT: some are not; nothing else is
+ * called any more. The handle is still to be freed.
+ *
+ * Inside a callback of the scheduler's own, or of a loop on it, it does not wait. Inside callbacks
+ * of other objects give a timeout, unless no loop on the scheduler waits for these. [CB] only
+ * `drop`, and the loggers and Doers' `drop` of loops [BLK]
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_scheduler_shutdown(const struct docache_scheduler *scheduler,
+                                          int64_t timeout_ns,
+                                          struct docache_error **out_error);
+
+/**
+ * Frees the handle. Calls that wait are not made; this waits for the callbacks under way, and when
+ * it has returned none of them runs or will, and every `drop` has been called. Loops on the
+ * scheduler have shares of it, and go on; its threads end with the last of them.
+ *
+ * Inside a callback of the scheduler's own it returns at once, and all that happens when the
+ * callback is over. Inside callbacks of other objects it waits, unless a thread that it waits for
+ * is freeing that object. NULL is fine. [CB] only `drop` [BLK]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+ * freed.
+ */
+void docache_scheduler_free(struct docache_scheduler *scheduler);
+
+/**
+ * Takes the call back: OK: it will never be made, and its `drop` has been called. MISS: it is too
+ * late for that: it has been made, or is under way, or was dropped with its scheduler. O(log n);
+ * it never waits for a callback. [CB] only `drop`
+ *
+ * # Safety
+ * HANDLE.
+ */
+docache_status docache_scheduled_cancel(const struct docache_scheduled *scheduled,
+                                        struct docache_error **out_error);
+
+/**
+ * Whether the call is still to be made; false for NULL. In the child of a fork this is true of
+ * what waited in the parent, until it is cancelled or the scheduler freed. [NC]
+ *
+ * # Safety
+ * HANDLE.
+ */
+bool docache_scheduled_is_waiting(const struct docache_scheduled *scheduled);
+
+/**
+ * Frees the handle, and leaves the call scheduled. NULL is fine. [NC]
+ *
+ * # Safety
+ * HANDLE; nothing else may be going on with the handle, but calls from inside of which it is
+ * freed.
+ */
+void docache_scheduled_free(struct docache_scheduled *scheduled);
+
+/**
+ * Fills `out`; a part of it that this library does not know becomes zero. [NC]
+ *
+ * # Safety
+ * HANDLE, SPAN.
+ */
+docache_status docache_scheduler_stats(const struct docache_scheduler *scheduler,
+                                       struct docache_scheduler_counters *out,
+                                       struct docache_error **out_error);
+
+/**
  * Ends the threads that the library keeps for itself, and waits until they have ended. For
  * programs that are searched for leaks, and before the library is unloaded; others need not call
  * it. Free all handles first: loops have threads of their own, which end when they are freed. OK:
@@ -3899,7 +4108,8 @@ void docache_wait_free(struct docache_wait *wait);
  *     options.interval_ns = 100000000;
  */
 #define DOCACHE_LOOP_OPTIONS_INIT \
-  {sizeof(docache_loop_options), 0, 0, 0, 0, DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, 0, 0}
+  {sizeof(docache_loop_options), 0, 0, 0, 0, DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, 0, 0, \
+   DOCACHE_INIT_NULL}
 /** See DOCACHE_LOOP_OPTIONS_INIT. */
 #define DOCACHE_GROUP_OPTIONS_INIT {sizeof(docache_group_options), 0, 0, 0}
 /** See DOCACHE_LOOP_OPTIONS_INIT. */
@@ -3934,6 +4144,9 @@ void docache_wait_free(struct docache_wait *wait);
 /** See DOCACHE_LOOP_OPTIONS_INIT. */
 #define DOCACHE_RUN_RETRY_OPTIONS_INIT \
   {sizeof(docache_run_retry_options), DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0}
+/** See DOCACHE_LOOP_OPTIONS_INIT. */
+#define DOCACHE_SCHEDULER_OPTIONS_INIT \
+  {sizeof(docache_scheduler_options), DOCACHE_INIT_NULL, 0, 0, 0, 0}
 /** All zero, and the size. */
 #define DOCACHE_RUN_CAUSE_INIT \
   {sizeof(docache_run_cause), DOCACHE_INIT_NULL, 0, DOCACHE_INIT_NULL, DOCACHE_INIT_NULL, 0, 0, \
@@ -3946,6 +4159,9 @@ void docache_wait_free(struct docache_wait *wait);
 /** See DOCACHE_LOOP_COUNTERS_INIT. */
 #define DOCACHE_ECHO_COUNTERS_INIT \
   {sizeof(docache_echo_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** See DOCACHE_LOOP_COUNTERS_INIT. */
+#define DOCACHE_SCHEDULER_COUNTERS_INIT \
+  {sizeof(docache_scheduler_counters), 0, 0, 0, 0, 0, 0, 0, 0}
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define DOCACHE_INIT_NULL nullptr
@@ -3969,7 +4185,7 @@ DOCACHE_LAYOUT(offsetof(docache_log_record, message_len), 32);
 DOCACHE_LAYOUT(offsetof(docache_log_record, level), 40);
 DOCACHE_LAYOUT(offsetof(docache_log_record, reserved), 44);
 
-DOCACHE_LAYOUT(sizeof(docache_loop_options), 72);
+DOCACHE_LAYOUT(sizeof(docache_loop_options), 80);
 DOCACHE_LAYOUT(offsetof(docache_loop_options, size), 0);
 DOCACHE_LAYOUT(offsetof(docache_loop_options, interval_ns), 8);
 DOCACHE_LAYOUT(offsetof(docache_loop_options, first_delay_ns), 16);
@@ -3980,6 +4196,7 @@ DOCACHE_LAYOUT(offsetof(docache_loop_options, name_len), 48);
 DOCACHE_LAYOUT(offsetof(docache_loop_options, logger), 56);
 DOCACHE_LAYOUT(offsetof(docache_loop_options, schedule), 64);
 DOCACHE_LAYOUT(offsetof(docache_loop_options, reserved), 68);
+DOCACHE_LAYOUT(offsetof(docache_loop_options, scheduler), 72);
 
 DOCACHE_LAYOUT(sizeof(docache_entry), 56);
 DOCACHE_LAYOUT(offsetof(docache_entry, sequence), 0);
@@ -4203,6 +4420,25 @@ DOCACHE_LAYOUT(offsetof(docache_run_retry_options, backoff), 8);
 DOCACHE_LAYOUT(offsetof(docache_run_retry_options, stop), 16);
 DOCACHE_LAYOUT(offsetof(docache_run_retry_options, budget_ns), 24);
 DOCACHE_LAYOUT(offsetof(docache_run_retry_options, max_attempts), 32);
+
+DOCACHE_LAYOUT(sizeof(docache_scheduler_options), 48);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_options, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_options, name), 8);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_options, name_len), 16);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_options, grace_ns), 24);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_options, workers), 32);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_options, max_workers), 40);
+
+DOCACHE_LAYOUT(sizeof(docache_scheduler_counters), 72);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, size), 0);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, workers), 8);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, busy), 16);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, scheduled), 24);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, calls), 32);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, panics), 40);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, max_lateness_ns), 48);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, stuck), 56);
+DOCACHE_LAYOUT(offsetof(docache_scheduler_counters, grown), 64);
 
 #undef DOCACHE_LAYOUT
 #undef DOCACHE_LAYOUT_AT

@@ -18,6 +18,9 @@
 ///     service.add(docache::actor("server", [&] { serve(); }).interrupt([&] { close(); }));
 ///     service.add_signals().run();  // until server fails, or Ctrl-C
 ///
+///     docache::scheduler upkeep;  // two threads for many loop caches and calls
+///     upkeep.call_after(30s, [&] { pages.clear(); });
+///
 /// What holds for everything here:
 /// - A loop_cache and a group keep your own types; a cache keeps bytes (docache::value). A T is
 ///   moved to the heap once, shared by reference count, never copied and destroyed with its last
@@ -30,7 +33,8 @@
 ///   empty optionals or `false`.
 /// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as
 ///   that call's failure.
-/// - What an actor of a run_group throws, and the last attempt of a retry, is thrown unchanged.
+/// - What an actor of a run_group throws, and the last attempt of a retry, is thrown unchanged. What
+///   a call of a scheduler throws is ignored.
 /// - Calls on one loop_cache, group or cache from several threads are safe; a handle itself is
 ///   moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
 ///   handle may only be assigned or destroyed; other calls on a moved-from loop_cache, group or
@@ -49,6 +53,7 @@
 #include "docache/loop_cache.hpp"
 #include "docache/retry.hpp"
 #include "docache/run.hpp"
+#include "docache/scheduler.hpp"
 #include "docache/store.hpp"
 
 #endif  // DOCACHE_HPP

@@ -226,7 +226,7 @@
 //! | [`run::retry()`], [`run::Retry::run`] | the attempts, and the waits between them, which block | – | goes on in this call | ends the wait at once |
 //! | [`run::retry_async`], [`run::Retry::run_async`] | the same, as a future; no runtime is needed | – | the same | the same |
 //! | [`run::Scheduler::schedule_after`], [`run::Scheduled::cancel`], [`run::Scheduler::stats`] | short lock, O(1); the first may start a thread or wake one | – | a closure's panic is contained and counted | – |
-//! | [`run::Scheduler::shutdown`] | blocks until the calls under way end, but inside one of them | – | – | – |
+//! | [`run::Scheduler::shutdown`], [`shutdown_within`](run::Scheduler::shutdown_within) | blocks until the calls under way end (or its limit), but inside one of them | – | – | – |
 //! | [`Context::is_done`], [`Context::error`] | wait-free | what happened before the cancellation | – | – |
 //! | [`Context::cancel`], [`Context::child`], [`Context::on_cancel`] | short lock; `cancel` runs the hooks | – | a hook's panic is contained | – |
 //! | [`CoarseClock`] | wait-free while it ticks | a time about 1 ms old; older while the machine is too busy to tick | – | – |

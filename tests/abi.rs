@@ -47,6 +47,7 @@ fn new_loop(dropped: &'static AtomicUsize) -> *mut docache_loop {
         logger: null_mut(),
         schedule: DOCACHE_FIXED_DELAY,
         reserved: 0,
+        scheduler: std::ptr::null(),
     };
     let (mut out, ctx) = (null_mut(), std::ptr::from_ref(dropped) as usize);
     // SAFETY: all pointers are valid, and the counter is static.

@@ -43,4 +43,14 @@ CHECK_UNUSED static int fork_and_wait(void) {
   return 0;
 }
 
+/* Has a child do this and say that it has done well; waits for that. */
+#define IN_CHILD(body, argument)              \
+  do {                                        \
+    const int child_report = fork_and_wait(); \
+    if (child_report != 0) {                  \
+      (body)(argument);                       \
+      end_well(child_report);                 \
+    }                                         \
+  } while (0)
+
 #endif

@@ -15,13 +15,6 @@ typedef struct state {
   int report; /* in a child of the logger's: where it reports to */
 } state;
 
-static void in_child(void (*body)(state *), state *argument) {
-  const int report = fork_and_wait();
-  if (report == 0) return;
-  body(argument);
-  end_well(report);
-}
-
 static docache_status count(uintptr_t ctx, const docache_stop_token *stop,
                             docache_error **out_error) {
   (void)stop, (void)out_error;
@@ -82,7 +75,7 @@ static void beside_a_run(void) {
   CHECK_OK(docache_run_group_handle(own.group, &own.handle, NULL));
   const pthread_t runner = spawn(run_it, own.group);
   gate_pass(&own.begun);
-  for (int i = 0; i < CHILDREN; i++) in_child(use_and_free, &own);
+  for (int i = 0; i < CHILDREN; i++) IN_CHILD(use_and_free, &own);
   CHECK_OK(docache_run_handle_stop(own.handle, NULL));
   join(runner);
   docache_run_handle_release(own.handle);
@@ -102,7 +95,7 @@ static void free_in_child(state *own) {
 static docache_status fork_inside(uintptr_t ctx, const docache_stop_token *stop,
                                   docache_error **out_error) {
   (void)stop, (void)out_error;
-  in_child(free_in_child, (state *)ctx);
+  IN_CHILD(free_in_child, (state *)ctx);
   return DOCACHE_OK;
 }
 
@@ -170,14 +163,14 @@ static void signals_of_the_parent(void) {
   state own = {.begun = GATE_INIT};
   own.idle = group_of(&own, wait_for_stop);
   const docache_status added = docache_run_group_add_signals(own.idle, NULL, 0, NULL);
-  if (added == DOCACHE_OK) in_child(run_the_parents_signals, &own);
+  if (added == DOCACHE_OK) IN_CHILD(run_the_parents_signals, &own);
   docache_run_group_free(own.idle);
   checked("a child does not listen to its parent's signals");
 }
 
 int main(void) {
   state own = {.begun = GATE_INIT};
-  for (int i = 0; i < CHILDREN; i++) in_child(run_own, &own);
+  for (int i = 0; i < CHILDREN; i++) IN_CHILD(run_own, &own);
   checked("children that run groups of their own");
   beside_a_run();
   inside_an_actor();

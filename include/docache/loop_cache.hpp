@@ -3,6 +3,7 @@
 #define DOCACHE_LOOP_CACHE_HPP
 
 #include "base.hpp"
+#include "scheduler.hpp"
 
 #include <optional>
 
@@ -32,6 +33,9 @@ struct loop_options {
   std::string name{};
   /// Told of starts, stops and failures; of each success at level::debug.
   docache::logger logger{};
+  /// What start() runs the loop on, instead of a thread of its own; the loop cache takes a share,
+  /// and may outlive it.
+  const docache::scheduler* scheduler = nullptr;
 };
 
 /// Counters of a loop cache since it was made.
@@ -337,8 +341,8 @@ class loop_cache {
   /// that object. Readings and snapshots stay valid.
   ~loop_cache() { docache_loop_free(raw_); }
 
-  /// Runs the loop on a thread of its own; if it is running already, does nothing. Does not wait
-  /// for the first result.
+  /// Runs the loop on a thread of its own, or on its scheduler; if it is running already, does
+  /// nothing. Does not wait for the first result.
   void start() { call(docache_loop_start); }
 
   /// Runs the loop on this thread until another one, or the Doer, stops it. Throws DOCACHE_BUSY if
@@ -456,6 +460,7 @@ class loop_cache {
     raw.name_len = options.name.size();
     raw.logger = options.logger.handle();
     raw.schedule = static_cast<std::uint32_t>(options.schedule);
+    raw.scheduler = options.scheduler != nullptr ? options.scheduler->handle() : nullptr;
     std::unique_ptr<doer> owner(new doer{std::forward<F>(callable)});
     const auto context = reinterpret_cast<std::uintptr_t>(owner.release());
     detail::error_slot slot;

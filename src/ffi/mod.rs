@@ -10,6 +10,7 @@
 //!   in all processes, share one fetch; and what is stale can be served while it is refreshed.
 //! - docache_run_: groups of actors, which run side by side and end together; loops, which repeat
 //!   theirs; calls that are made again when they fail.
+//! - docache_scheduler_: calls that come later, and many loop caches, on a few threads.
 //! - docache_call_, docache_wait_: runs, fetches and waits for those that must not block: begin, be
 //!   notified, poll.
 //! - docache_value_, docache_error_, docache_logger_: shared bytes, why something failed, who is
@@ -82,14 +83,15 @@
 //! - The library starts threads when they are needed: docache-clock while caches are used,
 //!   docache-timer while somebody waits with a deadline or a cache is to be swept, docache-sweep
 //!   while one is, docache-echo while an echo cache refreshes or keeps its locks, docache-redis or
-//!   docache-nats for a store on a server, and one for each loop that was started.
+//!   docache-nats for a store on a server, docache-sched while a scheduler has something to do, and
+//!   one for each loop that was started, unless that is on a scheduler.
 //! - A docache_run_group that runs has one for each of its actors, which is named after it, and one
 //!   for each interrupt.
 //! - Their stacks have 2 MiB, unless the environment variable RUST_MIN_STACK says otherwise, in
 //!   bytes. A callback that needs more starts a thread of its own.
 //! - A program may simply end. One that looks for leaks, or that unloads the library, ends its
-//!   docache_run_groups and docache_run_loops, waits and calls, drives, loops, groups, caches and
-//!   stores in this order, and calls docache_shutdown last.
+//!   docache_run_groups and docache_run_loops, waits and calls, drives, loops, schedulers, groups,
+//!   caches and stores in this order, and calls docache_shutdown last.
 //!
 //! # Conventions
 //! - Handles are opaque. `_new`/`_free` handles have one owner; `_retain`/`_release` handles are
@@ -133,7 +135,7 @@
 //! - What a callback is given, and the value and error in a docache_entry: borrowed.
 //!
 //! # Freeing
-//! - When `_free` of a loop, a cache, an echo cache, a wait, a docache_run_group or a
+//! - When `_free` of a loop, a cache, an echo cache, a wait, a scheduler, a docache_run_group or a
 //!   docache_run_loop has returned, none of the object's callbacks runs or will, and `drop` of its
 //!   registrations has been called. So it waits for callbacks that run on the library's own
 //!   threads, and must not be called with anything held, such as a mutex, that they need.
@@ -146,6 +148,8 @@
 //!   when their cache is freed, `drop` of the cache's listener, if there is a listener, is called
 //!   when the last of them is over; without a listener, at once. A docache_echo_call outlives its
 //!   cache as well, and has a share of the store.
+//! - Loops on a scheduler have shares of it: their callbacks are their own, and they go on when it
+//!   is freed.
 //! - A value's `drop` belongs to the value. Whoever gives the last share back calls it: if that is
 //!   a cache, inside a write, its sweep or its free.
 //!
@@ -160,10 +164,12 @@
 //! stopped and can be started again; if the fork fell into a call of its Doer, that call has no end
 //! in the child, and the Doer must cope with being called again on its data as they are. A loop
 //! whose own thread forks goes on in the child. A docache_run_group or docache_run_loop that ran is
-//! over, and can be freed; one that did not run yet can be run. A call, or a wait, that was begun
-//! is to be polled, or freed, by the child itself: nobody notifies it of what threads would have
-//! done that are not there. One that another thread was using at the moment of the fork must not be
-//! used.
+//! over, and can be freed; one that did not run yet can be run. A scheduler can be used, but what
+//! it was to call is not called in the child; `drop` of that is, when it is cancelled, or when the
+//! scheduler is freed or shut down, also if another thread was calling it. A docache_call, or a
+//! wait, that was begun is to be polled, or freed, by the child itself: nobody notifies it of what
+//! threads would have done that are not there. One that another thread was using at the moment of
+//! the fork must not be used.
 //!
 //! # Safety
 //! What a caller of every function promises:
@@ -192,6 +198,7 @@ mod perform;
 mod perform_key;
 mod polled;
 mod run;
+mod scheduler;
 mod shutdown;
 mod store;
 
@@ -212,6 +219,7 @@ pub use notify::docache_notify_fn;
 pub use perform::docache_perform_fn;
 pub use perform_key::*;
 pub use run::*;
+pub use scheduler::*;
 pub use shutdown::docache_shutdown;
 pub use value::*;
 pub use version::*;

@@ -1,5 +1,5 @@
-//! The family `run` of the C ABI, as C calls it: groups, loops and retries, what is refused, and
-//! frees inside callbacks and beside them.
+//! The family `run` of the C ABI, as C calls it: groups, loops, retries and schedulers, what is
+//! refused, and frees inside callbacks and beside them.
 
 mod frees;
 mod groups;
@@ -7,6 +7,8 @@ mod handles;
 mod loops;
 mod refused;
 mod retries;
+mod scheduled;
+mod schedulers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../common/seccomp.rs"]
 mod seccomp;

@@ -1,10 +1,11 @@
 //! The C ABI: locks of its calls, waits and gates that a thread has which is not there.
 
 use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use docache::ffi::*;
 
-use crate::process::beside;
+use crate::process::{beside, until};
 
 /// Handles that threads share: the functions used here may be called from any thread.
 struct Shared<T>(*mut T);
@@ -100,6 +101,65 @@ pub(crate) fn a_wait_that_others_poll() {
     unsafe { docache_wait_free(wait.0) };
     // SAFETY: as above.
     unsafe { docache_loop_free(handle) };
+}
+
+unsafe extern "C-unwind" fn count(ctx: usize) {
+    // SAFETY: the tests give counters that outlive their schedulers.
+    unsafe { &*(ctx as *const AtomicUsize) }.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Has the counter count a call and its drop; the call's handle.
+fn call_after(
+    scheduler: &Shared<docache_scheduler>,
+    delay_ns: u64,
+    counter: &AtomicUsize,
+) -> Shared<docache_scheduled> {
+    let (ctx, mut out) = (std::ptr::from_ref(counter) as usize, null_mut());
+    let (raw, place) = (scheduler.0, &raw mut out);
+    // SAFETY: all pointers are valid, or NULL.
+    let given = unsafe {
+        let call = Some(count as _);
+        docache_scheduler_call_after(raw, delay_ns, call, ctx, Some(count), place, null_mut())
+    };
+    assert_eq!(given, DOCACHE_OK);
+    Shared(out)
+}
+
+/// Cancels a call and frees its handle.
+fn cancel(scheduled: &Shared<docache_scheduled>) -> docache_status {
+    // SAFETY: the handle is ours.
+    let status = unsafe { docache_scheduled_cancel(scheduled.0, null_mut()) };
+    // SAFETY: as above.
+    unsafe { docache_scheduled_free(scheduled.0) };
+    status
+}
+
+/// It calls what the child schedules, and can be freed.
+pub(crate) fn a_scheduler_that_others_use() {
+    let mut out = null_mut();
+    // SAFETY: all pointers are valid, or NULL.
+    assert_eq!(unsafe { docache_scheduler_new(null(), &raw mut out, null_mut()) }, DOCACHE_OK);
+    let (scheduler, counter) = (Shared(out), AtomicUsize::new(0));
+    let busy = || {
+        assert_eq!(cancel(&call_after(&scheduler, u64::MAX, &counter)), DOCACHE_OK);
+        let status = cancel(&call_after(&scheduler, 0, &counter));
+        assert!(matches!(status, DOCACHE_OK | DOCACHE_MISS), "{status}");
+    };
+    let child = || {
+        let counter = AtomicUsize::new(0);
+        let now = call_after(&scheduler, 0, &counter);
+        until(|| counter.load(Ordering::SeqCst) == 2);
+        assert_eq!(cancel(&now), DOCACHE_MISS);
+        assert_eq!(cancel(&call_after(&scheduler, u64::MAX, &counter)), DOCACHE_OK);
+        assert_eq!(counter.load(Ordering::SeqCst), 3);
+        call_after(&scheduler, u64::MAX, &counter);
+        // SAFETY: the other threads are not here.
+        unsafe { docache_scheduler_free(scheduler.0) };
+        assert_eq!(counter.load(Ordering::SeqCst), 4);
+    };
+    beside(busy, child);
+    // SAFETY: nobody else is at it.
+    unsafe { docache_scheduler_free(scheduler.0) };
 }
 
 /// What is freed inside a callback waits for nobody who is not there.

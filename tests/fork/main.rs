@@ -70,6 +70,8 @@ const CASES: &[(&str, fn())] = &[
     #[cfg(feature = "capi")]
     ("a_wait_that_others_poll", abi::a_wait_that_others_poll),
     #[cfg(feature = "capi")]
+    ("a_scheduler_that_others_use", abi::a_scheduler_that_others_use),
+    #[cfg(feature = "capi")]
     ("frees_inside_callbacks", abi::frees_inside_callbacks),
     ("a_scheduler_of_other_threads", schedulers::a_scheduler_of_other_threads),
     ("workers_in_calls", schedulers::workers_in_calls),

@@ -160,6 +160,24 @@ fn a_shutdown_waits_for_calls_under_way_but_not_for_its_own() {
 }
 
 #[test]
+fn a_shutdown_may_be_given_up_on() {
+    let scheduler = Scheduler::builder().build().unwrap();
+    let (closure, entered, leave) = gated();
+    scheduler.schedule_after(Duration::ZERO, closure).unwrap();
+    let waits = scheduler.schedule_after(3600 * SECOND, || unreachable!()).unwrap();
+    entered.recv_timeout(LIMIT).unwrap();
+    for limit in [Duration::ZERO, Duration::from_millis(1)] {
+        let late = scheduler.shutdown_within(limit).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Timeout);
+        assert!(!waits.is_waiting());
+    }
+    leave.send(()).unwrap();
+    scheduler.shutdown_within(LIMIT).unwrap();
+    assert_eq!(scheduler.stats().busy, 0);
+    scheduler.shutdown_within(Duration::ZERO).unwrap();
+}
+
+#[test]
 fn panics_are_contained_and_counted() {
     struct Bomb;
     impl Drop for Bomb {
@@ -219,6 +237,32 @@ fn a_call_that_blocks_holds_up_nobody_while_a_worker_is_free() {
     let stats = scheduler.stats();
     assert_eq!((stats.workers, stats.stuck, stats.grown), (2, 0, 0));
     leave.send(()).unwrap();
+}
+
+/// While a Doer is in its call the other worker rests for what is due much later.
+#[test]
+fn a_loop_goes_on_beside_what_is_due_much_later() {
+    for _ in 0..20 {
+        let (clock, builder) = manual();
+        let scheduler = builder.workers(2).max_workers(2).build().unwrap();
+        let _later = scheduler.schedule_after(3600 * SECOND, || unreachable!()).unwrap();
+        let ((enter, entered), (leave, left)) = (channel(), channel());
+        let doer = move || {
+            enter.send(()).unwrap();
+            left.recv()
+        };
+        let cache = LoopCache::builder(doer).interval(SECOND).clock(clock.clone());
+        let cache = cache.scheduler(&scheduler).build().unwrap();
+        cache.start().unwrap();
+        for calls in 0..5 {
+            entered.recv_timeout(LIMIT).unwrap();
+            until(|| scheduler.stats().workers == 2);
+            leave.send(()).unwrap();
+            cache.changed(calls).wait(None).unwrap();
+            clock.advance(SECOND);
+        }
+        drop(leave);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::executor::LoopExecutor;
 use super::options::{DOCACHE_FIXED_DELAY, DOCACHE_FIXED_RATE, docache_loop_options};
 use crate::context::Context;
 use crate::error::{BoxError, Error, Result};
@@ -113,6 +114,11 @@ unsafe fn build(options: &docache_loop_options, doer: CallbackDoer) -> Result<do
         let logger = unsafe { borrow(options.logger, "options.logger") }?.logger();
         builder = builder.logger(logger_of(&gate, logger));
     }
+    if !options.scheduler.is_null() {
+        // SAFETY: the caller's promise.
+        let scheduler = unsafe { borrow(options.scheduler, "options.scheduler") }?.scheduler();
+        builder = builder.scheduler(&LoopExecutor::new(scheduler, &gate));
+    }
     Ok(docache_loop { cache: builder.build()?, performs, gate })
 }
 
@@ -178,10 +184,11 @@ pub unsafe extern "C" fn docache_loop_free(handle: *mut docache_loop) {
     });
 }
 
-/// Starts the loop on a thread of its own. A loop that is running is fine; one that is about to
-/// stop runs again as soon as the Doer's call ends. On Unix the thread blocks all signals but
-/// SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of the library do; threads and
-/// processes that the Doer starts inherit that. \[CB\] only the logger
+/// Starts the loop on a thread of its own, or on its scheduler. A loop that is running is fine; one
+/// that is about to stop runs again as soon as the Doer's call ends. On Unix the thread blocks all
+/// signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP, as all threads of the library do;
+/// threads and processes that the Doer starts inherit that. CLOSED if its scheduler was shut down.
+/// \[CB\] only the logger
 ///
 /// # Safety
 /// HANDLE.

@@ -8,6 +8,7 @@ mod handle;
 mod stats;
 
 mod drive;
+mod executor;
 mod reads;
 mod waits;
 

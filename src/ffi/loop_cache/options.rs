@@ -4,6 +4,7 @@ use std::ffi::c_char;
 
 use crate::ffi::boundary::versioned::Versioned;
 use crate::ffi::logger::docache_logger;
+use crate::ffi::scheduler::docache_scheduler;
 
 /// A negative `timeout_ns`: no limit.
 pub const DOCACHE_FOREVER: i64 = -1;
@@ -39,6 +40,9 @@ pub struct docache_loop_options {
     pub schedule: u32,
     /// 0.
     pub reserved: u32,
+    /// What docache_loop_start runs the loop on, instead of a thread of its own; the loop takes a
+    /// share. The Doer may then be called on different threads, one at a time. NULL: a thread.
+    pub scheduler: *const docache_scheduler,
 }
 
 // SAFETY: it is, it is, and all of its fields are numbers and pointers.
@@ -51,11 +55,12 @@ unsafe impl Versioned for docache_loop_options {
 const _: () = {
     use std::mem::offset_of;
     assert!(
-        size_of::<docache_loop_options>() == 72
+        size_of::<docache_loop_options>() == 80
             && offset_of!(docache_loop_options, interval_ns) == 8
     );
     assert!(
         offset_of!(docache_loop_options, name) == 40
             && offset_of!(docache_loop_options, schedule) == 64
+            && offset_of!(docache_loop_options, scheduler) == 72
     );
 };

@@ -33,7 +33,7 @@ pub(crate) use worker::THREAD;
 
 use self::core::Core;
 use crate::clock::ClockIdentity;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::executor::{Executor, Intake, Job, Jobs};
 
 /// Calls loops and closures when they are due, on a few threads that they share.
@@ -167,7 +167,35 @@ impl Scheduler {
     /// ```
     pub fn shutdown(&self) {
         self.0.0.close();
-        self.0.0.wait_until_quiet();
+        self.0.0.wait_until_quiet(None);
+    }
+
+    /// Like [`shutdown`](Scheduler::shutdown), but waits no longer than `timeout`, in real time.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) if a call is still under way then. The scheduler has
+    /// ended all the same: nothing else is called.
+    ///
+    /// ```
+    /// # use docache::run::Scheduler;
+    /// # use std::time::Duration;
+    /// let scheduler = Scheduler::builder().build()?;
+    /// scheduler.schedule_after(Duration::ZERO, || println!("short"))?;
+    /// scheduler.shutdown_within(Duration::from_secs(10))?;
+    /// # Ok::<(), docache::Error>(())
+    /// ```
+    pub fn shutdown_within(&self, timeout: Duration) -> Result<()> {
+        self.0.0.close();
+        if self.0.0.wait_until_quiet(Some(timeout)) {
+            return Ok(());
+        }
+        Err(Error::timeout("a call is still under way; nothing else will be called"))
+    }
+
+    /// [`shutdown`](Scheduler::shutdown) without the wait.
+    #[cfg(feature = "capi")]
+    pub(crate) fn close(&self) {
+        self.0.0.close();
     }
 }
 

@@ -226,6 +226,37 @@ fn a_wake_up_against_a_call() {
     });
 }
 
+/// Is called at once, and again a second later.
+struct Twice(usize, Arc<Count>);
+
+impl Job for Twice {
+    fn enlist(&mut self, _: &Waker) -> Next {
+        Next::AtOnce
+    }
+
+    fn run(&mut self, now: Tick, _: bool) -> Turn {
+        self.0 += 1;
+        self.1.add();
+        let next = if self.0 < 2 { Next::At(now.after(SECOND)) } else { Next::Over };
+        Turn { next, ended: None }
+    }
+}
+
+#[test]
+fn what_a_call_brings_back_against_who_rests() {
+    model(|| {
+        let (clock, scheduler) = scheduler(2);
+        let called = Arc::new(Count::default());
+        // While the call is under way the other worker rests until then.
+        let later = scheduler.schedule_after(3 * SECOND, || unreachable!()).unwrap();
+        scheduler.adopt(Box::new(Twice(0, called.clone()))).unwrap();
+        called.wait_for(1);
+        clock.advance(SECOND);
+        called.wait_for(2);
+        assert!(later.cancel());
+    });
+}
+
 #[test]
 fn a_loop_that_is_stopped_against_its_call() {
     model(|| {

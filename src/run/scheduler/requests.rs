@@ -1,7 +1,9 @@
 //! What the handles, the wakers of jobs and the alarms ask of a scheduler.
 
+use std::mem;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 #[cfg(not(docache_loom))]
 use std::sync::OnceLock;
@@ -135,16 +137,21 @@ impl Core {
     pub(super) fn close(self: &Arc<Core>) {
         let mut state = self.lock();
         state.closed = true;
-        let jobs = state.jobs.clear();
+        let (jobs, alarms) = (state.jobs.clear(), mem::take(&mut state.alarms));
         let act = state.send_home();
         drop(state);
         let _ = self.act(act);
+        // The thread that serves them need not stay for these.
+        drop(alarms);
         jobs.into_iter().for_each(drop_contained);
     }
 
-    /// Waits for the calls under way, unless the calling thread is in one.
-    pub(super) fn wait_until_quiet(self: &Arc<Core>) {
-        let _ = block_on(Wait::new(Quiet(self.clone(), thread::token())), &SystemClock, None);
+    /// Waits for the calls under way, unless the calling thread is in one. Whether they have ended
+    /// within the limit.
+    pub(super) fn wait_until_quiet(self: &Arc<Core>, limit: Option<Duration>) -> bool {
+        let deadline = limit.map(|limit| SystemClock.now().deadline(limit));
+        let quiet = Wait::new(Quiet(self.clone(), thread::token()));
+        block_on(quiet, &SystemClock, deadline).is_some()
     }
 }
 

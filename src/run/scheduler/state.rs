@@ -5,7 +5,7 @@
 //!   follower, or awake: on its way to the lock. Each worker that is alive is in one of these.
 //! - LEADER: while a worker rests that could call a job, at least one rests as the leader, until
 //!   the first job is due, or is awake and about to look. A job that is due before the leader
-//!   looks, wakes it.
+//!   looks, wakes it; but whoever brings such a job back from a call leads in its place.
 //! - WATCH: while jobs wait and all workers are busy or followers, an alarm is set after which
 //!   somebody looks who is in no call: by [`Limits::grace`] after the next job is due.
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::jobs::{JobId, JobTable};
 use super::stats::Counters;
-use crate::clock::Tick;
+use crate::clock::{Alarm, Tick};
 use crate::executor::{Job, Next};
 use crate::sync::thread::Token;
 
@@ -106,6 +106,8 @@ pub(super) struct State {
     pub(super) closed: bool,
     /// When the first of the alarms rings that are set.
     watch_at: Tick,
+    /// All that are, and some that have rung.
+    pub(super) alarms: Vec<Alarm>,
     /// Calls begun, and how many there were when an alarm last rang.
     turns: u64,
     turns_watched: u64,
@@ -128,6 +130,7 @@ impl State {
             busy: 0,
             closed: false,
             watch_at: Tick::MAX,
+            alarms: Vec::new(),
             turns: 0,
             turns_watched: 0,
             is_stuck: false,
@@ -283,30 +286,47 @@ impl State {
         self.jobs.next().is_some_and(|next| next <= now)
     }
 
-    /// How a worker that has nothing to do is to rest, or `None` if it is to go.
-    pub(super) fn rest(&mut self, me: usize, lingered: bool) -> Option<Rest> {
+    /// How a worker that has nothing to do is to rest, and whom it is to wake before; `None` if it
+    /// is to go.
+    pub(super) fn rest(&mut self, me: usize, lingered: bool) -> Option<(Rest, Option<Waker>)> {
         let (idle, spare) = (self.jobs.len() == 0, self.threads > self.limits.workers);
         let sent_home = mem::take(&mut self.workers[me].sent_home);
         if (idle || spare) && lingered || idle && sent_home {
             return None;
         }
-        if self.leader.is_some() {
-            self.workers[me].doing = Doing::Follows;
-            self.followers.push(me);
-            return Some(if spare || idle { Rest::Linger } else { Rest::Called });
-        }
-        self.workers[me].doing = Doing::Leads;
-        self.leader = Some(me);
         let next = self.jobs.next().unwrap_or(Tick::MAX);
-        self.looks_at = match self.limits.real {
+        let looks_at = match self.limits.real {
             true => next.max(self.woke.after(COALESCE)),
             false => next,
         };
-        Some(match next {
+        // What this worker has brought back may be due before the leader looks.
+        let deposed = if looks_at < self.looks_at { self.depose_leader(spare) } else { None };
+        if self.leader.is_some() {
+            self.workers[me].doing = Doing::Follows;
+            self.followers.push(me);
+            return Some((if spare || idle { Rest::Linger } else { Rest::Called }, None));
+        }
+        self.workers[me].doing = Doing::Leads;
+        self.leader = Some(me);
+        self.looks_at = looks_at;
+        let rest = match next {
             Tick::MAX if idle => Rest::Linger,
             Tick::MAX => Rest::Called,
-            _ => Rest::Until(self.looks_at),
-        })
+            _ => Rest::Until(looks_at),
+        };
+        Some((rest, deposed))
+    }
+
+    /// Has the leader follow, since another worker leads in its place. It rests on, unless there
+    /// are so many that it may be one that is to go after a while: then it is to be woken.
+    fn depose_leader(&mut self, wakes: bool) -> Option<Waker> {
+        if wakes {
+            return self.wake_leader();
+        }
+        let leader = self.leader.take()?;
+        self.workers[leader].doing = Doing::Follows;
+        self.followers.push(leader);
+        None
     }
 
     /// Wakes one who rests although there is nothing to do, so that it goes too.

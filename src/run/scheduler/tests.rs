@@ -1,14 +1,17 @@
-//! The table of jobs beside a list, step by step.
+//! The table of jobs beside a list, step by step; and who looks at the jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::jobs::{JobId, JobTable, Taken};
+use super::state::{Done, Limits, Rest, State};
 use crate::clock::Tick;
 use crate::executor::{Job, Next, Turn};
+use crate::sync::thread;
 
 /// A job with a number, which says when it is dropped.
 struct Numbered(u64, Arc<AtomicU64>);
@@ -220,6 +223,65 @@ fn on_a_real_clock_nothing_is_due_early_or_later_than_by_a_unit() {
         assert!(next < tick(at + 65_536));
         assert_eq!(table.take(next).map(|taken| taken.at), Some(tick(at)));
     }
+}
+
+/// A state with two workers: the first one in a call of a job, the other one rests until a time
+/// that comes much later.
+fn one_in_a_call() -> (State, Taken) {
+    let grace = Duration::from_nanos(10);
+    let limits = Limits { workers: 2, max_workers: 2, grace, real: false };
+    let mut state = State::new(limits);
+    for at in [1_000, 10] {
+        let id = state.jobs.reserve();
+        let job = Box::new(Numbered(at, Arc::default()));
+        assert!(state.jobs.settle(id, job, Next::At(tick(at)), false, tick(0)).is_none());
+    }
+    assert_eq!(state.attend(tick(0), tick(0), true).start, Some(0));
+    state.introduce(0, Waker::noop(), thread::token());
+    state.come_back(0, tick(10));
+    let taken = state.jobs.take(tick(10)).unwrap();
+    state.go_busy(0, Some(taken.id));
+    assert_eq!(state.begin_call(false, Duration::ZERO, tick(10), tick(10)).start, Some(1));
+    state.introduce(1, Waker::noop(), thread::token());
+    state.come_back(1, tick(10));
+    let (rest, wake) = state.rest(1, false).unwrap();
+    assert!(rest == Rest::Until(tick(1_000)) && wake.is_none());
+    (state, taken)
+}
+
+/// The first worker comes back, and its job is to be called again at 30.
+fn come_back(state: &mut State, taken: Taken) -> (Rest, Option<Waker>) {
+    state.come_back(0, tick(20));
+    let (next, began) = (Next::At(tick(30)), tick(10));
+    let done = Done { id: taken.id, job: taken.job, next, began, panicked: false };
+    assert!(state.settle(done, tick(20)).is_none());
+    assert!(state.jobs.take(tick(20)).is_none());
+    state.rest(0, false).unwrap()
+}
+
+#[test]
+fn who_brings_back_what_is_due_before_the_leader_looks_leads() {
+    let (mut state, taken) = one_in_a_call();
+    let (rest, wake) = come_back(&mut state, taken);
+    assert!(rest == Rest::Until(tick(30)) && wake.is_none(), "{rest:?}");
+    // The other one follows: it is woken when this one is in a call.
+    state.come_back(0, tick(30));
+    let taken = state.jobs.take(tick(30)).unwrap();
+    state.go_busy(0, Some(taken.id));
+    let act = state.begin_call(false, Duration::ZERO, tick(30), tick(30));
+    assert!(act.wake.is_some() && act.start.is_none());
+}
+
+#[test]
+fn a_worker_that_may_be_to_go_is_woken_when_another_one_leads_in_its_place() {
+    let (mut state, taken) = one_in_a_call();
+    state.limits.workers = 1;
+    let (rest, wake) = come_back(&mut state, taken);
+    assert!(rest == Rest::Until(tick(30)) && wake.is_some(), "{rest:?}");
+    state.come_back(1, tick(20));
+    assert!(matches!(state.rest(1, false), Some((Rest::Linger, None))));
+    state.come_back(1, tick(25));
+    assert!(state.rest(1, true).is_none());
 }
 
 proptest! {

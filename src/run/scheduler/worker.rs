@@ -1,7 +1,6 @@
 //! What workers do: their threads, and their sections.
 
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,12 +99,17 @@ impl Core {
         })
     }
 
+    /// Sets an alarm. It is taken back at the end only: when it rings for nothing, nothing is done.
+    #[cfg(not(docache_loom))]
     fn set_watch(&self, at: Tick) {
-        if !cfg!(docache_loom) {
-            // It is not taken back: when it rings for nothing, nothing is done.
-            mem::forget(SystemClock.alarm(at, self.watch.clone()));
-        }
+        let alarm = SystemClock.alarm(at, self.watch.clone());
+        let mut state = self.lock();
+        state.alarms.retain(|alarm| !alarm.is_spent());
+        state.alarms.push(alarm);
     }
+
+    #[cfg(docache_loom)]
+    fn set_watch(&self, _: Tick) {}
 
     /// A worker comes to the lock: what it brings back, what it is to do next. `lingered`: it had
     /// nothing to do for so long that it may go.
@@ -131,10 +135,12 @@ impl Core {
             let _ = self.act(act);
             return Step::Call(taken);
         }
-        match state.rest(me, lingered) {
-            Some(rest) => Step::Rest(rest),
-            None => self.leave(state, me),
+        let Some((rest, wake)) = state.rest(me, lingered) else { return self.leave(state, me) };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.wake();
         }
+        Step::Rest(rest)
     }
 
     fn leave(self: &Arc<Core>, mut state: LockGuard<'_, State>, me: usize) -> Step {

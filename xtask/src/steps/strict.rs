@@ -47,8 +47,10 @@ size_t all_options(void) {
   const docache_backoff j = DOCACHE_BACKOFF_INIT;
   const docache_run_retry_options k = DOCACHE_RUN_RETRY_OPTIONS_INIT;
   const docache_run_cause l = DOCACHE_RUN_CAUSE_INIT;
+  const docache_scheduler_options m = DOCACHE_SCHEDULER_OPTIONS_INIT;
+  const docache_scheduler_counters n = DOCACHE_SCHEDULER_COUNTERS_INIT;
   return a.size + b.size + c.size + d.size + e.size + f.size + g.size + h.size + i.size + j.size +
-         k.size + l.size;
+         k.size + l.size + m.size + n.size;
 }
 "#;
 

@@ -106,6 +106,7 @@ impl Options {
             logger: logger.unwrap_or(ptr::null_mut()),
             schedule: self.schedule,
             reserved: self.reserved,
+            scheduler: ptr::null(),
         }
     }
 

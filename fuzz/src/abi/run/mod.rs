@@ -1,12 +1,14 @@
 //! Sequences of calls of the family `run`: groups and loops whose actors, on threads of their own,
 //! stop them, free them and meddle with them. What must hold whatever the threads do: each drop is
 //! called once, after all callbacks and before a free that waits has returned; reports and statuses
-//! agree; and everything ends. Retries, which run on one thread, have an exact model.
+//! agree; and everything ends. Retries, which run on one thread, have an exact model. And schedulers
+//! whose calls and loops do the same.
 
 mod acts;
 mod calls;
 mod reports;
 mod retries;
+mod schedulers;
 mod script;
 mod world;
 
@@ -17,6 +19,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use super::shutdown::shut_down_at_last;
 use crate::input::list;
 use crate::patience::Threads;
+use schedulers::Schedulers;
 use script::Op;
 use world::World;
 
@@ -34,7 +37,7 @@ impl<'a> Arbitrary<'a> for Case {
     }
 }
 
-fn apply(world: &Arc<World>, op: &Op) {
+fn apply(world: &Arc<World>, schedulers: &Arc<Schedulers>, op: &Op) {
     match op {
         Op::New(make) => world.make(make),
         Op::Add(pick, plan) => world.add(*pick, plan),
@@ -50,6 +53,7 @@ fn apply(world: &Arc<World>, op: &Op) {
         Op::Free(pick) => world.free(*pick),
         Op::Detach(pick) => world.detach(*pick),
         Op::Retry(retry) => retries::check(retry),
+        Op::Scheduler(op) => schedulers.apply(op),
     }
 }
 
@@ -59,11 +63,12 @@ fn apply(world: &Arc<World>, op: &Op) {
 /// If the library breaks a promise.
 pub fn run(case: &Case) {
     let threads = Threads::now();
-    let world = World::new();
+    let (world, schedulers) = (World::new(), Arc::new(Schedulers::default()));
     for op in &case.ops {
-        apply(&world, op);
+        apply(&world, &schedulers, op);
     }
     world.finish();
+    schedulers.finish();
     threads.await_end();
     if case.shuts_down {
         shut_down_at_last();

@@ -140,6 +140,75 @@ impl<'a> Arbitrary<'a> for Retry {
     }
 }
 
+/// How a scheduler is to be.
+#[derive(Arbitrary, Clone, Debug)]
+pub(crate) struct MakeScheduler {
+    pub(crate) no_options: Rare,
+    pub(crate) workers: u8,
+    pub(crate) max_workers: u8,
+    pub(crate) grace: u8,
+    pub(crate) name: Text,
+    pub(crate) span: Span,
+    pub(crate) size: Size,
+    pub(crate) tail: Tail,
+    pub(crate) out: Given,
+    pub(crate) error: Given,
+}
+
+/// What a call of a scheduler, or a Doer on one, does.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Calls {
+    Return,
+    /// Frees the scheduler that it is on.
+    Free,
+    FreeOther(Pick),
+    FreeLoop(Pick),
+    FreeOwnLoop,
+    Cancel(Pick),
+    /// Schedules another call.
+    CallAgain,
+    Shutdown,
+    /// Breaks its contract.
+    Unwind,
+}
+
+/// A call, and how it is given.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) struct CallPlan {
+    pub(crate) does: Calls,
+    pub(crate) delay: u8,
+    pub(crate) drops: Drops,
+    pub(crate) no_callback: Rare,
+    pub(crate) out: Given,
+    pub(crate) error: Given,
+}
+
+impl CallPlan {
+    pub(crate) const PLAIN: CallPlan = CallPlan {
+        does: Calls::Return,
+        delay: 0,
+        drops: Drops::Counted,
+        no_callback: Rare(false),
+        out: Given::Null,
+        error: Given::Valid,
+    };
+}
+
+/// What is done with schedulers.
+#[derive(Arbitrary, Clone, Debug)]
+pub(crate) enum SchedulerOp {
+    New(MakeScheduler),
+    Call(Pick, CallPlan),
+    Loop(Pick, CallPlan),
+    Cancel(Pick),
+    /// Of the handle of a call.
+    Release(Pick),
+    Stats(Pick),
+    Shutdown(Pick, bool),
+    Free(Pick),
+    FreeLoop(Pick),
+}
+
 /// One call, or a few.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -155,11 +224,12 @@ pub(crate) enum Op {
     Free(Pick),
     Detach(Pick),
     Retry(Retry),
+    Scheduler(SchedulerOp),
 }
 
 impl<'a> Arbitrary<'a> for Op {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Op> {
-        Ok(match u8::arbitrary(u)? % 32 {
+        Ok(match u8::arbitrary(u)? % 48 {
             0..=4 => Op::New(u.arbitrary()?),
             5..=13 => Op::Add(u.arbitrary()?, u.arbitrary()?),
             14..=15 => Op::Give {
@@ -180,7 +250,8 @@ impl<'a> Arbitrary<'a> for Op {
             }
             27..=28 => Op::Free(u.arbitrary()?),
             29 => Op::Detach(u.arbitrary()?),
-            _ => Op::Retry(u.arbitrary()?),
+            30..=31 => Op::Retry(u.arbitrary()?),
+            _ => Op::Scheduler(u.arbitrary()?),
         })
     }
 }
