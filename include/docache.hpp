@@ -33,8 +33,8 @@
 ///   empty optionals or `false`.
 /// - Nothing thrown by a user's callable crosses into the library: it is caught and recorded as
 ///   that call's failure.
-/// - What an actor of a run_group throws, and the last attempt of a retry, is thrown unchanged. What
-///   a call of a scheduler throws is ignored.
+/// - What an actor of a run_group throws, and the last attempt of a retry, is thrown unchanged.
+///   What a call of a scheduler throws is ignored.
 /// - Calls on one loop_cache, group or cache from several threads are safe; a handle itself is
 ///   moved, assigned and destroyed by one thread at a time, like a shared_ptr. A moved-from
 ///   handle may only be assigned or destroyed; other calls on a moved-from loop_cache, group or

@@ -47,7 +47,7 @@ fn options_are_checked() {
 
 #[test]
 fn actors_are_checked_and_let_go_of_when_they_are_refused() {
-    let (group, repeated) = (Group::new(), Loop::new());
+    let group = Group::new();
     let drops = Arc::new(AtomicUsize::new(0));
     let mut asked = 0;
     let mut bad = |change: &dyn Fn(&mut docache_run_actor), words: &[&str]| {
@@ -67,6 +67,25 @@ fn actors_are_checked_and_let_go_of_when_they_are_refused() {
     bad(&|act| act.name_len = 0, &["actor.name", "empty"]);
     bad(&|act| act.name = null(), &["actor.name", "NULL"]);
     bad(&|act| act.reserved = 9, &["actor.reserved", "9"]);
+    let act = Act::waiting("act").counted(&drops);
+    let (raw, ctx) = (act.raw(), act.into_ctx());
+    // SAFETY: all pointers are valid, or NULL.
+    let nowhere =
+        told(|error| unsafe { docache_run_group_add(null(), &raw, ctx, Some(let_go), error) });
+    refused(nowhere, &["group", "NULL"]);
+    let ctx = Act::waiting("act").counted(&drops).into_ctx();
+    // SAFETY: all pointers are valid, or NULL.
+    let nothing =
+        told(|error| unsafe { docache_run_group_add(group.0, null(), ctx, Some(let_go), error) });
+    refused(nothing, &["actor", "NULL"]);
+    assert_eq!(drops.load(Ordering::SeqCst), asked + 2);
+}
+
+#[test]
+fn actors_of_loops_are_checked_and_let_go_of_when_they_are_refused() {
+    let repeated = Loop::new();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let mut asked = 0;
     let mut bad = |change: &dyn Fn(&mut docache_run_loop_actor), words: &[&str]| {
         refused(repeated.try_add_as(Act::waiting("act").counted(&drops), change), words);
         asked += 1;
@@ -97,18 +116,6 @@ fn actors_are_checked_and_let_go_of_when_they_are_refused() {
     for (backoff, name) in &cases {
         bad(&|act| act.backoff = backoff, &[name]);
     }
-    let act = Act::waiting("act").counted(&drops);
-    let (raw, ctx) = (act.raw(), act.into_ctx());
-    // SAFETY: all pointers are valid, or NULL.
-    let nowhere =
-        told(|error| unsafe { docache_run_group_add(null(), &raw, ctx, Some(let_go), error) });
-    refused(nowhere, &["group", "NULL"]);
-    let ctx = Act::waiting("act").counted(&drops).into_ctx();
-    // SAFETY: all pointers are valid, or NULL.
-    let nothing =
-        told(|error| unsafe { docache_run_group_add(group.0, null(), ctx, Some(let_go), error) });
-    refused(nothing, &["actor", "NULL"]);
-    assert_eq!(drops.load(Ordering::SeqCst), asked + 2);
 }
 
 #[test]

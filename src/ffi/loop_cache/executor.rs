@@ -1,9 +1,9 @@
 //! A loop on a scheduler.
 //!
 //! A thread that exists for one loop is known to [serve](crate::ffi::gate::serve) it, and is joined
-//! when that stops. A worker serves many, so each turn of a loop is a call of that loop's gate: what
-//! the turn frees, the Doer's callback or the `drop` of a result, is freed inside of it. And the run
-//! has a hold of the gate until it is gone, with all that it has of the loop.
+//! when that stops. A worker serves many, so each turn of a loop is a call of that loop's gate:
+//! what the turn frees, the Doer's callback or the `drop` of a result, is freed inside of it. And
+//! the run has a hold of the gate until it is gone, with all that it has of the loop.
 
 use std::sync::Arc;
 use std::task::Waker;

@@ -27,28 +27,18 @@ impl World {
         let stop_on = u32::from(make.stop_on % 2) + u32::from(make.stop_on >= 250) * 2;
         let is_fine = readable.is_some() && (make.repeats || stop_on <= 1);
         let (handle, fits) = if make.repeats {
-            let size = make.size.of(size_of::<docache_run_loop_options>());
             let whole = docache_run_loop_options {
-                size,
+                size: make.size.of(size_of::<docache_run_loop_options>()),
                 name: name.cast(),
                 name_len,
                 logger: null_mut(),
                 deadline_ns,
             };
-            let memory = Memory::new(&whole, size, make.tail);
-            let options = if make.no_options.0 { null() } else { memory.pointer() };
-            let mut place: Place<*mut docache_run_loop> = Place::one(make.out);
-            let outcome = call("loop_new", make.error, |error| {
-                // SAFETY: SPAN.
-                unsafe { docache_run_loop_new(options, place.pointer(), error) }
-            });
-            let fits = place.is_valid() && (make.no_options.0 || (memory.fits && is_fine));
-            outcome.is_ok_if(fits);
-            (place.handle(outcome.is_ok(), "loop_new").map(Handle::Loop), fits)
+            let (made, fits) = create(make, &whole, whole.size, is_fine, docache_run_loop_new);
+            (made.map(Handle::Loop), fits)
         } else {
-            let size = make.size.of(size_of::<docache_run_group_options>());
             let whole = docache_run_group_options {
-                size,
+                size: make.size.of(size_of::<docache_run_group_options>()),
                 name: name.cast(),
                 name_len,
                 logger: null_mut(),
@@ -56,16 +46,8 @@ impl World {
                 stop_on,
                 reserved: 0,
             };
-            let memory = Memory::new(&whole, size, make.tail);
-            let options = if make.no_options.0 { null() } else { memory.pointer() };
-            let mut place: Place<*mut docache_run_group> = Place::one(make.out);
-            let outcome = call("group_new", make.error, |error| {
-                // SAFETY: SPAN.
-                unsafe { docache_run_group_new(options, place.pointer(), error) }
-            });
-            let fits = place.is_valid() && (make.no_options.0 || (memory.fits && is_fine));
-            outcome.is_ok_if(fits);
-            (place.handle(outcome.is_ok(), "group_new").map(Handle::Group), fits)
+            let (made, fits) = create(make, &whole, whole.size, is_fine, docache_run_group_new);
+            (made.map(Handle::Group), fits)
         };
         let Some(handle) = handle else { return assert!(!fits) };
         let is_limited = !make.no_options.0 && deadline_ns > 0;
@@ -290,6 +272,30 @@ impl World {
         await_gone(&lock(&self.acts));
         lock(&self.shares).clear();
     }
+}
+
+/// A function that makes a group or a loop of its options.
+type New<O, H> =
+    unsafe extern "C" fn(*const O, *mut *mut H, *mut *mut docache_error) -> docache_status;
+
+/// What was made of options whose `size` is this, and whether it had to be.
+fn create<O, H>(
+    make: &Make,
+    whole: &O,
+    size: usize,
+    is_fine: bool,
+    new: New<O, H>,
+) -> (Option<*mut H>, bool) {
+    let memory = Memory::new(whole, size, make.tail);
+    let options = if make.no_options.0 { null() } else { memory.pointer() };
+    let mut place: Place<*mut H> = Place::one(make.out);
+    let outcome = call("new", make.error, |error| {
+        // SAFETY: SPAN.
+        unsafe { new(options, place.pointer(), error) }
+    });
+    let fits = place.is_valid() && (make.no_options.0 || (memory.fits && is_fine));
+    outcome.is_ok_if(fits);
+    (place.handle(outcome.is_ok(), "new"), fits)
 }
 
 fn share_of(handle: Handle) -> Share {

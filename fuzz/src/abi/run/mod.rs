@@ -1,8 +1,8 @@
 //! Sequences of calls of the family `run`: groups and loops whose actors, on threads of their own,
 //! stop them, free them and meddle with them. What must hold whatever the threads do: each drop is
 //! called once, after all callbacks and before a free that waits has returned; reports and statuses
-//! agree; and everything ends. Retries, which run on one thread, have an exact model. And schedulers
-//! whose calls and loops do the same.
+//! agree; and everything ends. Retries, which run on one thread, have an exact model. And
+//! schedulers whose calls and loops do the same.
 
 mod acts;
 mod calls;

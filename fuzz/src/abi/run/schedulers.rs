@@ -1,6 +1,6 @@
 //! Schedulers: calls that come later and loop caches, which free each other's schedulers, loops and
-//! their own, cancel and schedule. A call is made once at most, and not when it was taken back; each
-//! drop is called once, after the callback and before a free that waits has returned.
+//! their own, cancel and schedule. A call is made once at most, and not when it was taken back;
+//! each drop is called once, after the callback and before a free that waits has returned.
 
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
