@@ -55,7 +55,7 @@ mod imp {
 
         /// Takes the lock across a fork.
         pub(crate) fn hold(&self) {
-            self.raw.lock();
+            self.raw.lock_to_fork();
         }
 
         /// Gives it back in the parent.
@@ -63,7 +63,7 @@ mod imp {
         /// # Safety
         /// The calling thread has called `hold`, and not yet let go.
         pub(crate) unsafe fn release(&self) {
-            self.raw.unlock();
+            self.raw.unlock_after_fork();
         }
 
         /// Gives it back in the child, when `f` has seen to the data.

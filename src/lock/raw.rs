@@ -186,6 +186,25 @@ impl RawLock {
         }
     }
 
+    /// [`lock`](Self::lock) before a fork, beside which nobody asks for the fence: that would wait
+    /// for the end of the fork. So whether it was found does not change meanwhile.
+    #[cfg(not(docache_loom))]
+    pub(super) fn lock_to_fork(&self) {
+        if !self.try_lock() {
+            self.lock_contended(HELD, barrier::is_found);
+        }
+    }
+
+    /// Unlocks after that, in the parent.
+    #[cfg(not(docache_loom))]
+    pub(super) fn unlock_after_fork(&self) {
+        if barrier::is_found() {
+            self.leave();
+        } else {
+            self.leave_by_exchange();
+        }
+    }
+
     #[inline]
     pub(super) fn try_lock(&self) -> bool {
         self.take(FREE, HELD)

@@ -74,6 +74,7 @@ const CASES: &[(&str, fn())] = &[
     #[cfg(feature = "capi")]
     ("frees_inside_callbacks", abi::frees_inside_callbacks),
     ("a_scheduler_of_other_threads", schedulers::a_scheduler_of_other_threads),
+    ("a_fork_before_anything_else", schedulers::a_fork_before_anything_else),
     ("workers_in_calls", schedulers::workers_in_calls),
     ("a_scheduled_loop_that_forks", schedulers::a_scheduled_loop_that_forks),
     ("busy_schedulers", schedulers::busy_schedulers),

@@ -65,6 +65,13 @@ pub(crate) fn a_scheduler_of_other_threads() {
     assert!(cache.refresh().wait(LIMIT).is_ok());
 }
 
+/// Nobody has used a lock of the crate's before.
+pub(crate) fn a_fork_before_anything_else() {
+    let scheduler = Scheduler::builder().build().unwrap();
+    in_child(|| calls_closures(&scheduler));
+    calls_closures(&scheduler);
+}
+
 pub(crate) fn workers_in_calls() {
     static INSIDE: AtomicI32 = AtomicI32::new(0);
     static GO: AtomicBool = AtomicBool::new(false);
