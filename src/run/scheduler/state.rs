@@ -99,7 +99,7 @@ pub(super) struct State {
     leader: Option<usize>,
     /// Until when the leader rests.
     looks_at: Tick,
-    /// When the leader last woke.
+    /// When a worker last came to look at the jobs.
     woke: Tick,
     pub(super) threads: usize,
     pub(super) busy: usize,
@@ -108,6 +108,8 @@ pub(super) struct State {
     watch_at: Tick,
     /// All that are, and some that have rung.
     pub(super) alarms: Vec<Alarm>,
+    /// When the last call began.
+    began: Tick,
     /// Calls begun, and how many there were when an alarm last rang.
     turns: u64,
     turns_watched: u64,
@@ -131,6 +133,7 @@ impl State {
             closed: false,
             watch_at: Tick::MAX,
             alarms: Vec::new(),
+            began: Tick::default(),
             turns: 0,
             turns_watched: 0,
             is_stuck: false,
@@ -139,12 +142,12 @@ impl State {
         }
     }
 
-    /// Whether somebody who is in no call will look at the jobs by itself, and in time for one
-    /// that is to be called at `next`.
-    fn is_attended(&self, next: Tick) -> bool {
+    /// Whether somebody who is in no call will look at the jobs by itself, and for one that is to
+    /// be called at `next` no later than by `slack`.
+    fn is_attended(&self, next: Tick, slack: Duration) -> bool {
         let awake = self.threads - self.busy - self.followers.len();
         match self.leader {
-            Some(_) => awake > 1 || next >= self.looks_at,
+            Some(_) => awake > 1 || next.after(slack) >= self.looks_at,
             None => awake > 0,
         }
     }
@@ -154,7 +157,7 @@ impl State {
     #[inline]
     pub(super) fn attend(&mut self, now: Tick, real: Tick, eager: bool) -> Act {
         let Some(next) = self.jobs.next() else { return Act::default() };
-        if self.is_attended(next) {
+        if self.is_attended(next, Duration::ZERO) {
             return Act::default();
         }
         self.have_attended(next.max(now).since(now), real, eager)
@@ -180,7 +183,10 @@ impl State {
 
     /// The alarm that is to be set for a job that is to be called after `wait`, unless one is.
     fn watch(&mut self, wait: Duration, real: Tick) -> Option<Tick> {
-        let at = real.after(wait).after(self.limits.grace);
+        self.watch_at(real.after(wait).after(self.limits.grace))
+    }
+
+    fn watch_at(&mut self, at: Tick) -> Option<Tick> {
         let set = at < self.watch_at && at != Tick::MAX && !cfg!(docache_loom);
         set.then(|| {
             self.watch_at = at;
@@ -250,7 +256,9 @@ impl State {
                 self.woke = now;
             }
             Doing::Follows => self.followers.retain(|follower| *follower != me),
-            Doing::Awake | Doing::Nothing => {}
+            // It was woken, or is new.
+            Doing::Awake => self.woke = now,
+            Doing::Nothing => {}
         }
     }
 
@@ -266,11 +274,16 @@ impl State {
     #[inline]
     pub(super) fn begin_call(&mut self, quick: bool, late: Duration, now: Tick, real: Tick) -> Act {
         self.turns += 1;
+        self.began = now;
         self.is_stuck = false;
         self.counters.late = self.counters.late.max(late);
         let shares = || now.since(self.woke) > SHARE_AFTER && self.has_due(now);
         let eager = !quick || shares();
-        self.attend(now, real, eager)
+        let Some(next) = self.jobs.next() else { return Act::default() };
+        if self.is_attended(next, self.slack()) {
+            return Act::default();
+        }
+        self.have_attended(next.max(now).since(now), real, eager)
     }
 
     /// Takes a job back; returns it if it is over.
@@ -280,6 +293,11 @@ impl State {
         self.counters.calls += 1;
         self.counters.panics += u64::from(done.panicked);
         self.jobs.settle(done.id, done.job, done.next, quick, now)
+    }
+
+    /// By how much a leader may be late for what is due while it rests.
+    fn slack(&self) -> Duration {
+        if self.limits.real { COALESCE } else { Duration::ZERO }
     }
 
     fn has_due(&self, now: Tick) -> bool {
@@ -295,10 +313,7 @@ impl State {
             return None;
         }
         let next = self.jobs.next().unwrap_or(Tick::MAX);
-        let looks_at = match self.limits.real {
-            true => next.max(self.woke.after(COALESCE)),
-            false => next,
-        };
+        let looks_at = next.max(self.woke.after(self.slack()));
         // What this worker has brought back may be due before the leader looks.
         let deposed = if looks_at < self.looks_at { self.depose_leader(spare) } else { None };
         if self.leader.is_some() {
@@ -347,13 +362,22 @@ impl State {
 
     /// An alarm rings: if nobody looks at the jobs, somebody is made to.
     pub(super) fn ring(&mut self, now: Tick, real: Tick) -> Act {
+        if real < self.watch_at && self.watch_at != Tick::MAX {
+            // One that was set before another one that is to ring later.
+            return Act::default();
+        }
         self.watch_at = Tick::MAX;
         let moved = mem::replace(&mut self.turns_watched, self.turns) != self.turns;
         let Some(next) = self.jobs.next().filter(|_| !self.closed) else {
             return Act::default();
         };
-        if self.is_attended(next) {
+        if self.is_attended(next, self.slack()) {
             return Act { watch: self.watch_on(next, now, real), ..Act::default() };
+        }
+        let left = self.limits.grace.saturating_sub(now.since(self.began));
+        if self.limits.real && self.busy > 0 && !left.is_zero() {
+            // Whoever has begun that call is likely to look before anybody else could.
+            return Act { watch: self.watch_at(real.after(left)), ..Act::default() };
         }
         if let Some(wake) = self.wake_follower().or_else(|| self.wake_leader()) {
             return Act { wake: Some(wake), ..Act::default() };
