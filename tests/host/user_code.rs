@@ -177,7 +177,7 @@ fn destructors_of_cached_errors_that_take_others_out_do_not_recurse() {
     let builder = Cache::builder().negative_ttl(Duration::from_secs(3_600)).no_sweep();
     let cache = CACHE.get_or_init(|| builder.build().unwrap());
     for key in 0..20_000 {
-        assert!(cache.try_fetch(&key, || Err(Dependent(key))).is_err());
+        assert!(cache.try_fetch(key, || Err(Dependent(key))).is_err());
     }
     cache.remove(&0);
     until(|| DROPPED.load(Ordering::Relaxed) == 20_000);
