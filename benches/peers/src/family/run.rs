@@ -84,7 +84,7 @@ const ATTEMPTS: u64 = 8;
 fn retry(bench: &mut Bench) {
     fn attempt(made: &mut u64) -> Result<u64, u64> {
         *made = black_box(*made + 1);
-        if *made % ATTEMPTS == 0 { Ok(*made) } else { Err(*made) }
+        if made.is_multiple_of(ATTEMPTS) { Ok(*made) } else { Err(*made) }
     }
     let subjects = [
         Subject::new("docache", |n| {
