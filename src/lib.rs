@@ -272,7 +272,9 @@
 //!   the program's own matter.)
 //!
 //! `fork` waits for other threads to leave the locks of caches and loop caches, which they hold for
-//! moments. It must not be called from a key's `Hash` or `Eq`.
+//! moments. It must not be called from a key's `Hash` or `Eq`. And it must not fall into the first
+//! use of this crate by another thread: make something before you start threads that fork beside
+//! others.
 //!
 //! # Features
 //! - `capi`: the `extern "C"` functions of `include/docache.h`.

@@ -22,7 +22,8 @@
 //! # Limits
 //! Only `fork` itself calls the handlers (and `daemon`, `forkpty` and the like), not `vfork`,
 //! `posix_spawn` or the bare system call: their children are to go on to `exec`. Nobody may fork
-//! while he has one of the locks, that is from a key's `Eq` or `Hash`.
+//! while he has one of the locks, that is from a key's `Eq` or `Hash`. The handlers are installed
+//! when the crate is first used: a fork that another thread has begun by then does not call them.
 
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;

@@ -223,6 +223,8 @@ pub(crate) fn timers() {
 
 pub(crate) fn busy_timers() {
     let far = Duration::from_secs(3_600);
+    // A fork that is under way when the crate is first used does not know of it.
+    Context::new().with_timeout(far).on_cancel(|| {}).detach();
     let end = AtomicBool::new(false);
     // A deadline that comes at once, for each of threads that have nothing else in common.
     let all_come = || {
