@@ -392,7 +392,8 @@ fn a_value_whose_caller_has_no_time_to_write_it_is_written_all_the_same() {
     assert_eq!(cache.options().context(&context).fetch("key", load).unwrap().value, 1);
     until(|| cache.store().inner().len() == 1);
     assert_eq!(cache.fetch("key", || unreachable!("it is there")).unwrap().status, Status::Fresh);
-    assert!(is_free(&store, "key"));
+    // The value is there a moment before the lock is free.
+    until(|| is_free(&store, "key"));
 }
 
 /// A store whose calls are futures that panic when they are dropped in the midst of it.
