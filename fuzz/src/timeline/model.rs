@@ -183,7 +183,7 @@ impl Model {
         let record = Record { sequence, outcome, started, duration: self.now - started };
         self.count(&record, lateness);
         self.publish(record);
-        self.schedule(refresh);
+        self.schedule(started, refresh);
     }
 
     fn count(&mut self, record: &Record, lateness: u64) {
@@ -214,15 +214,16 @@ impl Model {
         }
     }
 
-    /// Decides when the next call is due.
-    fn schedule(&mut self, refresh: bool) {
+    /// Decides when the next call is due, after one that began at `started`.
+    fn schedule(&mut self, started: u64, refresh: bool) {
         let (now, interval) = (self.now, self.settings.interval);
         let Some(run) = &mut self.run else { return };
         if !self.settings.fixed_rate {
             run.beat = now.saturating_add(interval);
         } else if !refresh {
-            // The last beat that has come, or else the next.
-            let beats = (now.saturating_sub(run.beat) / interval).max(1);
+            // The last beat that has come since the call began, or else the next.
+            let passed = |at: u64| at.saturating_sub(run.beat) / interval;
+            let beats = passed(now).max(passed(started).saturating_add(1));
             run.beat = run.beat.saturating_add(interval.saturating_mul(beats));
             self.counters.skipped += beats - 1;
         }
