@@ -3887,7 +3887,7 @@ docache_status docache_scheduler_new(const struct docache_scheduler_options *opt
 
 /**
  * Has `callback(ctx)` called once after `delay_ns`, on a thread of the scheduler's: never sooner,
- * and up to a millisecond later when others are due close to it. `drop(ctx)`, if there is a
+ * and up to 1.5 ms later when others are due close to it. `drop(ctx)`, if there is a
  * `drop`, is called exactly once: after the callback, on its thread, or when it will not be called
  * any more, also when this function fails.
  *

@@ -43,4 +43,17 @@ impl<T> Out<*mut T> {
         out.write(ptr::null_mut());
         Ok(out)
     }
+
+    /// The same where there may be no place.
+    ///
+    /// # Safety
+    /// SPAN for one element.
+    pub(crate) unsafe fn optional_handle(
+        pointer: *mut *mut T,
+        name: &str,
+    ) -> Result<Option<Out<*mut T>>> {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::optional(pointer, name) }?;
+        Ok(out.inspect(|out| out.write(ptr::null_mut())))
+    }
 }

@@ -5,10 +5,9 @@ use std::ptr;
 
 use super::cause::{docache_run_cause, error_of, text_of};
 use super::counts_as;
-use crate::error::Result;
 use crate::ffi::boundary::{
-    DOCACHE_MISS, DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, is_usable,
-    quietly, versioned,
+    DOCACHE_MISS, DOCACHE_OK, borrow, docache_error, docache_status, guard, is_usable, quietly,
+    versioned,
 };
 use crate::run::{ActorError, Report};
 
@@ -32,20 +31,6 @@ impl docache_run_report {
         let cut_short = report.cut_short().map(ToString::to_string).unwrap_or_default();
         Box::into_raw(Box::new(docache_run_report { report, cause, cut_short }))
     }
-}
-
-/// The place for a report, which is NULL until there is one.
-///
-/// # Safety
-/// SPAN.
-pub(super) unsafe fn report_place(
-    out_report: *mut *mut docache_run_report,
-) -> Result<Option<Out<*mut docache_run_report>>> {
-    if out_report.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: the caller's promise.
-    unsafe { Out::handle(out_report, "out_report") }.map(Some)
 }
 
 /// Something of a report, if there is one and it has that.

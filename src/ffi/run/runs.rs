@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::handle::docache_run_handle;
-use super::report::{docache_run_report, report_place};
+use super::report::docache_run_report;
 use super::runner::Runner;
 use crate::ffi::boundary::{
     DOCACHE_MISS, DOCACHE_OK, Out, borrow, docache_error, docache_status, guard, is_usable,
@@ -71,7 +71,7 @@ pub(super) unsafe fn run<H: Runs>(
 ) -> docache_status {
     guard(out_error, || {
         // SAFETY: the caller's promise.
-        let out = unsafe { report_place(out_report) }?;
+        let out = unsafe { Out::optional_handle(out_report, "out_report") }?;
         // A share, as the handle may be freed meanwhile.
         // SAFETY: the caller's promise.
         let runner = unsafe { borrow(handle, argument) }?.runner().clone();

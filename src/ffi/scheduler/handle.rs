@@ -55,7 +55,7 @@ pub unsafe extern "C" fn docache_scheduler_new(
 }
 
 /// Has `callback(ctx)` called once after `delay_ns`, on a thread of the scheduler's: never sooner,
-/// and up to a millisecond later when others are due close to it. `drop(ctx)`, if there is a
+/// and up to 1.5 ms later when others are due close to it. `drop(ctx)`, if there is a
 /// `drop`, is called exactly once: after the callback, on its thread, or when it will not be called
 /// any more, also when this function fails.
 ///
@@ -78,12 +78,8 @@ pub unsafe extern "C" fn docache_scheduler_call_after(
 ) -> docache_status {
     let registration = Registration { ctx, drop };
     guard(out_error, || {
-        let out = if out.is_null() {
-            None
-        } else {
-            // SAFETY: the caller's promise.
-            Some(unsafe { Out::handle(out, "out") }?)
-        };
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::optional_handle(out, "out") }?;
         let missing = || Error::invalid_argument("callback", "NULL", "give a function");
         let callback = callback.ok_or_else(missing)?;
         // SAFETY: the caller's promise.

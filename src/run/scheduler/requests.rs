@@ -49,27 +49,27 @@ impl Core {
         core
     }
 
+    /// A place for a job, with the lock held; `None` after the end.
+    fn reserve(&self) -> Option<(LockGuard<'_, State>, JobId)> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        let id = state.jobs.reserve();
+        Some((state, id))
+    }
+
     /// Takes a job in that is to be called at `at`.
     pub(super) fn insert(self: &Arc<Core>, job: Box<dyn Job>, at: Tick) -> Result<JobId> {
         let now = self.now();
-        let mut state = self.lock();
-        if state.closed {
-            drop(state);
-            return refuse(job);
-        }
-        let id = state.jobs.reserve();
+        let Some((state, id)) = self.reserve() else { return refuse(job) };
         self.put(state, id, job, Next::At(at), now).map(|()| id)
     }
 
     /// Takes a job in that is to know how it can be called.
     pub(super) fn adopt(self: &Arc<Core>, mut job: Box<dyn Job>) -> Result<()> {
         let now = self.now();
-        let mut state = self.lock();
-        if state.closed {
-            drop(state);
-            return refuse(job);
-        }
-        let id = state.jobs.reserve();
+        let Some((state, id)) = self.reserve() else { return refuse(job) };
         drop(state);
         let waker = Waker::from(Arc::new(JobWaker { core: Arc::downgrade(self), id }));
         let next = contained(|| job.enlist(&waker)).unwrap_or(Next::Over);
