@@ -1821,7 +1821,7 @@ typedef struct docache_scheduler_options {
   size_t name_len;
   /**
    * For how long all workers may be in callbacks while something is due, before they count as
-   * stuck and there is one more. 0: 10 ms.
+   * stuck and there is one more. 0: 20 ms.
    */
   uint64_t grace_ns;
   /**

@@ -16,7 +16,7 @@ struct scheduler_options {
   /// the same scheduler needs another one to be there. 0: 64, or `workers` if that is more.
   std::size_t max_workers = 0;
   /// For how long all workers may be in callables while something is due, before they count as
-  /// stuck and there is one more; zero: 10 ms.
+  /// stuck and there is one more; zero: 20 ms.
   docache::duration grace{};
 };
 

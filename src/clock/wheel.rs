@@ -36,6 +36,7 @@
 use std::fmt;
 
 use super::Tick;
+use crate::sync::prefetch::prefetch;
 
 const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
@@ -200,21 +201,28 @@ impl<T> Wheel<T> {
         self.first().map(|(_, slot)| Tick::from_nanos(self.slots[slot as usize].earliest))
     }
 
-    /// The two that are likely to be due next. A hint: it looks into two slots at the most.
+    /// The three that are likely to be due next. A hint: it looks into two slots at the most. Asks
+    /// for the node of the one after them.
     #[inline]
-    pub(crate) fn upcoming(&self) -> [Option<&T>; 2] {
-        let Some((level, slot)) = self.first() else { return [None; 2] };
-        let node = |i: u32| self.nodes.get(i as usize);
-        let first = node(self.slots[slot as usize].first);
-        let mut second = first.and_then(|first| node(first.next));
-        if second.is_none() {
-            let others = self.filled[level as usize] & (self.filled[level as usize] - 1);
-            if others != 0 {
-                let other = level * SLOTS as u32 + others.trailing_zeros();
-                second = node(self.slots[other as usize].first);
+    pub(crate) fn upcoming(&self) -> [Option<&T>; 3] {
+        let Some((level, slot)) = self.first() else { return [None; 3] };
+        let mut others = self.filled[level as usize];
+        others &= others.wrapping_sub(1);
+        let mut i = self.slots[slot as usize].first;
+        let mut upcoming = [None; 3];
+        for place in &mut upcoming {
+            let Some(node) = self.nodes.get(i as usize) else { return upcoming };
+            *place = node.item.as_ref();
+            i = node.next;
+            if i == NIL && others != 0 {
+                i = self.slots[(level * SLOTS as u32 + others.trailing_zeros()) as usize].first;
+                others = 0;
             }
         }
-        [first, second].map(|node| node.and_then(|node| node.item.as_ref()))
+        if let Some(node) = self.nodes.get(i as usize) {
+            prefetch(node);
+        }
+        upcoming
     }
 
     /// Gives back the memory of a wheel that is empty.

@@ -21,18 +21,19 @@ pub enum Schedule {
     FixedRate,
 }
 
-/// What a builder collects.
+/// What a builder collects. What each call looks at comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Settings {
-    pub(super) interval: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) logger: Option<Logger>,
     pub(super) capacity: usize,
+    pub(super) interval: Duration,
     pub(super) name: String,
     pub(super) first_delay: Duration,
     pub(super) jitter: Duration,
     pub(super) schedule: Schedule,
-    pub(super) logger: Option<Logger>,
     pub(super) context: Context,
-    pub(super) clock: Arc<dyn Clock>,
     /// What it is started on, if not on a thread of its own.
     pub(super) executor: Option<Arc<dyn Jobs>>,
     /// Whether that goes by the same clock.

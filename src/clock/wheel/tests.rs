@@ -230,3 +230,22 @@ fn the_name_of_an_alarm_is_never_that_of_another() {
     assert!(!model.wheel.contains(first) && !model.wheel.contains(model.ids[1].1));
     assert!(!model.wheel.contains(TimerId::NONE));
 }
+
+#[test]
+fn those_that_come_next_are_foreseen_across_two_slots() {
+    let mut wheel = Wheel::default();
+    assert_eq!(wheel.upcoming(), [None; 3]);
+    for (at, item) in [(9, 'c'), (5, 'a'), (5, 'b'), (9, 'd'), (11, 'e')] {
+        wheel.insert(Tick::from_nanos(at), item);
+    }
+    let mut order = Vec::new();
+    loop {
+        let foreseen = wheel.upcoming().map(|item| item.copied());
+        let Some(popped) = wheel.pop_due(Tick::from_nanos(20)) else { break };
+        order.push((popped, foreseen));
+    }
+    let foreseen: Vec<String> =
+        order.iter().map(|(_, foreseen)| foreseen.iter().flatten().collect()).collect();
+    assert_eq!(order.iter().map(|(popped, _)| *popped).collect::<String>(), "abcde");
+    assert_eq!(foreseen, ["abc", "bcd", "cde", "de", "e"]);
+}

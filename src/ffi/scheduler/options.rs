@@ -20,7 +20,7 @@ pub struct docache_scheduler_options {
     /// The length of `name`.
     pub name_len: usize,
     /// For how long all workers may be in callbacks while something is due, before they count as
-    /// stuck and there is one more. 0: 10 ms.
+    /// stuck and there is one more. 0: 20 ms.
     pub grace_ns: u64,
     /// How many threads there are at most while none of them is stuck. 0: 2.
     pub workers: usize,

@@ -33,7 +33,7 @@ impl SchedulerBuilder {
         SchedulerBuilder {
             workers: 2,
             max_workers: None,
-            grace: Duration::from_millis(10),
+            grace: Duration::from_millis(20),
             name: worker::THREAD.into(),
             clock: Arc::new(SystemClock),
             identity: Some(ClockIdentity::SYSTEM),
@@ -56,7 +56,7 @@ impl SchedulerBuilder {
     }
 
     /// For how long all workers may be in calls while something is due, before they count as stuck
-    /// and there is one more. It is at least 1 ns. Default 10 ms.
+    /// and there is one more. It is at least 1 ns. Default 20 ms.
     pub fn grace(mut self, grace: Duration) -> SchedulerBuilder {
         self.grace = grace;
         self

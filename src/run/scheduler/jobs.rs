@@ -44,6 +44,8 @@ enum Place {
     Runs { again: bool },
 }
 
+/// One cache line.
+#[repr(align(64))]
 struct Slot {
     number: u64,
     place: Place,
@@ -234,17 +236,21 @@ impl JobTable {
         self.hand_out(i, false)
     }
 
-    /// Asks for what the next calls touch: of the second job that comes the job itself, of the
-    /// first one, which was asked for with the call before, what that leads to.
+    /// Asks for what the next calls touch, in three steps, each of which finds what the one before
+    /// has brought: of the third that comes the slot, of the second the job, of the first what that
+    /// leads to.
     #[inline]
     fn prefetch_upcoming(&self) {
-        let [first, second] = self.wheel.upcoming();
+        let [first, second, third] = self.wheel.upcoming();
         let job = |i: &u32| self.slots[*i as usize].job.as_deref();
         if let Some(job) = first.and_then(job) {
             job.prefetch();
         }
         if let Some(job) = second.and_then(job) {
             prefetch(job);
+        }
+        if let Some(i) = third {
+            prefetch(&self.slots[*i as usize]);
         }
     }
 

@@ -5,7 +5,6 @@
 //! caches, tokio's tasks into an `ArcSwap` each.
 
 use std::error::Error;
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -14,6 +13,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use docache::run::Scheduler;
 use docache::{LoopCache, Schedule};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -59,19 +60,12 @@ fn take_lateness() -> (f64, f64) {
     (below(0.5), below(0.99))
 }
 
-/// What the threads of this process have used of processors, in seconds, and how often they have
-/// waited.
-fn used() -> (f64, f64) {
-    let (mut seconds, mut waits) = (0.0, 0.0);
-    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let number = |text: &str| text.trim().parse::<f64>().unwrap_or(0.0);
-        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        seconds += read("schedstat").split(' ').next().map_or(0.0, number) / 1e9;
-        let status = read("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        waits += line.map_or(0.0, number);
-    }
-    (seconds, waits)
+/// What the threads of this process, also those that have ended, have used of processors, in
+/// seconds, and how often they have waited.
+fn used() -> nix::Result<(f64, f64)> {
+    let used = getrusage(UsageWho::RUSAGE_SELF)?;
+    let time = used.user_time() + used.system_time();
+    Ok((time.num_microseconds() as f64 / 1e6, used.voluntary_context_switches() as f64))
 }
 
 /// What one subject did in one round.
@@ -84,14 +78,14 @@ struct Round {
 }
 
 /// Measures what is under way.
-fn watch(span: Duration) -> Round {
+fn watch(span: Duration) -> nix::Result<Round> {
     thread::sleep(SETTLE);
     take_lateness();
-    let (before, start) = (used(), Instant::now());
+    let (before, start) = (used()?, Instant::now());
     thread::sleep(span);
-    let (after, took) = (used(), start.elapsed().as_secs_f64());
+    let (after, took) = (used()?, start.elapsed().as_secs_f64());
     let (p50, p99) = take_lateness();
-    Round { p50, p99, cpu: (after.0 - before.0) / took, wakes: (after.1 - before.1) / took }
+    Ok(Round { p50, p99, cpu: (after.0 - before.0) / took, wakes: (after.1 - before.1) / took })
 }
 
 /// A loop cache that says how late it is, counted from when it was started.
@@ -148,7 +142,7 @@ fn docache(span: Duration, blocks: bool) -> Result<Round, Box<dyn Error>> {
             thread::sleep(Duration::from_millis(20));
         }
     })?;
-    let round = watch(span);
+    let round = watch(span)?;
     over.store(true, Ordering::Relaxed);
     drop(started);
     scheduler.shutdown();
@@ -157,7 +151,7 @@ fn docache(span: Duration, blocks: bool) -> Result<Round, Box<dyn Error>> {
 
 fn threads(span: Duration) -> Result<(Round, usize), Box<dyn Error>> {
     let started = start_all(None)?;
-    let round = watch(span);
+    let round = watch(span)?;
     started.iter().for_each(LoopCache::stop);
     Ok((round, started.len()))
 }
@@ -176,15 +170,14 @@ fn tokio(span: Duration) -> Result<Round, Box<dyn Error>> {
         });
         stagger(i);
     }
-    let round = watch(span);
+    let round = watch(span)?;
     runtime.shutdown_background();
     Ok(round)
 }
 
 /// Measures all subjects.
 pub(super) fn measure(bench: &mut Bench) -> Result<(), Box<dyn Error>> {
-    // Where the system does not tell what a thread has used there is nothing to compare.
-    if !bench.wants_any("loops") || fs::read("/proc/self/schedstat").is_err() {
+    if !bench.wants_any("loops") {
         return Ok(());
     }
     let (rounds, span) =
