@@ -1,7 +1,7 @@
 //! What a scheduler does with closures.
 
 use docache::run::{Retrier, Retry, Scheduler, SchedulerBuilder};
-use docache::{ErrorKind, LoopCache, ManualClock};
+use docache::{ErrorKind, Level, Logger, LoopCache, ManualClock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
@@ -175,6 +175,35 @@ fn a_shutdown_may_be_given_up_on() {
     scheduler.shutdown_within(LIMIT).unwrap();
     assert_eq!(scheduler.stats().busy, 0);
     scheduler.shutdown_within(Duration::ZERO).unwrap();
+}
+
+/// Of the loops that a shutdown ends, one is told of its end, and stops the others: they must not
+/// wait for who tells them.
+#[test]
+fn what_a_shutdown_ends_may_end_the_rest() {
+    let scheduler = Scheduler::builder().build().unwrap();
+    let others: Arc<Mutex<Vec<LoopCache<()>>>> = Arc::default();
+    let make = |logger| {
+        let builder = LoopCache::builder(|| Ok::<_, std::io::Error>(())).interval(LIMIT);
+        let builder = builder.first_delay(LIMIT).logger(logger);
+        let cache = builder.scheduler(&scheduler).build().unwrap();
+        cache.start().unwrap();
+        cache
+    };
+    let (theirs, (tell, told)) = (others.clone(), channel());
+    let first = make(Logger::new(Level::Info, move |record| {
+        if record.message() == "stopped" {
+            for other in theirs.lock().unwrap().drain(..) {
+                tell.send(other.stop_within(10 * SECOND).is_ok()).unwrap();
+            }
+        }
+    }));
+    for _ in 0..2 {
+        others.lock().unwrap().push(make(Logger::new(Level::Error, |_| {})));
+    }
+    scheduler.shutdown();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [true, true]);
+    assert!(!first.is_running());
 }
 
 #[test]

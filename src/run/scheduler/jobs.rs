@@ -275,6 +275,21 @@ impl JobTable {
         Some(Taken { id, job, called, at: slot.at, quick: slot.quick })
     }
 
+    /// Takes one of the jobs away that nobody has; gives the memory back when there are none. O(1),
+    /// amortized, if none is added.
+    pub(super) fn remove_last(&mut self) -> Option<Box<dyn Job>> {
+        while let Some(last) = self.slots.last() {
+            let id = JobId { number: last.number, slot: self.slots.len() as u32 - 1 };
+            let job = self.remove(id);
+            self.slots.pop();
+            if job.is_some() {
+                return job;
+            }
+        }
+        drop(self.clear());
+        None
+    }
+
     /// Gives up all jobs that nobody has, and the names of all others.
     pub(super) fn clear(&mut self) -> Vec<Box<dyn Job>> {
         let jobs = self.slots.iter_mut().filter_map(|slot| slot.job.take()).collect();

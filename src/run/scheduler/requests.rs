@@ -103,6 +103,11 @@ impl Core {
     fn call(self: &Arc<Core>, id: JobId) {
         let now = self.now();
         let mut state = self.lock();
+        if state.closed {
+            let job = state.jobs.remove(id);
+            drop(state);
+            return drop_contained(job);
+        }
         if !state.jobs.call(id, now) {
             return;
         }
@@ -134,16 +139,25 @@ impl Core {
     }
 
     /// Takes no more jobs, drops those that wait, and sends the workers away; waits for nobody.
+    ///
+    /// One after the other, and each where its waker finds it until it is its turn: user code that
+    /// runs when one ends may wait for the end of another.
     pub(super) fn close(self: &Arc<Core>) {
         let mut state = self.lock();
         state.closed = true;
-        let (jobs, alarms) = (state.jobs.clear(), mem::take(&mut state.alarms));
+        let alarms = mem::take(&mut state.alarms);
         let act = state.send_home();
         drop(state);
         let _ = self.act(act);
         // The thread that serves them need not stay for these.
         drop(alarms);
-        jobs.into_iter().for_each(drop_contained);
+        while let Some(job) = self.take_any() {
+            drop_contained(job);
+        }
+    }
+
+    fn take_any(&self) -> Option<Box<dyn Job>> {
+        self.lock().jobs.remove_last()
     }
 
     /// Waits for the calls under way, unless the calling thread is in one. Whether they have ended

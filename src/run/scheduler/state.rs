@@ -156,7 +156,9 @@ impl State {
     /// the workers who are in calls are trusted to come back soon, and only watched.
     #[inline]
     pub(super) fn attend(&mut self, now: Tick, real: Tick, eager: bool) -> Act {
-        let Some(next) = self.jobs.next() else { return Act::default() };
+        let Some(next) = self.jobs.next().filter(|_| !self.closed) else {
+            return Act::default();
+        };
         if self.is_attended(next, Duration::ZERO) {
             return Act::default();
         }
