@@ -104,7 +104,8 @@ impl Core {
         let now = self.now();
         let mut state = self.lock();
         if state.closed {
-            let job = state.jobs.remove(id);
+            let closes = state.closing.contains(&thread::token());
+            let job = if closes { state.jobs.remove(id) } else { None };
             drop(state);
             return drop_contained(job);
         }
@@ -141,23 +142,31 @@ impl Core {
     /// Takes no more jobs, drops those that wait, and sends the workers away; waits for nobody.
     ///
     /// One after the other, and each where its waker finds it until it is its turn: user code that
-    /// runs when one ends may wait for the end of another.
+    /// runs here when one ends may wait for the end of another.
     pub(super) fn close(self: &Arc<Core>) {
         let mut state = self.lock();
         state.closed = true;
+        state.closing.push(thread::token());
         let alarms = mem::take(&mut state.alarms);
         let act = state.send_home();
         drop(state);
         let _ = self.act(act);
         // The thread that serves them need not stay for these.
         drop(alarms);
-        while let Some(job) = self.take_any() {
+        while let Some(job) = self.take_next_to_end() {
             drop_contained(job);
         }
     }
 
-    fn take_any(&self) -> Option<Box<dyn Job>> {
-        self.lock().jobs.remove_last()
+    /// For a thread that closes the scheduler.
+    fn take_next_to_end(&self) -> Option<Box<dyn Job>> {
+        let mut state = self.lock();
+        let job = state.jobs.remove_last();
+        if job.is_none() {
+            let own = state.closing.iter().rposition(|token| *token == thread::token());
+            own.map(|own| state.closing.swap_remove(own));
+        }
+        job
     }
 
     /// Waits for the calls under way, unless the calling thread is in one. Whether they have ended

@@ -104,6 +104,8 @@ pub(super) struct State {
     pub(super) threads: usize,
     pub(super) busy: usize,
     pub(super) closed: bool,
+    /// The threads that drop the jobs of a scheduler which was closed, each as often as it does so.
+    pub(super) closing: Vec<Token>,
     /// When the first of the alarms rings that are set.
     watch_at: Tick,
     /// All that are, and some that have rung.
@@ -131,6 +133,7 @@ impl State {
             threads: 0,
             busy: 0,
             closed: false,
+            closing: Vec::new(),
             watch_at: Tick::MAX,
             alarms: Vec::new(),
             began: Tick::default(),
@@ -435,6 +438,7 @@ impl State {
         let busy = mine.is_some_and(|mine| self.workers[mine].doing == Doing::Busy);
         (self.threads, self.busy) = (usize::from(mine.is_some()), usize::from(busy));
         self.followers.clear();
+        self.closing.retain(|closing| *closing == token);
         self.leader = None;
         // A thread that is not there may have been about to set it.
         self.watch_at = Tick::MAX;
