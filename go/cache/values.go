@@ -20,8 +20,8 @@ type values struct {
 	stripes [stripes]stripe
 }
 
-// stripe is a part of the values with a lock of its own. A goroutine adds to one of them, so that
-// its cache lines stay with its processor.
+// stripe is a part of the values with a lock of its own. A goroutine mostly adds to the same, so
+// that its cache lines stay with its processor.
 //
 // An id is, from the top: 32 bits that count, the place in the stripe, the stripe.
 type stripe struct {
@@ -82,16 +82,16 @@ func (vs *values) get(id uint64) (any, bool) {
 	return p.v, true
 }
 
-// stripeOf spreads goroutines over the stripes by where the runtime keeps them.
-func stripeOf(goroutine uintptr) uint32 {
+// stripeOf spreads goroutines over the stripes.
+func stripeOf(near uintptr) uint32 {
 	const golden = 0x9e3779b97f4a7c15 // mixes all bits into the highest
-	return uint32(uint64(goroutine) * golden >> (64 - stripeBits))
+	return uint32(uint64(near) * golden >> (64 - stripeBits))
 }
 
 // add gives v a ticket, which the library must be given and will drop.
 func (vs *values) add(v any) ticket {
 	p := &value{v: v}
-	n := stripeOf(goroutine.ID())
+	n := stripeOf(goroutine.Near())
 	s := &vs.stripes[n]
 	s.mu.Lock()
 	place := s.take()
