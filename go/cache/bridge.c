@@ -49,26 +49,35 @@ docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, cons
   return found(value);
 }
 
-docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys,
-                                        const size_t *lens, size_t n, const uint64_t *ids,
-                                        uint64_t ttl_ns, docache_go_drops *drops) {
-  docache_status worst = DOCACHE_OK;
-  for (size_t i = 0; i < n; i++) {
-    docache_value *value = docache_go_drops_value(drops, ids[i]);
-    if (value == NULL) return DOCACHE_INTERNAL;
-    docache_status status = docache_cache_set_value(cache, keys, lens[i], value, ttl_ns, NULL);
-    docache_value_release(value);
-    if (status != DOCACHE_OK) worst = status;
-    keys += lens[i];
-  }
-  return worst;
+static void set_ticket(docache_cache *cache, const uint8_t *key, size_t key_len,
+                       docache_go_ticket *ticket, uint64_t ttl_ns) {
+  docache_value *value = docache_go_ticket_value(ticket);
+  if (value == NULL) return;
+  docache_cache_set_value(cache, key, key_len, value, ttl_ns, NULL);
+  docache_value_release(value);
 }
 
-size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len,
-                               uint64_t id, uint64_t ttl_ns, docache_go_drops *drops, uint64_t *ids,
-                               size_t cap) {
-  docache_go_cache_set_ids(cache, key, &key_len, 1, &id, ttl_ns, drops);
-  return docache_go_drops_take(drops, ids, cap);
+void docache_go_cache_set_ticket(docache_go_cache_handle cache, const uint8_t *key, size_t key_len,
+                                 docache_go_cache_handle ticket, uint64_t ttl_ns) {
+  set_ticket(cache_of(cache), key, key_len, (docache_go_ticket *)ticket, ttl_ns);
+}
+
+void docache_go_cache_set_tickets(docache_go_cache_handle cache, const uint8_t *keys,
+                                  const size_t *lens, size_t n, docache_go_ticket *const *tickets,
+                                  uint64_t ttl_ns) {
+  for (size_t i = 0; i < n; i++) {
+    set_ticket(cache_of(cache), keys, lens[i], tickets[i], ttl_ns);
+    keys += lens[i];
+  }
+}
+
+docache_go_cache_stored docache_go_cache_set(docache_go_cache_handle cache, const uint8_t *key,
+                                             size_t key_len, const uint8_t *data, size_t len,
+                                             uint64_t ttl_ns) {
+  docache_go_cache_stored stored = {NULL, DOCACHE_INTERNAL};
+  stored.status =
+      docache_cache_set(cache_of(cache), key, key_len, data, len, ttl_ns, &stored.error);
+  return stored;
 }
 
 /* How many keys the library is given at a time. */
@@ -187,9 +196,9 @@ docache_go_cache_landed docache_go_cache_land(docache_call *call, const uint8_t 
   return end(call, value, made == DOCACHE_OK ? DOCACHE_OK : DOCACHE_DOER_FAILED);
 }
 
-docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id,
-                                                 docache_go_drops *drops) {
-  docache_value *value = docache_go_drops_value(drops, id);
+docache_go_cache_landed docache_go_cache_land_ticket(docache_call *call,
+                                                     docache_go_ticket *ticket) {
+  docache_value *value = docache_go_ticket_value(ticket);
   return end(call, value, value != NULL ? DOCACHE_OK : DOCACHE_DOER_FAILED);
 }
 

@@ -5,8 +5,8 @@ package cache
 #cgo nocallback docache_go_cache_copy
 #cgo noescape docache_cache_contains
 #cgo nocallback docache_cache_contains
-#cgo noescape docache_cache_set
-#cgo nocallback docache_cache_set
+#cgo noescape docache_go_cache_set
+#cgo nocallback docache_go_cache_set
 #cgo noescape docache_cache_remove
 #cgo nocallback docache_cache_remove
 #cgo nocallback docache_cache_clear
@@ -18,10 +18,10 @@ package cache
 #cgo nocallback docache_value_release
 #cgo noescape docache_go_cache_find
 #cgo nocallback docache_go_cache_find
-#cgo noescape docache_go_cache_set_id
-#cgo nocallback docache_go_cache_set_id
-#cgo noescape docache_go_cache_set_ids
-#cgo nocallback docache_go_cache_set_ids
+#cgo noescape docache_go_cache_set_ticket
+#cgo nocallback docache_go_cache_set_ticket
+#cgo noescape docache_go_cache_set_tickets
+#cgo nocallback docache_go_cache_set_tickets
 #cgo noescape docache_go_cache_set_all
 #cgo nocallback docache_go_cache_set_all
 #cgo noescape docache_go_cache_find_all
@@ -35,7 +35,7 @@ package cache
 #cgo nocallback docache_go_cache_look
 #cgo noescape docache_go_cache_land
 #cgo nocallback docache_go_cache_land
-#cgo nocallback docache_go_cache_land_id
+#cgo nocallback docache_go_cache_land_ticket
 #cgo nocallback docache_go_cache_fail
 #cgo nocallback docache_go_cache_leave
 #include "bridge.h"
@@ -52,7 +52,6 @@ import (
 
 	"docache"
 	"docache/internal/clib"
-	"docache/internal/drops"
 )
 
 // This file holds every call into the library, so that the rest of the package is plain Go.
@@ -196,12 +195,11 @@ func (t *table) set(key, value string, ttl lifetime) error {
 	if t.closed.Load() {
 		return ErrClosed
 	}
-	var failure *C.docache_error
-	status := C.docache_cache_set(
-		t.c, start(key), C.size_t(len(key)), start(value), C.size_t(len(value)), C.uint64_t(ttl), &failure)
+	stored := C.docache_go_cache_set(
+		t.handle(), start(key), C.size_t(len(key)), start(value), C.size_t(len(value)), C.uint64_t(ttl))
 	t.settle()
-	if status != C.DOCACHE_OK {
-		return refused(status, failure)
+	if stored.status != C.DOCACHE_OK {
+		return refused(stored.status, stored.error)
 	}
 	return nil
 }
@@ -261,7 +259,7 @@ type standing int
 
 const (
 	hit       standing = iota // there is a value
-	leads                     // this caller is to run the load, and to end the call with land, landID or fail
+	leads                     // this caller is to run the load, and to end the call with land, landTicket or fail
 	waits                     // another does; the seat will be notified once
 	ready                     // another did, and look has something to say
 	failed                    // the load that the call waited for has failed
@@ -319,11 +317,7 @@ func (k call) land(value string) {
 	deliver(C.docache_go_cache_land(k.c, start(value), C.size_t(len(value))), nil)
 }
 
-// landID hands over the id, which comes back through the drops.
-func (k call) landID(id uint64, d *drops.List) {
-	deliver(C.docache_go_cache_land_id(k.c, C.uint64_t(id), dropsOf(d)), nil)
-	runtime.KeepAlive(d)
-}
+func (k call) landTicket(t ticket) { deliver(C.docache_go_cache_land_ticket(k.c, t.c), nil) }
 
 func (k call) fail(failure error) { deliver(C.docache_go_cache_fail(k.c), failure) }
 
@@ -361,26 +355,11 @@ func newToken(id uintptr) token {
 func (t token) id() uintptr { return uintptr(t.c.id) }
 func (t token) free()       { C.free(unsafe.Pointer(t.c)) }
 
-// newDrops makes the list of Go values that the library has let go.
-func newDrops() (*drops.List, error) {
-	d := drops.New()
-	if d == nil {
-		return nil, unexpected("memory", C.DOCACHE_INTERNAL)
-	}
-	return d, nil
-}
-
-// dropsOf is valid for as long as d is reachable.
-func dropsOf(d *drops.List) *C.docache_go_drops { return (*C.docache_go_drops)(d.C()) }
-
-// setID keeps the id, which comes back through the drops, also if it is not kept. Then it takes ids
-// out of those.
-func (t *table) setID(key string, id uint64, ttl lifetime, d *drops.List, dropped []uint64) int {
-	n := C.docache_go_cache_set_id(t.c, start(key), C.size_t(len(key)), C.uint64_t(id), C.uint64_t(ttl), dropsOf(d),
-		(*C.uint64_t)(unsafe.SliceData(dropped)), C.size_t(len(dropped)))
+// setTicket keeps the ticket, or drops it.
+func (t *table) setTicket(key string, k ticket, ttl lifetime) {
+	C.docache_go_cache_set_ticket(
+		t.handle(), start(key), C.size_t(len(key)), C.docache_go_cache_handle(uintptr(unsafe.Pointer(k.c))), C.uint64_t(ttl))
 	t.settle()
-	runtime.KeepAlive(d)
-	return int(n)
 }
 
 // list is strings, one after the other, as the library takes many at once: what it is given must
@@ -401,11 +380,10 @@ func (l *list) reset() { l.bytes, l.lens = l.bytes[:0], l.lens[:0] }
 
 func (l *list) start() *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(l.bytes)) }
 
-func (t *table) setAllIDs(keys *list, ids []uint64, ttl lifetime, d *drops.List) {
-	C.docache_go_cache_set_ids(t.c, keys.start(), unsafe.SliceData(keys.lens), C.size_t(keys.len()),
-		(*C.uint64_t)(unsafe.SliceData(ids)), C.uint64_t(ttl), dropsOf(d))
+func (t *table) setTickets(keys *list, tickets []ticket, ttl lifetime) {
+	C.docache_go_cache_set_tickets(t.handle(), keys.start(), unsafe.SliceData(keys.lens), C.size_t(keys.len()),
+		(**C.docache_go_ticket)(unsafe.Pointer(unsafe.SliceData(tickets))), C.uint64_t(ttl))
 	t.settle()
-	runtime.KeepAlive(d)
 }
 
 func (t *table) setAll(keys, values *list, ttl lifetime) error {

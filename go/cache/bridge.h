@@ -7,7 +7,7 @@
 #define DOCACHE_GO_CACHE_BRIDGE_H
 
 #include "docache.h"
-#include "drops.h"
+#include "tickets.h"
 
 /* Who waits for a call: the token that the library is given. */
 typedef struct docache_go_cache_seat {
@@ -38,8 +38,8 @@ typedef struct docache_go_cache_landed {
   docache_status status;
 } docache_go_cache_landed;
 
-/* A docache_cache. Go looks at each pointer that it gives to C, unless that is to numbers; at a
- * number it does not. */
+/* A docache_cache, or a docache_go_ticket. Go looks at each pointer that it gives to C, unless that
+ * is to numbers; at a number it does not. */
 typedef uintptr_t docache_go_cache_handle;
 
 /* docache_cache_try_get with what it says in one word: the value's length, also if that is more
@@ -52,17 +52,24 @@ int64_t docache_go_cache_copy(docache_go_cache_handle cache, const uint8_t *key,
 docache_go_cache_found docache_go_cache_find(docache_go_cache_handle cache, const uint8_t *key,
                                              size_t key_len);
 
-/* Keeps the id for each key. `keys` are one after the other, `lens` their lengths. The ids belong
- * to the library from now on, and come back through the drops, also those that it does not take. */
-docache_status docache_go_cache_set_ids(docache_cache *cache, const uint8_t *keys,
-                                        const size_t *lens, size_t n, const uint64_t *ids,
-                                        uint64_t ttl_ns, docache_go_drops *drops);
+/* Keeps the ticket for each key. `keys` are one after the other, `lens` their lengths. The tickets
+ * are the library's from now on, which drops them, also those that it does not take. */
+void docache_go_cache_set_tickets(docache_go_cache_handle cache, const uint8_t *keys,
+                                  const size_t *lens, size_t n,
+                                  docache_go_ticket *const *tickets, uint64_t ttl_ns);
 
-/* docache_go_cache_set_ids for one key, and then docache_go_drops_take, in one call, since each has
- * its price. */
-size_t docache_go_cache_set_id(docache_cache *cache, const uint8_t *key, size_t key_len,
-                               uint64_t id, uint64_t ttl_ns, docache_go_drops *drops, uint64_t *ids,
-                               size_t cap);
+/* The same for one key. */
+void docache_go_cache_set_ticket(docache_go_cache_handle cache, const uint8_t *key, size_t key_len,
+                                 docache_go_cache_handle ticket, uint64_t ttl_ns);
+
+/* docache_cache_set with what it says in two words. */
+typedef struct docache_go_cache_stored {
+  docache_error *error;
+  docache_status status;
+} docache_go_cache_stored;
+docache_go_cache_stored docache_go_cache_set(docache_go_cache_handle cache, const uint8_t *key,
+                                             size_t key_len, const uint8_t *data, size_t len,
+                                             uint64_t ttl_ns);
 
 /* docache_cache_set_many with the keys and the values one after the other; says what the first part
  * that fails says. */
@@ -94,11 +101,10 @@ docache_go_cache_begun docache_go_cache_begin(docache_cache *cache, const uint8_
  * has come meanwhile, ends the load with that, and then there are those that are `told`. */
 docache_go_cache_begun docache_go_cache_look(docache_call *call);
 
-/* Ends the load that the call leads, and the call: with a copy of bytes, with an id as in
- * docache_go_cache_set_ids, or, if both are NULL, with a failure. */
+/* Ends the load that the call leads, and the call: with a copy of bytes, with a ticket as in
+ * docache_go_cache_set_ticket, or with a failure. */
 docache_go_cache_landed docache_go_cache_land(docache_call *call, const uint8_t *data, size_t len);
-docache_go_cache_landed docache_go_cache_land_id(docache_call *call, uint64_t id,
-                                                 docache_go_drops *drops);
+docache_go_cache_landed docache_go_cache_land_ticket(docache_call *call, docache_go_ticket *ticket);
 docache_go_cache_landed docache_go_cache_fail(docache_call *call);
 
 /* Ends a call that does not lead. */

@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"time"
 	"weak"
-
-	"docache/internal/drops"
 )
 
 // Cache keeps any Go values, as they are: a pointer that was set is the pointer that Get returns.
@@ -20,7 +18,6 @@ import (
 type Cache struct {
 	table   *table
 	values  *values
-	drops   *drops.List
 	cleaner *time.Timer // nil: none
 }
 
@@ -41,9 +38,6 @@ func NewCache(config *Config) *Cache {
 	filled.CleanupInterval = NoCleanup // the library's would leave the values where they are
 	c := &Cache{values: newValues()}
 	if c.table, err = newTable(&filled); err != nil {
-		panic(err)
-	}
-	if c.drops, err = newDrops(); err != nil {
 		panic(err)
 	}
 	if interval != NoCleanup {
@@ -84,11 +78,7 @@ func (c *Cache) set(key string, life lifetime, value any) {
 	if c.table.closed.Load() {
 		return
 	}
-	var dropped [8]uint64
-	n := c.table.setID(key, c.values.add(value), life, c.drops, dropped[:])
-	if c.values.remove(dropped[:n]); n == len(dropped) {
-		c.sweep()
-	}
+	c.table.setTicket(key, c.values.add(value), life)
 }
 
 // SetList is Set for each key of the map. Other goroutines may see some of the values before the
@@ -100,18 +90,18 @@ func (c *Cache) SetList(list map[string]any) {
 	l := takeLists()
 	defer l.put()
 	flush := func() {
-		c.table.setAllIDs(&l.keys, l.ids[:l.keys.len()], byDefault, c.drops)
+		c.table.setTickets(&l.keys, l.tickets[:l.keys.len()], byDefault)
 		l.reset()
 	}
 	for key, value := range list {
-		l.ids[l.keys.len()] = c.values.add(value)
+		l.tickets[l.keys.len()] = c.values.add(value)
 		l.keys.add(key)
 		if l.keys.len() == batch {
 			flush()
 		}
 	}
 	flush()
-	c.sweep()
+	c.values.sweep()
 }
 
 // Get returns the key's value, or [ErrNotFound]. It allocates nothing.
@@ -180,12 +170,12 @@ func (c *Cache) fetch(ctx context.Context, key string, life lifetime, fallback f
 	if v, err := c.Get(key); err != ErrNotFound {
 		return v, err
 	}
-	defer c.sweep()
+	defer c.values.sweep()
 	return load[any](ctx, c.table, c, key, life, func() (any, error) { return fallback(key) })
 }
 
 // seal implements loader.
-func (c *Cache) seal(v any) (sealed, error) { return sealed{id: c.values.add(v), drops: c.drops}, nil }
+func (c *Cache) seal(v any) (sealed, error) { return sealed{ticket: c.values.add(v)}, nil }
 
 // open implements loader.
 func (c *Cache) open(f found) (any, error) {
@@ -196,7 +186,7 @@ func (c *Cache) open(f found) (any, error) {
 // Delete removes the key's value.
 func (c *Cache) Delete(key string) {
 	c.table.remove(key)
-	c.sweep()
+	c.values.sweep()
 }
 
 // DeleteList is Delete for each key.
@@ -208,7 +198,7 @@ func (c *Cache) DeleteList(keys []string) {
 		c.table.removeAll(&l.keys)
 		return nil
 	})
-	c.sweep()
+	c.values.sweep()
 }
 
 // DeleteAll removes everything.
@@ -216,7 +206,7 @@ func (c *Cache) DeleteAll() {
 	if !c.table.closed.Load() {
 		c.table.clear()
 		c.table.flush()
-		c.sweep()
+		c.values.sweep()
 	}
 }
 
@@ -224,7 +214,7 @@ func (c *Cache) DeleteAll() {
 func (c *Cache) DeleteExpired() {
 	c.table.purge()
 	c.table.flush()
-	c.sweep()
+	c.values.sweep()
 }
 
 // Len returns the number of entries, including expired ones that were not removed yet.
@@ -241,14 +231,6 @@ func (c *Cache) Close() error {
 		c.cleaner.Stop()
 	}
 	c.table.close()
-	c.sweep()
+	c.values.sweep()
 	return nil
-}
-
-// sweep drops the values that the library has dropped.
-func (c *Cache) sweep() {
-	var ids [32]uint64
-	for c.drops.Any() {
-		c.values.remove(ids[:c.drops.Take(ids[:])])
-	}
 }

@@ -1,6 +1,6 @@
 package cache
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../internal/clib -I${SRCDIR}/../internal/drops -I${SRCDIR}/../../include
+#cgo CFLAGS: -I${SRCDIR}/../internal/clib -I${SRCDIR}/../../include
 */
 import "C"

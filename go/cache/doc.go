@@ -31,8 +31,8 @@
 // Its values are any Go values, as they are: what Get returns is what was set, not a copy, so do
 // not change what a pointer, slice or map points to. They stay on the Go heap, and the library
 // keeps numbers in their place: Get asks it for the number, and then looks that up without a lock.
-// The library reports which values it has dropped at the next call, or when the cleanup runs. It
-// never calls Go, since a goroutine inside a callback would keep its thread.
+// The library lists which values it has dropped, and calls that change the cache, and the cleanup,
+// look there. It never calls Go, since a goroutine inside a callback would keep its thread.
 //
 // [Typed] keeps the bytes of values of one type, off the Go heap, so that a large cache does not
 // cost the garbage collector anything; and it can be limited in bytes. Each reader gets its own
@@ -59,8 +59,8 @@
 //   - A call from inside the load that it would wait for returns [ErrReentrant], if it comes from
 //     the goroutine that loads. Cycles through other goroutines or other keys are deadlocks that
 //     are not detected.
-//   - A value removed from a Cache can be collected after one of the next calls that change the
-//     cache, at the latest after the next cleanup.
+//   - A value that was replaced in a Cache, or removed from it, can be collected after some more
+//     calls that change the cache, at the latest after the next cleanup.
 //
 // # Differences from Lockotron
 //

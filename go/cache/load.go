@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime/debug"
 
-	"docache/internal/drops"
 	"docache/internal/goroutine"
 )
 
@@ -20,17 +19,16 @@ type loader[V any] interface {
 	open(f found) (V, error)
 }
 
-// sealed is what a load is to leave in the cache: bytes, or the id of a Go value.
+// sealed is what a load is to leave in the cache: bytes, or the ticket of a Go value.
 type sealed struct {
 	bytes   string // which somebody else keeps
 	scratch *scratch
-	id      uint64
-	drops   *drops.List // nil: bytes
+	ticket  ticket // none: bytes
 }
 
 func (s *sealed) land(k call) {
-	if s.drops != nil {
-		k.landID(s.id, s.drops)
+	if s.ticket.c != nil {
+		k.landTicket(s.ticket)
 		return
 	}
 	k.land(s.bytes)

@@ -84,31 +84,29 @@ func TestForgottenCachesAreFreed(t *testing.T) {
 	collect(t, "seats", func() bool { return places.Len() == 0 })
 }
 
-func TestDropsMayComeAfterTheCache(t *testing.T) {
+func TestTicketsMayOutliveTheCache(t *testing.T) {
 	vs := newValues()
-	d, err := newDrops()
-	if err != nil {
-		t.Fatal(err)
-	}
 	config, _ := manual().filled()
 	tb, err := newTable(&config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tb.setID("key", vs.add(1), byDefault, d, nil)
+	tb.setTicket("key", vs.add(1), byDefault)
+	tb.setTicket("other", vs.add(2), byDefault)
 	held, err := tb.find("key")
 	if err != nil || held.id() == 0 {
 		t.Fatal(err)
 	}
 	gone := make(chan struct{})
-	runtime.AddCleanup(d, func(struct{}) { close(gone) }, struct{}{})
+	runtime.AddCleanup(vs, func(struct{}) { close(gone) }, struct{}{})
 	tb.clear()
 	tb.flush()
-	if d.Any() {
-		t.Error("dropped while it was held")
+	vs.sweep()
+	if n := vs.len(); n != 1 {
+		t.Errorf("%d values while one is held", n)
 	}
-	d = nil
-	collect(t, "the drops", func() bool {
+	vs = nil
+	collect(t, "the values", func() bool {
 		select {
 		case <-gone:
 			return true
@@ -117,33 +115,64 @@ func TestDropsMayComeAfterTheCache(t *testing.T) {
 		}
 	})
 	held.release() // under valgrind or a sanitizer this would show
-	if vs.len() != 1 {
-		t.Error("removed by nobody")
-	}
 	runtime.KeepAlive(tb)
 }
 
-func TestManyDropsComeInTheirTime(t *testing.T) {
+// Values have their places to themselves, and each is found until its ticket is dropped.
+func TestPlacesAreUsedAgain(t *testing.T) {
 	c := newCache(t, manual())
-	keys := keysOf(1000)
-	for _, key := range keys {
-		c.table.setID(key, c.values.add(key), byDefault, c.drops, nil)
-	}
-	c.table.clear()
-	c.table.flush()
-	var ids [7]uint64
-	seen := map[uint64]bool{}
-	for c.drops.Any() {
-		for _, id := range ids[:c.drops.Take(ids[:])] {
-			if _, ok := c.values.get(id); !ok || seen[id] {
-				t.Fatalf("%#x", id)
-			}
-			seen[id] = true
+	keys := keysOf(3000)
+	for range 5 {
+		ids := map[uint64]string{}
+		for _, key := range keys {
+			k := c.values.add(key)
+			ids[uint64(k.c.id)] = key
+			c.table.setTicket(key, k, byDefault)
 		}
-		c.values.remove(ids[:0])
+		for id, key := range ids {
+			if v, ok := c.values.get(id); v != key || !ok {
+				t.Fatalf("%#x: %v", id, v)
+			}
+		}
+		if n := c.values.len(); len(ids) != len(keys) || n != len(keys) {
+			t.Fatalf("%d ids, %d values", len(ids), n)
+		}
+		c.DeleteAll()
+		for id := range ids {
+			if v, ok := c.values.get(id); ok {
+				t.Fatalf("%#x: %v", id, v)
+			}
+		}
 	}
-	if len(seen) != len(keys) {
-		t.Errorf("%d of %d", len(seen), len(keys))
+	places := 0
+	for i := range c.values.stripes {
+		places += int(c.values.stripes[i].used)
+	}
+	if places > 2*len(keys) {
+		t.Errorf("%d places for %d values", places, len(keys))
+	}
+}
+
+// What goroutines have added that are gone is let go when others add.
+func TestAddsLetGoOfWhatOthersAdded(t *testing.T) {
+	c := newCache(t, manual())
+	ids := make([]uint64, 100)
+	for i := range ids {
+		within(t, async(func() {
+			k := c.values.add(i)
+			ids[i] = uint64(k.c.id)
+			c.table.setTicket("key", k, byDefault)
+		}), "an add")
+	}
+	c.table.remove("key")
+	c.table.flush()
+	for range stripes {
+		c.Set("other", nil)
+	}
+	for _, id := range ids {
+		if _, ok := c.values.get(id); ok {
+			t.Errorf("%#x is still there", id)
+		}
 	}
 }
 

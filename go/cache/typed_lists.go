@@ -13,12 +13,14 @@ const batch = 64
 // lists are what goes there; pooled, since the arrays are large.
 type lists struct {
 	keys, values list
-	found        *[batch]found // an object of its own: the library may be given no pointer to one that has Go's in it
-	ids          [batch]uint64
-	encoded      scratch
+	// Objects of their own: the library may be given no pointer to one that has Go's in it.
+	found   *[batch]found
+	tickets *[batch]ticket
+
+	encoded scratch
 }
 
-var listPool = sync.Pool{New: func() any { return &lists{found: new([batch]found)} }}
+var listPool = sync.Pool{New: func() any { return &lists{found: new([batch]found), tickets: new([batch]ticket)} }}
 
 func takeLists() *lists { return listPool.Get().(*lists) }
 

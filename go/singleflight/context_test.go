@@ -125,6 +125,35 @@ func TestALeaderAloneFailsWithItsContext(t *testing.T) {
 	}
 }
 
+// A lead that comes to a caller whose context is done goes on to the next, whichever of both the
+// caller sees first.
+func TestALeadThatComesTooLateIsHandedOn(t *testing.T) {
+	c := newCore[string, int](false)
+	hash := c.hash("key")
+	s := c.shard(hash)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	wrong := func() (int, error) { t.Error("ran"); return 0, nil }
+	for range 50 { // select takes either
+		r, _ := s.enter("key", hash, 1, &c.seats)
+		_, late := s.enter("key", hash, 2, &c.seats)
+		_, next := s.enter("key", hash, 3, &c.seats)
+		s.handOn(r)
+		if _, err, shared := c.finish(ctx, s, r, late, wrong, nil); err != context.Canceled || shared {
+			t.Fatal(err, shared)
+		}
+		within(t, next.ready, "the lead")
+		if !next.leads || c.inFlight() != 1 {
+			t.Fatal(next.leads, c.inFlight())
+		}
+		c.put(next)
+		s.handOn(r)
+	}
+	if n := c.inFlight(); n != 0 {
+		t.Errorf("%d in flight", n)
+	}
+}
+
 // Contexts end while runs land. Everybody gets an outcome or its own context's error, and no
 // notification is lost or reaches a later call.
 func TestLeavingRacesWithLanding(t *testing.T) {

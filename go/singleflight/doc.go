@@ -39,13 +39,11 @@
 //
 // # Cost
 //
-// A call that nobody shares crosses into the library twice, and allocates nothing. Those crossings
-// make it slower than a map behind a mutex, by a fraction of a microsecond: use this package for
-// work that takes longer than that, and for the guarantees above. Different keys seldom share a
-// lock in the library, and there is no lock that all callers take.
+// A call that nobody shares takes a short lock twice, which few other keys have in common with it,
+// and allocates nothing: it costs some 50 ns. It does not call the C library; neither does one that
+// waits, which blocks on a channel. A group takes some 8 KB at its first call, more on many
+// processors.
 //
-// Integers, booleans, pointers, channels, and arrays and structs of those without padding, are
-// compared as the bytes they are, and so are strings. All other keys, such as floats, interfaces
-// and structs with strings in them, are written out by reflection on each call, which costs some 30
-// ns for each part. A key that does not equal itself, as a NaN does not, is never shared.
+// Keys are hashed and compared as those of a map are. A key that does not equal itself, as a NaN
+// does not, is never shared.
 package singleflight

@@ -161,11 +161,11 @@ func TestTheLeaderOfAForgottenRunMayWait(t *testing.T) {
 func TestTheLeadCanBeHandedOn(t *testing.T) {
 	var groups KeyedGroups[string, int]
 	c := groups.ready()
-	s := c.take("key")
-	bytes, n := s.keyBytes(c.form)
-	k, standing := c.group.begin(bytes, n, 0, s.ticket)
-	if standing != leads {
-		t.Fatal(standing)
+	hash := c.hash("key")
+	s := c.shard(hash)
+	r, waits := s.enter("key", hash, 0, &c.seats)
+	if r == nil || waits != nil {
+		t.Fatal("it does not lead")
 	}
 	results := make(chan int, 3)
 	var runs atomic.Int32
@@ -176,8 +176,7 @@ func TestTheLeadCanBeHandedOn(t *testing.T) {
 		}()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == 3 })
-	k.leave(ticket{})
-	c.put(s)
+	s.handOn(r)
 	for range 3 {
 		if v := <-results; v != 1 {
 			t.Errorf("run %d", v)

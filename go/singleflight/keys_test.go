@@ -37,22 +37,23 @@ type withIface struct {
 	e error
 }
 
-// bytesOf is how the library sees a key.
-func bytesOf[Key comparable](key Key) string {
-	p := &place[Key, int]{key: key}
-	data, n := p.keyBytes(formOf[Key]())
-	return string(unsafe.Slice((*byte)(data), n))
+// list enters a run of the key, and tells whether there was one already.
+func (c *core[Key, Res]) list(key Key) bool {
+	hash := c.hash(key)
+	_, waits := c.shard(hash).enter(key, hash, 0, &c.seats)
+	return waits != nil
 }
 
-// agree checks that each two keys have the same bytes exactly if they are the same key of a map.
+// agree checks that each two keys share a run exactly if they are the same key of a map.
 func agree[Key comparable](t *testing.T, keys ...Key) {
 	t.Helper()
 	for _, a := range keys {
 		m := map[Key]bool{a: true}
-		written := bytesOf(a)
 		for _, b := range keys {
-			if same := bytesOf(b) == written; same != m[b] {
-				t.Errorf("%T: %#v and %#v: the same bytes: %v, the same key: %v", a, a, b, same, m[b])
+			c := newCore[Key, int](false)
+			c.list(a)
+			if shared := c.list(b); shared != m[b] {
+				t.Errorf("%T: %#v and %#v: the same run: %v, the same key: %v", a, a, b, shared, m[b])
 			}
 		}
 	}
@@ -125,17 +126,16 @@ func randomKey(depth int) any {
 }
 
 func TestRandomKeysAreOneIfTheyAreEqual(t *testing.T) {
-	byBytes, byKey := map[string]any{}, map[any]string{}
+	c, seen := newCore[any, int](false), map[any]bool{}
 	for range 20_000 {
 		key := randomKey(3)
-		written := bytesOf(key)
-		if other, ok := byBytes[written]; ok && other != key {
-			t.Fatalf("%#v and %#v have the same bytes", key, other)
+		if shared := c.list(key); shared != seen[key] {
+			t.Fatalf("%#v: shared: %v, seen: %v", key, shared, seen[key])
 		}
-		if other, ok := byKey[key]; ok && other != written {
-			t.Fatalf("%#v: %q and %q", key, written, other)
-		}
-		byBytes[written], byKey[key] = key, written
+		seen[key] = true
+	}
+	if n := c.inFlight(); n != len(seen) {
+		t.Errorf("%d runs of %d keys", n, len(seen))
 	}
 }
 

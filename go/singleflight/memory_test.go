@@ -1,7 +1,6 @@
 package singleflight
 
 import (
-	"context"
 	"runtime"
 	"sync"
 	"testing"
@@ -34,14 +33,10 @@ func TestResultsAreNotKept(t *testing.T) {
 		go call()
 	}
 	eventually(t, "waiters", func() bool { return waiting(t) == 3 })
-	before := parties.Len()
 	close(g.Leave)
 	for range 4 {
 		left = append(left, weak.Make(<-results))
 	}
-	// The seat of the one that led goes with the last of those that read it, not with the next
-	// collection.
-	eventually(t, "the leader's place", func() bool { return parties.Len() < before })
 	collect(t, "results", func() bool {
 		for _, v := range left {
 			if v.Value() != nil {
@@ -78,31 +73,34 @@ func TestKeysOfSharedRunsAreNotKept(t *testing.T) {
 	key := new(big)
 	left := weak.Make(key)
 	c := groups.ready()
-	slow := c.take(key)
-	bytes, n := slow.keyBytes(c.form)
-	var k call
+	hash := c.hash(key)
+	s := c.shard(hash)
+	var r *run[*big, int]
+	var slow *seat[*big, int]
 	v, err, shared := groups.DoShared(key, func() (int, error) {
-		var standing standing
-		if k, standing = c.group.begin(bytes, n, 0, slow.ticket); standing != waits {
-			t.Error(standing)
+		if r, slow = s.enter(key, hash, 0, &c.seats); slow == nil {
+			t.Error("it does not wait")
 		}
 		return 1, nil
 	})
 	if v != 1 || err != nil || !shared {
 		t.Fatal(v, err, shared)
 	}
-	slow.key, key = nil, nil
+	key = nil
 	collect(t, "the key", func() bool { return left.Value() == nil })
 	within(t, slow.ready, "the notification")
-	if v, err, _ := c.join(context.Background(), slow, k, nil, nil); v != 1 || err != nil {
-		t.Error(v, err)
+	c.put(slow)
+	if v, err, shared := c.share(&r.outcome, nil); v != 1 || err != nil || !shared {
+		t.Error(v, err, shared)
 	}
 }
 
 func TestForgottenGroupsAreFreed(t *testing.T) {
+	var left []weak.Pointer[core[int, *big]]
 	func() {
 		for range 20 {
 			groups := new(KeyedGroups[int, *big])
+			left = append(left, weak.Make(groups.ready()))
 			var wg sync.WaitGroup
 			for i := range 50 {
 				wg.Add(1)
@@ -119,7 +117,14 @@ func TestForgottenGroupsAreFreed(t *testing.T) {
 			<-async(func() { groups.Do(0, func() (*big, error) { runtime.Goexit(); return nil, nil }) })
 		}
 	}()
-	collect(t, "seats", func() bool { return parties.Len() == 0 })
+	collect(t, "the groups", func() bool {
+		for _, c := range left {
+			if c.Value() != nil {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func TestCallsAloneAllocateNothing(t *testing.T) {

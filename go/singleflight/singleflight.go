@@ -129,7 +129,7 @@ func (g *KeyedGroups[Key, Res]) InFlight() int {
 	if c == nil {
 		return 0
 	}
-	return c.group.inFlight()
+	return c.inFlight()
 }
 
 func (g *KeyedGroups[Key, Res]) ready() *core[Key, Res] { return g.readyAs(g.Repanic) }

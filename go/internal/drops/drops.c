@@ -71,10 +71,6 @@ void docache_go_drops_close(docache_go_drops *drops) {
   give_back(drops, 1 + free_tickets(t));
 }
 
-const uintptr_t *docache_go_drops_word(const docache_go_drops *drops) {
-  return (const uintptr_t *)(const void *)&drops->head;
-}
-
 size_t docache_go_drops_take(docache_go_drops *drops, uint64_t *ids, size_t cap) {
   if (atomic_load_explicit(&drops->head, memory_order_relaxed) == NULL) return 0;
   ticket *t = atomic_exchange_explicit(&drops->head, NULL, memory_order_acquire);

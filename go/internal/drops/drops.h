@@ -15,9 +15,6 @@ docache_go_drops *docache_go_drops_new(void);
  * could go into it. */
 void docache_go_drops_close(docache_go_drops *drops);
 
-/* Not 0 while there is an id to take; to be read atomically. */
-const uintptr_t *docache_go_drops_word(const docache_go_drops *drops);
-
 /* Takes up to `cap` ids out of the list, and returns how many. */
 size_t docache_go_drops_take(docache_go_drops *drops, uint64_t *ids, size_t cap);
 

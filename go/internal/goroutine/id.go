@@ -9,7 +9,17 @@ import (
 	"bytes"
 	"runtime"
 	"strconv"
+	"unsafe"
 )
+
+// Near returns a number that the calling goroutine gets again most of the time, and others seldom
+// get: where its stack is. It costs next to nothing on all processors, and is good for spreading
+// goroutines over things, not for telling them apart.
+func Near() uintptr {
+	const smallestStack = 11 // 2 KB, as a power of two
+	var here byte
+	return uintptr(unsafe.Pointer(&here)) >> smallestStack
+}
 
 // parsed is the number that the runtime prints for the calling goroutine, or 0 if it no longer
 // prints one where it has since Go 1.0. It costs about a microsecond.

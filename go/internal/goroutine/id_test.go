@@ -62,3 +62,30 @@ func TestGoroutinesThatLiveTogetherDiffer(t *testing.T) {
 		}
 	}
 }
+
+func TestNearMostlyStaysAndDiffers(t *testing.T) {
+	const many = 100
+	var first, again [many]uintptr
+	var wg, all sync.WaitGroup
+	all.Add(many) // they live together
+	for i := range many {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			all.Done()
+			all.Wait()
+			first[i], again[i] = Near(), Near()
+		}()
+	}
+	wg.Wait()
+	stayed, different := 0, map[uintptr]bool{}
+	for i := range many {
+		different[first[i]] = true
+		if first[i] == again[i] {
+			stayed++
+		}
+	}
+	if stayed < many/2 || len(different) < many/2 {
+		t.Errorf("%d stayed, %d differ", stayed, len(different))
+	}
+}

@@ -55,18 +55,21 @@ pub(crate) unsafe fn bytes<'a>(
     if len == 0 {
         return Ok(&[]);
     }
-    if !is_usable(pointer) {
-        return Err(unusable(true, &name.to_string()));
-    }
-    if len > isize::MAX as usize {
-        return Err(Error::invalid_argument(
-            &format!("{name}_len"),
-            len,
-            "give the length of a real span",
-        ));
+    if !is_usable(pointer) || len > isize::MAX as usize {
+        return Err(no_span(is_usable(pointer), len, name));
     }
     // SAFETY: SPAN; not NULL, and no longer than any object can be.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
+}
+
+#[cold]
+#[inline(never)]
+fn no_span(usable: bool, len: usize, name: &(impl Display + ?Sized)) -> Error {
+    if !usable {
+        return unusable(true, &name.to_string());
+    }
+    let accepted = "give the length of a real span";
+    Error::invalid_argument(&format!("{name}_len"), len, accepted)
 }
 
 /// The text that a pointer and a length name.

@@ -1,4 +1,5 @@
-//! The way in from C (`c-latest-64`, `c-get-64`, `c-call`) and from Go (`go-latest`, `go-get`).
+//! The way in from C (`c-latest-64`, `c-get-64`, `c-call`) and from Go (`go-latest`, and `go-get`
+//! and `go-set` beside Go's own caches).
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -153,7 +154,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
         "go",
         "^Benchmark(Latest|LatestWhileChanging|Data|Tick(8|60|10000)?|Lateness(8|60)?)$",
     )?;
-    go::measure(bench, "go/cache", "^BenchmarkGet$")?;
+    go::measure(bench, "benches/peers/go", "^Benchmark(Get|Set)$")?;
     Ok(contract(bench))
 }
 
@@ -165,15 +166,19 @@ fn contract(bench: &Bench) -> Vec<Row> {
         let limit = bench.value("c-latest-64", threads, "rust_latest").map(|rust| rust + 8.0);
         rows.push(Row::at_most("c-latest-64", threads, ours, limit, "rust_latest + 8 ns"));
     }
-    for (case, peer, part, from) in [
-        ("c-get-64", "rust_get", 1.6, "1.6 x rust_get"),
-        ("go-latest", "cgo_call", 0.12, "0.12 x cgo_call"),
-        ("go-get", "cgo_call", 2.0, "2 x cgo_call"),
+    for (case, subject, peer, parts, from) in [
+        ("c-get-64", "docache", "rust_get", [1.6, 1.6], "1.6 x rust_get"),
+        ("go-latest", "docache", "cgo_call", [0.12, 0.12], "0.12 x cgo_call"),
+        ("go-get", "docache", "cgo_call", [2.0, 2.0], "2 x cgo_call"),
+        ("go-get", "docache", "otter", [1.1, 1.1], "1.1 x otter"),
+        ("go-set", "docache", "otter", [1.0, 1.2], "1 x otter; 1.2 x for two"),
+        ("go-set", "docache_any", "otter_any", [1.5, 1.5], "1.5 x otter_any"),
     ] {
-        for threads in THREADS {
-            let ours = bench.value(case, threads, "docache");
+        for (threads, part) in THREADS.into_iter().zip(parts) {
+            let ours = bench.value(case, threads, subject);
             let limit = bench.value(case, threads, peer).map(|peer| part * peer);
-            rows.push(Row::at_most(case, threads, ours, limit, from));
+            let name = subject.replace("docache", case).replace('_', ", ");
+            rows.push(Row::at_most(name, threads, ours, limit, from));
         }
     }
     rows

@@ -1,6 +1,0 @@
-package singleflight
-
-/*
-#cgo CFLAGS: -I${SRCDIR}/../internal/clib -I${SRCDIR}/../../include
-*/
-import "C"
