@@ -21,6 +21,8 @@ const MANY: u64 = 1_000_000;
 const TENTH: u64 = ENTRIES.div_ceil(10);
 /// Reads under one pin.
 const PINNED: u64 = 128;
+/// Pairs of one `insert_many`.
+const AT_ONCE: usize = 1_000;
 /// Alone, and against one other thread.
 const FEW: &[usize] = &[1, 2];
 /// The same, and more threads than some machines have processors.
@@ -351,14 +353,42 @@ pub(super) fn writes(bench: &mut Bench) {
             bench.case("churn", threads, &subjects);
         }
     }
-    if !bench.wants("insert") {
+    if bench.wants("insert") {
+        let (stores, fresh) = (Bounded::full(ENTRIES), Fresh::default());
+        for &threads in FEW {
+            let subjects =
+                subjects!(insert(&fresh) => stores: docache quick_cache moka mutex_lru fibre_cache);
+            bench.case("insert", threads, &subjects);
+        }
+    }
+    many(bench);
+}
+
+/// Inserts of many at once, beside as many of one.
+fn many(bench: &mut Bench) {
+    const CASE: &str = "insert-many";
+    if !bench.wants(CASE) {
         return;
     }
-    let (stores, fresh) = (Bounded::full(ENTRIES), Fresh::default());
+    let full = || {
+        let store = Docache::<RandomState>::make(ENTRIES, RandomState::default());
+        (0..2 * ENTRIES).for_each(|number| store.insert(key(number), number));
+        store
+    };
+    let (at_once, one_by_one, fresh) = (full(), full(), Fresh::default());
+    let walk = |turns| fresh.walk(turns);
     for &threads in FEW {
-        let subjects =
-            subjects!(insert(&fresh) => stores: docache quick_cache moka mutex_lru fibre_cache);
-        bench.case("insert", threads, &subjects);
+        let subjects = [
+            Subject::prepared("docache", walk, |key, turns| {
+                for begin in (0..turns).step_by(AT_ONCE) {
+                    let end = turns.min(begin + AT_ONCE as u64);
+                    at_once.0.insert_many((begin..end).map(|turn| (key(turn), turn)));
+                }
+            })
+            .large(),
+            insert("docache_insert", &one_by_one, &fresh),
+        ];
+        bench.case(CASE, threads, &subjects);
     }
 }
 
