@@ -27,6 +27,7 @@ use super::locked::{Locked, Refused};
 use super::place::Deadline;
 use super::shard::{NewEntry, Shard};
 use crate::contain::contained;
+use crate::sync::prefetch::prefetch;
 
 /// How many pairs are stored before a shard's lock is given back. No more than one
 /// [`drain_limbo`](Locked::drain_limbo) takes out, so that limbo does not grow.
@@ -35,6 +36,8 @@ const SECTION: usize = MAX_RECLAIMED;
 const BATCH: usize = 1024;
 /// and how many bytes their slots may have.
 const BATCH_BYTES: usize = 256 << 10;
+/// A shard of fewer entries lies near enough, if it is one of the usual number of them.
+const FAR: usize = 512;
 /// No slot.
 const NONE: u32 = u32::MAX;
 
@@ -230,6 +233,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         (begin, end): (u32, u32),
         deferred: &mut Deferred<'a, K, V, E>,
     ) -> Ended {
+        if self.state.len >= FAR && slots[begin as usize].next != end {
+            self.prefetch_earlier(slots, (begin, end));
+        }
         let mut at = begin;
         loop {
             // Where pairs have destructors, `deferred` has room for one call.
@@ -246,6 +252,23 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             if at == end || refused.is_some() || self.must_wait(&slots[at as usize], deferred) {
                 return Ended { next: at, refused, reclaimed_all: deferred.is_full() };
             }
+        }
+    }
+
+    /// Looks for what the pairs of a section may replace, and asks for it: the buckets, and then
+    /// the entries, come all at once instead of one after the other.
+    fn prefetch_earlier(&self, slots: &[Slot<K, V>], (begin, end): (u32, u32)) {
+        let mut at = begin;
+        while at != end {
+            let slot = &slots[at as usize];
+            let ask = |index| {
+                // SAFETY: in the table, so linked, and the lock is held.
+                prefetch(unsafe { self.place(index) });
+                None::<()>
+            };
+            // SAFETY: the lock keeps the table.
+            unsafe { self.view.table().find_at(slot.new.hash, ask) };
+            at = slot.next;
         }
     }
 
