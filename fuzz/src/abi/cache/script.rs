@@ -65,15 +65,15 @@ impl<'a> Arbitrary<'a> for Op {
             24..=25 => Op::Remove(u.arbitrary()?),
             26 => Op::Clear,
             27 => Op::Cancel(u.arbitrary()?),
-            35 => {
-                let count = usize::from(u8::arbitrary(u)? % 24);
-                Op::SetMany((0..count).map(|_| u.arbitrary()).collect::<Result<_>>()?)
-            }
             28 => Op::Read(u.arbitrary()?),
             29 => Op::Visit,
             32 if u8::arbitrary(u)? % 4 == 0 => Op::FreeCache,
             32..=33 => Op::FreeIn(u.arbitrary()?),
             34 => Op::Shutdown,
+            35 => {
+                let count = usize::from(u8::arbitrary(u)? % 24);
+                Op::SetMany((0..count).map(|_| u.arbitrary()).collect::<Result<_>>()?)
+            }
             _ => {
                 let (key, answer, inside) = (u.arbitrary()?, u.arbitrary()?, u8::arbitrary(u)?);
                 Op::Fetch(key, answer, inside >= 128, list(u, usize::from(inside % 4))?)
