@@ -89,6 +89,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         mut pairs: impl Iterator<Item = (K, V)>,
         ttl: Option<Duration>,
     ) -> Option<(usize, Refused)> {
+        if pairs.size_hint().1.is_some_and(|most| most <= self.shards().len()) {
+            // Hardly two of them are of one shard.
+            return self.put_each(pairs, ttl);
+        }
         let most = batch_len::<K, V>();
         let mut slots = Vec::with_capacity(pairs.size_hint().0.saturating_add(1).min(most));
         let (mut first, mut count) = (None, 0);
@@ -104,6 +108,20 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 Err(payload) => resume_unwind(payload),
             }
         }
+    }
+
+    /// The same, one after the other.
+    fn put_each(
+        &self,
+        pairs: impl Iterator<Item = (K, V)>,
+        ttl: Option<Duration>,
+    ) -> Option<(usize, Refused)> {
+        let mut first = None;
+        for (at, (key, value)) in pairs.enumerate() {
+            let refused = self.put(key, value, ttl).err();
+            first = first.or(refused.map(|why| (at, why)));
+        }
+        first
     }
 
     /// Takes a batch from the iterator. False if that is its end. If user code panics, returns the
