@@ -290,6 +290,7 @@ fn check_panic(from: Breaks, at: u64) {
         assert!(there.iter().all(|of| *of < end && *of != at));
     } else {
         assert!((0..at).eq(there), "{from:?} {at}");
+        assert_eq!(cache.len() as u64, at, "{from:?}");
     }
     cache.insert_many((0..50).map(pair));
     assert!((0..50).all(|of| is_in(&of)), "it works on");
@@ -341,6 +342,27 @@ fn what_is_retired_stays_within_the_limit_while_a_batch_comes() {
         settle(&cache);
     }
     assert_eq!(tally.alive(), 0);
+}
+
+/// What is shown to the listener is not retired yet, but soon will be.
+#[test]
+fn where_entries_have_weights_a_lock_is_given_back_before_too_much_is_retired() {
+    static CACHE: OnceLock<Cache<u64, u64>> = OnceLock::new();
+    static SEEN: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+    let _turn = turn();
+    let tell = |_: &u64, _: &u64, _| {
+        let inserted = CACHE.get().unwrap().stats().inserted;
+        SEEN.lock().unwrap().push(inserted);
+    };
+    // Room for four, so that no more than four may be retired.
+    let builder = Cache::builder().weigher(|_, _| 10).max_weight(40).shards(1).on_evict(tell);
+    let cache = CACHE.get_or_init(|| builder.build().unwrap());
+    (0..4).for_each(|key| cache.insert(key, key));
+    cache.insert_many((4..1_000).map(|key| (key, key)));
+    let seen = SEEN.lock().unwrap();
+    assert_eq!(seen.len(), 996);
+    let before = [4].iter().chain(seen.iter());
+    assert!(seen.iter().zip(before).all(|(seen, before)| *seen <= before + 4), "{seen:?}");
 }
 
 /// It would wait for itself.
