@@ -1,4 +1,4 @@
-//! The cache: `get-…`, `mix-…`, `fetch-…`, `churn`, `insert`, `insert-many`, `remove`, `memory…`,
+//! The cache: `get-…`, `mix-…`, `fetch-…`, `churn`, `insert`, `…-many`, `remove`, `memory…`,
 //! `latency-…`.
 
 mod cases;
@@ -21,6 +21,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     cases::reads(bench)?;
     cases::uniform(bench)?;
     cases::writes(bench);
+    cases::many(bench)?;
     latency::measure(bench)?;
     derive(bench);
     Ok(contract(bench))
