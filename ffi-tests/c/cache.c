@@ -123,6 +123,38 @@ static void lifetimes(void) {
   checked("what has expired is not found, unless it was said that only the sweep counts");
 }
 
+/* More than is stored under one lock, of many shards; each key comes twice. */
+static void long_list(void) {
+  enum { COUNT = 3000 };
+  static uint32_t numbers[COUNT];
+  static docache_bytes keys[2 * COUNT], values[2 * COUNT];
+  for (uint32_t i = 0; i < 2 * COUNT; i++) {
+    numbers[i % COUNT] = i % COUNT;
+    keys[i] = (docache_bytes){(const uint8_t *)&numbers[i % COUNT], sizeof *numbers};
+    values[i] = i < COUNT ? (docache_bytes){(const uint8_t *)"first", 5} : keys[i];
+  }
+  static const char heavy[2000] = {0};
+  const uint32_t refused[] = {7, 60, 2900};
+  for (int i = 0; i < 3; i++)
+    values[COUNT + refused[i]] = (docache_bytes){(const uint8_t *)heavy, sizeof heavy};
+  docache_cache_options options = cache_options();
+  options.max_weight = 64 * 1024;
+  options.shards = 64;
+  docache_cache *cache = new_cache(options);
+  REFUSED(docache_cache_set_many(cache, keys, values, 2 * COUNT, 0, &error), "values[3007]", "2004",
+          "1024");
+  for (uint32_t i = 0; i < COUNT; i++) {
+    uint32_t found = 0;
+    size_t len = 0;
+    docache_status status = docache_cache_try_get(cache, keys[i].data, keys[i].len,
+                                                  (uint8_t *)&found, sizeof found, &len, NULL);
+    const int is_refused = i == refused[0] || i == refused[1] || i == refused[2];
+    CHECK_STATUS(status, is_refused ? DOCACHE_MISS : DOCACHE_OK);
+    CHECK(is_refused || (len == sizeof found && found == i));
+  }
+  docache_cache_free(cache);
+}
+
 static void lists(void) {
   docache_cache_options options = cache_options();
   options.max_weight = 100;
@@ -148,6 +180,7 @@ static void lists(void) {
   CHECK_OK(docache_cache_get_many(cache, NULL, 0, NULL, &number, NULL));
   CHECK_INT(number, ==, 0);
   CHECK_OK(docache_cache_set_many(cache, NULL, NULL, 0, 0, NULL));
+  long_list();
 
   const docache_bytes holed[] = {SPAN("d"), {NULL, 1}};
   found[0] = (docache_value *)cache;

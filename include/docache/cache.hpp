@@ -280,7 +280,9 @@ class cache {
     return get_many<std::initializer_list<bytes_view>>(keys);
   }
 
-  /// set() for each pair of a range; both parts convert to bytes_view, and their bytes are copied.
+  /// set() for each pair of a range, in its order: of several with one key the last stays. Both
+  /// parts convert to bytes_view, and their bytes are copied. Throws for the first value that is too
+  /// heavy, when all the others are in.
   template <class Pairs>
   void set_many(const Pairs& pairs, std::optional<lifetime> ttl = std::nullopt) const {
     std::vector<docache_bytes> keys;

@@ -257,27 +257,50 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
 
     /// [`try_insert`](Cache::try_insert), perhaps with a time to live of its own.
     pub(crate) fn try_put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<()> {
-        self.inner.core.put(key, value, ttl).map_err(|refused| match refused {
-            Refused::TooHeavy { weight, max_weight } => {
-                let accepted = format!("give at most {max_weight}, a shard's share of max_weight");
-                Error::invalid_argument("weight", weight, &accepted)
-            }
-            Refused::Full => Error::new(
-                ErrorKind::Busy,
-                "a shard of the cache has 2^30 entries; give it more shards",
-            ),
-        })
+        self.inner.core.put(key, value, ttl).map_err(refusal)
     }
 
-    /// [`insert`](Cache::insert) for each of the pairs.
+    /// [`insert`](Cache::insert) for each of the pairs, in their order: of several with one key the
+    /// last stays.
+    ///
+    /// No more pairs than there are [shards](crate::CacheBuilder::shards), by the iterator's
+    /// [`size_hint`](Iterator::size_hint), are put in one by one. More cost less than as many
+    /// calls, since a shard's lock is taken for up to 8 pairs at a time; other writers wait no
+    /// longer than for 8 insertions. To that end pairs are taken from the iterator up to 1,024 at a
+    /// time (fewer if those are more than 256 KiB), with no lock held, and then put in shard by
+    /// shard. So while the call is under way others may see a later pair and not yet an earlier one
+    /// of another key, and may not see yet what a slow iterator has given; if that waits for more
+    /// to come, call [`insert`](Cache::insert) for each instead. The listener is told of what
+    /// leaves in the order in which the pairs are put in.
+    ///
+    /// O(pairs), amortized; allocates a buffer for as many as are taken at a time, with 40 bytes
+    /// besides each.
+    ///
+    /// # Panics
+    /// If the iterator, the weigher or a key's `Hash` panics: the pairs before are in. If a key's
+    /// `Eq` or the clock panics: some are in. All others are dropped.
     ///
     /// ```
     /// let cache = docache::Cache::<u64, u32>::new(100);
     /// cache.insert_many((1..=3).map(|key| (key, 0)));
-    /// assert_eq!(cache.len(), 3);
+    /// cache.insert_many([(3, 1), (3, 2)]);
+    /// assert_eq!((cache.len(), cache.get(&3)), (3, Some(2)));
     /// ```
+    #[doc(alias = "extend")]
     pub fn insert_many(&self, pairs: impl IntoIterator<Item = (K, V)>) {
-        pairs.into_iter().for_each(|(key, value)| self.insert(key, value));
+        let _ = self.inner.core.put_many(pairs.into_iter(), None);
+    }
+
+    /// [`insert_many`](Cache::insert_many), perhaps with a time to live of its own. The error is
+    /// that of the first pair that was refused, with its number.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
+    pub(crate) fn try_put_many(
+        &self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+        ttl: Option<Duration>,
+    ) -> std::result::Result<(), (usize, Error)> {
+        let refused = self.inner.core.put_many(pairs.into_iter(), ttl);
+        refused.map_or(Ok(()), |(at, why)| Err((at, refusal(why))))
     }
 
     /// Takes the keys out, and says how many of them were there and had not expired. Invalidates
@@ -427,5 +450,20 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
 impl<K, V, E, S> fmt::Debug for Cache<K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("core", &self.inner.core).finish_non_exhaustive()
+    }
+}
+
+/// What is said of a value that was refused.
+#[cold]
+fn refusal(refused: Refused) -> Error {
+    match refused {
+        Refused::TooHeavy { weight, max_weight } => {
+            let accepted = format!("give at most {max_weight}, a shard's share of max_weight");
+            Error::invalid_argument("weight", weight, &accepted)
+        }
+        Refused::Full => Error::new(
+            ErrorKind::Busy,
+            "a shard of the cache has 2^30 entries; give it more shards",
+        ),
     }
 }

@@ -34,8 +34,9 @@
 //! A read sees every write that happened before it began. A read that runs concurrently with a
 //! write of its key sees the value before that write or after it; never one that had been replaced
 //! or removed when the read began, never an expired one, and never a miss for a key that was there
-//! all the time. Operations on one key are linearizable. `get_many`, `clear` and `len` are
-//! sequences of such operations, key by key or shard by shard. `iter` and `retain` are weaker: in
+//! all the time. Operations on one key are linearizable. `get_many`, `insert_many`, `clear` and
+//! `len` are sequences of such operations, key by key or shard by shard; of `insert_many` only the
+//! pairs of a shard are sure to come in their order. `iter` and `retain` are weaker: in
 //! each shard they walk the table that is published when they get to the shard, and if that is
 //! replaced meanwhile they do not see what is written to the new one.
 

@@ -37,7 +37,8 @@ fn plain() -> impl Strategy<Value = Op> {
         1 => any::<u16>().prop_map(Op::TryInsert),
         3 => any::<u16>().prop_map(Op::Remove),
         1 => keys().prop_map(Op::GetMany),
-        1 => keys().prop_map(Op::InsertMany),
+        // More than what is stored under one lock.
+        1 => vec(any::<u16>(), 0..24).prop_map(Op::InsertMany),
         1 => keys().prop_map(Op::RemoveMany),
         1 => Just(Op::Clear),
         1 => Just(Op::Purge),

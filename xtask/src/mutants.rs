@@ -89,7 +89,7 @@ const CACHE: &[&str] = &[
     "cache_f*",
     "cache_guard",
     "cache_linear",
-    "cache_model",
+    "cache_m*",
     "cache_re*",
     "cache_scheduled",
     "cache_t*",

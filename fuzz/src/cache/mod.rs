@@ -15,8 +15,8 @@ use play::{Ending, Load, Op, Settings, World};
 /// Loaders inside of loaders: further down nothing is done.
 const DEPTH: u32 = 3;
 
-fn keys(u: &mut Unstructured<'_>) -> Result<Vec<u16>> {
-    let count = usize::from(u8::arbitrary(u)? % 6);
+fn keys(u: &mut Unstructured<'_>, below: u8) -> Result<Vec<u16>> {
+    let count = usize::from(u8::arbitrary(u)? % below);
     (0..count).map(|_| Ok(u8::arbitrary(u)?.into())).collect()
 }
 
@@ -43,10 +43,10 @@ fn op(u: &mut Unstructured<'_>, depth: u32) -> Result<Op> {
         15..=16 => Op::Remove(key),
         17..=20 => Op::Fetch(key, load(u, depth)?),
         21 => Op::FetchFor(key, u.arbitrary()?, load(u, depth)?),
-        22 => Op::GetMany(keys(u)?),
-        23 => Op::InsertMany(keys(u)?),
-        24 => Op::RemoveMany(keys(u)?),
-        25..=26 => Op::FetchMany(keys(u)?, load(u, depth)?),
+        22 => Op::GetMany(keys(u, 6)?),
+        23 => Op::InsertMany(keys(u, 24)?),
+        24 => Op::RemoveMany(keys(u, 6)?),
+        25..=26 => Op::FetchMany(keys(u, 6)?, load(u, depth)?),
         27 => Op::Clear,
         28 => Op::Purge,
         29 => Op::Flush,

@@ -120,10 +120,15 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
     #[inline(always)]
     pub(crate) fn shard(&self, hash: u64) -> &Shard<K, V, E> {
-        // The table's buckets and tags are chosen by lower bits.
-        let number = (hash >> 48) as usize & self.mask;
         // SAFETY: the number of shards is a power of two, and this is less.
-        unsafe { self.shards.get_unchecked(number) }
+        unsafe { self.shards.get_unchecked(self.shard_number(hash)) }
+    }
+
+    /// Where the shard of this hash is among the [`shards`](Core::shards).
+    #[inline(always)]
+    pub(super) fn shard_number(&self, hash: u64) -> usize {
+        // The table's buckets and tags are chosen by lower bits.
+        (hash >> 48) as usize & self.mask
     }
 
     pub(crate) fn shards(&self) -> &[Shard<K, V, E>] {

@@ -155,4 +155,14 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     pub(crate) fn has_reclaimed(&self) -> bool {
         self.count > 0
     }
+
+    /// Whether as many places were taken as there is room for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count == MAX_RECLAIMED
+    }
+
+    /// The weight of the entries that the listener is to see, which are not in limbo yet.
+    pub(crate) fn to_notify_weight(&self) -> u64 {
+        self.uncommon.as_ref().map_or(0, |uncommon| uncommon.to_notify_weight)
+    }
 }

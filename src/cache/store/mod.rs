@@ -1,5 +1,6 @@
 //! Where entries are: the shards, what readers look at in them, and what writers do to them.
 
+mod bulk;
 mod callback;
 pub(crate) mod core;
 pub(crate) mod deferred;

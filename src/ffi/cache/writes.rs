@@ -7,7 +7,7 @@ use crate::ffi::boundary::{
     DOCACHE_MISS, DOCACHE_OK, DOCACHE_PENDING, Out, Spans, borrow, bytes, check, docache_bytes,
     docache_error, docache_status, guard,
 };
-use crate::ffi::store::{Query, Store};
+use crate::ffi::store::{Key, Query, Store};
 use crate::ffi::value::{Value, docache_value, share_value};
 
 /// Puts a copy of `len` bytes in, to live for `ttl_ns`: 0 is the cache's own time, DOCACHE_NEVER
@@ -67,9 +67,12 @@ pub unsafe extern "C" fn docache_cache_set_value(
     })
 }
 
-/// docache_cache_set for `count` keys and as many values. INVALID_ARGUMENT if one is too heavy: the
-/// others have been put in all the same, and the error names the first; for any other reason:
-/// nothing has happened. \[CB\] `on_evict` and `drop`
+/// docache_cache_set for `count` keys and as many values, in their order: of several with one key
+/// the last stays. More keys than the cache has shards cost less than as many calls: a lock is
+/// taken for up to 8 of them at a time, and other threads may see a later key of the list before an
+/// earlier one. INVALID_ARGUMENT if a value is too heavy: the others have been put in all the same,
+/// and the error names the first; for any other reason: nothing has happened. INTERNAL if there is
+/// no memory for a value: those before it have been put in. \[CB\] `on_evict` and `drop`
 ///
 /// # Safety
 /// HANDLE, SPAN.
@@ -91,16 +94,17 @@ pub unsafe extern "C" fn docache_cache_set_many(
         let values = unsafe { Spans::new(values, count, "values") }?;
         keys.check_each()?;
         values.check_each()?;
-        cache.write(|store| {
-            let mut first = Ok(());
-            for (at, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
-                let put = store.try_put(key.into(), Value::copy(value)?, ttl(ttl_ns));
-                if let (Err(error), true) = (put, first.is_ok()) {
-                    first = Err(Error::new(error.kind(), format!("values[{at}]: {error}")));
-                }
-            }
-            first.map(|()| DOCACHE_OK)
-        })
+        let mut copied = Ok(());
+        let pairs = keys.iter().zip(values.iter()).map_while(|(key, value)| {
+            let value = Value::copy(value).map_err(|error| copied = Err(error)).ok()?;
+            Some((Key::from(key), value))
+        });
+        let put = cache.write(|store| store.try_put_many(pairs, ttl(ttl_ns)));
+        copied?;
+        let refused = |(at, error): (usize, Error)| {
+            Error::new(error.kind(), format!("values[{at}]: {error}"))
+        };
+        put.map(|()| DOCACHE_OK).map_err(refused)
     })
 }
 

@@ -39,6 +39,33 @@ pub(crate) fn set(world: &World, key: Key, value: u8, shares: bool) {
     }
 }
 
+/// Sets many at once: nothing happens if one of the keys is refused.
+pub(crate) fn set_many(world: &World, pairs: &[(Key, u8)]) {
+    let arguments: Vec<_> = pairs.iter().map(|(key, _)| key.arguments()).collect();
+    let data: Vec<Vec<u8>> = pairs.iter().map(|(_, value)| bytes(*value)).collect();
+    let keys: Vec<_> =
+        arguments.iter().map(|(start, len, _)| docache_bytes { data: *start, len: *len }).collect();
+    let span = |data: &Vec<u8>| docache_bytes { data: data.as_ptr(), len: data.len() };
+    let values: Vec<_> = data.iter().map(span).collect();
+    let count = pairs.len();
+    // SAFETY: HANDLE; SPAN, or what is refused.
+    let status = unsafe {
+        docache_cache_set_many(
+            world.cache.get(),
+            keys.as_ptr(),
+            values.as_ptr(),
+            count,
+            0,
+            null_mut(),
+        )
+    };
+    let seen: Option<Vec<usize>> = arguments.iter().map(|(_, _, seen)| *seen).collect();
+    assert_eq!(status, if seen.is_some() { DOCACHE_OK } else { DOCACHE_INVALID_ARGUMENT });
+    for (key, (_, value)) in seen.iter().flatten().zip(pairs) {
+        world.model.borrow_mut().set(*key, *value);
+    }
+}
+
 pub(crate) fn remove(world: &World, key: Key) {
     let (start, len, key) = key.arguments();
     let mut out = null_mut();

@@ -16,7 +16,7 @@ use super::args::Pick;
 use super::shutdown::{shut_down_at_last, shutdown};
 use crate::input::list;
 use calls::{begin, cancel, finish, free, on_ready, poll};
-use entries::{clear, read, remove, set, visit};
+use entries::{clear, read, remove, set, set_many, visit};
 use fetch::fetch;
 use script::Op;
 use world::World;
@@ -63,6 +63,7 @@ fn apply(world: &World, op: &Op) {
         Op::FreeCache => world.free_cache(),
         Op::FreeIn(callback) => world.free_in.set(Some(*callback)),
         Op::Set(key, value, shares) => set(world, *key, *value, *shares),
+        Op::SetMany(pairs) => set_many(world, pairs),
         Op::Remove(key) => remove(world, *key),
         Op::Clear => clear(world),
         Op::Read(key) => read(world, *key),

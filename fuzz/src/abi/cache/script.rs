@@ -37,6 +37,7 @@ pub(crate) enum Op {
     /// The next callback of a kind frees the cache.
     FreeIn(Callback),
     Set(Key, u8, bool),
+    SetMany(Vec<(Key, u8)>),
     Remove(Key),
     Clear,
     Read(Key),
@@ -54,7 +55,7 @@ pub(crate) enum Op {
 
 impl<'a> Arbitrary<'a> for Op {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Op> {
-        Ok(match u8::arbitrary(u)? % 35 {
+        Ok(match u8::arbitrary(u)? % 36 {
             0..=7 => Op::Begin(u.arbitrary()?, u64::from(u8::arbitrary(u)? % 8).saturating_sub(4)),
             8..=12 => Op::Finish(u.arbitrary()?, u.arbitrary()?, u.arbitrary()?),
             13..=15 => Op::OnReady(u.arbitrary()?),
@@ -69,6 +70,10 @@ impl<'a> Arbitrary<'a> for Op {
             32 if u8::arbitrary(u)? % 4 == 0 => Op::FreeCache,
             32..=33 => Op::FreeIn(u.arbitrary()?),
             34 => Op::Shutdown,
+            35 => {
+                let count = usize::from(u8::arbitrary(u)? % 24);
+                Op::SetMany((0..count).map(|_| u.arbitrary()).collect::<Result<_>>()?)
+            }
             _ => {
                 let (key, answer, inside) = (u.arbitrary()?, u.arbitrary()?, u8::arbitrary(u)?);
                 Op::Fetch(key, answer, inside >= 128, list(u, usize::from(inside % 4))?)

@@ -21,6 +21,8 @@ const MANY: u64 = 1_000_000;
 const TENTH: u64 = ENTRIES.div_ceil(10);
 /// Reads under one pin.
 const PINNED: u64 = 128;
+/// Pairs of one `insert_many`.
+const AT_ONCE: usize = 1_000;
 /// Alone, and against one other thread.
 const FEW: &[usize] = &[1, 2];
 /// The same, and more threads than some machines have processors.
@@ -360,6 +362,49 @@ pub(super) fn writes(bench: &mut Bench) {
             subjects!(insert(&fresh) => stores: docache quick_cache moka mutex_lru fibre_cache);
         bench.case("insert", threads, &subjects);
     }
+}
+
+/// Inserts by calls of [`AT_ONCE`] pairs.
+fn insert_many<'a>(
+    name: &'static str,
+    store: &'a Docache<RandomState>,
+    keys: &'a impl Keys,
+) -> Subject<'a> {
+    let walk = move |turns| keys.walk(turns);
+    Subject::prepared(name, walk, move |key, turns| {
+        for begin in (0..turns).step_by(AT_ONCE) {
+            let end = turns.min(begin + AT_ONCE as u64);
+            store.0.insert_many((begin..end).map(|turn| (key(turn), turn)));
+        }
+    })
+    .large()
+}
+
+/// Inserts of many at once, beside as many of one: of new keys into full stores, and of other
+/// values for keys that are there.
+pub(super) fn many(bench: &mut Bench) -> Result<(), Box<dyn Error>> {
+    const NEW: &str = "insert-many";
+    const THERE: &str = "replace-many";
+    if !bench.wants(NEW) && !bench.wants(THERE) {
+        return Ok(());
+    }
+    let full = || {
+        let store = Docache::<RandomState>::make(ENTRIES, RandomState::default());
+        (0..2 * ENTRIES).for_each(|number| store.insert(key(number), number));
+        store
+    };
+    let full = [full(), full()];
+    let with_room = [filled("docache", ENTRIES)?, filled("docache", ENTRIES)?];
+    let (fresh, there) = (Fresh::default(), Recorded::uniform(ENTRIES));
+    for &threads in FEW {
+        let [at_once, one_by_one] = &full;
+        let ours = insert_many("docache", at_once, &fresh);
+        bench.case(NEW, threads, &[ours, insert("docache_insert", one_by_one, &fresh)]);
+        let [at_once, one_by_one] = &with_room;
+        let ours = insert_many("docache", at_once, &there);
+        bench.case(THERE, threads, &[ours, insert("docache_insert", one_by_one, &there)]);
+    }
+    Ok(())
 }
 
 /// What part of its reads each store answers: a faster `churn` that answers fewer is no better.

@@ -1,8 +1,10 @@
-//! The cache: `get-…`, `mix-…`, `fetch-…`, `churn`, `insert`, `remove`, `memory…`.
+//! The cache: `get-…`, `mix-…`, `fetch-…`, `churn`, `insert`, `…-many`, `remove`, `memory…`,
+//! `latency-…`.
 
 mod cases;
 pub(crate) mod docache;
 pub(crate) mod keys;
+mod latency;
 mod memory;
 pub(crate) mod stores;
 
@@ -19,6 +21,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     cases::reads(bench)?;
     cases::uniform(bench)?;
     cases::writes(bench);
+    cases::many(bench)?;
+    latency::measure(bench)?;
     derive(bench);
     Ok(contract(bench))
 }
@@ -73,5 +77,6 @@ fn contract(bench: &Bench) -> Vec<Row> {
     let malloc = "memory-malloc";
     let limit = bench.value(malloc, 1, "quick_cache");
     rows.push(Row::at_most(malloc, 1, ours(malloc, 1), limit, "1 x quick_cache"));
+    latency::contract(bench, &mut rows);
     rows
 }
