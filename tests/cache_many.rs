@@ -1,4 +1,5 @@
-//! `insert_many`: it does what as many insertions would, and holds a lock for a few pairs at a time.
+//! `insert_many`: it does what as many insertions would, and holds a lock for a few pairs at a
+//! time.
 
 mod common;
 

@@ -281,8 +281,8 @@ class cache {
   }
 
   /// set() for each pair of a range, in its order: of several with one key the last stays. Both
-  /// parts convert to bytes_view, and their bytes are copied. Throws for the first value that is too
-  /// heavy, when all the others are in.
+  /// parts convert to bytes_view, and their bytes are copied. Throws for the first value that is
+  /// too heavy, when all the others are in.
   template <class Pairs>
   void set_many(const Pairs& pairs, std::optional<lifetime> ttl = std::nullopt) const {
     std::vector<docache_bytes> keys;
