@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     /// How often the benchmarks of another program are run, each [`PROGRAM_SAMPLES`] times in a
     /// row.
     pub(crate) program_rounds: usize,
+    /// How often those of another program are run that take long, once in a row.
+    pub(crate) slow_program_rounds: usize,
     /// How often each subject wakes a crowd of threads; one time is one measurement.
     pub(crate) crowd_rounds: usize,
     /// How many hashers, each with a seed of its own, a ratio is the mean of.
@@ -40,6 +42,7 @@ impl Plan {
             patience: Duration::from_millis(300),
             sample: Duration::from_millis(2),
             program_rounds: 5,
+            slow_program_rounds: 1,
             crowd_rounds: 5,
             seeds: 3,
             weighed: 125_000,
@@ -53,6 +56,7 @@ impl Plan {
             rounds: 101,
             patience: Duration::from_secs(60),
             program_rounds: 25,
+            slow_program_rounds: 5,
             crowd_rounds: 25,
             seeds: 9,
             weighed: 1_000_000,

@@ -149,11 +149,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Row>, Box<dyn Error>> {
             })],
         );
     }
-    go::measure(
-        bench,
-        "go",
-        "^Benchmark(Latest|LatestWhileChanging|Data|Tick(8|60|10000)?|Lateness(8|60)?)$",
-    )?;
+    go::measure(bench, "go", "^Benchmark(Latest|LatestWhileChanging|Data)$")?;
+    go::measure_slow(bench, "go", "^Benchmark(Tick(8|60|10000)?|Lateness(8|60)?)$")?;
     go::measure(bench, "benches/peers/go", "^Benchmark(Get|Set)$")?;
     Ok(contract(bench))
 }

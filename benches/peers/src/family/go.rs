@@ -26,6 +26,24 @@ pub(crate) fn measure(
     module: &str,
     benchmarks: &str,
 ) -> Result<(), Box<dyn Error>> {
+    run(bench, module, benchmarks, (bench.plan().program_rounds, PROGRAM_SAMPLES))
+}
+
+/// The same for benchmarks that take a second or more each, however few turns they are given.
+pub(crate) fn measure_slow(
+    bench: &mut Bench,
+    module: &str,
+    benchmarks: &str,
+) -> Result<(), Box<dyn Error>> {
+    run(bench, module, benchmarks, (bench.plan().slow_program_rounds, 1))
+}
+
+fn run(
+    bench: &mut Bench,
+    module: &str,
+    benchmarks: &str,
+    (rounds, samples): (usize, usize),
+) -> Result<(), Box<dyn Error>> {
     if !bench.wants_any(PREFIX) {
         return Ok(());
     }
@@ -38,9 +56,9 @@ pub(crate) fn measure(
     let (program, module) = (build(&root, module)?, root.join(module));
     let plan = bench.plan();
     let mut measured: Vec<(Key, Vec<f64>)> = Vec::new();
-    let (sample, count) = (format!("{}ms", plan.sample.as_millis()), PROGRAM_SAMPLES.to_string());
-    for round in 1..=plan.program_rounds {
-        eprintln!("{} in Go, round {round} of {}", bench.family(), plan.program_rounds);
+    let (sample, count) = (format!("{}ms", plan.sample.as_millis()), samples.to_string());
+    for round in 1..=rounds {
+        eprintln!("{} in Go, round {round} of {rounds}", bench.family());
         let mut go = Command::new(&program);
         go.current_dir(&module).args(["-test.run", "^$", "-test.cpu", "1,2"]);
         go.args(["-test.bench", benchmarks, "-test.benchtime", &sample, "-test.count", &count]);
