@@ -206,6 +206,42 @@ fn what_a_shutdown_ends_may_end_the_rest() {
     assert!(!first.is_running());
 }
 
+/// What comes back from a call after the end does not wait for who is held up in dropping the rest.
+#[test]
+fn a_call_that_ends_after_the_end_ends_its_own_loop() {
+    let scheduler = Scheduler::builder().build().unwrap();
+    let ((enter, entered), (leave, left)) = (channel(), channel::<()>());
+    let calls = move || {
+        enter.send(()).unwrap();
+        let _ = left.recv();
+        Ok::<_, std::io::Error>(())
+    };
+    let builder = LoopCache::builder(calls).interval(LIMIT).scheduler(&scheduler);
+    let in_call = builder.build().unwrap();
+    in_call.start().unwrap();
+    entered.recv_timeout(LIMIT).unwrap();
+    let ((enter, held_up), (go_on, goes_on)) = (channel(), channel::<()>());
+    let goes_on = Mutex::new(goes_on);
+    let logger = Logger::new(Level::Info, move |record| {
+        if record.message() == "stopped" {
+            enter.send(()).unwrap();
+            let _ = goes_on.lock().unwrap().recv();
+        }
+    });
+    let builder = LoopCache::builder(|| Ok::<_, std::io::Error>(())).interval(LIMIT);
+    let waits = builder.first_delay(LIMIT).logger(logger).scheduler(&scheduler).build().unwrap();
+    waits.start().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| scheduler.shutdown());
+        held_up.recv_timeout(LIMIT).unwrap();
+        drop(leave);
+        let stopped = in_call.stop_within(10 * SECOND);
+        drop(go_on);
+        stopped.unwrap();
+    });
+    assert!(!waits.is_running());
+}
+
 #[test]
 fn panics_are_contained_and_counted() {
     struct Bomb;

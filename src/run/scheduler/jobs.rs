@@ -56,6 +56,9 @@ struct Slot {
     job: Option<Box<dyn Job>>,
 }
 
+#[cfg(all(target_pointer_width = "64", not(docache_loom)))]
+const _: () = assert!(size_of::<Slot>() == 64);
+
 /// No slot.
 const NIL: u32 = u32::MAX;
 
@@ -275,8 +278,8 @@ impl JobTable {
         Some(Taken { id, job, called, at: slot.at, quick: slot.quick })
     }
 
-    /// Takes one of the jobs away that nobody has; gives the memory back when there are none. O(1),
-    /// amortized, if none is added.
+    /// Takes one of the jobs away that nobody has; gives the memory back when there are none. For a
+    /// table to which no more are added: the list of free slots is not kept. O(1), amortized.
     pub(super) fn remove_last(&mut self) -> Option<Box<dyn Job>> {
         while let Some(last) = self.slots.last() {
             let id = JobId { number: last.number, slot: self.slots.len() as u32 - 1 };

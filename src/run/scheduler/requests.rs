@@ -84,7 +84,7 @@ impl Core {
         next: Next,
         now: Tick,
     ) -> Result<()> {
-        let spare = state.jobs.settle(id, job, next, false, now);
+        let spare = state.take_back(id, job, next, false, now);
         let is_closed = state.closed;
         let act = state.attend(now, self.real(now), true);
         drop(state);
@@ -163,8 +163,10 @@ impl Core {
         let mut state = self.lock();
         let job = state.jobs.remove_last();
         if job.is_none() {
-            let own = state.closing.iter().rposition(|token| *token == thread::token());
-            own.map(|own| state.closing.swap_remove(own));
+            let own = state.closing.iter().position(|token| *token == thread::token());
+            if let Some(own) = own {
+                state.closing.swap_remove(own);
+            }
         }
         job
     }

@@ -297,7 +297,22 @@ impl State {
         let quick = self.limits.real && now.since(done.began) < QUICK;
         self.counters.calls += 1;
         self.counters.panics += u64::from(done.panicked);
-        self.jobs.settle(done.id, done.job, done.next, quick, now)
+        self.take_back(done.id, done.job, done.next, quick, now)
+    }
+
+    /// The same for a job that need not have been called. After the end each is over: who brings it
+    /// drops it, and does not leave it to a thread that may be held up.
+    #[inline]
+    pub(super) fn take_back(
+        &mut self,
+        id: JobId,
+        job: Box<dyn Job>,
+        next: Next,
+        quick: bool,
+        now: Tick,
+    ) -> Option<Box<dyn Job>> {
+        let next = if self.closed { Next::Over } else { next };
+        self.jobs.settle(id, job, next, quick, now)
     }
 
     /// By how much a leader may be late for what is due while it rests.
