@@ -9,6 +9,8 @@ use foldhash::fast::FixedState;
 use quick_cache::sync::DefaultLifecycle;
 use quick_cache::{OptionsBuilder, UnitWeighter};
 
+use crate::time::wait_until_ticking;
+
 const SEED: u64 = 7;
 
 pub(crate) trait Store {
@@ -26,6 +28,7 @@ pub(crate) struct Docache(docache::Cache<u64, u64, Infallible, FixedState>);
 
 impl Store for Docache {
     fn new(capacity: u64) -> Self {
+        wait_until_ticking();
         let hasher = FixedState::with_seed(SEED);
         let builder = docache::Cache::builder().capacity(capacity as usize).hasher(hasher);
         Docache(builder.build().expect("the options are right"))
