@@ -27,6 +27,25 @@ impl Cancelled {
         Cancelled { armed: true, ..Cancelled::unarmed(ctx) }
     }
 
+    /// What `poll` yields, or `None` once the context is done and it is not ready even then.
+    pub(crate) fn poll_until<R>(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        mut poll: impl FnMut(&mut TaskContext<'_>) -> Poll<R>,
+    ) -> Poll<Option<R>> {
+        if let Poll::Ready(output) = poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if self.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        // What is ready by the time that the context is done counts.
+        Poll::Ready(match poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    }
+
     /// If no thread can be had that would wake the task at the deadline: sleeps a while, wakes the
     /// task, and says so.
     fn nap(&self, cx: &TaskContext<'_>) -> bool {
@@ -102,17 +121,8 @@ impl<F: Future> Future for Until<F> {
         let Until { future, done } = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(future) };
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
         // SAFETY: as above.
-        if unsafe { Pin::new_unchecked(done) }.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        // What is ready by the time that the context is done counts.
-        Poll::Ready(match future.poll(cx) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
+        let done = unsafe { Pin::new_unchecked(done) };
+        done.poll_until(cx, |cx| future.as_mut().poll(cx))
     }
 }

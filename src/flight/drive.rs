@@ -1,11 +1,8 @@
-//! One call from its beginning to its end: in the thread's frame, or in a future.
+//! One call from its beginning to its end, in the thread's frame.
 
 use std::convert::identity;
 use std::fmt::Debug;
-use std::panic::resume_unwind;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::error::{FlightError, Shared};
@@ -14,7 +11,6 @@ use super::protocol::call::WaitKind;
 use super::protocol::domain::Domain;
 use super::protocol::outcome::Failure;
 use super::protocol::registry::Entered;
-use crate::contain::drop_contained;
 use crate::context::Context;
 use crate::error::Error;
 
@@ -98,46 +94,6 @@ impl<D: Domain> Target<D> {
         };
         then(flight_call.own_result(shared))
     }
-
-    /// The same for a task. `key` lies in the future's own memory.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn moves its arguments, the work too, once more on the way in"
-    )]
-    pub(crate) fn run_async<'k, F, Fut>(
-        self,
-        key: &'k D::Key,
-        context: Option<&'k Context>,
-        work: F,
-    ) -> impl Future<Output = RunResultOf<D>> + use<'k, D, F, Fut>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = WorkResult<D>>,
-    {
-        async move {
-            if let Some(error) = context_error(context) {
-                return Err(error);
-            }
-            let kind = WaitKind::Polled;
-            // SAFETY: it is pinned here, and the key lies in the same memory.
-            let flight_call = pin!(unsafe { FlightCall::new(self.domain, self.hash, key, kind) });
-            let flight_call = flight_call.into_ref().get_ref();
-            match flight_call.enter() {
-                Entered::Leads => {}
-                Entered::Found => return flight_call.own_result(false),
-                Entered::Reentrant => return Err(self.error_style.reentrant(key)),
-                Entered::Joined => match flight_call.wait_async(context).await {
-                    WaitResult::Leads => {
-                        if !flight_call.recheck() {
-                            return flight_call.own_result(flight_call.complete());
-                        }
-                    }
-                    end => return self.error_style.joined(flight_call, end, context),
-                },
-            }
-            lead_async(flight_call, work).await
-        }
-    }
 }
 
 impl<K: ?Sized> ErrorStyle<K> {
@@ -168,93 +124,11 @@ impl<K: ?Sized> ErrorStyle<K> {
 
 /// The error of a call whose context is done before it begins.
 #[inline]
-fn context_error<E>(context: Option<&Context>) -> Option<FlightError<E>> {
+pub(super) fn context_error<E>(context: Option<&Context>) -> Option<FlightError<E>> {
     context.and_then(Context::error).map(FlightError::Left)
 }
 
 fn left_error<E>(context: Option<&Context>) -> FlightError<E> {
     context_error(context)
         .unwrap_or_else(|| FlightError::Left(Error::timeout("the run that was joined")))
-}
-
-/// Runs the work of a call that leads, as a future.
-async fn lead_async<D: Domain, Fut>(
-    flight_call: &FlightCall<D>,
-    work: impl FnOnce() -> Fut,
-) -> RunResultOf<D>
-where
-    Fut: Future<Output = WorkResult<D>>,
-{
-    let mut leader_work = pin!(LeaderWork { flight_call, future: None });
-    // SAFETY: nothing is moved: the future is made where it is pinned.
-    let future = unsafe { &mut leader_work.as_mut().get_unchecked_mut().future };
-    let result = match flight_call.run_as_work(|| *future = Some(work())) {
-        Ok(()) => leader_work.await,
-        Err(payload) => Err(payload),
-    };
-    match result {
-        Ok(()) => flight_call.own_result(flight_call.complete()),
-        Err(payload) => {
-            flight_call.panicked(&*payload);
-            resume_unwind(payload)
-        }
-    }
-}
-
-/// The work of a call that leads, as a future. The thread counts as inside the work while this is
-/// polled, and while it is dropped.
-struct LeaderWork<'a, D: Domain, Fut> {
-    flight_call: &'a FlightCall<D>,
-    future: Option<Fut>,
-}
-
-impl<D: Domain, Fut: Future<Output = WorkResult<D>>> Future for LeaderWork<'_, D, Fut> {
-    type Output = std::thread::Result<()>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        // SAFETY: `future` is pinned whenever its owner is, and `flight_call` is a reference.
-        let LeaderWork { flight_call, future } = unsafe { self.get_unchecked_mut() };
-        // SAFETY: as above.
-        let mut future = unsafe { Pin::new_unchecked(future) };
-        let polled = flight_call.run_as_work(|| {
-            let polled = match future.as_mut().as_pin_mut() {
-                Some(work) => work.poll(cx),
-                None => panic!("a future was polled after it was ready"),
-            };
-            polled.map(|result| {
-                future.set(None);
-                flight_call.put_result(result);
-                flight_call.stage();
-            })
-        });
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-            Err(payload) => {
-                // What is left of the work is dropped now, while the call still leads. If that
-                // panics too, the first panic counts.
-                if let Err(second) = flight_call.run_as_work(|| future.set(None)) {
-                    drop_contained(second);
-                }
-                Poll::Ready(Err(payload))
-            }
-        }
-    }
-}
-
-impl<D: Domain, Fut> Drop for LeaderWork<'_, D, Fut> {
-    fn drop(&mut self) {
-        let (flight_call, future) = (self.flight_call, &mut self.future);
-        if future.is_none() {
-            return;
-        }
-        // Assigning drops the work where it was pinned.
-        if let Err(payload) = flight_call.run_as_work(|| *future = None) {
-            if std::thread::panicking() {
-                drop_contained(payload);
-            } else {
-                resume_unwind(payload);
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::protocol::registry::Entered;
 use super::protocol::wait;
 use crate::clock::{Clock, SystemClock};
 use crate::contain::contained;
-use crate::context::{Context, until, until_armed};
+use crate::context::{Cancelled, Context, until};
 use crate::error::panic_message;
 use crate::wait::block_on;
 
@@ -315,14 +316,18 @@ impl<D: Domain> FlightCall<D> {
         result.unwrap_or_else(|| self.leave())
     }
 
-    /// The same for a task.
-    pub(super) async fn wait_async(&self, context: Option<&Context>) -> WaitResult {
-        let completion = std::future::poll_fn(|cx| self.poll(cx));
-        let result = match context {
-            None => Some(completion.await),
-            Some(context) => until_armed(completion, context).await,
-        };
-        result.unwrap_or_else(|| self.leave())
+    /// One look at a call that joined, and at the end of its context.
+    pub(super) fn poll_until(
+        &self,
+        done: Option<Pin<&mut Cancelled>>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<WaitResult> {
+        match done {
+            None => self.poll(cx),
+            Some(done) => done
+                .poll_until(cx, |cx| self.poll(cx))
+                .map(|result| result.unwrap_or_else(|| self.leave())),
+        }
     }
 }
 

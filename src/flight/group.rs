@@ -1,6 +1,6 @@
 //! One piece of work.
 
-use std::convert::Infallible;
+use std::convert::{Infallible, identity};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::error::FlightError;
 use super::error::Shared;
 use super::flight_call::RunResult;
 use super::infallible::{infallible, value_or_panic};
+use super::run_future::RunFuture;
 use super::shard::FlightShard;
 use crate::context::Context;
 use crate::sync::barrier;
@@ -191,12 +192,12 @@ impl<T: Clone> Group<T> {
     /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(value) if *value == 4));
     /// ```
-    pub async fn run_async<F, Fut>(&self, work: F) -> Shared<T>
+    pub fn run_async<F, Fut>(&self, work: F) -> impl Future<Output = Shared<T>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        value_or_panic(self.target().run_async(&(), None, || infallible(work())).await)
+        RunFuture::new((), |()| self.target(), None, || infallible(work()), value_or_panic)
     }
 
     /// [`run_async`](Group::run_async) with the caller's context.
@@ -215,12 +216,16 @@ impl<T: Clone> Group<T> {
     /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(Err(_))));
     /// ```
-    pub async fn run_async_in<F, Fut>(&self, context: &Context, work: F) -> RunResult<T, Infallible>
+    pub fn run_async_in<F, Fut>(
+        &self,
+        context: &Context,
+        work: F,
+    ) -> impl Future<Output = RunResult<T, Infallible>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        self.target().run_async(&(), Some(context), || infallible(work())).await
+        RunFuture::new((), |()| self.target(), Some(context), || infallible(work()), identity)
     }
 }
 
@@ -283,12 +288,12 @@ impl<T: Clone, E> Group<T, E> {
     /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async<F, Fut>(&self, work: F) -> RunResult<T, E>
+    pub fn try_run_async<F, Fut>(&self, work: F) -> impl Future<Output = RunResult<T, E>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.target().run_async(&(), None, work).await
+        RunFuture::new((), |()| self.target(), None, work, identity)
     }
 
     /// [`try_run_in`](Group::try_run_in) for a task.
@@ -307,12 +312,16 @@ impl<T: Clone, E> Group<T, E> {
     /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async_in<F, Fut>(&self, context: &Context, work: F) -> RunResult<T, E>
+    pub fn try_run_async_in<F, Fut>(
+        &self,
+        context: &Context,
+        work: F,
+    ) -> impl Future<Output = RunResult<T, E>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.target().run_async(&(), Some(context), work).await
+        RunFuture::new((), |()| self.target(), Some(context), work, identity)
     }
 }
 

@@ -1,9 +1,7 @@
 //! One piece of work for each key.
 
 use std::borrow::Borrow;
-use std::convert::Infallible;
-#[cfg(all(feature = "capi", not(docache_loom)))]
-use std::convert::identity;
+use std::convert::{Infallible, identity};
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
@@ -18,6 +16,7 @@ use super::drive::{ErrorStyle, Target, name_by_debug};
 use super::error::Shared;
 use super::flight_call::RunResult;
 use super::infallible::{infallible, value_or_panic};
+use super::run_future::RunFuture;
 use super::shard::FlightShard;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -197,14 +196,13 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(value) if *value == 4));
     /// ```
-    pub async fn run_async<Q, F, Fut>(&self, key: Q, work: F) -> Shared<T>
+    pub fn run_async<Q, F, Fut>(&self, key: Q, work: F) -> impl Future<Output = Shared<T>>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        let key: &K = key.borrow();
-        value_or_panic(self.target(key).run_async(key, None, || infallible(work())).await)
+        RunFuture::new(key, |key: &K| self.target(key), None, || infallible(work()), value_or_panic)
     }
 
     /// [`run_async`](KeyedGroup::run_async) with the caller's context.
@@ -223,19 +221,24 @@ impl<K: ?Sized + Hash + Eq, T: Clone> KeyedGroup<K, T> {
     /// let polled = answer.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(Err(_))));
     /// ```
-    pub async fn run_async_in<Q, F, Fut>(
+    pub fn run_async_in<Q, F, Fut>(
         &self,
         context: &Context,
         key: Q,
         work: F,
-    ) -> RunResult<T, Infallible>
+    ) -> impl Future<Output = RunResult<T, Infallible>>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        let key: &K = key.borrow();
-        self.target(key).run_async(key, Some(context), || infallible(work())).await
+        RunFuture::new(
+            key,
+            |key: &K| self.target(key),
+            Some(context),
+            || infallible(work()),
+            identity,
+        )
     }
 }
 
@@ -301,14 +304,13 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async<Q, F, Fut>(&self, key: Q, work: F) -> RunResult<T, E>
+    pub fn try_run_async<Q, F, Fut>(&self, key: Q, work: F) -> impl Future<Output = RunResult<T, E>>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let key: &K = key.borrow();
-        self.target(key).run_async(key, None, work).await
+        RunFuture::new(key, |key: &K| self.target(key), None, work, identity)
     }
 
     /// [`try_run_in`](KeyedGroup::try_run_in) for a task.
@@ -327,19 +329,18 @@ impl<K: ?Sized + Hash + Eq, T: Clone, E> KeyedGroup<K, T, E> {
     /// let polled = port.poll(&mut Context::from_waker(Waker::noop()));
     /// assert!(matches!(polled, Poll::Ready(Ok(port)) if *port == 80));
     /// ```
-    pub async fn try_run_async_in<Q, F, Fut>(
+    pub fn try_run_async_in<Q, F, Fut>(
         &self,
         context: &Context,
         key: Q,
         work: F,
-    ) -> RunResult<T, E>
+    ) -> impl Future<Output = RunResult<T, E>>
     where
         Q: Borrow<K> + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let key: &K = key.borrow();
-        self.target(key).run_async(key, Some(context), work).await
+        RunFuture::new(key, |key: &K| self.target(key), Some(context), work, identity)
     }
 }
 

@@ -132,6 +132,7 @@ mod keyed;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 mod owned_call;
 mod protocol;
+mod run_future;
 mod shard;
 
 #[cfg(all(test, docache_loom))]
@@ -155,3 +156,4 @@ pub(crate) use protocol::deliver::deliver_outcome;
 pub(crate) use protocol::domain::{Domain, grow};
 pub(crate) use protocol::outcome::{Failure, Outcome};
 pub(crate) use protocol::registry::{Entered, Registry};
+pub(crate) use run_future::RunFuture;

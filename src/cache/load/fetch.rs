@@ -9,24 +9,25 @@ use crate::cache::handle::Cache;
 use crate::cache::inner::Inner;
 use crate::cache::key::FetchKey;
 use crate::context::Context;
-use crate::flight::{FlightError, value_or_panic};
+use crate::flight::{FlightError, RunFuture, value_or_panic};
 
 impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher> Inner<K, V, E, S> {
     /// The key's value, which was not there a moment ago, for a task.
-    pub(super) async fn load_async<L, F, Fut>(
+    pub(super) fn load_async<L, F, Fut>(
         &self,
         (hash, key): (u64, K),
         ttl: Option<Duration>,
         context: Option<&Context>,
         work: F,
-    ) -> Result<V, FlightError<E>>
+    ) -> impl Future<Output = Result<V, FlightError<E>>>
     where
         K: 'static,
         L: Loaded<V>,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<L, E>>,
     {
-        self.resolve(self.target(hash, ttl).run_async(&key, context, work).await)
+        let target = move |_: &K| self.target(hash, ttl);
+        RunFuture::new(key, target, context, work, |result| self.resolve(result))
     }
 }
 
