@@ -1,8 +1,9 @@
 //! The future of one call: what `run_async` and its like return.
 //!
-//! It is written by hand so that a result is written once, where the caller wants it. Of `async`
-//! functions, each would move it once more, and drop the call in between: for a run that nobody
-//! joins that took as long as the run.
+//! It is written by hand so that a result is written once, where the caller wants it. `async`
+//! functions would each move it once more, right after it was written in parts, for which the
+//! processor waits: for a run that nobody joins that took as long as all the rest. So nothing is
+//! done here between taking the result and returning it; the call is dropped with the future.
 
 use std::borrow::Borrow;
 use std::mem;
@@ -186,8 +187,7 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<R> {
-        // SAFETY: what is pinned is not moved: only a stage that was never polled is taken out, and
-        // work that was not begun.
+        // SAFETY: nothing that is pinned is moved: all that is taken out is work that was not begun.
         let this = LeavesIfItPanics(unsafe { self.get_unchecked_mut() });
         let polled = match (&this.0.stage, &this.0.flight_call) {
             (Stage::New { .. }, _) => this.0.begin(cx),

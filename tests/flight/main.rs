@@ -6,6 +6,7 @@ mod common;
 mod bulk;
 mod contexts;
 mod forget;
+mod futures;
 mod keys;
 mod panics;
 mod reentry;
