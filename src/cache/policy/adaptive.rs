@@ -112,7 +112,7 @@ impl<W: Weights> Adaptive<W> {
         let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
         let h = past + 1;
         let history = History::new(h, self.turns.epoch()).0;
-        entries.set_mark(entries.entry(i), Mark { hits: 0, history });
+        entries.set_first_mark(entries.entry(i), Mark { hits: 0, history });
         if W::DIFFER && weight == 0 {
             self.newest = i;
             self.queues.push(WINDOW, i, weight);
@@ -132,7 +132,7 @@ impl<W: Weights> Adaptive<W> {
         if proven { Admission::Main } else { Admission::Probation }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn replace(
         &mut self,
         entries: &impl PolicyEntries,
@@ -141,8 +141,18 @@ impl<W: Weights> Adaptive<W> {
         weight: u32,
     ) -> Admission {
         let Mark { hits, history } = entries.mark(entries.entry(old));
-        let mark = Mark { hits: hits.saturating_add(1).min(MAX_HITS), history };
-        entries.set_mark(entries.entry(new), mark);
+        let mark = Mark { hits: hits.min(MAX_HITS - 1) + 1, history };
+        entries.set_first_mark(entries.entry(new), mark);
+        if W::DIFFER {
+            return self.replace_by_weight(old, new, weight);
+        }
+        self.queues.substitute(old, new, weight);
+        self.newest = new;
+        Admission::Done
+    }
+
+    #[inline(never)]
+    fn replace_by_weight(&mut self, old: u32, new: u32, weight: u32) -> Admission {
         let Some(queue) = self.queues.queue_of(old) else {
             let proven = weight == 0 || self.main_has_room(weight);
             return if proven { Admission::Main } else { Admission::Probation };

@@ -108,6 +108,10 @@ pub(crate) trait PolicyEntries {
     fn entry(&self, i: u32) -> Self::Entry;
     fn mark(&self, entry: Self::Entry) -> Mark;
     fn set_mark(&self, entry: Self::Entry, mark: Mark);
+    /// The same for a new entry, whose mark is 0.
+    fn set_first_mark(&self, entry: Self::Entry, mark: Mark) {
+        self.set_mark(entry, mark);
+    }
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
     fn hash(&self, entry: Self::Entry) -> Option<u64>;
 }
@@ -251,8 +255,22 @@ impl Policy {
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old`
     /// nor `new`), and it takes the young end of the queue that `old` was in. If `old` weighed
     /// nothing, it is enqueued as a new entry is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn replace(
+        &mut self,
+        entries: &impl PolicyEntries,
+        old: u32,
+        new: u32,
+        weight: u32,
+    ) -> Admission {
+        if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
+            return adaptive.replace(entries, old, new, weight);
+        }
+        self.replace_by_call(entries, old, new, weight)
+    }
+
+    #[inline(never)]
+    fn replace_by_call(
         &mut self,
         entries: &impl PolicyEntries,
         old: u32,
@@ -335,8 +353,16 @@ impl Policy {
     }
 
     /// `i` was removed or has expired. No ghost is kept of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, i: u32) {
+        if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
+            return adaptive.remove(i);
+        }
+        self.remove_by_call(i);
+    }
+
+    #[inline(never)]
+    fn remove_by_call(&mut self, i: u32) {
         with!(&mut self.0, unbounded all => all.remove(i), bounded policy => policy.remove(i));
     }
 

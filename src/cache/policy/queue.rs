@@ -259,27 +259,30 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     }
 
     /// Takes `i` out of its queue, if it is in one.
+    #[inline]
     pub(super) fn unlink(&mut self, i: u32) {
         let node = self.nodes.get(i);
-        if node.queue() == NOWHERE {
-            return;
-        }
-        let (prev, next) = self.neighbours(i, node);
         let weight = self.entry_weight(i);
-        let queue = &mut self.queues[node.queue()];
-        if queue.first == i {
-            queue.first = node.next();
-        }
-        if queue.last == i {
-            queue.last = node.prev;
-        }
+        let (follows, leads) = (self.joined(1), self.joined(0));
+        let number = node.queue();
+        let Some(queue) = self.queues.get_mut(number) else { return };
         queue.len -= 1;
         queue.weight.change(0, weight);
-        if let Some(prev) = prev {
-            self.nodes.update(prev, |prev| prev.set_next(node.next()));
+        let mut prev = true;
+        if queue.first == i {
+            queue.first = node.next();
+            prev = number == 0 && follows;
         }
-        if let Some(next) = next {
-            self.nodes.update(next, |next| next.prev = node.prev);
+        let mut next = true;
+        if queue.last == i {
+            queue.last = node.prev;
+            next = number == 1 && leads;
+        }
+        if prev {
+            self.nodes.update(node.prev, |prev| prev.set_next(node.next()));
+        }
+        if next {
+            self.nodes.update(node.next(), |next| next.prev = node.prev);
         }
         self.nodes.clear(i);
         self.weights.clear(i);
@@ -333,44 +336,39 @@ impl<W: Weights, const N: usize> Queues<W, N> {
 
     /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in
     /// one, is, and takes `old` out.
+    #[inline]
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
         self.make_node(new, weight);
         let node = self.nodes.get(old);
-        let (prev, next) = self.neighbours(old, node);
         let old_weight = self.entry_weight(old);
-        let queue = &mut self.queues[node.queue()];
+        let (follows, leads) = (self.joined(1), self.joined(0));
+        let number = node.queue();
+        let queue = &mut self.queues[number];
         queue.weight.change(weight, old_weight);
+        let mut prev = true;
         if queue.first == old {
             queue.first = new;
+            prev = number == 0 && follows;
         }
+        let mut next = true;
         if queue.last == old {
             queue.last = new;
+            next = number == 1 && leads;
+        }
+        if prev {
+            self.nodes.update(node.prev, |prev| prev.set_next(new));
+        }
+        if next {
+            self.nodes.update(node.next(), |next| next.prev = new);
         }
         self.nodes.set(new, node);
         self.nodes.clear(old);
         self.weights.clear(old);
-        if let Some(prev) = prev {
-            self.nodes.update(prev, |prev| prev.set_next(new));
-        }
-        if let Some(next) = next {
-            self.nodes.update(next, |next| next.prev = new);
-        }
     }
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
         self.nodes.memory() + self.weights.memory()
-    }
-
-    /// What stands before and behind `i`, whose node this is, in its list.
-    #[inline]
-    fn neighbours(&self, i: u32, node: Node) -> (Option<u32>, Option<u32>) {
-        let (number, queue) = (node.queue(), &self.queues[node.queue()]);
-        let follows = number == 0 && self.joined(1);
-        let leads = number == 1 && self.joined(0);
-        let prev = (queue.first != i || follows).then_some(node.prev);
-        let next = (queue.last != i || leads).then_some(node.next());
-        (prev, next)
     }
 
     /// Whether there are entries of this queue, 0 or 1, in a list with those of the other.

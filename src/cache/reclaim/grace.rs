@@ -21,8 +21,13 @@ pub(super) struct GracePeriods {
 }
 
 /// The number of periods that had begun when something was unlinked. (RCU: a grace-period cookie.)
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct GraceCookie(u64);
+
+impl GraceCookie {
+    /// One that does not elapse.
+    pub(crate) const NEVER: GraceCookie = GraceCookie(u64::MAX);
+}
 
 impl GracePeriods {
     pub(super) fn new() -> GracePeriods {

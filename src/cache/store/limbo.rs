@@ -1,12 +1,10 @@
 //! The retired entries and tables of a shard, which some reader may still see.
 //!
 //! # State
-//! `indices` are the retired entries, oldest first. They wait in batches, because taking a cookie
-//! costs a fence: `in_front` counts those that are left of the first batch, and `batches` has the
-//! others, each batch with the cookie that was taken when it was sealed; the last `unsealed` of
-//! them are in no batch yet. If there is a batch, there is one in front. If entries have weights, a
-//! batch counts with its whole weight until its last entry has left. `tables` are tables that were
-//! replaced.
+//! Retired entries wait in [batches](Batch), because taking a cookie costs a fence. `open` has the
+//! `unsealed` that were retired last. A batch is sealed when it is full: it gets a cookie, and joins
+//! `batches` behind the others. If entries have weights, a batch counts with its whole weight until
+//! its last entry has left. `tables` are tables that were replaced.
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.
@@ -22,18 +20,29 @@ use super::table::Table;
 use crate::cache::reclaim::GraceCookie;
 
 /// How many entries share a cookie at most.
-const BATCH: u32 = if cfg!(docache_loom) { 1 } else { 16 };
+pub(crate) const BATCH: usize = if cfg!(docache_loom) { 1 } else { 16 };
 
 /// Places that were sealed together.
 #[derive(Clone, Copy, Debug)]
-struct Batch {
+pub(crate) struct Batch {
     cookie: GraceCookie,
-    places: u32,
     weight: u64,
+    /// Those that are left of it are `places[begin..end]`.
+    begin: u32,
+    end: u32,
+    places: [u32; BATCH],
 }
 
-/// Queues for fewer places are not made smaller.
-const MIN_SHRINK_LEN: usize = 1024;
+impl Batch {
+    /// What is left of it.
+    #[inline]
+    pub(crate) fn places(&self) -> &[u32] {
+        &self.places[self.begin as usize..self.end as usize]
+    }
+}
+
+/// A queue for fewer batches is not made smaller.
+const MIN_SHRINK_LEN: usize = 1024 / BATCH;
 
 /// A table of more bytes than this is reason enough to wake the background; smaller ones wait for
 /// the next table.
@@ -43,44 +52,45 @@ fn is_large(table: Table) -> bool {
     table.memory() > EAGER_TABLE_BYTES
 }
 
-/// What each write changes comes first.
+/// What each write changes comes first; with the end of the slab, which lies before it, that is a
+/// cache line, and `open` is another.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limbo {
-    indices: VecDeque<u32>,
-    front_cookie: GraceCookie,
-    in_front: u32,
     unsealed: u32,
-    front_weight: u64,
-    /// The weight of all that waits, in batches and in none.
+    /// How many entries are in `batches`.
+    sealed: u32,
+    /// That of the first batch; if there is none, it does not elapse.
+    front_cookie: GraceCookie,
+    batches: VecDeque<Batch>,
+    /// The weight of all that waits, sealed or not.
     weight: u64,
-    /// The weight of what is in no batch.
+    open: [u32; BATCH],
+    /// The weight of what is not sealed.
     unsealed_weight: u64,
     /// The weight that makes a batch full.
     batch_weight: u64,
-    batches: VecDeque<Batch>,
     tables: Vec<(GraceCookie, Table)>,
 }
 
 impl Limbo {
     pub(crate) fn new(batch_weight: u64) -> Limbo {
         Limbo {
-            indices: VecDeque::new(),
-            front_cookie: GraceCookie::default(),
-            in_front: 0,
             unsealed: 0,
-            front_weight: 0,
+            sealed: 0,
+            front_cookie: GraceCookie::NEVER,
+            batches: VecDeque::new(),
             weight: 0,
+            open: [0; BATCH],
             unsealed_weight: 0,
             batch_weight,
-            batches: VecDeque::new(),
             tables: Vec::new(),
         }
     }
 
     /// How many entries wait.
     pub(crate) fn len(&self) -> usize {
-        self.indices.len()
+        (self.sealed + self.unsealed) as usize
     }
 
     /// What they weigh.
@@ -89,7 +99,7 @@ impl Limbo {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.indices.is_empty() && self.tables.is_empty()
+        self.len() == 0 && self.tables.is_empty()
     }
 
     /// Whether there are tables among what waits, and not only small ones.
@@ -102,9 +112,9 @@ impl Limbo {
     /// [`advance_throttled`](crate::cache::reclaim::advance_throttled) is due.
     #[inline]
     pub(crate) fn retire(&mut self, index: u32) -> bool {
-        self.indices.push_back(index);
+        self.open[self.unsealed as usize] = index;
         self.unsealed += 1;
-        let full = self.unsealed >= BATCH;
+        let full = self.unsealed as usize == BATCH;
         if full {
             self.seal();
         }
@@ -116,12 +126,10 @@ impl Limbo {
     #[inline]
     pub(crate) fn add_weight(&mut self, weight: u64) -> bool {
         self.weight += weight;
-        if self.unsealed > 0 || self.in_front == 0 {
-            self.unsealed_weight += weight;
-        } else {
+        match self.batches.back_mut() {
             // The entries that weigh this have just filled, and sealed, the last batch.
-            let last = self.batches.back_mut().map(|last| &mut last.weight);
-            *last.unwrap_or(&mut self.front_weight) += weight;
+            Some(last) if self.unsealed == 0 => last.weight += weight,
+            _ => self.unsealed_weight += weight,
         }
         let full = self.unsealed_weight >= self.batch_weight;
         if full {
@@ -137,51 +145,71 @@ impl Limbo {
     }
 
     /// Seals the entries that are in no batch yet, if there are any.
+    #[inline(never)]
     pub(crate) fn seal(&mut self) {
-        if self.unsealed > 0 {
-            let cookie = GraceCookie::take();
-            let batch = Batch { cookie, places: self.unsealed, weight: self.unsealed_weight };
-            if self.in_front == 0 {
-                self.put_in_front(batch);
-            } else {
-                self.batches.push_back(batch);
-            }
-            (self.unsealed, self.unsealed_weight) = (0, 0);
+        if self.unsealed == 0 {
+            return;
         }
+        let batch = Batch {
+            cookie: GraceCookie::take(),
+            weight: self.unsealed_weight,
+            begin: 0,
+            end: self.unsealed,
+            places: self.open,
+        };
+        if self.batches.is_empty() {
+            self.front_cookie = batch.cookie;
+        }
+        self.batches.push_back(batch);
+        self.sealed += self.unsealed;
+        (self.unsealed, self.unsealed_weight) = (0, 0);
+    }
+
+    /// Whether nobody can see the oldest entry any more.
+    #[inline]
+    fn has_elapsed(&self) -> bool {
+        self.front_cookie.has_elapsed()
     }
 
     /// The oldest entry, if nobody can see it any more.
     #[inline]
     pub(crate) fn pop_elapsed(&mut self) -> Option<u32> {
-        if self.in_front == 0 || !self.front_cookie.has_elapsed() {
+        if !self.has_elapsed() {
             return None;
         }
-        self.in_front -= 1;
-        if self.in_front == 0 {
-            self.next_batch();
+        let front = self.batches.front_mut()?;
+        let index = front.places[front.begin as usize];
+        front.begin += 1;
+        self.sealed -= 1;
+        if front.begin == front.end {
+            self.pop_front();
         }
-        self.indices.pop_front()
+        Some(index)
     }
 
-    fn put_in_front(&mut self, batch: Batch) {
-        self.front_cookie = batch.cookie;
-        (self.in_front, self.front_weight) = (batch.places, batch.weight);
+    /// What is left of the oldest batch, if nobody can see it any more.
+    #[inline]
+    pub(crate) fn pop_elapsed_batch(&mut self) -> Option<Batch> {
+        if !self.has_elapsed() {
+            return None;
+        }
+        let front = self.pop_front()?;
+        self.sealed -= front.end - front.begin;
+        Some(front)
     }
 
-    /// The first batch has left. Gives memory back that the queues needed while a guard was held
-    /// for long.
+    /// The first batch leaves. Gives memory back that the queue needed while a guard was held for
+    /// long.
     #[inline(never)]
-    fn next_batch(&mut self) {
-        self.weight -= self.front_weight;
-        if let Some(batch) = self.batches.pop_front() {
-            self.put_in_front(batch);
+    fn pop_front(&mut self) -> Option<Batch> {
+        let front = self.batches.pop_front()?;
+        self.weight -= front.weight;
+        self.front_cookie = self.batches.front().map_or(GraceCookie::NEVER, |next| next.cookie);
+        let (len, capacity) = (self.batches.len(), self.batches.capacity());
+        if capacity > MIN_SHRINK_LEN && len < capacity / 8 {
+            self.batches.shrink_to(capacity / 2);
         }
-        if self.indices.capacity() > MIN_SHRINK_LEN
-            && self.indices.len() < self.indices.capacity() / 8
-        {
-            self.indices.shrink_to(self.indices.capacity() / 2);
-            self.batches.shrink_to(self.batches.len());
-        }
+        Some(front)
     }
 
     /// Frees the tables that nobody can see any more.
@@ -197,11 +225,10 @@ impl Limbo {
         });
     }
 
-    /// Bytes of the queues and of the tables that wait.
+    /// Bytes of the queue and of the tables that wait.
     pub(crate) fn memory(&self) -> usize {
-        let queues = self.indices.capacity() * size_of::<u32>()
-            + self.batches.capacity() * size_of::<Batch>();
-        queues + self.tables.iter().map(|(_, table)| table.memory()).sum::<usize>()
+        let queue = self.batches.capacity() * size_of::<Batch>();
+        queue + self.tables.iter().map(|(_, table)| table.memory()).sum::<usize>()
     }
 
     /// Everything, for an owner that nobody shares with.
@@ -210,10 +237,11 @@ impl Limbo {
             // SAFETY: the owner is alone, and the table leaves the list.
             unsafe { table.free() };
         }
-        self.batches.clear();
-        self.in_front = 0;
-        (self.unsealed, self.unsealed_weight, self.weight) = (0, 0, 0);
-        self.indices.drain(..)
+        let open = self.open.into_iter().take(self.unsealed as usize);
+        (self.front_cookie, self.sealed, self.weight) = (GraceCookie::NEVER, 0, 0);
+        (self.unsealed, self.unsealed_weight) = (0, 0);
+        let left = |batch: Batch| batch.places.into_iter().take(batch.end as usize).skip(batch.begin as usize);
+        self.batches.drain(..).flat_map(left).chain(open)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
 use super::expiry::wheel::TimerWheel;
 use super::place::{Deadline, Place};
-use super::shard::{LAZY_RETIRED, NewEntry, ReadView, Shard, ShardConfig, ShardState};
+use super::shard::{NewEntry, ReadView, Shard, ShardConfig, ShardState};
 use super::slab::{ChunkPtr, place};
 use super::table::{Position, Table};
 use crate::cache::key::Lookup;
@@ -119,6 +119,11 @@ impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V
     #[inline]
     fn set_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
         entry.set_mark(mark);
+    }
+
+    #[inline]
+    fn set_first_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
+        entry.set_first_mark(mark);
     }
 
     #[inline]
@@ -261,18 +266,33 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// A free place, for a new entry.
     #[inline(always)]
     fn allocate(&mut self) -> Option<u32> {
-        self.state.slab.take_next().or_else(|| self.allocate_slow())
+        self.state.slab.take_ready().or_else(|| self.allocate_slow())
     }
 
-    /// The same, when the slab keeps no place ready.
+    /// The same, when the slab has no place ready.
     #[inline(never)]
     fn allocate_slow(&mut self) -> Option<u32> {
+        if !needs_drop::<(K, V)>() {
+            self.reuse_elapsed();
+        }
         let index = self.state.slab.take()?;
         if self.state.slab.directory() != self.view.directory() {
             // Before the index (THERE).
             self.view.directory.store(self.state.slab.directory().cast_mut(), Ordering::Release);
         }
         Some(index)
+    }
+
+    /// Has the slab take back the places of a batch that no reader can see any more; their pairs
+    /// have no destructors. False if there is none.
+    fn reuse_elapsed(&mut self) -> bool {
+        let state = &mut *self.state;
+        let batch = state.limbo.pop_elapsed_batch();
+        if let Some(batch) = &batch {
+            // SAFETY: nobody can see them (ONCE), and what they hold need not be dropped.
+            unsafe { state.slab.give_all_back(batch.places()) };
+        }
+        batch.is_some()
     }
 
     /// Makes a filled place an entry.
@@ -512,29 +532,27 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred.needs_maintenance |= self.state.limbo.retire_table(old);
     }
 
-    /// Takes up to [`MAX_RECLAIMED`] entries that no reader can see any more out of limbo. If pairs
-    /// have destructors, `deferred` drops them after unlocking; it has room for one call of this.
-    /// Otherwise their places are free at once. True if there were any.
+    /// Takes up to [`MAX_RECLAIMED`] entries that no reader can see any more out of limbo, for
+    /// `deferred` to drop their pairs after unlocking; it has room for one call of this. True if
+    /// there were any. Pairs that have no destructors stay until their places are
+    /// [wanted](Locked::allocate), or the background comes.
     #[inline(always)]
     pub(crate) fn drain_limbo(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
-        let state = &mut *self.state;
-        if deferred.reentrant && needs_drop::<(K, V)>() {
+        if !needs_drop::<(K, V)>() || deferred.reentrant {
             return false;
         }
-        // What need not be dropped may wait until its place is wanted, unless it is much.
-        let only_one = !needs_drop::<(K, V)>() && state.limbo.len() < LAZY_RETIRED;
         let mut any = false;
-        for _ in 0..if only_one { 1 } else { MAX_RECLAIMED } {
-            let Some(index) = state.limbo.pop_elapsed() else { break };
+        for _ in 0..MAX_RECLAIMED {
+            let Some(index) = self.state.limbo.pop_elapsed() else { break };
             any = true;
-            if needs_drop::<(K, V)>() {
-                deferred.push_reclaimed(index);
-            } else {
-                // SAFETY: nobody can see it (ONCE), and what it holds need not be dropped.
-                unsafe { state.slab.give_back(index) };
-            }
+            deferred.push_reclaimed(index);
         }
         any
+    }
+
+    /// The same, and pairs without destructors go, too.
+    pub(crate) fn drain_limbo_in_any_case(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
+        if needs_drop::<(K, V)>() { self.drain_limbo(deferred) } else { self.reuse_elapsed() }
     }
 
     /// Bytes that the shard has allocated, but for cached errors and flights.

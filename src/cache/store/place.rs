@@ -183,6 +183,12 @@ impl<K, V> Place<K, V> {
         self.set(self.meta().with_mark(mark));
     }
 
+    /// Sets the mark of an entry that has none yet.
+    #[inline]
+    pub(crate) fn set_first_mark(&self, mark: Mark) {
+        self.set(Meta(self.meta().0 | Meta(0).with_mark(mark).0));
+    }
+
     /// In a free place: the next one.
     pub(crate) fn next_free(&self) -> u32 {
         self.meta.load(Ordering::Relaxed) as u32

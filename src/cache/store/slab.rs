@@ -6,9 +6,8 @@
 //! large. The addresses of the chunks are in the *directory*, an array that readers find through
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
-//! Two kinds of free places are kept ready, so that most writes do not look at a chunk: one that
-//! was given back, and a *run* of places that were never given out. Their chunks count them as
-//! used.
+//! Some free places are kept *ready*, so that most writes do not look at a chunk: such as were given
+//! back, or a run of places that were never given out. Their chunks count them as used.
 //!
 //! # Invariants
 //! - LOCKED: places are given out and taken back under the shard's lock.
@@ -44,8 +43,8 @@ pub(crate) const fn chunk_places<K, V>() -> usize {
         _ => 512,
     }
 }
-/// The most places of a run.
-const RUN: u32 = 16;
+/// How many places are kept ready at most.
+const READY: usize = 16;
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -104,21 +103,18 @@ pub(crate) struct Slab<K, V> {
     max_places: usize,
     /// How many there are.
     places: usize,
-    /// How many places are given out.
-    used: u32,
-    /// A place that was given back, to be handed out next; [`NONE`] if there is none. Places of
+    /// The first `ready_len` of these are ready, and the last of them is given out next. Places of
     /// high index are not kept here, so that indices can become small again.
-    next: u32,
-    /// The run: from here on,
-    run_next: u32,
-    /// up to here.
-    run_end: u32,
+    ready: [u32; READY],
+    /// How many places no chunk has: those that are given out, and those that are ready.
+    taken: u32,
+    ready_len: u32,
 }
 
 impl<K, V> Slab<K, V> {
     /// The size of its tail, which every write changes.
     #[cfg_attr(docache_loom, allow(dead_code, reason = "models have no cache lines"))]
-    pub(super) const HOT_BYTES: usize = size_of::<Self>() - std::mem::offset_of!(Self, used);
+    pub(super) const HOT_BYTES: usize = size_of::<Self>() - std::mem::offset_of!(Self, ready);
 
     /// An empty slab that may grow to `max_places` places.
     pub(crate) fn new(max_places: usize) -> Slab<K, V> {
@@ -129,16 +125,16 @@ impl<K, V> Slab<K, V> {
             freed: Vec::new(),
             max_places: max_places.min(MAX_PLACES),
             places: 0,
-            used: 0,
-            next: NONE,
-            run_next: 0,
-            run_end: 0,
+            ready: [NONE; READY],
+            taken: 0,
+            ready_len: 0,
         }
     }
 
     /// How many places are given out.
+    #[inline]
     pub(crate) fn used(&self) -> usize {
-        self.used as usize
+        (self.taken - self.ready_len) as usize
     }
 
     pub(crate) fn directory(&self) -> *const ChunkPtr<K, V> {
@@ -154,24 +150,17 @@ impl<K, V> Slab<K, V> {
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// A place that is kept ready, if there is one.
-    #[inline]
-    pub(crate) fn take_next(&mut self) -> Option<u32> {
-        let index = if self.next != NONE {
-            std::mem::replace(&mut self.next, NONE)
-        } else if self.run_next < self.run_end {
-            self.run_next += 1;
-            self.run_next - 1
-        } else {
-            return None;
-        };
-        self.used += 1;
-        Some(index)
+    /// A place that is ready, if there is one.
+    #[inline(always)]
+    pub(crate) fn take_ready(&mut self) -> Option<u32> {
+        let last = self.ready_len.checked_sub(1)?;
+        self.ready_len = last;
+        self.ready.get(last as usize).copied()
     }
 
     /// A free place, or `None` if there are no more. The directory may have moved.
     pub(crate) fn take(&mut self) -> Option<u32> {
-        self.take_next().or_else(|| self.take_from_chunk())
+        self.take_ready().or_else(|| self.take_from_chunk())
     }
 
     fn take_from_chunk(&mut self) -> Option<u32> {
@@ -179,24 +168,25 @@ impl<K, V> Slab<K, V> {
         let index = self.chunks[number].free;
         if index == NONE {
             self.begin_run(number);
-            return self.take_next();
+            return self.take_ready();
         }
         let directory = self.directory();
         let chunk = &mut self.chunks[number];
         // SAFETY: given out before and given back, so it holds a `Place`, and its chunk is there.
         chunk.free = unsafe { place(directory, index) }.next_free();
         chunk.used += 1;
-        self.used += 1;
+        self.taken += 1;
         Some(index)
     }
 
-    /// Keeps places of this chunk ready, which has room and none that was given back.
+    /// Keeps places of this chunk ready, which has room and none that was given back; nothing else
+    /// is ready.
     fn begin_run(&mut self, number: usize) {
         let base = self.directories.last().expect("a chunk has an address")[number]
             .load(Ordering::Relaxed);
         let chunk = &mut self.chunks[number];
         let begin = chunk.high_water;
-        let end = chunk.places.min(begin + RUN);
+        let end = chunk.places.min(begin + READY as u32);
         for at in begin..end {
             // SAFETY: less than the chunk's places.
             let place = unsafe { base.add(at as usize) };
@@ -206,7 +196,17 @@ impl<K, V> Slab<K, V> {
         chunk.used += end - begin;
         chunk.high_water = end;
         let first = (number * chunk_places::<K, V>()) as u32;
-        (self.run_next, self.run_end) = (first + begin, first + end);
+        // The first is taken first.
+        let run = (first + begin..first + end).rev();
+        self.ready.iter_mut().zip(run).for_each(|(ready, index)| *ready = index);
+        self.ready_len = end - begin;
+        self.taken += end - begin;
+    }
+
+    /// The least index that is a high one.
+    #[inline]
+    fn high(&self) -> usize {
+        2 * self.used() + chunk_places::<K, V>()
     }
 
     /// Takes a place back.
@@ -215,12 +215,33 @@ impl<K, V> Slab<K, V> {
     /// It was given out, it is empty, and nobody can see it any more.
     #[inline]
     pub(crate) unsafe fn give_back(&mut self, index: u32) {
-        if self.next == NONE && (index as usize) < 2 * self.used() + chunk_places::<K, V>() {
-            self.used -= 1;
-            self.next = index;
-        } else {
+        let is_high = index as usize >= self.high();
+        match self.ready.get_mut(self.ready_len as usize).filter(|_| !is_high) {
+            Some(ready) => {
+                *ready = index;
+                self.ready_len += 1;
+            }
             // SAFETY: the caller's promise.
-            unsafe { self.return_to_chunk(index) };
+            None => unsafe { self.return_to_chunk(index) },
+        }
+    }
+
+    /// Takes places back that were used a while ago together.
+    ///
+    /// # Safety
+    /// As [`give_back`](Slab::give_back)'s, of each.
+    #[inline]
+    pub(crate) unsafe fn give_all_back(&mut self, indices: &[u32]) {
+        let high = self.high();
+        let any_high = indices.iter().fold(false, |any, &index| any | (index as usize >= high));
+        let begin = self.ready_len as usize;
+        match self.ready.get_mut(begin..begin + indices.len()).filter(|_| !any_high) {
+            Some(ready) => {
+                ready.copy_from_slice(indices);
+                self.ready_len += indices.len() as u32;
+            }
+            // SAFETY: the caller's promise.
+            None => indices.iter().for_each(|&index| unsafe { self.give_back(index) }),
         }
     }
 
@@ -234,7 +255,7 @@ impl<K, V> Slab<K, V> {
         place.set_next_free(chunk.free);
         chunk.free = index;
         chunk.used -= 1;
-        self.used -= 1;
+        self.taken -= 1;
         let empty = chunk.used == 0;
         if !chunk.queued {
             chunk.queued = true;

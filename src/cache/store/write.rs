@@ -49,13 +49,15 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
     ) -> T {
         let has_listener = self.settings.listener.is_some();
         let reentrant = (has_listener || needs_drop::<(K, V)>()) && CallbackScope::is_active();
-        // Its `drop` does the deferred work, also if `f` or `then` panics.
+        // Its `drop` does the deferred work if `f` or `then` panics.
         let mut work =
             RunDeferred { core: self, shard, deferred: Deferred::new(has_listener, reentrant) };
         let mut locked = self.lock(shard);
         let result = f(&mut locked, &mut work.deferred);
         drop(locked);
-        then(result)
+        let result = then(result);
+        work.finish();
+        result
     }
 
     /// Stores a value.
@@ -245,6 +247,17 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
         }
     }
 
+    /// Does the work, as dropping it would.
+    #[inline(always)]
+    fn finish(mut self) {
+        // Inline, so that a write that leaves nothing makes no call.
+        if self.deferred.has_work() {
+            self.run();
+        }
+        // Nothing is left in it that has a destructor.
+        std::mem::forget(self);
+    }
+
     #[inline(never)]
     fn run(&mut self) {
         if let Some(uncommon) = self.deferred.take_uncommon() {
@@ -271,9 +284,7 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
 }
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for RunDeferred<'_, K, V, E, S> {
-    #[inline(always)]
     fn drop(&mut self) {
-        // Here, so that a write that leaves nothing makes no call.
         if self.deferred.has_work() {
             self.run();
         }
