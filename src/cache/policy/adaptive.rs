@@ -227,7 +227,7 @@ impl<W: Weights> Adaptive<W> {
 
     /// The entry that is to go. It ends: each entry on probation that it passes over leaves
     /// probation.
-    #[inline]
+    #[inline(always)]
     fn victim<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
         loop {
             let Some(i) = self.candidate(entries) else {
@@ -351,7 +351,7 @@ impl<W: Weights> Adaptive<W> {
     }
 
     /// Lets the eldest of the window grow up while there are too many; the youngest stays.
-    #[inline(never)]
+    #[inline(always)]
     fn drain_window(&mut self, entries: &impl PolicyEntries) {
         while self.queues.weight_of(WINDOW) > self.balance.window()
             && self.queues.len_of(WINDOW) > 1

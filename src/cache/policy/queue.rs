@@ -250,7 +250,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     }
 
     /// Puts `i`, which must be in no queue, behind the last, unless it weighs nothing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, queue: usize, i: u32, weight: u32) {
         self.make_node(i, weight);
         if !W::DIFFER || weight > 0 {
@@ -388,7 +388,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         debug_assert!(node.queue() != 0 || !self.joined(1));
     }
 
-    #[inline]
+    #[inline(always)]
     fn link(&mut self, number: usize, i: u32, weight: u32) {
         let before = match number {
             0 if self.queues[0].len == 0 && self.joined(1) => &self.queues[1],

@@ -235,30 +235,45 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     ) -> Result<(), Refused> {
         let Some((key, _)) = pair.as_ref() else { return Ok(()) };
         // SAFETY: linked for as long as the lock is held, and used no longer.
-        let old =
-            unsafe { self.find_beyond_lock(new.hash, key) }.map(|Found { index, place, at }| {
-                let expired = place.deadline() <= new.now;
-                let cause = if expired { Cause::Expired } else { Cause::Replaced };
-                Old { index, at, cause }
-            });
+        let old = unsafe { self.find_beyond_lock(new.hash, key) };
         let max_weight = self.config.max_weight;
         let fits = u64::from(new.weight) <= max_weight;
-        if let Some(index) = if fits { self.allocate() } else { None } {
-            // SAFETY: just taken from the slab, under the lock.
-            let place = unsafe { self.place(index) };
-            // SAFETY: there is a pair, and the place is this call's alone.
-            unsafe { place.fill(pair, new.deadline) };
-            self.link(index, &new, old, deferred);
-            return Ok(());
+        let Some(index) = (if fits { self.allocate() } else { None }) else {
+            self.refuse(old, new.now, deferred);
+            let weight = new.weight;
+            return Err(if fits { Refused::Full } else { Refused::TooHeavy { weight, max_weight } });
+        };
+        // SAFETY: just taken from the slab, under the lock.
+        let place = unsafe { self.place(index) };
+        // SAFETY: there is a pair, and the place is this call's alone.
+        unsafe { place.fill(pair, new.deadline) };
+        let weighted = self.config.weighted;
+        let before = if weighted { self.state.policy.weight() } else { 0 };
+        match old {
+            Some(old) => self.replace(index, &new, old, deferred),
+            None => self.add(index, &new, deferred),
         }
-        self.refuse(old, deferred);
-        Err(if fits { Refused::Full } else { Refused::TooHeavy { weight: new.weight, max_weight } })
+        let state = &mut *self.state;
+        state.counts.inserted += 1;
+        if weighted {
+            let gone = before + u64::from(new.weight) - state.policy.weight();
+            deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
+        }
+        if state.erased_since_saturation.is_some() {
+            self.rebuild_if_due(deferred);
+        }
+        Ok(())
     }
 
     #[cold]
-    fn refuse(&mut self, old: Option<Old>, deferred: &mut Deferred<'a, K, V, E>) {
-        if let Some(Old { index, cause, .. }) = old {
-            self.unlink(index, cause, deferred);
+    fn refuse(
+        &mut self,
+        old: Option<Found<'a, K, V>>,
+        now: Deadline,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        if let Some(old) = old {
+            self.unlink(old.index, old.cause(now), deferred);
         }
         self.state.counts.count(Cause::Refused);
     }
@@ -295,56 +310,84 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         batch.is_some()
     }
 
-    /// Makes a filled place an entry.
+    /// Makes a filled place an entry, of a key that has none.
     #[inline(always)]
-    fn link(
-        &mut self,
-        index: u32,
-        new: &NewEntry,
-        old: Option<Old>,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) {
-        let NewEntry { hash, weight, now, .. } = *new;
-        if old.is_none() && self.state.len >= self.view.table().capacity() {
+    fn add(&mut self, index: u32, new: &NewEntry, deferred: &mut Deferred<'a, K, V, E>) {
+        if self.view.table().is_full(self.state.len) {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
         if self.config.is_bounded() {
-            if now >= self.state.earliest_deadline {
-                self.evict_expired(old.map(|old| old.index), new, deferred);
+            if new.now >= self.state.earliest_deadline {
+                self.evict_expired(None, new, deferred);
             }
             self.note_deadline(index, new.deadline);
         }
-        let (entries, weighted) = (self.entries(), self.config.weighted);
-        let before = if weighted { self.state.policy.weight() } else { 0 };
-        let admission = match old {
-            Some(old) => self.state.policy.replace(&entries, old.index, index, weight),
-            None => self.state.policy.admit(&entries, index, hash, weight),
-        };
+        let entries = self.entries();
+        let admission = self.state.policy.admit(&entries, index, new.hash, new.weight);
         if admission != Admission::Done {
-            while let Some(victim) = self.state.policy.next_victim(&entries, weight) {
-                self.evict(victim, now, deferred);
-            }
-            self.state.policy.enqueue(&entries, index, weight, admission);
+            self.enqueue(index, new, admission, deferred);
         }
-        match old {
-            Some(old) => self.replace_in_table(old, index, deferred),
-            None => {
-                let state = &mut *self.state;
-                let (table, erased) = (self.view.table(), &mut state.erased_since_saturation);
-                // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
-                unsafe { insert(table, hash, index, erased) };
-                state.len += 1;
+        let (table, state) = (self.view.table(), &mut *self.state);
+        // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
+        unsafe { insert(table, new.hash, index, &mut state.erased_since_saturation) };
+        state.len += 1;
+    }
+
+    /// Makes a filled place the entry of a key that has another one, which is retired.
+    #[inline(always)]
+    fn replace(
+        &mut self,
+        index: u32,
+        new: &NewEntry,
+        old: Found<'a, K, V>,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        if self.config.is_bounded() {
+            if self.config.weighted && new.now >= self.state.earliest_deadline {
+                self.evict_expired(Some(old.index), new, deferred);
             }
+            self.note_deadline(index, new.deadline);
         }
+        let entries = self.entries();
+        let admission = self.state.policy.replace(&entries, old.index, index, new.weight);
+        if admission != Admission::Done {
+            self.enqueue_by_call(index, new, admission, deferred);
+        }
+        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was
+        // found under it, and no table was published since.
+        unsafe { self.view.table().replace(old.at, index) };
+        let cause = old.cause(new.now);
         let state = &mut *self.state;
-        state.counts.inserted += 1;
-        if weighted {
-            let gone = before + u64::from(weight) - state.policy.weight();
-            deferred.add_weight(&mut state.limbo, &mut state.pending_notifications, gone);
+        state.counts.count(cause);
+        let unlinked = Unlinked { index: old.index, place: old.place, cause };
+        deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
+    }
+
+    /// Makes room for what the policy has taken in, and has it take its place there.
+    #[inline(always)]
+    fn enqueue(
+        &mut self,
+        index: u32,
+        new: &NewEntry,
+        admission: Admission,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        let entries = self.entries();
+        while let Some(victim) = self.state.policy.next_victim(&entries, new.weight) {
+            self.evict(victim, new.now, deferred);
         }
-        if state.erased_since_saturation.is_some() {
-            self.rebuild_if_due(deferred);
-        }
+        self.state.policy.enqueue(&entries, index, new.weight, admission);
+    }
+
+    #[inline(never)]
+    fn enqueue_by_call(
+        &mut self,
+        index: u32,
+        new: &NewEntry,
+        admission: Admission,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        self.enqueue(index, new, admission, deferred);
     }
 
     /// Takes out what the policy has evicted.
@@ -364,25 +407,6 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         state.len -= 1;
         state.counts.count(cause);
         let unlinked = Unlinked { index: victim, place, cause };
-        deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
-    }
-
-    /// Puts a filled entry in the place of another of its key, in the table, and retires that.
-    #[inline(always)]
-    fn replace_in_table(
-        &mut self,
-        Old { index: old, at, cause }: Old,
-        index: u32,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) {
-        let (entries, state) = (self.entries(), &mut *self.state);
-        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was
-        // found under it, and no table was published since.
-        unsafe { self.view.table().replace(at, index) };
-        state.counts.count(cause);
-        // SAFETY: just unlinked, and then this call's or in limbo.
-        let place = unsafe { entries.place(old) };
-        let unlinked = Unlinked { index: old, place, cause };
         deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
     }
 
@@ -571,12 +595,12 @@ pub(crate) struct Found<'a, K, V> {
     pub(crate) at: Position,
 }
 
-/// The earlier entry of a key that is written: where it is, and why it goes.
-#[derive(Clone, Copy, Debug)]
-struct Old {
-    index: u32,
-    at: Position,
-    cause: Cause,
+impl<K, V> Found<'_, K, V> {
+    /// Why it goes, where its key is written.
+    #[inline]
+    fn cause(&self, now: Deadline) -> Cause {
+        if self.place.deadline() <= now { Cause::Expired } else { Cause::Replaced }
+    }
 }
 
 /// Why a value was not stored.

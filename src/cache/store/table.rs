@@ -217,6 +217,13 @@ impl Table {
         Table::capacity_of(self.mask() + 1)
     }
 
+    /// Whether it has as many entries as it is made for.
+    #[inline]
+    pub(crate) fn is_full(self, len: usize) -> bool {
+        // `len >= self.capacity()`, without the division.
+        len * 5 + 4 >= (self.mask() + 1) * SLOTS * 4
+    }
+
     /// Bytes.
     pub(crate) fn memory(self) -> usize {
         (self.mask() + 1) * size_of::<Bucket>()
@@ -464,6 +471,8 @@ mod tests {
             let table = Table::for_entries(entries);
             assert_eq!((table.buckets(), table.memory()), (buckets, buckets * 32), "{entries}");
             assert_eq!(table.capacity(), buckets * 24 / 5);
+            let near = table.capacity() - 4..table.capacity() + 4;
+            near.for_each(|len| assert_eq!(table.is_full(len), len >= table.capacity()));
             // SAFETY: nobody else has it.
             unsafe { table.free() };
         }

@@ -56,7 +56,12 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let result = f(&mut locked, &mut work.deferred);
         drop(locked);
         let result = then(result);
-        work.finish();
+        // Here, so that a write that leaves nothing makes no call.
+        if work.deferred.has_work() {
+            work.run();
+        }
+        // Nothing is left in it that has a destructor.
+        std::mem::forget(work);
         result
     }
 
@@ -245,17 +250,6 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
             // SAFETY: it left limbo for this call, which has just dropped its pair.
             unsafe { locked.state.slab.give_back(index) };
         }
-    }
-
-    /// Does the work, as dropping it would.
-    #[inline(always)]
-    fn finish(mut self) {
-        // Inline, so that a write that leaves nothing makes no call.
-        if self.deferred.has_work() {
-            self.run();
-        }
-        // Nothing is left in it that has a destructor.
-        std::mem::forget(self);
     }
 
     #[inline(never)]

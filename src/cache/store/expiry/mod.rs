@@ -42,6 +42,8 @@ pub(crate) struct Expiry {
     /// In nanoseconds, or [`FOREVER`].
     ttl: u64,
     jitter: f64,
+    /// The same as `ttl` if it is neither short nor without end, and without jitter; else 0.
+    plain_ttl: u64,
 }
 
 impl Expiry {
@@ -52,7 +54,10 @@ impl Expiry {
         tracks_reads: bool,
     ) -> Expiry {
         let horizon = read_clock.horizon(tracks_reads);
-        Expiry { horizon, read_clock, clock, ttl: nanos_of(ttl), jitter }
+        let ttl = nanos_of(ttl);
+        let is_plain = ttl > EXACT_TTL && ttl != FOREVER && jitter <= 0.0;
+        let plain_ttl = if is_plain { ttl } else { 0 };
+        Expiry { horizon, read_clock, clock, ttl, jitter, plain_ttl }
     }
 
     /// The first half of [`is_live`](Self::is_live): false also of what is alive but expires soon.
@@ -100,6 +105,14 @@ impl Expiry {
     /// The deadline of what is written now.
     #[inline]
     pub(super) fn deadline_for(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Deadline {
+        if ttl.is_none() && self.plain_ttl > 0 {
+            return Deadline::of(Tick::from_nanos(now.as_nanos().saturating_add(self.plain_ttl)));
+        }
+        self.deadline_by_rule(hash, ttl, now)
+    }
+
+    #[inline(never)]
+    fn deadline_by_rule(&self, hash: u64, ttl: Option<Duration>, now: Tick) -> Deadline {
         let mut nanos = ttl.map_or(self.ttl, nanos_of);
         if nanos == FOREVER {
             return Deadline::NEVER;
