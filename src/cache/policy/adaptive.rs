@@ -3,7 +3,8 @@
 
 use super::balance::Balance;
 use super::ghosts::{From, Ghosts, TURN, Turns};
-use super::queue::{Queues, Weights};
+use super::queue::Queues;
+use super::weights::Weights;
 use super::{Admission, Evicted, MAX_HITS, Mark, PolicyEntries};
 
 /// The young part of those on probation: hits in it do not count, for they follow the insertion too
@@ -64,12 +65,12 @@ pub(super) struct Adaptive<W: Weights> {
     ghosts: Ghosts,
 }
 
-/// An entry that is to go: the first of its queue, and of its list.
+/// An entry that is to go: the first of its queue.
 #[derive(Clone, Copy, Debug)]
 struct Victim<E> {
     i: u32,
     entry: E,
-    from: From,
+    queue: usize,
     /// What its ghost is to remember.
     h: u8,
 }
@@ -201,9 +202,10 @@ impl<W: Weights> Adaptive<W> {
         }
     }
 
+    /// For those on probation the young end is that of the window.
     #[cold]
     fn push_into(&mut self, queue: usize, i: u32, weight: u32) {
-        self.queues.push(queue, i, weight);
+        self.queues.push(if queue == MAIN { MAIN } else { WINDOW }, i, weight);
     }
 
     #[inline]
@@ -247,7 +249,7 @@ impl<W: Weights> Adaptive<W> {
                     return Some(victim);
                 }
             }
-            return Some(Victim { i, entry, from: From::Small, h });
+            return Some(Victim { i, entry, queue: self.eldest_queue(), h });
         }
     }
 
@@ -255,13 +257,13 @@ impl<W: Weights> Adaptive<W> {
     #[inline(never)]
     fn victim_elsewhere<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
         // If there is no victim the newest is in the main queue alone, or all alone.
-        let (i, from) = match (self.main_victim(entries), self.on_probation()) {
-            (Some(i), _) => (i, From::Main),
-            (None, Some(i)) => (i, From::Small),
-            (None, None) => (self.queues.first(MAIN)?, From::Main),
+        let (i, queue) = match (self.main_victim(entries), self.on_probation()) {
+            (Some(i), _) => (i, MAIN),
+            (None, Some(i)) => (i, self.eldest_queue()),
+            (None, None) => (self.queues.first(MAIN)?, MAIN),
         };
         let entry = entries.entry(i);
-        Some(Victim { i, entry, from, h: self.absorb_hits(entries, entry) })
+        Some(Victim { i, entry, queue, h: self.absorb_hits(entries, entry) })
     }
 
     /// A contest: the main queue's next victim, if one that was used so often was used clearly
@@ -278,7 +280,7 @@ impl<W: Weights> Adaptive<W> {
             entry = entries.entry(i);
             self.uses(entries, entry)
         };
-        let victim = Victim { i, entry, from: From::Main, h: needed.min(MAX_HISTORY) };
+        let victim = Victim { i, entry, queue: MAIN, h: needed.min(MAX_HISTORY) };
         (uses > needed + needed / 4).then_some(victim)
     }
 
@@ -296,13 +298,20 @@ impl<W: Weights> Adaptive<W> {
     /// The eldest on probation.
     #[inline]
     fn on_probation(&self) -> Option<u32> {
-        self.queues.first(SMALL).or_else(|| self.queues.first(WINDOW))
+        self.queues.first(self.eldest_queue())
+    }
+
+    /// The queue that the eldest on probation is in.
+    #[inline]
+    fn eldest_queue(&self) -> usize {
+        if self.queues.len_of(SMALL) > 0 { SMALL } else { WINDOW }
     }
 
     /// The next entry to go from the main queue, which it still leads. Those before it that were
     /// hit go round once more and are one hit poorer; the newest goes round, too.
     #[inline(never)]
     fn main_victim(&mut self, entries: &impl PolicyEntries) -> Option<u32> {
+        let mut asked_for = 0;
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
             let entry = entries.entry(first);
@@ -314,12 +323,18 @@ impl<W: Weights> Adaptive<W> {
             } else if mark.hits == 0 {
                 return Some(first);
             } else {
+                if asked_for == 0 {
+                    // It may be many, most of which are far away: at once, not one by one.
+                    let others = self.queues.beside_first(MAIN);
+                    asked_for = others.map(|i| entries.prefetch(i)).count();
+                }
+                asked_for = asked_for.saturating_sub(1);
                 self.remember(entries, entry, mark, 1);
             }
-            self.queues.move_first(MAIN, first);
+            self.queues.rotate(MAIN, first);
         }
         if self.queues.first(MAIN) == Some(self.newest) {
-            self.queues.move_first(MAIN, self.newest);
+            self.queues.rotate(MAIN, self.newest);
         }
         self.queues.first(MAIN)
     }
@@ -328,13 +343,14 @@ impl<W: Weights> Adaptive<W> {
     #[inline(never)]
     fn promote(&mut self, entries: &impl PolicyEntries, i: u32) {
         self.absorb_hits(entries, entries.entry(i));
-        self.queues.move_first(MAIN, i);
+        self.queues.move_first(self.eldest_queue(), MAIN, i);
     }
 
     /// Leaves a ghost of an entry and unlinks it.
     #[inline(always)]
     fn evict<P: PolicyEntries>(&mut self, entries: &P, victim: Victim<P::Entry>) -> Evicted {
-        let Victim { i, entry, from, h } = victim;
+        let Victim { i, entry, queue, h } = victim;
+        let from = if queue == MAIN { From::Main } else { From::Small };
         let hash = entries.hash(entry);
         if self.turns_are_unknown() {
             self.measure_turns();
@@ -343,7 +359,7 @@ impl<W: Weights> Adaptive<W> {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
         self.balance.count(from, self.queues.entry_weight(i), self.turns.span());
-        self.queues.unlink_first(i);
+        self.queues.unlink_first(queue, i);
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }

@@ -3,7 +3,8 @@
 //! Each read must tell it, under the shard's lock. Scans and loops empty it of all that is worth
 //! keeping, so it is for those who need its order, not for those who want hits.
 
-use super::queue::{Queues, Weights};
+use super::queue::Queues;
+use super::weights::Weights;
 use super::{Evicted, PolicyEntries};
 
 const QUEUE: usize = 0;
@@ -39,7 +40,7 @@ impl<W: Weights> Lru<W> {
             return None;
         }
         let oldest = self.queues.first(QUEUE)?;
-        self.queues.unlink_first(oldest);
+        self.queues.unlink_first(QUEUE, oldest);
         Some(Evicted { i: oldest, hash: entries.hash(entries.entry(oldest)) })
     }
 

@@ -77,16 +77,20 @@
 
 mod adaptive;
 mod balance;
+mod blocks;
 mod by_index;
 mod ghosts;
 mod lru;
 mod queue;
 #[cfg(all(test, not(docache_loom)))]
 mod tests;
+mod weights;
 
 use adaptive::Adaptive;
 use lru::Lru;
-use queue::{PerEntryWeight, UnitWeight};
+use weights::{PerEntryWeight, UnitWeight};
+
+pub(in crate::cache) use blocks::MAX_ENTRIES;
 
 /// More hits than this tell nothing.
 pub(crate) const MAX_HITS: u8 = 3;
@@ -112,6 +116,8 @@ pub(crate) trait PolicyEntries {
     fn set_first_mark(&self, entry: Self::Entry, mark: Mark) {
         self.set_mark(entry, mark);
     }
+    /// Says that an entry will be looked at soon.
+    fn prefetch(&self, _i: u32) {}
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
     fn hash(&self, entry: Self::Entry) -> Option<u64>;
 }
@@ -253,8 +259,8 @@ impl Policy {
     /// queue. It goes on as [`admit`](Policy::admit) does.
     ///
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old`
-    /// nor `new`), and it takes the young end of the queue that `old` was in. If `old` weighed
-    /// nothing, it is enqueued as a new entry is.
+    /// nor `new`), and it takes the young end of the queue that `old` was in, or of the window if it
+    /// was on probation. If `old` weighed nothing, it is enqueued as a new entry is.
     #[inline(always)]
     pub(crate) fn replace(
         &mut self,

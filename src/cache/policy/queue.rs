@@ -1,73 +1,41 @@
-//! Queues over one array of links: where each entry of a shard stands.
+//! Queues of slab indices: where each entry of a shard stands.
 //!
-//! An entry is known by its slab index; its node says which queue it is in and what stands before
-//! and behind it. There is no end mark: a queue's length says where it ends, so the `prev` of a
-//! first node and the `next` of a last one are undefined, as the nodes of free indices are. Taking
-//! out the first entry, which is what a full shard does all day, therefore touches no node but its
-//! own.
+//! They are unrolled linked lists (Shao, Reppy & Appel 1994): a queue is a list of
+//! [blocks](super::blocks), each a cache line with up to 14 entries. So the entries that are next
+//! to go lie side by side, and who goes through them need not wait for each before the next is
+//! known. `positions` says for each entry which slot it has, so that it can be taken out, or
+//! another be put in its place, without a search.
 //!
 //! Where there is more than one queue, queue 0 stands behind queue 1 in one list: the first of the
-//! former goes over to the end of the latter without moving, also all day long.
+//! former goes over to the end of the latter without moving.
 //!
 //! # Invariants
-//! - LINKED: every index that was pushed and not removed since is in exactly one queue, the one its
-//!   node names, and a queue reaches all its `len` entries from `first` as well as, backwards, from
-//!   `last`.
-//! - JOINED: in the list of queues 1 and 0, the last of queue 1 and the first of queue 0, if there
-//!   are both, are neighbours.
-//! - WEIGHTLESS: but those of weight 0 are in none, for queues say which entry goes when there is
+//! - LINKED: every index that was pushed and not removed since is in one slot, the one that its
+//!   position names, and in no other. Positions of other indices are undefined: that such a slot
+//!   has another index, or none, tells that an index is in no queue.
+//! - ENDS: unless a queue is empty, `head` is the slot of its first entry. The `tail` of a list is
+//!   the slot that comes next; if it is no slot but the beginning of a block, the block before that
+//!   is full, or counts as full. With `tail` 0 the list has no block. That of queues 0 and 1 is the
+//!   `tail` of queue 0.
+//! - JOINED: unless queue 0 is empty, its `head` parts the list: in the block of that slot what is
+//!   before it is in queue 1, blocks before it have the number 1, and blocks behind it 0. If queue 0
+//!   is empty, the numbers of these blocks mean nothing.
+//! - FULL: no block is empty. Two neighbours, neither of which is at an end, have nine entries at
+//!   least: the one from which an entry was last removed when it had no more than seven, and the
+//!   other, do not fit into one block since. So a queue of whose entries most were removed is short.
+//! - WEIGHTLESS: those of weight 0 are in no queue, for queues say which entry goes when there is
 //!   too much.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
-use std::fmt::Debug;
-
+use super::blocks::{Blocks, NO_BLOCK, Position, SLOTS};
 use super::by_index::ByIndex;
-
-/// Low bits of [`Node::next`]: an index. The two above them: the number of the queue.
-const INDEX: u32 = (1 << QUEUE_SHIFT) - 1;
-const QUEUE_SHIFT: u32 = 30;
-
-/// What is in the place of a queue's number where an entry is in none.
-const NOWHERE: usize = 3;
-
-/// The links of one entry.
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    prev: u32,
-    /// The index after it and, in the upper two bits, the number of its queue.
-    next: u32,
-}
-
-impl Default for Node {
-    fn default() -> Node {
-        Node { prev: 0, next: (NOWHERE as u32) << QUEUE_SHIFT }
-    }
-}
-
-impl Node {
-    #[inline]
-    fn next(self) -> u32 {
-        self.next & INDEX
-    }
-
-    #[inline]
-    fn queue(self) -> usize {
-        (self.next >> QUEUE_SHIFT) as usize
-    }
-
-    #[inline]
-    fn set_next(&mut self, i: u32) {
-        self.next = self.next & !INDEX | i;
-    }
-}
+use super::weights::{Total, Weights};
 
 /// One queue; entries join it behind the last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Queue<T> {
-    /// The oldest; undefined if the queue is empty.
-    first: u32,
-    /// The youngest; undefined if the queue is empty.
-    last: u32,
+    head: Position,
+    tail: Position,
     len: u32,
     /// What the entries weigh, unless that is their number.
     weight: T,
@@ -80,133 +48,31 @@ impl<T: Total> Queue<T> {
     }
 }
 
-/// What the entries of a queue weigh together.
-pub(super) trait Total: Copy + Debug + Default {
-    fn get(self, len: u32) -> u64;
-    /// Some weight more, some less.
-    fn change(&mut self, more: u32, less: u32);
-}
-
-/// Their number.
-impl Total for () {
-    #[inline]
-    fn get(self, len: u32) -> u64 {
-        u64::from(len)
-    }
-
-    #[inline]
-    fn change(&mut self, _: u32, _: u32) {}
-}
-
-impl Total for u64 {
-    #[inline]
-    fn get(self, _: u32) -> u64 {
-        self
-    }
-
-    #[inline]
-    fn change(&mut self, more: u32, less: u32) {
-        *self = *self + u64::from(more) - u64::from(less);
-    }
-}
-
-/// What each entry weighs.
-pub(super) trait Weights: Debug + Default {
-    /// Whether weights differ; else each is 1.
-    const DIFFER: bool;
-    type Total: Total;
-    fn get(&self, i: u32) -> u32;
-    fn set(&mut self, i: u32, weight: u32);
-    fn clear(&mut self, i: u32);
-    /// Makes so many indices near; see [`ByIndex`].
-    fn grow(&mut self, near: usize);
-    /// Bytes on the heap.
-    fn memory(&self) -> usize;
-}
-
-/// One.
-#[derive(Debug, Default)]
-pub(super) struct UnitWeight;
-
-impl Weights for UnitWeight {
-    const DIFFER: bool = false;
-    type Total = ();
-
-    #[inline]
-    fn get(&self, _: u32) -> u32 {
-        1
-    }
-
-    #[inline]
-    fn set(&mut self, _: u32, weight: u32) {
-        debug_assert_eq!(weight, 1);
-    }
-
-    fn clear(&mut self, _: u32) {}
-
-    fn grow(&mut self, _: usize) {}
-
-    fn memory(&self) -> usize {
-        0
-    }
-}
-
-/// As it was said; that of free indices is 0.
-#[derive(Debug, Default)]
-pub(super) struct PerEntryWeight(ByIndex<u32>);
-
-impl Weights for PerEntryWeight {
-    const DIFFER: bool = true;
-    type Total = u64;
-
-    #[inline]
-    fn get(&self, i: u32) -> u32 {
-        self.0.get(i)
-    }
-
-    #[inline]
-    fn set(&mut self, i: u32, weight: u32) {
-        if weight == 0 { self.0.clear(i) } else { self.0.set(i, weight) }
-    }
-
-    #[inline]
-    fn clear(&mut self, i: u32) {
-        self.0.clear(i);
-    }
-
-    fn grow(&mut self, near: usize) {
-        self.0.grow(near);
-    }
-
-    fn memory(&self) -> usize {
-        self.0.memory()
-    }
-}
-
-/// So many nodes are near in any case.
+/// So many positions are near in any case.
 const NEAR: usize = 1024;
 
-/// `N` queues (at most three) and the entries in them. What each write looks at comes first.
+/// `N` queues (one, or three) and the entries in them. What each write looks at comes first.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Queues<W: Weights, const N: usize> {
     queues: [Queue<W::Total>; N],
-    /// How many nodes there will be, if that is known.
+    /// How many entries there will be, if that is known.
     expected: u32,
-    nodes: ByIndex<Node>,
+    blocks: Blocks,
+    positions: ByIndex<Position>,
     weights: W,
 }
 
 impl<W: Weights, const N: usize> Queues<W, N> {
     /// `limit`: that of the weights.
     pub(super) fn new(limit: u64) -> Self {
-        const { assert!(N <= NOWHERE, "two bits say which queue") };
         let expected = if W::DIFFER { u32::MAX } else { u32::try_from(limit).unwrap_or(u32::MAX) };
         Queues {
             queues: [Queue::default(); N],
-            nodes: ByIndex::default(),
-            weights: W::default(),
             expected,
+            blocks: Blocks::new(),
+            positions: ByIndex::default(),
+            weights: W::default(),
         }
     }
 
@@ -239,20 +105,48 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     #[inline]
     pub(super) fn first(&self, queue: usize) -> Option<u32> {
         let queue = &self.queues[queue];
-        (queue.len > 0).then_some(queue.first)
+        (queue.len > 0).then(|| self.blocks.get(queue.head))
+    }
+
+    /// Those that come next after the first, as far as they lie beside it.
+    #[inline]
+    pub(super) fn beside_first(&self, queue: usize) -> impl Iterator<Item = u32> + '_ {
+        self.blocks.behind(self.queues[queue].head)
     }
 
     /// The queue that `i` is in, if it is in one.
     #[inline]
     pub(super) fn queue_of(&self, i: u32) -> Option<usize> {
-        let queue = self.nodes.get(i).queue();
-        (queue != NOWHERE).then_some(queue)
+        self.find(i).map(|position| self.queue_at(position))
+    }
+
+    /// The queue of a slot that is in use.
+    #[inline]
+    fn queue_at(&self, position: Position) -> usize {
+        let number = self.blocks.queue(position.block());
+        if N == 1 || number > 1 {
+            return number;
+        }
+        let border = self.queues[0].head;
+        if self.queues[0].len == 0 {
+            1
+        } else if position.block() == border.block() {
+            usize::from(position < border)
+        } else {
+            number
+        }
+    }
+
+    #[inline]
+    fn find(&self, i: u32) -> Option<Position> {
+        let position = self.positions.get(i);
+        (self.blocks.get(position) == i).then_some(position)
     }
 
     /// Puts `i`, which must be in no queue, behind the last, unless it weighs nothing.
     #[inline(always)]
     pub(super) fn push(&mut self, queue: usize, i: u32, weight: u32) {
-        self.make_node(i, weight);
+        self.make_position(i, weight);
         if !W::DIFFER || weight > 0 {
             self.link(queue, i, weight);
         }
@@ -261,40 +155,23 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     /// Takes `i` out of its queue, if it is in one.
     #[inline]
     pub(super) fn unlink(&mut self, i: u32) {
-        let node = self.nodes.get(i);
-        let weight = self.entry_weight(i);
-        let (follows, leads) = (self.joined(1), self.joined(0));
-        let number = node.queue();
-        let Some(queue) = self.queues.get_mut(number) else { return };
-        queue.len -= 1;
-        queue.weight.change(0, weight);
-        let mut prev = true;
-        if queue.first == i {
-            queue.first = node.next();
-            prev = number == 0 && follows;
+        let Some(position) = self.find(i) else { return };
+        let (weight, block) = (self.entry_weight(i), position.block());
+        let number = self.queue_at(position);
+        let left = self.leave(number, position, weight);
+        if left > 0 && left <= SLOTS / 2 {
+            self.merge_if_small(number, block);
         }
-        let mut next = true;
-        if queue.last == i {
-            queue.last = node.prev;
-            next = number == 1 && leads;
-        }
-        if prev {
-            self.nodes.update(node.prev, |prev| prev.set_next(node.next()));
-        }
-        if next {
-            self.nodes.update(node.next(), |next| next.prev = node.prev);
-        }
-        self.nodes.clear(i);
-        self.weights.clear(i);
+        self.forget(i);
     }
 
-    /// Takes `i` out, which must be the first of its queue, and of the list.
+    /// Takes `i` out, which must be the first of its queue.
     #[inline]
-    pub(super) fn unlink_first(&mut self, i: u32) {
+    pub(super) fn unlink_first(&mut self, queue: usize, i: u32) {
         let weight = self.entry_weight(i);
-        self.leave_first(i, weight);
-        self.nodes.clear(i);
-        self.weights.clear(i);
+        debug_assert_eq!(self.first(queue), Some(i));
+        self.leave(queue, self.queues[queue].head, weight);
+        self.forget(i);
     }
 
     /// Moves `i`, which must be in a queue, behind the last of `queue`.
@@ -305,137 +182,201 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(queue, i, weight);
     }
 
-    /// Moves `i`, which must be the first of its queue, and of the list, behind the last of
-    /// `queue`.
-    #[inline]
-    pub(super) fn move_first(&mut self, queue: usize, i: u32) {
-        let weight = self.entry_weight(i);
-        self.leave_first(i, weight);
-        self.link(queue, i, weight);
-    }
-
     /// Has the first of queue 0, which there must be, be the last of queue 1: it stays where it is
     /// in the list (JOINED).
     #[inline]
     pub(super) fn hand_over(&mut self) {
-        let i = self.queues[0].first;
-        let (weight, node) = (self.entry_weight(i), self.nodes.get(i));
+        let border = self.queues[0].head;
+        let weight = self.entry_weight(self.blocks.get(border));
+        let next = self.blocks.next_used(border);
+        if next.block() != border.block() {
+            self.blocks.set_queue(border.block(), 1);
+        }
         let from = &mut self.queues[0];
-        from.first = node.next();
+        from.head = next;
         from.len -= 1;
         from.weight.change(0, weight);
         let to = &mut self.queues[1];
         if to.len == 0 {
-            to.first = i;
+            to.head = border;
         }
-        to.last = i;
         to.len += 1;
         to.weight.change(weight, 0);
-        self.nodes.set(i, Node { prev: node.prev, next: node.next() | 1 << QUEUE_SHIFT });
+    }
+
+    /// Moves the first of `from`, which is `i`, behind the last of `to`.
+    #[inline]
+    pub(super) fn move_first(&mut self, from: usize, to: usize, i: u32) {
+        let weight = self.entry_weight(i);
+        debug_assert_eq!(self.first(from), Some(i));
+        self.leave(from, self.queues[from].head, weight);
+        self.link(to, i, weight);
+    }
+
+    /// Moves the first of a queue, which is `i`, behind its last.
+    #[inline(always)]
+    pub(super) fn rotate(&mut self, number: usize, i: u32) {
+        debug_assert_eq!(self.first(number), Some(i));
+        let (from, mut to) = (self.queues[number].head, self.queues[number].tail);
+        if !to.is_slot() {
+            to = self.append_block(number);
+        }
+        self.blocks.fill(to, i);
+        self.positions.set(i, to);
+        self.queues[number].tail = to.next();
+        self.queues[number].head = self.blocks.next_used(from);
+        if self.blocks.clear(from) == 0 {
+            self.free(number, from.block());
+        }
     }
 
     /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in
     /// one, is, and takes `old` out.
     #[inline]
     pub(super) fn substitute(&mut self, old: u32, new: u32, weight: u32) {
-        self.make_node(new, weight);
-        let node = self.nodes.get(old);
-        let old_weight = self.entry_weight(old);
-        let (follows, leads) = (self.joined(1), self.joined(0));
-        let number = node.queue();
-        let queue = &mut self.queues[number];
-        queue.weight.change(weight, old_weight);
-        let mut prev = true;
-        if queue.first == old {
-            queue.first = new;
-            prev = number == 0 && follows;
+        self.make_position(new, weight);
+        let position = self.positions.get(old);
+        debug_assert_eq!(self.blocks.get(position), old);
+        self.blocks.set(position, new);
+        self.positions.set(new, position);
+        if W::DIFFER {
+            let number = self.queue_at(position);
+            self.queues[number].weight.change(weight, self.weights.get(old));
         }
-        let mut next = true;
-        if queue.last == old {
-            queue.last = new;
-            next = number == 1 && leads;
-        }
-        if prev {
-            self.nodes.update(node.prev, |prev| prev.set_next(new));
-        }
-        if next {
-            self.nodes.update(node.next(), |next| next.prev = new);
-        }
-        self.nodes.set(new, node);
-        self.nodes.clear(old);
-        self.weights.clear(old);
+        self.forget(old);
     }
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
-        self.nodes.memory() + self.weights.memory()
+        self.blocks.memory() + self.positions.memory() + self.weights.memory()
     }
 
-    /// Whether there are entries of this queue, 0 or 1, in a list with those of the other.
-    #[inline]
-    fn joined(&self, number: usize) -> bool {
-        N > 1 && self.queues[number].len > 0
-    }
-
-    #[inline]
-    fn leave_first(&mut self, i: u32, weight: u32) {
-        let node = self.nodes.get(i);
-        let queue = &mut self.queues[node.queue()];
-        debug_assert_eq!(queue.first, i);
-        queue.first = node.next();
+    /// Empties the slot of a queue. How many entries are left in its block.
+    #[inline(always)]
+    fn leave(&mut self, number: usize, position: Position, weight: u32) -> usize {
+        let left = self.blocks.clear(position);
+        let queue = &mut self.queues[number];
         queue.len -= 1;
         queue.weight.change(0, weight);
-        debug_assert!(node.queue() != 0 || !self.joined(1));
+        if queue.head == position {
+            queue.head = self.blocks.next_used(position);
+            if N > 1 && number == 0 && queue.head.block() != position.block() {
+                self.blocks.set_queue(position.block(), 1);
+            }
+        }
+        if left == 0 {
+            self.free(number, position.block());
+        }
+        left
     }
 
     #[inline(always)]
     fn link(&mut self, number: usize, i: u32, weight: u32) {
-        let before = match number {
-            0 if self.queues[0].len == 0 && self.joined(1) => &self.queues[1],
-            _ => &self.queues[number],
-        };
-        let prev = (before.len > 0).then_some(before.last);
-        let next = (number == 1 && self.joined(0)).then(|| self.queues[0].first);
+        debug_assert!(N == 1 || number != 1);
+        let mut position = self.queues[number].tail;
+        if !position.is_slot() {
+            position = self.append_block(number);
+        }
+        self.blocks.fill(position, i);
+        self.positions.set(i, position);
         let queue = &mut self.queues[number];
         if queue.len == 0 {
-            queue.first = i;
+            queue.head = position;
         }
-        queue.last = i;
+        queue.tail = position.next();
         queue.len += 1;
         queue.weight.change(weight, 0);
-        if let Some(prev) = prev {
-            self.nodes.update(prev, |prev| prev.set_next(i));
+    }
+
+    /// Adds a block to a list whose last is full, and returns the first slot of it.
+    #[inline(never)]
+    fn append_block(&mut self, number: usize) -> Position {
+        let last = self.last_block(number);
+        // Of each list the first and the last block may have room, and there is one that is none.
+        let expected = self.expected as usize / SLOTS + 2 * N + 1;
+        let block = self.blocks.append(number, last, expected);
+        self.queues[number].tail = Position::first_of(block);
+        if last != NO_BLOCK {
+            if N > 1 && number == 0 && self.queues[0].len == 0 {
+                // What is in it is in queue 1 (JOINED).
+                self.blocks.set_queue(last, 1);
+            }
+            // It is at the end no more.
+            self.merge_if_small(number, last);
         }
-        if let Some(next) = next {
-            self.nodes.update(next, |next| next.prev = i);
+        Position::first_of(block)
+    }
+
+    /// The list of a queue, by the number of the one that has its tail.
+    #[inline]
+    fn list(number: usize) -> usize {
+        if N > 1 && number == 1 { 0 } else { number }
+    }
+
+    /// The block at the end of a queue's list.
+    #[inline]
+    fn last_block(&self, number: usize) -> u32 {
+        self.queues[Self::list(number)].tail.previous().block()
+    }
+
+    /// Gives back a block that has become empty.
+    #[inline(never)]
+    fn free(&mut self, number: usize, block: u32) {
+        let last = self.last_block(number);
+        let (previous, _) = self.blocks.free(block);
+        if last == block {
+            self.queues[Self::list(number)].tail = Position::behind(previous);
         }
-        let (prev, next) = (prev.unwrap_or_default(), next.unwrap_or_default());
-        self.nodes.set(i, Node { prev, next: next | (number as u32) << QUEUE_SHIFT });
+    }
+
+    /// Puts the entries of two neighbours into one block, if they fit and no queue begins or ends in
+    /// either.
+    #[inline(never)]
+    fn merge_if_small(&mut self, number: usize, block: u32) {
+        let (previous, next) = self.blocks.neighbours(block);
+        let heads = self.queues.map(|queue| if queue.len > 0 { queue.head.block() } else { NO_BLOCK });
+        let last = self.last_block(number);
+        for (one, other) in [(block, next), (previous, block)] {
+            let stays = |block| block == NO_BLOCK || block == last || heads.contains(&block);
+            if stays(one) || stays(other) {
+                continue;
+            }
+            if self.blocks.used(one) + self.blocks.used(other) <= SLOTS {
+                let positions = &mut self.positions;
+                return self.blocks.merge(one, other, |i, position| positions.set(i, position));
+            }
+        }
+    }
+
+    /// `i` is in no queue any more.
+    #[inline]
+    fn forget(&mut self, i: u32) {
+        self.positions.forget(i);
+        self.weights.clear(i);
     }
 
     #[inline]
-    fn make_node(&mut self, i: u32, weight: u32) {
-        debug_assert!(i <= INDEX);
-        if i as usize >= self.nodes.near() {
+    fn make_position(&mut self, i: u32, weight: u32) {
+        if i as usize >= self.positions.near() {
             self.grow(i as usize + 1);
         }
         self.weights.set(i, weight);
     }
 
-    /// Makes `needed` nodes near and some more: twice as many as before up to the expected number,
-    /// beyond it a sixteenth (entries that were evicted keep their index until their memory is
-    /// free again). But not many more than there are entries: others are far.
+    /// Makes `needed` positions near and some more: twice as many as before up to the expected
+    /// number, beyond it a sixteenth (entries that were evicted keep their index until their memory
+    /// is free again). But not many more than there are entries: others are far.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, needed: usize) {
         if needed > 2 * self.len() + NEAR {
             return;
         }
-        let (had, expected) = (self.nodes.near(), self.expected as usize);
+        let (had, expected) = (self.positions.near(), self.expected as usize);
         let some_more =
             if had < expected { (2 * had).max(16).min(expected) } else { had + had / 16 + 4 };
         let wanted = needed.max(some_more);
-        self.nodes.grow(wanted);
+        self.positions.grow(wanted);
         self.weights.grow(wanted);
     }
 }
@@ -445,29 +386,28 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     /// The entries of each queue, oldest first.
     ///
     /// # Panics
-    /// If LINKED, JOINED or WEIGHT does not hold.
+    /// If LINKED, ENDS, FULL or WEIGHT does not hold.
     pub(super) fn check(&self) -> [Vec<u32>; N] {
-        if self.joined(0) && self.joined(1) {
-            let (last, first) = (self.queues[1].last, self.queues[0].first);
-            assert_eq!((self.nodes.get(last).next(), self.nodes.get(first).prev), (first, last));
-        }
+        let slots: Vec<_> = (0..N)
+            .filter(|&number| Self::list(number) == number)
+            .flat_map(|number| self.blocks.check(self.last_block(number)))
+            .collect();
         std::array::from_fn(|number| {
             let queue = &self.queues[number];
-            let (mut entries, mut at) = (Vec::new(), queue.first);
-            for place in 0..queue.len {
-                let node = self.nodes.get(at);
-                assert_eq!(node.queue(), number, "{at} names another queue than the one it is in");
-                assert!(
-                    place == 0 || entries.last() == Some(&node.prev),
-                    "{at} does not know its elder"
-                );
-                entries.push(at);
-                at = node.next();
+            let slots: Vec<_> =
+                slots.iter().filter(|(position, _)| self.queue_at(*position) == number).collect();
+            let entries: Vec<u32> = slots.iter().map(|(_, i)| *i).collect();
+            for (position, i) in &slots {
+                assert_eq!(self.find(*i), Some(*position), "{i} does not know where it is");
             }
-            assert!(entries.is_empty() || entries.last() == Some(&queue.last));
+            assert_eq!(queue.len as usize, entries.len());
+            if let Some((head, _)) = slots.first() {
+                assert_eq!(queue.head, *head);
+            }
             let weight: u64 = entries.iter().map(|&i| u64::from(self.entry_weight(i))).sum();
             assert_eq!(weight, queue.weight());
             entries
         })
     }
 }
+

@@ -19,6 +19,7 @@ use crate::clock::Tick;
 use crate::contain::contained;
 use crate::flight::Registry;
 use crate::sync::atomic::Ordering;
+use crate::sync::prefetch::prefetch;
 
 /// A table for fewer entries is not made smaller.
 const MIN_SHRINK_CAPACITY: usize = 64;
@@ -124,6 +125,11 @@ impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V
     #[inline]
     fn set_first_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
         entry.set_first_mark(mark);
+    }
+
+    #[inline]
+    fn prefetch(&self, i: u32) {
+        prefetch(self.linked_place(i));
     }
 
     #[inline]

@@ -44,11 +44,15 @@ impl Deadline {
 ///
 /// The pair is there from [`fill`](Place::fill) to [`drop_pair`](Place::drop_pair). In between
 /// nobody writes it, and any thread that may see the entry may read it.
+///
+/// The word comes first: whoever replaces or evicts an entry needs it and the key, which so are
+/// mostly on one cache line.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Place<K, V> {
-    pair: UnsafeCell<MaybeUninit<(K, V)>>,
     /// A [`Meta`]; in a place that is free the index of the next one that is.
     meta: AtomicU64,
+    pair: UnsafeCell<MaybeUninit<(K, V)>>,
 }
 
 /// A pair that is dropped where it lies: it may be large.

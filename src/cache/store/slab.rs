@@ -25,12 +25,13 @@ use std::collections::BinaryHeap;
 use std::ptr::{NonNull, null_mut};
 
 use super::place::Place;
+use crate::cache::policy::MAX_ENTRIES;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most bytes of a chunk, unless a single entry is larger.
 const CHUNK_BYTES: usize = 12 << 10;
-/// The most places of a slab: what fits into an index of the policy.
-pub(crate) const MAX_PLACES: usize = 1 << 30;
+/// The most places of a slab: as many entries as a policy can have.
+pub(crate) const MAX_PLACES: usize = MAX_ENTRIES;
 
 /// The places of a chunk: a power of two.
 pub(crate) const fn chunk_places<K, V>() -> usize {

@@ -11,6 +11,7 @@ use crate::sync::fork::forks;
 const MAX_LOAD: usize = 2;
 
 /// The calls that lead, by key. It belongs to the lock of their [domain](super::domain::Domain).
+#[repr(C)]
 pub(crate) struct Registry<K: ?Sized, T, E> {
     len: usize,
     /// The one bucket of a small registry, which therefore needs no memory of its own.

@@ -328,7 +328,8 @@ impl Naive {
         let evicted = self.make_room(entries, weight);
         self.newest = new;
         if weight > 0 {
-            [&mut self.window, &mut self.small, &mut self.main][queue].push_back(new);
+            let young_end = if queue == 2 { &mut self.main } else { &mut self.window };
+            young_end.push_back(new);
         }
         evicted
     }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::cache::reclaim::{advance, pin};
 
+const BATCH: u32 = super::BATCH as u32;
+
 /// The next place; waits for the readers of other tests.
 fn released(limbo: &mut Limbo) -> u32 {
     loop {
@@ -46,7 +48,7 @@ fn a_weight_belongs_to_the_places_that_were_just_retired() {
 #[test]
 fn memory_is_given_back_when_little_of_it_is_used() {
     let mut limbo = Limbo::new(u64::MAX);
-    let many = 16 * MIN_SHRINK_LEN as u32;
+    let many = 16 * BATCH * MIN_SHRINK_LEN as u32;
     assert_eq!((0..many).filter(|&place| limbo.retire(place)).count(), (many / BATCH) as usize);
     let full = limbo.memory();
     assert!(full >= many as usize * size_of::<u32>());
