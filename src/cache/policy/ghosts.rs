@@ -9,6 +9,8 @@
 //! four bring as little. Two keys of one fingerprint in one set are taken for each other: one
 //! look-up in about 4,000, which misleads a little and harms nothing.
 
+use crate::sync::prefetch::prefetch;
+
 /// Which queue an entry was evicted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
@@ -84,9 +86,22 @@ impl Ghosts {
     /// shard and are the same for all keys in it.
     #[inline]
     fn set(&mut self, hash: u64) -> Option<&mut Set> {
+        let set = self.set_number(hash);
+        self.sets.get_mut(set)
+    }
+
+    #[inline]
+    fn set_number(&self, hash: u64) -> usize {
         let bits = u64::from((hash >> 15) as u32);
-        let set = (bits * self.sets.len() as u64) >> 32;
-        self.sets.get_mut(set as usize)
+        ((bits * self.sets.len() as u64) >> 32) as usize
+    }
+
+    /// Says that the ghosts of this hash will be looked at soon.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        if let Some(set) = self.sets.get(self.set_number(hash)) {
+            prefetch(set);
+        }
     }
 
     /// Remembers an entry that is evicted.

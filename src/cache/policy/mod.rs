@@ -96,7 +96,7 @@ pub(in crate::cache) use blocks::MAX_ENTRIES;
 pub(crate) const MAX_HITS: u8 = 3;
 
 /// What an entry carries for the policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Hits since it was last set. Readers raise them meanwhile, up to [`MAX_HITS`].
     pub(crate) hits: u8,
@@ -112,10 +112,6 @@ pub(crate) trait PolicyEntries {
     fn entry(&self, i: u32) -> Self::Entry;
     fn mark(&self, entry: Self::Entry) -> Mark;
     fn set_mark(&self, entry: Self::Entry, mark: Mark);
-    /// The same for a new entry, whose mark is 0.
-    fn set_first_mark(&self, entry: Self::Entry, mark: Mark) {
-        self.set_mark(entry, mark);
-    }
     /// Says that an entry will be looked at soon.
     fn prefetch(&self, _i: u32) {}
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
@@ -222,7 +218,16 @@ impl Policy {
         })
     }
 
-    /// Takes in `i`, a new entry whose weight is at most the limit. Its hits and history are set.
+    /// Says that [`admit`](Policy::admit) will soon be called for a new entry of this hash.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, entries: &impl PolicyEntries, hash: u64) {
+        if let AnyPolicy::Adaptive(adaptive) = &self.0 {
+            adaptive.prefetch(entries, hash);
+        }
+    }
+
+    /// Takes in `i`, a new entry whose weight is at most the limit. Returns the mark that it is to
+    /// have before it is enqueued: nobody looks at it until then.
     /// Then [`next_victim`](Policy::next_victim) is called until there is none, and
     /// [`enqueue`](Policy::enqueue), unless the answer is [`Done`](Admission::Done).
     #[inline(always)]
@@ -232,7 +237,7 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-    ) -> Admission {
+    ) -> (Admission, Mark) {
         // The common case first, without a table of jumps, here and below.
         if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
             return adaptive.admit(entries, i, hash, weight);
@@ -247,10 +252,10 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-    ) -> Admission {
+    ) -> (Admission, Mark) {
         match &mut self.0 {
             AnyPolicy::AdaptiveByWeight(adaptive) => adaptive.admit(entries, i, hash, weight),
-            _ => Admission::Probation,
+            _ => (Admission::Probation, Mark::default()),
         }
     }
 
@@ -268,7 +273,7 @@ impl Policy {
         old: u32,
         new: u32,
         weight: u32,
-    ) -> Admission {
+    ) -> (Admission, Mark) {
         if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
             return adaptive.replace(entries, old, new, weight);
         }
@@ -282,16 +287,16 @@ impl Policy {
         old: u32,
         new: u32,
         weight: u32,
-    ) -> Admission {
+    ) -> (Admission, Mark) {
         with!(&mut self.0,
             unbounded all => {
                 all.remove(old);
-                Admission::Probation
+                (Admission::Probation, Mark::default())
             },
             adaptive adaptive => adaptive.replace(entries, old, new, weight),
             lru lru => {
                 lru.remove(old);
-                Admission::Probation
+                (Admission::Probation, Mark::default())
             },
         )
     }

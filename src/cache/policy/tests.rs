@@ -79,13 +79,14 @@ impl Shard {
     /// The keys that were evicted for it.
     fn insert(&mut self, key: u64, weight: u32) -> Vec<u64> {
         let (i, mut evicted) = (self.index(key), Vec::new());
-        let admission = match self.map.get(&key).copied() {
+        let (admission, mark) = match self.map.get(&key).copied() {
             None => self.policy.admit(&self.cells, i, hash(key), weight),
             Some((old, _)) => {
                 self.free.push(old);
                 self.policy.replace(&self.cells, old, i, weight)
             }
         };
+        self.cells.set_mark(i, mark);
         if admission != Admission::Done {
             while let Some(victim) = self.policy.next_victim(&self.cells, weight) {
                 evicted.push(victim.i);

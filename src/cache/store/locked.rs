@@ -123,11 +123,6 @@ impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V
     }
 
     #[inline]
-    fn set_first_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
-        entry.set_first_mark(mark);
-    }
-
-    #[inline]
     fn prefetch(&self, i: u32) {
         prefetch(self.linked_place(i));
     }
@@ -249,15 +244,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             let weight = new.weight;
             return Err(if fits { Refused::Full } else { Refused::TooHeavy { weight, max_weight } });
         };
-        // SAFETY: just taken from the slab, under the lock.
-        let place = unsafe { self.place(index) };
-        // SAFETY: there is a pair, and the place is this call's alone.
-        unsafe { place.fill(pair, new.deadline) };
         let weighted = self.config.weighted;
         let before = if weighted { self.state.policy.weight() } else { 0 };
         match old {
-            Some(old) => self.replace(index, &new, old, deferred),
-            None => self.add(index, &new, deferred),
+            Some(old) => self.replace((index, pair), &new, old, deferred),
+            None => self.add((index, pair), &new, deferred),
         }
         let state = &mut *self.state;
         state.counts.inserted += 1;
@@ -316,9 +307,32 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         batch.is_some()
     }
 
-    /// Makes a filled place an entry, of a key that has none.
+    /// Fills a free place with a pair.
+    ///
+    /// # Safety
+    /// There is a pair, and the place was just taken from the slab.
     #[inline(always)]
-    fn add(&mut self, index: u32, new: &NewEntry, deferred: &mut Deferred<'a, K, V, E>) {
+    unsafe fn fill(
+        &self,
+        (index, pair): (u32, &mut Option<(K, V)>),
+        deadline: Deadline,
+        mark: Mark,
+    ) {
+        // SAFETY: just taken from the slab, under the lock.
+        let place = unsafe { self.place(index) };
+        // SAFETY: there is a pair, and the place is this call's alone.
+        unsafe { place.fill(pair, deadline, mark) };
+    }
+
+    /// Makes an entry of a pair, of a key that has none, in a place that was just taken.
+    #[inline(always)]
+    fn add(
+        &mut self,
+        (index, pair): (u32, &mut Option<(K, V)>),
+        new: &NewEntry,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        self.state.policy.prefetch(&self.entries(), new.hash);
         if self.view.table().is_full(self.state.len) {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
@@ -329,21 +343,23 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.note_deadline(index, new.deadline);
         }
         let entries = self.entries();
-        let admission = self.state.policy.admit(&entries, index, new.hash, new.weight);
+        let (admission, mark) = self.state.policy.admit(&entries, index, new.hash, new.weight);
+        // SAFETY: the caller has just taken it.
+        unsafe { self.fill((index, pair), new.deadline, mark) };
         if admission != Admission::Done {
             self.enqueue(index, new, admission, deferred);
         }
         let (table, state) = (self.view.table(), &mut *self.state);
-        // SAFETY: `store` has filled the entry, and the lock is held (WRITER).
+        // SAFETY: it is filled, and the lock is held (WRITER).
         unsafe { insert(table, new.hash, index, &mut state.erased_since_saturation) };
         state.len += 1;
     }
 
-    /// Makes a filled place the entry of a key that has another one, which is retired.
+    /// The same of a key that has another entry, which is retired.
     #[inline(always)]
     fn replace(
         &mut self,
-        index: u32,
+        (index, pair): (u32, &mut Option<(K, V)>),
         new: &NewEntry,
         old: Found<'a, K, V>,
         deferred: &mut Deferred<'a, K, V, E>,
@@ -355,12 +371,15 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.note_deadline(index, new.deadline);
         }
         let entries = self.entries();
-        let admission = self.state.policy.replace(&entries, old.index, index, new.weight);
+        let (admission, mark) =
+            self.state.policy.replace(&entries, old.index, index, new.weight);
+        // SAFETY: the caller has just taken it.
+        unsafe { self.fill((index, pair), new.deadline, mark) };
         if admission != Admission::Done {
             self.enqueue_by_call(index, new, admission, deferred);
         }
-        // SAFETY: `store` has filled the entry, and the lock is held (WRITER). The old one was
-        // found under it, and no table was published since.
+        // SAFETY: it is filled, and the lock is held (WRITER). The old one was found under it, and no
+        // table was published since.
         unsafe { self.view.table().replace(old.at, index) };
         let cause = old.cause(new.now);
         let state = &mut *self.state;

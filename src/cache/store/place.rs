@@ -78,8 +78,9 @@ impl<K, V> Drop for DropInPlace<'_, K, V> {
 pub(crate) struct Meta(u64);
 
 impl Meta {
-    fn new(deadline: Deadline) -> Meta {
-        Meta(deadline.0 << META_LOW_BITS)
+    #[inline(always)]
+    fn new(deadline: Deadline, mark: Mark) -> Meta {
+        Meta(deadline.0 << META_LOW_BITS | u64::from(mark.history) << 8 | u64::from(mark.hits))
     }
 
     #[inline(always)]
@@ -122,7 +123,8 @@ impl<K, V> Place<K, V> {
     ///
     /// # Safety
     /// There is a pair. The place is free and the caller's alone, until it publishes it.
-    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, deadline: Deadline) {
+    #[inline(always)]
+    pub(crate) unsafe fn fill(&self, pair: &mut Option<(K, V)>, deadline: Deadline, mark: Mark) {
         if let Some(from) = pair {
             let from: *const (K, V) = from;
             // SAFETY: the place is the caller's alone, and no part of what it is filled from.
@@ -132,7 +134,7 @@ impl<K, V> Place<K, V> {
             // SAFETY: what was there has moved; it is not dropped.
             unsafe { ptr::write(pair, None) };
         }
-        self.set(Meta::new(deadline));
+        self.set(Meta::new(deadline, mark));
     }
 
     /// Has `run` drop the pair, where it lies, by dropping the [`DropInPlace`] that it is given;
@@ -187,12 +189,6 @@ impl<K, V> Place<K, V> {
         self.set(self.meta().with_mark(mark));
     }
 
-    /// Sets the mark of an entry that has none yet.
-    #[inline]
-    pub(crate) fn set_first_mark(&self, mark: Mark) {
-        self.set(Meta(self.meta().0 | Meta(0).with_mark(mark).0));
-    }
-
     /// In a free place: the next one.
     pub(crate) fn next_free(&self) -> u32 {
         self.meta.load(Ordering::Relaxed) as u32
@@ -226,10 +222,10 @@ mod tests {
         let nanos = |units: u64| units << DEADLINE_UNIT_BITS;
         let horizon = horizon_of(nanos(8));
         for hits in [0, u8::MAX] {
-            let meta = |units| Meta::new(Deadline::of(Tick::from_nanos(nanos(units))));
             let mark = Mark { hits, history: hits };
-            assert!(!meta(8).with_mark(mark).is_after(horizon));
-            assert!(meta(9).with_mark(mark).is_after(horizon));
+            let meta = |units| Meta::new(Deadline::of(Tick::from_nanos(nanos(units))), mark);
+            assert!(!meta(8).is_after(horizon));
+            assert!(meta(9).is_after(horizon));
         }
     }
 
@@ -238,8 +234,9 @@ mod tests {
         let deadline = Deadline::of(Tick::from_nanos(123_456_789_012));
         for (history, hits) in [(0x5a, MAX_HITS), (0xff, 0), (0, 0xff)] {
             let (mark, other) = (Mark { hits, history }, Mark { hits: 0xa5, history: 0xa5 });
-            let meta = Meta::new(deadline).with_mark(other).with_mark(mark);
-            assert_eq!((meta.deadline(), meta.mark()), (deadline, mark));
+            let meta = Meta::new(deadline, other);
+            assert_eq!((meta.deadline(), meta.mark()), (deadline, other));
+            assert_eq!(meta.with_mark(mark).0, Meta::new(deadline, mark).0);
         }
     }
 }
