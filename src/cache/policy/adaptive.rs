@@ -17,7 +17,8 @@ const MAIN: usize = 2;
 
 /// How many entries may be sent back to the end of the main queue before one goes in spite of its
 /// hits.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 5;
+const AHEAD: usize = 4;
 /// The least room for those on probation, in percent: of entries, and of weight, where less may be
 /// room for one only.
 const LEAST: u128 = 1;
@@ -108,10 +109,8 @@ impl<W: Weights> Adaptive<W> {
             return;
         }
         self.ghosts.prefetch(hash);
-        for queue in [SMALL, WINDOW] {
-            if let Some(first) = self.queues.first(queue) {
-                entries.prefetch(first);
-            }
+        if let Some(eldest) = self.on_probation() {
+            entries.prefetch(eldest);
         }
     }
 
@@ -190,8 +189,13 @@ impl<W: Weights> Adaptive<W> {
         if self.queues.weight() + u64::from(weight) <= self.limit {
             return None;
         }
-        let victim = self.victim(entries)?;
-        Some(self.evict(entries, victim))
+        let mut main_is_swept = false;
+        let victim = self.victim(entries, &mut main_is_swept)?;
+        let evicted = self.evict(entries, victim);
+        if !main_is_swept {
+            self.sweep(entries);
+        }
+        Some(evicted)
     }
 
     #[inline(always)]
@@ -242,7 +246,11 @@ impl<W: Weights> Adaptive<W> {
     /// The entry that is to go. It ends: each entry on probation that it passes over leaves
     /// probation.
     #[inline(always)]
-    fn victim<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
+    fn victim<P: PolicyEntries>(
+        &mut self,
+        entries: &P,
+        main_is_swept: &mut bool,
+    ) -> Option<Victim<P::Entry>> {
         loop {
             let Some(i) = self.candidate(entries) else {
                 return self.victim_elsewhere(entries);
@@ -256,12 +264,13 @@ impl<W: Weights> Adaptive<W> {
             }
             let h = self.remember(entries, entry, mark, 0);
             if !self.main_has_room(self.queues.entry_weight(i)) {
-                if let Some(victim) = self.beaten_by(entries, h) {
+                if let Some(victim) = self.beaten_by(entries, h, main_is_swept) {
                     self.promote(entries, i);
                     return Some(victim);
                 }
             }
-            return Some(Victim { i, entry, queue: self.eldest_queue(), h });
+            let queue = self.eldest_queue();
+            return Some(Victim { i, entry, queue, h });
         }
     }
 
@@ -280,20 +289,36 @@ impl<W: Weights> Adaptive<W> {
 
     /// A contest: the main queue's next victim, if one that was used so often was used clearly
     /// more.
-    #[inline]
-    fn beaten_by<P: PolicyEntries>(&mut self, entries: &P, uses: u8) -> Option<Victim<P::Entry>> {
-        let mut i = self.queues.first(MAIN)?;
-        let mut entry = entries.entry(i);
+    #[inline(always)]
+    fn beaten_by<P: PolicyEntries>(
+        &mut self,
+        entries: &P,
+        uses: u8,
+        main_is_swept: &mut bool,
+    ) -> Option<Victim<P::Entry>> {
+        let i = self.queues.first(MAIN)?;
+        let entry = entries.entry(i);
         let mark = entries.mark(entry);
-        let needed = if mark.hits == 0 && i != self.newest {
-            self.remember(entries, entry, mark, 0)
+        let (i, entry, needed) = if mark.hits == 0 && i != self.newest {
+            *main_is_swept = true;
+            (i, entry, self.remember(entries, entry, mark, 0))
         } else {
-            i = self.main_victim(entries)?;
-            entry = entries.entry(i);
-            self.uses(entries, entry)
+            self.main_victim_and_its_uses(entries)?
         };
         let victim = Victim { i, entry, queue: MAIN, h: needed.min(MAX_HISTORY) };
-        (uses > needed + needed / 4).then_some(victim)
+        let is_beaten = uses > needed + needed / 4;
+        *main_is_swept &= !is_beaten;
+        is_beaten.then_some(victim)
+    }
+
+    #[inline(never)]
+    fn main_victim_and_its_uses<P: PolicyEntries>(
+        &mut self,
+        entries: &P,
+    ) -> Option<(u32, P::Entry, u8)> {
+        let i = self.main_victim(entries)?;
+        let entry = entries.entry(i);
+        Some((i, entry, self.uses(entries, entry)))
     }
 
     /// The next entry that must prove itself or go, if those on probation fill their room. The
@@ -349,6 +374,20 @@ impl<W: Weights> Adaptive<W> {
             self.queues.rotate(MAIN, self.newest);
         }
         self.queues.first(MAIN)
+    }
+
+    #[inline(never)]
+    fn sweep(&mut self, entries: &impl PolicyEntries) {
+        for _ in 0..AHEAD {
+            let Some(first) = self.queues.first(MAIN) else { return };
+            let entry = entries.entry(first);
+            let mark = entries.mark(entry);
+            if mark.hits == 0 || first == self.newest {
+                return;
+            }
+            self.remember(entries, entry, mark, 1);
+            self.queues.rotate(MAIN, first);
+        }
     }
 
     /// Moves the eldest on probation to the main queue.

@@ -159,7 +159,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         let (weight, block) = (self.entry_weight(i), position.block());
         let number = self.queue_at(position);
         let left = self.leave(number, position, weight);
-        if left > 0 && left <= SLOTS / 2 {
+        if left > 0 && left <= SLOTS / 2 && block != self.last_block(number) {
             self.merge_if_small(number, block);
         }
         self.forget(i);

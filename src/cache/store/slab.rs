@@ -67,6 +67,8 @@ pub(crate) unsafe fn place<'a, K, V>(
     // SAFETY: as above; directories are kept.
     let chunk = unsafe { &*chunk }.load(Ordering::Relaxed);
     // SAFETY: the chunk is there (THERE, EMPTY).
+    unsafe { std::hint::assert_unchecked(!chunk.is_null()) };
+    // SAFETY: as above.
     let place = unsafe { chunk.add(index as usize % chunk_places::<K, V>()) };
     // SAFETY: the place has been given out, so it holds a `Place`.
     unsafe { &*place }
