@@ -49,6 +49,31 @@ fn slot_replace_against_read() {
     });
 }
 
+/// Places whose pairs have no destructors are used again by the writers themselves.
+#[test]
+fn a_place_that_is_used_again_against_read() {
+    model(|| {
+        let clock = StdArc::new(ManualClock::new());
+        let builder = Cache::builder().hasher(Hasher::default()).shards(1).no_sweep();
+        let cache: Cache<u64, u64, std::convert::Infallible, Hasher> =
+            builder.never_expire().clock(clock).capacity(2).build().unwrap();
+        cache.insert(1, 10);
+        let reader = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                let first = cache.get(&1).expect("it is always there");
+                let second = cache.get(&1).expect("it is always there");
+                assert!(10 <= first && first <= second && second <= 13);
+            })
+        };
+        for value in 11..=13 {
+            cache.insert(1, value);
+        }
+        reader.join().unwrap();
+        assert_eq!((cache.get(&1), cache.len()), (Some(13), 1));
+    });
+}
+
 #[test]
 fn a_pinned_value_against_replace() {
     model(|| {

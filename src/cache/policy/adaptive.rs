@@ -16,8 +16,10 @@ const SMALL: usize = 1;
 const MAIN: usize = 2;
 
 /// How many entries may be sent back to the end of the main queue before one goes in spite of its
-/// hits.
-const ROUNDS: usize = 5;
+/// hits,
+const ROUNDS: usize = 8;
+/// and how many are with each eviction, ahead of the next: else it would be many at once, and none
+/// most of the time.
 const AHEAD: usize = 4;
 /// The least room for those on probation, in percent: of entries, and of weight, where less may be
 /// room for one only.
@@ -189,10 +191,10 @@ impl<W: Weights> Adaptive<W> {
         if self.queues.weight() + u64::from(weight) <= self.limit {
             return None;
         }
-        let mut main_is_swept = false;
-        let victim = self.victim(entries, &mut main_is_swept)?;
+        let mut is_swept = false;
+        let victim = self.victim(entries, &mut is_swept)?;
         let evicted = self.evict(entries, victim);
-        if !main_is_swept {
+        if !is_swept {
             self.sweep(entries);
         }
         Some(evicted)
@@ -244,12 +246,12 @@ impl<W: Weights> Adaptive<W> {
     }
 
     /// The entry that is to go. It ends: each entry on probation that it passes over leaves
-    /// probation.
+    /// probation. Sets `is_swept` if the main queue's first was seen to have no hits, and stays.
     #[inline(always)]
     fn victim<P: PolicyEntries>(
         &mut self,
         entries: &P,
-        main_is_swept: &mut bool,
+        is_swept: &mut bool,
     ) -> Option<Victim<P::Entry>> {
         loop {
             let Some(i) = self.candidate(entries) else {
@@ -264,7 +266,7 @@ impl<W: Weights> Adaptive<W> {
             }
             let h = self.remember(entries, entry, mark, 0);
             if !self.main_has_room(self.queues.entry_weight(i)) {
-                if let Some(victim) = self.beaten_by(entries, h, main_is_swept) {
+                if let Some(victim) = self.beaten_by(entries, h, is_swept) {
                     self.promote(entries, i);
                     return Some(victim);
                 }
@@ -294,20 +296,20 @@ impl<W: Weights> Adaptive<W> {
         &mut self,
         entries: &P,
         uses: u8,
-        main_is_swept: &mut bool,
+        is_swept: &mut bool,
     ) -> Option<Victim<P::Entry>> {
         let i = self.queues.first(MAIN)?;
         let entry = entries.entry(i);
         let mark = entries.mark(entry);
-        let (i, entry, needed) = if mark.hits == 0 && i != self.newest {
-            *main_is_swept = true;
+        let has_no_hits = mark.hits == 0 && i != self.newest;
+        let (i, entry, needed) = if has_no_hits {
             (i, entry, self.remember(entries, entry, mark, 0))
         } else {
             self.main_victim_and_its_uses(entries)?
         };
         let victim = Victim { i, entry, queue: MAIN, h: needed.min(MAX_HISTORY) };
         let is_beaten = uses > needed + needed / 4;
-        *main_is_swept &= !is_beaten;
+        *is_swept = has_no_hits && !is_beaten;
         is_beaten.then_some(victim)
     }
 
@@ -348,27 +350,18 @@ impl<W: Weights> Adaptive<W> {
     /// hit go round once more and are one hit poorer; the newest goes round, too.
     #[inline(never)]
     fn main_victim(&mut self, entries: &impl PolicyEntries) -> Option<u32> {
-        let mut asked_for = 0;
+        // It may be many, most of which are far away: at once, not one by one.
+        self.queues.beside_first(MAIN).take(ROUNDS).for_each(|i| entries.prefetch(i));
         for _ in 0..ROUNDS {
             let first = self.queues.first(MAIN)?;
-            let entry = entries.entry(first);
-            let mark = entries.mark(entry);
             if first == self.newest {
                 if self.queues.len_of(MAIN) == 1 {
                     return None;
                 }
-            } else if mark.hits == 0 {
+                self.queues.rotate(MAIN, first);
+            } else if !self.send_round(entries, first) {
                 return Some(first);
-            } else {
-                if asked_for == 0 {
-                    // It may be many, most of which are far away: at once, not one by one.
-                    let others = self.queues.beside_first(MAIN);
-                    asked_for = others.map(|i| entries.prefetch(i)).count();
-                }
-                asked_for = asked_for.saturating_sub(1);
-                self.remember(entries, entry, mark, 1);
             }
-            self.queues.rotate(MAIN, first);
         }
         if self.queues.first(MAIN) == Some(self.newest) {
             self.queues.rotate(MAIN, self.newest);
@@ -376,18 +369,29 @@ impl<W: Weights> Adaptive<W> {
         self.queues.first(MAIN)
     }
 
+    /// Sends those round that would otherwise have to be when one must go.
     #[inline(never)]
     fn sweep(&mut self, entries: &impl PolicyEntries) {
         for _ in 0..AHEAD {
-            let Some(first) = self.queues.first(MAIN) else { return };
-            let entry = entries.entry(first);
-            let mark = entries.mark(entry);
-            if mark.hits == 0 || first == self.newest {
-                return;
+            match self.queues.first(MAIN) {
+                Some(first) if first != self.newest && self.send_round(entries, first) => {}
+                _ => return,
             }
-            self.remember(entries, entry, mark, 1);
-            self.queues.rotate(MAIN, first);
         }
+    }
+
+    /// Sends the first of the main queue to the end of it, one hit poorer, if it was hit. Whether it
+    /// was.
+    #[inline(always)]
+    fn send_round(&mut self, entries: &impl PolicyEntries, first: u32) -> bool {
+        let entry = entries.entry(first);
+        let mark = entries.mark(entry);
+        if mark.hits == 0 {
+            return false;
+        }
+        self.remember(entries, entry, mark, 1);
+        self.queues.rotate(MAIN, first);
+        true
     }
 
     /// Moves the eldest on probation to the main queue.

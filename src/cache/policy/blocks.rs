@@ -242,7 +242,8 @@ impl Blocks {
     #[cold]
     fn grow(&mut self, expected: usize) {
         let had = self.all.len();
-        let wanted = if had < expected { (2 * had).max(4).min(expected) } else { had + had / 16 + 4 };
+        let wanted =
+            if had < expected { (2 * had).max(4).min(expected) } else { had + had / 16 + 4 };
         let mut longer = Vec::with_capacity(wanted);
         longer.extend_from_slice(&self.all);
         longer.resize(wanted, Block::NONE);
@@ -293,6 +294,15 @@ impl Blocks {
 
 #[cfg(all(test, not(docache_loom)))]
 impl Blocks {
+    /// How many blocks are in a list.
+    pub(super) fn in_use(&self) -> usize {
+        let (mut free, mut at) = (0, self.free);
+        while at != NO_BLOCK {
+            (free, at) = (free + 1, self.all[at as usize].next());
+        }
+        (self.fresh - 1) as usize - free
+    }
+
     /// The slots of a list that are in use, and what is in them.
     ///
     /// # Panics

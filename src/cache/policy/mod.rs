@@ -12,7 +12,8 @@
 //!   the young quarter of it, and hits in it do not prove anything: they follow the insertion too
 //!   closely ("correlated references").
 //! - *A clock* on the main queue: an entry that was hit goes round again, one hit poorer; without
-//!   hits it goes.
+//!   hits it goes. Each eviction sends a few round ahead of the next, so that no call has to send
+//!   many.
 //! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers what it evicted, and
 //!   from which queue. An entry that comes back within a turn (as many evictions as the shard has
 //!   entries) enlarges the room of its queue at the cost of the other, between 1 % (but at least a
@@ -53,9 +54,9 @@
 //! room, [`enqueue`](Policy::enqueue) when there is; in between the caller takes out one
 //! [victim](Policy::next_victim) after the other.
 //!
-//! An entry costs eight bytes of links here (twelve where entries have weights), twelve bytes of
+//! An entry costs nine bytes of queues here (thirteen where entries have weights), twelve bytes of
 //! ghosts from the shard's first eviction on, and two bytes of its own. An operation takes constant
-//! time, amortized, and allocates nothing, except where links grow with the slab. There is no
+//! time, amortized, and allocates nothing, except where queues grow with the slab. There is no
 //! randomness: the same calls evict the same entries.
 //!
 //! Where entries have weights, the room of a queue is one of weights, while time and ghosts are

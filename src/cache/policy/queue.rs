@@ -20,9 +20,9 @@
 //! - JOINED: unless queue 0 is empty, its `head` parts the list: in the block of that slot what is
 //!   before it is in queue 1, blocks before it have the number 1, and blocks behind it 0. If queue 0
 //!   is empty, the numbers of these blocks mean nothing.
-//! - FULL: no block is empty. Two neighbours, neither of which is at an end, have nine entries at
-//!   least: the one from which an entry was last removed when it had no more than seven, and the
-//!   other, do not fit into one block since. So a queue of whose entries most were removed is short.
+//! - USED: no block is empty. When an entry is taken out of a block and leaves half of it or less,
+//!   the block is merged with a neighbour if both fit into one, unless a queue begins or ends in
+//!   either. So a queue of whose entries most were removed needs few blocks.
 //! - WEIGHTLESS: those of weight 0 are in no queue, for queues say which entry goes when there is
 //!   too much.
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
@@ -334,7 +334,8 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     #[inline(never)]
     fn merge_if_small(&mut self, number: usize, block: u32) {
         let (previous, next) = self.blocks.neighbours(block);
-        let heads = self.queues.map(|queue| if queue.len > 0 { queue.head.block() } else { NO_BLOCK });
+        let heads =
+            self.queues.map(|queue| if queue.len > 0 { queue.head.block() } else { NO_BLOCK });
         let last = self.last_block(number);
         for (one, other) in [(block, next), (previous, block)] {
             let stays = |block| block == NO_BLOCK || block == last || heads.contains(&block);
@@ -386,7 +387,7 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     /// The entries of each queue, oldest first.
     ///
     /// # Panics
-    /// If LINKED, ENDS, FULL or WEIGHT does not hold.
+    /// If LINKED, ENDS, JOINED or WEIGHT does not hold, or a block is empty.
     pub(super) fn check(&self) -> [Vec<u32>; N] {
         let slots: Vec<_> = (0..N)
             .filter(|&number| Self::list(number) == number)
@@ -411,3 +412,5 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     }
 }
 
+#[cfg(all(test, not(docache_loom)))]
+mod tests;

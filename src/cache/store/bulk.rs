@@ -17,7 +17,6 @@
 //!   called before the lock is taken.
 
 use std::hash::{BuildHasher, Hash};
-use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -254,12 +253,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if self.state.len >= FAR && slots[begin as usize].next != end {
             self.prefetch_earlier(slots, (begin, end));
         }
+        // `deferred` has room for one call.
+        self.drain_limbo(deferred);
         let mut at = begin;
         loop {
-            // Where pairs have destructors, `deferred` has room for one call.
-            if at == begin || !needs_drop::<(K, V)>() {
-                self.drain_limbo(deferred);
-            }
             let slot = &mut slots[at as usize];
             if let Some((key, _)) = &slot.pair {
                 self.invalidate(slot.new.hash, key, deferred);

@@ -240,7 +240,9 @@ impl Limbo {
         let open = self.open.into_iter().take(self.unsealed as usize);
         (self.front_cookie, self.sealed, self.weight) = (GraceCookie::NEVER, 0, 0);
         (self.unsealed, self.unsealed_weight) = (0, 0);
-        let left = |batch: Batch| batch.places.into_iter().take(batch.end as usize).skip(batch.begin as usize);
+        let left = |batch: Batch| {
+            batch.places.into_iter().take(batch.end as usize).skip(batch.begin as usize)
+        };
         self.batches.drain(..).flat_map(left).chain(open)
     }
 }

@@ -7,19 +7,18 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
+use super::entries::Entries;
 use super::expiry::wheel::TimerWheel;
 use super::place::{Deadline, Place};
 use super::shard::{NewEntry, ReadView, Shard, ShardConfig, ShardState};
-use super::slab::{ChunkPtr, place};
+use super::slab::place;
 use super::table::{Position, Table};
 use crate::cache::key::Lookup;
-use crate::cache::policy::{Admission, Evicted, Mark, PolicyEntries};
+use crate::cache::policy::{Admission, Evicted, Mark};
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
-use crate::contain::contained;
 use crate::flight::Registry;
 use crate::sync::atomic::Ordering;
-use crate::sync::prefetch::prefetch;
 
 /// A table for fewer entries is not made smaller.
 const MIN_SHRINK_CAPACITY: usize = 64;
@@ -74,72 +73,6 @@ impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
 impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
     fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
         &mut self.0.flights
-    }
-}
-
-/// The entries, as the policy sees them. It is made under the shard's lock and used only while that
-/// is held, and so is what it gives out. [`linked_place`](Entries::linked_place) must only be given
-/// indices that are in the table or known to the policy, although it is no `unsafe` function:
-/// [`PolicyEntries`], which calls it, is a safe trait.
-pub(super) struct Entries<'a, K, V, S> {
-    directory: *const ChunkPtr<K, V>,
-    hasher: &'a S,
-}
-
-impl<'a, K, V, S> Entries<'a, K, V, S> {
-    /// # Safety
-    /// The place is in use, and not given back for as long as the result is used.
-    #[inline(always)]
-    pub(super) unsafe fn place(&self, index: u32) -> &'a Place<K, V> {
-        // SAFETY: the caller's promise.
-        unsafe { place(self.directory, index) }
-    }
-
-    /// An entry of the policy's, for as long as it is one.
-    #[inline(always)]
-    pub(super) fn linked_place(&self, index: u32) -> &'a Place<K, V> {
-        // SAFETY: the policy knows only entries that are linked, or about to be (LINKED of the
-        // policy, TABLE), and what is linked is not given back under the lock.
-        unsafe { self.place(index) }
-    }
-}
-
-impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V, S> {
-    type Entry = &'a Place<K, V>;
-
-    #[inline]
-    fn entry(&self, i: u32) -> &'a Place<K, V> {
-        self.linked_place(i)
-    }
-
-    #[inline]
-    fn mark(&self, entry: &'a Place<K, V>) -> Mark {
-        entry.mark()
-    }
-
-    #[inline]
-    fn set_mark(&self, entry: &'a Place<K, V>, mark: Mark) {
-        entry.set_mark(mark);
-    }
-
-    #[inline]
-    fn prefetch(&self, i: u32) {
-        prefetch(self.linked_place(i));
-    }
-
-    #[inline]
-    fn hash(&self, entry: &'a Place<K, V>) -> Option<u64> {
-        // SAFETY: the policy's entries are filled (TABLE).
-        let (key, _) = unsafe { entry.pair() };
-        contained(|| self.hasher.hash_one(key)).ok()
-    }
-}
-
-impl<K: Hash, V, S: BuildHasher> Entries<'_, K, V, S> {
-    /// The hash of an entry's key, unless that panics.
-    #[inline]
-    fn try_hash(&self, i: u32) -> Option<u64> {
-        self.hash(self.linked_place(i))
     }
 }
 
@@ -242,7 +175,11 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let Some(index) = (if fits { self.allocate() } else { None }) else {
             self.refuse(old, new.now, deferred);
             let weight = new.weight;
-            return Err(if fits { Refused::Full } else { Refused::TooHeavy { weight, max_weight } });
+            return Err(if fits {
+                Refused::Full
+            } else {
+                Refused::TooHeavy { weight, max_weight }
+            });
         };
         let weighted = self.config.weighted;
         let before = if weighted { self.state.policy.weight() } else { 0 };
@@ -371,8 +308,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.note_deadline(index, new.deadline);
         }
         let entries = self.entries();
-        let (admission, mark) =
-            self.state.policy.replace(&entries, old.index, index, new.weight);
+        let (admission, mark) = self.state.policy.replace(&entries, old.index, index, new.weight);
         // SAFETY: the caller has just taken it.
         unsafe { self.fill((index, pair), new.deadline, mark) };
         if admission != Admission::Done {
@@ -599,8 +535,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         any
     }
 
-    /// The same, and pairs without destructors go, too.
-    pub(crate) fn drain_limbo_in_any_case(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
+    /// The same, but pairs without destructors leave as well, a batch of them.
+    pub(crate) fn reclaim_some(&mut self, deferred: &mut Deferred<'a, K, V, E>) -> bool {
         if needs_drop::<(K, V)>() { self.drain_limbo(deferred) } else { self.reuse_elapsed() }
     }
 

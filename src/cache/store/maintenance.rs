@@ -62,7 +62,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
             let (some, done) = self.with_shard(shard, |locked, deferred| {
                 locked.state.limbo.seal();
                 locked.state.limbo.free_tables();
-                let some = locked.drain_limbo_in_any_case(deferred);
+                let some = locked.reclaim_some(deferred);
                 // `unlinked` also counts what other threads are dropping, or showing to the
                 // listener, right now.
                 (some, locked.state.limbo.is_empty() && locked.state.unlinked() == 0)

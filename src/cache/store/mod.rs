@@ -4,6 +4,7 @@ mod bulk;
 mod callback;
 pub(crate) mod core;
 pub(crate) mod deferred;
+mod entries;
 mod expiry;
 pub(crate) mod limbo;
 pub(crate) mod locked;

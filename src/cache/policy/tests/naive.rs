@@ -111,27 +111,44 @@ impl Naive {
         e.f = 0;
     }
 
+    /// `x` leads the main queue, and goes to the end of it.
+    fn send_round(&mut self, x: u32) {
+        self.history(x);
+        let e = &mut self.entries[x as usize];
+        e.h = (e.h + 1).min(15);
+        e.f -= 1;
+        self.main.rotate_left(1);
+    }
+
     fn victim(&mut self) -> Option<u32> {
         if self.main.iter().all(|&x| x == self.newest) {
             return None;
         }
-        for _ in 0..16 {
+        for _ in 0..8 {
             let x = self.main[0];
-            if x != self.newest {
-                if self.entries[x as usize].f == 0 {
-                    return Some(x);
-                }
-                self.history(x);
-                let e = &mut self.entries[x as usize];
-                e.h = (e.h + 1).min(15);
-                e.f -= 1;
+            if x == self.newest {
+                self.main.rotate_left(1);
+            } else if self.entries[x as usize].f == 0 {
+                return Some(x);
+            } else {
+                self.send_round(x);
             }
-            self.main.rotate_left(1);
         }
         if self.main[0] == self.newest {
             self.main.rotate_left(1);
         }
         Some(self.main[0])
+    }
+
+    fn sweep(&mut self) {
+        for _ in 0..4 {
+            match self.main.front() {
+                Some(&x) if x != self.newest && self.entries[x as usize].f > 0 => {
+                    self.send_round(x);
+                }
+                _ => return,
+            }
+        }
     }
 
     fn set(&self, hash: u64) -> usize {
@@ -210,6 +227,12 @@ impl Naive {
     }
 
     fn evict(&mut self, entries: &Cells) -> u32 {
+        let evicted = self.evict_one(entries);
+        self.sweep();
+        evicted
+    }
+
+    fn evict_one(&mut self, entries: &Cells) -> u32 {
         loop {
             let filled = self.sum(&self.window) + self.sum(&self.small);
             let first = self.small.front().or(self.window.front()).copied();
