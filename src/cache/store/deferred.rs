@@ -140,13 +140,15 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         (self.reclaimed, std::mem::take(&mut self.count))
     }
 
-    /// Whether there is anything to be done.
+    /// Whether there is anything to be done but to schedule the background.
     #[inline(always)]
     pub(crate) fn has_work(&self) -> bool {
-        self.wants_advance | self.needs_maintenance | (self.count > 0) | self.uncommon.is_some()
+        let leaves_notifications = self.leaves_notifications();
+        self.wants_advance | (self.count > 0) | self.uncommon.is_some() | leaves_notifications
     }
 
     /// Whether entries that leave are left to the background, which shows them to the listener.
+    #[inline(always)]
     pub(crate) fn leaves_notifications(&self) -> bool {
         self.reentrant && self.has_listener
     }

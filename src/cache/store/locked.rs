@@ -19,6 +19,7 @@ use crate::cache::stats::Cause;
 use crate::clock::Tick;
 use crate::flight::Registry;
 use crate::sync::atomic::Ordering;
+use crate::sync::prefetch::prefetch;
 
 /// A table for fewer entries is not made smaller.
 const MIN_SHRINK_CAPACITY: usize = 64;
@@ -530,6 +531,9 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         for _ in 0..MAX_RECLAIMED {
             let Some(index) = self.state.limbo.pop_elapsed() else { break };
             any = true;
+            // All at once: each may be far away.
+            // SAFETY: it left limbo for this call, so its place is in use.
+            prefetch(unsafe { self.place(index) });
             deferred.push_reclaimed(index);
         }
         any

@@ -56,9 +56,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         let result = f(&mut locked, &mut work.deferred);
         drop(locked);
         let result = then(result);
-        // Here, so that a write that leaves nothing makes no call.
+        // Here, so that a write that leaves nothing, or only a pair to be dropped, makes no call.
         if work.deferred.has_work() {
             work.run();
+        } else if work.deferred.needs_maintenance {
+            self.schedule_maintenance();
         }
         // Nothing is left in it that has a destructor.
         std::mem::forget(work);
@@ -279,8 +281,6 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
 
 impl<K: Hash + Eq, V, E, S: BuildHasher> Drop for RunDeferred<'_, K, V, E, S> {
     fn drop(&mut self) {
-        if self.deferred.has_work() {
-            self.run();
-        }
+        self.run();
     }
 }
