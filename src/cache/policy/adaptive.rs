@@ -380,8 +380,8 @@ impl<W: Weights> Adaptive<W> {
         }
     }
 
-    /// Sends the first of the main queue to the end of it, one hit poorer, if it was hit. Whether it
-    /// was.
+    /// Sends the first of the main queue to the end of it, one hit poorer, if it was hit: whether
+    /// it was.
     #[inline(always)]
     fn send_round(&mut self, entries: &impl PolicyEntries, first: u32) -> bool {
         let entry = entries.entry(first);

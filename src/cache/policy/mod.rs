@@ -265,8 +265,8 @@ impl Policy {
     /// queue. It goes on as [`admit`](Policy::admit) does.
     ///
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old`
-    /// nor `new`), and it takes the young end of the queue that `old` was in, or of the window if it
-    /// was on probation. If `old` weighed nothing, it is enqueued as a new entry is.
+    /// nor `new`), and it takes the young end of the queue that `old` was in, or of the window if
+    /// it was on probation. If `old` weighed nothing, it is enqueued as a new entry is.
     #[inline(always)]
     pub(crate) fn replace(
         &mut self,

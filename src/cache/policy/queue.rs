@@ -18,8 +18,8 @@
 //!   is full, or counts as full. With `tail` 0 the list has no block. That of queues 0 and 1 is the
 //!   `tail` of queue 0.
 //! - JOINED: unless queue 0 is empty, its `head` parts the list: in the block of that slot what is
-//!   before it is in queue 1, blocks before it have the number 1, and blocks behind it 0. If queue 0
-//!   is empty, the numbers of these blocks mean nothing.
+//!   before it is in queue 1, blocks before it have the number 1, and blocks behind it 0. If queue
+//!   0 is empty, all blocks have the number 1 but for the last, whose number means nothing.
 //! - USED: no block is empty. When an entry is taken out of a block and leaves half of it or less,
 //!   the block is merged with a neighbour if both fit into one, unless a queue begins or ends in
 //!   either. So a queue of whose entries most were removed needs few blocks.
@@ -329,8 +329,8 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         }
     }
 
-    /// Puts the entries of two neighbours into one block, if they fit and no queue begins or ends in
-    /// either.
+    /// Puts the entries of two neighbours into one block, if they fit and no queue begins or ends
+    /// in either.
     #[inline(never)]
     fn merge_if_small(&mut self, number: usize, block: u32) {
         let (previous, next) = self.blocks.neighbours(block);

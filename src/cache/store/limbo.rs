@@ -2,8 +2,8 @@
 //!
 //! # State
 //! Retired entries wait in [batches](Batch), because taking a cookie costs a fence. `open` has the
-//! `unsealed` that were retired last. A batch is sealed when it is full: it gets a cookie, and joins
-//! `batches` behind the others. If entries have weights, a batch counts with its whole weight until
+//! `unsealed` that were retired last. A batch is sealed when it is full: it gets a cookie, and
+//! joins `batches` behind the others. If entries have weights, a batch counts with its whole weight until
 //! its last entry has left. `tables` are tables that were replaced.
 //!
 //! # Invariants
@@ -19,8 +19,8 @@ use std::collections::VecDeque;
 use super::table::Table;
 use crate::cache::reclaim::GraceCookie;
 
-/// How many entries share a cookie at most.
-pub(crate) const BATCH: usize = if cfg!(docache_loom) { 1 } else { 16 };
+/// How many entries share a cookie at most: with their number they fill a cache line.
+const BATCH: usize = if cfg!(docache_loom) { 1 } else { 14 };
 
 /// Places that were sealed together.
 #[derive(Clone, Copy, Debug)]
@@ -52,20 +52,19 @@ fn is_large(table: Table) -> bool {
     table.memory() > EAGER_TABLE_BYTES
 }
 
-/// What each write changes comes first; with the end of the slab, which lies before it, that is a
-/// cache line, and `open` is another.
+/// What each write changes comes first.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limbo {
     unsealed: u32,
     /// How many entries are in `batches`.
     sealed: u32,
+    open: [u32; BATCH],
     /// That of the first batch; if there is none, it does not elapse.
     front_cookie: GraceCookie,
     batches: VecDeque<Batch>,
     /// The weight of all that waits, sealed or not.
     weight: u64,
-    open: [u32; BATCH],
     /// The weight of what is not sealed.
     unsealed_weight: u64,
     /// The weight that makes a batch full.
@@ -78,10 +77,10 @@ impl Limbo {
         Limbo {
             unsealed: 0,
             sealed: 0,
+            open: [0; BATCH],
             front_cookie: GraceCookie::NEVER,
             batches: VecDeque::new(),
             weight: 0,
-            open: [0; BATCH],
             unsealed_weight: 0,
             batch_weight,
             tables: Vec::new(),

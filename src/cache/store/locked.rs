@@ -315,8 +315,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         if admission != Admission::Done {
             self.enqueue_by_call(index, new, admission, deferred);
         }
-        // SAFETY: it is filled, and the lock is held (WRITER). The old one was found under it, and no
-        // table was published since.
+        // SAFETY: it is filled, and the lock is held (WRITER). The old one was found under it, and
+        // no table was published since.
         unsafe { self.view.table().replace(old.at, index) };
         let cause = old.cause(new.now);
         let state = &mut *self.state;

@@ -138,8 +138,8 @@ pub(crate) struct NewEntry {
 /// What is behind the lock.
 ///
 /// A write to a full shard dirties six cache lines of it: the first, which it shares with the lock,
-/// two that have the end of the slab and the beginning of limbo, and three of the policy; and it
-/// reads two that hardly ever change. Few lines move, then, when two threads write to it in turn.
+/// the end of the slab, the beginning of limbo, and three of the policy; and it reads one that
+/// hardly ever changes. Few lines move, then, when two threads write to it in turn.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ShardState<K, V, E> {
@@ -164,12 +164,12 @@ pub(crate) struct ShardState<K, V, E> {
     pub(crate) leaked_by_fork: usize,
     pub(crate) slab: Slab<K, V>,
     pub(crate) limbo: Limbo,
-    /// Pairs that were refused inside user code.
-    pub(crate) refused: Vec<(K, V)>,
-    pub(crate) policy: Policy,
     /// The number of grace periods that had ended when a write last gave up waiting for readers:
     /// until another one has ended, no write waits again.
     pub(crate) gave_up_at: Option<u64>,
+    /// Pairs that were refused inside user code.
+    pub(crate) refused: Vec<(K, V)>,
+    pub(crate) policy: Policy,
     pub(crate) pending_notifications: PendingNotifications,
     /// Cached errors that left inside user code.
     pub(crate) dropped_errors: Vec<Gone<K, E>>,
