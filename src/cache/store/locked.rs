@@ -185,8 +185,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         let weighted = self.config.weighted;
         let before = if weighted { self.state.policy.weight() } else { 0 };
         match old {
-            Some(old) => self.replace((index, pair), &new, old, deferred),
-            None => self.add((index, pair), &new, deferred),
+            Some(old) => self.replace((index, pair), new, old, deferred),
+            None => self.add((index, pair), new, deferred),
         }
         let state = &mut *self.state;
         state.counts.inserted += 1;
@@ -267,7 +267,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn add(
         &mut self,
         (index, pair): (u32, &mut Option<(K, V)>),
-        new: &NewEntry,
+        new: NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         self.state.policy.prefetch(&self.entries(), new.hash);
@@ -298,7 +298,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn replace(
         &mut self,
         (index, pair): (u32, &mut Option<(K, V)>),
-        new: &NewEntry,
+        new: NewEntry,
         old: Found<'a, K, V>,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
@@ -330,7 +330,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn enqueue(
         &mut self,
         index: u32,
-        new: &NewEntry,
+        new: NewEntry,
         admission: Admission,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
@@ -345,7 +345,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn enqueue_by_call(
         &mut self,
         index: u32,
-        new: &NewEntry,
+        new: NewEntry,
         admission: Admission,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
@@ -391,7 +391,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     fn evict_expired(
         &mut self,
         old: Option<u32>,
-        new: &NewEntry,
+        new: NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let freed_weight = u64::from(old.map_or(0, |old| self.state.policy.weight_of(old)));
