@@ -187,7 +187,8 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<R> {
-        // SAFETY: nothing that is pinned is moved: all that is taken out is work that was not begun.
+        // SAFETY: nothing that is pinned is moved: all that is taken out is work that was not
+        // begun.
         let this = LeavesIfItPanics(unsafe { self.get_unchecked_mut() });
         let polled = match (&this.0.stage, &this.0.flight_call) {
             (Stage::New { .. }, _) => this.0.begin(cx),

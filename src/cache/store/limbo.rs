@@ -3,8 +3,8 @@
 //! # State
 //! Retired entries wait in [batches](Batch), because taking a cookie costs a fence. `open` has the
 //! `unsealed` that were retired last. A batch is sealed when it is full: it gets a cookie, and
-//! joins `batches` behind the others. If entries have weights, a batch counts with its whole weight until
-//! its last entry has left. `tables` are tables that were replaced.
+//! joins `batches` behind the others. If entries have weights, a batch counts with its whole weight
+//! until its last entry has left. `tables` are tables that were replaced.
 //!
 //! # Invariants
 //! - UNLINKED: what is here is in no table that is published, and in no queue.

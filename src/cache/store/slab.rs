@@ -6,8 +6,8 @@
 //! large. The addresses of the chunks are in the *directory*, an array that readers find through
 //! the shard's view. One that has become too small is kept, for readers that still use it.
 //!
-//! Some free places are kept *ready*, so that most writes do not look at a chunk: such as were given
-//! back, or a run of places that were never given out. Their chunks count them as used.
+//! Some free places are kept *ready*, so that most writes do not look at a chunk: such as were
+//! given back, or a run of places that were never given out. Their chunks count them as used.
 //!
 //! # Invariants
 //! - LOCKED: places are given out and taken back under the shard's lock.
