@@ -65,7 +65,11 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
                 let some = locked.reclaim_some(deferred);
                 // `unlinked` also counts what other threads are dropping, or showing to the
                 // listener, right now.
-                (some, locked.state.limbo.is_empty() && locked.state.unlinked() == 0)
+                let done = locked.state.limbo.is_empty() && locked.state.unlinked() == 0;
+                if done || !some {
+                    locked.state.slab.trim_ready();
+                }
+                (some, done)
             });
             any |= some;
             if done || !some {

@@ -248,6 +248,23 @@ impl<K, V> Slab<K, V> {
         }
     }
 
+    /// Returns places to their chunks that are ready but have become high ones, since fewer are
+    /// given out now: each of them would keep a chunk alive.
+    pub(crate) fn trim_ready(&mut self) {
+        let (ready, count) = (self.ready, std::mem::take(&mut self.ready_len) as usize);
+        // Those that are ready are not given out.
+        let high = 2 * (self.taken as usize - count) + chunk_places::<K, V>();
+        for &index in &ready[..count] {
+            if (index as usize) < high {
+                self.ready[self.ready_len as usize] = index;
+                self.ready_len += 1;
+            } else {
+                // SAFETY: it was given back and not given out again, so nobody can see it.
+                unsafe { self.return_to_chunk(index) };
+            }
+        }
+    }
+
     /// # Safety
     /// As [`give_back`](Slab::give_back)'s.
     unsafe fn return_to_chunk(&mut self, index: u32) {
@@ -389,5 +406,27 @@ mod tests {
         // SAFETY: it was given out, and nothing was put there.
         unsafe { slab.give_back(7) };
         assert_eq!((slab.take(), slab.take()), (Some(7), None));
+    }
+
+    #[test]
+    fn places_that_are_ready_hold_no_chunk_up() {
+        let per_chunk = chunk_places::<u64, u64>() as u32;
+        let mut slab = Slab::<u64, u64>::new(usize::MAX);
+        let places: Vec<u32> = (0..10 * per_chunk).map(|_| slab.take().unwrap()).collect();
+        // First those that are then ready: one of each chunk.
+        let first = |place: &u32| place % per_chunk == 0;
+        let give_back = |slab: &mut Slab<u64, u64>, place: &u32| {
+            // SAFETY: it was given out, and nothing was put there.
+            unsafe { slab.give_back(*place) };
+        };
+        places.iter().filter(|place| first(place)).for_each(|place| give_back(&mut slab, place));
+        places.iter().filter(|place| !first(place)).for_each(|place| give_back(&mut slab, place));
+        let held_up = slab.memory();
+        slab.trim_ready();
+        assert_eq!(slab.used(), 0);
+        assert!(slab.memory() < held_up / 2, "{} of {held_up}", slab.memory());
+        let again: std::collections::HashSet<u32> =
+            (0..10 * per_chunk).map(|_| slab.take().unwrap()).collect();
+        assert_eq!(again, places.into_iter().collect(), "each is given out once");
     }
 }
