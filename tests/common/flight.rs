@@ -38,6 +38,19 @@ pub(crate) fn message_of<R>(f: impl FnOnce() -> R) -> String {
         .expect("a message")
 }
 
+/// A waker whose last owner panics.
+pub(crate) struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        hush("a bad waker");
+    }
+}
+
+impl Wake for Fragile {
+    fn wake(self: Arc<Self>) {}
+}
+
 /// Counts wake-ups.
 #[derive(Default)]
 pub(crate) struct Wakes(AtomicUsize);

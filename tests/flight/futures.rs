@@ -1,9 +1,9 @@
 //! The futures themselves: each of their states, and its end.
 
-use crate::common::flight::{Gate, Task, hush, message_of};
+use crate::common::flight::{Fragile, Gate, Task, hush, message_of};
 use docache::{Context, Group, KeyedGroup};
 use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 
 const POLLED_AGAIN: &str = "a future was polled after it was ready";
 
@@ -151,19 +151,6 @@ fn a_destructor_that_panics_while_its_thread_does_hands_the_lead_on_too() {
     assert_eq!(heir.wakes(), 1);
     assert_eq!(*heir.ends(), 2);
     assert!(!group.in_flight());
-}
-
-/// A waker whose last owner panics.
-struct Fragile;
-
-impl Drop for Fragile {
-    fn drop(&mut self) {
-        hush("a bad waker");
-    }
-}
-
-impl Wake for Fragile {
-    fn wake(self: Arc<Self>) {}
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Panics of the work, of its destructor, and of the wakers.
 
-use crate::common::flight::{Gate, Joins, Key, Task, hush, message_of, panic_of, until};
+use crate::common::flight::{Fragile, Gate, Joins, Key, Task, hush, message_of, panic_of, until};
 use docache::{FlightError, Group, KeyedGroup};
 use std::panic::panic_any;
 use std::sync::Arc;
@@ -247,19 +247,6 @@ fn wakers_that_panic_cost_nobody_the_outcome_or_the_lead() {
     assert_eq!(broken.0.load(Ordering::SeqCst), 2);
     assert!(heir.ends().unwrap().led());
     assert!(!group.in_flight());
-}
-
-/// A waker whose last owner panics.
-struct Fragile;
-
-impl Drop for Fragile {
-    fn drop(&mut self) {
-        hush("a bad waker");
-    }
-}
-
-impl Wake for Fragile {
-    fn wake(self: Arc<Self>) {}
 }
 
 /// Polls a task that is not ready and leaves it the only owner of its waker.

@@ -24,8 +24,8 @@ use crate::cache::inner::Inner;
 #[cfg(all(feature = "capi", not(docache_loom)))]
 use crate::cache::key::Lookup;
 use crate::cache::reclaim::pin;
-use crate::cache::store::locked::{Locked, RegistryGuard};
-use crate::cache::store::shard::Shard;
+use crate::cache::store::locked::Locked;
+use crate::cache::store::shard::{RegistryGuard, Shard};
 use crate::clock::Tick;
 use crate::contain::contained;
 #[cfg(all(feature = "capi", not(docache_loom)))]

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::deferred::{Deferred, MAX_RECLAIMED, Unlinked};
@@ -17,7 +16,6 @@ use crate::cache::key::Lookup;
 use crate::cache::policy::{Admission, Evicted, Mark};
 use crate::cache::stats::Cause;
 use crate::clock::Tick;
-use crate::flight::Registry;
 use crate::sync::atomic::Ordering;
 use crate::sync::prefetch::prefetch;
 
@@ -55,25 +53,6 @@ impl<K, V, E, S> Locked<'_, K, V, E, S> {
     pub(crate) fn is_over_retired_limit(&self, weight: u32) -> bool {
         self.config.weighted
             && self.retired_weight() + u64::from(weight) > self.config.max_retired_weight()
-    }
-}
-
-/// The registry of the shard's flights, under the shard's lock.
-pub(crate) struct RegistryGuard<'a, K, V, E>(
-    pub(crate) crate::lock::LockGuard<'a, ShardState<K, V, E>>,
-);
-
-impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
-    type Target = Registry<K, V, E>;
-
-    fn deref(&self) -> &Registry<K, V, E> {
-        &self.0.flights
-    }
-}
-
-impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
-    fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
-        &mut self.0.flights
     }
 }
 

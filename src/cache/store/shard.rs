@@ -40,6 +40,7 @@
 //! places. So the slab grows as long as guards are held, and shrinks when they have gone.
 
 use std::mem::needs_drop;
+use std::ops::{Deref, DerefMut};
 
 use crossbeam_utils::CachePadded;
 
@@ -58,7 +59,7 @@ use crate::cache::reclaim::Guard;
 use crate::cache::stats::{Counts, LoadCounts};
 use crate::contain::drop_contained;
 use crate::flight::Registry;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockGuard};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// How many retired entries without a destructor may stay in limbo until a writer needs their
@@ -310,6 +311,23 @@ impl<K, V, E> Shard<K, V, E> {
         };
         // SAFETY: the caller's promise.
         unsafe { self.state.reset_in_child(reset) };
+    }
+}
+
+/// The registry of the shard's flights, under the shard's lock.
+pub(crate) struct RegistryGuard<'a, K, V, E>(pub(crate) LockGuard<'a, ShardState<K, V, E>>);
+
+impl<K, V, E> Deref for RegistryGuard<'_, K, V, E> {
+    type Target = Registry<K, V, E>;
+
+    fn deref(&self) -> &Registry<K, V, E> {
+        &self.0.flights
+    }
+}
+
+impl<K, V, E> DerefMut for RegistryGuard<'_, K, V, E> {
+    fn deref_mut(&mut self) -> &mut Registry<K, V, E> {
+        &mut self.0.flights
     }
 }
 
