@@ -3,7 +3,7 @@
 //!
 //! What docache does by the clock (a grace period is begun each 100 µs at most) would otherwise be
 //! done as often as the machine pleases. Time moves with each look at it, which a writer takes once
-//! in sixteen writes. It begins far ahead of the real time: threads that wait until some moment
+//! in fourteen writes. It begins far ahead of the real time: threads that wait until some moment
 //! wait for as long as the program lives. So do threads that sleep, that is the one that ticks: by
 //! real time it would stop in the midst of what is counted on a slow machine, and not before its
 //! end on a fast one. Before its first tick reads take another way, hence [`wait_until_ticking`].
@@ -15,7 +15,7 @@ use std::thread;
 use docache::{Clock, CoarseClock};
 use libc::{clockid_t, pause, timespec};
 
-/// How far each look moves the clock, in nanoseconds: as long as sixteen writes take.
+/// How far each look moves the clock, in nanoseconds: as long as fourteen writes take.
 const STEP: i64 = 1_000;
 const SECOND: i64 = 1_000_000_000;
 /// Where it begins: in the year 2106.

@@ -9,6 +9,8 @@
 
 use std::fmt::Debug;
 
+use super::by_index::{longer, some_more};
+
 /// The entries of a block.
 pub(super) const SLOTS: usize = WORDS - FIRST_SLOT;
 /// The number of the block that is none.
@@ -216,8 +218,8 @@ impl Blocks {
         block.used()
     }
 
-    /// Adds an empty block behind the last of a queue. If there is none, makes some: as many as
-    /// there are, up to the expected number, beyond that a sixteenth.
+    /// Adds an empty block behind the last of a queue. If there is none, makes
+    /// [some more](some_more).
     pub(super) fn append(&mut self, queue: usize, last: u32, expected: usize) -> u32 {
         let number = if self.free != NO_BLOCK {
             let number = self.free;
@@ -241,13 +243,8 @@ impl Blocks {
 
     #[cold]
     fn grow(&mut self, expected: usize) {
-        let had = self.all.len();
-        let wanted =
-            if had < expected { (2 * had).max(4).min(expected) } else { had + had / 16 + 4 };
-        let mut longer = Vec::with_capacity(wanted);
-        longer.extend_from_slice(&self.all);
-        longer.resize(wanted, Block::NONE);
-        self.all = longer.into_boxed_slice();
+        let wanted = some_more(self.all.len(), expected, 4);
+        self.all = longer(&self.all, wanted, Block::NONE);
     }
 
     /// Takes a block out of its queue. Returns those that were before and behind it.

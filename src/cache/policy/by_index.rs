@@ -96,10 +96,7 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
 
     /// Makes exactly so many indices near, which are more than there are.
     pub(super) fn grow(&mut self, near: usize) {
-        let mut longer = Vec::with_capacity(near);
-        longer.extend_from_slice(&self.near);
-        longer.resize(near, T::default());
-        self.near = longer.into_boxed_slice();
+        self.near = longer(&self.near, near, T::default());
         if let Some(far) = &mut self.far {
             let near = &mut self.near;
             let len = near.len();
@@ -113,6 +110,20 @@ impl<T: Copy + Default + Debug> ByIndex<T> {
         size_of_val(&*self.near)
             + self.far.as_ref().map_or(0, |far| far.capacity() * size_of::<(u32, T)>())
     }
+}
+
+/// How many there are to be where there are too few: twice as many, but at least `least`, up to the
+/// expected number; beyond it a sixteenth more.
+pub(super) fn some_more(had: usize, expected: usize, least: usize) -> usize {
+    if had < expected { (2 * had).max(least).min(expected) } else { had + had / 16 + 4 }
+}
+
+/// The same values, and so many in all, of which the others are `new`.
+pub(super) fn longer<T: Copy>(values: &[T], len: usize, new: T) -> Box<[T]> {
+    let mut longer = Vec::with_capacity(len);
+    longer.extend_from_slice(values);
+    longer.resize(len, new);
+    longer.into_boxed_slice()
 }
 
 #[cfg(all(test, not(docache_loom)))]

@@ -28,7 +28,7 @@
 //! - WEIGHT: a queue's weight is the sum of its entries' weights.
 
 use super::blocks::{Blocks, NO_BLOCK, Position, SLOTS};
-use super::by_index::ByIndex;
+use super::by_index::{ByIndex, some_more};
 use super::weights::{Total, Weights};
 
 /// One queue; entries join it behind the last.
@@ -217,13 +217,8 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     #[inline(always)]
     pub(super) fn rotate(&mut self, number: usize, i: u32) {
         debug_assert_eq!(self.first(number), Some(i));
-        let (from, mut to) = (self.queues[number].head, self.queues[number].tail);
-        if !to.is_slot() {
-            to = self.append_block(number);
-        }
-        self.blocks.fill(to, i);
-        self.positions.set(i, to);
-        self.queues[number].tail = to.next();
+        let from = self.queues[number].head;
+        self.fill_last(number, i);
         self.queues[number].head = self.blocks.next_used(from);
         if self.blocks.clear(from) == 0 {
             self.free(number, from.block());
@@ -273,19 +268,26 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     #[inline(always)]
     fn link(&mut self, number: usize, i: u32, weight: u32) {
         debug_assert!(N == 1 || number != 1);
+        let position = self.fill_last(number, i);
+        let queue = &mut self.queues[number];
+        if queue.len == 0 {
+            queue.head = position;
+        }
+        queue.len += 1;
+        queue.weight.change(weight, 0);
+    }
+
+    /// Puts an entry into the slot at the end of a list.
+    #[inline(always)]
+    fn fill_last(&mut self, number: usize, i: u32) -> Position {
         let mut position = self.queues[number].tail;
         if !position.is_slot() {
             position = self.append_block(number);
         }
         self.blocks.fill(position, i);
         self.positions.set(i, position);
-        let queue = &mut self.queues[number];
-        if queue.len == 0 {
-            queue.head = position;
-        }
-        queue.tail = position.next();
-        queue.len += 1;
-        queue.weight.change(weight, 0);
+        self.queues[number].tail = position.next();
+        position
     }
 
     /// Adds a block to a list whose last is full, and returns the first slot of it.
@@ -364,19 +366,16 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.weights.set(i, weight);
     }
 
-    /// Makes `needed` positions near and some more: twice as many as before up to the expected
-    /// number, beyond it a sixteenth (entries that were evicted keep their index until their memory
-    /// is free again). But not many more than there are entries: others are far.
+    /// Makes `needed` positions near and [some more](some_more): beyond the expected number, too,
+    /// since entries that were evicted keep their index until their memory is free again. But not
+    /// many more than there are entries: others are far.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, needed: usize) {
         if needed > 2 * self.len() + NEAR {
             return;
         }
-        let (had, expected) = (self.positions.near(), self.expected as usize);
-        let some_more =
-            if had < expected { (2 * had).max(16).min(expected) } else { had + had / 16 + 4 };
-        let wanted = needed.max(some_more);
+        let wanted = needed.max(some_more(self.positions.near(), self.expected as usize, 16));
         self.positions.grow(wanted);
         self.weights.grow(wanted);
     }

@@ -251,25 +251,24 @@ impl<K, V> Slab<K, V> {
     /// Returns places to their chunks that are ready but have become high ones, since fewer are
     /// given out now: each of them would keep a chunk alive.
     pub(crate) fn trim_ready(&mut self) {
-        let (ready, count) = (self.ready, std::mem::take(&mut self.ready_len) as usize);
-        // Those that are ready are not given out.
-        let high = 2 * (self.taken as usize - count) + chunk_places::<K, V>();
+        let (high, ready) = (self.high(), self.ready);
+        let count = std::mem::take(&mut self.ready_len) as usize;
         for &index in &ready[..count] {
             if (index as usize) < high {
                 self.ready[self.ready_len as usize] = index;
                 self.ready_len += 1;
             } else {
-                // SAFETY: it was given back and not given out again, so nobody can see it.
+                // SAFETY: it was ready, so it holds an empty `Place`, and nobody can see it.
                 unsafe { self.return_to_chunk(index) };
             }
         }
     }
 
     /// # Safety
-    /// As [`give_back`](Slab::give_back)'s.
+    /// It was given out or ready, it is empty, and nobody can see it any more.
     unsafe fn return_to_chunk(&mut self, index: u32) {
         let number = index as usize / chunk_places::<K, V>();
-        // SAFETY: the place was given out, by the caller's promise, so it holds a `Place`.
+        // SAFETY: it was given out or ready, by the caller's promise, so it holds a `Place`.
         let place = unsafe { place(self.directory(), index) };
         let chunk = &mut self.chunks[number];
         place.set_next_free(chunk.free);
