@@ -225,7 +225,7 @@ impl Model {
             let passed = |at: u64| at.saturating_sub(run.beat) / interval;
             let beats = passed(now).max(passed(started).saturating_add(1));
             run.beat = run.beat.saturating_add(interval.saturating_mul(beats));
-            self.counters.skipped += beats - 1;
+            self.counters.skipped = self.counters.skipped.saturating_add(beats - 1);
         }
         run.due = (run.beat, run.beat.saturating_add(self.settings.jitter));
     }

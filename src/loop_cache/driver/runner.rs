@@ -261,7 +261,7 @@ impl Call {
         control.done += 1;
         let stats = &mut control.counters;
         stats.calls += 1;
-        stats.skipped_ticks += skipped;
+        stats.skipped_ticks = stats.skipped_ticks.saturating_add(skipped);
         stats.last_duration = saturating_nanos(duration);
         stats.last_lateness = saturating_nanos(self.lateness);
         stats.max_lateness = stats.max_lateness.max(stats.last_lateness);
