@@ -2,7 +2,8 @@
 //! and why.
 
 use super::balance::Balance;
-use super::ghosts::{From, Ghosts, TURN, Turns};
+use super::blocks::Position;
+use super::ghosts::{From, Ghost, Ghosts, TURN, Turns};
 use super::queue::Queues;
 use super::weights::Weights;
 use super::{Admission, Evicted, MAX_HITS, Mark, PolicyEntries};
@@ -15,11 +16,10 @@ const SMALL: usize = 1;
 /// Those that proved themselves, or came while there was room.
 const MAIN: usize = 2;
 
-/// How many entries may be sent back to the end of the main queue before one goes in spite of its
-/// hits,
+/// How many entries an eviction may send back to the end of the main queue: before one goes in
+/// spite of its hits, and ahead of the next eviction,
 const ROUNDS: usize = 8;
-/// and how many are with each eviction, ahead of the next: else it would be many at once, and none
-/// most of the time.
+/// which is the end of it sooner: else it would be many at once, and none most of the time.
 const AHEAD: usize = 4;
 /// The least room for those on probation, in percent: of entries, and of weight, where less may be
 /// room for one only.
@@ -104,16 +104,10 @@ impl<W: Weights> Adaptive<W> {
         &self.balance
     }
 
-    /// Has all that will be looked at brought near at once, instead of one after the other.
+    /// Says that [`admit`](Adaptive::admit) will soon be called for an entry of this hash.
     #[inline(always)]
-    pub(super) fn prefetch(&self, entries: &impl PolicyEntries, hash: u64) {
-        if self.turns_are_unknown() {
-            return;
-        }
+    pub(super) fn prefetch(&self, hash: u64) {
         self.ghosts.prefetch(hash);
-        if let Some(eldest) = self.on_probation() {
-            entries.prefetch(eldest);
-        }
     }
 
     #[inline(always)]
@@ -123,28 +117,44 @@ impl<W: Weights> Adaptive<W> {
         i: u32,
         hash: u64,
         weight: u32,
-    ) -> (Admission, Mark) {
+    ) -> Mark {
         let ghost = self.ghosts.take(hash, self.turns.tick());
         let past = ghost.map_or(0, |ghost| ghost.history >> self.turns.epochs_since(ghost.age));
         let h = past + 1;
-        let mark = Mark { hits: 0, history: History::new(h, self.turns.epoch()).0 };
+        self.newest = i;
         if W::DIFFER && weight == 0 {
-            self.newest = i;
             self.queues.push(WINDOW, i, weight);
-            return (Admission::Done, mark);
+        } else if self.is_proven(entries, ghost, past, weight) {
+            self.queues.push(MAIN, i, weight);
+        } else {
+            self.queues.push(WINDOW, i, weight);
+            self.drain_window(entries);
         }
-        let mut proven = self.main_has_room(weight);
-        if let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) {
-            if from == From::Main || past <= NEWCOMER {
-                self.balance.adapt(from, self.average_weight());
-            }
-            // One more is not enough: in a loop it is this one's turn, and not yet the victim's.
-            proven = self.main_has_room(weight)
-                || self
-                    .main_victim(entries)
-                    .is_none_or(|i| h.min(MAX_HISTORY) > self.uses(entries, entries.entry(i)) + 1);
+        Mark { hits: 0, history: History::new(h, self.turns.epoch()).0 }
+    }
+
+    /// Whether a new entry belongs to the main queue, which it does if that has room, or if it comes
+    /// back soon and is better than the first there. That it comes back makes room.
+    #[inline(always)]
+    fn is_proven(
+        &mut self,
+        entries: &impl PolicyEntries,
+        ghost: Option<Ghost>,
+        past: u8,
+        weight: u32,
+    ) -> bool {
+        let Some(from) = ghost.filter(|ghost| ghost.age <= TURN).map(|ghost| ghost.from) else {
+            return self.main_has_room(weight);
+        };
+        if from == From::Main || past <= NEWCOMER {
+            self.balance.adapt(from, self.average_weight());
         }
-        (if proven { Admission::Main } else { Admission::Probation }, mark)
+        self.main_has_room(weight) || {
+            // One use more is not enough: in a loop it is this one's turn, and not yet the first's.
+            let h = (past + 1).min(MAX_HISTORY);
+            let first = self.queues.first(MAIN);
+            first.is_none_or(|i| h > self.uses(entries, entries.entry(i)) + 1)
+        }
     }
 
     #[inline(always)]
@@ -191,12 +201,11 @@ impl<W: Weights> Adaptive<W> {
         if self.queues.weight() + u64::from(weight) <= self.limit {
             return None;
         }
-        let mut is_swept = false;
-        let victim = self.victim(entries, &mut is_swept)?;
+        let (mut rounds, head) = (ROUNDS, self.queues.head(MAIN));
+        let victim = self.victim(entries, &mut rounds)?;
         let evicted = self.evict(entries, victim);
-        if !is_swept {
-            self.sweep(entries);
-        }
+        self.send_round(entries, rounds.min(AHEAD), false);
+        self.prefetch_next(entries, head);
         Some(evicted)
     }
 
@@ -246,16 +255,17 @@ impl<W: Weights> Adaptive<W> {
     }
 
     /// The entry that is to go. It ends: each entry on probation that it passes over leaves
-    /// probation. Sets `is_swept` if the main queue's first was seen to have no hits, and stays.
+    /// probation. Takes those that it sends round off `rounds`, which is 0 then if the first of the
+    /// main queue has no hits, and stays.
     #[inline(always)]
     fn victim<P: PolicyEntries>(
         &mut self,
         entries: &P,
-        is_swept: &mut bool,
+        rounds: &mut usize,
     ) -> Option<Victim<P::Entry>> {
         loop {
             let Some(i) = self.candidate(entries) else {
-                return self.victim_elsewhere(entries);
+                return self.victim_elsewhere(entries, rounds);
             };
             let entry = entries.entry(i);
             let mark = entries.mark(entry);
@@ -266,7 +276,7 @@ impl<W: Weights> Adaptive<W> {
             }
             let h = self.remember(entries, entry, mark, 0);
             if !self.main_has_room(self.queues.entry_weight(i)) {
-                if let Some(victim) = self.beaten_by(entries, h, is_swept) {
+                if let Some(victim) = self.beaten_by(entries, h, rounds) {
                     self.promote(entries, i);
                     return Some(victim);
                 }
@@ -278,9 +288,13 @@ impl<W: Weights> Adaptive<W> {
 
     /// The same if nobody on probation is a candidate.
     #[inline(never)]
-    fn victim_elsewhere<P: PolicyEntries>(&mut self, entries: &P) -> Option<Victim<P::Entry>> {
+    fn victim_elsewhere<P: PolicyEntries>(
+        &mut self,
+        entries: &P,
+        rounds: &mut usize,
+    ) -> Option<Victim<P::Entry>> {
         // If there is no victim the newest is in the main queue alone, or all alone.
-        let (i, queue) = match (self.main_victim(entries), self.on_probation()) {
+        let (i, queue) = match (self.main_victim(entries, rounds), self.on_probation()) {
             (Some(i), _) => (i, MAIN),
             (None, Some(i)) => (i, self.eldest_queue()),
             (None, None) => (self.queues.first(MAIN)?, MAIN),
@@ -296,7 +310,7 @@ impl<W: Weights> Adaptive<W> {
         &mut self,
         entries: &P,
         uses: u8,
-        is_swept: &mut bool,
+        rounds: &mut usize,
     ) -> Option<Victim<P::Entry>> {
         let i = self.queues.first(MAIN)?;
         let entry = entries.entry(i);
@@ -305,11 +319,13 @@ impl<W: Weights> Adaptive<W> {
         let (i, entry, needed) = if has_no_hits {
             (i, entry, self.remember(entries, entry, mark, 0))
         } else {
-            self.main_victim_and_its_uses(entries)?
+            self.main_victim_and_its_uses(entries, rounds)?
         };
         let victim = Victim { i, entry, queue: MAIN, h: needed.min(MAX_HISTORY) };
         let is_beaten = uses > needed + needed / 4;
-        *is_swept = has_no_hits && !is_beaten;
+        if has_no_hits && !is_beaten {
+            *rounds = 0;
+        }
         is_beaten.then_some(victim)
     }
 
@@ -317,8 +333,9 @@ impl<W: Weights> Adaptive<W> {
     fn main_victim_and_its_uses<P: PolicyEntries>(
         &mut self,
         entries: &P,
+        rounds: &mut usize,
     ) -> Option<(u32, P::Entry, u8)> {
-        let i = self.main_victim(entries)?;
+        let i = self.main_victim(entries, rounds)?;
         let entry = entries.entry(i);
         Some((i, entry, self.uses(entries, entry)))
     }
@@ -348,50 +365,67 @@ impl<W: Weights> Adaptive<W> {
 
     /// The next entry to go from the main queue, which it still leads. Those before it that were
     /// hit go round once more and are one hit poorer; the newest goes round, too.
-    #[inline(never)]
-    fn main_victim(&mut self, entries: &impl PolicyEntries) -> Option<u32> {
-        // It may be many, most of which are far away: at once, not one by one.
-        self.queues.beside_first(MAIN).take(ROUNDS).for_each(|i| entries.prefetch(i));
-        for _ in 0..ROUNDS {
-            let first = self.queues.first(MAIN)?;
-            if first == self.newest {
-                if self.queues.len_of(MAIN) == 1 {
-                    return None;
-                }
-                self.queues.rotate(MAIN, first);
-            } else if !self.send_round(entries, first) {
-                return Some(first);
-            }
+    #[inline]
+    fn main_victim(&mut self, entries: &impl PolicyEntries, rounds: &mut usize) -> Option<u32> {
+        if self.queues.len_of(MAIN) == 1 && self.queues.first(MAIN) == Some(self.newest) {
+            return None;
         }
+        *rounds -= self.send_round(entries, *rounds, true);
         if self.queues.first(MAIN) == Some(self.newest) {
-            self.queues.rotate(MAIN, self.newest);
+            self.queues.rotate_while(MAIN, 1, |_| true);
         }
         self.queues.first(MAIN)
     }
 
-    /// Sends those round that would otherwise have to be when one must go.
+    /// Sends the first ones of the main queue to the end of it, as long as they were hit, each one
+    /// hit poorer; and the newest, if `with_newest`. At most so many: how many it were.
     #[inline(never)]
-    fn sweep(&mut self, entries: &impl PolicyEntries) {
-        for _ in 0..AHEAD {
-            match self.queues.first(MAIN) {
-                Some(first) if first != self.newest && self.send_round(entries, first) => {}
-                _ => return,
+    fn send_round(
+        &mut self,
+        entries: &impl PolicyEntries,
+        most: usize,
+        with_newest: bool,
+    ) -> usize {
+        let (newest, turns) = (self.newest, &self.turns);
+        self.queues.rotate_while(MAIN, most, |i| {
+            if i == newest {
+                return with_newest;
             }
+            let entry = entries.entry(i);
+            let mark = entries.mark(entry);
+            if mark.hits > 0 {
+                remember(turns, entries, entry, mark, 1);
+            }
+            mark.hits > 0
+        })
+    }
+
+    /// Asks for what evictions will soon look at, while others have their turn: of those that come
+    /// next, and of what changes when the first of a queue goes. What was asked for when the head of
+    /// the main queue was `main` is not asked for again.
+    #[inline(always)]
+    fn prefetch_next(&self, entries: &impl PolicyEntries, main: Position) {
+        let on_probation = self.eldest_queue();
+        if let Some(i) = self.queues.beside_first(on_probation).nth(1) {
+            entries.prefetch(i);
+        }
+        self.prefetch_unlinking(entries, on_probation);
+        let head = self.queues.head(MAIN);
+        if head != main {
+            if head.block() != main.block() {
+                self.queues.next_block(MAIN).for_each(|i| entries.prefetch(i));
+            }
+            self.prefetch_unlinking(entries, MAIN);
         }
     }
 
-    /// Sends the first of the main queue to the end of it, one hit poorer, if it was hit: whether
-    /// it was.
     #[inline(always)]
-    fn send_round(&mut self, entries: &impl PolicyEntries, first: u32) -> bool {
-        let entry = entries.entry(first);
-        let mark = entries.mark(entry);
-        if mark.hits == 0 {
-            return false;
+    fn prefetch_unlinking(&self, entries: &impl PolicyEntries, queue: usize) {
+        let Some(first) = self.queues.first(queue) else { return };
+        if let Some(hash) = entries.hash(entries.entry(first)) {
+            self.ghosts.prefetch(hash);
+            entries.prefetch_unlinking(hash);
         }
-        self.remember(entries, entry, mark, 1);
-        self.queues.rotate(MAIN, first);
-        true
     }
 
     /// Moves the eldest on probation to the main queue.
@@ -440,21 +474,9 @@ impl<W: Weights> Adaptive<W> {
         self.remember(entries, entry, mark, 0) + mark.hits.min(MAX_HITS)
     }
 
-    /// Turns so many hits of an entry with this mark into history, which it returns. What has not
-    /// changed is not written: readers share the line.
     #[inline]
     fn remember<P: PolicyEntries>(&self, entries: &P, entry: P::Entry, mark: Mark, hits: u8) -> u8 {
-        let (was, epoch) = (History(mark.history), self.turns.epoch());
-        if hits == 0 && was.is_of(epoch) {
-            // As most are.
-            return was.0 >> 4;
-        }
-        let h = (was.at(epoch) + hits.min(MAX_HITS)).min(MAX_HISTORY);
-        let now = Mark { hits: mark.hits - hits, history: History::new(h, epoch).0 };
-        if now != mark {
-            entries.set_mark(entry, now);
-        }
-        h
+        remember(&self.turns, entries, entry, mark, hits)
     }
 
     /// Turns an entry's hits into history.
@@ -488,4 +510,27 @@ impl<W: Weights> Adaptive<W> {
             self.ghosts.grow(entries);
         }
     }
+}
+
+/// Turns so many hits of an entry with this mark into history, which it returns. What has not
+/// changed is not written: readers share the line.
+#[inline]
+fn remember<P: PolicyEntries>(
+    turns: &Turns,
+    entries: &P,
+    entry: P::Entry,
+    mark: Mark,
+    hits: u8,
+) -> u8 {
+    let (was, epoch) = (History(mark.history), turns.epoch());
+    if hits == 0 && was.is_of(epoch) {
+        // As most are.
+        return was.0 >> 4;
+    }
+    let h = (was.at(epoch) + hits.min(MAX_HITS)).min(MAX_HISTORY);
+    let now = Mark { hits: mark.hits - hits, history: History::new(h, epoch).0 };
+    if now != mark {
+        entries.set_mark(entry, now);
+    }
+    h
 }

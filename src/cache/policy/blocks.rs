@@ -147,8 +147,20 @@ impl Blocks {
     /// What is behind it in the same block.
     #[inline]
     pub(super) fn behind(&self, position: Position) -> impl Iterator<Item = u32> + '_ {
-        let block = self.all.get(position.block() as usize).unwrap_or(&Block::NONE);
+        let block = self.block(position.block());
         block.used_words(position.word() + 1).map(|word| block.0[word])
+    }
+
+    /// What is in the block behind this one.
+    #[inline]
+    pub(super) fn behind_block(&self, block: u32) -> impl Iterator<Item = u32> + '_ {
+        let next = self.block(self.block(block).next());
+        next.used_words(FIRST_SLOT).map(|word| next.0[word])
+    }
+
+    #[inline]
+    fn block(&self, number: u32) -> &Block {
+        self.all.get(number as usize).unwrap_or(&Block::NONE)
     }
 
     #[inline]

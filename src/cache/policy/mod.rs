@@ -115,6 +115,8 @@ pub(crate) trait PolicyEntries {
     fn set_mark(&self, entry: Self::Entry, mark: Mark);
     /// Says that an entry will be looked at soon.
     fn prefetch(&self, _i: u32) {}
+    /// Says that the entry of this hash will soon be taken out.
+    fn prefetch_unlinking(&self, _hash: u64) {}
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
     fn hash(&self, entry: Self::Entry) -> Option<u64>;
 }
@@ -221,16 +223,15 @@ impl Policy {
 
     /// Says that [`admit`](Policy::admit) will soon be called for a new entry of this hash.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, entries: &impl PolicyEntries, hash: u64) {
+    pub(crate) fn prefetch(&self, hash: u64) {
         if let AnyPolicy::Adaptive(adaptive) = &self.0 {
-            adaptive.prefetch(entries, hash);
+            adaptive.prefetch(hash);
         }
     }
 
-    /// Takes in `i`, a new entry whose weight is at most the limit. Returns the mark that it is to
-    /// have before it is enqueued: nobody looks at it until then.
-    /// Then [`next_victim`](Policy::next_victim) is called until there is none, and
-    /// [`enqueue`](Policy::enqueue), unless the answer is [`Done`](Admission::Done).
+    /// Takes in `i`, a new entry for which there is room: [`next_victim`](Policy::next_victim) was
+    /// called until there was none. Returns the mark that it is to have before the policy is asked
+    /// anything else.
     #[inline(always)]
     pub(crate) fn admit(
         &mut self,
@@ -238,7 +239,7 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-    ) -> (Admission, Mark) {
+    ) -> Mark {
         // The common case first, without a table of jumps, here and below.
         if let AnyPolicy::Adaptive(adaptive) = &mut self.0 {
             return adaptive.admit(entries, i, hash, weight);
@@ -253,11 +254,18 @@ impl Policy {
         i: u32,
         hash: u64,
         weight: u32,
-    ) -> (Admission, Mark) {
-        match &mut self.0 {
-            AnyPolicy::AdaptiveByWeight(adaptive) => adaptive.admit(entries, i, hash, weight),
-            _ => (Admission::Probation, Mark::default()),
-        }
+    ) -> Mark {
+        with!(&mut self.0,
+            unbounded all => {
+                all.add(i, weight);
+                Mark::default()
+            },
+            adaptive adaptive => adaptive.admit(entries, i, hash, weight),
+            lru lru => {
+                lru.enqueue(i, weight);
+                Mark::default()
+            },
+        )
     }
 
     /// `new` takes over the place and the history of `old`: the same key got another value. That

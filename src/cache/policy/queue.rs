@@ -108,10 +108,22 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         (queue.len > 0).then(|| self.blocks.get(queue.head))
     }
 
-    /// Those that come next after the first, as far as they lie beside it.
+    /// The slot of the first.
+    #[inline]
+    pub(super) fn head(&self, queue: usize) -> Position {
+        self.queues[queue].head
+    }
+
+    /// Those that come after the first, as far as they lie beside it; perhaps of the queue behind.
     #[inline]
     pub(super) fn beside_first(&self, queue: usize) -> impl Iterator<Item = u32> + '_ {
-        self.blocks.behind(self.queues[queue].head)
+        self.blocks.behind(self.head(queue))
+    }
+
+    /// Those that come next after them and lie side by side.
+    #[inline]
+    pub(super) fn next_block(&self, queue: usize) -> impl Iterator<Item = u32> + '_ {
+        self.blocks.behind_block(self.head(queue).block())
     }
 
     /// The queue that `i` is in, if it is in one.
@@ -213,16 +225,26 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         self.link(to, i, weight);
     }
 
-    /// Moves the first of a queue, which is `i`, behind its last.
+    /// Moves the first of a queue behind its last as long as `goes` says so of it, and at most so
+    /// many: how many it were. It is not asked about more than it may move.
     #[inline(always)]
-    pub(super) fn rotate(&mut self, number: usize, i: u32) {
-        debug_assert_eq!(self.first(number), Some(i));
-        let from = self.queues[number].head;
-        self.fill_last(number, i);
-        self.queues[number].head = self.blocks.next_used(from);
-        if self.blocks.clear(from) == 0 {
-            self.free(number, from.block());
+    pub(super) fn rotate_while(
+        &mut self,
+        number: usize,
+        most: usize,
+        mut goes: impl FnMut(u32) -> bool,
+    ) -> usize {
+        let mut moved = 0;
+        while let Some(i) = self.first(number).filter(|&i| moved < most && goes(i)) {
+            let from = self.queues[number].head;
+            self.fill_last(number, i);
+            self.queues[number].head = self.blocks.next_used(from);
+            if self.blocks.clear(from) == 0 {
+                self.free(number, from.block());
+            }
+            moved += 1;
         }
+        moved
     }
 
     /// Puts `new`, which must be in no queue and weigh something, where `old`, which must be in

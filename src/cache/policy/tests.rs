@@ -76,22 +76,26 @@ impl Shard {
         true
     }
 
+    fn make_room(&mut self, weight: u32) -> Vec<u32> {
+        let next = || self.policy.next_victim(&self.cells, weight).map(|victim| victim.i);
+        std::iter::from_fn(next).collect()
+    }
+
     /// The keys that were evicted for it.
     fn insert(&mut self, key: u64, weight: u32) -> Vec<u64> {
         let (i, mut evicted) = (self.index(key), Vec::new());
-        let (admission, mark) = match self.map.get(&key).copied() {
-            None => self.policy.admit(&self.cells, i, hash(key), weight),
-            Some((old, _)) => {
-                self.free.push(old);
-                self.policy.replace(&self.cells, old, i, weight)
+        if let Some((old, _)) = self.map.get(&key).copied() {
+            self.free.push(old);
+            let (admission, mark) = self.policy.replace(&self.cells, old, i, weight);
+            self.cells.set_mark(i, mark);
+            if admission != Admission::Done {
+                evicted = self.make_room(weight);
+                self.policy.enqueue(&self.cells, i, weight, admission);
             }
-        };
-        self.cells.set_mark(i, mark);
-        if admission != Admission::Done {
-            while let Some(victim) = self.policy.next_victim(&self.cells, weight) {
-                evicted.push(victim.i);
-            }
-            self.policy.enqueue(&self.cells, i, weight, admission);
+        } else {
+            evicted = self.make_room(weight);
+            let mark = self.policy.admit(&self.cells, i, hash(key), weight);
+            self.cells.set_mark(i, mark);
         }
         self.map.insert(key, (i, weight));
         self.free.extend(&evicted);

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash};
 
 use super::place::Place;
 use super::slab::{ChunkPtr, place};
+use super::table::Table;
 use crate::cache::policy::{Mark, PolicyEntries};
 use crate::contain::contained;
 use crate::sync::prefetch::prefetch;
@@ -14,6 +15,7 @@ use crate::sync::prefetch::prefetch;
 /// [`PolicyEntries`], which calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
     pub(super) directory: *const ChunkPtr<K, V>,
+    pub(super) table: Table,
     pub(super) hasher: &'a S,
 }
 
@@ -56,6 +58,11 @@ impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V
     #[inline]
     fn prefetch(&self, i: u32) {
         prefetch(self.linked_place(i));
+    }
+
+    #[inline]
+    fn prefetch_unlinking(&self, hash: u64) {
+        self.table.prefetch(hash);
     }
 
     #[inline]

@@ -59,7 +59,8 @@ impl<K, V, E, S> Locked<'_, K, V, E, S> {
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     pub(super) fn entries(&self) -> Entries<'a, K, V, S> {
-        Entries { directory: self.view.directory(), hasher: self.hasher }
+        let (directory, table) = (self.view.directory(), self.view.table());
+        Entries { directory, table, hasher: self.hasher }
     }
 
     /// To be called when a key is written or removed. A flight of the key is unregistered: nobody
@@ -249,7 +250,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         new: NewEntry,
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
-        self.state.policy.prefetch(&self.entries(), new.hash);
+        self.state.policy.prefetch(new.hash);
         if self.view.table().is_full(self.state.len) {
             self.rebuild(self.state.len + 1 + self.state.len / 2, deferred);
         }
@@ -260,12 +261,10 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
             self.note_deadline(index, new.deadline);
         }
         let entries = self.entries();
-        let (admission, mark) = self.state.policy.admit(&entries, index, new.hash, new.weight);
+        self.make_room(&entries, new, deferred);
+        let mark = self.state.policy.admit(&entries, index, new.hash, new.weight);
         // SAFETY: the caller has just taken it.
         unsafe { self.fill((index, pair), new.deadline, mark) };
-        if admission != Admission::Done {
-            self.enqueue(index, new, admission, deferred);
-        }
         let (table, state) = (self.view.table(), &mut *self.state);
         // SAFETY: it is filled, and the lock is held (WRITER).
         unsafe { insert(table, new.hash, index, &mut state.erased_since_saturation) };
@@ -292,7 +291,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         // SAFETY: the caller has just taken it.
         unsafe { self.fill((index, pair), new.deadline, mark) };
         if admission != Admission::Done {
-            self.enqueue_by_call(index, new, admission, deferred);
+            self.enqueue(index, new, admission, deferred);
         }
         // SAFETY: it is filled, and the lock is held (WRITER). The old one was found under it, and
         // no table was published since.
@@ -304,8 +303,21 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred.retire_or_notify(&mut state.limbo, &mut state.pending_notifications, unlinked);
     }
 
-    /// Makes room for what the policy has taken in, and has it take its place there.
+    /// Evicts as many as the policy must give up for a new entry.
     #[inline(always)]
+    fn make_room(
+        &mut self,
+        entries: &Entries<'a, K, V, S>,
+        new: NewEntry,
+        deferred: &mut Deferred<'a, K, V, E>,
+    ) {
+        while let Some(victim) = self.state.policy.next_victim(entries, new.weight) {
+            self.evict(victim, new.now, deferred);
+        }
+    }
+
+    /// The same for what the policy has taken in, which then takes its place there.
+    #[inline(never)]
     fn enqueue(
         &mut self,
         index: u32,
@@ -314,21 +326,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred: &mut Deferred<'a, K, V, E>,
     ) {
         let entries = self.entries();
-        while let Some(victim) = self.state.policy.next_victim(&entries, new.weight) {
-            self.evict(victim, new.now, deferred);
-        }
+        self.make_room(&entries, new, deferred);
         self.state.policy.enqueue(&entries, index, new.weight, admission);
-    }
-
-    #[inline(never)]
-    fn enqueue_by_call(
-        &mut self,
-        index: u32,
-        new: NewEntry,
-        admission: Admission,
-        deferred: &mut Deferred<'a, K, V, E>,
-    ) {
-        self.enqueue(index, new, admission, deferred);
     }
 
     /// Takes out what the policy has evicted.

@@ -32,6 +32,7 @@
 use std::ptr::NonNull;
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::prefetch::prefetch_at;
 
 /// The slots of a bucket.
 const SLOTS: usize = 6;
@@ -262,6 +263,14 @@ impl Table {
         let bucket = unsafe { self.first().add(at) };
         // SAFETY: the table is there, as the caller promises.
         unsafe { bucket.as_ref() }
+    }
+
+    /// Says that this hash will soon be looked for.
+    #[inline]
+    pub(crate) fn prefetch(self, hash: u64) {
+        // No bucket is looked at, so it does not matter whether the table is still there.
+        let bucket = self.first().as_ptr().wrapping_add(self.home(hash));
+        prefetch_at(bucket.cast(), size_of::<Bucket>());
     }
 
     /// Calls `test` with the indices of the entries that may have this hash, until it returns

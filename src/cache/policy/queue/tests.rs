@@ -16,7 +16,8 @@ enum Step {
     UnlinkFirst(bool),
     HandOver,
     Promote,
-    Rotate,
+    /// At most so many, as long as fewer went than the second number says.
+    Rotate(usize, usize),
     Substitute(usize, u32),
 }
 
@@ -27,7 +28,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::UnlinkFirst),
         2 => Just(Step::HandOver),
         1 => Just(Step::Promote),
-        2 => Just(Step::Rotate),
+        2 => (0..20_usize, 0..20_usize).prop_map(|(most, go)| Step::Rotate(most, go)),
         2 => (any::<usize>(), 1_u32..9).prop_map(|(at, weight)| Step::Substitute(at, weight)),
     ];
     prop::collection::vec(step, 0..400)
@@ -105,10 +106,22 @@ impl<W: Weights> Both<W> {
                 self.queues.move_first(from, 2, i);
                 self.lists[2].push_back((i, weight));
             }
-            Step::Rotate => {
-                let Some((i, weight)) = self.lists[2].pop_front() else { return };
-                self.queues.rotate(2, i);
-                self.lists[2].push_back((i, weight));
+            Step::Rotate(most, go) => {
+                let (mut asked, list) = (Vec::new(), &mut self.lists[2]);
+                let moved = self.queues.rotate_while(2, most, |i| {
+                    asked.push(i);
+                    asked.len() <= go
+                });
+                if list.is_empty() {
+                    return assert_eq!((moved, asked.len()), (0, 0));
+                }
+                assert_eq!((moved, asked.len()), (most.min(go), most.min(go + 1)));
+                for i in asked {
+                    assert_eq!(i, list[0].0);
+                    list.rotate_left(1);
+                }
+                // The last one asked about stayed.
+                list.rotate_right(most.min(go + 1) - moved);
             }
             Step::Substitute(at, weight) => {
                 let Some((number, at)) = self.find(at) else { return };
@@ -126,10 +139,14 @@ impl<W: Weights> Both<W> {
         assert_eq!(self.queues.check(), expected);
         for (number, list) in self.lists.iter().enumerate() {
             assert_eq!(self.queues.first(number), list.front().map(|it| it.0));
-            // Beside the first of queue 1 there may be some of queue 0.
-            if number != 1 && !list.is_empty() {
-                let beside: Vec<u32> = self.queues.beside_first(number).collect();
-                assert!(beside.len() < SLOTS && expected[number][1..].starts_with(&beside));
+            if !list.is_empty() {
+                let mut behind = expected[number][1..].to_vec();
+                if number == 1 {
+                    behind.extend(&expected[0]);
+                }
+                let next: Vec<u32> = self.queues.next(number).collect();
+                assert!(next.len() < 2 * SLOTS && behind.starts_with(&next));
+                assert!(!next.is_empty() || behind.is_empty());
             }
             let weight: u64 = list.iter().map(|it| u64::from(it.1)).sum();
             assert_eq!(self.queues.weight_of(number), weight);
@@ -175,7 +192,7 @@ fn blocks_are_used_again() {
     let memory = queues.memory();
     for _ in 0..1_000 {
         let first = queues.first(0).expect("there are 100");
-        queues.rotate(0, first);
+        assert_eq!(queues.rotate_while(0, 1, |_| true), 1);
         queues.unlink_first(0, (first + 1) % 100);
         queues.push(0, (first + 1) % 100, 1);
     }

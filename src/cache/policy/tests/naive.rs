@@ -29,6 +29,8 @@ pub(super) struct Naive {
     /// 16.16.
     pub(super) p: u64,
     newest: u32,
+    /// How many of the main queue the present eviction may still send round.
+    rounds: usize,
     pub(super) window: VecDeque<u32>,
     pub(super) small: VecDeque<u32>,
     pub(super) main: VecDeque<u32>,
@@ -51,6 +53,7 @@ impl Naive {
             weighted,
             p: ((cap << 16) / 10).max(Self::least(cap, weighted)),
             newest: u32::MAX,
+            rounds: 0,
             window: VecDeque::new(),
             small: VecDeque::new(),
             main: VecDeque::new(),
@@ -118,16 +121,18 @@ impl Naive {
         e.h = (e.h + 1).min(15);
         e.f -= 1;
         self.main.rotate_left(1);
+        self.rounds -= 1;
     }
 
     fn victim(&mut self) -> Option<u32> {
         if self.main.iter().all(|&x| x == self.newest) {
             return None;
         }
-        for _ in 0..8 {
+        while self.rounds > 0 {
             let x = self.main[0];
             if x == self.newest {
                 self.main.rotate_left(1);
+                self.rounds -= 1;
             } else if self.entries[x as usize].f == 0 {
                 return Some(x);
             } else {
@@ -141,7 +146,7 @@ impl Naive {
     }
 
     fn sweep(&mut self) {
-        for _ in 0..4 {
+        for _ in 0..self.rounds.min(4) {
             match self.main.front() {
                 Some(&x) if x != self.newest && self.entries[x as usize].f > 0 => {
                     self.send_round(x);
@@ -227,6 +232,7 @@ impl Naive {
     }
 
     fn evict(&mut self, entries: &Cells) -> u32 {
+        self.rounds = 8;
         let evicted = self.evict_one(entries);
         self.sweep();
         evicted
@@ -278,6 +284,7 @@ impl Naive {
     }
 
     pub(super) fn admit(&mut self, entries: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
+        let evicted = self.make_room(entries, weight);
         let ghost = self.take(hash);
         let past = ghost.map_or(0, |ghost| {
             let then = self.tick() - self.age(ghost.tick);
@@ -285,19 +292,18 @@ impl Naive {
         });
         let h = (past + 1).min(15);
         self.entries[i as usize] = Entry { f: 0, h, ep: self.epoch(), weight };
+        self.newest = i;
         if weight == 0 {
-            self.newest = i;
-            return Vec::new();
+            return evicted;
         }
         let mut to_main = self.fits_main(weight);
         if let Some(ghost) = ghost.filter(|ghost| self.age(ghost.tick) <= 128) {
             if ghost.main || past <= 2 {
                 self.adapt(ghost.main);
             }
-            to_main = self.fits_main(weight) || self.victim().is_none_or(|v| h > self.uses(v) + 1);
+            let first = self.main.front().copied();
+            to_main = self.fits_main(weight) || first.is_none_or(|x| h > self.uses(x) + 1);
         }
-        let evicted = self.make_room(entries, weight);
-        self.newest = i;
         self.enqueue(i, to_main);
         evicted
     }
