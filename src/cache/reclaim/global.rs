@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -21,9 +22,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::sync::barrier;
 use crate::sync::fork::{self, AcrossFork, AtFork};
 
-/// The least time between two advances by [`advance_throttled`], in nanoseconds: a heavy fence may
-/// cost several thousand.
-const MIN_ADVANCE_INTERVAL: u64 = 100_000;
+/// From the beginning of one advance by [`advance_throttled`] to that of the next: so many times as
+/// long as the first took, since its heavy fence interrupts all processors and costs 100 to 10,000
+/// nanoseconds;
+const ADVANCE_SHARE: u64 = 32;
+/// but so many nanoseconds at least, and at most.
+const ADVANCE_INTERVALS: RangeInclusive<u64> = 100_000..=500_000;
 
 static PERIODS: LazyLock<GracePeriods> = LazyLock::new(GracePeriods::new);
 static RECORDS: LazyLock<Records> = LazyLock::new(Records::new);
@@ -200,18 +204,24 @@ pub(crate) fn advance() {
     }
 }
 
-/// Says that retired things are waiting: does [`advance`](advance()), unless that was done less
-/// than [`MIN_ADVANCE_INTERVAL`] ago.
+/// Says that retired things are waiting: does [`advance`](advance()), unless that was done a short
+/// time ago ([`ADVANCE_SHARE`]).
 pub(crate) fn advance_throttled() {
-    static LAST: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-    if barrier::exists() {
-        let now = SystemClock.now().as_nanos();
-        if now.saturating_sub(LAST.load(Ordering::Relaxed)) < MIN_ADVANCE_INTERVAL {
-            return;
-        }
-        LAST.store(now, Ordering::Relaxed);
+    /// When the next may begin.
+    static NEXT: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+    if !barrier::exists() {
+        return advance();
     }
+    let now = || SystemClock.now().as_nanos();
+    let begin = now();
+    if begin < NEXT.load(Ordering::Relaxed) {
+        return;
+    }
+    let (least, most) = ADVANCE_INTERVALS.into_inner();
+    NEXT.store(begin.saturating_add(least), Ordering::Relaxed);
     advance();
+    let pause = now().saturating_sub(begin).saturating_mul(ADVANCE_SHARE).clamp(least, most);
+    NEXT.store(begin.saturating_add(pause), Ordering::Relaxed);
 }
 
 #[cfg(test)]
