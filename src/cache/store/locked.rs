@@ -496,6 +496,15 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         deferred.needs_maintenance |= self.state.limbo.retire_table(old);
     }
 
+    /// [`drain_limbo`](Locked::drain_limbo), if the slab will have the places ready for the next
+    /// writes; else they would go back to their chunks, from where they are fetched one by one.
+    #[inline(always)]
+    pub(crate) fn drain_limbo_if_wanted(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
+        if self.config.weighted || self.state.slab.room_for_ready() >= MAX_RECLAIMED {
+            self.drain_limbo(deferred);
+        }
+    }
+
     /// Takes up to [`MAX_RECLAIMED`] entries that no reader can see any more out of limbo, for
     /// `deferred` to drop their pairs after unlocking; it has room for one call of this. True if
     /// there were any. Pairs that have no destructors stay until their places are

@@ -153,6 +153,12 @@ impl<K, V> Slab<K, V> {
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
 
+    /// How many more places can be kept ready.
+    #[inline]
+    pub(crate) fn room_for_ready(&self) -> usize {
+        READY - self.ready_len as usize
+    }
+
     /// A place that is ready, if there is one.
     #[inline(always)]
     pub(crate) fn take_ready(&mut self) -> Option<u32> {

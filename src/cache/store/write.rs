@@ -78,7 +78,7 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         // After that, which may have slept.
         let new = self.new_entry(hash, weight, ttl, self.now());
         let stored = self.with_shard(shard, |locked, deferred| {
-            locked.drain_limbo(deferred);
+            locked.drain_limbo_if_wanted(deferred);
             if let Some((key, _)) = &pair {
                 locked.invalidate(hash, key, deferred);
             }
