@@ -276,7 +276,7 @@ where
         let has_waiters = core.with_shard_then(
             self.shard,
             |locked, deferred| {
-                locked.drain_limbo(deferred);
+                locked.drain_limbo_if_wanted(deferred);
                 // A destructor or a clock may have forked since the call was last looked at.
                 me.reset_if_forked();
                 // FRESH.

@@ -144,7 +144,8 @@ impl<W: Weights> Both<W> {
                 if number == 1 {
                     behind.extend(&expected[0]);
                 }
-                let next: Vec<u32> = self.queues.next(number).collect();
+                let beside = self.queues.beside_first(number);
+                let next: Vec<u32> = beside.chain(self.queues.next_block(number)).collect();
                 assert!(next.len() < 2 * SLOTS && behind.starts_with(&next));
                 assert!(!next.is_empty() || behind.is_empty());
             }
