@@ -18,9 +18,9 @@ const MAIN: usize = 2;
 
 /// How many entries an eviction may send back to the end of the main queue: before one goes in
 /// spite of its hits, and ahead of the next eviction,
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 6;
 /// which is the end of it sooner: else it would be many at once, and none most of the time.
-const AHEAD: usize = 4;
+const AHEAD: usize = 3;
 /// The least room for those on probation, in percent: of entries, and of weight, where less may be
 /// room for one only.
 const LEAST: u128 = 1;
@@ -201,11 +201,10 @@ impl<W: Weights> Adaptive<W> {
         if self.queues.weight() + u64::from(weight) <= self.limit {
             return None;
         }
-        let (mut rounds, head) = (ROUNDS, self.queues.head(MAIN));
+        let (mut rounds, main) = (ROUNDS, self.queues.head(MAIN));
         let victim = self.victim(entries, &mut rounds)?;
-        let evicted = self.evict(entries, victim);
-        self.send_round(entries, rounds.min(AHEAD), false);
-        self.prefetch_next(entries, head);
+        let evicted = self.evict(entries, victim, rounds.min(AHEAD));
+        self.prefetch_next(entries, main);
         Some(evicted)
     }
 
@@ -400,31 +399,15 @@ impl<W: Weights> Adaptive<W> {
         })
     }
 
-    /// Asks for what evictions will soon look at, while others have their turn: of those that come
-    /// next, and of what changes when the first of a queue goes. What was asked for when the head of
-    /// the main queue was `main` is not asked for again.
+    /// Asks for entries that the next evictions will look at, while others have their turn. `main`:
+    /// the head of the main queue when that was last done.
     #[inline(always)]
     fn prefetch_next(&self, entries: &impl PolicyEntries, main: Position) {
-        let on_probation = self.eldest_queue();
-        if let Some(i) = self.queues.beside_first(on_probation).nth(1) {
+        if let Some(i) = self.queues.beside_first(self.eldest_queue()).nth(1) {
             entries.prefetch(i);
         }
-        self.prefetch_unlinking(entries, on_probation);
-        let head = self.queues.head(MAIN);
-        if head != main {
-            if head.block() != main.block() {
-                self.queues.next_block(MAIN).for_each(|i| entries.prefetch(i));
-            }
-            self.prefetch_unlinking(entries, MAIN);
-        }
-    }
-
-    #[inline(always)]
-    fn prefetch_unlinking(&self, entries: &impl PolicyEntries, queue: usize) {
-        let Some(first) = self.queues.first(queue) else { return };
-        if let Some(hash) = entries.hash(entries.entry(first)) {
-            self.ghosts.prefetch(hash);
-            entries.prefetch_unlinking(hash);
+        if self.queues.head(MAIN).block() != main.block() {
+            self.queues.next_block(MAIN).for_each(|i| entries.prefetch(i));
         }
     }
 
@@ -435,20 +418,30 @@ impl<W: Weights> Adaptive<W> {
         self.queues.move_first(self.eldest_queue(), MAIN, i);
     }
 
-    /// Leaves a ghost of an entry and unlinks it.
+    /// Unlinks an entry and leaves a ghost of it. While its ghosts and its bucket, which long since
+    /// left the processor's caches, are on their way, sends others round.
     #[inline(always)]
-    fn evict<P: PolicyEntries>(&mut self, entries: &P, victim: Victim<P::Entry>) -> Evicted {
-        let Victim { i, entry, queue, h } = victim;
-        let from = if queue == MAIN { From::Main } else { From::Small };
-        let hash = entries.hash(entry);
+    fn evict<P: PolicyEntries>(
+        &mut self,
+        entries: &P,
+        Victim { i, entry, queue, h }: Victim<P::Entry>,
+        rounds: usize,
+    ) -> Evicted {
         if self.turns_are_unknown() {
             self.measure_turns();
         }
+        let hash = entries.hash(entry);
+        if let Some(hash) = hash {
+            self.ghosts.prefetch(hash);
+            entries.prefetch_unlinking(hash);
+        }
+        let from = if queue == MAIN { From::Main } else { From::Small };
+        self.balance.count(from, self.queues.entry_weight(i), self.turns.span());
+        self.queues.unlink_first(queue, i);
+        self.send_round(entries, rounds, false);
         if let Some(hash) = hash {
             self.ghosts.put(hash, from, h, self.turns.tick());
         }
-        self.balance.count(from, self.queues.entry_weight(i), self.turns.span());
-        self.queues.unlink_first(queue, i);
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }

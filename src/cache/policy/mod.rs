@@ -115,7 +115,7 @@ pub(crate) trait PolicyEntries {
     fn set_mark(&self, entry: Self::Entry, mark: Mark);
     /// Says that an entry will be looked at soon.
     fn prefetch(&self, _i: u32) {}
-    /// Says that the entry of this hash will soon be taken out.
+    /// Says that the entry of this hash will soon be taken out of the table.
     fn prefetch_unlinking(&self, _hash: u64) {}
     /// The hash of the entry's key; none if the key's `Hash`, which is a user's, panicked.
     fn hash(&self, entry: Self::Entry) -> Option<u64>;

@@ -146,7 +146,7 @@ impl Naive {
     }
 
     fn sweep(&mut self) {
-        for _ in 0..self.rounds.min(4) {
+        for _ in 0..self.rounds.min(3) {
             match self.main.front() {
                 Some(&x) if x != self.newest && self.entries[x as usize].f > 0 => {
                     self.send_round(x);
@@ -212,6 +212,7 @@ impl Naive {
         } else if !main {
             self.patience -= 1;
         }
+        self.sweep();
         let turn = self.tick() / 128;
         self.evicted += 1;
         let (len, span) = (self.len() as u64, self.span);
@@ -232,10 +233,8 @@ impl Naive {
     }
 
     fn evict(&mut self, entries: &Cells) -> u32 {
-        self.rounds = 8;
-        let evicted = self.evict_one(entries);
-        self.sweep();
-        evicted
+        self.rounds = 6;
+        self.evict_one(entries)
     }
 
     fn evict_one(&mut self, entries: &Cells) -> u32 {
