@@ -35,3 +35,33 @@ fn line(address: *const u8) {
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 #[inline(always)]
 fn line(_: *const u8) {}
+
+/// Has what a value owns brought into the caches, as its destructor will need it. What it owns is
+/// taken to be wherever its words point to, if it is not a large one.
+#[inline(always)]
+pub(crate) fn prefetch_owned<T>(value: *const T) {
+    let words = if size_of::<T>() <= LINE { size_of::<T>() / size_of::<usize>() } else { 0 };
+    if align_of::<T>() % align_of::<usize>() == 0 {
+        (0..words).for_each(|at| pointee(value.cast::<usize>().wrapping_add(at)));
+    }
+}
+
+/// Asks for the line that the word points to, which may be of any type, or padding.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[inline(always)]
+fn pointee(word: *const usize) {
+    // SAFETY: the word is part of a value that is there. Only the processor looks at it, so it need
+    // not be initialized; and an address that is none does no harm.
+    unsafe {
+        std::arch::asm!(
+            "mov {word}, qword ptr [{word}]",
+            "prefetcht0 byte ptr [{word}]",
+            word = inout(reg) word => _,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[inline(always)]
+fn pointee(_: *const usize) {}

@@ -15,7 +15,7 @@ use super::place::Place;
 use crate::cache::stats::Cause;
 
 /// How many places a call takes out of limbo at most.
-pub(crate) const MAX_RECLAIMED: usize = 8;
+pub(crate) const MAX_RECLAIMED: usize = 6;
 
 /// An entry that was unlinked, and that the listener is to see before it goes to limbo. Whoever
 /// holds this value alone sends the entry to limbo, so its place stays filled until then.

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::place::Place;
+use super::shard::ReadView;
 use super::slab::{ChunkPtr, place};
-use super::table::Table;
 use crate::cache::policy::{Mark, PolicyEntries};
 use crate::contain::contained;
 use crate::sync::prefetch::prefetch;
@@ -15,7 +15,7 @@ use crate::sync::prefetch::prefetch;
 /// [`PolicyEntries`], which calls it, is a safe trait.
 pub(super) struct Entries<'a, K, V, S> {
     pub(super) directory: *const ChunkPtr<K, V>,
-    pub(super) table: Table,
+    pub(super) view: &'a ReadView<K, V>,
     pub(super) hasher: &'a S,
 }
 
@@ -62,7 +62,7 @@ impl<'a, K: Hash + 'a, V: 'a, S: BuildHasher> PolicyEntries for Entries<'a, K, V
 
     #[inline]
     fn prefetch_unlinking(&self, hash: u64) {
-        self.table.prefetch(hash);
+        self.view.table().prefetch(hash);
     }
 
     #[inline]

@@ -59,8 +59,7 @@ impl<K, V, E, S> Locked<'_, K, V, E, S> {
 impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     #[inline]
     pub(super) fn entries(&self) -> Entries<'a, K, V, S> {
-        let (directory, table) = (self.view.directory(), self.view.table());
-        Entries { directory, table, hasher: self.hasher }
+        Entries { directory: self.view.directory(), view: self.view, hasher: self.hasher }
     }
 
     /// To be called when a key is written or removed. A flight of the key is unregistered: nobody

@@ -7,6 +7,7 @@ use crate::cache::policy::{MAX_HITS, Mark};
 use crate::clock::{DEADLINE_UNIT_BITS, META_LOW_BITS, Tick};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
+use crate::sync::prefetch::prefetch_owned;
 
 /// A deadline, or a time that deadlines are compared with: in units of 4,096 ns, of 48 bits (36
 /// years).
@@ -144,6 +145,12 @@ impl<K, V> Place<K, V> {
     /// The place is filled, and nobody else can see it any more.
     pub(crate) unsafe fn drop_pair<'p>(&'p self, run: impl FnOnce(DropInPlace<'p, K, V>)) {
         run(DropInPlace(&self.pair));
+    }
+
+    /// Says that the pair will soon be dropped.
+    #[inline]
+    pub(crate) fn prefetch_owned(&self) {
+        prefetch_owned(self.pair.with(|pair| pair.cast::<(K, V)>()));
     }
 
     /// The pair.

@@ -15,6 +15,7 @@ use super::callback::CallbackScope;
 use super::core::Core;
 use super::deferred::{Deferred, Uncommon, Unlinked};
 use super::locked::{Found, Locked, Refused};
+use super::place::Place;
 use super::shard::Shard;
 use super::slab::place;
 use crate::cache::reclaim::{advance, advance_throttled, ended, is_pinned, pin};
@@ -240,9 +241,12 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
         let (reclaimed, count) = self.deferred.take_reclaimed();
         let reclaimed = &reclaimed[..count];
         let scope = CallbackScope::enter();
-        for &index in reclaimed {
+        let places = reclaimed.iter().map(|&index| {
             // SAFETY: it left limbo for this call alone, so it is in use until it is given back.
-            let place = unsafe { place(self.shard.view.directory(), index) };
+            unsafe { place(self.shard.view.directory(), index) }
+        });
+        places.clone().for_each(Place::prefetch_owned);
+        for place in places {
             // SAFETY: nobody else can see it, and it is filled (ONCE).
             unsafe { place.drop_pair(drop_contained) };
         }
