@@ -234,16 +234,28 @@ impl<W: Weights, const N: usize> Queues<W, N> {
         most: usize,
         mut goes: impl FnMut(u32) -> bool,
     ) -> usize {
+        let Queue { mut head, mut tail, len, .. } = self.queues[number];
         let mut moved = 0;
-        while let Some(i) = self.first(number).filter(|&i| moved < most && goes(i)) {
-            let from = self.queues[number].head;
-            self.fill_last(number, i);
-            self.queues[number].head = self.blocks.next_used(from);
+        while len > 0 && moved < most {
+            let i = self.blocks.get(head);
+            if !goes(i) {
+                break;
+            }
+            if !tail.is_slot() {
+                (self.queues[number].head, self.queues[number].tail) = (head, tail);
+                tail = self.append_block(number);
+            }
+            self.blocks.fill(tail, i);
+            self.positions.set(i, tail);
+            let from = head;
+            (head, tail) = (self.blocks.next_used(from), tail.next());
             if self.blocks.clear(from) == 0 {
+                self.queues[number].tail = tail;
                 self.free(number, from.block());
             }
             moved += 1;
         }
+        (self.queues[number].head, self.queues[number].tail) = (head, tail);
         moved
     }
 

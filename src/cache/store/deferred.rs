@@ -87,8 +87,10 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         unlinked: Unlinked<'c, K, V>,
     ) {
         if !self.has_listener {
-            self.wants_advance |= limbo.retire(unlinked.index);
-            self.needs_maintenance |= needs_drop::<(K, V)>();
+            let is_full = limbo.retire(unlinked.index);
+            self.needs_maintenance |= is_full || needs_drop::<(K, V)>();
+            // Without destructors there is no hurry as long as writes find places in limbo.
+            self.wants_advance |= is_full && (needs_drop::<(K, V)>() || !limbo.has_elapsed());
         } else if self.reentrant {
             pending.entries.push((unlinked.index, unlinked.cause));
             self.needs_maintenance = true;
@@ -166,5 +168,34 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
     /// The weight of the entries that the listener is to see, which are not in limbo yet.
     pub(crate) fn to_notify_weight(&self) -> u64 {
         self.uncommon.as_ref().map_or(0, |uncommon| uncommon.to_notify_weight)
+    }
+}
+
+#[cfg(all(test, not(docache_loom)))]
+mod tests {
+    use super::*;
+    use crate::cache::reclaim::{advance, pin};
+
+    /// What is retired and not taken, as after removals, must not wait for writes.
+    #[test]
+    fn the_background_comes_even_if_there_is_no_hurry() {
+        let retire_some = |limbo: &mut Limbo| {
+            let mut deferred = Deferred::<u64, u64, ()>::new(false, false);
+            let (place, mut pending) = (Place::vacant(), PendingNotifications::default());
+            for index in 0..32 {
+                let unlinked = Unlinked { index, place: &place, cause: Cause::Removed };
+                deferred.retire_or_notify(limbo, &mut pending, unlinked);
+            }
+            (deferred.wants_advance, deferred.needs_maintenance)
+        };
+        let mut limbo = Limbo::new(u64::MAX);
+        let guard = pin();
+        assert_eq!(retire_some(&mut limbo), (true, true));
+        drop(guard);
+        while !limbo.has_elapsed() {
+            advance();
+            std::thread::yield_now();
+        }
+        assert_eq!(retire_some(&mut limbo), (false, true));
     }
 }

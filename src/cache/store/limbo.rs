@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 
 use super::table::Table;
 use crate::cache::reclaim::GraceCookie;
+use crate::sync::prefetch::prefetch;
 
 /// How many entries share a cookie at most: with their number they fill a cache line.
 const BATCH: usize = if cfg!(docache_loom) { 1 } else { 14 };
@@ -166,8 +167,22 @@ impl Limbo {
 
     /// Whether nobody can see the oldest entry any more.
     #[inline]
-    fn has_elapsed(&self) -> bool {
+    pub(crate) fn has_elapsed(&self) -> bool {
         self.front_cookie.has_elapsed()
+    }
+
+    /// Says that the oldest entries will soon be asked for.
+    #[inline]
+    pub(crate) fn prefetch_front(&self) {
+        if let Some(front) = self.batches.front() {
+            prefetch(front);
+        }
+    }
+
+    /// What is left of the oldest batch.
+    #[inline]
+    pub(crate) fn front(&self) -> &[u32] {
+        self.batches.front().map_or(&[], Batch::places)
     }
 
     /// The oldest entry, if nobody can see it any more.

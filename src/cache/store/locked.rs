@@ -10,7 +10,7 @@ use super::entries::Entries;
 use super::expiry::wheel::TimerWheel;
 use super::place::{Deadline, Place};
 use super::shard::{NewEntry, ReadView, Shard, ShardConfig, ShardState};
-use super::slab::place;
+use super::slab::{READY, place};
 use super::table::{Position, Table};
 use crate::cache::key::Lookup;
 use crate::cache::policy::{Admission, Evicted, Mark};
@@ -195,7 +195,27 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// A free place, for a new entry.
     #[inline(always)]
     fn allocate(&mut self) -> Option<u32> {
-        self.state.slab.take_ready().or_else(|| self.allocate_slow())
+        let Some(index) = self.state.slab.take_ready() else { return self.allocate_slow() };
+        self.prefetch_limbo();
+        Some(index)
+    }
+
+    /// Before a write takes something out of limbo, asks for what it will find there: the batch and,
+    /// if they have destructors, the write after that, its pairs.
+    #[inline(always)]
+    fn prefetch_limbo(&self) {
+        let (ready, limbo) = (self.state.slab.ready(), &self.state.limbo);
+        if !needs_drop::<(K, V)>() {
+            if ready == 0 {
+                limbo.prefetch_front();
+            }
+        } else if ready == READY - MAX_RECLAIMED + 1 {
+            limbo.prefetch_front();
+        } else if ready == READY - MAX_RECLAIMED {
+            // SAFETY: in limbo, so in use.
+            let pairs = limbo.front().iter().map(|&index| unsafe { self.place(index) });
+            pairs.take(MAX_RECLAIMED).for_each(prefetch);
+        }
     }
 
     /// The same, when the slab has no place ready.
@@ -499,7 +519,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
     /// writes; else they would go back to their chunks, from where they are fetched one by one.
     #[inline(always)]
     pub(crate) fn drain_limbo_if_wanted(&mut self, deferred: &mut Deferred<'a, K, V, E>) {
-        if self.config.weighted || self.state.slab.room_for_ready() >= MAX_RECLAIMED {
+        if self.config.weighted || self.state.slab.ready() + MAX_RECLAIMED <= READY {
             self.drain_limbo(deferred);
         }
     }

@@ -45,7 +45,7 @@ pub(crate) const fn chunk_places<K, V>() -> usize {
     }
 }
 /// How many places are kept ready at most: with their number they fill a cache line.
-const READY: usize = 14;
+pub(crate) const READY: usize = 14;
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -153,10 +153,10 @@ impl<K, V> Slab<K, V> {
         entries + directories + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// How many more places can be kept ready.
+    /// How many places are ready, of [`READY`] at most.
     #[inline]
-    pub(crate) fn room_for_ready(&self) -> usize {
-        READY - self.ready_len as usize
+    pub(crate) fn ready(&self) -> usize {
+        self.ready_len as usize
     }
 
     /// A place that is ready, if there is one.
