@@ -17,10 +17,9 @@ const SMALL: usize = 1;
 const MAIN: usize = 2;
 
 /// How many entries an eviction may send back to the end of the main queue: before one goes in
-/// spite of its hits, and ahead of the next eviction,
+/// spite of its hits, or ahead of the next eviction. Else it would be many at once, and none most
+/// of the time.
 const ROUNDS: usize = 6;
-/// which is the end of it sooner: else it would be many at once, and none most of the time.
-const AHEAD: usize = 3;
 /// The least room for those on probation, in percent: of entries, and of weight, where less may be
 /// room for one only.
 const LEAST: u128 = 1;
@@ -130,11 +129,12 @@ impl<W: Weights> Adaptive<W> {
             self.queues.push(WINDOW, i, weight);
             self.drain_window(entries);
         }
+        self.ghosts.settle();
         Mark { hits: 0, history: History::new(h, self.turns.epoch()).0 }
     }
 
-    /// Whether a new entry belongs to the main queue, which it does if that has room, or if it comes
-    /// back soon and is better than the first there. That it comes back makes room.
+    /// Whether a new entry belongs to the main queue: if that has room, or if the entry comes back
+    /// soon and is better than the first there. That it comes back changes how much room there is.
     #[inline(always)]
     fn is_proven(
         &mut self,
@@ -203,7 +203,7 @@ impl<W: Weights> Adaptive<W> {
         }
         let (mut rounds, main) = (ROUNDS, self.queues.head(MAIN));
         let victim = self.victim(entries, &mut rounds)?;
-        let evicted = self.evict(entries, victim, rounds.min(AHEAD));
+        let evicted = self.evict(entries, victim, rounds);
         self.prefetch_next(entries, main);
         Some(evicted)
     }
@@ -369,6 +369,7 @@ impl<W: Weights> Adaptive<W> {
         if self.queues.len_of(MAIN) == 1 && self.queues.first(MAIN) == Some(self.newest) {
             return None;
         }
+        self.queues.beside_first(MAIN).take(ROUNDS).for_each(|i| entries.prefetch(i));
         *rounds -= self.send_round(entries, *rounds, true);
         if self.queues.first(MAIN) == Some(self.newest) {
             self.queues.rotate_while(MAIN, 1, |_| true);
@@ -431,17 +432,14 @@ impl<W: Weights> Adaptive<W> {
             self.measure_turns();
         }
         let hash = entries.hash(entry);
+        let from = if queue == MAIN { From::Main } else { From::Small };
         if let Some(hash) = hash {
-            self.ghosts.prefetch(hash);
+            self.ghosts.put(hash, from, h, self.turns.tick());
             entries.prefetch_unlinking(hash);
         }
-        let from = if queue == MAIN { From::Main } else { From::Small };
         self.balance.count(from, self.queues.entry_weight(i), self.turns.span());
         self.queues.unlink_first(queue, i);
         self.send_round(entries, rounds, false);
-        if let Some(hash) = hash {
-            self.ghosts.put(hash, from, h, self.turns.tick());
-        }
         if self.turns.advance() && W::DIFFER {
             self.correct_turns();
         }

@@ -12,8 +12,8 @@
 //!   the young quarter of it, and hits in it do not prove anything: they follow the insertion too
 //!   closely ("correlated references").
 //! - *A clock* on the main queue: an entry that was hit goes round again, one hit poorer; without
-//!   hits it goes. Each eviction sends a few round ahead of the next, so that no call has to send
-//!   many.
+//!   hits it goes. Each eviction sends a few round, if need be ahead of the next, so that no call
+//!   has to send many.
 //! - *Adaptation* of ARC (Megiddo & Modha, FAST 2003): the shard remembers what it evicted, and
 //!   from which queue. An entry that comes back within a turn (as many evictions as the shard has
 //!   entries) enlarges the room of its queue at the cost of the other, between 1 % (but at least a
@@ -50,9 +50,10 @@
 //! where one loop follows another every twenty capacities, it has 30 % and moka 40.
 //!
 //! # State and cost
-//! A write asks twice: [`admit`](Policy::admit) or [`replace`](Policy::replace) before there is
-//! room, [`enqueue`](Policy::enqueue) when there is; in between the caller takes out one
-//! [victim](Policy::next_victim) after the other.
+//! For a new entry the caller takes out one [victim](Policy::next_victim) after the other until
+//! there is room, and has the entry [admitted](Policy::admit). For a new value it calls
+//! [`replace`](Policy::replace) and, if that was not all, makes room likewise and has the value
+//! [enqueued](Policy::enqueue).
 //!
 //! An entry costs nine bytes of queues here (thirteen where entries have weights), twelve bytes of
 //! ghosts from the shard's first eviction on, and two bytes of its own. An operation takes constant
@@ -65,7 +66,7 @@
 //! be gained by evicting them.
 //!
 //! # Invariants
-//! - LINKED: an entry that weighs something is in exactly one queue from
+//! - LINKED: an entry that weighs something is in exactly one queue from [`admit`](Policy::admit),
 //!   [`enqueue`](Policy::enqueue), or a [`replace`](Policy::replace) that is done, on until it is
 //!   evicted, replaced or removed. One that weighs nothing is in none, and never evicted.
 //! - NEWEST: the entry that was inserted last is not the victim of the next insertion, if the shard

@@ -37,6 +37,8 @@ pub(super) struct Naive {
     pub(super) entries: Vec<Entry>,
     /// Up to eight in each set, the youngest first.
     memory: Vec<VecDeque<Slot>>,
+    /// The last one, which is put there when the entry that it made room for was looked for.
+    pending: Option<(usize, Slot)>,
     /// Small, main.
     out: [u64; 2],
     patience: u64,
@@ -59,6 +61,7 @@ impl Naive {
             main: VecDeque::new(),
             entries: vec![Entry::default(); indices],
             memory: Vec::new(),
+            pending: None,
             out: [0, 0],
             patience: 0,
             evicted: 0,
@@ -146,7 +149,7 @@ impl Naive {
     }
 
     fn sweep(&mut self) {
-        for _ in 0..self.rounds.min(3) {
+        for _ in 0..self.rounds {
             match self.main.front() {
                 Some(&x) if x != self.newest && self.entries[x as usize].f > 0 => {
                     self.send_round(x);
@@ -170,10 +173,16 @@ impl Naive {
     }
 
     fn put(&mut self, hash: u64, main: bool, h: u8) {
-        let set = self.set(hash);
+        self.settle();
         let slot = Slot { fp: Self::fp(hash), main, h, tick: self.tick() };
-        self.memory[set].push_front(slot);
-        self.memory[set].truncate(8);
+        self.pending = Some((self.set(hash), slot));
+    }
+
+    fn settle(&mut self) {
+        if let Some((set, slot)) = self.pending.take() {
+            self.memory[set].push_front(slot);
+            self.memory[set].truncate(8);
+        }
     }
 
     fn take(&mut self, hash: u64) -> Option<Slot> {
@@ -184,6 +193,7 @@ impl Naive {
     }
 
     fn begin(&mut self, entries: u64) {
+        self.settle();
         self.before = (self.tick(), self.evicted);
         self.span = entries.max(1);
         let sets = (3 * entries as usize).div_ceil(8);
@@ -285,6 +295,7 @@ impl Naive {
     pub(super) fn admit(&mut self, entries: &Cells, i: u32, hash: u64, weight: u32) -> Vec<u32> {
         let evicted = self.make_room(entries, weight);
         let ghost = self.take(hash);
+        self.settle();
         let past = ghost.map_or(0, |ghost| {
             let then = self.tick() - self.age(ghost.tick);
             ghost.h >> (self.tick() / (12 * 128) - then / (12 * 128))
