@@ -200,8 +200,8 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         Some(index)
     }
 
-    /// Before a write takes something out of limbo, asks for what it will find there: the batch and,
-    /// if they have destructors, the write after that, its pairs.
+    /// Before a write takes something out of limbo, asks for what it will find there: the batch;
+    /// and one write later, if they have destructors, its pairs.
     #[inline(always)]
     fn prefetch_limbo(&self) {
         let (ready, limbo) = (self.state.slab.ready(), &self.state.limbo);
