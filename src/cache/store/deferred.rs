@@ -89,8 +89,8 @@ impl<'c, K, V, E> Deferred<'c, K, V, E> {
         if !self.has_listener {
             let is_full = limbo.retire(unlinked.index);
             self.needs_maintenance |= is_full || needs_drop::<(K, V)>();
-            // Without destructors there is no hurry as long as writes find places in limbo.
-            self.wants_advance |= is_full && (needs_drop::<(K, V)>() || !limbo.has_elapsed());
+            // There is no hurry as long as writes find something in limbo to reuse.
+            self.wants_advance |= is_full && !limbo.has_elapsed();
         } else if self.reentrant {
             pending.entries.push((unlinked.index, unlinked.cause));
             self.needs_maintenance = true;

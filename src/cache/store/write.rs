@@ -252,10 +252,8 @@ impl<'c, K: Hash + Eq, V, E, S: BuildHasher> RunDeferred<'c, K, V, E, S> {
         }
         drop(scope);
         let mut locked = self.core.lock(self.shard);
-        for &index in reclaimed {
-            // SAFETY: it left limbo for this call, which has just dropped its pair.
-            unsafe { locked.state.slab.give_back(index) };
-        }
+        // SAFETY: they left limbo for this call, which has just dropped their pairs.
+        unsafe { locked.state.slab.give_all_back(reclaimed) };
     }
 
     #[inline(never)]
