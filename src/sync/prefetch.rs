@@ -47,7 +47,7 @@ pub(crate) fn prefetch_owned<T>(value: *const T) {
 }
 
 /// Asks for the line that the word points to, which may be of any type, or padding.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 #[inline(always)]
 fn pointee(word: *const usize) {
     // SAFETY: the word is part of a value that is there. Only the processor looks at it, so it need
@@ -62,6 +62,6 @@ fn pointee(word: *const usize) {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 #[inline(always)]
 fn pointee(_: *const usize) {}
