@@ -10,6 +10,7 @@ pub(crate) mod limbo;
 pub(crate) mod locked;
 mod maintenance;
 pub(crate) mod place;
+mod reuse;
 pub(crate) mod shard;
 pub(crate) mod slab;
 pub(crate) mod table;
