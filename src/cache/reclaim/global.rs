@@ -204,6 +204,12 @@ pub(crate) fn advance() {
     }
 }
 
+/// Whether an advance costs a heavy fence. Elsewhere it is a cheap step, and a period takes several.
+#[inline]
+pub(crate) fn advance_is_costly() -> bool {
+    barrier::exists()
+}
+
 /// Says that retired things are waiting: does [`advance`](advance()), unless that was done a short
 /// time ago ([`ADVANCE_SHARE`]).
 pub(crate) fn advance_throttled() {

@@ -75,6 +75,10 @@ pub(crate) fn advance() {}
 
 pub(crate) fn advance_throttled() {}
 
+pub(crate) fn advance_is_costly() -> bool {
+    true
+}
+
 /// Where nothing is waited for, this may always be the same.
 pub(crate) fn ended() -> u64 {
     0

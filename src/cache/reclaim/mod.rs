@@ -39,9 +39,10 @@ mod records;
 
 #[cfg(docache_loom)]
 pub(crate) use self::loom::{
-    GraceCookie, Guard, advance, advance_throttled, ended, is_pinned, pin,
+    GraceCookie, Guard, advance, advance_is_costly, advance_throttled, ended, is_pinned, pin,
 };
 #[cfg(not(docache_loom))]
 pub(crate) use global::{
-    GraceCookie, Guard, advance, advance_throttled, ended, is_pinned, pin, prepare,
+    GraceCookie, Guard, advance, advance_is_costly, advance_throttled, ended, is_pinned, pin,
+    prepare,
 };
