@@ -204,7 +204,8 @@ pub(crate) fn advance() {
     }
 }
 
-/// Whether an advance costs a heavy fence. Elsewhere it is a cheap step, and a period takes several.
+/// Whether an advance costs a heavy fence. Elsewhere it is a cheap step, of which a period takes
+/// several.
 #[inline]
 pub(crate) fn advance_is_costly() -> bool {
     barrier::exists()
