@@ -122,7 +122,7 @@ pub(crate) trait PolicyEntries {
     fn hash(&self, entry: Self::Entry) -> Option<u64>;
 }
 
-/// What is left to be done for an entry that was taken in.
+/// What is left to be done for a new value after [`replace`](Policy::replace).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Nothing: it is in its queue, and took nobody's room.
@@ -271,7 +271,8 @@ impl Policy {
 
     /// `new` takes over the place and the history of `old`: the same key got another value. That
     /// counts as a use, as it does with other caches: it is a hit more, or the young end of the LRU
-    /// queue. It goes on as [`admit`](Policy::admit) does.
+    /// queue. Unless the answer is [`Done`](Admission::Done), [`next_victim`](Policy::next_victim)
+    /// is then called until there is none, and [`enqueue`](Policy::enqueue).
     ///
     /// If the new value is heavier than there is room for, others are evicted for it (neither `old`
     /// nor `new`), and it takes the young end of the queue that `old` was in, or of the window if
@@ -339,7 +340,7 @@ impl Policy {
         }
     }
 
-    /// The second half of [`admit`](Policy::admit) and [`replace`](Policy::replace).
+    /// The second half of [`replace`](Policy::replace), when there is room.
     #[inline(always)]
     pub(crate) fn enqueue(
         &mut self,

@@ -37,7 +37,7 @@ impl<'a, K: Hash + Eq, V, E, S: BuildHasher> Locked<'a, K, V, E, S> {
         }
     }
 
-    /// The same, when the slab has no place ready.
+    /// [`allocate`](Locked::allocate), when the slab has no place ready.
     #[inline(never)]
     fn allocate_slow(&mut self) -> Option<u32> {
         if !needs_drop::<(K, V)>() {
