@@ -13,6 +13,7 @@ use crate::proxy::{Fault, Proxy};
 
 pub(crate) const BUDGET: Duration = Duration::from_millis(50);
 pub(crate) const LIMIT: Duration = Duration::from_millis(100);
+const TRIES: usize = 5;
 
 pub(crate) struct Trial<S> {
     pub(crate) cache: EchoCache<S, usize, String>,
@@ -69,6 +70,18 @@ impl<S: Store<usize> + Send + Sync + 'static> Trial<S> {
         start.elapsed()
     }
 
+    /// Whatever `breaks` did, what is fetched is kept again within `limit`, in one of some tries:
+    /// on a busy machine a probe may come to nothing, and the next follows half a second later.
+    fn is_back_within(&self, limit: Duration, mut breaks: impl FnMut()) {
+        let mut back = Vec::new();
+        while back.iter().all(|took| *took > limit) {
+            assert!(back.len() < TRIES, "{back:?}");
+            breaks();
+            back.push(self.recovers());
+        }
+        println!("back after {back:?}");
+    }
+
     /// The server is killed and started again.
     pub(crate) fn survives_kills<R>(
         &self,
@@ -93,19 +106,18 @@ impl<S: Store<usize> + Send + Sync + 'static> Trial<S> {
     /// `down`.
     pub(crate) fn survives_a_blackhole(&self, proxy: &Proxy, down: Duration) {
         self.recovers();
-        proxy.set(Fault::Blackhole);
-        assert!(self.fetch_all(3) <= LIMIT);
-        // Until the connection is given up, and after.
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(1_500) {
-            self.fetch_all(1);
-        }
-        let took = self.fetch_all(20);
-        assert!(took <= down, "{took:?}");
-        proxy.set(Fault::Pass);
-        let back = self.recovers();
-        println!("back after {back:?}");
-        assert!(back <= Duration::from_millis(1_500), "{back:?}");
+        self.is_back_within(Duration::from_millis(1_500), || {
+            proxy.set(Fault::Blackhole);
+            assert!(self.fetch_all(3) <= LIMIT);
+            // Until the connection is given up, and after.
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(1_500) {
+                self.fetch_all(1);
+            }
+            let took = self.fetch_all(20);
+            assert!(took <= down, "{took:?}");
+            proxy.set(Fault::Pass);
+        });
     }
 
     pub(crate) fn survives_cuts(&self, proxy: &Proxy) {
@@ -114,10 +126,11 @@ impl<S: Store<usize> + Send + Sync + 'static> Trial<S> {
             proxy.cut_once();
             assert!(self.fetch_all(3) <= LIMIT);
         }
-        proxy.set(Fault::Cut);
-        assert!(self.fetch_all(50) <= LIMIT);
-        proxy.set(Fault::Pass);
-        assert!(self.recovers() <= Duration::from_secs(2));
+        self.is_back_within(Duration::from_secs(2), || {
+            proxy.set(Fault::Cut);
+            assert!(self.fetch_all(50) <= LIMIT);
+            proxy.set(Fault::Pass);
+        });
     }
 
     pub(crate) fn survives_late_replies(&self, proxy: &Proxy) {
@@ -133,10 +146,11 @@ impl<S: Store<usize> + Send + Sync + 'static> Trial<S> {
     pub(crate) fn survives_garbage(&self, proxy: &Proxy) {
         for fault in [Fault::Garble, Fault::Truncate] {
             self.recovers();
-            proxy.set(fault);
-            assert!(self.fetch_all(30) <= LIMIT);
-            proxy.set(Fault::Pass);
-            assert!(self.recovers() <= Duration::from_secs(2));
+            self.is_back_within(Duration::from_secs(2), || {
+                proxy.set(fault);
+                assert!(self.fetch_all(30) <= LIMIT);
+                proxy.set(Fault::Pass);
+            });
         }
     }
 }
