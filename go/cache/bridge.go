@@ -242,6 +242,11 @@ func (t *table) len() int {
 // close lets go of what is kept. The table itself stays for those that are inside it.
 func (t *table) close() {
 	t.closed.Store(true)
+	t.empty()
+}
+
+// empty lets go of what is kept.
+func (t *table) empty() {
 	t.clear()
 	t.flush()
 }
@@ -249,8 +254,7 @@ func (t *table) close() {
 // settle follows each write: what was put in while somebody closed the table goes out again.
 func (t *table) settle() {
 	if t.closed.Load() {
-		t.clear()
-		t.flush()
+		t.empty()
 	}
 }
 
