@@ -105,6 +105,17 @@ impl<K: Hash + Eq, V: Clone, E, S: BuildHasher> Cache<K, V, E, S> {
         self.inner.get(self.inner.core.hash(key), key)
     }
 
+    /// What `read` makes of the key's value, if that is there and has not expired.
+    #[cfg(all(feature = "capi", not(docache_loom)))]
+    #[inline(always)]
+    pub(crate) fn with<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.inner.read(self.inner.core.hash(key), key, read)
+    }
+
     /// [`get`](Cache::get) for each of the keys, in their order. Lock-free.
     ///
     /// ```

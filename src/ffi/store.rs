@@ -52,8 +52,8 @@ impl Deref for Key {
     #[inline(always)]
     fn deref(&self) -> &[u8] {
         match self {
-            // It never is longer; so said, nothing here can panic.
-            Key::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT)],
+            // SAFETY: `From` makes none that is longer.
+            Key::Short { len, bytes } => unsafe { bytes.get_unchecked(..usize::from(*len)) },
             Key::Long(bytes) => bytes,
         }
     }
@@ -109,17 +109,17 @@ impl PartialEq for Query {
             return false;
         }
         // Of what is no longer than two chunks, the first and the last are all.
-        match a.len() {
-            4..8 => {
-                a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk()
+        if a.len() >= 16 {
+            if a.len() > 32 {
+                return a == b;
             }
-            8..16 => {
-                a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk()
-            }
-            16..=32 => {
-                a.first_chunk::<16>() == b.first_chunk() && a.last_chunk::<16>() == b.last_chunk()
-            }
-            _ => a == b,
+            a.first_chunk::<16>() == b.first_chunk() && a.last_chunk::<16>() == b.last_chunk()
+        } else if a.len() >= 8 {
+            a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk()
+        } else if a.len() >= 4 {
+            a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk()
+        } else {
+            a == b
         }
     }
 }

@@ -108,8 +108,14 @@ impl ReaderCtr {
         ReaderCtr(self.0 - ReaderCtr::NESTING_ONE)
     }
 
-    /// The last guard is gone.
+    /// The outermost guard is gone.
     #[inline(always)]
+    fn left(self) -> ReaderCtr {
+        debug_assert!(self.is_outermost());
+        ReaderCtr(self.0.wrapping_add(ReaderCtr::SECTION_ONE - ReaderCtr::NESTING_ONE))
+    }
+
+    /// All guards are gone.
     fn unpinned(self) -> ReaderCtr {
         ReaderCtr((self.0 & !(ReaderCtr::SECTION_ONE - 1)).wrapping_add(ReaderCtr::SECTION_ONE))
     }
@@ -153,7 +159,7 @@ impl Record {
     pub(crate) fn unpin(&self) -> bool {
         let ctr = self.ctr();
         if ctr.is_outermost() {
-            self.set(ctr.unpinned());
+            self.set(ctr.left());
             return false;
         }
         self.unpin_slow(ctr)

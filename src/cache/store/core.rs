@@ -201,7 +201,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Core<K, V, E, S> {
         } else if !self.tracks_reads {
             return None;
         }
-        self.read_slow(found, access, |hit| self.track_read(shard, hash, key, hit))
+        // It has a copy of the hash: a reference would keep that in memory for all reads.
+        self.read_slow(found, access, move |hit| self.track_read(shard, hash, key, hit))
     }
 
     /// Finishes a read if the entry may have expired, or if reads are counted or told to the

@@ -9,15 +9,31 @@ pub(crate) fn is_usable<T>(pointer: *const T) -> bool {
     !pointer.is_null() && pointer.is_aligned()
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn check<T>(pointer: *const T, name: &str) -> Result<()> {
-    if is_usable(pointer) { Ok(()) } else { Err(unusable(pointer.is_null(), name)) }
+    // Two branches that are not taken cost less than one that needs both.
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    if !pointer.is_aligned() {
+        return Err(misaligned(name));
+    }
+    Ok(())
 }
 
 #[cold]
 #[inline(never)]
-fn unusable(null: bool, name: &str) -> Error {
-    let what = if null { "NULL" } else { "a misaligned pointer" };
+fn null(name: &str) -> Error {
+    unusable(name, "NULL")
+}
+
+#[cold]
+#[inline(never)]
+fn misaligned(name: &str) -> Error {
+    unusable(name, "a misaligned pointer")
+}
+
+fn unusable(name: &str, what: &str) -> Error {
     Error::invalid_argument(name, what, "give a valid pointer")
 }
 
@@ -25,7 +41,7 @@ fn unusable(null: bool, name: &str) -> Error {
 ///
 /// # Safety
 /// HANDLE, or SPAN for one element.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
     check(pointer, name)?;
     // SAFETY: the caller's promise; not NULL and aligned.
@@ -66,7 +82,7 @@ pub(crate) unsafe fn bytes<'a>(
 #[inline(never)]
 fn no_span(usable: bool, len: usize, name: &(impl Display + ?Sized)) -> Error {
     if !usable {
-        return unusable(true, &name.to_string());
+        return null(&name.to_string());
     }
     let accepted = "give the length of a real span";
     Error::invalid_argument(&format!("{name}_len"), len, accepted)

@@ -29,19 +29,26 @@ pub(crate) fn guard(
     out_error: *mut *mut docache_error,
     body: impl FnOnce() -> Result<docache_status>,
 ) -> docache_status {
-    let writable = is_usable(out_error);
-    if writable {
+    if is_usable(out_error) {
         // SAFETY: SPAN; not NULL and aligned.
         unsafe { out_error.write(ptr::null_mut()) };
     }
-    contained(body).and_then(|outcome| outcome).unwrap_or_else(|error| {
-        let status = status_of(&error);
-        if writable {
-            // SAFETY: as above.
-            unsafe { out_error.write(docache_error::into_handle(error)) };
-        }
-        status
-    })
+    match contained(body) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) | Err(error) => report(out_error, error),
+    }
+}
+
+/// The status of an error, which goes to `out_error`.
+#[cold]
+#[inline(never)]
+fn report(out_error: *mut *mut docache_error, error: Error) -> docache_status {
+    let status = status_of(&error);
+    if is_usable(out_error) {
+        // SAFETY: SPAN; not NULL and aligned.
+        unsafe { out_error.write(docache_error::into_handle(error)) };
+    }
+    status
 }
 
 /// The firewall for functions that report nothing: `fallback` if they panic.

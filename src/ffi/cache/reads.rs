@@ -95,19 +95,21 @@ pub unsafe extern "C" fn docache_cache_try_get(
         if capacity > 0 {
             check(buffer, "buffer")?;
         }
-        let pinned = store.pin();
-        let Some(value) = pinned.get(Query::new(key)) else { return Ok(DOCACHE_MISS) };
-        let found = value.bytes();
-        out_len.write(found.len());
-        if found.len() > capacity {
-            return Err(too_small(capacity, found.len()));
+        let found = store.with(Query::new(key), |value| {
+            let found = value.bytes();
+            out_len.write(found.len());
+            if found.len() <= capacity {
+                // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer that
+                // the caller has written to.
+                unsafe { std::ptr::copy_nonoverlapping(found.as_ptr(), buffer, found.len()) };
+            }
+            found.len()
+        });
+        match found {
+            Some(len) if len > capacity => Err(too_small(capacity, len)),
+            Some(_) => Ok(DOCACHE_OK),
+            None => Ok(DOCACHE_MISS),
         }
-        if !found.is_empty() {
-            // SAFETY: SPAN: `buffer` has `capacity` bytes, and no value lies in a buffer that the
-            // caller has written to.
-            unsafe { std::ptr::copy_nonoverlapping(found.as_ptr(), buffer, found.len()) };
-        }
-        Ok(DOCACHE_OK)
     })
 }
 
