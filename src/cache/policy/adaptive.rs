@@ -54,13 +54,13 @@ impl History {
     }
 }
 
-/// What each eviction changes comes first.
+/// What each replacement looks at comes first, then what each eviction changes.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Adaptive<W: Weights> {
-    queues: Queues<W, 3>,
     /// What was put in last: nothing else that can go goes after it.
     newest: u32,
+    queues: Queues<W, 3>,
     turns: Turns,
     limit: u64,
     balance: Balance,
@@ -80,8 +80,8 @@ struct Victim<E> {
 impl<W: Weights> Adaptive<W> {
     pub(super) fn new(limit: u64) -> Self {
         Adaptive {
-            queues: Queues::new(limit),
             newest: u32::MAX,
+            queues: Queues::new(limit),
             turns: Turns::new(1),
             limit,
             balance: Balance::new(limit, if W::DIFFER { LEAST_WEIGHT } else { LEAST }),

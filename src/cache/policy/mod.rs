@@ -154,7 +154,9 @@ pub(crate) enum PolicyKind {
 #[derive(Debug)]
 pub(crate) struct Policy(AnyPolicy);
 
+/// Which it is stands first, beside what each write looks at.
 #[derive(Debug)]
+#[repr(u32)]
 enum AnyPolicy {
     Unbounded(Unbounded),
     Adaptive(Adaptive<UnitWeight>),

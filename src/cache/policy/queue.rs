@@ -51,15 +51,16 @@ impl<T: Total> Queue<T> {
 /// So many positions are near in any case.
 const NEAR: usize = 1024;
 
-/// `N` queues (one, or three) and the entries in them. What each write looks at comes first.
+/// `N` queues (one, or three) and the entries in them. What is looked at when one entry takes the
+/// place of another comes first.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Queues<W: Weights, const N: usize> {
+    blocks: Blocks,
+    positions: ByIndex<Position>,
     queues: [Queue<W::Total>; N],
     /// How many entries there will be, if that is known.
     expected: u32,
-    blocks: Blocks,
-    positions: ByIndex<Position>,
     weights: W,
 }
 
@@ -68,10 +69,10 @@ impl<W: Weights, const N: usize> Queues<W, N> {
     pub(super) fn new(limit: u64) -> Self {
         let expected = if W::DIFFER { u32::MAX } else { u32::try_from(limit).unwrap_or(u32::MAX) };
         Queues {
-            queues: [Queue::default(); N],
-            expected,
             blocks: Blocks::new(),
             positions: ByIndex::default(),
+            queues: [Queue::default(); N],
+            expected,
             weights: W::default(),
         }
     }
