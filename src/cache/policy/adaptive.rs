@@ -63,9 +63,20 @@ pub(super) struct Adaptive<W: Weights> {
     queues: Queues<W, 3>,
     turns: Turns,
     limit: u64,
-    balance: Balance,
     ghosts: Ghosts,
+    balance: Balance,
 }
+
+/// Asserts that a replacement looks at the first cache line, behind the 8 bytes of the
+/// [tag](super::AnyPolicy), and an eviction at two more.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use super::UnitWeight;
+    use std::mem::offset_of;
+    type Here = Adaptive<UnitWeight>;
+    assert!(8 + offset_of!(Here, queues) + Queues::<UnitWeight, 3>::SUBSTITUTED_BYTES == 64);
+    assert!(8 + offset_of!(Here, balance) + Balance::EVICTED_BYTES <= 3 * 64);
+};
 
 /// An entry that is to go: the first of its queue.
 #[derive(Clone, Copy, Debug)]

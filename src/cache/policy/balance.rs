@@ -32,6 +32,10 @@ const PATIENCE: u32 = 16;
 const MAX_PATIENCE: u32 = 64;
 
 impl Balance {
+    /// How many bytes [`count`](Self::count) looks at.
+    #[cfg(target_pointer_width = "64")]
+    pub(super) const EVICTED_BYTES: usize = std::mem::offset_of!(Self, most);
+
     /// `percent` of it is the least room for those on probation.
     pub(super) fn new(limit: u64, percent: u128) -> Balance {
         let whole = u128::from(limit.clamp(1, 1 << 47)) << FRACTION;

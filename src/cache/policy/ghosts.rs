@@ -10,6 +10,8 @@
 //! four bring as little. Two keys of one fingerprint in one set are taken for each other: one
 //! look-up in about 4,000, which misleads a little and harms nothing.
 
+use std::num::NonZero;
+
 use crate::sync::prefetch::prefetch;
 
 /// Which queue an entry was evicted from.
@@ -54,7 +56,7 @@ struct Set([Slot; WAYS]);
 pub(super) struct Ghosts {
     sets: Box<[Set]>,
     /// The youngest, which is not in its set yet, and the number of that.
-    pending: Option<(u32, Slot)>,
+    pending: Option<(u32, NonZero<Slot>)>,
 }
 
 impl Ghosts {
@@ -123,7 +125,7 @@ impl Ghosts {
             | tick & TICK_MASK;
         let set = self.set_number(hash);
         self.prefetch_set(set);
-        self.pending = Some((set as u32, slot));
+        self.pending = NonZero::new(slot).map(|slot| (set as u32, slot));
     }
 
     /// Puts the youngest into its set.
@@ -132,7 +134,7 @@ impl Ghosts {
         let Some((set, slot)) = self.pending.take() else { return };
         let Some(Set(slots)) = self.sets.get_mut(set as usize) else { return };
         slots.copy_within(..WAYS - 1, 1);
-        slots[0] = slot;
+        slots[0] = slot.get();
     }
 
     /// Recalls an entry, and forgets it.

@@ -65,6 +65,10 @@ pub(super) struct Queues<W: Weights, const N: usize> {
 }
 
 impl<W: Weights, const N: usize> Queues<W, N> {
+    /// How many bytes [`substitute`](Self::substitute) looks at, where weights do not differ.
+    #[cfg(target_pointer_width = "64")]
+    pub(super) const SUBSTITUTED_BYTES: usize = std::mem::offset_of!(Self, queues);
+
     /// `limit`: that of the weights.
     pub(super) fn new(limit: u64) -> Self {
         let expected = if W::DIFFER { u32::MAX } else { u32::try_from(limit).unwrap_or(u32::MAX) };

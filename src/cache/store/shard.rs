@@ -139,8 +139,9 @@ pub(crate) struct NewEntry {
 /// What is behind the lock.
 ///
 /// A write to a full shard dirties six cache lines of it: the first, which it shares with the lock,
-/// the end of the slab, the beginning of limbo, and three of the policy; and it reads one that
-/// hardly ever changes. Few lines move, then, when two threads write to it in turn.
+/// the end of the slab, the beginning of limbo, and three of the policy, of which a replacement
+/// needs the first alone; and it reads one that hardly ever changes. Few lines move, then, when two
+/// threads write to it in turn.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ShardState<K, V, E> {
