@@ -276,8 +276,8 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> Cache<K, V, E, S> {
     ///
     /// No more pairs than there are [shards](crate::CacheBuilder::shards), by the iterator's
     /// [`size_hint`](Iterator::size_hint), are put in one by one. More cost less than as many
-    /// calls, since a shard's lock is taken for up to 8 pairs at a time; other writers wait no
-    /// longer than for 8 insertions. To that end pairs are taken from the iterator up to 1,024 at a
+    /// calls, since a shard's lock is taken for up to 6 pairs at a time; other writers wait no
+    /// longer than for 6 insertions. To that end pairs are taken from the iterator up to 1,024 at a
     /// time (fewer if those are more than 256 KiB), with no lock held, and then put in shard by
     /// shard. So while the call is under way others may see a later pair and not yet an earlier one
     /// of another key, and may not see yet what a slow iterator has given; if that waits for more

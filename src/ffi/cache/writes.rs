@@ -69,7 +69,7 @@ pub unsafe extern "C" fn docache_cache_set_value(
 
 /// docache_cache_set for `count` keys and as many values, in their order: of several with one key
 /// the last stays. More keys than the cache has shards cost less than as many calls: a lock is
-/// taken for up to 8 of them at a time, and other threads may see a later key of the list before an
+/// taken for up to 6 of them at a time, and other threads may see a later key of the list before an
 /// earlier one. INVALID_ARGUMENT if a value is too heavy: the others have been put in all the same,
 /// and the error names the first; for any other reason: nothing has happened. INTERNAL if there is
 /// no memory for a value: those before it have been put in. \[CB\] `on_evict` and `drop`
